@@ -1,0 +1,1 @@
+//! tornadose-test

@@ -1,0 +1,36 @@
+//! Annotate plain types; get live event streams.
+
+// Lets the expansions name `::tornadose` in this crate's own tests and docs.
+extern crate self as tornadose;
+
+mod event;
+mod message;
+mod store;
+mod wire;
+mod subscriber;
+mod handler;
+
+#[doc(hidden)]
+#[path = "private.rs"]
+pub mod __private;
+
+pub use crate::event::{EncodeError, Event, EventName};
+pub use crate::handler::Live;
+pub use crate::message::{Message, NoKey, Retention};
+pub use crate::store::id::{Id, IdError};
+pub use crate::store::{OVERHEAD, Store};
+pub use crate::subscriber::{Close, KeyOf, Keys, Lag, Options, Origins, Refusal, Subscriber, Transports};
+pub use tornadose_macros::{store, subscriber};
+
+/// What most programs import.
+pub mod prelude {
+    pub use salvo::http::StatusError;
+    pub use salvo::{Depot, FlowCtrl, Request, Response, Router, Server, handler};
+    pub use serde::{Deserialize, Serialize};
+
+    pub use crate::handler::Live;
+    pub use crate::message::Message;
+    pub use crate::store::Store;
+    pub use crate::subscriber::{Close, Keys, Subscriber};
+    pub use tornadose_macros::{store, subscriber};
+}

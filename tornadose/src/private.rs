@@ -1,0 +1,14 @@
+//! What expansions may name. No logic lives here, and no user writes any of it.
+
+pub use serde;
+pub use tornadose_macros::{__Store, __Subscriber};
+
+pub use salvo::http::StatusError;
+pub use salvo::{Depot, Request};
+
+pub use crate::event::{EncodeError, Event};
+pub use crate::handler::Live;
+pub use crate::handler::extract::{Outcome, cookie, depot, depot_named, header, inbound, param, query};
+pub use crate::message::{Message, NoKey, Retention};
+pub use crate::store::Store;
+pub use crate::subscriber::{KeyOf, Keys, Lag, Options, Origins, Refusal, Subscriber, Transports};
