@@ -1,8 +1,24 @@
 //! The attributes of `tornadose` and `tornadose-test`. They are documented at their re-exports.
+//!
+//! An attribute's way: `args` (what was written) → `model` (what is true) → `expand`, or `stub` when something was wrong.
+//! `attribute` is the corridor that both take.
 
 use proc_macro::TokenStream;
 
+mod attribute;
+mod store;
+mod subscriber;
+mod options;
+mod value;
+mod origin;
+mod markers;
+mod generics;
+mod diagnostics;
+mod runtime;
 mod test;
+
+use crate::store::StoreWay;
+use crate::subscriber::SubscriberWay;
 
 /// Documented at its re-export, `tornadose_test::test`.
 #[proc_macro_attribute]
@@ -12,24 +28,24 @@ pub fn test(arguments: TokenStream, item: TokenStream) -> TokenStream {
 
 /// Documented at its re-export, `tornadose::store`.
 #[proc_macro_attribute]
-pub fn store(_: TokenStream, item: TokenStream) -> TokenStream {
-    item
+pub fn store(arguments: TokenStream, item: TokenStream) -> TokenStream {
+    attribute::attach::<StoreWay>(&arguments.into(), &item.into()).into()
 }
 
 /// Documented at its re-export, `tornadose::subscriber`.
 #[proc_macro_attribute]
-pub fn subscriber(_: TokenStream, item: TokenStream) -> TokenStream {
-    item
+pub fn subscriber(arguments: TokenStream, item: TokenStream) -> TokenStream {
+    attribute::attach::<SubscriberWay>(&arguments.into(), &item.into()).into()
 }
 
 /// The private derive behind `#[store]`.
 #[proc_macro_derive(__Store, attributes(__store, key, latest, queue))]
-pub fn derive_store(_: TokenStream) -> TokenStream {
-    TokenStream::new()
+pub fn derive_store(item: TokenStream) -> TokenStream {
+    attribute::derive::<StoreWay>(item.into()).into()
 }
 
 /// The private derive behind `#[subscriber]`.
 #[proc_macro_derive(__Subscriber, attributes(__subscriber, key, param, query, header, cookie, depot))]
-pub fn derive_subscriber(_: TokenStream) -> TokenStream {
-    TokenStream::new()
+pub fn derive_subscriber(item: TokenStream) -> TokenStream {
+    attribute::derive::<SubscriberWay>(item.into()).into()
 }

@@ -1,0 +1,164 @@
+//! Writes `impl Message` and the key's struct. Total: what could be wrong was told before.
+
+use proc_macro2::{Literal, Span, TokenStream};
+use quote::{ToTokens, format_ident, quote, quote_spanned};
+use syn::ext::IdentExt;
+use syn::{Ident, Visibility};
+
+use super::args::Kind;
+use super::model::{Key, Model, Shape, Style, Variant};
+use crate::value::type_span;
+
+pub(crate) fn expand(model: &Model) -> TokenStream {
+    let Model { name, runtime: rt, channel, .. } = model;
+    let keys = model.keys();
+    let key_struct = key_struct(name, &model.visibility, keys);
+    let key_type = if keys.is_empty() { quote!(#rt::NoKey) } else { key_name(name).into_token_stream() };
+    let queued = (!model.has_queue()).then(|| {
+        quote!(
+            const QUEUED: bool = false;
+        )
+    });
+    let capacity = model.capacity.map(|count| {
+        let count = whole(count);
+        quote!(const CAPACITY: usize = #count;)
+    });
+    let memory = model.memory.map(|bytes| {
+        let bytes = whole(bytes);
+        quote!(const MEMORY: usize = #bytes;)
+    });
+    let key = key(model);
+    let retention = retention(model);
+    let this = quote!(self);
+    // What does not implement `Serialize` is told at the type's name.
+    let here = rt.at(name.span());
+    let event = quote_spanned!(name.span()=> #here::Event::of::<#name>(#this));
+
+    quote! {
+        #key_struct
+
+        #[automatically_derived]
+        impl #rt::Message for #name {
+            type Key = #key_type;
+            #queued
+            #capacity
+            #memory
+            const CHANNEL: &'static str = #channel;
+
+            fn key(&self) -> Self::Key {
+                #key
+            }
+            fn retention(&self) -> #rt::Retention {
+                #retention
+            }
+            fn event(&self) -> ::core::result::Result<#rt::Event, #rt::EncodeError> {
+                #event
+            }
+        }
+    }
+}
+
+/// The struct that a connection's keys are checked against; nothing when there is no key.
+pub(super) fn key_struct(name: &Ident, visibility: &Visibility, keys: &[Key]) -> Option<TokenStream> {
+    if keys.is_empty() {
+        return None;
+    }
+    let doc = format!("The key of a [`{name}`]: a connection receives the messages whose key equals its own.");
+    let key = key_name(name);
+    let fields = keys.iter().map(|Key { name, ty }| {
+        let doc = format!("The message's `{name}`.");
+        quote!(#[doc = #doc] #visibility #name: #ty)
+    });
+    Some(quote! {
+        #[doc = #doc]
+        #[derive(
+            ::core::clone::Clone,
+            ::core::fmt::Debug,
+            ::core::cmp::PartialEq,
+            ::core::cmp::Eq,
+            ::core::hash::Hash,
+        )]
+        #visibility struct #key {
+            #(#fields,)*
+        }
+    })
+}
+
+pub(super) fn key_name(name: &Ident) -> Ident {
+    format_ident!("{}Key", name.unraw(), span = name.span())
+}
+
+fn key(model: &Model) -> TokenStream {
+    let rt = &model.runtime;
+    if model.keys().is_empty() {
+        return quote!(#rt::NoKey);
+    }
+    let key = key_name(&model.name);
+    match &model.shape {
+        Shape::Struct { keys, .. } => {
+            let this = quote!(self);
+            let fields = keys.iter().map(|Key { name, ty }| {
+                let value = quote_spanned!(type_span(ty)=> ::core::clone::Clone::clone(&#this.#name));
+                quote!(#name: #value)
+            });
+            quote!(#key { #(#fields,)* })
+        }
+        Shape::Enum(variants) => {
+            let arms = variants.iter().map(|Variant { name, keys, .. }| {
+                // A binding of the field's own name could meet a constant or a unit struct of that name.
+                let bindings = keys.iter().map(|key| (key, binding(key)));
+                let patterns = bindings.clone().map(|(Key { name, .. }, binding)| quote!(#name: #binding));
+                let fields = bindings.map(|(Key { name, ty }, binding)| {
+                    let value = quote_spanned!(type_span(ty)=> ::core::clone::Clone::clone(#binding));
+                    quote!(#name: #value)
+                });
+                quote!(Self::#name { #(#patterns,)* .. } => #key { #(#fields,)* })
+            });
+            quote!(match self { #(#arms,)* })
+        }
+    }
+}
+
+fn binding(key: &Key) -> Ident {
+    format_ident!("__{}", key.name.unraw(), span = type_span(&key.ty))
+}
+
+fn retention(model: &Model) -> TokenStream {
+    let rt = &model.runtime;
+    let of = |kind| match kind {
+        Kind::Latest => quote!(#rt::Retention::Latest),
+        Kind::Queue => quote!(#rt::Retention::Queue),
+    };
+    let variants = match &model.shape {
+        Shape::Struct { kind, .. } => return of(*kind),
+        Shape::Enum(variants) => variants,
+    };
+    let arms: Vec<TokenStream> = [Kind::Latest, Kind::Queue]
+        .into_iter()
+        .filter_map(|kind| {
+            let patterns: Vec<_> = variants.iter().filter(|variant| variant.kind == kind).map(pattern).collect();
+            let retention = of(kind);
+            (!patterns.is_empty()).then(|| quote!(#(#patterns)|* => #retention))
+        })
+        .collect();
+    match arms.as_slice() {
+        [_, _] => quote!(match self { #(#arms,)* }),
+        _ => of(variants.first().map_or(Kind::Queue, |variant| variant.kind)),
+    }
+}
+
+fn pattern(Variant { name, fields, .. }: &Variant) -> TokenStream {
+    match fields {
+        Style::Unit => quote!(Self::#name),
+        Style::Tuple => quote!(Self::#name(..)),
+        Style::Named => quote!(Self::#name { .. }),
+    }
+}
+
+/// Written with its suffix, so that it is a `usize` whatever stands around it.
+fn whole(number: u64) -> Literal {
+    let text = format!("{number}usize");
+    let mut literal = text.parse().unwrap_or_else(|_| Literal::u64_suffixed(number));
+    literal.set_span(Span::call_site());
+    literal
+}

@@ -1,0 +1,59 @@
+//! Stands in for the expansion after a mistake, so that rustc has nothing to add to it.
+
+use proc_macro2::TokenStream;
+use quote::{ToTokens, quote};
+use syn::{Data, DeriveInput};
+
+use super::args::Args;
+use super::expand::{key_name, key_struct};
+use super::model::Key;
+use crate::generics::concrete;
+use crate::runtime::Runtime;
+
+pub(crate) fn stub(args: &Args, item: &DeriveInput) -> TokenStream {
+    let rt = Runtime::new(args.library.clone());
+    let name = &item.ident;
+    let keys = if item.generics.params.is_empty() { keys(item) } else { Vec::new() };
+    let key_struct = key_struct(name, &item.vis, &keys);
+    let key_type = if keys.is_empty() { quote!(#rt::NoKey) } else { key_name(name).into_token_stream() };
+    let (generics, arguments) = concrete(&item.generics);
+    quote! {
+        #key_struct
+
+        #[automatically_derived]
+        impl #generics #rt::Message for #name #arguments {
+            type Key = #key_type;
+            const CHANNEL: &'static str = "";
+
+            fn key(&self) -> Self::Key {
+                loop {}
+            }
+            fn retention(&self) -> #rt::Retention {
+                loop {}
+            }
+            fn event(&self) -> ::core::result::Result<#rt::Event, #rt::EncodeError> {
+                loop {}
+            }
+        }
+    }
+}
+
+/// Every field that was marked, so that a connection that names it hears of no second mistake.
+fn keys(item: &DeriveInput) -> Vec<Key> {
+    let fields: Vec<&syn::Field> = match &item.data {
+        Data::Struct(body) => body.fields.iter().collect(),
+        Data::Enum(body) => body.variants.iter().flat_map(|variant| &variant.fields).collect(),
+        Data::Union(_) => Vec::new(),
+    };
+    let mut keys: Vec<Key> = Vec::new();
+    for field in fields {
+        let marked = field.attrs.iter().any(|attribute| attribute.path().is_ident("key"));
+        if let Some(name) = &field.ident
+            && marked
+            && keys.iter().all(|key| key.name != *name)
+        {
+            keys.push(Key { name: name.clone(), ty: field.ty.clone() });
+        }
+    }
+    keys
+}

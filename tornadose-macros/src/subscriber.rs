@@ -1,0 +1,40 @@
+//! `#[subscriber]`: the struct that is one connection.
+
+mod args;
+mod model;
+mod fields;
+mod expand;
+mod stub;
+
+use proc_macro2::{Span, TokenStream};
+use syn::DeriveInput;
+
+use self::args::Args;
+use self::model::Model;
+use crate::attribute::Way;
+use crate::diagnostics::Mistakes;
+
+/// The way of `#[subscriber]`.
+pub(crate) struct SubscriberWay;
+
+impl Way for SubscriberWay {
+    const NAME: &'static str = "subscriber";
+    const DERIVE: &'static str = "__Subscriber";
+    const PLACE: &'static str = "the struct that describes one connection";
+
+    type Args = Args;
+    type Model = Model;
+
+    fn args(arguments: TokenStream, at: Span, mistakes: &mut Mistakes) -> Args {
+        Args::read(arguments, at, mistakes)
+    }
+    fn model(args: &Args, item: &DeriveInput, mistakes: &mut Mistakes) -> Option<Model> {
+        Model::check(args, item, mistakes)
+    }
+    fn expand(model: &Model) -> TokenStream {
+        expand::expand(model)
+    }
+    fn stub(args: &Args, item: &DeriveInput) -> TokenStream {
+        stub::stub(args, item)
+    }
+}

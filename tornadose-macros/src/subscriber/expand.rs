@@ -1,0 +1,200 @@
+//! Writes `impl Subscriber` and the function `handler`. Total: what could be wrong was told before.
+
+use proc_macro2::{Literal, Span, TokenStream};
+use quote::{format_ident, quote, quote_spanned};
+use syn::{ExprPath, Ident};
+
+use super::args::{KeepAlive, Lag, Origins};
+use super::fields::{Read, Source};
+use super::model::{Model, Options, Transports};
+use crate::runtime::Runtime;
+use crate::value::{path_span, type_span};
+
+pub(crate) fn expand(model: &Model) -> TokenStream {
+    let Model { name, visibility, message, runtime: rt, .. } = model;
+    let options = options(&model.options, rt);
+    let from_request = from_request(model);
+    let keys = keys(model);
+    let on_open = model.authorize.as_ref().map(|hook| on_open(hook, rt));
+    let on_send = model.filter.as_ref().map(on_send);
+    let on_text = model.receive.as_ref().map(|hook| on_text(hook, rt));
+
+    quote! {
+        #[automatically_derived]
+        impl #rt::Subscriber for #name {
+            type Message = #message;
+            const OPTIONS: #rt::Options = #options;
+
+            #from_request
+            #keys
+            #on_open
+            #on_send
+            #on_text
+        }
+
+        impl #name {
+            /// The Salvo handler that sends the messages of a store to its clients.
+            #[allow(dead_code)]
+            #[must_use = "a handler serves nobody until a router has it"]
+            #visibility fn handler(store: &#rt::Store<#message>) -> #rt::Live<Self> {
+                #rt::Live::new(store)
+            }
+        }
+    }
+}
+
+fn options(options: &Options, rt: &Runtime) -> TokenStream {
+    let transports = match options.transports {
+        Transports::Sse => quote!(Sse),
+        Transports::Ws => quote!(Ws),
+        Transports::Both => quote!(Both),
+    };
+    let some = |value: TokenStream| quote!(::core::option::Option::Some(#value));
+    let written: Vec<TokenStream> = [
+        Some(quote!(transports: #rt::Transports::#transports)),
+        options.replay.map(whole).map(|count| quote!(replay: #count)),
+        options.lag.map(|lag| match lag {
+            Lag::Skip => quote!(lag: #rt::Lag::Skip),
+            Lag::Close => quote!(lag: #rt::Lag::Close),
+        }),
+        options.keep_alive.map(|keep_alive| match keep_alive {
+            KeepAlive::Off => quote!(keep_alive: ::core::option::Option::None),
+            KeepAlive::Milliseconds(length) => {
+                let length = some(duration(length));
+                quote!(keep_alive: #length)
+            }
+        }),
+        options.retry.map(duration).map(|length| quote!(retry: #length)),
+        options.origins.as_ref().map(|origins| match origins {
+            Origins::Any => quote!(origins: #rt::Origins::Any),
+            Origins::List(list) => quote!(origins: #rt::Origins::List(&[#(#list),*])),
+        }),
+        options.max_connections.map(|count| some(whole(count))).map(|count| quote!(max_connections: #count)),
+        options.max_age.map(|length| some(duration(length))).map(|length| quote!(max_age: #length)),
+        options.protocols.as_ref().map(|list| quote!(protocols: &[#(#list),*])),
+        options.max_message.map(whole).map(|bytes| quote!(max_message: #bytes)),
+    ]
+    .into_iter()
+    .flatten()
+    .collect();
+    quote!(#rt::Options { #(#written,)* ..#rt::Options::DEFAULT })
+}
+
+fn from_request(model: &Model) -> TokenStream {
+    let Model { runtime: rt, fields, .. } = model;
+    let (request, depot) = (local("request"), local("depot"));
+    let values = fields.iter().map(|Read { name, ty, source, .. }| {
+        // What cannot be read, or not be cloned, is told at the field's type.
+        let at = type_span(ty);
+        let here = rt.at(at);
+        let value = match source {
+            Source::Param(key) => quote_spanned!(at=> #here::param::<#ty>(#request, #key)?),
+            Source::Query(key) => quote_spanned!(at=> #here::query::<#ty>(#request, #key)?),
+            Source::Header(key) => quote_spanned!(at=> #here::header::<#ty>(#request, #key)?),
+            Source::Cookie(key) => quote_spanned!(at=> #here::cookie::<#ty>(#request, #key)?),
+            Source::Depot => quote_spanned!(at=> #here::depot::<#ty>(#depot)?),
+            Source::DepotNamed(key) => quote_spanned!(at=> #here::depot_named::<#ty>(#depot, #key)?),
+        };
+        quote!(#name: #value)
+    });
+    let this = if model.unit { quote!(Self) } else { quote!(Self { #(#values,)* }) };
+    let used = |local: Ident, used: bool| if used { quote!(#local) } else { quote!(_) };
+    let asks = |clients: bool| fields.iter().any(|field| field.source.is_clients() == clients);
+    let (request, depot) = (used(request, asks(true)), used(depot, asks(false)));
+    quote! {
+        fn from_request(
+            #request: &#rt::Request,
+            #depot: &#rt::Depot,
+        ) -> ::core::result::Result<Self, #rt::StatusError> {
+            ::core::result::Result::Ok(#this)
+        }
+    }
+}
+
+/// The literal of the message's own key is what checks the connection's keys: one that is missing, misspelt or of another
+/// type is told there, at the user's words.
+fn keys(model: &Model) -> TokenStream {
+    let Model { name, message, runtime: rt, .. } = model;
+    let keys = if model.all_keys {
+        quote!(#rt::Keys::All)
+    } else {
+        let this = quote!(self);
+        let fields = model.fields.iter().filter(|field| field.key).map(|Read { name, .. }| {
+            let value = quote_spanned!(name.span()=> ::core::clone::Clone::clone(&#this.#name));
+            quote!(#name: #value)
+        });
+        let key = Ident::new("__Key", type_span(message));
+        quote! {
+            type #key = <<#name as #rt::Subscriber>::Message as #rt::Message>::Key;
+            #rt::Keys::One(#key { #(#fields,)* })
+        }
+    };
+    quote! {
+        fn keys(&self) -> #rt::Keys<#rt::KeyOf<Self>> {
+            #keys
+        }
+    }
+}
+
+fn on_open(hook: &ExprPath, rt: &Runtime) -> TokenStream {
+    let this = quote!(self);
+    let call = quote_spanned!(path_span(&hook.path)=> #hook(#this).await);
+    quote! {
+        async fn on_open(&mut self) -> ::core::result::Result<(), #rt::StatusError> {
+            #call
+        }
+    }
+}
+
+fn on_send(hook: &ExprPath) -> TokenStream {
+    let (this, message) = (quote!(self), local("message"));
+    let call = quote_spanned!(path_span(&hook.path)=> #hook(#this, #message));
+    quote! {
+        #[deny(unconditional_recursion)]
+        fn on_send(&self, #message: &Self::Message) -> bool {
+            #call
+        }
+    }
+}
+
+fn on_text(hook: &ExprPath, rt: &Runtime) -> TokenStream {
+    let this = quote!(self);
+    let (text, store, message) = (local("text"), local("store"), local("message"));
+    let at = path_span(&hook.path);
+    let here = rt.at(at);
+    // The message's type is inferred from the hook.
+    let body = quote_spanned! {at=>
+        let #message = #here::inbound(#text)?;
+        #here::Outcome::outcome(#hook(#this, #message, #store).await)
+    };
+    quote! {
+        async fn on_text(
+            &mut self,
+            #text: &::core::primitive::str,
+            #store: &#rt::Store<Self::Message>,
+        ) -> ::core::result::Result<(), #rt::Refusal> {
+            #body
+        }
+    }
+}
+
+fn local(name: &str) -> Ident {
+    Ident::new(name, Span::mixed_site())
+}
+
+/// In the largest unit that says it without a fraction.
+fn duration(milliseconds: u64) -> TokenStream {
+    if milliseconds.is_multiple_of(1000) {
+        let seconds = Literal::u64_suffixed(milliseconds / 1000);
+        quote!(::core::time::Duration::from_secs(#seconds))
+    } else {
+        let milliseconds = Literal::u64_suffixed(milliseconds);
+        quote!(::core::time::Duration::from_millis(#milliseconds))
+    }
+}
+
+fn whole(number: u64) -> TokenStream {
+    // A `usize` of its own suffix, whatever this compiler's own is.
+    let literal: Option<Literal> = format_ident!("_{number}usize").to_string()[1..].parse().ok();
+    quote!(#literal)
+}

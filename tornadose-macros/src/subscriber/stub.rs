@@ -1,0 +1,77 @@
+//! Stands in for the expansion after a mistake, so that rustc has nothing to add to it.
+
+use proc_macro2::TokenStream;
+use quote::quote;
+use syn::DeriveInput;
+
+use super::args::Args;
+use crate::generics::concrete;
+use crate::runtime::Runtime;
+
+pub(crate) fn stub(args: &Args, item: &DeriveInput) -> TokenStream {
+    let rt = Runtime::new(args.library.clone());
+    let (name, visibility) = (&item.ident, &item.vis);
+    let (generics, arguments) = concrete(&item.generics);
+    let subscriber = |message: &TokenStream| {
+        quote! {
+            #[automatically_derived]
+            impl #generics #rt::Subscriber for #name #arguments {
+                type Message = #message;
+
+                fn from_request(
+                    _: &#rt::Request,
+                    _: &#rt::Depot,
+                ) -> ::core::result::Result<Self, #rt::StatusError> {
+                    loop {}
+                }
+                fn keys(&self) -> #rt::Keys<#rt::KeyOf<Self>> {
+                    loop {}
+                }
+            }
+        }
+    };
+    if let Some(message) = &args.store {
+        let subscriber = subscriber(&quote!(#message));
+        return quote! {
+            #subscriber
+
+            impl #generics #name #arguments {
+                #[allow(dead_code)]
+                #visibility fn handler(_: &#rt::Store<#message>) -> #rt::Live<Self> {
+                    loop {}
+                }
+            }
+        };
+    }
+    // Nobody said of which store: the messages of none, so that `handler` takes a store of any.
+    let subscriber = subscriber(&quote!(__NoMessage));
+    quote! {
+        const _: () = {
+            pub enum __NoMessage {}
+
+            impl #rt::Message for __NoMessage {
+                type Key = #rt::NoKey;
+                const CHANNEL: &'static str = "";
+
+                fn key(&self) -> #rt::NoKey {
+                    loop {}
+                }
+                fn retention(&self) -> #rt::Retention {
+                    loop {}
+                }
+                fn event(&self) -> ::core::result::Result<#rt::Event, #rt::EncodeError> {
+                    loop {}
+                }
+            }
+
+            #subscriber
+        };
+
+        impl #generics #name #arguments {
+            #[allow(dead_code)]
+            #visibility fn handler<M: #rt::Message>(_: &#rt::Store<M>) -> #rt::Live<Self> {
+                loop {}
+            }
+        }
+    }
+}
