@@ -60,7 +60,7 @@ impl<M: Message> Feed<M> {
     pub(crate) fn next<F: Format>(&mut self, subscriber: &impl Subscriber<Message = M>, waker: Option<&Waker>) -> Fed {
         loop {
             match self.reader.step(waker) {
-                Step::Ended(end) => return Fed::Ended(end),
+                Step::Ended(end) => return if self.out.is_empty() { Fed::Ended(end) } else { self.take() },
                 Step::Gap(gap) => {
                     F::gap(&mut self.out, gap);
                     self.written = None;
@@ -85,6 +85,14 @@ impl<M: Message> Feed<M> {
             if self.out.len() >= AT_ONCE {
                 return self.take();
             }
+        }
+    }
+
+    /// The position of a client that has all that it is owed, moved or not: on a WebSocket it shows that the line is alive.
+    pub(crate) fn position_again<F: Format>(&mut self, out: &mut BytesMut) {
+        if let Some(id) = self.caught_up {
+            F::position(out, id);
+            self.settled(id.offset);
         }
     }
 

@@ -136,7 +136,8 @@ impl<M: Message> Reader<M> {
     /// What comes next, without waiting. At the end of what there is, `waker` is kept for the next message.
     pub(crate) fn step(&mut self, waker: Option<&std::task::Waker>) -> Step<M> {
         let mut state = self.shared.lock();
-        if let Some(end) = state.readers.end_of(self.ticket) {
+        let end = state.readers.end_of(self.ticket);
+        if let Some(end) = end.filter(|end| !end.lets_read_on()) {
             return Step::Ended(end);
         }
         if let Some(gap) = self.gap.take() {
@@ -148,8 +149,15 @@ impl<M: Message> Reader<M> {
                 Step::Run { before, run, numbered }
             }
             Reading::End => {
+                if let (Some(end), false) = (end, self.opening) {
+                    return Step::Ended(end);
+                }
                 if let Some(waker) = waker {
                     state.readers.wait(self.ticket, waker);
+                }
+                if let (Some(_), Some(waker)) = (end, waker) {
+                    // It is told where it stands, and then that it has ended, which nobody else will wake it for.
+                    waker.wake_by_ref();
                 }
                 self.mark = false;
                 Step::Wait { head: state.log.head(), opening: std::mem::take(&mut self.opening) }
@@ -173,7 +181,7 @@ impl<M: Message> Reader<M> {
         }
     }
 
-    /// Has `waker` woken at the reader's end, or at the next message.
+    /// Why the reader has ended, read to its end or not. Has `waker` woken at its end, or at the next message.
     pub(crate) fn wait(&self, waker: &std::task::Waker) -> Option<End> {
         let mut state = self.shared.lock();
         let end = state.readers.end_of(self.ticket);
