@@ -1,14 +1,12 @@
 //! Annotate plain types; get live event streams.
 
-// Lets the expansions name `::tornadose` in this crate's own tests and docs.
-extern crate self as tornadose;
-
 mod event;
 mod message;
 mod store;
 mod wire;
 mod subscriber;
 mod handler;
+mod listen;
 
 #[doc(hidden)]
 #[path = "private.rs"]
@@ -16,9 +14,12 @@ pub mod __private;
 
 pub use crate::event::{EncodeError, Event, EventName};
 pub use crate::handler::Live;
+pub use crate::listen::{listen, serve};
 pub use crate::message::{Message, NoKey, Retention};
 pub use crate::store::id::{Id, IdError};
-pub use crate::store::{OVERHEAD, Store};
+pub use crate::store::log::OVERHEAD;
+pub use crate::store::subscription::{GapReason, Received, Subscription};
+pub use crate::store::{Store, SubmitError};
 pub use crate::subscriber::{Close, KeyOf, Keys, Lag, Options, Origins, Refusal, Subscriber, Transports};
 pub use tornadose_macros::{store, subscriber};
 

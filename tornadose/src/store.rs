@@ -1,22 +1,495 @@
-//! Stub: the handle, its log is being written.
+//! The handle of a store: submit, latest, subscribe, close. What is kept, and for whom, is the log's affair.
+
 pub(crate) mod id;
+pub(crate) mod entry;
+mod topic;
+pub(crate) mod view;
+pub(crate) mod log;
+pub(crate) mod readers;
+pub(crate) mod subscription;
 
-use crate::message::Message;
-use std::marker::PhantomData;
+use std::fmt;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::Waker;
 
-/// Bytes that each kept message and key is charged with beside its encodings.
-pub const OVERHEAD: usize = 256;
+use tokio::sync::Notify;
 
-/// Stub.
-pub struct Store<M: Message>(PhantomData<M>);
-impl<M: Message> Store<M> {
-    /// Stub.
-    pub fn new() -> Self {
-        Self(PhantomData)
+use crate::event::EncodeError;
+use crate::message::{Message, Retention};
+use crate::store::id::Id;
+use crate::store::log::{Log, Refused};
+use crate::store::readers::{End, Readers};
+use crate::store::subscription::Subscription;
+use crate::subscriber::Keys;
+
+/// Messages of one type, their log and their readers. A cheap clone: all clones are the same store.
+///
+/// # Ordering
+///
+/// One order for all messages, whatever their key, kind or reader.
+///
+/// # Lagging
+///
+/// A submit never waits for a reader and writes no socket. A reader that is too slow for what is kept is told what it missed.
+///
+/// # Closing
+///
+/// [`close`](Self::close) ends every reader; [`closed`](Self::closed) resolves when the last connection is gone.
+///
+/// ```
+/// use tornadose::prelude::*;
+///
+/// #[store(latest)]
+/// #[derive(Serialize)]
+/// struct Tick(f64);
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() {
+/// let store = Store::new();
+/// store.submit(Tick(0.5)).await.unwrap();
+/// assert_eq!(store.latest(&tornadose::NoKey).unwrap().0, 0.5);
+/// # }
+/// ```
+pub struct Store<M: Message> {
+    shared: Arc<Shared<M>>,
+}
+
+pub(crate) struct Shared<M: Message> {
+    state: Mutex<State<M>>,
+    /// Told when the store is closed, and again when the last connection of a closed store is gone.
+    pub(crate) gone: Notify,
+    /// Bit by bit, the encodings that handlers of this store ask for.
+    encodings: AtomicUsize,
+}
+
+pub(crate) struct State<M: Message> {
+    pub(crate) log: Log<M>,
+    pub(crate) readers: Readers,
+    pub(crate) closed: bool,
+}
+
+impl<M: Message> Shared<M> {
+    /// The state is sound after every statement that can panic (only a key's own `Eq`, `Hash` and `Clone` can), so a
+    /// poisoned lock is taken all the same.
+    pub(crate) fn lock(&self) -> MutexGuard<'_, State<M>> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+impl<M: Message> Store<M> {
+    /// An empty store in memory.
+    ///
+    /// ```
+    /// # use tornadose::prelude::*;
+    /// # #[store(latest)]
+    /// # #[derive(Serialize)]
+    /// # struct Tick(f64);
+    /// let store: Store<Tick> = Store::new();
+    /// assert_eq!(store.subscribers(), 0);
+    /// ```
+    pub fn new() -> Self {
+        let state = State { log: Log::new(), readers: Readers::new(), closed: false };
+        let shared = Shared { state: Mutex::new(state), gone: Notify::new(), encodings: AtomicUsize::new(0) };
+        Self { shared: Arc::new(shared) }
+    }
+
+    /// Appends a message, and answers its id once it is in the log. In memory that is at once: it never waits for a reader,
+    /// but takes part in tokio's cooperative budget, so that a loop of submits lets readers run.
+    ///
+    /// # Errors
+    ///
+    /// [`SubmitError`], which gives the message back; then nothing was appended.
+    ///
+    /// # Cancel safety
+    ///
+    /// A future that is dropped before it is ready has appended nothing.
+    ///
+    /// ```
+    /// # use tornadose::prelude::*;
+    /// # #[store(queue)]
+    /// # #[derive(Serialize)]
+    /// # struct Line(String);
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), tornadose::SubmitError<Line>> {
+    /// let store = Store::new();
+    /// let id = store.submit(Line("hi".into())).await?;
+    /// assert_eq!(id, store.head());
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn submit(&self, message: M) -> Result<Id, SubmitError<M>> {
+        tokio::task::coop::consume_budget().await;
+        self.append(message)
+    }
+
+    /// Appends a message without `await`, from any thread. `None` stands for an id that is not known yet, because the
+    /// message was handed to a backend; in memory there is always one.
+    ///
+    /// # Errors
+    ///
+    /// As [`submit`](Self::submit).
+    ///
+    /// ```
+    /// # use tornadose::prelude::*;
+    /// # #[store(queue)]
+    /// # #[derive(Serialize)]
+    /// # struct Line(String);
+    /// let store = Store::new();
+    /// assert_eq!(store.try_submit(Line("hi".into())).unwrap(), Some(store.head()));
+    /// ```
+    pub fn try_submit(&self, message: M) -> Result<Option<Id>, SubmitError<M>> {
+        self.append(message).map(Some)
+    }
+
+    fn append(&self, message: M) -> Result<Id, SubmitError<M>> {
+        let event = match message.event() {
+            Ok(event) => event,
+            Err(error) => return Err(SubmitError::Encode { message, error }),
+        };
+        let retention = if M::QUEUED { message.retention() } else { Retention::Latest };
+        let (key, message) = (message.key(), Arc::new(message));
+        let mut state = self.shared.lock();
+        let appended = if state.closed {
+            Err(None)
+        } else {
+            let copies = 1 + self.shared.encodings.load(Ordering::Relaxed).count_ones() as usize;
+            state.log.append(key, Arc::clone(&message), event, retention, copies).map_err(Some)
+        };
+        let appended = match appended {
+            Ok(appended) => appended,
+            Err(refused) => {
+                drop(state);
+                let message = Arc::into_inner(message).expect("a refused message is held by nobody else");
+                return Err(match refused {
+                    None => SubmitError::Closed { message },
+                    Some(Refused::Full) => SubmitError::Full { message },
+                    Some(Refused::TooLarge { size }) => SubmitError::TooLarge { message, size },
+                });
+            }
+        };
+        let waiting = state.readers.take_waiting(appended.topic);
+        // Wake and drop after unlocking: a woken reader's first act is to take this lock, and a message's `Drop` may.
+        drop(state);
+        waiting.into_iter().for_each(Waker::wake);
+        drop(appended.displaced);
+        Ok(appended.id)
+    }
+
+    /// The newest message of this key that is kept as `latest`.
+    ///
+    /// ```
+    /// # use tornadose::prelude::*;
+    /// # #[store(latest)]
+    /// # #[derive(Serialize)]
+    /// # struct Quote { #[key] symbol: String, bid: f64 }
+    /// let store = Store::new();
+    /// store.try_submit(Quote { symbol: "AAPL".into(), bid: 10.0 }).unwrap();
+    /// assert_eq!(store.latest(&QuoteKey { symbol: "AAPL".into() }).unwrap().bid, 10.0);
+    /// assert!(store.latest(&QuoteKey { symbol: "MSFT".into() }).is_none());
+    /// ```
+    pub fn latest(&self, key: &M::Key) -> Option<Arc<M>> {
+        self.shared.lock().log.newest_latest(key).map(|entry| Arc::clone(&entry.message))
+    }
+
+    /// The id of the newest message, whatever its key. Read it, then read the database and render the page, and let the page
+    /// connect with `?last_event_id=`: no message is missed between page and stream.
+    ///
+    /// ```
+    /// # use tornadose::prelude::*;
+    /// # #[store(queue)]
+    /// # #[derive(Serialize)]
+    /// # struct Line(String);
+    /// let store = Store::new();
+    /// let before = store.head();
+    /// store.try_submit(Line("hi".into())).unwrap();
+    /// assert_ne!(store.head(), before);
+    /// ```
+    pub fn head(&self) -> Id {
+        self.shared.lock().log.head()
+    }
+
+    /// The messages of all keys, for code on the server.
+    ///
+    /// ```
+    /// # use tornadose::prelude::*;
+    /// # #[store(latest)]
+    /// # #[derive(Serialize)]
+    /// # struct Tick(f64);
+    /// let store: Store<Tick> = Store::new();
+    /// let ticks = store.subscribe();
+    /// assert_eq!(store.subscribers(), 1);
+    /// # drop(ticks);
+    /// ```
+    pub fn subscribe(&self) -> Subscription<M> {
+        Subscription::new(&self.shared, Keys::All)
+    }
+
+    /// The messages of one key, for code on the server.
+    ///
+    /// ```
+    /// # use tornadose::prelude::*;
+    /// # #[store(latest)]
+    /// # #[derive(Serialize)]
+    /// # struct Quote { #[key] symbol: String, bid: f64 }
+    /// let store: Store<Quote> = Store::new();
+    /// let apple = store.subscribe_to(QuoteKey { symbol: "AAPL".into() });
+    /// assert_eq!(store.subscribers_of(&QuoteKey { symbol: "AAPL".into() }), 1);
+    /// # drop(apple);
+    /// ```
+    pub fn subscribe_to(&self, key: M::Key) -> Subscription<M> {
+        Subscription::new(&self.shared, Keys::One(key))
+    }
+
+    /// How many readers there are, connections and subscriptions.
+    ///
+    /// ```
+    /// # use tornadose::prelude::*;
+    /// # #[store(latest)]
+    /// # #[derive(Serialize)]
+    /// # struct Tick(f64);
+    /// assert_eq!(Store::<Tick>::new().subscribers(), 0);
+    /// ```
+    pub fn subscribers(&self) -> usize {
+        self.shared.lock().readers.count()
+    }
+
+    /// How many readers hold this key; those of all keys do not count.
+    ///
+    /// ```
+    /// # use tornadose::prelude::*;
+    /// # #[store(latest)]
+    /// # #[derive(Serialize)]
+    /// # struct Quote { #[key] symbol: String, bid: f64 }
+    /// let store: Store<Quote> = Store::new();
+    /// let all = store.subscribe();
+    /// assert_eq!(store.subscribers_of(&QuoteKey { symbol: "AAPL".into() }), 0);
+    /// # drop(all);
+    /// ```
+    pub fn subscribers_of(&self, key: &M::Key) -> usize {
+        let state = self.shared.lock();
+        state.log.topic_of(key).map_or(0, |topic| state.readers.count_of(topic))
+    }
+
+    /// Ends every reader that holds this key, a WebSocket with 1008; those of all keys stay.
+    ///
+    /// ```
+    /// # use tornadose::prelude::*;
+    /// # #[store(queue)]
+    /// # #[derive(Serialize)]
+    /// # struct Note { #[key] user: u64 }
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() {
+    /// use futures_util::StreamExt;
+    ///
+    /// let store: Store<Note> = Store::new();
+    /// let mut notes = store.subscribe_to(NoteKey { user: 7 });
+    /// store.disconnect(&NoteKey { user: 7 });
+    /// assert!(notes.next().await.is_none());
+    /// # }
+    /// ```
+    pub fn disconnect(&self, key: &M::Key) {
+        let mut state = self.shared.lock();
+        let Some(topic) = state.log.topic_of(key) else { return };
+        let waiting = state.readers.end_topic(topic, End::Disconnected);
+        drop(state);
+        waiting.into_iter().for_each(Waker::wake);
+    }
+
+    /// Drops the `latest` values of this key; its queue messages stay.
+    ///
+    /// ```
+    /// # use tornadose::prelude::*;
+    /// # #[store(latest)]
+    /// # #[derive(Serialize)]
+    /// # struct Quote { #[key] symbol: String, bid: f64 }
+    /// let store = Store::new();
+    /// let apple = QuoteKey { symbol: "AAPL".into() };
+    /// store.try_submit(Quote { symbol: "AAPL".into(), bid: 10.0 }).unwrap();
+    /// store.forget(&apple);
+    /// assert!(store.latest(&apple).is_none());
+    /// ```
+    pub fn forget(&self, key: &M::Key) {
+        let forgotten = self.shared.lock().log.forget(key);
+        drop(forgotten);
+    }
+
+    /// Ends every reader, a WebSocket with 1001, and refuses every later submit and connection.
+    ///
+    /// ```
+    /// # use tornadose::prelude::*;
+    /// # #[store(latest)]
+    /// # #[derive(Serialize)]
+    /// # struct Tick(f64);
+    /// let store = Store::new();
+    /// store.close();
+    /// let error = store.try_submit(Tick(0.5)).unwrap_err();
+    /// assert_eq!(error.to_string(), "the store is closed");
+    /// assert_eq!(error.into_message().0, 0.5);
+    /// ```
+    pub fn close(&self) {
+        let mut state = self.shared.lock();
+        state.closed = true;
+        let waiting = state.readers.end_all(End::Closed);
+        drop(state);
+        waiting.into_iter().for_each(Waker::wake);
+        self.shared.gone.notify_waiters();
+    }
+
+    /// Resolves when the store is closed and its last connection is gone: at most 5 s after [`close`](Self::close).
+    ///
+    /// # Cancel safety
+    ///
+    /// It can be dropped and asked again.
+    ///
+    /// ```
+    /// # use tornadose::prelude::*;
+    /// # #[store(latest)]
+    /// # #[derive(Serialize)]
+    /// # struct Tick(f64);
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() {
+    /// let store: Store<Tick> = Store::new();
+    /// store.close();
+    /// store.closed().await;
+    /// # }
+    /// ```
+    pub async fn closed(&self) {
+        self.wait_until(|state| state.closed && state.readers.connections() == 0).await;
+    }
+
+    /// Resolves when the store is closed, its connections gone or not.
+    pub(crate) async fn closing(&self) {
+        self.wait_until(|state| state.closed).await;
+    }
+
+    async fn wait_until(&self, reached: impl Fn(&State<M>) -> bool) {
+        loop {
+            let told = self.shared.gone.notified();
+            if reached(&self.shared.lock()) {
+                return;
+            }
+            told.await;
+        }
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.shared.lock().closed
+    }
+
+    pub(crate) fn shared(&self) -> &Arc<Shared<M>> {
+        &self.shared
+    }
+
+    /// Has `memory` count this encoding too from now on.
+    pub(crate) fn will_encode(&self, slot: usize) {
+        self.shared.encodings.fetch_or(1 << slot, Ordering::Relaxed);
+    }
+}
+
+impl<M: Message> Default for Store<M> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl<M: Message> Clone for Store<M> {
     fn clone(&self) -> Self {
-        Self(PhantomData)
+        Self { shared: Arc::clone(&self.shared) }
+    }
+}
+
+impl<M: Message> fmt::Debug for Store<M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Store").field("channel", &M::CHANNEL).finish_non_exhaustive()
+    }
+}
+
+/// Why a message was not appended. It gives the message back, whatever its type.
+///
+/// ```
+/// # use tornadose::prelude::*;
+/// # #[store(queue, memory = "1KiB")]
+/// # #[derive(Serialize)]
+/// # struct Line(String);
+/// let store = Store::new();
+/// let error = store.try_submit(Line("x".repeat(2000))).unwrap_err();
+/// assert_eq!(error.to_string(), "the message takes 2514 bytes, more than the store's memory");
+/// ```
+#[non_exhaustive]
+pub enum SubmitError<M> {
+    /// The store is closed.
+    Closed {
+        /// The message.
+        message: M,
+    },
+    /// The message has no event.
+    Encode {
+        /// The message.
+        message: M,
+        /// Why.
+        error: EncodeError,
+    },
+    /// The `latest` values alone would exceed the store's memory.
+    Full {
+        /// The message.
+        message: M,
+    },
+    /// The message alone exceeds the store's memory.
+    TooLarge {
+        /// The message.
+        message: M,
+        /// What it would take, in bytes.
+        size: usize,
+    },
+}
+
+impl<M> SubmitError<M> {
+    /// The message that was not appended.
+    ///
+    /// ```
+    /// # use tornadose::prelude::*;
+    /// # #[store(latest)]
+    /// # #[derive(Serialize)]
+    /// # struct Tick(f64);
+    /// let store = Store::new();
+    /// store.close();
+    /// assert_eq!(store.try_submit(Tick(0.5)).unwrap_err().into_message().0, 0.5);
+    /// ```
+    pub fn into_message(self) -> M {
+        match self {
+            Self::Closed { message }
+            | Self::Encode { message, .. }
+            | Self::Full { message }
+            | Self::TooLarge { message, .. } => message,
+        }
+    }
+}
+
+impl<M> fmt::Display for SubmitError<M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Closed { .. } => f.write_str("the store is closed"),
+            Self::Encode { error, .. } => error.fmt(f),
+            Self::Full { .. } => f.write_str("the latest values alone fill the store's memory"),
+            Self::TooLarge { size, .. } => {
+                write!(f, "the message takes {size} bytes, more than the store's memory")
+            }
+        }
+    }
+}
+
+impl<M> fmt::Debug for SubmitError<M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "SubmitError({self})")
+    }
+}
+
+impl<M> std::error::Error for SubmitError<M> {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Encode { error, .. } => Some(error),
+            _ => None,
+        }
     }
 }

@@ -1,1 +1,4 @@
-//! Bytes in, bytes out; nothing here waits.
+//! Bytes in, bytes out: what events look like on each transport. Nothing here waits.
+
+pub(crate) mod sse;
+pub(crate) mod ws;

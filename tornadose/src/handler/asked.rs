@@ -1,0 +1,86 @@
+//! What a request asks for: which transport, from which position. It reads headers and answers in words.
+
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use salvo::Request;
+use salvo::http::header::{
+    ACCEPT, CONNECTION, HeaderMap, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION, UPGRADE,
+};
+use salvo::http::{Method, Version};
+use sha1::{Digest, Sha1};
+
+/// Whether the request asks to become a WebSocket (RFC 6455 §4.2.1).
+pub(crate) fn wants_upgrade(request: &Request) -> bool {
+    request.method() == Method::GET
+        && request.version() == Version::HTTP_11
+        && has_token(request.headers(), &CONNECTION, "upgrade")
+        && has_token(request.headers(), &UPGRADE, "websocket")
+}
+
+/// Whether a client that sends this `Accept` can take an event stream (RFC 9110 §12.5.1). Without one it can.
+pub(crate) fn accepts_stream(headers: &HeaderMap) -> bool {
+    let mut ranges = tokens(headers, &ACCEPT).peekable();
+    ranges.peek().is_none()
+        || ranges.any(|range| {
+            let mut parts = range.split(';').map(str::trim);
+            let media = parts.next().unwrap_or_default();
+            let fits = ["text/event-stream", "text/*", "*/*"].iter().any(|fit| media.eq_ignore_ascii_case(fit));
+            let refused = parts.any(|part| {
+                let quality = part.split_once('=').filter(|(name, _)| name.trim().eq_ignore_ascii_case("q"));
+                quality.is_some_and(|(_, quality)| quality.trim().parse::<f32>() == Ok(0.0))
+            });
+            fits && !refused
+        })
+}
+
+/// The position that the client has: the header, else the query parameter; empty is absent.
+pub(crate) fn last_event_id(request: &Request) -> Option<String> {
+    let header = request.headers().get("last-event-id").filter(|value| !value.is_empty());
+    match header {
+        // What is no text is no id of ours, which is for the log to say.
+        Some(value) => Some(String::from_utf8_lossy(value.as_bytes()).into_owned()),
+        None => request.queries().get("last_event_id").filter(|value| !value.is_empty()).cloned(),
+    }
+}
+
+/// What is wrong with a request to upgrade.
+pub(crate) enum Unfit {
+    /// Not version 13: 426.
+    Version,
+    /// 400, and why.
+    Malformed(&'static str),
+}
+
+/// The answer to the key of an upgrade (RFC 6455 §4.2.2).
+pub(crate) fn accept_key(headers: &HeaderMap) -> Result<String, Unfit> {
+    let mut versions = headers.get_all(SEC_WEBSOCKET_VERSION).into_iter();
+    if versions.next().is_none_or(|version| version != "13") || versions.next().is_some() {
+        return Err(Unfit::Version);
+    }
+    let mut keys = headers.get_all(SEC_WEBSOCKET_KEY).into_iter();
+    let (Some(key), None) = (keys.next(), keys.next()) else {
+        return Err(Unfit::Malformed("expected one `sec-websocket-key`"));
+    };
+    if BASE64_STANDARD.decode(key.as_bytes()).map_or(true, |nonce| nonce.len() != 16) {
+        return Err(Unfit::Malformed("`sec-websocket-key` is not 16 bytes in base64"));
+    }
+    let mut hash = Sha1::new();
+    hash.update(key.as_bytes());
+    hash.update(b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11");
+    Ok(BASE64_STANDARD.encode(hash.finalize()))
+}
+
+/// The first subprotocol of the client's that is on offer.
+pub(crate) fn protocol<'a>(headers: &'a HeaderMap, offered: &[impl AsRef<str>]) -> Option<&'a str> {
+    tokens(headers, &SEC_WEBSOCKET_PROTOCOL).find(|wanted| offered.iter().any(|offer| offer.as_ref() == *wanted))
+}
+
+fn has_token(headers: &HeaderMap, name: &salvo::http::header::HeaderName, token: &str) -> bool {
+    tokens(headers, name).any(|found| found.eq_ignore_ascii_case(token))
+}
+
+/// The members of a header that is a list, over all its lines.
+fn tokens<'a>(headers: &'a HeaderMap, name: &salvo::http::header::HeaderName) -> impl Iterator<Item = &'a str> {
+    let lines = headers.get_all(name).into_iter().filter_map(|value| value.to_str().ok());
+    lines.flat_map(|line| line.split(',')).map(str::trim).filter(|token| !token.is_empty())
+}

@@ -1,0 +1,123 @@
+//! Which connections a handler, or a server, carries: their number, their limit, their end.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::Notify;
+
+use crate::store::readers::End;
+
+/// How long a connection that was told to end may take before it is aborted.
+pub(crate) const LAST_WORDS: Duration = Duration::from_secs(5);
+
+/// How to reach a connection from elsewhere.
+pub(crate) struct Control {
+    pub(crate) end: Box<dyn Fn(End) + Send + Sync>,
+    pub(crate) abort: Box<dyn Fn() + Send + Sync>,
+}
+
+/// The connections that are open, in order of opening.
+#[derive(Default)]
+pub(crate) struct Connections {
+    state: Mutex<State>,
+    gone: Notify,
+}
+
+#[derive(Default)]
+struct State {
+    opened: u64,
+    open: BTreeMap<u64, Option<Arc<Control>>>,
+    stopping: bool,
+}
+
+impl Connections {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The number of a new connection, from 1, and its seat unless `max` are taken or the server stops.
+    pub(crate) fn open(self: &Arc<Self>, max: Option<usize>) -> (u64, Option<Seat>) {
+        let mut state = self.lock();
+        state.opened += 1;
+        let number = state.opened;
+        if state.stopping || max.is_some_and(|max| state.open.len() >= max) {
+            return (number, None);
+        }
+        state.open.insert(number, None);
+        (number, Some(Seat { connections: Arc::clone(self), number }))
+    }
+
+    /// Ends every connection, and lets no other open.
+    pub(crate) fn stop(&self, end: End) {
+        let controls: Vec<Arc<Control>> = {
+            let mut state = self.lock();
+            state.stopping = true;
+            state.open.values().flatten().cloned().collect()
+        };
+        controls.iter().for_each(|control| (control.end)(end));
+    }
+
+    pub(crate) fn abort_all(&self) {
+        let controls: Vec<Arc<Control>> = self.lock().open.values().flatten().cloned().collect();
+        controls.iter().for_each(|control| (control.abort)());
+    }
+
+    /// Resolves when no connection is open.
+    pub(crate) async fn all_gone(&self) {
+        loop {
+            let gone = self.gone.notified();
+            if self.lock().open.is_empty() {
+                return;
+            }
+            gone.await;
+        }
+    }
+}
+
+/// A connection's seat, free again when it is dropped.
+pub(crate) struct Seat {
+    connections: Arc<Connections>,
+    number: u64,
+}
+
+impl Seat {
+    /// Where these seats stand, to say how they are reached once that is known.
+    pub(crate) fn places(seats: &[Self]) -> Places {
+        Places(seats.iter().map(|seat| (Arc::clone(&seat.connections), seat.number)).collect())
+    }
+}
+
+/// The seats of one connection, with its handler and perhaps its server.
+pub(crate) struct Places(Vec<(Arc<Connections>, u64)>);
+
+impl Places {
+    pub(crate) fn reached_by(self, control: Control) {
+        let control = Arc::new(control);
+        for (connections, number) in self.0 {
+            let mut state = connections.lock();
+            let stopping = state.stopping;
+            // A connection that is over already has left its seat.
+            if let Some(seat) = state.open.get_mut(&number) {
+                *seat = Some(Arc::clone(&control));
+            }
+            drop(state);
+            // It was admitted before the server stopped, but could not be told.
+            if stopping {
+                (control.end)(End::Stopping);
+            }
+        }
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        let mut state = self.connections.lock();
+        state.open.remove(&self.number);
+        let last = state.open.is_empty();
+        drop(state);
+        if last {
+            self.connections.gone.notify_waiters();
+        }
+    }
+}

@@ -1,0 +1,168 @@
+//! A subscriber's messages as the bytes of a transport: filter, positions, gaps. Sockets and timers are its callers' affair.
+//!
+//! # Ordering
+//!
+//! Bytes come in log order; a position stands behind all that it covers.
+//!
+//! # Lagging
+//!
+//! A gap is written where the missing messages would have stood.
+//!
+//! # Closing
+//!
+//! An ended reader has nothing more to say; what its connection says last is the transport's affair.
+
+use std::task::Waker;
+
+use bytes::{Bytes, BytesMut};
+
+use crate::handler::format::Format;
+use crate::message::Message;
+use crate::store::entry::{Entry, Run};
+use crate::store::id::{Id, Offset};
+use crate::store::readers::End;
+use crate::store::subscription::{Reader, Step};
+use crate::subscriber::Subscriber;
+
+/// What is written at once, roughly, before the socket is asked again.
+const AT_ONCE: usize = 64 << 10;
+
+pub(crate) enum Fed {
+    Bytes(Bytes),
+    /// Nothing more for now; the waker is kept for the next message.
+    Wait,
+    Ended(End),
+}
+
+/// Turns what a reader is given into bytes.
+pub(crate) struct Feed<M: Message> {
+    reader: Reader<M>,
+    /// What is to be written before anything else.
+    out: BytesMut,
+    /// The newest position that the client was given.
+    written: Option<Offset>,
+    /// How many messages the filter has withheld since.
+    withheld: usize,
+    /// Where the reader stands, when it has read to its end.
+    caught_up: Option<Id>,
+}
+
+impl<M: Message> Feed<M> {
+    pub(crate) fn new(reader: Reader<M>, prologue: BytesMut) -> Self {
+        Self { reader, out: prologue, written: None, withheld: 0, caught_up: None }
+    }
+
+    pub(crate) fn reader(&self) -> &Reader<M> {
+        &self.reader
+    }
+
+    /// The next bytes, all that is ready together in one piece.
+    pub(crate) fn next<F: Format>(&mut self, subscriber: &impl Subscriber<Message = M>, waker: Option<&Waker>) -> Fed {
+        loop {
+            match self.reader.step(waker) {
+                Step::Ended(end) => return if self.out.is_empty() { Fed::Ended(end) } else { self.take() },
+                Step::Gap(gap) => {
+                    F::gap(&mut self.out, gap);
+                    self.written = None;
+                }
+                Step::Run { before, run, numbered } => {
+                    self.caught_up = None;
+                    if let Some(id) = before {
+                        self.position::<F>(id);
+                    }
+                    if let Some(shared) = self.run::<F>(subscriber, &run, numbered) {
+                        return Fed::Bytes(shared);
+                    }
+                }
+                Step::Wait { head, opening } => {
+                    self.caught_up = Some(head);
+                    if opening && self.written != Some(head.offset) {
+                        self.position::<F>(head);
+                    }
+                    return if self.out.is_empty() { Fed::Wait } else { self.take() };
+                }
+            }
+            if self.out.len() >= AT_ONCE {
+                return self.take();
+            }
+        }
+    }
+
+    /// The position of a client that has all that it is owed, moved or not: on a WebSocket it shows that the line is alive.
+    pub(crate) fn position_again<F: Format>(&mut self, out: &mut BytesMut) {
+        if let Some(id) = self.caught_up {
+            F::position(out, id);
+            self.settled(id.offset);
+        }
+    }
+
+    /// A position for a client that has all up to its reader's place but has not been told so.
+    pub(crate) fn bookmark<F: Format>(&mut self, out: &mut BytesMut) {
+        if let Some(id) = self.caught_up
+            && self.written != Some(id.offset)
+        {
+            F::position(out, id);
+            self.settled(id.offset);
+        }
+    }
+
+    /// Writes what the filter lets through. When that is all of a run and nothing stands before it, answers the bytes that
+    /// all readers at this place share instead.
+    fn run<F: Format>(
+        &mut self,
+        subscriber: &impl Subscriber<Message = M>,
+        run: &Run<M>,
+        numbered: bool,
+    ) -> Option<Bytes> {
+        let entries = run.entries();
+        let through = entries.iter().take_while(|entry| subscriber.on_send(&entry.message)).count();
+        if numbered && through == entries.len() {
+            self.settled(entries[through - 1].offset());
+            if self.out.is_empty() {
+                return Some(run.encoded::<F>());
+            }
+            self.out.extend_from_slice(&run.encoded::<F>());
+            return None;
+        }
+        for (place, entry) in entries.iter().enumerate() {
+            // Asked once per message: those before `through` have passed, the one there has not.
+            let passes = place < through || (place > through && subscriber.on_send(&entry.message));
+            if passes {
+                self.write::<F>(entry, numbered);
+            } else {
+                self.withhold::<F>(entry, numbered);
+            }
+        }
+        None
+    }
+
+    fn write<F: Format>(&mut self, entry: &Entry<M>, numbered: bool) {
+        if numbered {
+            self.out.extend_from_slice(entry.encoded::<F>());
+            self.settled(entry.offset());
+        } else {
+            F::without_id(&mut self.out, entry);
+        }
+    }
+
+    fn withhold<F: Format>(&mut self, entry: &Entry<M>, numbered: bool) {
+        self.withheld += 1;
+        if numbered && self.withheld >= (M::CAPACITY / 4).max(1) {
+            self.position::<F>(entry.id);
+        }
+    }
+
+    fn position<F: Format>(&mut self, id: Id) {
+        F::position(&mut self.out, id);
+        self.settled(id.offset);
+    }
+
+    fn settled(&mut self, offset: Offset) {
+        self.written = Some(offset);
+        self.withheld = 0;
+    }
+
+    fn take(&mut self) -> Fed {
+        Fed::Bytes(std::mem::take(&mut self.out).freeze())
+    }
+}

@@ -1,0 +1,138 @@
+//! The two directions of a WebSocket's socket, independent of each other: what is to be written, what has come, and since when
+//! neither has moved. What it means is the session's affair.
+
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use bytes::{Buf, Bytes, BytesMut};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::Instant;
+
+use crate::wire::ws::{Decoder, Inbound, Violation};
+
+/// How much of what was read may wait, and how much of what is to be said of it: a client that floods us and reads nothing
+/// is not read either.
+const WAITING: usize = 16 << 10;
+
+pub(crate) struct Link<IO> {
+    io: IO,
+    decoder: Decoder,
+    /// Bytes that the socket has not taken, in one piece.
+    writing: Bytes,
+    /// Replies to the client, written before the next messages.
+    pub(crate) replies: BytesMut,
+    /// Bytes that came behind what was decoded.
+    unread: Vec<u8>,
+    /// When the client last sent a frame.
+    pub(crate) heard: Instant,
+    /// When the socket first refused what is now to be written.
+    pub(crate) blocked: Option<Instant>,
+}
+
+/// Whether the client is still there.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Gone {
+    Left,
+}
+
+impl<IO: AsyncRead + AsyncWrite + Unpin> Link<IO> {
+    pub(crate) fn new(io: IO, max_message: usize) -> Self {
+        Self {
+            io,
+            decoder: Decoder::new(max_message),
+            writing: Bytes::new(),
+            replies: BytesMut::new(),
+            unread: Vec::new(),
+            heard: Instant::now(),
+            blocked: None,
+        }
+    }
+
+    /// Gives the socket these bytes next. Only when it has taken all that came before.
+    pub(crate) fn write(&mut self, bytes: Bytes) {
+        debug_assert!(self.writing.is_empty(), "bytes are written one piece at a time");
+        self.writing = bytes;
+    }
+
+    /// Writes what there is to write. Ready when all of it was taken.
+    pub(crate) fn poll_written(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        loop {
+            if self.writing.is_empty() {
+                if self.replies.is_empty() {
+                    self.blocked = None;
+                    return Pin::new(&mut self.io).poll_flush(cx);
+                }
+                self.writing = std::mem::take(&mut self.replies).freeze();
+            }
+            match Pin::new(&mut self.io).poll_write(cx, &self.writing) {
+                Poll::Ready(Ok(0)) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                Poll::Ready(Ok(taken)) => {
+                    self.writing.advance(taken);
+                    self.blocked = None;
+                }
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+                Poll::Pending => {
+                    self.blocked.get_or_insert_with(Instant::now);
+                    return Poll::Pending;
+                }
+            }
+        }
+    }
+
+    /// The next thing the client sent. Pending also while too much that it should read is waiting.
+    pub(crate) fn poll_inbound(&mut self, cx: &mut Context<'_>) -> Poll<Result<Result<Inbound, Violation>, Gone>> {
+        loop {
+            if self.replies.len() > WAITING {
+                return Poll::Pending;
+            }
+            let mut input = self.unread.as_slice();
+            let frames = self.decoder.frames;
+            let decoded = self.decoder.next(&mut input);
+            let rest = input.len();
+            if rest == 0 {
+                self.unread = Vec::new();
+            } else {
+                self.unread.drain(..self.unread.len() - rest);
+            }
+            if self.decoder.frames != frames {
+                self.heard = Instant::now();
+            }
+            match decoded.transpose() {
+                Some(inbound) => return Poll::Ready(Ok(inbound)),
+                None => ready!(self.poll_fill(cx))?,
+            }
+        }
+    }
+
+    /// Reads more, to be decoded later. Pending while much is waiting already.
+    pub(crate) fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Gone>> {
+        if self.unread.len() > WAITING {
+            return Poll::Pending;
+        }
+        let mut chunk = [0; 2048];
+        let mut chunk = ReadBuf::new(&mut chunk);
+        match ready!(Pin::new(&mut self.io).poll_read(cx, &mut chunk)) {
+            Ok(()) if !chunk.filled().is_empty() => {
+                self.unread.extend_from_slice(chunk.filled());
+                Poll::Ready(Ok(()))
+            }
+            // An end or an error of the line: either way the client is gone.
+            Ok(()) | Err(_) => Poll::Ready(Err(Gone::Left)),
+        }
+    }
+
+    /// Reads and throws away, until the client leaves.
+    pub(crate) fn poll_left(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        loop {
+            self.unread = Vec::new();
+            if ready!(self.poll_fill(cx)).is_err() {
+                return Poll::Ready(());
+            }
+        }
+    }
+
+    pub(crate) fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_shutdown(cx)
+    }
+}

@@ -1,0 +1,221 @@
+//! Whose pages may open a WebSocket and read a stream (RFC 6454; Fetch §3.3).
+
+use salvo::http::header::{
+    ACCESS_CONTROL_ALLOW_CREDENTIALS, ACCESS_CONTROL_ALLOW_ORIGIN, HOST, HeaderMap, HeaderValue, ORIGIN, VARY,
+};
+use salvo::http::uri::Authority;
+
+use crate::subscriber::Origins;
+
+/// Which origins a handler admits.
+#[derive(Clone)]
+pub(crate) enum Admitted {
+    SameHost,
+    Any,
+    List(Vec<Origin>),
+}
+
+impl From<Origins> for Admitted {
+    fn from(origins: Origins) -> Self {
+        match origins {
+            Origins::SameHost => Self::SameHost,
+            Origins::Any => Self::Any,
+            Origins::List(origins) => Self::list(origins),
+        }
+    }
+}
+
+impl Admitted {
+    /// An origin that is none admits nobody, and is logged.
+    pub(crate) fn list<O: AsRef<str>>(origins: impl IntoIterator<Item = O>) -> Self {
+        let parse = |origin: O| {
+            let parsed = Origin::parse(origin.as_ref());
+            if parsed.is_none() {
+                tracing::error!(origin = origin.as_ref(), "not an origin: expected `scheme://host[:port]`");
+            }
+            parsed
+        };
+        Self::List(origins.into_iter().filter_map(parse).collect())
+    }
+
+    /// Refuses a WebSocket that a foreign page opens. Programs that are no browser send no origin, and are admitted.
+    pub(crate) fn check(&self, headers: &HeaderMap, authority: Option<&Authority>) -> Result<(), String> {
+        if matches!(self, Self::Any) {
+            return Ok(());
+        }
+        let mut origins = headers.get_all(ORIGIN).into_iter();
+        let (Some(value), more) = (origins.next(), origins.next()) else { return Ok(()) };
+        if more.is_some() {
+            return Err("the request has two `origin` headers".into());
+        }
+        let shown = String::from_utf8_lossy(value.as_bytes()).into_owned();
+        let origin = value.to_str().ok().and_then(Origin::parse);
+        let Some(origin) = origin else {
+            return Err(format!("`{shown}` is not the origin of a page: expected `scheme://host[:port]`"));
+        };
+        match self {
+            Self::List(list) if list.contains(&origin) => Ok(()),
+            Self::List(_) => {
+                Err(format!("the origin `{shown}` is not among those this handler admits: add it to `origins`"))
+            }
+            _ => {
+                let host = host(headers, authority).unwrap_or_default();
+                if origin.is_at(&host) {
+                    return Ok(());
+                }
+                Err(format!(
+                    "the origin `{shown}` is not the host `{host}`: open the page at that host, or name its origin, \
+                     `origins = [\"{shown}\"]`"
+                ))
+            }
+        }
+    }
+
+    /// Lets the pages that are admitted read the stream, unless a hoop has said who may.
+    pub(crate) fn allow(&self, request: &HeaderMap, response: &mut HeaderMap) {
+        if response.contains_key(ACCESS_CONTROL_ALLOW_ORIGIN) {
+            return;
+        }
+        match self {
+            Self::SameHost => {}
+            Self::Any => {
+                response.insert(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
+            }
+            Self::List(list) => {
+                response.append(VARY, HeaderValue::from_static("origin"));
+                let mut origins = request.get_all(ORIGIN).into_iter();
+                if let (Some(value), None) = (origins.next(), origins.next())
+                    && value.to_str().ok().and_then(Origin::parse).is_some_and(|origin| list.contains(&origin))
+                {
+                    response.insert(ACCESS_CONTROL_ALLOW_ORIGIN, value.clone());
+                    response.insert(ACCESS_CONTROL_ALLOW_CREDENTIALS, HeaderValue::from_static("true"));
+                }
+            }
+        }
+    }
+}
+
+fn host(headers: &HeaderMap, authority: Option<&Authority>) -> Option<String> {
+    let header = headers.get(HOST).and_then(|host| host.to_str().ok());
+    header.map(str::to_owned).or_else(|| authority.map(|authority| authority.as_str().to_owned()))
+}
+
+/// `scheme://host[:port]`, in lower case, the port written out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Origin {
+    scheme: String,
+    host: String,
+    port: u16,
+}
+
+impl Origin {
+    pub(crate) fn parse(text: &str) -> Option<Self> {
+        let (scheme, rest) = text.split_once("://")?;
+        let scheme = scheme.to_ascii_lowercase();
+        let scheme_fits = scheme.starts_with(|first: char| first.is_ascii_lowercase())
+            && scheme.chars().all(|c| c.is_ascii_alphanumeric() || "+-.".contains(c));
+        let (host, port) = split_port(rest)?;
+        if !scheme_fits {
+            return None;
+        }
+        let port = port.or_else(|| default_port(&scheme))?;
+        Some(Self { host, port, scheme })
+    }
+
+    /// Whether `host`, the header, names the same place; its default port is that of this origin's scheme.
+    fn is_at(&self, host: &str) -> bool {
+        split_port(host).is_some_and(|(host, port)| {
+            host == self.host && port.or_else(|| default_port(&self.scheme)) == Some(self.port)
+        })
+    }
+}
+
+fn default_port(scheme: &str) -> Option<u16> {
+    match scheme {
+        "http" | "ws" => Some(80),
+        "https" | "wss" => Some(443),
+        _ => None,
+    }
+}
+
+/// The host in lower case, and the port when there is one. No user, path, query or blank.
+fn split_port(text: &str) -> Option<(String, Option<u16>)> {
+    let authority: Authority = text.parse().ok()?;
+    let plain = !text.contains('@') && !authority.host().is_empty();
+    let after_host = text.strip_prefix(authority.host())?;
+    let port = match after_host.strip_prefix(':') {
+        None => None,
+        Some(port) if port.bytes().all(|digit| digit.is_ascii_digit()) => Some(port.parse().ok()?),
+        Some(_) => return None,
+    };
+    plain.then(|| (authority.host().to_ascii_lowercase(), port))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn admits(admitted: &Admitted, host: &str, origins: &[&str]) -> bool {
+        let mut headers = HeaderMap::new();
+        headers.insert(HOST, host.parse().expect("a host"));
+        for origin in origins {
+            headers.append(ORIGIN, origin.parse().expect("a header"));
+        }
+        admitted.check(&headers, None).is_ok()
+    }
+
+    #[test]
+    fn without_a_list_the_origin_is_the_host() {
+        for (host, origins, expected) in [
+            ("app.example", &[][..], true),
+            ("app.example", &["https://app.example"], true),
+            ("app.example", &["http://app.example"], true),
+            ("app.example", &["https://APP.example:443"], true),
+            ("app.example:443", &["https://app.example"], true),
+            ("app.example:8080", &["http://app.example:8080"], true),
+            ("[::1]:9000", &["http://[::1]:9000"], true),
+            ("app.example:80", &["https://app.example"], false),
+            ("app.example", &["https://app.example:8443"], false),
+            ("app.example", &["https://app.example.evil.io"], false),
+            ("app.example", &["https://evilapp.example"], false),
+            ("app.example", &["https://evil.io@app.example"], false),
+            ("app.example", &["https://app.example/path"], false),
+            ("app.example", &["null"], false),
+            ("app.example", &[""], false),
+            ("app.example", &["app.example"], false),
+            ("app.example", &["https://app.example", "https://app.example"], false),
+        ] {
+            assert_eq!(admits(&Admitted::SameHost, host, origins), expected, "{origins:?} at {host}");
+        }
+    }
+
+    #[test]
+    fn a_list_admits_what_it_names() {
+        let list = Admitted::list(["https://app.example", "http://localhost:3000"]);
+        for (origin, expected) in [
+            ("https://app.example", true),
+            ("https://app.example:443", true),
+            ("http://app.example", false),
+            ("http://localhost:3000", true),
+            ("http://localhost", false),
+            ("https://api.example", false),
+            ("null", false),
+        ] {
+            assert_eq!(admits(&list, "api.example", &[origin]), expected, "{origin}");
+        }
+        assert!(admits(&Admitted::Any, "api.example", &["null"]));
+    }
+
+    #[test]
+    fn a_refusal_says_both_remedies() {
+        let mut headers = HeaderMap::new();
+        headers.insert(HOST, HeaderValue::from_static("api.example"));
+        headers.insert(ORIGIN, HeaderValue::from_static("https://app.example"));
+        let refusal = Admitted::SameHost.check(&headers, None).unwrap_err();
+        assert_eq!(
+            refusal,
+            "the origin `https://app.example` is not the host `api.example`: open the page at that host, or name its \
+             origin, `origins = [\"https://app.example\"]`"
+        );
+    }
+}

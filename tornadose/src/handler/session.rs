@@ -1,0 +1,278 @@
+//! A connection over WebSocket (RFC 6455): a task that writes what its feed gives and takes what the client sends.
+//!
+//! # Ordering
+//!
+//! Replies to the client stand between messages, never inside one. Texts of the client are taken one at a time.
+//!
+//! # Lagging
+//!
+//! While the socket takes nothing, nothing is read off the log. A socket that takes nothing for too long is aborted.
+//!
+//! # Closing
+//!
+//! Whoever ends says so in a close frame; the other's answer is waited for, for a while. A client that leaves ends the task,
+//! and with it the subscriber.
+
+use std::future::{Future, poll_fn};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::time::{Instant, Sleep, sleep_until, timeout};
+
+use crate::handler::connections::LAST_WORDS;
+use crate::handler::feed::{Fed, Feed};
+use crate::handler::format::Ws;
+use crate::handler::link::{Gone, Link};
+use crate::store::Store;
+use crate::store::readers::End;
+use crate::subscriber::{Close, Refusal, Subscriber};
+use crate::wire::ws::{self, Inbound};
+
+/// What a WebSocket needs to know of its handler.
+pub(crate) struct Pace {
+    pub(crate) keep_alive: Option<Duration>,
+    pub(crate) patience: Duration,
+    pub(crate) until: Option<Instant>,
+    pub(crate) max_message: usize,
+}
+
+pub(crate) struct Session<S: Subscriber, IO> {
+    subscriber: S,
+    store: Store<S::Message>,
+    feed: Feed<S::Message>,
+    link: Link<IO>,
+    clock: Clock,
+}
+
+/// When what is due.
+struct Clock {
+    pace: Pace,
+    /// When the client was last pinged.
+    pinged: Option<Instant>,
+    timer: Option<Pin<Box<Sleep>>>,
+}
+
+/// Why a session is over.
+enum Over {
+    /// The client is gone, or as good as.
+    Gone(&'static str),
+    /// The client has said goodbye, with this code.
+    Left(Option<u16>),
+    /// We say goodbye.
+    Close(Close),
+}
+
+/// What a session does next.
+enum Turn {
+    Text(String),
+    Over(Over),
+}
+
+fn close(code: u16, reason: &'static str) -> Over {
+    Over::Close(Close { code, reason: reason.into() })
+}
+
+fn ended(end: End) -> Over {
+    match end {
+        End::Closed | End::Stopping => close(1001, ""),
+        End::Disconnected => close(1008, "disconnected"),
+        End::Lagged => close(1013, "lagged"),
+    }
+}
+
+impl<S: Subscriber, IO: AsyncRead + AsyncWrite + Unpin> Session<S, IO> {
+    pub(crate) fn new(subscriber: S, store: Store<S::Message>, feed: Feed<S::Message>, io: IO, pace: Pace) -> Self {
+        let link = Link::new(io, pace.max_message);
+        Self { subscriber, store, feed, link, clock: Clock { pace, pinged: None, timer: None } }
+    }
+
+    /// Serves until one side ends it, then says goodbye.
+    pub(crate) async fn run(mut self) {
+        let over = loop {
+            match poll_fn(|cx| self.poll_turn(cx)).await {
+                Turn::Over(over) => break over,
+                Turn::Text(text) => {
+                    if let Err(over) = self.take(&text).await {
+                        break over;
+                    }
+                }
+            }
+        };
+        let Self { subscriber, feed, link, .. } = self;
+        // The subscriber's own `Drop` is the disconnect hook; the goodbye need not wait for it, nor it for the goodbye.
+        drop((subscriber, feed));
+        say_goodbye(link, over).await;
+    }
+
+    fn poll_turn(&mut self, cx: &mut Context<'_>) -> Poll<Turn> {
+        loop {
+            if let Poll::Ready(over) = self.poll_outward(cx) {
+                return Poll::Ready(Turn::Over(over));
+            }
+            match self.link.poll_inbound(cx) {
+                Poll::Ready(Err(Gone::Left)) => return Poll::Ready(Turn::Over(Over::Gone("left"))),
+                Poll::Ready(Ok(Err(violation))) => {
+                    return Poll::Ready(Turn::Over(close(violation.code, violation.reason)));
+                }
+                Poll::Ready(Ok(Ok(inbound))) => match inbound {
+                    Inbound::Text(text) => return Poll::Ready(Turn::Text(text)),
+                    Inbound::Ping(payload) => ws::pong(&mut self.link.replies, &payload),
+                    Inbound::Pong => {}
+                    Inbound::Close(code) => return Poll::Ready(Turn::Over(Over::Left(code))),
+                },
+                Poll::Pending => match self.poll_clock(cx) {
+                    Poll::Ready(Some(over)) => return Poll::Ready(Turn::Over(over)),
+                    Poll::Ready(None) => {}
+                    Poll::Pending => return Poll::Pending,
+                },
+            }
+        }
+    }
+
+    /// Writes messages as long as the socket takes them. Ready only when the session is over.
+    fn poll_outward(&mut self, cx: &mut Context<'_>) -> Poll<Over> {
+        loop {
+            match self.link.poll_written(cx) {
+                Poll::Ready(Ok(())) => {}
+                Poll::Ready(Err(_)) => return Poll::Ready(Over::Gone("left")),
+                Poll::Pending => return self.poll_ended(cx),
+            }
+            let fed = catch_unwind(AssertUnwindSafe(|| self.feed.next::<Ws>(&self.subscriber, Some(cx.waker()))));
+            match fed {
+                Ok(Fed::Bytes(bytes)) => self.link.write(bytes),
+                Ok(Fed::Wait) => return Poll::Pending,
+                Ok(Fed::Ended(end)) => return Poll::Ready(ended(end)),
+                Err(_) => return Poll::Ready(panicked()),
+            }
+        }
+    }
+
+    /// Whether the reader was ended, while nothing is read. One that may read on does, as far as the socket lets it.
+    fn poll_ended(&self, cx: &mut Context<'_>) -> Poll<Over> {
+        let end = self.feed.reader().wait(cx.waker()).filter(|end| !end.lets_read_on());
+        end.map_or(Poll::Pending, |end| Poll::Ready(ended(end)))
+    }
+
+    /// Lets the subscriber take a text. Meanwhile what was written goes out, and the end and the client's leaving are seen.
+    async fn take(&mut self, text: &str) -> Result<(), Over> {
+        let Self { subscriber, store, feed, link, .. } = self;
+        let mut hook = pin!(AssertUnwindSafe(subscriber.on_text(text, store)).catch_unwind());
+        let outcome = poll_fn(|cx| {
+            if let Poll::Ready(outcome) = hook.as_mut().poll(cx) {
+                return Poll::Ready(outcome.map_err(|_| panicked()));
+            }
+            if let Some(end) = feed.reader().wait(cx.waker()) {
+                return Poll::Ready(Err(ended(end)));
+            }
+            if let Poll::Ready(Err(_)) = link.poll_written(cx) {
+                return Poll::Ready(Err(Over::Gone("left")));
+            }
+            loop {
+                match link.poll_fill(cx) {
+                    Poll::Ready(Ok(())) => {}
+                    Poll::Ready(Err(Gone::Left)) => return Poll::Ready(Err(Over::Gone("left"))),
+                    Poll::Pending => return Poll::Pending,
+                }
+            }
+        });
+        let outcome = outcome.await?;
+        // Nothing was decoded while the hook ran, so the client's silence was ours.
+        link.heard = Instant::now();
+        match outcome {
+            Ok(()) => Ok(()),
+            Err(Refusal::Say(reason)) => {
+                ws::error(&mut link.replies, &reason);
+                Ok(())
+            }
+            Err(Refusal::Close(close)) => Err(Over::Close(close)),
+        }
+    }
+
+    /// Pings, and ends what is silent, blocked or too old. Ready with nothing when there is something new to write.
+    fn poll_clock(&mut self, cx: &mut Context<'_>) -> Poll<Option<Over>> {
+        loop {
+            let now = Instant::now();
+            if let Some(over) = self.clock.due(now, &self.link) {
+                return Poll::Ready(Some(over));
+            }
+            if self.clock.ping_is_due(now, self.link.heard) {
+                self.clock.pinged = Some(now);
+                self.feed.position_again::<Ws>(&mut self.link.replies);
+                ws::ping(&mut self.link.replies);
+                return Poll::Ready(None);
+            }
+            let Some(deadline) = self.clock.deadline(&self.link) else { return Poll::Pending };
+            let timer = self.clock.timer.get_or_insert_with(|| Box::pin(sleep_until(deadline)));
+            if deadline < timer.deadline() || timer.is_elapsed() {
+                timer.as_mut().reset(deadline);
+            }
+            if timer.as_mut().poll(cx).is_pending() {
+                return Poll::Pending;
+            }
+        }
+    }
+}
+
+impl Clock {
+    /// Why the session is over by now, if it is.
+    fn due<IO>(&self, now: Instant, link: &Link<IO>) -> Option<Over> {
+        if self.pace.keep_alive.is_some() && now >= link.heard + self.pace.patience {
+            return Some(Over::Gone("silent"));
+        }
+        if link.blocked.is_some_and(|since| now >= since + self.pace.patience) {
+            return Some(Over::Gone("takes nothing"));
+        }
+        self.pace.until.filter(|until| now >= *until).map(|_| close(1001, "max age"))
+    }
+
+    /// Whether the client was pinged since it was last heard.
+    fn waits_for_pong(&self, heard: Instant) -> bool {
+        self.pinged.is_some_and(|pinged| pinged > heard)
+    }
+
+    fn ping_is_due(&self, now: Instant, heard: Instant) -> bool {
+        !self.waits_for_pong(heard) && self.pace.keep_alive.is_some_and(|after| now >= heard + after)
+    }
+
+    fn deadline<IO>(&self, link: &Link<IO>) -> Option<Instant> {
+        let waits = self.waits_for_pong(link.heard);
+        let silent = self.pace.keep_alive.map(|after| link.heard + if waits { self.pace.patience } else { after });
+        let blocked = link.blocked.map(|since| since + self.pace.patience);
+        [silent, blocked, self.pace.until].into_iter().flatten().min()
+    }
+}
+
+fn panicked() -> Over {
+    tracing::error!("a hook panicked; its connection ends");
+    close(1011, "internal error")
+}
+
+/// Writes the close frame behind what is being written, and waits for the client to go, for a while.
+async fn say_goodbye<IO: AsyncRead + AsyncWrite + Unpin>(mut link: Link<IO>, over: Over) {
+    match over {
+        Over::Gone(why) => {
+            tracing::debug!(transport = "ws", why, "connection ends");
+            return;
+        }
+        Over::Left(code) => {
+            tracing::debug!(transport = "ws", why = "left", code, "connection ends");
+            ws::close(&mut link.replies, code, "");
+        }
+        Over::Close(Close { code, reason }) => {
+            tracing::debug!(transport = "ws", why = %reason, code, "connection ends");
+            ws::close(&mut link.replies, Some(code), &reason);
+        }
+    }
+    let goodbye = async {
+        if poll_fn(|cx| link.poll_written(cx)).await.is_ok() && poll_fn(|cx| link.poll_shutdown(cx)).await.is_ok() {
+            poll_fn(|cx| link.poll_left(cx)).await;
+        }
+    };
+    if timeout(LAST_WORDS, goodbye).await.is_err() {
+        tracing::debug!(transport = "ws", "aborted: the client did not take the end");
+    }
+}

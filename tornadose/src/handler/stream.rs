@@ -1,0 +1,151 @@
+//! A connection over Server-Sent Events: a response body that is polled by the server.
+//!
+//! # Ordering
+//!
+//! What is ready together is one frame of the body, so it is written together; an event is never split over two.
+//!
+//! # Lagging
+//!
+//! A body that is not polled reads nothing: its place in the log stays.
+//!
+//! # Closing
+//!
+//! A last `retry:` spreads the returns, then the body ends. A client that leaves drops the body, and with it the subscriber.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use http_body::{Body, Frame};
+use tokio::time::{Instant, Sleep, sleep_until};
+
+use crate::handler::connections::Seat;
+use crate::handler::feed::{Fed, Feed};
+use crate::handler::format::Sse;
+use crate::subscriber::Subscriber;
+use crate::wire::sse;
+
+/// What an SSE connection needs to know of its handler.
+pub(crate) struct Pace {
+    pub(crate) keep_alive: Option<Duration>,
+    pub(crate) until: Option<Instant>,
+    pub(crate) return_after: Duration,
+}
+
+pub(crate) struct Stream<S: Subscriber> {
+    /// None once the stream has said its last.
+    open: Option<Open<S>>,
+    pace: Pace,
+    quiet_since: Instant,
+    timer: Option<Pin<Box<Sleep>>>,
+}
+
+struct Open<S: Subscriber> {
+    subscriber: S,
+    feed: Feed<S::Message>,
+    _seats: Vec<Seat>,
+}
+
+/// What stands before all else: when to come back, and a comment that makes proxies pass the head on.
+pub(crate) fn prologue(retry: Duration) -> BytesMut {
+    let mut bytes = BytesMut::new();
+    sse::prologue(&mut bytes, retry);
+    bytes
+}
+
+/// The whole body for a client that is to come back later: any status but 200 would stop an `EventSource` for good.
+pub(crate) fn come_back(after: Duration) -> Bytes {
+    let mut bytes = BytesMut::new();
+    sse::retry(&mut bytes, after);
+    bytes.freeze()
+}
+
+impl<S: Subscriber> Stream<S> {
+    pub(crate) fn new(subscriber: S, feed: Feed<S::Message>, pace: Pace, seats: Vec<Seat>) -> Self {
+        let mut stream = Self {
+            open: Some(Open { subscriber, feed, _seats: seats }),
+            pace,
+            quiet_since: Instant::now(),
+            timer: None,
+        };
+        stream.timer = stream.deadline().map(|deadline| Box::pin(sleep_until(deadline)));
+        stream
+    }
+
+    fn deadline(&self) -> Option<Instant> {
+        let keep_alive = self.pace.keep_alive.map(|after| self.quiet_since + after);
+        keep_alive.into_iter().chain(self.pace.until).min()
+    }
+
+    fn say_goodbye(&mut self, why: &str) -> Bytes {
+        tracing::debug!(transport = "sse", why, "connection ends");
+        self.open = None;
+        come_back(self.pace.return_after)
+    }
+
+    /// What the keep-alive timer writes, and the position that moved meanwhile.
+    fn keep_alive(feed: &mut Feed<S::Message>) -> Bytes {
+        let mut bytes = BytesMut::new();
+        sse::comment(&mut bytes, "keep-alive");
+        feed.bookmark::<Sse>(&mut bytes);
+        bytes.freeze()
+    }
+
+    fn poll_bytes(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
+        loop {
+            let Some(open) = &mut self.open else { return Poll::Ready(None) };
+            // A feed that is never quiet would not get as far as the timer.
+            if self.pace.until.is_some_and(|until| self.quiet_since >= until) {
+                return Poll::Ready(Some(self.say_goodbye("max age")));
+            }
+            // A panic of the filter ends this connection alone; on HTTP/2 it would take its neighbours with it.
+            let fed = catch_unwind(AssertUnwindSafe(|| open.feed.next::<Sse>(&open.subscriber, Some(cx.waker()))));
+            match fed {
+                Ok(Fed::Bytes(bytes)) => {
+                    self.quiet_since = Instant::now();
+                    return Poll::Ready(Some(bytes));
+                }
+                Ok(Fed::Ended(end)) => return Poll::Ready(Some(self.say_goodbye(end.name()))),
+                Ok(Fed::Wait) => {}
+                Err(_) => {
+                    tracing::error!("a filter panicked; its connection ends");
+                    return Poll::Ready(Some(self.say_goodbye("panicked")));
+                }
+            }
+            let Some(timer) = &mut self.timer else { return Poll::Pending };
+            if timer.as_mut().poll(cx).is_pending() {
+                return Poll::Pending;
+            }
+            let now = Instant::now();
+            if self.pace.until.is_some_and(|until| now >= until) {
+                return Poll::Ready(Some(self.say_goodbye("max age")));
+            }
+            let silent = self.pace.keep_alive.is_some_and(|after| now >= self.quiet_since + after);
+            if silent {
+                self.quiet_since = now;
+            }
+            let deadline = self.deadline();
+            if let (Some(timer), Some(deadline)) = (&mut self.timer, deadline) {
+                timer.as_mut().reset(deadline);
+            }
+            if silent && let Some(open) = &mut self.open {
+                return Poll::Ready(Some(Self::keep_alive(&mut open.feed)));
+            }
+        }
+    }
+}
+
+impl<S: Subscriber> Body for Stream<S> {
+    type Data = Bytes;
+    type Error = salvo::BoxedError;
+
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+        // Nothing in it is pinned in place: the timer has its own box.
+        let stream = self.get_mut();
+        stream.poll_bytes(cx).map(|bytes| bytes.map(|bytes| Ok(Frame::data(bytes))))
+    }
+}
+
+impl<S: Subscriber> Unpin for Stream<S> {}

@@ -1,0 +1,193 @@
+//! Where connections come from: an acceptor for streams, and a server that ends its streams when it is told to stop.
+
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use salvo::conn::{Acceptor, tcp::TcpAcceptor};
+use salvo::{Depot, FlowCtrl, Handler, Request, Response, Server, Service, async_trait};
+use socket2::{Domain, Protocol, Socket, Type};
+use tokio::net::{TcpListener, ToSocketAddrs, lookup_host};
+
+use crate::handler::{Connections, LAST_WORDS};
+use crate::store::readers::End;
+
+/// How long a byte may stay unacknowledged before its line is given up (RFC 5482).
+const USER_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// How many connections may wait to be accepted.
+const BACKLOG: i32 = 1024;
+
+/// A Salvo acceptor for event streams: Nagle's algorithm is off, so that a small event leaves at once, and a client that
+/// vanished is noticed 30 s after the first byte that it does not acknowledge (on Linux).
+///
+/// # Errors
+///
+/// When the address cannot be resolved or taken; the error names it. (Salvo's own listener panics.)
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> std::io::Result<()> {
+/// use tornadose::prelude::*;
+///
+/// let server = Server::new(tornadose::listen("127.0.0.1:0").await?);
+/// # drop(server);
+/// # Ok(())
+/// # }
+/// ```
+pub async fn listen(addr: impl ToSocketAddrs) -> io::Result<impl Acceptor> {
+    bind(addr).await
+}
+
+async fn bind(addr: impl ToSocketAddrs) -> io::Result<TcpAcceptor> {
+    let mut refused = io::Error::new(io::ErrorKind::InvalidInput, "the address names no place to listen at");
+    for addr in lookup_host(addr).await? {
+        match listen_at(addr).and_then(|listener| TcpAcceptor::try_from(listener)) {
+            Ok(acceptor) => return Ok(acceptor),
+            Err(error) => refused = io::Error::new(error.kind(), Taken { addr, error }),
+        }
+    }
+    Err(refused)
+}
+
+fn listen_at(addr: SocketAddr) -> io::Result<TcpListener> {
+    let socket = Socket::new(Domain::for_address(addr), Type::STREAM, Some(Protocol::TCP))?;
+    socket.set_reuse_address(true)?;
+    // Accepted sockets inherit these.
+    socket.set_tcp_nodelay(true)?;
+    #[cfg(target_os = "linux")]
+    socket.set_tcp_user_timeout(Some(USER_TIMEOUT))?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&addr.into())?;
+    socket.listen(BACKLOG)?;
+    TcpListener::from_std(socket.into())
+}
+
+/// An address that could not be listened at. `main` prints its `Debug`, so that is a sentence too.
+struct Taken {
+    addr: SocketAddr,
+    error: io::Error,
+}
+
+impl fmt::Display for Taken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "cannot listen on {}: {}", self.addr, self.error)
+    }
+}
+
+impl fmt::Debug for Taken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl std::error::Error for Taken {}
+
+/// Serves until Ctrl-C or SIGTERM, then ends every stream it carries and drains. Prints the URL once it listens.
+///
+/// A stream that does not end within 5 s, because its client takes nothing, is aborted; so is everything on a second Ctrl-C.
+///
+/// # Errors
+///
+/// When the address cannot be taken, or no signal can be waited for.
+///
+/// # Cancel safety
+///
+/// A future that is dropped ends its connections at once, without a goodbye.
+///
+/// ```no_run
+/// use tornadose::prelude::*;
+///
+/// #[store(latest)]
+/// #[derive(Serialize)]
+/// struct Tick(f64);
+///
+/// #[subscriber(sse, store = Tick)]
+/// struct Ticks;
+///
+/// # #[tokio::main]
+/// # async fn main() -> std::io::Result<()> {
+/// let store = Store::new();
+/// tornadose::serve("127.0.0.1:9000", Router::new().get(Ticks::handler(&store))).await
+/// # }
+/// ```
+pub async fn serve(addr: impl ToSocketAddrs, service: impl Into<Service>) -> io::Result<()> {
+    let mut stop = Stop::new()?;
+    let acceptor = bind(addr).await?;
+    if let Ok(addr) = acceptor.inner().local_addr() {
+        println!("listening on http://{addr}");
+    }
+    let carried = Arc::new(Connections::default());
+    let server = Server::new(acceptor);
+    let handle = server.handle();
+    let serving = server.try_serve(service.into().hoop(Carries(Arc::clone(&carried))));
+    tokio::pin!(serving);
+    tokio::select! {
+        biased;
+        () = stop.asked() => {}
+        ended = &mut serving => return ended,
+    }
+    carried.stop(End::Stopping);
+    let drained = async {
+        if tokio::time::timeout(LAST_WORDS, carried.all_gone()).await.is_err() {
+            carried.abort_all();
+        }
+        handle.stop_graceful(LAST_WORDS);
+        std::future::pending::<()>().await;
+    };
+    tokio::select! {
+        biased;
+        () = stop.asked() => Ok(()),
+        ended = &mut serving => ended,
+        () = drained => Ok(()),
+    }
+}
+
+/// Tells every live handler which connections the server carries.
+struct Carries(Arc<Connections>);
+
+#[async_trait]
+impl Handler for Carries {
+    async fn handle(&self, req: &mut Request, _: &mut Depot, _: &mut Response, _: &mut FlowCtrl) {
+        req.extensions_mut().insert(Arc::clone(&self.0));
+    }
+}
+
+/// Ctrl-C, and SIGTERM where there is such a thing.
+struct Stop {
+    #[cfg(unix)]
+    interrupt: tokio::signal::unix::Signal,
+    #[cfg(unix)]
+    terminate: tokio::signal::unix::Signal,
+}
+
+impl Stop {
+    #[cfg(unix)]
+    fn new() -> io::Result<Self> {
+        use tokio::signal::unix::{SignalKind, signal};
+        Ok(Self { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? })
+    }
+
+    #[cfg(unix)]
+    async fn asked(&mut self) {
+        tokio::select! {
+            biased;
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
+    }
+
+    #[cfg(not(unix))]
+    fn new() -> io::Result<Self> {
+        Ok(Self {})
+    }
+
+    #[cfg(not(unix))]
+    async fn asked(&mut self) {
+        if tokio::signal::ctrl_c().await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    }
+}

@@ -1,0 +1,163 @@
+//! Who reads a log: each reader's seat, who waits for what, and whom to end. What there is to read is the log's affair.
+
+use std::task::Waker;
+
+use slab::Slab;
+
+use crate::store::view::View;
+
+/// Why a reader ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum End {
+    /// The store was closed.
+    Closed,
+    /// The server that carries the connection stops.
+    Stopping,
+    /// The store's owner has disconnected the reader's key.
+    Disconnected,
+    /// It lagged, and was declared to end then.
+    Lagged,
+}
+
+impl End {
+    /// Whether the reader still gets what was appended before: the last messages of a store are not lost to its end.
+    pub(crate) fn lets_read_on(self) -> bool {
+        matches!(self, Self::Closed | Self::Stopping)
+    }
+
+    /// What a log line calls it.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Closed => "closed",
+            Self::Stopping => "stopping",
+            Self::Disconnected => "disconnected",
+            Self::Lagged => "lagged",
+        }
+    }
+}
+
+/// A reader's ticket: its number in order of subscription, and its seat.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Ticket {
+    number: u64,
+    seat: usize,
+}
+
+struct Seat {
+    number: u64,
+    waker: Option<Waker>,
+    end: Option<End>,
+    connection: bool,
+}
+
+/// Seats stand in order of subscription, which is the order in which readers are woken.
+pub(crate) struct Readers {
+    seats: Slab<Seat>,
+    next_number: u64,
+    of_topic: Vec<Vec<Ticket>>,
+    of_all: Vec<Ticket>,
+    connections: usize,
+}
+
+impl Readers {
+    pub(crate) fn new() -> Self {
+        Self { seats: Slab::new(), next_number: 0, of_topic: Vec::new(), of_all: Vec::new(), connections: 0 }
+    }
+
+    pub(crate) fn count(&self) -> usize {
+        self.seats.len()
+    }
+
+    pub(crate) fn count_of(&self, topic: usize) -> usize {
+        self.of_topic.get(topic).map_or(0, Vec::len)
+    }
+
+    pub(crate) fn connections(&self) -> usize {
+        self.connections
+    }
+
+    pub(crate) fn enter(&mut self, view: &View, connection: bool, end: Option<End>) -> Ticket {
+        self.next_number += 1;
+        self.connections += usize::from(connection);
+        let seat = self.seats.insert(Seat { number: self.next_number, waker: None, end, connection });
+        let ticket = Ticket { number: self.next_number, seat };
+        for &topic in view.topics() {
+            if self.of_topic.len() <= topic {
+                self.of_topic.resize_with(topic + 1, Vec::new);
+            }
+            self.of_topic[topic].push(ticket);
+        }
+        if matches!(view, View::All) {
+            self.of_all.push(ticket);
+        }
+        ticket
+    }
+
+    pub(crate) fn leave(&mut self, view: &View, ticket: Ticket) {
+        for &topic in view.topics() {
+            let holders = &mut self.of_topic[topic];
+            remove(holders, ticket);
+            if holders.is_empty() {
+                *holders = Vec::new();
+            }
+        }
+        if matches!(view, View::All) {
+            remove(&mut self.of_all, ticket);
+        }
+        let seat = self.seats.remove(ticket.seat);
+        self.connections -= usize::from(seat.connection);
+    }
+
+    pub(crate) fn end_of(&self, ticket: Ticket) -> Option<End> {
+        self.seats[ticket.seat].end
+    }
+
+    /// Has the reader woken by the next message of its keys, or its end.
+    pub(crate) fn wait(&mut self, ticket: Ticket, waker: &Waker) {
+        let seat = &mut self.seats[ticket.seat];
+        match &mut seat.waker {
+            Some(waiting) => waiting.clone_from(waker),
+            None => seat.waker = Some(waker.clone()),
+        }
+    }
+
+    /// The wakers of all who wait for a message of this topic, in order of subscription.
+    pub(crate) fn take_waiting(&mut self, topic: usize) -> Vec<Waker> {
+        let of_topic = self.of_topic.get(topic).map_or(&[][..], Vec::as_slice);
+        let mut waiting = Vec::new();
+        let (mut one, mut all) = (of_topic.iter().peekable(), self.of_all.iter().peekable());
+        while let Some(ticket) = match (one.peek(), all.peek()) {
+            (Some(one_ticket), Some(all_ticket)) if all_ticket.number < one_ticket.number => all.next(),
+            (Some(_), _) => one.next(),
+            (None, _) => all.next(),
+        } {
+            waiting.extend(self.seats[ticket.seat].waker.take());
+        }
+        waiting
+    }
+
+    /// Ends one reader, if it has not left; an earlier end stands.
+    pub(crate) fn end(&mut self, ticket: Ticket, end: End) -> Option<Waker> {
+        let seat = self.seats.get_mut(ticket.seat).filter(|seat| seat.number == ticket.number)?;
+        seat.end.get_or_insert(end);
+        seat.waker.take()
+    }
+
+    pub(crate) fn end_topic(&mut self, topic: usize, end: End) -> Vec<Waker> {
+        let holders = self.of_topic.get(topic).cloned().unwrap_or_default();
+        holders.into_iter().filter_map(|ticket| self.end(ticket, end)).collect()
+    }
+
+    pub(crate) fn end_all(&mut self, end: End) -> Vec<Waker> {
+        let mut tickets: Vec<Ticket> =
+            self.seats.iter().map(|(place, seat)| Ticket { number: seat.number, seat: place }).collect();
+        tickets.sort_unstable_by_key(|ticket| ticket.number);
+        tickets.into_iter().filter_map(|ticket| self.end(ticket, end)).collect()
+    }
+}
+
+fn remove(tickets: &mut Vec<Ticket>, ticket: Ticket) {
+    if let Ok(place) = tickets.binary_search_by_key(&ticket.number, |ticket| ticket.number) {
+        tickets.remove(place);
+    }
+}

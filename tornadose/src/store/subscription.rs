@@ -1,0 +1,325 @@
+//! A reader's place in a store: resume, snapshot, replay, live, gap, end. Bytes and sockets are the handler's affair.
+
+use std::fmt;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use futures_core::Stream;
+
+use crate::message::Message;
+use crate::store::Shared;
+use crate::store::entry::Run;
+use crate::store::id::{Id, Offset};
+use crate::store::log::{Place, Reading, Start};
+use crate::store::readers::{End, Ticket};
+use crate::store::view::View;
+use crate::subscriber::{Keys, Lag};
+
+/// A loss, said aloud.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Gap {
+    pub(crate) reason: GapReason,
+    pub(crate) missed: Option<u64>,
+}
+
+/// Why messages are missing.
+///
+/// ```
+/// assert_eq!(tornadose::GapReason::Lagged.to_string(), "lagged");
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum GapReason {
+    /// Messages after the reader's id were dropped to make room.
+    Trimmed,
+    /// The reader was slower than the store can keep messages for it.
+    Lagged,
+    /// The id is of no place in this life of the store; what follows may repeat what was seen.
+    Restarted,
+    /// The store could not hear its backend for a while.
+    Outage,
+}
+
+impl fmt::Display for GapReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Trimmed => "trimmed",
+            Self::Lagged => "lagged",
+            Self::Restarted => "restarted",
+            Self::Outage => "outage",
+        })
+    }
+}
+
+/// What a reader has seen before it came.
+pub(crate) enum Seen<'a> {
+    Nothing,
+    /// The text of an id, as a client sends it.
+    UpTo(&'a str),
+}
+
+/// What a reader does next.
+pub(crate) enum Step<M> {
+    Gap(Gap),
+    /// Messages; `before` them stands a position of its own. `numbered`: they carry their ids.
+    Run {
+        before: Option<Id>,
+        run: Run<M>,
+        numbered: bool,
+    },
+    /// It has read to its end, which is this position. `opening`: for the first time since it began or lost its place.
+    /// It is woken by the next message.
+    Wait {
+        head: Id,
+        opening: bool,
+    },
+    Ended(End),
+}
+
+/// A place in a log, and a seat among its readers.
+pub(crate) struct Reader<M: Message> {
+    shared: Arc<Shared<M>>,
+    ticket: Ticket,
+    view: View,
+    place: Place,
+    lag: Lag,
+    gap: Option<Gap>,
+    /// Whether the id-only frame at [`Place::unnumbered`] is still to come.
+    mark: bool,
+    opening: bool,
+}
+
+/// What kind of reader a store serves.
+#[derive(Clone, Copy)]
+pub(crate) struct Terms {
+    pub(crate) replay: usize,
+    pub(crate) lag: Lag,
+    /// Whether [`Store::closed`](crate::Store::closed) waits for it.
+    pub(crate) connection: bool,
+}
+
+impl<M: Message> Reader<M> {
+    /// Takes a seat and a place under one lock, so that nothing comes twice or is lost between snapshot and live.
+    pub(crate) fn open(shared: &Arc<Shared<M>>, keys: Keys<M::Key>, seen: Seen<'_>, terms: Terms) -> Self {
+        let mut state = shared.lock();
+        let log = &mut state.log;
+        let view = match keys {
+            Keys::All => View::All,
+            Keys::One(key) => View::One(log.hold(&key)),
+            Keys::Set(keys) => {
+                let mut topics: Vec<usize> = Vec::with_capacity(keys.len());
+                for key in keys {
+                    if log.topic_of(&key).is_none_or(|topic| !topics.contains(&topic)) {
+                        topics.push(log.hold(&key));
+                    }
+                }
+                View::Set(topics.into())
+            }
+        };
+        let told = |reason| Some(Gap { reason, missed: None }).filter(|_| M::QUEUED);
+        let (place, gap, resumed) = match seen {
+            Seen::Nothing => (log.place_new(&view, terms.replay), None, false),
+            Seen::UpTo(text) => match text.parse().ok().map(|id: Id| (id.offset, log.start(&view, id))) {
+                Some((offset, Start::Resumed)) => (log.place_after(&view, offset), None, true),
+                Some((offset, Start::Trimmed)) => (log.place_after(&view, offset), told(GapReason::Trimmed), false),
+                Some((_, Start::Restarted)) | None => (log.place_first(&view), told(GapReason::Restarted), false),
+            },
+        };
+        let mark = gap.is_some() || (!resumed && place.unnumbered > Offset::START);
+        let end = state.closed.then_some(End::Closed);
+        let ticket = state.readers.enter(&view, terms.connection, end);
+        drop(state);
+        Self { shared: Arc::clone(shared), ticket, view, place, lag: terms.lag, gap, mark, opening: !resumed }
+    }
+
+    /// What comes next, without waiting. At the end of what there is, `waker` is kept for the next message.
+    pub(crate) fn step(&mut self, waker: Option<&std::task::Waker>) -> Step<M> {
+        let mut state = self.shared.lock();
+        let end = state.readers.end_of(self.ticket);
+        if let Some(end) = end.filter(|end| !end.lets_read_on()) {
+            return Step::Ended(end);
+        }
+        if let Some(gap) = self.gap.take() {
+            return Step::Gap(gap);
+        }
+        match state.log.read(&self.view, &mut self.place) {
+            Reading::Run { run, numbered } => {
+                let before = (numbered && std::mem::take(&mut self.mark)).then(|| state.log.id(self.place.unnumbered));
+                Step::Run { before, run, numbered }
+            }
+            Reading::End => {
+                if let (Some(end), false) = (end, self.opening) {
+                    return Step::Ended(end);
+                }
+                if let Some(waker) = waker {
+                    state.readers.wait(self.ticket, waker);
+                }
+                if let (Some(_), Some(waker)) = (end, waker) {
+                    // It is told where it stands, and then that it has ended, which nobody else will wake it for.
+                    waker.wake_by_ref();
+                }
+                self.mark = false;
+                Step::Wait { head: state.log.head(), opening: std::mem::take(&mut self.opening) }
+            }
+            Reading::Lagged { missed } if self.lag == Lag::Skip => {
+                self.place = state.log.place_after_loss(&self.view, &self.place);
+                self.mark = true;
+                self.opening = true;
+                Step::Gap(Gap { reason: GapReason::Lagged, missed: Some(missed) })
+            }
+            Reading::Lagged { .. } => Step::Ended(End::Lagged),
+        }
+    }
+
+    /// Ends the reader from elsewhere.
+    pub(crate) fn ender(&self) -> impl Fn(End) + Send + Sync + use<M> {
+        let (shared, ticket) = (Arc::clone(&self.shared), self.ticket);
+        move |end| {
+            let waker = shared.lock().readers.end(ticket, end);
+            waker.into_iter().for_each(std::task::Waker::wake);
+        }
+    }
+
+    /// Why the reader has ended, read to its end or not. Has `waker` woken at its end, or at the next message.
+    pub(crate) fn wait(&self, waker: &std::task::Waker) -> Option<End> {
+        let mut state = self.shared.lock();
+        let end = state.readers.end_of(self.ticket);
+        if end.is_none() {
+            state.readers.wait(self.ticket, waker);
+        }
+        end
+    }
+}
+
+impl<M: Message> Drop for Reader<M> {
+    fn drop(&mut self) {
+        let mut state = self.shared.lock();
+        state.readers.leave(&self.view, self.ticket);
+        for &topic in self.view.topics() {
+            state.log.release(topic);
+        }
+        let last = state.closed && state.readers.connections() == 0;
+        drop(state);
+        if last {
+            self.shared.gone.notify_waiters();
+        }
+    }
+}
+
+/// The messages of a store, for code on the server: a [`Stream`] of [`Received`].
+///
+/// It begins with the `latest` values of its keys, then follows live. It ends when the store is closed.
+///
+/// # Lagging
+///
+/// It has no queue of its own. When messages are trimmed before it has read them, it is told by [`Received::Gap`] how many,
+/// and goes on with what is kept.
+///
+/// # Cancel safety
+///
+/// `next()` can be dropped at any time; nothing is lost.
+///
+/// ```
+/// use futures_util::StreamExt;
+/// use tornadose::{Received, prelude::*};
+///
+/// #[store(queue)]
+/// #[derive(Serialize)]
+/// struct Line(String);
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() {
+/// let store = Store::new();
+/// let mut lines = store.subscribe();
+/// store.submit(Line("hi".into())).await.unwrap();
+/// let Some(Received::Message { message, .. }) = lines.next().await else { panic!("expected a line") };
+/// assert_eq!(message.0, "hi");
+/// # }
+/// ```
+pub struct Subscription<M: Message> {
+    reader: Reader<M>,
+    run: Option<(Run<M>, usize)>,
+}
+
+impl<M: Message> Subscription<M> {
+    pub(super) fn new(shared: &Arc<Shared<M>>, keys: Keys<M::Key>) -> Self {
+        let terms = Terms { replay: 0, lag: Lag::Skip, connection: false };
+        Self { reader: Reader::open(shared, keys, Seen::Nothing, terms), run: None }
+    }
+
+    fn next_of_run(&mut self) -> Option<Received<M>> {
+        let (run, place) = self.run.as_mut()?;
+        let entry = run.entries().get(*place)?;
+        *place += 1;
+        Some(Received::Message { id: entry.id, message: Arc::clone(&entry.message) })
+    }
+}
+
+impl<M: Message> fmt::Debug for Subscription<M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Subscription").finish_non_exhaustive()
+    }
+}
+
+impl<M: Message> Stream for Subscription<M> {
+    type Item = Received<M>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Received<M>>> {
+        loop {
+            if let Some(received) = self.next_of_run() {
+                return Poll::Ready(Some(received));
+            }
+            self.run = None;
+            match self.reader.step(Some(cx.waker())) {
+                Step::Gap(Gap { reason, missed }) => return Poll::Ready(Some(Received::Gap { reason, missed })),
+                Step::Run { run, .. } => self.run = Some((run, 0)),
+                Step::Wait { .. } => return Poll::Pending,
+                Step::Ended(_) => return Poll::Ready(None),
+            }
+        }
+    }
+}
+
+/// What a [`Subscription`] yields.
+///
+/// ```
+/// use tornadose::{GapReason, NoKey, Received};
+/// # use tornadose::prelude::*;
+/// # #[store(latest)]
+/// # #[derive(Serialize)]
+/// # struct Tick(f64);
+///
+/// let received: Received<Tick> = Received::Gap { reason: GapReason::Lagged, missed: Some(3) };
+/// assert!(matches!(received, Received::Gap { missed: Some(3), .. }));
+/// ```
+pub enum Received<M> {
+    /// A message and its place in the log.
+    Message {
+        /// The place.
+        id: Id,
+        /// The message, shared with the store.
+        message: Arc<M>,
+    },
+    /// Messages are missing here.
+    Gap {
+        /// Why.
+        reason: GapReason,
+        /// How many, when that is known.
+        missed: Option<u64>,
+    },
+}
+
+impl<M> fmt::Debug for Received<M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Message { id, .. } => f.debug_struct("Message").field("id", id).finish_non_exhaustive(),
+            Self::Gap { reason, missed } => {
+                f.debug_struct("Gap").field("reason", reason).field("missed", missed).finish()
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod model;

@@ -1,0 +1,67 @@
+//! What a log keeps of one key.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use crate::message::Message;
+use crate::store::entry::Entry;
+use crate::store::id::Offset;
+
+pub(super) struct Topic<M: Message> {
+    pub(super) key: M::Key,
+    /// The queue messages kept, in log order.
+    pub(super) queue: VecDeque<Arc<Entry<M>>>,
+    /// The newest of each variant, in log order.
+    pub(super) latest: Vec<Arc<Entry<M>>>,
+    /// The newest queue message that was trimmed.
+    pub(super) trimmed: Offset,
+    /// How many queue messages have come, kept or not.
+    pub(super) appended: u64,
+    /// The newest message of any kind.
+    pub(super) newest: Offset,
+    /// Changes with every change of what is kept.
+    pub(super) version: u64,
+    /// How many readers hold the key.
+    pub(super) readers: usize,
+}
+
+impl<M: Message> Topic<M> {
+    pub(super) fn new(key: M::Key, trimmed: Offset) -> Self {
+        Self {
+            key,
+            queue: VecDeque::new(),
+            latest: Vec::new(),
+            trimmed,
+            appended: 0,
+            newest: Offset::START,
+            version: 0,
+            readers: 0,
+        }
+    }
+
+    pub(super) fn keeps_nothing(&self) -> bool {
+        self.queue.is_empty() && self.latest.is_empty()
+    }
+
+    pub(super) fn queue_after(&self, after: Offset) -> impl Iterator<Item = &Arc<Entry<M>>> {
+        self.queue.range(self.queue.partition_point(|entry| entry.offset() <= after)..)
+    }
+
+    pub(super) fn latest_after(&self, after: Offset) -> impl Iterator<Item = &Arc<Entry<M>>> {
+        self.latest[self.latest.partition_point(|entry| entry.offset() <= after)..].iter()
+    }
+
+    /// The newest `latest` message and the newest queue message kept at or below a place.
+    pub(super) fn newest_up_to(&self, place: Offset) -> (Option<Offset>, Option<Offset>) {
+        let newest = |entry: Option<&Arc<Entry<M>>>| entry.map(|entry| entry.offset());
+        let queue = self.queue.partition_point(|entry| entry.offset() <= place);
+        (
+            newest(self.latest.iter().rfind(|entry| entry.offset() <= place)),
+            newest(queue.checked_sub(1).and_then(|before| self.queue.get(before))),
+        )
+    }
+
+    pub(super) fn count_after(&self, after: Offset) -> u64 {
+        (self.queue.len() - self.queue.partition_point(|entry| entry.offset() <= after)) as u64
+    }
+}
