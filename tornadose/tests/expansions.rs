@@ -14,6 +14,8 @@ mod cfg_on_fields;
 mod every_option;
 #[path = "ui/pass/inside_macro_rules.rs"]
 mod inside_macro_rules;
+#[path = "ui/pass/names_in_scope.rs"]
+mod names_in_scope;
 #[path = "ui/pass/raw_identifiers.rs"]
 mod raw_identifiers;
 #[path = "ui/pass/the_examples.rs"]
@@ -27,6 +29,7 @@ fn every_expansion_does_what_it_says() {
     cfg_on_fields::main();
     every_option::main();
     inside_macro_rules::main();
+    names_in_scope::main();
     raw_identifiers::main();
     the_examples::main();
     the_library_renamed::main();

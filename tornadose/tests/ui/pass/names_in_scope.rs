@@ -91,12 +91,12 @@ pub mod taken {
 
 /// Types that only their own parents see.
 pub mod seen {
-    pub(in crate::seen) mod inside {
+    mod inside {
         use tornadose::prelude::*;
 
         #[store(queue)]
         #[derive(Serialize)]
-        pub(super) struct Line {
+        pub(in super::super::seen) struct Line {
             #[key]
             pub(super) room: String,
         }
@@ -117,12 +117,8 @@ pub mod seen {
     }
 }
 
-/// Both.
-pub fn main() {
-    taken::main();
-    seen::main();
-
-    // A type in a function, which no path names.
+/// Types in a function, which no path names.
+pub fn inside_a_function() {
     use tornadose::prelude::*;
 
     #[store(latest)]
@@ -137,6 +133,14 @@ pub fn main() {
         #[key]
         of: u8,
     }
+
     let _handler = Ticks::handler(&Store::new());
     assert_eq!(Tick { of: 1 }.key(), TickKey { of: 1 });
+}
+
+/// All of them.
+pub fn main() {
+    taken::main();
+    seen::main();
+    inside_a_function();
 }
