@@ -18,6 +18,8 @@ mod inside_macro_rules;
 mod names_in_scope;
 #[path = "ui/pass/raw_identifiers.rs"]
 mod raw_identifiers;
+#[path = "ui/pass/strict_lints.rs"]
+mod strict_lints;
 #[path = "ui/pass/the_examples.rs"]
 mod the_examples;
 #[path = "ui/pass/the_library_renamed.rs"]
@@ -31,6 +33,7 @@ fn every_expansion_does_what_it_says() {
     inside_macro_rules::main();
     names_in_scope::main();
     raw_identifiers::main();
+    strict_lints::main();
     the_examples::main();
     the_library_renamed::main();
 }

@@ -17,15 +17,15 @@ macro_rules! feed {
         }
 
         #[subscriber(
-                                                                                    sse,
-                                                                                    ws,
-                                                                                    store = $message,
-                                                                                    replay = $replay,
-                                                                                    origins = [$origin],
-                                                                                    filter = $filter,
-                                                                                    authorize = Self::allowed,
-                                                                                    receive = Self::received
-                                                                                )]
+                                                                                            sse,
+                                                                                            ws,
+                                                                                            store = $message,
+                                                                                            replay = $replay,
+                                                                                            origins = [$origin],
+                                                                                            filter = $filter,
+                                                                                            authorize = Self::allowed,
+                                                                                            receive = Self::received
+                                                                                        )]
         struct $feed {
             #[key]
             #[query($query)]
