@@ -28,7 +28,7 @@ use crate::transcript::Recording;
 use crate::transcript::assert::{Part, Source};
 
 /// How much virtual time a wait may take.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// A client with its stream, from [`Harness::sse`](crate::Harness::sse) or
 /// [`ClientBuilder::sse`](crate::ClientBuilder::sse); a WebSocket's [`Socket`](crate::Socket) is one too.
@@ -40,7 +40,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// ```
 /// # use salvo::prelude::*;
 /// # #[handler]
-/// # async fn news(res: &mut Response) {
+/// # async fn serve_news(res: &mut Response) {
 /// #     res.headers_mut().insert("content-type", "text/event-stream".parse().unwrap());
 /// #     res.write_body("id: 7\nevent: said\ndata: {\"text\":\"hi\"}\n\n").unwrap();
 /// # }
@@ -53,7 +53,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 ///     Said { text: String },
 /// }
 /// # tornadose_test::run(async {
-/// let news = Harness::new(Router::with_path("news").get(news)).sse("/news").await;
+/// let news = Harness::new(Router::with_path("news").get(serve_news)).sse("/news").await;
 /// assert_eq!(news.status(), 200);
 /// assert_eq!(news.headers()["content-type"], "text/event-stream");
 /// let News::Said { text } = news.next().await;
@@ -91,7 +91,7 @@ impl Client {
         let at = Location::caller();
         async move {
             let message = self.wait(at, &format!("a `{}`", read::name_of::<T>())).await;
-            read::typed(&message).unwrap_or_else(|wrong| self.fail_at(at, &wrong))
+            self.typed(at, &message)
         }
     }
 
@@ -109,7 +109,7 @@ impl Client {
                 let expected = read::name_of::<T>();
                 self.fail_at(at, &format!("`{}`: expected a `{expected}` now, and there is nothing", self.name()))
             };
-            read::typed(&message).unwrap_or_else(|wrong| self.fail_at(at, &wrong))
+            self.typed(at, &message)
         }
     }
 
@@ -124,7 +124,10 @@ impl Client {
         async move {
             match self.wait(at, "an event").await {
                 What::Event(event) => event,
-                other => self.fail_at(at, &format!("expected an event, got {}", read::shown(&other))),
+                other => {
+                    let got = read::shown(&other);
+                    self.fail_at(at, &format!("`{}`: expected an event, got {got}", self.name()))
+                }
             }
         }
     }
@@ -294,6 +297,11 @@ impl Client {
         }
     }
 
+    fn typed<T: DeserializeOwned>(&self, at: &Location<'_>, message: &What) -> T {
+        let typed = read::typed(message);
+        typed.unwrap_or_else(|wrong| self.fail_at(at, &format!("`{}`: {wrong}", self.name())))
+    }
+
     async fn deed(&self, deed: &'static str, turn: fn(&Valve)) {
         settle().await;
         self.record.note(self.number, What::Deed(deed));
@@ -337,10 +345,6 @@ impl Client {
     pub(crate) fn valve(&self) -> Valve {
         self.valve.clone()
     }
-
-    pub(crate) fn record(&self) -> &Arc<Record> {
-        &self.record
-    }
 }
 
 impl Source for Client {
@@ -377,7 +381,7 @@ impl Place {
     }
 
     /// The code of the close that the client has sent, if it has.
-    pub(crate) fn closing(&self) -> Option<Option<u16>> {
+    pub(crate) fn closing(&self) -> Option<u16> {
         self.record.with_seat(self.number, |seat| seat.closing)
     }
 

@@ -28,7 +28,7 @@ use crate::transcript::assert::{Part, Source};
 /// ```
 /// # use salvo::prelude::*;
 /// # #[handler]
-/// # async fn ticks(res: &mut Response) {
+/// # async fn serve_ticks(res: &mut Response) {
 /// #     res.headers_mut().insert("content-type", "text/event-stream".parse().unwrap());
 /// #     let mut ticks = res.channel();
 /// #     tokio::spawn(async move {
@@ -41,7 +41,7 @@ use crate::transcript::assert::{Part, Source};
 /// use std::time::Duration;
 /// use tornadose_test::{Harness, assert_transcript};
 /// # tornadose_test::run(async {
-/// let app = Harness::new(Router::with_path("ticks").get(ticks));
+/// let app = Harness::new(Router::with_path("ticks").get(serve_ticks));
 /// let first = app.client("first").sse("/ticks").await;
 /// app.advance(Duration::from_secs(20)).await;
 /// app.client("second").sse("/ticks").await;

@@ -32,24 +32,24 @@ impl Record {
         record
     }
 
-    /// Seats a stream's client; a name that is taken gets a number.
+    /// Seats a stream's client; a name that another stream's client has gets a number.
     pub(crate) fn seat(&self, name: &str, lenient: bool) -> usize {
         let mut state = self.lock();
-        let taken = |wanted: &str| state.seats.iter().any(|seat| seat.name == wanted);
-        let name = if taken(name) {
-            let numbered = (2..).map(|n| format!("{name}-{n}")).find(|numbered| !taken(numbered));
-            numbered.expect("there are more numbers than clients")
-        } else {
-            name.to_owned()
-        };
-        state.seats.push(Seat::new(name, lenient));
+        let taken = |wanted: &str| state.seats.iter().any(|seat| seat.streams && seat.name == wanted);
+        let mut unique = name.to_owned();
+        let mut nth = 1;
+        while taken(&unique) {
+            nth += 1;
+            unique = format!("{name}-{nth}");
+        }
+        state.seats.push(Seat::of_stream(unique, lenient));
         state.seats.len() - 1
     }
 
     /// Seats a plain request, which may go out beside a stream of the same name.
     pub(crate) fn seat_beside(&self, name: &str) -> usize {
         let mut state = self.lock();
-        state.seats.push(Seat::new(name.to_owned(), false));
+        state.seats.push(Seat::new(name.to_owned()));
         state.seats.len() - 1
     }
 
@@ -156,21 +156,19 @@ impl Record {
             return String::new();
         }
         let skipped = lines.len().saturating_sub(SHOWN);
-        let mut report = String::from("\nthe transcript so far:\n");
+        let mut report = vec!["\nthe transcript so far:".to_owned()];
         if skipped > 0 {
-            report += &format!("    … {skipped} lines before\n");
+            report.push(format!("    … {skipped} lines before"));
         }
-        for line in &lines[skipped..] {
-            report += &format!("    {line}\n");
-        }
-        report += "the clients:\n";
+        report.extend(lines[skipped..].iter().map(|line| format!("    {line}")));
+        report.push("the clients:".to_owned());
         let clients = self.lock().seats.len();
         for client in 0..clients {
             let (unread, _) = self.unread(client);
             let (name, standing) = self.with_seat(client, |seat| (seat.name.clone(), seat.standing()));
-            report += &format!("    {name}: {standing}, {unread} unread\n");
+            report.push(format!("    {name}: {standing}, {unread} unread"));
         }
-        report
+        report.join("\n") + "\n"
     }
 
     /// What of this harness fails a test at its end.

@@ -161,7 +161,7 @@ impl ClientBuilder {
         self.default(HOST, "localhost");
         self.default(ACCEPT, "text/event-stream");
         self.default(CACHE_CONTROL, "no-cache");
-        let (client, pipe, ask) = self.open(Method::GET, path.as_ref(), Vec::new()).await;
+        let (client, pipe, ask) = self.open(Kind::Sse, Method::GET, path.as_ref(), Vec::new()).await;
         if let Some(pipe) = pipe {
             let (seat, tasks) = (client.seat(), client.tasks());
             client.tasks().spawn(sse::stream::read(seat, pipe, ask, tasks));
@@ -179,7 +179,7 @@ impl ClientBuilder {
         self.default(SEC_WEBSOCKET_VERSION, "13");
         self.default(SEC_WEBSOCKET_KEY, ws::handshake::KEY);
         let mute = self.mute;
-        let (client, pipe, ask) = self.open(Method::GET, path.as_ref(), Vec::new()).await;
+        let (client, pipe, ask) = self.open(Kind::Ws, Method::GET, path.as_ref(), Vec::new()).await;
         let (socket, outbox) = Socket::new(client);
         if let Some(pipe) = pipe {
             let (seat, tasks) = (socket.seat(), socket.tasks());
@@ -228,8 +228,7 @@ impl ClientBuilder {
         let method = Method::from_bytes(method.as_bytes()).unwrap_or_else(|_| panic!("`{method}` is not a method"));
         self.default(HOST, "localhost");
         self.default(ACCEPT, "*/*");
-        self.name = Some(self.name.unwrap_or_else(|| named_after(path.as_ref())));
-        let (client, pipe, ask) = self.open(method, path.as_ref(), body.as_ref().to_vec()).await;
+        let (client, pipe, ask) = self.open(Kind::Plain, method, path.as_ref(), body.as_ref().to_vec()).await;
         if let Some(pipe) = pipe {
             let (seat, tasks) = (client.seat(), client.tasks());
             client.tasks().spawn(answer::read(seat, pipe, ask, tasks));
@@ -238,19 +237,20 @@ impl ClientBuilder {
         Answer::new(client)
     }
 
-    async fn open(&self, method: Method, path: &str, body: Vec<u8>) -> (Client, Option<Pipe>, Ask) {
+    async fn open(&self, kind: Kind, method: Method, path: &str, body: Vec<u8>) -> (Client, Option<Pipe>, Ask) {
         let parsed =
             path.parse::<hyper::Uri>().ok().filter(|uri| uri.scheme().is_none() && uri.path().starts_with('/'));
         assert!(parsed.is_some(), "`{path}` is not a path; it begins with `/`, and odd characters are percent-encoded");
-        let upgrade = self.headers.contains_key(SEC_WEBSOCKET_KEY);
         let last_event_id = self.headers.get(LAST_EVENT_ID);
         let last_event_id = last_event_id.map(|id| String::from_utf8_lossy(id.as_bytes()).into_owned());
 
         let record = self.app.record();
         settle().await;
         let name = self.name.clone().unwrap_or_else(|| named_after(path));
-        let streams = upgrade || self.headers.get(ACCEPT).is_some_and(|accept| accept == "text/event-stream");
-        let seat = if streams { record.seat(&name, self.lenient) } else { record.seat_beside(&name) };
+        let seat = match kind {
+            Kind::Sse | Kind::Ws => record.seat(&name, self.lenient),
+            Kind::Plain => record.seat_beside(&name),
+        };
         let client = Client::new(record.clone(), seat);
         let target = path.to_owned();
         record.note(
@@ -258,7 +258,7 @@ impl ClientBuilder {
             What::Request {
                 method: method.to_string(),
                 target: target.clone(),
-                upgrade,
+                upgrade: kind == Kind::Ws,
                 last_event_id,
                 body: body.clone(),
             },
@@ -274,6 +274,14 @@ impl ClientBuilder {
     fn default(&mut self, name: HeaderName, value: &'static str) {
         request::default(&mut self.headers, &self.without, name, value);
     }
+}
+
+/// What a client opens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Sse,
+    Ws,
+    Plain,
 }
 
 /// The last segment of a path, `client` at the root.

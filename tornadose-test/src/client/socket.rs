@@ -11,7 +11,6 @@ use crate::client::Client;
 use crate::client::ws::frame::{Opcode, encode};
 use crate::client::ws::stream::Outbox;
 use crate::record::line::{Side, What};
-use crate::record::seat::Ending;
 use crate::settle;
 use crate::transcript::assert::{Part, Source};
 
@@ -105,7 +104,7 @@ impl Socket {
         async move { self.say(at, bytes.clone(), What::SentRaw(bytes)).await }
     }
 
-    /// Closes politely with 1000, and hangs up when the server has answered.
+    /// Closes politely with 1000. As a browser does, it leaves hanging up to the server.
     ///
     /// # Panics
     ///
@@ -115,7 +114,7 @@ impl Socket {
         self.close_with(1000, "")
     }
 
-    /// Closes with this code and reason, and hangs up when the server has answered.
+    /// Closes with this code and reason. As a browser does, it leaves hanging up to the server.
     ///
     /// # Panics
     ///
@@ -125,18 +124,12 @@ impl Socket {
         let (at, reason) = (Location::caller(), reason.into());
         async move {
             let frame = encode(Opcode::Close, &[&code.to_be_bytes(), reason.as_bytes()].concat());
-            self.client.look(|seat| seat.closing = Some(Some(code)));
+            self.client.look(|seat| seat.closing = Some(code));
             self.say(at, frame, What::Close { code: Some(code), reason, by: Side::Client }).await;
-            if self.client.look(|seat| matches!(seat.ending, Some(Ending::Close { .. }))) {
-                self.client.tasks().abort();
-                self.client.seat().gone();
-                settle().await;
-            }
         }
     }
 
     async fn say(&self, at: &Location<'_>, frame: Vec<u8>, what: What) {
-        let record = self.client.record();
         settle().await;
         let (open, standing) = self.client.look(|seat| {
             let refused = seat.head.as_ref().is_some_and(|(status, _)| *status != 101);

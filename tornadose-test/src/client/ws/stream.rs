@@ -93,7 +93,7 @@ impl Reader {
         let line = What::Close { code, reason, by: Side::Server };
         match self.seat.closing() {
             // The answer to our own close, as it should be, has nothing to add.
-            Some(ours) if ours == code => self.seat.ended(None, ending),
+            Some(ours) if Some(ours) == code => self.seat.ended(None, ending),
             Some(_) => self.seat.ended(Some(line), ending),
             None => {
                 self.seat.ended(Some(line), ending);
