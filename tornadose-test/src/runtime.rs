@@ -76,11 +76,15 @@ fn run_within<F: Future>(wall: Duration, body: F, failed: impl FnOnce(&F::Output
 
     let outcome = catch_unwind(AssertUnwindSafe(|| {
         runtime.block_on(async {
-            let output = guard(&run, body, alarm).await;
+            let settled = async {
+                let output = body.await;
+                settle().await;
+                output
+            };
+            let output = guard(&run, settled, alarm).await;
             if failed(&output) {
                 run.explain();
             } else {
-                settle().await;
                 run.check_end();
             }
             output

@@ -49,6 +49,18 @@ impl Socket {
 
     /// Sends a value as JSON text.
     ///
+    /// ```
+    #[doc = include_str!("../../doc/room.md")]
+    /// #[derive(serde::Serialize)]
+    /// struct Say {
+    ///     text: &'static str,
+    /// }
+    /// let bob = app.client("bob").ws("/room").await;
+    /// bob.send(&Say { text: "hi" }).await;
+    /// assert!(bob.recording().to_string().contains(r#"bob > {"text":"hi"}"#));
+    /// # });
+    /// ```
+    ///
     /// # Panics
     ///
     /// When it is not JSON, and when the connection is not open.
@@ -62,6 +74,13 @@ impl Socket {
 
     /// Sends text as it is.
     ///
+    /// ```
+    #[doc = include_str!("../../doc/room.md")]
+    /// let bob = app.client("bob").ws("/room").await;
+    /// bob.send_text("not JSON").await;
+    /// # });
+    /// ```
+    ///
     /// # Panics
     ///
     /// When the connection is not open.
@@ -72,6 +91,13 @@ impl Socket {
     }
 
     /// Sends a binary message.
+    ///
+    /// ```
+    #[doc = include_str!("../../doc/room.md")]
+    /// let bob = app.client("bob").ws("/room").await;
+    /// bob.send_binary([1, 2, 3]).await;
+    /// # });
+    /// ```
     ///
     /// # Panics
     ///
@@ -84,6 +110,13 @@ impl Socket {
 
     /// Sends a ping with this payload, at most 125 bytes if it is to be a proper one.
     ///
+    /// ```
+    #[doc = include_str!("../../doc/room.md")]
+    /// let bob = app.client("bob").ws("/room").await;
+    /// bob.ping("are you there?").await;
+    /// # });
+    /// ```
+    ///
     /// # Panics
     ///
     /// When the connection is not open.
@@ -94,6 +127,13 @@ impl Socket {
     }
 
     /// Writes bytes behind the handshake as they are: frames that no proper client would send.
+    ///
+    /// ```
+    #[doc = include_str!("../../doc/room.md")]
+    /// let bob = app.client("bob").ws("/room").await;
+    /// bob.raw([0x81, 0x02, b'h', b'i']).await; // without a mask
+    /// # });
+    /// ```
     ///
     /// # Panics
     ///
@@ -106,6 +146,18 @@ impl Socket {
 
     /// Closes politely with 1000. As a browser does, it leaves hanging up to the server.
     ///
+    /// ```
+    #[doc = include_str!("../../doc/room.md")]
+    /// let bob = app.client("bob").ws("/room").await;
+    /// bob.close().await;
+    /// assert_transcript!(bob, @r"
+    /// bob > GET /room upgrade websocket
+    /// bob ~ open 101
+    /// bob ~ close 1000 (client)
+    /// ");
+    /// # });
+    /// ```
+    ///
     /// # Panics
     ///
     /// When the connection is not open.
@@ -115,6 +167,13 @@ impl Socket {
     }
 
     /// Closes with this code and reason. As a browser does, it leaves hanging up to the server.
+    ///
+    /// ```
+    #[doc = include_str!("../../doc/room.md")]
+    /// let bob = app.client("bob").ws("/room").await;
+    /// bob.close_with(4000, "enough").await;
+    /// # });
+    /// ```
     ///
     /// # Panics
     ///

@@ -17,7 +17,12 @@ pub(crate) struct Line {
 impl Line {
     /// Whether a test that ends now has overlooked this.
     pub(crate) fn is_unread(&self) -> bool {
-        !self.read && matches!(self.what, What::Event(_) | What::Text(_) | What::Binary(_))
+        !self.read && self.is_message()
+    }
+
+    /// Whether it is a message that a page would hear of.
+    pub(crate) fn is_message(&self) -> bool {
+        matches!(self.what, What::Event(_) | What::Text(_) | What::Binary(_))
     }
 }
 

@@ -1,5 +1,6 @@
 //! A client's seat at its harness: what it was answered, how far it has come, how it ended.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use salvo::http::HeaderMap;
@@ -51,6 +52,8 @@ pub(crate) struct Seat {
     /// The code of the close frame that the client has sent.
     pub(crate) closing: Option<u16>,
     pub(crate) last_event_id: Option<String>,
+    /// The lines of the messages that nobody has read.
+    pub(crate) messages: VecDeque<usize>,
     pub(crate) changed: Arc<Notify>,
     /// The line that opened the stream, while its first frame may still be coming.
     opening: Option<usize>,
@@ -68,6 +71,7 @@ impl Seat {
             gone: false,
             closing: None,
             last_event_id: None,
+            messages: VecDeque::new(),
             changed: Arc::default(),
             opening: None,
         }
