@@ -1,16 +1,16 @@
 //! A client that has connected: what it has received, one at a time, and how its stream ended.
 
-pub(crate) mod answer;
 pub(crate) mod builder;
 mod opening;
-pub(crate) mod pipe;
-pub(crate) mod request;
-pub(crate) mod socket;
-mod place;
-mod read;
-mod reading;
+mod request;
+mod pipe;
 mod sse;
 mod ws;
+mod place;
+mod reading;
+mod read;
+pub(crate) mod socket;
+pub(crate) mod answer;
 
 use std::panic::Location;
 use std::sync::Arc;
@@ -23,7 +23,7 @@ use crate::client::request::Tasks;
 use crate::record::Record;
 use crate::record::line::{Side, What};
 use crate::record::seat::{Ending, Seat};
-use crate::settle;
+use crate::runtime::settle;
 use crate::transcript::Recording;
 use crate::transcript::assert::{Part, Source};
 

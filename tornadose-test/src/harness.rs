@@ -12,10 +12,9 @@ use crate::client::answer::Answer;
 use crate::client::builder::ClientBuilder;
 use crate::client::socket::Socket;
 use crate::record::Record;
-use crate::runtime::current;
+use crate::runtime::{current, settle};
 use crate::server::ServerControl;
 use crate::server::acceptor::InMemory;
-use crate::settle;
 use crate::transcript::Recording;
 use crate::transcript::assert::{Part, Source};
 

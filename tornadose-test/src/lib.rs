@@ -109,12 +109,12 @@
 //! at when the body has returned and everything has settled once more; a client opened with
 //! [`lenient`](ClientBuilder::lenient) is left out.
 
-mod client;
-mod harness;
-mod outcome;
-mod record;
 mod runtime;
+mod outcome;
+mod harness;
 mod server;
+mod client;
+mod record;
 mod transcript;
 
 pub use client::Client;

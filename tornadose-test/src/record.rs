@@ -1,8 +1,8 @@
 //! What happened at one harness: its clients, each in its seat, and a line for everything they did and saw.
 //! How a line reads, and in which order, is the business of `transcript`.
 
-pub(crate) mod line;
 pub(crate) mod seat;
+pub(crate) mod line;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 

@@ -1,8 +1,8 @@
 //! The runtime of a test: one thread, a clock paused from birth, and the instant at which nothing is left to do.
 //! What happened in a test is not kept here: see `record`.
 
-pub(crate) mod panics;
 pub(crate) mod run;
+mod panics;
 mod watchdog;
 
 use std::cell::RefCell;

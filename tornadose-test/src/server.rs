@@ -11,8 +11,8 @@ use tokio::io::DuplexStream;
 use tokio::task::JoinHandle;
 
 use crate::runtime::run::Run;
+use crate::runtime::settle;
 use crate::server::acceptor::{Dialer, InMemory};
-use crate::settle;
 
 type Configure = dyn Fn(&mut Server<InMemory>) + Send + Sync;
 
@@ -34,7 +34,7 @@ struct State {
     handle: ServerHandle,
     serving: Option<JoinHandle<()>>,
     /// Connections so far, over all starts: each comes from its own port.
-    connections: u16,
+    connections: u32,
 }
 
 impl ServerControl {
@@ -47,7 +47,7 @@ impl ServerControl {
     pub(crate) fn dial(&self, pipe: usize) -> Option<DuplexStream> {
         let mut state = self.lock();
         state.connections += 1;
-        let port = 49_151 + state.connections;
+        let port = u16::try_from(1024 + state.connections % 60_000).expect("it is below 61024");
         state.dialer.dial(pipe, port)
     }
 

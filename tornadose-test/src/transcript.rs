@@ -1,11 +1,10 @@
 //! A transcript: lines in their canonical order, one sentence for each, nothing in them that chance or a clock has made.
 //! What happened is kept by `record`; this is only how it reads.
 
-mod labels;
-mod serialize;
 mod sentence;
+mod labels;
 pub(crate) mod text;
-
+mod serialize;
 pub(crate) mod assert;
 
 use std::fmt;

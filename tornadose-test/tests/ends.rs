@@ -265,6 +265,25 @@ fn a_failure_of_the_body_is_not_covered_by_another() {
 }
 
 #[test]
+fn a_panic_belongs_to_the_test_whose_task_it_was() {
+    let crashing = std::thread::spawn(|| {
+        run(async {
+            let app = Harness::new(Router::with_path("crash").get(crash));
+            for _ in 0..100 {
+                app.get("/crash").await;
+                app.expect_panic("cellar").await;
+            }
+        });
+    });
+    for _ in 0..20 {
+        run(async {
+            Harness::new(Router::with_path("crash").get(crash)).sse("/elsewhere").await;
+        });
+    }
+    crashing.join().unwrap();
+}
+
+#[test]
 fn a_harness_outside_of_a_run_says_what_it_needs() {
     let panic = catch_unwind(|| Harness::new(Router::new())).err().unwrap();
     assert!(panic.downcast::<String>().unwrap().contains("#[tornadose_test::test]"));

@@ -282,3 +282,14 @@ fn the_same_test_gives_the_same_bytes() {
         assert_eq!(tornadose_test::run(crowded()), first);
     }
 }
+
+#[tornadose_test::test]
+async fn two_servers_keep_two_records_on_one_clock() {
+    let (left, right) = (feed("data: 1\n\n"), feed("data: 2\n\n"));
+    let left = Harness::new(Router::with_path("a").get(left.1));
+    let right = Harness::new(Router::with_path("a").get(right.1));
+    let (one, two) = (left.sse("/a").await, right.sse("/a").await);
+    let reading = tokio::spawn(async move { one.next::<u8>().await + two.next::<u8>().await });
+    assert_eq!(reading.await.unwrap(), 3);
+    assert_eq!(left.recording().to_string().lines().count(), 3);
+}

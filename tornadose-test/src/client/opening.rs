@@ -13,7 +13,7 @@ use crate::client::socket::Socket;
 use crate::client::{Client, answer, sse, ws};
 use crate::record::line::What;
 use crate::record::seat::Ending;
-use crate::settle;
+use crate::runtime::settle;
 
 impl ClientBuilder {
     /// Opens an SSE stream, as `EventSource` does. Returns when everything has happened that can happen at this instant;

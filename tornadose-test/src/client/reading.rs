@@ -10,7 +10,7 @@ use tokio::time::{Instant, sleep, timeout_at};
 use crate::client::{Client, read};
 use crate::record::line::{Event, What};
 use crate::record::seat::Ending;
-use crate::settle;
+use crate::runtime::settle;
 
 /// How much virtual time a wait may take.
 const PATIENCE: Duration = Duration::from_mins(1);

@@ -11,7 +11,7 @@ use crate::client::Client;
 use crate::client::ws::frame::{Opcode, encode};
 use crate::client::ws::stream::Outbox;
 use crate::record::line::{Side, What};
-use crate::settle;
+use crate::runtime::settle;
 use crate::transcript::assert::{Part, Source};
 
 /// A WebSocket client, from [`Harness::ws`](crate::Harness::ws) or [`ClientBuilder::ws`](crate::ClientBuilder::ws).

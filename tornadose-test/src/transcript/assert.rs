@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::record::Record;
-use crate::settle;
+use crate::runtime::settle;
 use crate::transcript::{Recording, View};
 
 /// Compares what clients have seen and done, from birth, with a snapshot; `cargo insta` reviews and fills it in.
