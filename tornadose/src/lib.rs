@@ -13,14 +13,15 @@ mod listen;
 pub mod __private;
 
 pub use crate::event::{EncodeError, Event, EventName};
-pub use crate::handler::Live;
+pub use crate::handler::live::Live;
 pub use crate::listen::{listen, serve};
-pub use crate::message::{Message, NoKey, Retention};
+pub use crate::message::{Keys, Message, NoKey, Retention};
+pub use crate::store::Store;
+pub use crate::store::error::SubmitError;
 pub use crate::store::id::{Id, IdError};
 pub use crate::store::log::OVERHEAD;
 pub use crate::store::subscription::{GapReason, Received, Subscription};
-pub use crate::store::{Store, SubmitError};
-pub use crate::subscriber::{Close, KeyOf, Keys, Lag, Options, Origins, Refusal, Subscriber, Transports};
+pub use crate::subscriber::{Close, KeyOf, Lag, Options, Origins, Refusal, Subscriber, Transports};
 pub use tornadose_macros::{store, subscriber};
 
 /// What most programs import.
@@ -29,9 +30,9 @@ pub mod prelude {
     pub use salvo::{Depot, FlowCtrl, Request, Response, Router, Server, handler};
     pub use serde::{Deserialize, Serialize};
 
-    pub use crate::handler::Live;
-    pub use crate::message::Message;
+    pub use crate::handler::live::Live;
+    pub use crate::message::{Keys, Message};
     pub use crate::store::Store;
-    pub use crate::subscriber::{Close, Keys, Subscriber};
+    pub use crate::subscriber::{Close, Subscriber};
     pub use tornadose_macros::{store, subscriber};
 }

@@ -11,7 +11,7 @@ use salvo::{Depot, FlowCtrl, Handler, Request, Response, Server, Service, async_
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::{TcpListener, ToSocketAddrs, lookup_host};
 
-use crate::handler::{Connections, LAST_WORDS};
+use crate::handler::connections::{Connections, LAST_WORDS};
 use crate::store::readers::End;
 
 /// How long a byte may stay unacknowledged before its line is given up (RFC 5482).

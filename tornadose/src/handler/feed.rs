@@ -21,8 +21,8 @@ use crate::message::Message;
 use crate::store::entry::{Entry, Run};
 use crate::store::id::{Id, Offset};
 use crate::store::readers::End;
-use crate::store::subscription::{Reader, Step};
-use crate::subscriber::Subscriber;
+use crate::store::subscription::{GapReason, Reader, Step};
+use crate::subscriber::{Lag, Subscriber};
 
 /// What is written at once, roughly, before the socket is asked again.
 const AT_ONCE: usize = 64 << 10;
@@ -37,6 +37,7 @@ pub(crate) enum Fed {
 /// Turns what a reader is given into bytes.
 pub(crate) struct Feed<M: Message> {
     reader: Reader<M>,
+    lag: Lag,
     /// What is to be written before anything else.
     out: BytesMut,
     /// The newest position that the client was given.
@@ -48,8 +49,8 @@ pub(crate) struct Feed<M: Message> {
 }
 
 impl<M: Message> Feed<M> {
-    pub(crate) fn new(reader: Reader<M>, prologue: BytesMut) -> Self {
-        Self { reader, out: prologue, written: None, withheld: 0, caught_up: None }
+    pub(crate) fn new(reader: Reader<M>, lag: Lag, prologue: BytesMut) -> Self {
+        Self { reader, lag, out: prologue, written: None, withheld: 0, caught_up: None }
     }
 
     pub(crate) fn reader(&self) -> &Reader<M> {
@@ -61,6 +62,9 @@ impl<M: Message> Feed<M> {
         loop {
             match self.reader.step(waker) {
                 Step::Ended(end) => return if self.out.is_empty() { Fed::Ended(end) } else { self.take() },
+                Step::Gap(gap) if gap.reason == GapReason::Lagged && self.lag == Lag::Close => {
+                    return Fed::Ended(End::Lagged);
+                }
                 Step::Gap(gap) => {
                     F::gap(&mut self.out, gap);
                     self.written = None;

@@ -7,14 +7,13 @@ use std::task::{Context, Poll};
 
 use futures_core::Stream;
 
-use crate::message::Message;
-use crate::store::Shared;
+use crate::message::{Keys, Message};
 use crate::store::entry::Run;
 use crate::store::id::{Id, Offset};
 use crate::store::log::{Place, Reading, Start};
 use crate::store::readers::{End, Ticket};
+use crate::store::shared::Shared;
 use crate::store::view::View;
-use crate::subscriber::{Keys, Lag};
 
 /// A loss, said aloud.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -83,7 +82,6 @@ pub(crate) struct Reader<M: Message> {
     ticket: Ticket,
     view: View,
     place: Place,
-    lag: Lag,
     gap: Option<Gap>,
     /// Whether the id-only frame at [`Place::unnumbered`] is still to come.
     mark: bool,
@@ -94,7 +92,6 @@ pub(crate) struct Reader<M: Message> {
 #[derive(Clone, Copy)]
 pub(crate) struct Terms {
     pub(crate) replay: usize,
-    pub(crate) lag: Lag,
     /// Whether [`Store::closed`](crate::Store::closed) waits for it.
     pub(crate) connection: bool,
 }
@@ -130,7 +127,7 @@ impl<M: Message> Reader<M> {
         let end = state.closed.then_some(End::Closed);
         let ticket = state.readers.enter(&view, terms.connection, end);
         drop(state);
-        Self { shared: Arc::clone(shared), ticket, view, place, lag: terms.lag, gap, mark, opening: !resumed }
+        Self { shared: Arc::clone(shared), ticket, view, place, gap, mark, opening: !resumed }
     }
 
     /// What comes next, without waiting. At the end of what there is, `waker` is kept for the next message.
@@ -162,13 +159,12 @@ impl<M: Message> Reader<M> {
                 self.mark = false;
                 Step::Wait { head: state.log.head(), opening: std::mem::take(&mut self.opening) }
             }
-            Reading::Lagged { missed } if self.lag == Lag::Skip => {
+            Reading::Lagged { missed } => {
                 self.place = state.log.place_after_loss(&self.view, &self.place);
                 self.mark = true;
                 self.opening = true;
                 Step::Gap(Gap { reason: GapReason::Lagged, missed: Some(missed) })
             }
-            Reading::Lagged { .. } => Step::Ended(End::Lagged),
         }
     }
 
@@ -244,7 +240,7 @@ pub struct Subscription<M: Message> {
 
 impl<M: Message> Subscription<M> {
     pub(super) fn new(shared: &Arc<Shared<M>>, keys: Keys<M::Key>) -> Self {
-        let terms = Terms { replay: 0, lag: Lag::Skip, connection: false };
+        let terms = Terms { replay: 0, connection: false };
         Self { reader: Reader::open(shared, keys, Seen::Nothing, terms), run: None }
     }
 
