@@ -11,6 +11,7 @@ mod wire;
 mod subscriber;
 mod handler;
 mod listen;
+mod script;
 
 #[doc(hidden)]
 #[path = "private.rs"]
@@ -20,6 +21,7 @@ pub use crate::event::{EncodeError, Event, EventName};
 pub use crate::handler::Live;
 pub use crate::listen::{listen, serve};
 pub use crate::message::{Message, NoKey, Retention};
+pub use crate::script::script;
 pub use crate::store::id::{Id, IdError};
 pub use crate::store::log::OVERHEAD;
 pub use crate::store::subscription::{GapReason, Received, Subscription};
