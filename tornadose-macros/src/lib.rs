@@ -15,6 +15,7 @@ mod markers;
 mod generics;
 mod diagnostics;
 mod runtime;
+mod spans;
 mod test;
 
 use crate::store::StoreWay;

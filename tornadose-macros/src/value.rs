@@ -1,7 +1,6 @@
 //! Reads the value of one option: numbers, texts, durations, sizes, paths, words and lists. Which option takes which is for
 //! each attribute's `args`.
 
-use proc_macro2::Span;
 use quote::ToTokens;
 use syn::ext::IdentExt;
 use syn::{Expr, ExprLit, ExprPath, Ident, Lit, LitInt, LitStr, Path, Type};
@@ -205,20 +204,6 @@ fn quantity<'a>(text: &'a str, units: &[(&str, u64)]) -> Option<(&'a str, u64)> 
     let digits = text.strip_suffix(unit).filter(|digits| !digits.is_empty())?;
     let worth = units.iter().find(|(name, _)| *name == unit)?.1;
     Some((digits, worth))
-}
-
-/// Where a type is told to be wrong: rustc underlines one token there.
-pub(crate) fn type_span(ty: &Type) -> Span {
-    match ty {
-        Type::Group(group) => type_span(&group.elem),
-        Type::Path(path) => path_span(&path.path),
-        other => syn::spanned::Spanned::span(other),
-    }
-}
-
-/// The last word of a path: the whole of one cannot be underlined.
-pub(crate) fn path_span(path: &Path) -> Span {
-    path.segments.last().map_or_else(Span::call_site, |segment| segment.ident.span())
 }
 
 /// A token of HTTP (RFC 9110 §5.6.2): names of headers, cookies and WebSocket subprotocols.

@@ -1,9 +1,5 @@
 //! Annotate plain types; get live event streams.
 
-// Lets the expansions name `::tornadose` in this crate's own tests.
-#[cfg(test)]
-extern crate self as tornadose;
-
 mod event;
 mod message;
 mod store;

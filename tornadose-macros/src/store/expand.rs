@@ -7,7 +7,7 @@ use syn::{Ident, Visibility};
 
 use super::args::Kind;
 use super::model::{Key, Model, Shape, Style, Variant};
-use crate::value::type_span;
+use crate::spans::{this, type_span};
 
 pub(crate) fn expand(model: &Model) -> TokenStream {
     let Model { name, runtime: rt, channel, .. } = model;
@@ -29,7 +29,7 @@ pub(crate) fn expand(model: &Model) -> TokenStream {
     });
     let key = key(model);
     let retention = retention(model);
-    let this = quote!(self);
+    let this = this(name.span());
     // What does not implement `Serialize` is told at the type's name.
     let here = rt.at(name.span());
     let event = quote_spanned!(name.span()=> #here::Event::of::<#name>(#this));
@@ -96,9 +96,10 @@ fn key(model: &Model) -> TokenStream {
     let key = key_name(&model.name);
     match &model.shape {
         Shape::Struct { keys, .. } => {
-            let this = quote!(self);
             let fields = keys.iter().map(|Key { name, ty }| {
-                let value = quote_spanned!(type_span(ty)=> ::core::clone::Clone::clone(&#this.#name));
+                let at = type_span(ty);
+                let this = this(at);
+                let value = quote_spanned!(at=> ::core::clone::Clone::clone(&#this.#name));
                 quote!(#name: #value)
             });
             quote!(#key { #(#fields,)* })

@@ -1,18 +1,20 @@
 //! Writes `impl Subscriber` and the function `handler`. Total: what could be wrong was told before.
 
 use proc_macro2::{Literal, Span, TokenStream};
-use quote::{format_ident, quote, quote_spanned};
+use quote::{ToTokens, format_ident, quote, quote_spanned};
 use syn::{ExprPath, Ident};
 
 use super::args::{KeepAlive, Lag, Origins};
 use super::fields::{Read, Source};
 use super::model::{Model, Options, Transports};
 use crate::runtime::Runtime;
-use crate::value::{path_span, type_span};
+use crate::spans::{local, path_span, this, type_span};
 
 pub(crate) fn expand(model: &Model) -> TokenStream {
     let Model { name, visibility, message, runtime: rt, .. } = model;
     let options = options(&model.options, rt);
+    let here = rt.at(type_span(message));
+    let store = quote_spanned!(type_span(message)=> #here::Store<#message>);
     let from_request = from_request(model);
     let keys = keys(model);
     let on_open = model.authorize.as_ref().map(|hook| on_open(hook, rt));
@@ -36,7 +38,7 @@ pub(crate) fn expand(model: &Model) -> TokenStream {
             /// The Salvo handler that sends the messages of a store to its clients.
             #[allow(dead_code)]
             #[must_use = "a handler serves nobody until a router has it"]
-            #visibility fn handler(store: &#rt::Store<#message>) -> #rt::Live<Self> {
+            #visibility fn handler(store: &#store) -> #rt::Live<Self> {
                 #rt::Live::new(store)
             }
         }
@@ -82,11 +84,11 @@ fn options(options: &Options, rt: &Runtime) -> TokenStream {
 
 fn from_request(model: &Model) -> TokenStream {
     let Model { runtime: rt, fields, .. } = model;
-    let (request, depot) = (local("request"), local("depot"));
     let values = fields.iter().map(|Read { name, ty, source, .. }| {
         // What cannot be read, or not be cloned, is told at the field's type.
         let at = type_span(ty);
         let here = rt.at(at);
+        let (request, depot) = (local("request", at), local("depot", at));
         let value = match source {
             Source::Param(key) => quote_spanned!(at=> #here::param::<#ty>(#request, #key)?),
             Source::Query(key) => quote_spanned!(at=> #here::query::<#ty>(#request, #key)?),
@@ -98,9 +100,11 @@ fn from_request(model: &Model) -> TokenStream {
         quote!(#name: #value)
     });
     let this = if model.unit { quote!(Self) } else { quote!(Self { #(#values,)* }) };
-    let used = |local: Ident, used: bool| if used { quote!(#local) } else { quote!(_) };
-    let asks = |clients: bool| fields.iter().any(|field| field.source.is_clients() == clients);
-    let (request, depot) = (used(request, asks(true)), used(depot, asks(false)));
+    let asked = |name, clients| {
+        let asked = fields.iter().any(|field| field.source.is_clients() == clients);
+        if asked { local(name, Span::mixed_site()).into_token_stream() } else { quote!(_) }
+    };
+    let (request, depot) = (asked("request", true), asked("depot", false));
     quote! {
         fn from_request(
             #request: &#rt::Request,
@@ -118,15 +122,18 @@ fn keys(model: &Model) -> TokenStream {
     let keys = if model.all_keys {
         quote!(#rt::Keys::All)
     } else {
-        let this = quote!(self);
         let fields = model.fields.iter().filter(|field| field.key).map(|Read { name, .. }| {
-            let value = quote_spanned!(name.span()=> ::core::clone::Clone::clone(&#this.#name));
+            let at = name.span();
+            let this = this(at);
+            let value = quote_spanned!(at=> ::core::clone::Clone::clone(&#this.#name));
             quote!(#name: #value)
         });
-        let key = Ident::new("__Key", type_span(message));
+        let at = type_span(message);
+        let key = Ident::new("__Key", at);
+        let literal = quote_spanned!(at=> #key { #(#fields,)* });
         quote! {
             type #key = <<#name as #rt::Subscriber>::Message as #rt::Message>::Key;
-            #rt::Keys::One(#key { #(#fields,)* })
+            #rt::Keys::One(#literal)
         }
     };
     quote! {
@@ -137,49 +144,41 @@ fn keys(model: &Model) -> TokenStream {
 }
 
 fn on_open(hook: &ExprPath, rt: &Runtime) -> TokenStream {
-    let this = quote!(self);
-    let call = quote_spanned!(path_span(&hook.path)=> #hook(#this).await);
-    quote! {
-        async fn on_open(&mut self) -> ::core::result::Result<(), #rt::StatusError> {
-            #call
+    let at = path_span(&hook.path);
+    let (here, this) = (rt.at(at), this(at));
+    quote_spanned! {at=>
+        async fn on_open(&mut #this) -> ::core::result::Result<(), #here::StatusError> {
+            #hook(#this).await
         }
     }
 }
 
 fn on_send(hook: &ExprPath) -> TokenStream {
-    let (this, message) = (quote!(self), local("message"));
-    let call = quote_spanned!(path_span(&hook.path)=> #hook(#this, #message));
-    quote! {
+    let at = path_span(&hook.path);
+    let (this, message) = (this(at), local("message", at));
+    quote_spanned! {at=>
         #[deny(unconditional_recursion)]
-        fn on_send(&self, #message: &Self::Message) -> bool {
-            #call
+        fn on_send(&#this, #message: &Self::Message) -> ::core::primitive::bool {
+            #hook(#this, #message)
         }
     }
 }
 
 fn on_text(hook: &ExprPath, rt: &Runtime) -> TokenStream {
-    let this = quote!(self);
-    let (text, store, message) = (local("text"), local("store"), local("message"));
     let at = path_span(&hook.path);
-    let here = rt.at(at);
+    let (here, this) = (rt.at(at), this(at));
+    let (text, store, message) = (local("text", at), local("store", at), local("message", at));
     // The message's type is inferred from the hook.
-    let body = quote_spanned! {at=>
-        let #message = #here::inbound(#text)?;
-        #here::Outcome::outcome(#hook(#this, #message, #store).await)
-    };
-    quote! {
+    quote_spanned! {at=>
         async fn on_text(
-            &mut self,
+            &mut #this,
             #text: &::core::primitive::str,
-            #store: &#rt::Store<Self::Message>,
-        ) -> ::core::result::Result<(), #rt::Refusal> {
-            #body
+            #store: &#here::Store<Self::Message>,
+        ) -> ::core::result::Result<(), #here::Refusal> {
+            let #message = #here::inbound(#text)?;
+            #here::Outcome::outcome(#hook(#this, #message, #store).await)
         }
     }
-}
-
-fn local(name: &str) -> Ident {
-    Ident::new(name, Span::mixed_site())
 }
 
 /// In the largest unit that says it without a fraction.

@@ -312,3 +312,6 @@ impl<M> fmt::Debug for Received<M> {
         }
     }
 }
+
+#[cfg(test)]
+mod model;

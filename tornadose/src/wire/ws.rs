@@ -346,3 +346,132 @@ impl Header {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Value;
+
+    use super::*;
+
+    const MAX_MESSAGE: usize = 1 << 20;
+
+    fn cases() -> Vec<Value> {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../cases/ws.json");
+        serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()
+    }
+
+    fn unhex(hex: &str) -> Vec<u8> {
+        (0..hex.len()).step_by(2).map(|place| u8::from_str_radix(&hex[place..place + 2], 16).unwrap()).collect()
+    }
+
+    fn hex(bytes: &[u8]) -> String {
+        bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
+    /// What a server makes of bytes in chunks: what it takes, and the code it closes with; 0 for an empty close.
+    fn decode(bytes: &[u8], chunk: usize, max_message: usize) -> (Vec<Inbound>, Option<u16>) {
+        let mut decoder = Decoder::new(max_message);
+        let mut taken = Vec::new();
+        for mut input in bytes.chunks(chunk) {
+            loop {
+                match decoder.next(&mut input) {
+                    Ok(None) => break,
+                    Ok(Some(Inbound::Close(code))) => return (taken, Some(code.unwrap_or(0))),
+                    Ok(Some(inbound)) => taken.push(inbound),
+                    Err(violation) => return (taken, Some(violation.code)),
+                }
+            }
+        }
+        (taken, None)
+    }
+
+    /// The close codes that a row admits. We take only text, so a message of binary is refused before all else.
+    fn codes(case: &Value, bytes: &[u8]) -> Vec<Option<u16>> {
+        if bytes[0] == FIN | BINARY {
+            return vec![Some(1003)];
+        }
+        let code = match &case["expect"]["close"] {
+            Value::String(_) => Some(0),
+            code => code.as_u64().map(|code| u16::try_from(code).unwrap()),
+        };
+        let note = case["note"].as_str().unwrap_or_default();
+        if note.contains("or 1002") || note.contains("1002 is also seen") { vec![code, Some(1002)] } else { vec![code] }
+    }
+
+    fn check(taken: &Inbound, expected: &Value) {
+        match taken {
+            Inbound::Text(text) if expected["text"].is_string() => assert_eq!(expected["text"], **text),
+            Inbound::Text(text) => assert_eq!(expected["text_len"], text.len()),
+            Inbound::Ping(payload) => assert_eq!(expected["pong_hex"], hex(payload)),
+            other => panic!("{other:?} instead of {expected}"),
+        }
+    }
+
+    #[test]
+    fn every_row_of_the_table_holds_at_any_chunking() {
+        for case in cases() {
+            let (name, bytes) = (case["name"].as_str().unwrap(), unhex(case["send_hex"].as_str().unwrap()));
+            let max =
+                case["server"]["max_message_size"].as_u64().map_or(MAX_MESSAGE, |max| usize::try_from(max).unwrap());
+            let whole = bytes.len();
+            let chunks: Vec<usize> = if whole < 4096 { (1..=whole).collect() } else { vec![1, 1460, whole] };
+            for chunk in chunks {
+                let (mut taken, close) = decode(&bytes, chunk, max);
+                assert!(codes(&case, &bytes).contains(&close), "{name} by {chunk}: {close:?}");
+                if let Some(last) = case["expect"]["recv_last_pong_hex"].as_str() {
+                    taken.drain(..taken.len() - 1);
+                    check(&taken[0], &serde_json::json!({ "pong_hex": last }));
+                    continue;
+                }
+                let expected = case["expect"]["recv"].as_array().unwrap();
+                let refused = close == Some(1002);
+                assert!(taken.len() == expected.len() || refused, "{name} by {chunk}: {taken:?}");
+                taken.iter().zip(expected).for_each(|(taken, expected)| check(taken, expected));
+            }
+        }
+    }
+
+    #[test]
+    fn a_huge_length_is_refused_by_its_header_alone() {
+        let (_, close) = decode(&unhex("81ff7fffffffffffffff00000000"), 14, MAX_MESSAGE);
+        assert_eq!(close, Some(1009));
+    }
+
+    #[test]
+    fn lengths_are_written_minimally() {
+        for (length, header) in
+            [(0, "8100"), (125, "817d"), (126, "817e007e"), (65_535, "817effff"), (65_536, "817f0000000000010000")]
+        {
+            let mut bytes = BytesMut::new();
+            frame(&mut bytes, TEXT, &vec![b'x'; length]);
+            assert_eq!(hex(&bytes[..header.len() / 2]), header);
+            assert_eq!(bytes.len(), header.len() / 2 + length);
+        }
+    }
+
+    #[test]
+    fn a_close_carries_what_may_be_sent() {
+        let closed = |code, reason: &str| {
+            let mut bytes = BytesMut::new();
+            close(&mut bytes, code, reason);
+            bytes.to_vec()
+        };
+        assert_eq!(closed(None, ""), [0x88, 0]);
+        assert_eq!(closed(Some(1001), "bye"), *b"\x88\x05\x03\xE9bye");
+        assert_eq!(closed(Some(1005), ""), *b"\x88\x02\x03\xF3");
+        let long = "é".repeat(100);
+        assert_eq!(closed(Some(1000), &long)[1], 2 + 122);
+    }
+
+    #[test]
+    fn an_event_names_its_id_and_its_data() {
+        let id: Id = "k3v0q8zd-7".parse().unwrap();
+        let text = |event: &Event| String::from_utf8(super::event(id, event)[2..].to_vec()).unwrap();
+        assert_eq!(text(&Event::of(&0.5).unwrap()), r#"{"id":"k3v0q8zd-7","data":0.5}"#);
+        let html = Event::text("<b>\"hi\"</b>\n").named("list".try_into().unwrap());
+        assert_eq!(text(&html), r#"{"id":"k3v0q8zd-7","event":"list","data":"<b>\"hi\"</b>\n"}"#);
+        let mut bytes = BytesMut::new();
+        event_without_id(&mut bytes, &html);
+        assert_eq!(bytes[2..], *br#"{"event":"list","data":"<b>\"hi\"</b>\n"}"#);
+    }
+}

@@ -1,0 +1,167 @@
+//! The WebSocket client: a client that can also speak.
+
+use std::future::Future;
+use std::ops::Deref;
+use std::panic::Location;
+
+use serde::Serialize;
+use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
+
+use crate::client::Client;
+use crate::client::ws::frame::{Opcode, encode};
+use crate::client::ws::stream::Outbox;
+use crate::record::line::{Side, What};
+use crate::record::seat::Ending;
+use crate::settle;
+use crate::transcript::assert::{Part, Source};
+
+/// A WebSocket client, from [`Harness::ws`](crate::Harness::ws) or [`ClientBuilder::ws`](crate::ClientBuilder::ws).
+///
+/// It receives as every [`Client`] does, and sends. It answers pings and a close by itself, unless it is
+/// [`mute`](crate::ClientBuilder::mute); everything it sends is masked with the same key in every run. It checks what
+/// the server sends against RFC 6455: a breach is a line in the transcript and fails the test.
+///
+/// ```
+/// # use salvo::prelude::*;
+/// # #[handler]
+/// # async fn refuse(res: &mut Response) { res.status_code(StatusCode::FORBIDDEN); res.render("members only"); }
+/// use tornadose_test::{Harness, assert_transcript};
+/// # tornadose_test::run(async {
+/// let app = Harness::new(Router::with_path("rooms/1").get(refuse));
+/// let bob = app.client("bob").origin("https://app.example").ws("/rooms/1").await;
+/// assert_eq!(bob.status(), 403);
+/// assert_transcript!(bob, @r"
+/// bob > GET /rooms/1 upgrade websocket
+/// bob ~ answer 403 members only
+/// ");
+/// # });
+/// ```
+pub struct Socket {
+    client: Client,
+    outbox: UnboundedSender<Vec<u8>>,
+}
+
+impl Socket {
+    pub(crate) fn new(client: Client) -> (Self, Outbox) {
+        let (send, written) = unbounded_channel();
+        let outbox = Outbox { send: send.clone(), written };
+        (Self { client, outbox: send }, outbox)
+    }
+
+    /// Sends a value as JSON text.
+    ///
+    /// # Panics
+    ///
+    /// When it is not JSON, and when the connection is not open.
+    #[track_caller]
+    pub fn send<T: Serialize + ?Sized>(&self, value: &T) -> impl Future<Output = ()> + Send {
+        let at = Location::caller();
+        let text = serde_json::to_string(value);
+        let text = text.unwrap_or_else(|error| self.fail(&format!("what is sent cannot be JSON: {error}")));
+        async move { self.say(at, encode(Opcode::Text, text.as_bytes()), What::SentText(text)).await }
+    }
+
+    /// Sends text as it is.
+    ///
+    /// # Panics
+    ///
+    /// When the connection is not open.
+    #[track_caller]
+    pub fn send_text(&self, text: impl Into<String>) -> impl Future<Output = ()> + Send {
+        let (at, text) = (Location::caller(), text.into());
+        async move { self.say(at, encode(Opcode::Text, text.as_bytes()), What::SentText(text)).await }
+    }
+
+    /// Sends a binary message.
+    ///
+    /// # Panics
+    ///
+    /// When the connection is not open.
+    #[track_caller]
+    pub fn send_binary(&self, bytes: impl Into<Vec<u8>>) -> impl Future<Output = ()> + Send {
+        let (at, bytes) = (Location::caller(), bytes.into());
+        async move { self.say(at, encode(Opcode::Binary, &bytes), What::SentBinary(bytes)).await }
+    }
+
+    /// Sends a ping with this payload, at most 125 bytes if it is to be a proper one.
+    ///
+    /// # Panics
+    ///
+    /// When the connection is not open.
+    #[track_caller]
+    pub fn ping(&self, payload: impl Into<Vec<u8>>) -> impl Future<Output = ()> + Send {
+        let (at, payload) = (Location::caller(), payload.into());
+        async move { self.say(at, encode(Opcode::Ping, &payload), What::SentPing(payload)).await }
+    }
+
+    /// Writes bytes behind the handshake as they are: frames that no proper client would send.
+    ///
+    /// # Panics
+    ///
+    /// When the connection is not open.
+    #[track_caller]
+    pub fn raw(&self, bytes: impl Into<Vec<u8>>) -> impl Future<Output = ()> + Send {
+        let (at, bytes) = (Location::caller(), bytes.into());
+        async move { self.say(at, bytes.clone(), What::SentRaw(bytes)).await }
+    }
+
+    /// Closes politely with 1000, and hangs up when the server has answered.
+    ///
+    /// # Panics
+    ///
+    /// When the connection is not open.
+    #[track_caller]
+    pub fn close(&self) -> impl Future<Output = ()> + Send {
+        self.close_with(1000, "")
+    }
+
+    /// Closes with this code and reason, and hangs up when the server has answered.
+    ///
+    /// # Panics
+    ///
+    /// When the connection is not open.
+    #[track_caller]
+    pub fn close_with(&self, code: u16, reason: impl Into<String>) -> impl Future<Output = ()> + Send {
+        let (at, reason) = (Location::caller(), reason.into());
+        async move {
+            let frame = encode(Opcode::Close, &[&code.to_be_bytes(), reason.as_bytes()].concat());
+            self.client.look(|seat| seat.closing = Some(Some(code)));
+            self.say(at, frame, What::Close { code: Some(code), reason, by: Side::Client }).await;
+            if self.client.look(|seat| matches!(seat.ending, Some(Ending::Close { .. }))) {
+                self.client.tasks().abort();
+                self.client.seat().gone();
+                settle().await;
+            }
+        }
+    }
+
+    async fn say(&self, at: &Location<'_>, frame: Vec<u8>, what: What) {
+        let record = self.client.record();
+        settle().await;
+        let (open, standing) = self.client.look(|seat| {
+            let refused = seat.head.as_ref().is_some_and(|(status, _)| *status != 101);
+            (!seat.gone && !refused, seat.standing())
+        });
+        if !open {
+            self.client.fail_at(at, &format!("`{}` cannot send: its connection is {standing}", self.client.name()));
+        }
+        self.client.seat().note(what);
+        // The writing task has ended only if the connection has, at this very instant; the transcript then says so.
+        let _ = self.outbox.send(frame);
+        settle().await;
+    }
+}
+
+impl Deref for Socket {
+    type Target = Client;
+
+    fn deref(&self) -> &Client {
+        &self.client
+    }
+}
+
+impl Source for Socket {
+    fn part(&self) -> Part {
+        self.client.part()
+    }
+}

@@ -1,0 +1,194 @@
+//! A harness: a service under test, its clients, and their clock.
+
+use std::panic::Location;
+use std::sync::Arc;
+use std::time::Duration;
+
+use salvo::{Server, Service};
+use tokio::time::sleep;
+
+use crate::client::Client;
+use crate::client::answer::Answer;
+use crate::client::builder::ClientBuilder;
+use crate::client::socket::Socket;
+use crate::record::Record;
+use crate::runtime::current;
+use crate::server::ServerControl;
+use crate::server::acceptor::InMemory;
+use crate::settle;
+use crate::transcript::Recording;
+use crate::transcript::assert::{Part, Source};
+
+/// A Salvo service and the clients that connect to it: real HTTP/1.1 and WebSocket bytes over a pipe in memory, the
+/// whole `salvo::Server` behind it, no port.
+///
+/// Every act (an open, a send, an advance) settles before it returns: what can happen at this instant has happened, and
+/// the clock has not moved.
+///
+/// ```
+/// # use salvo::prelude::*;
+/// # #[handler]
+/// # async fn ticks(res: &mut Response) {
+/// #     res.headers_mut().insert("content-type", "text/event-stream".parse().unwrap());
+/// #     let mut ticks = res.channel();
+/// #     tokio::spawn(async move {
+/// #         for tick in 1.. {
+/// #             tokio::time::sleep(std::time::Duration::from_secs(15)).await;
+/// #             if ticks.send_data(format!("data: {tick}\n\n")).await.is_err() { break }
+/// #         }
+/// #     });
+/// # }
+/// use std::time::Duration;
+/// use tornadose_test::{Harness, assert_transcript};
+/// # tornadose_test::run(async {
+/// let app = Harness::new(Router::with_path("ticks").get(ticks));
+/// let first = app.client("first").sse("/ticks").await;
+/// app.advance(Duration::from_secs(20)).await;
+/// app.client("second").sse("/ticks").await;
+/// app.advance(Duration::from_secs(10)).await;
+/// assert_transcript!(app, @r"
+/// first > GET /ticks
+/// first ~ open 200 text/event-stream
+/// after 15s
+/// first < message 1
+/// after 5s
+/// second > GET /ticks
+/// second ~ open 200 text/event-stream
+/// after 10s
+/// first < message 2
+/// ");
+/// # });
+/// ```
+#[derive(Clone)]
+pub struct Harness {
+    record: Arc<Record>,
+    server: ServerControl,
+}
+
+impl Harness {
+    /// A harness around a router, or a whole service.
+    ///
+    /// # Panics
+    ///
+    /// Outside of `#[tornadose_test::test]` and [`run`](crate::run).
+    pub fn new(service: impl Into<Service>) -> Self {
+        Self::configured(service, |_| {})
+    }
+
+    /// A harness whose server is configured before it serves, and again whenever it is
+    /// [started anew](ServerControl::start).
+    ///
+    /// ```
+    /// # use salvo::prelude::*;
+    /// # #[handler]
+    /// # async fn hello() -> &'static str { "hello" }
+    /// # use tornadose_test::Harness;
+    /// # tornadose_test::run(async {
+    /// let app = Harness::configured(Router::new().get(hello), |server| {
+    ///     server.http1_mut().title_case_headers(true);
+    /// });
+    /// assert_eq!(app.get("/").await.text(), "hello");
+    /// # });
+    /// ```
+    ///
+    /// # Panics
+    ///
+    /// Outside of `#[tornadose_test::test]` and [`run`](crate::run).
+    pub fn configured(
+        service: impl Into<Service>,
+        configure: impl Fn(&mut Server<InMemory>) + Send + Sync + 'static,
+    ) -> Self {
+        let run = current();
+        let record = Record::new(run.clone());
+        Self { record, server: ServerControl::new(run, service.into(), Box::new(configure)) }
+    }
+
+    /// A client of this name, to be told more before it opens a stream. A name taken twice gets `-2`, and so on.
+    pub fn client(&self, name: impl Into<String>) -> ClientBuilder {
+        ClientBuilder::new(self.clone(), Some(name.into()))
+    }
+
+    /// Opens an SSE stream; the client is called after the last segment of the path, `client` at the root. See
+    /// [`ClientBuilder::sse`].
+    pub async fn sse(&self, path: impl AsRef<str>) -> Client {
+        ClientBuilder::new(self.clone(), None).sse(path).await
+    }
+
+    /// Opens a WebSocket; the client is called after the last segment of the path, `client` at the root. See
+    /// [`ClientBuilder::ws`].
+    pub async fn ws(&self, path: impl AsRef<str>) -> Socket {
+        ClientBuilder::new(self.clone(), None).ws(path).await
+    }
+
+    /// A plain `GET`, for routes beside the stream. See [`ClientBuilder::request`].
+    pub async fn get(&self, path: impl AsRef<str>) -> Answer {
+        ClientBuilder::new(self.clone(), None).get(path).await
+    }
+
+    /// A plain `POST`, for routes beside the stream. See [`ClientBuilder::request`].
+    pub async fn post(&self, path: impl AsRef<str>, body: impl AsRef<[u8]>) -> Answer {
+        ClientBuilder::new(self.clone(), None).post(path, body).await
+    }
+
+    /// Lets the clock run this far: every timer on the way fires at its own instant.
+    pub async fn advance(&self, span: Duration) {
+        settle().await;
+        self.record.run.allow(span);
+        sleep(span).await;
+        settle().await;
+    }
+
+    /// Waits until everything that can happen at this instant has happened; the clock does not move. What happens next
+    /// stands below it in the transcript.
+    pub async fn settle(&self) {
+        settle().await;
+    }
+
+    /// Takes note that a task panicked as it was meant to: otherwise it fails the test at its end.
+    ///
+    /// ```
+    /// # use salvo::prelude::*;
+    /// # #[handler]
+    /// # async fn broken() { tokio::spawn(async { panic!("the cellar is flooded") }); }
+    /// # use tornadose_test::Harness;
+    /// # tornadose_test::run(async {
+    /// let app = Harness::new(Router::with_path("broken").get(broken));
+    /// app.get("/broken").await;
+    /// app.expect_panic("cellar").await;
+    /// # });
+    /// ```
+    ///
+    /// # Panics
+    ///
+    /// When no task has panicked with this text in its message.
+    #[track_caller]
+    pub fn expect_panic(&self, text: &str) -> impl Future<Output = ()> + Send {
+        let at = Location::caller();
+        async move {
+            settle().await;
+            if !self.record.run.forgive(text) {
+                self.record.run.fail(Some(at), &format!("expected a task to panic with `{text}`, and none has"));
+            }
+        }
+    }
+
+    /// The server, to stop it and to start it anew.
+    pub fn server(&self) -> &ServerControl {
+        &self.server
+    }
+
+    /// What all clients have seen and done so far, on one timeline.
+    pub fn recording(&self) -> Recording {
+        self.record.recording(None)
+    }
+
+    pub(crate) fn record(&self) -> &Arc<Record> {
+        &self.record
+    }
+}
+
+impl Source for Harness {
+    fn part(&self) -> Part {
+        Part { record: self.record.clone(), client: None }
+    }
+}

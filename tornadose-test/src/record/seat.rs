@@ -1,0 +1,103 @@
+//! A client's seat at its harness: what it was answered, how far it has come, how it ended.
+
+use std::sync::Arc;
+
+use salvo::http::HeaderMap;
+use tokio::sync::Notify;
+
+use crate::record::line::{Line, What};
+
+/// How a stream has ended, as [`Client::closed`](crate::Client::closed) tells it.
+///
+/// ```
+/// # use salvo::prelude::*;
+/// # #[handler]
+/// # async fn news(res: &mut Response) {
+/// #     res.headers_mut().insert("content-type", "text/event-stream".parse().unwrap());
+/// #     res.write_body(": nothing today\n\n").unwrap();
+/// # }
+/// # use tornadose_test::{Ending, Harness};
+/// # tornadose_test::run(async {
+/// let news = Harness::new(Router::with_path("news").get(news)).sse("/news").await;
+/// assert_eq!(news.closed().await, Ending::End);
+/// # });
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Ending {
+    /// The body came to its end, or a plain answer was given.
+    End,
+    /// A WebSocket close frame came from the server, or answered the client's.
+    Close {
+        /// Its code; 1005 when it had none, as a page would see it.
+        code: u16,
+        /// Its reason, often empty.
+        reason: String,
+    },
+    /// The connection broke off, without the end of a body or a close frame; or nobody had listened.
+    Abort,
+}
+
+pub(crate) struct Seat {
+    pub(crate) name: String,
+    pub(crate) lenient: bool,
+    pub(crate) head: Option<(u16, HeaderMap)>,
+    pub(crate) body: Vec<u8>,
+    pub(crate) ending: Option<Ending>,
+    /// Whether nothing can be sent any more: the connection is gone.
+    pub(crate) gone: bool,
+    /// The code of the close frame that the client has sent.
+    pub(crate) closing: Option<Option<u16>>,
+    pub(crate) last_event_id: Option<String>,
+    pub(crate) changed: Arc<Notify>,
+    /// The line that opened the stream, while its first frame may still be coming.
+    opening: Option<usize>,
+}
+
+impl Seat {
+    pub(crate) fn new(name: String, lenient: bool) -> Self {
+        Self {
+            name,
+            lenient,
+            head: None,
+            body: Vec::new(),
+            ending: None,
+            gone: false,
+            closing: None,
+            last_event_id: None,
+            changed: Arc::default(),
+            opening: None,
+        }
+    }
+
+    /// Keeps up with a line that is about to be added to `lines`.
+    pub(crate) fn see(&mut self, line: &Line, lines: &[Line]) {
+        match &line.what {
+            What::Open { .. } => self.opening = Some(lines.len()),
+            What::Event(event) => {
+                self.opening = None;
+                self.last_event_id = event.id.clone().or_else(|| self.last_event_id.take());
+            }
+            What::Position(id) => self.last_event_id = Some(id.clone()),
+            _ => {}
+        }
+    }
+
+    /// The line that opened the stream, if what comes now still belongs to its first frame: no event has come, and no
+    /// act of the test.
+    pub(crate) fn opening(&self, now: &Line, lines: &[Line]) -> Option<usize> {
+        self.opening.filter(|open| lines[*open].at == now.at && lines[*open].act == now.act)
+    }
+
+    pub(crate) fn standing(&self) -> String {
+        match (&self.ending, &self.head) {
+            (Some(Ending::End), Some((200 | 101, _))) => "ended".into(),
+            (Some(Ending::Close { code, .. }), _) => format!("closed with {code}"),
+            (Some(Ending::Abort), None) => "nobody listened".into(),
+            (Some(Ending::Abort), Some(_)) => "broken off".into(),
+            (_, None) => "waiting for an answer".into(),
+            (None, Some((200 | 101, _))) => "open".into(),
+            (_, Some((status, _))) => format!("answered {status}"),
+        }
+    }
+}

@@ -1,0 +1,175 @@
+//! The runtime of a test: one thread, a clock paused from birth, and the instant at which nothing is left to do.
+//! What happened in a test is not kept here: see `record`.
+
+pub(crate) mod panics;
+pub(crate) mod run;
+mod watchdog;
+
+use std::cell::RefCell;
+use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::runtime::Builder;
+use tokio::sync::oneshot;
+use tokio::time::{Instant, sleep_until};
+
+use crate::outcome::Outcome;
+use crate::runtime::run::Run;
+use crate::runtime::watchdog::Watchdog;
+
+/// How long a test may take on the wall clock. It is a net under hangs, not a limit on honest work.
+const WALL: Duration = Duration::from_secs(60);
+
+thread_local! {
+    static CURRENT: RefCell<Option<Arc<Run>>> = const { RefCell::new(None) };
+    static WAITING: RefCell<Vec<oneshot::Sender<()>>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Runs a test body on its own runtime, as `#[tornadose_test::test]` does: one thread, the clock paused from birth.
+///
+/// When the body has returned, everything settles once more; then unread events, broken protocols and panicked tasks
+/// fail the test.
+///
+/// ```
+/// use std::time::Duration;
+/// use tokio::time::{Instant, sleep};
+///
+/// let passed = tornadose_test::run(async {
+///     let start = Instant::now();
+///     sleep(Duration::from_secs(15)).await; // takes no time at all
+///     start.elapsed()
+/// });
+/// assert_eq!(passed, Duration::from_secs(15));
+/// ```
+///
+/// # Panics
+///
+/// With the body's own panic, and with the failures listed above. Also when the body waits for something outside its
+/// runtime while the clock runs away, and when it takes a minute of real time.
+pub fn run<F: Future>(body: F) -> F::Output {
+    run_within(WALL, body, |_| false)
+}
+
+/// What `#[tornadose_test::test]` calls: an `Err` is the test's own failure and is not covered by another.
+#[doc(hidden)]
+pub fn run_test<F: Future<Output: Outcome>>(body: F) -> F::Output {
+    run_within(WALL, body, Outcome::failed)
+}
+
+fn run_within<F: Future>(wall: Duration, body: F, failed: impl FnOnce(&F::Output) -> bool) -> F::Output {
+    panics::install();
+    let runtime = Builder::new_current_thread()
+        .enable_all()
+        .start_paused(true)
+        .on_thread_park(wake_waiting)
+        .build()
+        .expect("a current-thread runtime needs nothing that could be missing");
+    let entered = runtime.enter();
+    let run = Arc::new(Run::new());
+    let _current = Current::set(&run);
+    let _followed = panics::follow(runtime.handle().id(), &run);
+    let (_watchdog, alarm) = Watchdog::start(wall, &run);
+    drop(entered);
+
+    let outcome = catch_unwind(AssertUnwindSafe(|| {
+        runtime.block_on(async {
+            let output = guard(&run, body, alarm).await;
+            if failed(&output) {
+                run.explain();
+            } else {
+                settle().await;
+                run.check_end();
+            }
+            output
+        })
+    }));
+    // Not a plain drop, which would wait for blocking work that a failed test has left behind.
+    runtime.shutdown_background();
+    outcome.unwrap_or_else(|panic| {
+        run.explain();
+        resume_unwind(panic)
+    })
+}
+
+/// Drives the body, unless the wall clock or the virtual one says that it will never end.
+async fn guard<F: Future>(run: &Arc<Run>, body: F, mut alarm: oneshot::Receiver<()>) -> F::Output {
+    let mut body = pin!(body);
+    loop {
+        let limit = run.limit();
+        tokio::select! {
+            biased;
+            output = &mut body => return output,
+            Ok(()) = &mut alarm => run.fail(None, &watchdog::verdict()),
+            () = sleep_until(limit) => if Instant::now() >= run.limit() {
+                run.fail(None, run::RUNAWAY);
+            },
+        }
+    }
+}
+
+/// Waits until everything that can happen at this instant has happened; the clock does not move.
+///
+/// Tasks that run on other threads (`spawn_blocking`, `tokio::fs`, real sockets) are not waited for.
+///
+/// ```
+/// # tornadose_test::run(async {
+/// use std::sync::Arc;
+/// use std::sync::atomic::{AtomicBool, Ordering};
+///
+/// let done = Arc::new(AtomicBool::new(false));
+/// let task = done.clone();
+/// tokio::spawn(async move {
+///     tokio::task::yield_now().await;
+///     task.store(true, Ordering::Relaxed);
+/// });
+/// tornadose_test::settle().await;
+/// assert!(done.load(Ordering::Relaxed));
+/// # });
+/// ```
+///
+/// # Panics
+///
+/// Outside of `#[tornadose_test::test]` and [`run`].
+pub async fn settle() {
+    // Only our runtime tells when it is idle: elsewhere this would wait for ever.
+    let run = current();
+    let (idle, when_idle) = oneshot::channel();
+    WAITING.with_borrow_mut(|waiting| waiting.push(idle));
+    when_idle.await.expect("the sender is dropped only after it has been used");
+    run.settled();
+}
+
+/// The run on this thread.
+pub(crate) fn current() -> Arc<Run> {
+    CURRENT.with_borrow(Clone::clone).expect(
+        "a harness lives in a test under `#[tornadose_test::test]`, or inside `tornadose_test::run(async { … })`: \
+         it needs their runtime",
+    )
+}
+
+/// The runtime calls this when nothing is runnable, before the clock may move.
+fn wake_waiting() {
+    for waiting in WAITING.take() {
+        // The waiter may have been dropped, by a `select!` for example: then nobody wants to know.
+        let _ = waiting.send(());
+    }
+}
+
+struct Current;
+
+impl Current {
+    fn set(run: &Arc<Run>) -> Self {
+        CURRENT.set(Some(run.clone()));
+        Self
+    }
+}
+
+impl Drop for Current {
+    fn drop(&mut self) {
+        CURRENT.set(None);
+        WAITING.take();
+    }
+}

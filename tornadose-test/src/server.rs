@@ -1,0 +1,148 @@
+//! The server's side of a harness: a whole `salvo::Server` behind an in-memory acceptor, stopped and started at will.
+
+pub(crate) mod acceptor;
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use salvo::server::ServerHandle;
+use salvo::{Server, Service};
+use tokio::io::DuplexStream;
+use tokio::task::JoinHandle;
+
+use crate::runtime::run::Run;
+use crate::server::acceptor::{Dialer, InMemory};
+use crate::settle;
+
+type Configure = dyn Fn(&mut Server<InMemory>) + Send + Sync;
+
+/// The server of a [`Harness`](crate::Harness), from [`Harness::server`](crate::Harness::server): stop it, start it
+/// anew. Clients keep what they have recorded.
+#[derive(Clone)]
+pub struct ServerControl {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    run: Arc<Run>,
+    configure: Box<Configure>,
+    state: Mutex<State>,
+}
+
+struct State {
+    dialer: Dialer,
+    handle: ServerHandle,
+    serving: Option<JoinHandle<()>>,
+    /// Connections so far, over all starts: each comes from its own port.
+    connections: u16,
+}
+
+impl ServerControl {
+    pub(crate) fn new(run: Arc<Run>, service: Service, configure: Box<Configure>) -> Self {
+        let state = Mutex::new(serve(service, &*configure));
+        Self { shared: Arc::new(Shared { run, configure, state }) }
+    }
+
+    /// Dials the server; `None` when nobody listens.
+    pub(crate) fn dial(&self, pipe: usize) -> Option<DuplexStream> {
+        let mut state = self.lock();
+        state.connections += 1;
+        let port = 49_151 + state.connections;
+        state.dialer.dial(pipe, port)
+    }
+
+    /// Stops the server as a deploy does: it takes no more connections, ends those that are idle, and waits for the
+    /// others, at most `limit` of virtual time. Returns when it has stopped.
+    ///
+    /// ```
+    /// # use salvo::prelude::*;
+    /// # #[handler]
+    /// # async fn hello() -> &'static str { "hello" }
+    /// # use tornadose_test::{Harness, assert_transcript};
+    /// # tornadose_test::run(async {
+    /// use std::time::Duration;
+    ///
+    /// let app = Harness::new(Router::new().get(hello));
+    /// app.server().stop_gracefully(Duration::from_secs(5)).await;
+    /// app.get("/").await;
+    /// app.server().start(Router::new().get(hello)).await;
+    /// app.get("/").await;
+    /// assert_transcript!(app, @r"
+    /// client > GET /
+    /// client ~ refused
+    /// client > GET /
+    /// client ~ answer 200 hello
+    /// ");
+    /// # });
+    /// ```
+    pub async fn stop_gracefully(&self, limit: Duration) {
+        settle().await;
+        self.shared.run.allow(limit);
+        self.lock().handle.stop_graceful(limit);
+        self.stopped().await;
+    }
+
+    /// Stops the server at once: every connection that it still carries breaks off. A WebSocket that a handler has
+    /// taken over belongs to that handler's task, as on a real server.
+    ///
+    /// ```
+    /// # use salvo::prelude::*;
+    /// # #[handler]
+    /// # async fn quiet(res: &mut Response) {
+    /// #     res.headers_mut().insert("content-type", "text/event-stream".parse().unwrap());
+    /// #     let open = res.channel();
+    /// #     tokio::spawn(async move { std::future::pending::<()>().await; drop(open) });
+    /// # }
+    /// # use tornadose_test::{Ending, Harness};
+    /// # tornadose_test::run(async {
+    /// let app = Harness::new(Router::with_path("quiet").get(quiet));
+    /// let quiet = app.sse("/quiet").await;
+    /// app.server().stop().await;
+    /// assert_eq!(quiet.closed().await, Ending::Abort);
+    /// # });
+    /// ```
+    pub async fn stop(&self) {
+        settle().await;
+        self.lock().handle.stop_forceful();
+        self.stopped().await;
+    }
+
+    /// Starts the server again, with this service and the configuration the harness was made with; one that still runs
+    /// is stopped first. For an example see [`stop_gracefully`](Self::stop_gracefully).
+    pub async fn start(&self, service: impl Into<Service>) {
+        if self.lock().serving.is_some() {
+            self.stop().await;
+        }
+        settle().await;
+        let fresh = serve(service.into(), &*self.shared.configure);
+        let mut state = self.lock();
+        let connections = state.connections;
+        *state = State { connections, ..fresh };
+        drop(state);
+        settle().await;
+    }
+
+    async fn stopped(&self) {
+        let serving = self.lock().serving.take();
+        if let Some(serving) = serving {
+            // A panic of the server's task was noticed when it happened.
+            let _ = serving.await;
+        }
+        settle().await;
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.shared.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn serve(service: Service, configure: &Configure) -> State {
+    let (dialer, acceptor) = acceptor::in_memory();
+    let mut server = Server::new(acceptor);
+    // The date is the wall clock's.
+    server.http1_mut().auto_date_header(false);
+    configure(&mut server);
+    let handle = server.handle();
+    let serving = tokio::spawn(server.serve(service));
+    State { dialer, handle, serving: Some(serving), connections: 0 }
+}

@@ -1,0 +1,123 @@
+//! What a transcript says of each thing that can happen: the grammar of a line, behind the client's name.
+
+use crate::record::line::{Event, Side, What};
+use crate::transcript::View;
+use crate::transcript::labels::Labels;
+use crate::transcript::text::{answer, bytes, duration, hex, message, one_line};
+
+/// What a browser waits before it reconnects when nothing else was said.
+const DEFAULT_RETRY: u64 = 3000;
+
+/// The sentence of one happening, `None` when this view does not show it.
+pub(crate) fn of(what: &What, view: View, labels: &mut Labels) -> Option<String> {
+    let said = match view {
+        View::Plain => plain(what, labels)?,
+        View::Wire => wire(what, labels)?,
+    };
+    Some(said)
+}
+
+fn plain(what: &What, labels: &mut Labels) -> Option<String> {
+    let said = match what {
+        What::Request { method, target, upgrade, last_event_id, .. } => {
+            let mut said = format!("> {method} {}", one_line(&labels.text(target)));
+            if *upgrade {
+                said += " upgrade websocket";
+            }
+            if let Some(id) = last_event_id {
+                said += &format!(" last-event-id {}", labels.id(id));
+            }
+            said
+        }
+        What::Refused => "~ refused".into(),
+        What::Open { status, media, retry } => match retry.filter(|retry| *retry != DEFAULT_RETRY) {
+            Some(retry) => format!("~ open {status} {media}, retry {}", milliseconds(retry)),
+            None => format!("~ open {status} {media}"),
+        },
+        What::Upgraded { protocol: None } => "~ open 101".into(),
+        What::Upgraded { protocol: Some(protocol) } => format!("~ open 101, protocol {}", one_line(protocol)),
+        What::Answer { status, body } => with_text(format!("~ answer {status}"), &labels.text(&answer(body))),
+        What::Event(event) => spoken(event, labels),
+        What::Retry(retry) => format!("< retry {}", milliseconds(*retry)),
+        What::Comment { text, opening: false } => with_text("< :".into(), &one_line(&labels.text(text))),
+        What::Text(text) => format!("< {}", message(&labels.text(text))),
+        What::Binary(payload) => with_text("< binary".into(), &hex(payload)),
+        What::Ping => "< ping".into(),
+        What::SentText(text) => format!("> {}", message(&labels.text(text))),
+        What::SentBinary(payload) => with_text("> binary".into(), &hex(payload)),
+        What::SentPing(_) => "> ping".into(),
+        What::SentRaw(raw) => with_text("> raw".into(), &hex(raw)),
+        What::Deed(deed) => format!("! {deed}"),
+        What::End => "~ end".into(),
+        What::Abort => "~ abort".into(),
+        What::Close { code, reason, by } => closed(*code, &one_line(&labels.text(reason)), *by),
+        What::Violation(violation) => format!("! {violation}"),
+        What::Panic(message) => format!("! panicked: {}", one_line(&labels.text(message))),
+        What::Header { .. }
+        | What::Position(_)
+        | What::Comment { opening: true, .. }
+        | What::Block(_)
+        | What::Frame { .. }
+        | What::Reply { .. } => return None,
+    };
+    Some(said)
+}
+
+/// The exact bytes in place of what was read from them.
+fn wire(what: &What, labels: &mut Labels) -> Option<String> {
+    let said = match what {
+        What::Event(_)
+        | What::Position(_)
+        | What::Retry(_)
+        | What::Comment { .. }
+        | What::Text(_)
+        | What::Binary(_)
+        | What::Ping => return None,
+        What::Open { status, media, .. } => format!("~ open {status} {media}"),
+        What::Request { body, .. } => with_text(plain(what, labels)?, &labels.text(&bytes(body))),
+        What::Header { name, value } => with_text(format!("~ {name}:"), &labels.text(&bytes(value))),
+        What::Block(block) => format!("< {}", labels.block(block)),
+        What::Frame { kind, payload, last } => {
+            let more = if *last { "" } else { " (more to come)" };
+            with_text(format!("< {kind}{more}"), &payload_of(kind, payload, labels))
+        }
+        What::Reply { kind, payload } => with_text(format!("> {kind}"), &payload_of(kind, payload, labels)),
+        What::SentPing(payload) => with_text("> ping".into(), &bytes(payload)),
+        _ => return plain(what, labels),
+    };
+    Some(said)
+}
+
+fn spoken(event: &Event, labels: &mut Labels) -> String {
+    let mut said = format!("< {}", one_line(&event.name));
+    if let Some(id) = &event.id {
+        said += &format!(" {}", labels.id(id));
+    }
+    with_text(said, &one_line(&labels.text(&event.data)))
+}
+
+fn closed(code: Option<u16>, reason: &str, by: Side) -> String {
+    let code = code.map_or(String::new(), |code| format!(" {code}"));
+    let by = match by {
+        Side::Client => "client",
+        Side::Server => "server",
+    };
+    with_text(format!("~ close{code} ({by})"), reason)
+}
+
+fn payload_of(kind: &str, payload: &[u8], labels: &mut Labels) -> String {
+    match (kind, payload.split_first_chunk::<2>()) {
+        ("close", Some((code, reason))) => with_text(u16::from_be_bytes(*code).to_string(), &bytes(reason)),
+        ("text", _) => labels.text(&bytes(payload)),
+        ("binary", _) => hex(payload),
+        _ => bytes(payload),
+    }
+}
+
+fn with_text(said: String, text: &str) -> String {
+    if text.is_empty() { said } else { format!("{said} {text}") }
+}
+
+fn milliseconds(retry: u64) -> String {
+    duration(std::time::Duration::from_millis(retry))
+}

@@ -1,0 +1,241 @@
+//! Readers against a plain model, over random programs: every promise of order, loss, gap and position, seen from a client.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{Gap, GapReason, Reader, Seen, Step, Terms};
+use crate::event::{EncodeError, Event};
+use crate::message::{Message, Retention};
+use crate::store::Store;
+use crate::store::id::Id;
+use crate::subscriber::{Keys, Lag};
+
+const KEYS: u64 = 4;
+const KEPT: usize = 4;
+
+/// A queue message, or the newest value of its key and name.
+struct Note {
+    key: u64,
+    latest: Option<&'static str>,
+}
+
+impl Message for Note {
+    type Key = u64;
+    const CAPACITY: usize = KEPT;
+    const CHANNEL: &'static str = "notes";
+
+    fn key(&self) -> u64 {
+        self.key
+    }
+    fn retention(&self) -> Retention {
+        if self.latest.is_some() { Retention::Latest } else { Retention::Queue }
+    }
+    fn event(&self) -> Result<Event, EncodeError> {
+        let event = Event::text("x");
+        Ok(match self.latest {
+            Some(name) => event.named(name.try_into()?),
+            None => event,
+        })
+    }
+}
+
+/// Xorshift: the same program for the same seed.
+struct Chance(u64);
+
+impl Chance {
+    fn below(&mut self, bound: u64) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0 % bound
+    }
+}
+
+/// All that ever happened.
+#[derive(Default)]
+struct History {
+    /// Each key's queue messages.
+    queue: BTreeMap<u64, Vec<u64>>,
+    /// The newest of each key and name.
+    latest: BTreeMap<(u64, &'static str), u64>,
+    head: u64,
+}
+
+impl History {
+    fn submit(&mut self, store: &Store<Note>, chance: &mut Chance) {
+        let key = chance.below(KEYS);
+        let latest = ["bid", "ask"].get(usize::try_from(chance.below(4)).unwrap()).copied();
+        self.head += 1;
+        match latest {
+            Some(name) => drop(self.latest.insert((key, name), self.head)),
+            None => self.queue.entry(key).or_default().push(self.head),
+        }
+        let id = store.try_submit(Note { key, latest }).unwrap().unwrap();
+        assert_eq!(id.offset.0, self.head);
+    }
+
+    fn of<'a>(&'a self, keys: &'a Keys<u64>) -> impl Iterator<Item = (&'a u64, &'a Vec<u64>)> {
+        self.queue.iter().filter(move |(key, _)| has(keys, **key))
+    }
+
+    fn kept(&self, keys: &Keys<u64>) -> BTreeSet<u64> {
+        self.of(keys).flat_map(|(_, offsets)| offsets.iter().rev().take(KEPT).copied()).collect()
+    }
+
+    fn all(&self, keys: &Keys<u64>) -> BTreeSet<u64> {
+        self.of(keys).flat_map(|(_, offsets)| offsets.iter().copied()).collect()
+    }
+}
+
+fn has(keys: &Keys<u64>, key: u64) -> bool {
+    match keys {
+        Keys::All => true,
+        Keys::One(one) => *one == key,
+        Keys::Set(set) => set.contains(&key),
+    }
+}
+
+/// A client as a page would be: it knows what it received, and the last id.
+struct Client {
+    keys: Keys<u64>,
+    reader: Option<Reader<Note>>,
+    position: Option<Id>,
+    received: BTreeSet<u64>,
+    /// Received with its id, so that it may not come again.
+    settled: BTreeSet<u64>,
+    /// Queue messages that it was told it will not get, or that were none of its business when it came.
+    excused: BTreeSet<u64>,
+    last: u64,
+    /// Whether a message of its keys after its position was trimmed when it came back, so that a gap must be told first.
+    trimmed_at_open: bool,
+    lost_at_open: BTreeSet<u64>,
+}
+
+impl Client {
+    fn new(chance: &mut Chance) -> Self {
+        let keys = match chance.below(3) {
+            0 => Keys::One(chance.below(KEYS)),
+            1 => Keys::Set(vec![chance.below(KEYS), chance.below(KEYS), KEYS + 1]),
+            _ => Keys::All,
+        };
+        Self {
+            keys,
+            reader: None,
+            position: None,
+            received: BTreeSet::new(),
+            settled: BTreeSet::new(),
+            excused: BTreeSet::new(),
+            last: 0,
+            trimmed_at_open: false,
+            lost_at_open: BTreeSet::new(),
+        }
+    }
+
+    fn connect(&mut self, store: &Store<Note>, history: &History, chance: &mut Chance) {
+        let replay = usize::try_from(chance.below(6)).unwrap();
+        let text = self.position.map(|id| id.to_string());
+        let seen = text.as_deref().map_or(Seen::Nothing, Seen::UpTo);
+        // What came without an id may come again.
+        self.received.clone_from(&self.settled);
+        if self.position.is_none() {
+            self.excused.clear();
+            let kept = history.kept(&self.keys);
+            let replayed: BTreeSet<u64> = kept.iter().rev().take(replay).copied().collect();
+            self.excused.extend(history.all(&self.keys).difference(&replayed));
+        }
+        self.trimmed_at_open = self.position.is_some_and(|id| {
+            let gone = &history.all(&self.keys) - &history.kept(&self.keys);
+            gone.range(id.offset.0 + 1..).next().is_some()
+        });
+        self.lost_at_open = self.lost(history);
+        self.last = self.position.map_or(0, |id| id.offset.0);
+        let terms = Terms { replay, lag: Lag::Skip, connection: true };
+        self.reader = Some(Reader::open(store.shared(), self.keys.clone(), seen, terms));
+    }
+
+    fn step(&mut self, history: &History) {
+        let Some(reader) = &mut self.reader else { return };
+        match reader.step(None) {
+            Step::Gap(gap) => self.gap(history, gap),
+            Step::Run { before, run, numbered } => {
+                assert!(!self.trimmed_at_open, "a loss was not told");
+                if let Some(id) = before {
+                    self.moves_to(history, id);
+                }
+                for entry in run.entries() {
+                    let offset = entry.offset().0;
+                    assert!(offset > self.last, "{offset} after {}", self.last);
+                    assert!(has(&self.keys, entry.message.key));
+                    assert!(!self.settled.contains(&offset), "{offset} twice");
+                    self.last = offset;
+                    self.received.insert(offset);
+                    if numbered {
+                        self.settled.insert(offset);
+                        self.moves_to(history, entry.id);
+                    }
+                }
+            }
+            Step::Wait { head, opening } => {
+                if opening && self.position != Some(head) {
+                    self.moves_to(history, head);
+                }
+                for ((key, name), newest) in &history.latest {
+                    let current = !has(&self.keys, *key) || self.received.contains(newest);
+                    assert!(current, "the newest {name} of {key}, {newest}, did not come");
+                }
+                self.owes_nothing_up_to(history, history.head);
+            }
+            Step::Ended(end) => panic!("{end:?}"),
+        }
+    }
+
+    fn gap(&mut self, history: &History, gap: Gap) {
+        assert_eq!(gap.missed.is_some(), gap.reason == GapReason::Lagged);
+        let at_open = std::mem::take(&mut self.trimmed_at_open);
+        let lost = if at_open { std::mem::take(&mut self.lost_at_open) } else { self.lost(history) };
+        assert_eq!(gap.reason, if at_open { GapReason::Trimmed } else { GapReason::Lagged });
+        assert!(at_open || !lost.is_empty(), "a false gap at {:?}", self.position);
+        if let Some(missed) = gap.missed {
+            assert_eq!(missed, lost.len() as u64);
+        }
+        self.excused.extend(lost);
+    }
+
+    /// What it is owed and cannot get.
+    fn lost(&self, history: &History) -> BTreeSet<u64> {
+        let owed = &history.all(&self.keys) - &(&self.received | &self.excused);
+        &owed - &history.kept(&self.keys)
+    }
+
+    /// An id stands only where all that is owed up to it has come.
+    fn moves_to(&mut self, history: &History, id: Id) {
+        self.owes_nothing_up_to(history, id.offset.0);
+        self.settled.extend(self.received.range(..=id.offset.0));
+        self.position = Some(id);
+    }
+
+    fn owes_nothing_up_to(&self, history: &History, offset: u64) {
+        let owed = &history.all(&self.keys) - &(&self.received | &self.excused);
+        assert!(owed.range(..=offset).next().is_none(), "owed {owed:?} up to {offset}");
+    }
+}
+
+#[test]
+fn every_reader_gets_each_message_once_and_in_order_or_is_told() {
+    for seed in 1..2000 {
+        let mut chance = Chance(seed * 0x9E37_79B9);
+        let store = Store::new();
+        let mut history = History::default();
+        let mut clients: Vec<Client> = (0..6).map(|_| Client::new(&mut chance)).collect();
+        for _ in 0..200 {
+            let which = usize::try_from(chance.below(6)).unwrap();
+            match chance.below(10) {
+                0 => clients[which].connect(&store, &history, &mut chance),
+                1 => clients[which].reader = None,
+                2..6 => history.submit(&store, &mut chance),
+                _ => clients[which].step(&history),
+            }
+        }
+        drop(clients);
+        assert_eq!(store.subscribers(), 0);
+    }
+}

@@ -1,0 +1,7 @@
+use tornadose::prelude::*;
+
+#[store(latest)]
+#[derive(Serialize)]
+enum Never {}
+
+fn main() {}

@@ -1,0 +1,10 @@
+use tornadose::prelude::*;
+
+#[store(queue)]
+#[derive(Serialize)]
+struct Line {
+    #[key(name = "room")]
+    room: String,
+}
+
+fn main() {}

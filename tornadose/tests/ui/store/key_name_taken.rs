@@ -1,0 +1,12 @@
+use tornadose::prelude::*;
+
+#[store(queue)]
+#[derive(Serialize)]
+struct Line {
+    #[key]
+    room: String,
+}
+
+struct LineKey;
+
+fn main() {}

@@ -1,0 +1,10 @@
+use tornadose::prelude::*;
+
+#[store(queue)]
+#[derive(Serialize)]
+#[key]
+struct Line {
+    room: String,
+}
+
+fn main() {}

@@ -1,0 +1,10 @@
+use tornadose::prelude::*;
+
+#[store(queue)]
+#[derive(Serialize)]
+struct Line {
+    #[latest]
+    text: String,
+}
+
+fn main() {}

@@ -1,0 +1,7 @@
+use tornadose::prelude::*;
+
+#[store(latest)]
+#[derive(Serialize)]
+struct Tick<'a>(&'a str);
+
+fn main() {}

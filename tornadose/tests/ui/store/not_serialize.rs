@@ -1,0 +1,6 @@
+use tornadose::prelude::*;
+
+#[store(latest)]
+struct Tick(f64);
+
+fn main() {}

@@ -1,0 +1,6 @@
+use tornadose::prelude::*;
+
+#[store(latest)]
+pub async fn tick() {}
+
+fn main() {}

@@ -1,0 +1,8 @@
+use tornadose::prelude::*;
+
+struct Tick;
+
+#[store(latest)]
+impl Tick {}
+
+fn main() {}

@@ -1,0 +1,9 @@
+use tornadose::prelude::*;
+
+#[store(latest)]
+union Tick {
+    whole: u32,
+    fraction: f32,
+}
+
+fn main() {}

@@ -1,0 +1,16 @@
+use tornadose::prelude::*;
+
+#[store(latest)]
+#[derive(Serialize)]
+struct Tick(f64);
+
+#[subscriber(sse, store = Tick, authorize = Self::allowed)]
+struct Ticks;
+
+impl Ticks {
+    fn allowed(&self) -> Result<(), StatusError> {
+        Ok(())
+    }
+}
+
+fn main() {}

@@ -1,0 +1,12 @@
+use tornadose::prelude::*;
+
+#[store(latest)]
+#[derive(Serialize)]
+struct Tick(f64);
+
+#[subscriber(sse, store = Tick)]
+struct Ticks {
+    user: String,
+}
+
+fn main() {}

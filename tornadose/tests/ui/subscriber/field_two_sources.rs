@@ -1,0 +1,14 @@
+use tornadose::prelude::*;
+
+#[store(latest)]
+#[derive(Serialize)]
+struct Tick(f64);
+
+#[subscriber(sse, store = Tick)]
+struct Ticks {
+    #[query]
+    #[header]
+    user: String,
+}
+
+fn main() {}

@@ -1,0 +1,19 @@
+use tornadose::prelude::*;
+
+#[store(latest)]
+#[derive(Serialize)]
+struct Tick(f64);
+
+#[subscriber(sse, store = Tick, filter = Self::filter)]
+struct A;
+
+#[subscriber(sse, store = Tick, authorize = Self::authorize)]
+struct B;
+
+#[subscriber(ws, store = Tick, receive = Self::receive)]
+struct C;
+
+#[subscriber(sse, store = Tick, filter = Self::on_send)]
+struct D;
+
+fn main() {}

@@ -1,0 +1,18 @@
+use tornadose::prelude::*;
+
+#[store(queue)]
+#[derive(Serialize)]
+struct Line {
+    #[key]
+    room: String,
+    text: String,
+}
+
+#[subscriber(sse, store = Line, authorize = public)]
+struct Room {
+    #[key]
+    #[query]
+    room: Option<String>,
+}
+
+fn main() {}
