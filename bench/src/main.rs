@@ -17,7 +17,7 @@ use tornadose::prelude::*;
 const READERS: u64 = 1000;
 
 /// In every message once, and nowhere else: what the readers count.
-const MARK: u8 = b'~';
+const MARK: u8 = b'@';
 
 #[store(queue, capacity = 4096)]
 #[derive(Serialize)]
@@ -41,7 +41,7 @@ async fn server() -> io::Result<()> {
         let mut lines = BufReader::new(tokio::io::stdin()).lines();
         while let Ok(Some(line)) = lines.next_line().await {
             for _ in 0..line.parse().unwrap_or(0) {
-                feed.submit(Load(format!("~{}", "x".repeat(125)))).await.map_err(io::Error::other)?;
+                feed.submit(Load(format!("@{}", "x".repeat(125)))).await.map_err(io::Error::other)?;
             }
         }
         std::process::exit(0);
@@ -83,7 +83,7 @@ async fn look() -> io::Result<()> {
                 order(&mut orders, burst).await?;
                 await_count(&received, before.0 + burst * time * READERS).await;
             }
-            let (deliveries, cpu) = (received.load(Relaxed) - before.0, cpu(pid)? - before.1);
+            let (deliveries, cpu) = (received.load(Relaxed) - before.0, cpu(pid)?.saturating_sub(before.1));
             let each = cpu / u32::try_from(deliveries.max(1)).unwrap_or(u32::MAX);
             let lost = expected - received.load(Relaxed);
             println!("{transport:<12} {burst:>7} {:>9} {deliveries:>12} {each:>14.2?} {lost:>6}", burst * times);
@@ -129,7 +129,7 @@ async fn count(mut stream: TcpStream, received: Arc<AtomicU64>) -> io::Result<()
         if length == 0 {
             return Ok(());
         }
-        received.fetch_add(chunk[..length].iter().filter(|byte| **byte == MARK).count() as u64, Relaxed);
+        received.fetch_add(chunk[..length].split(|byte| *byte == MARK).count() as u64 - 1, Relaxed);
     }
 }
 
