@@ -3,6 +3,7 @@
 use proc_macro2::{Span, TokenStream};
 use syn::{ExprPath, Ident, LitStr, Path, Type};
 
+use super::words::{KeepAlive, Lag, Origins};
 use crate::diagnostics::Mistakes;
 use crate::options::{Options, Value, Written};
 use crate::origin;
@@ -39,25 +40,6 @@ pub(crate) enum Authorize {
     Hook(ExprPath),
     /// Something that cannot be read: it has been told.
     Unreadable,
-}
-
-/// What a reader that lagged gets.
-#[derive(Clone, Copy)]
-pub(crate) enum Lag {
-    Skip,
-    Close,
-}
-
-#[derive(Clone, Copy)]
-pub(crate) enum KeepAlive {
-    Off,
-    Milliseconds(u64),
-}
-
-#[derive(Clone)]
-pub(crate) enum Origins {
-    Any,
-    List(Vec<String>),
 }
 
 const OPTIONS: Options = Options {
