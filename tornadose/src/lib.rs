@@ -7,6 +7,7 @@ mod wire;
 mod subscriber;
 mod handler;
 mod listen;
+mod script;
 
 #[doc(hidden)]
 #[path = "private.rs"]
@@ -16,13 +17,17 @@ pub use crate::event::{EncodeError, Event, EventName};
 pub use crate::handler::live::Live;
 pub use crate::listen::{listen, serve};
 pub use crate::message::{Keys, Message, NoKey, Retention};
+pub use crate::script::script;
 pub use crate::store::Store;
 pub use crate::store::error::SubmitError;
 pub use crate::store::id::{Id, IdError};
 pub use crate::store::log::OVERHEAD;
 pub use crate::store::subscription::{GapReason, Received, Subscription};
 pub use crate::subscriber::{Close, KeyOf, Lag, Options, Origins, Refusal, Subscriber, Transports};
-pub use tornadose_macros::{store, subscriber};
+#[doc = include_str!("docs/store.md")]
+pub use tornadose_macros::store;
+#[doc = include_str!("docs/subscriber.md")]
+pub use tornadose_macros::subscriber;
 
 /// What most programs import.
 pub mod prelude {

@@ -44,7 +44,7 @@ pub async fn listen(addr: impl ToSocketAddrs) -> io::Result<impl Acceptor> {
 async fn bind(addr: impl ToSocketAddrs) -> io::Result<TcpAcceptor> {
     let mut refused = io::Error::new(io::ErrorKind::InvalidInput, "the address names no place to listen at");
     for addr in lookup_host(addr).await? {
-        match listen_at(addr).and_then(|listener| TcpAcceptor::try_from(listener)) {
+        match listen_at(addr).and_then(TcpAcceptor::try_from) {
             Ok(acceptor) => return Ok(acceptor),
             Err(error) => refused = io::Error::new(error.kind(), Taken { addr, error }),
         }

@@ -79,8 +79,8 @@ pub trait Subscriber: Sized + Send + Sync + 'static {
     }
 
     /// Whether this message goes to the client; `false` withholds it. Called once per message and connection.
+    #[expect(unused_variables, reason = "the names are for those who write it")]
     fn on_send(&self, message: &Self::Message) -> bool {
-        let _every_message = message;
         true
     }
 
@@ -93,12 +93,12 @@ pub trait Subscriber: Sized + Send + Sync + 'static {
     /// # Cancel safety
     ///
     /// The future is dropped when the connection ends while it runs.
+    #[expect(unused_variables, reason = "the names are for those who write it")]
     fn on_text(
         &mut self,
         text: &str,
         store: &Store<Self::Message>,
     ) -> impl Future<Output = Result<(), Refusal>> + Send {
-        let _ignored = (text, store);
         ready(Ok(()))
     }
 }

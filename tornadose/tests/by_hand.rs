@@ -1,5 +1,7 @@
 //! Both traits written by hand, without a macro: any encoding, any set of keys.
 
+#![allow(clippy::unwrap_used, reason = "a test may")]
+
 use salvo::http::StatusError;
 use salvo::{Depot, Request, Router};
 use tornadose::{

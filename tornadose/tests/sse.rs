@@ -1,5 +1,7 @@
 //! A stream as a client of Server-Sent Events sees it.
 
+#![allow(clippy::unwrap_used, reason = "a test may")]
+
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
 
@@ -295,6 +297,7 @@ async fn quiet_keys_and_filters_are_bookmarked() {
 struct Loud;
 
 impl Loud {
+    #[expect(clippy::unused_self, reason = "a filter takes the subscriber")]
     fn is_loud(&self, message: &Room) -> bool {
         matches!(message, Room::Said { text, .. } if text.chars().all(char::is_uppercase))
     }

@@ -1,5 +1,7 @@
 //! The floor plan, held by a test: who may import whom, no circles, no `mod.rs`, no glob imports, and who may know Salvo.
 
+#![allow(clippy::unwrap_used, reason = "a test may")]
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};

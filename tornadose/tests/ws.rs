@@ -1,5 +1,7 @@
 //! A connection as a WebSocket client sees it.
 
+#![allow(clippy::unwrap_used, reason = "a test may")]
+
 use std::time::Duration;
 
 use tornadose::prelude::*;

@@ -577,7 +577,7 @@ mod tests {
     }
 
     fn append(log: &mut Log<Note>, key: u64) -> Id {
-        log.append(key, Arc::new(Note(key)), Event::text("x"), Retention::Queue, 1).ok().expect("it fits").id
+        log.append(key, Arc::new(Note(key)), Event::text("x"), Retention::Queue, 1).map(|appended| appended.id).unwrap()
     }
 
     #[test]

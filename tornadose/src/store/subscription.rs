@@ -52,6 +52,7 @@ impl fmt::Display for GapReason {
 }
 
 /// What a reader has seen before it came.
+#[derive(Clone, Copy)]
 pub(crate) enum Seen<'a> {
     Nothing,
     /// The text of an id, as a client sends it.

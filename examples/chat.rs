@@ -1,0 +1,83 @@
+//! Chat rooms over WebSocket: `cargo run --example chat`, then open <http://localhost:9000> in two windows.
+
+use salvo::writing::Text;
+use tornadose::prelude::*;
+
+#[store(queue, capacity = 200)]
+#[derive(Serialize)]
+#[serde(rename_all = "snake_case")]
+enum RoomEvent {
+    Joined {
+        #[key]
+        room: String,
+        user: String,
+    },
+    Said {
+        #[key]
+        room: String,
+        user: String,
+        text: String,
+    },
+}
+
+/// What a client sends: `{"type":"join"}`, `{"type":"say","text":"hi"}`.
+#[derive(Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+enum Inbound {
+    Join,
+    Say { text: String },
+}
+
+/// `GET /rooms/{room}?user=ada`: the room's last twenty events, then every one.
+#[subscriber(ws, store = RoomEvent, replay = 20, authorize = Self::may_join, receive = Self::received)]
+struct RoomFeed {
+    #[key]
+    room: String,
+    #[query]
+    user: String,
+}
+
+impl RoomFeed {
+    async fn may_join(&self) -> Result<(), StatusError> {
+        if self.user.trim().is_empty() {
+            return Err(StatusError::bad_request().brief("say who you are: `?user=ada`"));
+        }
+        if self.room == "staff" && self.user != "root" {
+            return Err(StatusError::forbidden().brief("`staff` is for `root` only"));
+        }
+        Ok(())
+    }
+
+    async fn received(&mut self, inbound: Inbound, store: &Store<RoomEvent>) -> Result<(), String> {
+        let (room, user) = (self.room.clone(), self.user.clone());
+        let event = match inbound {
+            Inbound::Join => RoomEvent::Joined { room, user },
+            Inbound::Say { text } if text.trim().is_empty() => return Err("there is nothing to say".into()),
+            Inbound::Say { text } => RoomEvent::Said { room, user, text },
+        };
+        store.submit(event).await.map(drop).map_err(|error| error.to_string())
+    }
+}
+
+#[handler]
+async fn page() -> Text<&'static str> {
+    Text::Html(include_str!("chat/page.html"))
+}
+
+fn router(store: &Store<RoomEvent>) -> Router {
+    Router::new()
+        .get(page)
+        .push(Router::with_path("tornadose.js").get(tornadose::script()))
+        .push(Router::with_path("rooms/{room}").get(RoomFeed::handler(store)))
+}
+
+#[tokio::main]
+async fn main() -> std::io::Result<()> {
+    let hints =
+        ["open http://localhost:{port} in two windows", "websocat 'ws://localhost:{port}/rooms/lobby?user=ada'"];
+    examples::serve(9000, router(&Store::new()), &hints).await
+}
+
+#[cfg(test)]
+#[path = "chat/tests.rs"]
+mod tests;

@@ -1,0 +1,127 @@
+use tornadose_test::{Harness, Socket, assert_transcript};
+
+use super::*;
+
+const JOIN: &str = r#"{"type":"join"}"#;
+
+fn app() -> Harness {
+    Harness::new(router(&Store::new()))
+}
+
+async fn enter(app: &Harness, room: &str, user: &str) -> Socket {
+    app.client(user).ws(format!("/rooms/{room}?user={user}")).await
+}
+
+#[tornadose_test::test]
+async fn two_in_a_room_hear_each_other_and_a_third_hears_what_was_said() {
+    let app = app();
+    let ada = enter(&app, "rust", "ada").await;
+    let bob = enter(&app, "rust", "bob").await;
+    ada.send_text(JOIN).await;
+    bob.send_text(r#"{"type":"say","text":"hi"}"#).await;
+    enter(&app, "rust", "eve").await;
+    assert_transcript!(app, @r#"
+    ada > GET /rooms/rust?user=ada upgrade websocket
+    ada ~ open 101
+    bob > GET /rooms/rust?user=bob upgrade websocket
+    bob ~ open 101
+    ada > {"type":"join"}
+    ada < joined #1 {"room":"rust","user":"ada"}
+    bob < joined #1 {"room":"rust","user":"ada"}
+    bob > {"type":"say","text":"hi"}
+    ada < said #2 {"room":"rust","user":"bob","text":"hi"}
+    bob < said #2 {"room":"rust","user":"bob","text":"hi"}
+    eve > GET /rooms/rust?user=eve upgrade websocket
+    eve ~ open 101
+    eve < joined #1 {"room":"rust","user":"ada"}
+    eve < said #2 {"room":"rust","user":"bob","text":"hi"}
+    "#);
+}
+
+#[tornadose_test::test]
+async fn rooms_are_separate() {
+    let app = app();
+    let ada = enter(&app, "rust", "ada").await;
+    let bob = enter(&app, "go", "bob").await;
+    ada.send_text(JOIN).await;
+    bob.quiet().await;
+    bob.send_text(JOIN).await;
+    assert_transcript!(app, @r#"
+    ada > GET /rooms/rust?user=ada upgrade websocket
+    ada ~ open 101
+    bob > GET /rooms/go?user=bob upgrade websocket
+    bob ~ open 101
+    ada > {"type":"join"}
+    ada < joined #1 {"room":"rust","user":"ada"}
+    bob > {"type":"join"}
+    bob < joined #2 {"room":"go","user":"bob"}
+    "#);
+}
+
+#[tornadose_test::test]
+async fn who_returns_misses_nothing() {
+    let app = app();
+    let ada = enter(&app, "rust", "ada").await;
+    let bob = enter(&app, "rust", "bob").await;
+    bob.send_text(r#"{"type":"say","text":"seen"}"#).await;
+    ada.close().await;
+    bob.send_text(r#"{"type":"say","text":"missed"}"#).await;
+    let last = ada.last_event_id().unwrap();
+    app.client("ada").ws(format!("/rooms/rust?user=ada&last_event_id={last}")).await;
+    assert_transcript!(app, @r#"
+    ada > GET /rooms/rust?user=ada upgrade websocket
+    ada ~ open 101
+    bob > GET /rooms/rust?user=bob upgrade websocket
+    bob ~ open 101
+    bob > {"type":"say","text":"seen"}
+    ada < said #1 {"room":"rust","user":"bob","text":"seen"}
+    bob < said #1 {"room":"rust","user":"bob","text":"seen"}
+    ada ~ close 1000 (client)
+    bob > {"type":"say","text":"missed"}
+    bob < said #2 {"room":"rust","user":"bob","text":"missed"}
+    ada-2 > GET /rooms/rust?user=ada&last_event_id=#1 upgrade websocket
+    ada-2 ~ open 101
+    ada-2 < said #2 {"room":"rust","user":"bob","text":"missed"}
+    "#);
+}
+
+#[tornadose_test::test]
+async fn staff_is_for_root_and_everybody_has_a_name() {
+    let app = app();
+    enter(&app, "staff", "ada").await;
+    enter(&app, "staff", "root").await;
+    app.client("nobody").ws("/rooms/rust").await;
+    app.client("empty").ws("/rooms/rust?user=").await;
+    app.client("reader").sse("/rooms/rust?user=ada").await;
+    assert_transcript!(app, @r"
+    ada > GET /rooms/staff?user=ada upgrade websocket
+    ada ~ answer 403 code: 403\n\nname: Forbidden\n\nbrief: `staff` is for `root` only
+    root > GET /rooms/staff?user=root upgrade websocket
+    root ~ open 101
+    nobody > GET /rooms/rust upgrade websocket
+    nobody ~ answer 400 code: 400\n\nname: Bad Request\n\nbrief: query parameter `user`: missing, expected text
+    empty > GET /rooms/rust?user= upgrade websocket
+    empty ~ answer 400 code: 400\n\nname: Bad Request\n\nbrief: say who you are: `?user=ada`
+    reader > GET /rooms/rust?user=ada
+    reader ~ answer 426 code: 426\n\nname: Upgrade Required\n\nbrief: this stream is a WebSocket: connect with `ws:` or `wss:`
+    ");
+}
+
+#[tornadose_test::test]
+async fn nonsense_is_answered_to_its_sender_who_stays() {
+    let app = app();
+    let ada = enter(&app, "rust", "ada").await;
+    ada.send_text("hello?").await;
+    ada.send_text(r#"{"type":"say","text":" "}"#).await;
+    ada.send_text(JOIN).await;
+    assert_transcript!(app, @r#"
+    ada > GET /rooms/rust?user=ada upgrade websocket
+    ada ~ open 101
+    ada > "hello?"
+    ada < tornadose:error {"reason":"expected value at line 1 column 1"}
+    ada > {"type":"say","text":" "}
+    ada < tornadose:error {"reason":"there is nothing to say"}
+    ada > {"type":"join"}
+    ada < joined #1 {"room":"rust","user":"ada"}
+    "#);
+}

@@ -1,0 +1,77 @@
+//! Prices that wander, and people who trade at them.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use tornadose::prelude::*;
+
+use crate::Market;
+
+const STEP: Duration = Duration::from_millis(25);
+
+/// How much has happened when the first page opens.
+const HISTORY: u32 = 120 * 40;
+
+const LISTED: [(&str, f64); 6] =
+    [("AAPL", 212.40), ("AMZN", 186.10), ("GOOG", 174.25), ("MSFT", 421.80), ("NVDA", 131.60), ("TSLA", 248.90)];
+
+pub(crate) fn is_listed(symbol: &str) -> bool {
+    LISTED.iter().any(|(listed, _)| *listed == symbol)
+}
+
+/// Fills the store with a past, then moves one stock at every step, until the store is closed.
+pub(crate) async fn run(store: Store<Market>) {
+    let mut stocks = LISTED.map(|(symbol, price)| Stock { symbol, usual: price, price, trend: 0.0 });
+    for ago in (0..HISTORY).rev() {
+        if trade_at(&store, &mut stocks, SystemTime::now() - STEP * ago).await.is_none() {
+            return;
+        }
+    }
+    let mut steps = tokio::time::interval(STEP);
+    while trade_at(&store, &mut stocks, SystemTime::now()).await.is_some() {
+        steps.tick().await;
+    }
+}
+
+async fn trade_at(store: &Store<Market>, stocks: &mut [Stock], now: SystemTime) -> Option<()> {
+    let stock = &mut stocks[rand::random_range(..LISTED.len())];
+    let (quote, trade) = stock.step(now);
+    store.submit(quote).await.ok()?;
+    if let Some(trade) = trade {
+        store.submit(trade).await.ok()?;
+    }
+    Some(())
+}
+
+struct Stock {
+    symbol: &'static str,
+    usual: f64,
+    price: f64,
+    trend: f64,
+}
+
+impl Stock {
+    fn step(&mut self, now: SystemTime) -> (Market, Option<Market>) {
+        self.trend = self.trend * 0.98 + noise() * 0.000_025;
+        let pull = (self.usual - self.price) * 0.000_8;
+        self.price += self.price * (self.trend + noise() * 0.000_12) + pull;
+        let half_spread = (self.price * rand::random_range(0.000_03..0.000_12)).max(0.01);
+        let (bid, ask) = (cents(self.price - half_spread), cents(self.price + half_spread));
+        let quote = Market::Quote { symbol: self.symbol.into(), bid, ask };
+        let trade = rand::random_bool(0.35).then(|| {
+            let bought = rand::random_bool(0.5 + (self.trend * 3_000.0).clamp(-0.4, 0.4));
+            let size = 10 * rand::random_range(1.0_f64..5.5).exp() as u32;
+            let at = now.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64);
+            Market::Trade { symbol: self.symbol.into(), price: if bought { ask } else { bid }, size, at }
+        });
+        (quote, trade)
+    }
+}
+
+/// Around zero, mostly near it.
+fn noise() -> f64 {
+    (0..3).map(|_| rand::random_range(-1.0..1.0)).sum()
+}
+
+fn cents(price: f64) -> f64 {
+    (price * 100.0).round() / 100.0
+}

@@ -1,0 +1,92 @@
+use tornadose_test::{Harness, assert_transcript};
+
+use super::*;
+
+fn quote(symbol: &str, bid: f64) -> Market {
+    Market::Quote { symbol: symbol.into(), bid, ask: bid + 0.5 }
+}
+
+fn trade(symbol: &str, price: f64) -> Market {
+    Market::Trade { symbol: symbol.into(), price, size: 100, at: 0 }
+}
+
+#[tornadose_test::test]
+async fn a_slow_reader_gets_every_trade_and_the_newest_quote() {
+    let store = Store::new();
+    let app = Harness::new(router(&store));
+    store.submit(quote("AAPL", 9.0)).await.unwrap();
+    let reader = app.sse("/market/AAPL").await;
+    // The reader's connection cannot run before this test waits: to it, all of this is there at once.
+    for price in [10.0, 11.0, 12.0] {
+        store.try_submit(quote("AAPL", price)).unwrap();
+        store.try_submit(trade("AAPL", price)).unwrap();
+        store.try_submit(trade("MSFT", price)).unwrap();
+    }
+    assert_transcript!(reader, @r#"
+    AAPL > GET /market/AAPL
+    AAPL ~ open 200 text/event-stream
+    AAPL < quote #1 {"symbol":"AAPL","bid":9.0,"ask":9.5}
+    AAPL < trade #2 {"symbol":"AAPL","price":10.0,"size":100,"at":0}
+    AAPL < trade #3 {"symbol":"AAPL","price":11.0,"size":100,"at":0}
+    AAPL < quote #4 {"symbol":"AAPL","bid":12.0,"ask":12.5}
+    AAPL < trade #5 {"symbol":"AAPL","price":12.0,"size":100,"at":0}
+    "#);
+}
+
+#[tornadose_test::test]
+async fn a_dashboard_shows_the_symbols_it_was_asked_for() {
+    let store = Store::new();
+    let app = Harness::new(router(&store));
+    app.client("all").sse("/market").await;
+    app.client("two").sse("/market?symbols=AAPL&symbols=MSFT").await;
+    for symbol in ["AAPL", "TSLA", "MSFT"] {
+        store.submit(trade(symbol, 10.0)).await.unwrap();
+    }
+    assert_transcript!(app, @r#"
+    all > GET /market
+    all ~ open 200 text/event-stream
+    two > GET /market?symbols=AAPL&symbols=MSFT
+    two ~ open 200 text/event-stream
+    all < trade #1 {"symbol":"AAPL","price":10.0,"size":100,"at":0}
+    all < trade #2 {"symbol":"TSLA","price":10.0,"size":100,"at":0}
+    all < trade #3 {"symbol":"MSFT","price":10.0,"size":100,"at":0}
+    two < trade #1 {"symbol":"AAPL","price":10.0,"size":100,"at":0}
+    two < trade #3 {"symbol":"MSFT","price":10.0,"size":100,"at":0}
+    "#);
+}
+
+#[tornadose_test::test]
+async fn who_returns_has_every_trade_once() {
+    let store = Store::new();
+    let app = Harness::new(router(&store));
+    let reader = app.client("reader").sse("/market/AAPL").await;
+    store.submit(trade("AAPL", 1.0)).await.unwrap();
+    reader.skip(1).await;
+    reader.close().await;
+    for price in [2.0, 3.0] {
+        store.submit(quote("AAPL", price)).await.unwrap();
+        store.submit(trade("AAPL", price)).await.unwrap();
+    }
+    app.client("reader").last_event_id(reader.last_event_id().unwrap()).sse("/market/AAPL").await;
+    assert_transcript!(app, @r#"
+    reader > GET /market/AAPL
+    reader ~ open 200 text/event-stream
+    reader < trade #1 {"symbol":"AAPL","price":1.0,"size":100,"at":0}
+    reader ~ close (client)
+    reader-2 > GET /market/AAPL last-event-id #1
+    reader-2 ~ open 200 text/event-stream
+    reader-2 < trade #2 {"symbol":"AAPL","price":2.0,"size":100,"at":0}
+    reader-2 < quote #3 {"symbol":"AAPL","bid":3.0,"ask":3.5}
+    reader-2 < trade #4 {"symbol":"AAPL","price":3.0,"size":100,"at":0}
+    "#);
+}
+
+#[tornadose_test::test]
+async fn a_symbol_that_is_not_listed_is_not_found() {
+    let app = Harness::new(router(&Store::new()));
+    app.client("reader").sse("/market/XXXX").await;
+    assert_transcript!(app, @r"
+    reader > GET /market/XXXX
+    reader ~ answer 404 code: 404\n\nname: Not Found\n\nbrief: no such symbol
+    ");
+}

@@ -1,0 +1,69 @@
+use tornadose_test::{Harness, assert_transcript};
+
+use super::*;
+
+async fn publish(app: &Harness, body: &str) {
+    app.client("writer").header("content-type", "application/json").post("/stream", body).await;
+}
+
+#[tornadose_test::test]
+async fn what_is_published_reaches_every_reader_under_the_same_id() {
+    let app = Harness::new(router(&Store::new()));
+    publish(&app, r#"{"author":"ada","text":"first"}"#).await;
+    app.client("one").sse("/stream").await;
+    app.client("two").sse("/stream").await;
+    publish(&app, r#"{"author":"bob","text":"second\nand third line"}"#).await;
+    assert_transcript!(app, @r#"
+    writer > POST /stream
+    writer ~ answer 201 #1\n
+    one > GET /stream
+    one ~ open 200 text/event-stream
+    one < message #1 {"author":"ada","text":"first"}
+    two > GET /stream
+    two ~ open 200 text/event-stream
+    two < message #1 {"author":"ada","text":"first"}
+    writer > POST /stream
+    one < message #2 {"author":"bob","text":"second\nand third line"}
+    two < message #2 {"author":"bob","text":"second\nand third line"}
+    writer ~ answer 201 #2\n
+    "#);
+}
+
+#[tornadose_test::test]
+async fn who_returns_gets_what_was_published_meanwhile() {
+    let app = Harness::new(router(&Store::new()));
+    let reader = app.client("reader").sse("/stream").await;
+    publish(&app, r#"{"author":"ada","text":"seen"}"#).await;
+    reader.close().await;
+    publish(&app, r#"{"author":"ada","text":"missed"}"#).await;
+    app.client("reader").last_event_id(reader.last_event_id().unwrap()).sse("/stream").await;
+    assert_transcript!(app, @r#"
+    reader > GET /stream
+    reader ~ open 200 text/event-stream
+    writer > POST /stream
+    reader < message #1 {"author":"ada","text":"seen"}
+    writer ~ answer 201 #1\n
+    reader ~ close (client)
+    writer > POST /stream
+    writer ~ answer 201 #2\n
+    reader-2 > GET /stream last-event-id #1
+    reader-2 ~ open 200 text/event-stream
+    reader-2 < message #2 {"author":"ada","text":"missed"}
+    "#);
+}
+
+#[tornadose_test::test]
+async fn what_is_no_news_is_refused_with_the_reason() {
+    let app = Harness::new(router(&Store::new()));
+    publish(&app, r#"{"author":"ada""#).await;
+    publish(&app, r#"{"author":"ada"}"#).await;
+    app.client("form").post("/stream", "author=ada").await;
+    assert_transcript!(app, @r#"
+    writer > POST /stream
+    writer ~ answer 400 expected `content-type: application/json` and {"author":"…","text":"…"}: serde json error: EOF while parsing an object at line 1 column 15\n
+    writer > POST /stream
+    writer ~ answer 400 expected `content-type: application/json` and {"author":"…","text":"…"}: serde json error: missing field `text` at line 1 column 16\n
+    form > POST /stream
+    form ~ answer 400 expected `content-type: application/json` and {"author":"…","text":"…"}: the request did not have a valid Content-Type header\n
+    "#);
+}
