@@ -217,7 +217,7 @@ pub enum Origins {
     SameHost,
     /// Every page, without credentials.
     Any,
-    /// Pages of these origins (`scheme://host[:port]`) too.
+    /// Pages of these origins (`scheme://host[:port]`), and clients that send no `Origin`.
     List(&'static [&'static str]),
 }
 

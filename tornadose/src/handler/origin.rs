@@ -105,7 +105,8 @@ fn host(headers: &HeaderMap, authority: Option<&Authority>) -> Option<String> {
 pub(crate) struct Origin {
     scheme: String,
     host: String,
-    port: u16,
+    /// The scheme's own when none was written; none for a scheme without one, say an application's.
+    port: Option<u16>,
 }
 
 impl Origin {
@@ -118,15 +119,14 @@ impl Origin {
         if !scheme_fits {
             return None;
         }
-        let port = port.or_else(|| default_port(&scheme))?;
+        let port = port.or_else(|| default_port(&scheme));
         Some(Self { scheme, host, port })
     }
 
     /// Whether `host`, the header, names the same place; its default port is that of this origin's scheme.
     fn is_at(&self, host: &str) -> bool {
-        split_port(host).is_some_and(|(host, port)| {
-            host == self.host && port.or_else(|| default_port(&self.scheme)) == Some(self.port)
-        })
+        split_port(host)
+            .is_some_and(|(host, port)| host == self.host && port.or_else(|| default_port(&self.scheme)) == self.port)
     }
 }
 
@@ -191,7 +191,7 @@ mod tests {
 
     #[test]
     fn a_list_admits_what_it_names() {
-        let list = Admitted::list(["https://app.example", "http://localhost:3000"]);
+        let list = Admitted::list(["https://app.example", "http://localhost:3000", "tauri://localhost"]);
         for (origin, expected) in [
             ("https://app.example", true),
             ("https://app.example:443", true),
@@ -199,6 +199,8 @@ mod tests {
             ("http://localhost:3000", true),
             ("http://localhost", false),
             ("https://api.example", false),
+            ("tauri://localhost", true),
+            ("tauri://localhost:80", false),
             ("null", false),
         ] {
             assert_eq!(admits(&list, "api.example", &[origin]), expected, "{origin}");
