@@ -153,7 +153,7 @@ impl<S: Subscriber, IO: AsyncRead + AsyncWrite + Unpin> Session<S, IO> {
 
     /// Whether the reader was ended, while nothing is read. One that may read on does, as far as the socket lets it.
     fn poll_ended(&self, cx: &mut Context<'_>) -> Poll<Over> {
-        let end = self.feed.reader().wait(cx.waker()).filter(|end| !end.lets_read_on());
+        let end = self.feed.reader().wait_for_end(cx.waker()).filter(|end| !end.lets_read_on());
         end.map_or(Poll::Pending, |end| Poll::Ready(ended(end)))
     }
 
@@ -165,7 +165,7 @@ impl<S: Subscriber, IO: AsyncRead + AsyncWrite + Unpin> Session<S, IO> {
             if let Poll::Ready(outcome) = hook.as_mut().poll(cx) {
                 return Poll::Ready(outcome.map_err(|_| panicked()));
             }
-            if let Some(end) = feed.reader().wait(cx.waker()) {
+            if let Some(end) = feed.reader().wait_for_end(cx.waker()) {
                 return Poll::Ready(Err(ended(end)));
             }
             if let Poll::Ready(Err(_)) = link.poll_written(cx) {

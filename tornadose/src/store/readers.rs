@@ -46,6 +46,8 @@ pub(crate) struct Ticket {
 struct Seat {
     number: u64,
     waker: Option<Waker>,
+    /// Whether a message wakes it too, or only its end.
+    hungry: bool,
     end: Option<End>,
     connection: bool,
 }
@@ -79,7 +81,7 @@ impl Readers {
     pub(crate) fn enter(&mut self, view: &View, connection: bool, end: Option<End>) -> Ticket {
         self.next_number += 1;
         self.connections += usize::from(connection);
-        let seat = self.seats.insert(Seat { number: self.next_number, waker: None, end, connection });
+        let seat = self.seats.insert(Seat { number: self.next_number, waker: None, hungry: false, end, connection });
         let ticket = Ticket { number: self.next_number, seat };
         for &topic in view.topics() {
             if self.of_topic.len() <= topic {
@@ -112,9 +114,10 @@ impl Readers {
         self.seats[ticket.seat].end
     }
 
-    /// Has the reader woken by the next message of its keys, or its end.
-    pub(crate) fn wait(&mut self, ticket: Ticket, waker: &Waker) {
+    /// Has the reader woken by its end, and when it is hungry by the next message of its keys.
+    pub(crate) fn wait(&mut self, ticket: Ticket, waker: &Waker, hungry: bool) {
         let seat = &mut self.seats[ticket.seat];
+        seat.hungry = hungry;
         match &mut seat.waker {
             Some(waiting) => waiting.clone_from(waker),
             None => seat.waker = Some(waker.clone()),
@@ -131,7 +134,10 @@ impl Readers {
             (Some(_), _) => one.next(),
             (None, _) => all.next(),
         } {
-            waiting.extend(self.seats[ticket.seat].waker.take());
+            let seat = &mut self.seats[ticket.seat];
+            if seat.hungry {
+                waiting.extend(seat.waker.take());
+            }
         }
         waiting
     }

@@ -151,7 +151,7 @@ impl<M: Message> Reader<M> {
                     return Step::Ended(end);
                 }
                 if let Some(waker) = waker {
-                    state.readers.wait(self.ticket, waker);
+                    state.readers.wait(self.ticket, waker, true);
                 }
                 if let (Some(_), Some(waker)) = (end, waker) {
                     // It is told where it stands, and then that it has ended, which nobody else will wake it for.
@@ -178,12 +178,13 @@ impl<M: Message> Reader<M> {
         }
     }
 
-    /// Why the reader has ended, read to its end or not. Has `waker` woken at its end, or at the next message.
-    pub(crate) fn wait(&self, waker: &std::task::Waker) -> Option<End> {
+    /// Why the reader has ended, read to its end or not. Has `waker` woken at its end: who cannot take a message now need
+    /// not hear of every one.
+    pub(crate) fn wait_for_end(&self, waker: &std::task::Waker) -> Option<End> {
         let mut state = self.shared.lock();
         let end = state.readers.end_of(self.ticket);
         if end.is_none() {
-            state.readers.wait(self.ticket, waker);
+            state.readers.wait(self.ticket, waker, false);
         }
         end
     }
