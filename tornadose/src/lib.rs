@@ -1,4 +1,51 @@
-//! Annotate plain types; get live event streams.
+//! Annotate plain types; get live event streams, over Server-Sent Events and WebSocket, on the Salvo web framework.
+//!
+//! [`#[store]`](macro@store) on the type of a message says what is kept of it; [`#[subscriber]`](macro@subscriber) on a plain
+//! struct says what one connection is; the pair gives a Salvo handler, [`Live`].
+//!
+//! ```no_run
+//! use tornadose::prelude::*;
+//!
+//! #[store(latest)]
+//! #[derive(Serialize)]
+//! struct Tick(f64);
+//!
+//! #[subscriber(sse, ws, store = Tick)]
+//! struct Ticks;
+//!
+//! #[tokio::main]
+//! async fn main() -> std::io::Result<()> {
+//!     let store = Store::new();
+//!     let ticks = store.clone();
+//!     tokio::spawn(async move {
+//!         let mut number = 0.0;
+//!         while ticks.submit(Tick(number)).await.is_ok() {
+//!             number += 1.0;
+//!             tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+//!         }
+//!     });
+//!     tornadose::serve("127.0.0.1:9000", Router::new().get(Ticks::handler(&store))).await
+//! }
+//! ```
+//!
+//! # Ordering
+//!
+//! A [`Store`] has one log, and one order, whatever a message's key or kind and whatever the transport. A `latest` message is
+//! skipped when a newer one of its key and variant has come, which is delivered at its own place.
+//!
+//! # Resuming
+//!
+//! Every event carries an [`Id`]. A client that comes back with one, in `Last-Event-ID` or `?last_event_id=`, gets exactly what
+//! came after it, or the event `tornadose:gap` (`{"reason":"trimmed"|"lagged"|"restarted"|"outage","missed":N|null}`) and then
+//! what is kept: never silence, and never an error. An id-only frame moves a position without an event.
+//!
+//! # Lagging
+//!
+//! There is no queue per reader. One that is too slow for what the store keeps is told what it missed, and goes on.
+//!
+//! # Closing
+//!
+//! [`Store::close`] ends its connections, [`serve`] those that it carries; what does not end within 5 s is aborted.
 
 mod event;
 mod message;
