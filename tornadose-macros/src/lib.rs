@@ -17,6 +17,8 @@ mod diagnostics;
 mod runtime;
 mod spans;
 mod test;
+#[cfg(test)]
+mod expansions;
 
 use crate::store::StoreWay;
 use crate::subscriber::SubscriberWay;

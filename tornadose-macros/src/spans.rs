@@ -17,9 +17,10 @@ pub(crate) fn path_span(path: &Path) -> Span {
     path.segments.last().map_or_else(Span::call_site, |segment| segment.ident.span())
 }
 
-/// A local of ours, which nothing that the user wrote can name or shadow.
+/// A local of ours, which nothing that the user wrote can name or shadow. The underscores are for what hygiene does not
+/// reach: a pattern is no binding where a constant or a unit struct has its name, and each of Salvo's handlers is one.
 pub(crate) fn local(name: &str, at: Span) -> Ident {
-    Ident::new(name, Span::mixed_site().located_at(at))
+    Ident::new(&format!("__{name}"), Span::mixed_site().located_at(at))
 }
 
 /// The `self` of a function whose signature is written without a place.

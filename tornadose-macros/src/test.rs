@@ -109,8 +109,7 @@ mod tests {
             quote!(
                 async fn it_works() -> Outcome {}
             ),
-        )
-        .unwrap();
+        );
         let expected = quote! {
             #[::core::prelude::v1::test]
             fn it_works() -> Outcome {
@@ -118,7 +117,7 @@ mod tests {
                 harness::inner::__private::run_test(it_works())
             }
         };
-        assert_eq!(expanded.to_string(), expected.to_string());
+        assert_eq!(expanded.expect("nothing is wrong with it").to_string(), expected.to_string());
     }
 
     #[test]

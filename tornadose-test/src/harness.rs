@@ -12,10 +12,9 @@ use crate::client::answer::Answer;
 use crate::client::builder::ClientBuilder;
 use crate::client::socket::Socket;
 use crate::record::Record;
-use crate::runtime::current;
+use crate::runtime::{current, settle};
 use crate::server::ServerControl;
 use crate::server::acceptor::InMemory;
-use crate::settle;
 use crate::transcript::Recording;
 use crate::transcript::assert::{Part, Source};
 
@@ -28,7 +27,7 @@ use crate::transcript::assert::{Part, Source};
 /// ```
 /// # use salvo::prelude::*;
 /// # #[handler]
-/// # async fn ticks(res: &mut Response) {
+/// # async fn serve_ticks(res: &mut Response) {
 /// #     res.headers_mut().insert("content-type", "text/event-stream".parse().unwrap());
 /// #     let mut ticks = res.channel();
 /// #     tokio::spawn(async move {
@@ -41,7 +40,7 @@ use crate::transcript::assert::{Part, Source};
 /// use std::time::Duration;
 /// use tornadose_test::{Harness, assert_transcript};
 /// # tornadose_test::run(async {
-/// let app = Harness::new(Router::with_path("ticks").get(ticks));
+/// let app = Harness::new(Router::with_path("ticks").get(serve_ticks));
 /// let first = app.client("first").sse("/ticks").await;
 /// app.advance(Duration::from_secs(20)).await;
 /// app.client("second").sse("/ticks").await;
@@ -67,6 +66,13 @@ pub struct Harness {
 
 impl Harness {
     /// A harness around a router, or a whole service.
+    ///
+    /// ```
+    #[doc = include_str!("../doc/news.md")]
+    /// let news = app.sse("/news").await;
+    /// # news.skip(1).await;
+    /// # });
+    /// ```
     ///
     /// # Panics
     ///
@@ -104,33 +110,74 @@ impl Harness {
     }
 
     /// A client of this name, to be told more before it opens a stream. A name taken twice gets `-2`, and so on.
+    ///
+    /// ```
+    #[doc = include_str!("../doc/news.md")]
+    /// let ada = app.client("ada").sse("/news").await;
+    /// # ada.skip(1).await;
+    /// # });
+    /// ```
     pub fn client(&self, name: impl Into<String>) -> ClientBuilder {
         ClientBuilder::new(self.clone(), Some(name.into()))
     }
 
     /// Opens an SSE stream; the client is called after the last segment of the path, `client` at the root. See
     /// [`ClientBuilder::sse`].
+    ///
+    /// ```
+    #[doc = include_str!("../doc/news.md")]
+    /// let news = app.sse("/news").await; // the client `news`
+    /// # news.skip(1).await;
+    /// # });
+    /// ```
     pub async fn sse(&self, path: impl AsRef<str>) -> Client {
         ClientBuilder::new(self.clone(), None).sse(path).await
     }
 
     /// Opens a WebSocket; the client is called after the last segment of the path, `client` at the root. See
     /// [`ClientBuilder::ws`].
+    ///
+    /// ```
+    #[doc = include_str!("../doc/room.md")]
+    /// let room = app.ws("/room").await; // the client `room`
+    /// # });
+    /// ```
     pub async fn ws(&self, path: impl AsRef<str>) -> Socket {
         ClientBuilder::new(self.clone(), None).ws(path).await
     }
 
     /// A plain `GET`, for routes beside the stream. See [`ClientBuilder::request`].
+    ///
+    /// ```
+    #[doc = include_str!("../doc/news.md")]
+    /// assert_eq!(app.get("/elsewhere").await.status(), 404);
+    /// # });
+    /// ```
     pub async fn get(&self, path: impl AsRef<str>) -> Answer {
         ClientBuilder::new(self.clone(), None).get(path).await
     }
 
     /// A plain `POST`, for routes beside the stream. See [`ClientBuilder::request`].
+    ///
+    /// ```
+    #[doc = include_str!("../doc/news.md")]
+    /// assert_eq!(app.post("/news", "hi").await.status(), 405);
+    /// # });
+    /// ```
     pub async fn post(&self, path: impl AsRef<str>, body: impl AsRef<[u8]>) -> Answer {
         ClientBuilder::new(self.clone(), None).post(path, body).await
     }
 
     /// Lets the clock run this far: every timer on the way fires at its own instant.
+    ///
+    /// ```
+    #[doc = include_str!("../doc/news.md")]
+    /// let news = app.sse("/news").await;
+    /// app.advance(Duration::from_secs(30)).await;
+    /// news.skip(1).await;
+    /// assert_eq!(news.next_now::<u32>().await, 2);
+    /// # });
+    /// ```
     pub async fn advance(&self, span: Duration) {
         settle().await;
         self.record.run.allow(span);
@@ -140,6 +187,14 @@ impl Harness {
 
     /// Waits until everything that can happen at this instant has happened; the clock does not move. What happens next
     /// stands below it in the transcript.
+    ///
+    /// ```
+    #[doc = include_str!("../doc/news.md")]
+    /// let news = app.sse("/news").await;
+    /// app.settle().await;
+    /// # news.skip(1).await;
+    /// # });
+    /// ```
     pub async fn settle(&self) {
         settle().await;
     }
@@ -173,11 +228,26 @@ impl Harness {
     }
 
     /// The server, to stop it and to start it anew.
+    ///
+    /// ```
+    #[doc = include_str!("../doc/news.md")]
+    /// app.server().stop().await;
+    /// app.server().start(Router::with_path("news").get(serve_news)).await;
+    /// # });
+    /// ```
     pub fn server(&self) -> &ServerControl {
         &self.server
     }
 
     /// What all clients have seen and done so far, on one timeline.
+    ///
+    /// ```
+    #[doc = include_str!("../doc/news.md")]
+    /// let news = app.sse("/news").await;
+    /// # news.skip(1).await;
+    /// assert_eq!(app.recording().to_string(), news.recording().to_string());
+    /// # });
+    /// ```
     pub fn recording(&self) -> Recording {
         self.record.recording(None)
     }

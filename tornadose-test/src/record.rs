@@ -1,8 +1,8 @@
 //! What happened at one harness: its clients, each in its seat, and a line for everything they did and saw.
 //! How a line reads, and in which order, is the business of `transcript`.
 
-pub(crate) mod line;
 pub(crate) mod seat;
+pub(crate) mod line;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -32,24 +32,24 @@ impl Record {
         record
     }
 
-    /// Seats a stream's client; a name that is taken gets a number.
+    /// Seats a stream's client; a name that another stream's client has gets a number.
     pub(crate) fn seat(&self, name: &str, lenient: bool) -> usize {
         let mut state = self.lock();
-        let taken = |wanted: &str| state.seats.iter().any(|seat| seat.name == wanted);
-        let name = if taken(name) {
-            let numbered = (2..).map(|n| format!("{name}-{n}")).find(|numbered| !taken(numbered));
-            numbered.expect("there are more numbers than clients")
-        } else {
-            name.to_owned()
-        };
-        state.seats.push(Seat::new(name, lenient));
+        let taken = |wanted: &str| state.seats.iter().any(|seat| seat.streams && seat.name == wanted);
+        let mut unique = name.to_owned();
+        let mut nth = 1;
+        while taken(&unique) {
+            nth += 1;
+            unique = format!("{name}-{nth}");
+        }
+        state.seats.push(Seat::of_stream(unique, lenient));
         state.seats.len() - 1
     }
 
     /// Seats a plain request, which may go out beside a stream of the same name.
     pub(crate) fn seat_beside(&self, name: &str) -> usize {
         let mut state = self.lock();
-        state.seats.push(Seat::new(name.to_owned(), false));
+        state.seats.push(Seat::new(name.to_owned()));
         state.seats.len() - 1
     }
 
@@ -72,6 +72,9 @@ impl Record {
             _ => {}
         }
         seats[client].see(&line, lines);
+        if line.is_message() {
+            seats[client].messages.push_back(lines.len());
+        }
         lines.push(line);
         seats[client].changed.notify_waiters();
     }
@@ -111,17 +114,21 @@ impl Record {
     /// Takes the first message that this client has received and nobody has read.
     pub(crate) fn take(&self, client: usize) -> Option<What> {
         let mut state = self.lock();
-        let line = state.lines.iter_mut().find(|line| line.client == Some(client) && line.is_unread())?;
+        let State { seats, lines } = &mut *state;
+        let line = &mut lines[seats[client].messages.pop_front()?];
         line.read = true;
         Some(line.what.clone())
     }
 
-    /// How many messages a client has received that nobody has read, and the lines of the first few.
-    pub(crate) fn unread(&self, client: usize) -> (usize, String) {
-        let recording = self.recording(Some(client));
-        let unread = recording.unread();
-        let count = unread.len();
-        (count, unread.into_iter().take(SHOWN).fold(String::new(), |text, line| text + "\n    " + &line))
+    /// How many messages a client has received that nobody has read.
+    pub(crate) fn unread(&self, client: usize) -> usize {
+        self.with_seat(client, |seat| seat.messages.len())
+    }
+
+    /// The lines of the first few of them.
+    pub(crate) fn show_unread(&self, client: usize) -> String {
+        let unread = self.recording(Some(client)).unread();
+        unread.into_iter().take(SHOWN).fold(String::new(), |text, line| text + "\n    " + &line)
     }
 
     /// What is there to print, of all clients or of one.
@@ -137,9 +144,11 @@ impl Record {
     /// The first `count` lines of this harness were printed in a transcript that was found right: they are read.
     pub(crate) fn mark_read(&self, client: Option<usize>, count: usize) {
         let mut state = self.lock();
-        for line in state.lines.iter_mut().take(count) {
-            if client.is_none() || line.client == client {
-                line.read = true;
+        let State { seats, lines } = &mut *state;
+        for (number, seat) in seats.iter_mut().enumerate() {
+            if client.is_none_or(|client| client == number) {
+                let printed = seat.messages.partition_point(|message| *message < count);
+                seat.messages.drain(..printed).for_each(|message| lines[message].read = true);
             }
         }
     }
@@ -156,21 +165,19 @@ impl Record {
             return String::new();
         }
         let skipped = lines.len().saturating_sub(SHOWN);
-        let mut report = String::from("\nthe transcript so far:\n");
+        let mut report = vec!["\nthe transcript so far:".to_owned()];
         if skipped > 0 {
-            report += &format!("    … {skipped} lines before\n");
+            report.push(format!("    … {skipped} lines before"));
         }
-        for line in &lines[skipped..] {
-            report += &format!("    {line}\n");
-        }
-        report += "the clients:\n";
+        report.extend(lines[skipped..].iter().map(|line| format!("    {line}")));
+        report.push("the clients:".to_owned());
         let clients = self.lock().seats.len();
         for client in 0..clients {
-            let (unread, _) = self.unread(client);
-            let (name, standing) = self.with_seat(client, |seat| (seat.name.clone(), seat.standing()));
-            report += &format!("    {name}: {standing}, {unread} unread\n");
+            let told = |seat: &mut Seat| (seat.name.clone(), seat.standing(), seat.messages.len());
+            let (name, standing, unread) = self.with_seat(client, told);
+            report.push(format!("    {name}: {standing}, {unread} unread"));
         }
-        report
+        report.join("\n") + "\n"
     }
 
     /// What of this harness fails a test at its end.
@@ -188,10 +195,10 @@ impl Record {
                     wrong.push(format!("the server broke the protocol towards `{name}`: {violation}"));
                 }
             }
-            let overlooked = state.lines.iter().any(|line| line.client == Some(client) && line.is_unread());
             drop(state);
-            if overlooked {
-                let (count, shown) = self.unread(client);
+            let count = self.unread(client);
+            if count > 0 {
+                let shown = self.show_unread(client);
                 let messages = if count == 1 { "message that nobody has" } else { "messages that nobody has" };
                 wrong.push(format!(
                     "`{name}` has received {count} {messages} read:{shown}\n    read them with `{name}.next().await`, \

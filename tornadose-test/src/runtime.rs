@@ -1,8 +1,8 @@
 //! The runtime of a test: one thread, a clock paused from birth, and the instant at which nothing is left to do.
 //! What happened in a test is not kept here: see `record`.
 
-pub(crate) mod panics;
 pub(crate) mod run;
+mod panics;
 mod watchdog;
 
 use std::cell::RefCell;
@@ -21,7 +21,7 @@ use crate::runtime::run::Run;
 use crate::runtime::watchdog::Watchdog;
 
 /// How long a test may take on the wall clock. It is a net under hangs, not a limit on honest work.
-const WALL: Duration = Duration::from_secs(60);
+const WALL: Duration = Duration::from_mins(1);
 
 thread_local! {
     static CURRENT: RefCell<Option<Arc<Run>>> = const { RefCell::new(None) };
@@ -76,11 +76,15 @@ fn run_within<F: Future>(wall: Duration, body: F, failed: impl FnOnce(&F::Output
 
     let outcome = catch_unwind(AssertUnwindSafe(|| {
         runtime.block_on(async {
-            let output = guard(&run, body, alarm).await;
+            let settled = async {
+                let output = body.await;
+                settle().await;
+                output
+            };
+            let output = guard(&run, settled, alarm).await;
             if failed(&output) {
                 run.explain();
             } else {
-                settle().await;
                 run.check_end();
             }
             output
@@ -171,5 +175,67 @@ impl Drop for Current {
     fn drop(&mut self) {
         CURRENT.set(None);
         WAITING.take();
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::future::pending;
+    use std::panic::catch_unwind;
+    use std::sync::mpsc::channel;
+    use std::time::Duration;
+
+    use tokio::task::spawn_blocking;
+    use tokio::time::{Instant, sleep};
+
+    use super::{run, run_within, settle};
+
+    #[test]
+    fn a_hang_on_the_wall_clock_is_barked_at() {
+        let (release, held) = channel::<()>();
+        let said = catch_unwind(|| {
+            run_within(
+                Duration::from_millis(20),
+                async {
+                    // Blocking work holds the clock, as a database under `hold_clock` would.
+                    spawn_blocking(move || held.recv());
+                    pending::<()>().await;
+                },
+                |()| false,
+            );
+        });
+        drop(release);
+        assert!(said.unwrap_err().downcast_ref::<String>().unwrap().starts_with("the test hangs: "));
+    }
+
+    #[test]
+    fn settling_waits_for_long_chains_and_not_for_timers() {
+        run(async {
+            let start = Instant::now();
+            let timer = tokio::spawn(sleep(Duration::from_millis(1)));
+            let (first, mut last) = tokio::sync::mpsc::unbounded_channel();
+            for _ in 0..500 {
+                let (send, receive) = tokio::sync::mpsc::unbounded_channel();
+                let mut before = std::mem::replace(&mut last, receive);
+                tokio::spawn(async move { send.send(before.recv().await.unwrap()) });
+            }
+            first.send(7).unwrap();
+            settle().await;
+            assert_eq!(last.try_recv(), Ok(7));
+            assert!(!timer.is_finished());
+            assert_eq!(start.elapsed(), Duration::ZERO);
+        });
+    }
+
+    #[test]
+    fn a_panic_on_a_blocking_thread_belongs_to_its_test() {
+        let said = catch_unwind(|| {
+            run(async {
+                spawn_blocking(|| panic!("out of paper")).await.unwrap_err();
+            });
+        });
+        let said = said.unwrap_err();
+        assert!(said.downcast_ref::<String>().unwrap().starts_with("a task panicked: out of paper"));
     }
 }

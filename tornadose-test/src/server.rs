@@ -11,8 +11,8 @@ use tokio::io::DuplexStream;
 use tokio::task::JoinHandle;
 
 use crate::runtime::run::Run;
+use crate::runtime::settle;
 use crate::server::acceptor::{Dialer, InMemory};
-use crate::settle;
 
 type Configure = dyn Fn(&mut Server<InMemory>) + Send + Sync;
 
@@ -34,7 +34,7 @@ struct State {
     handle: ServerHandle,
     serving: Option<JoinHandle<()>>,
     /// Connections so far, over all starts: each comes from its own port.
-    connections: u16,
+    connections: u32,
 }
 
 impl ServerControl {
@@ -47,7 +47,7 @@ impl ServerControl {
     pub(crate) fn dial(&self, pipe: usize) -> Option<DuplexStream> {
         let mut state = self.lock();
         state.connections += 1;
-        let port = 49_151 + state.connections;
+        let port = u16::try_from(1024 + state.connections % 60_000).expect("it is below 61024");
         state.dialer.dial(pipe, port)
     }
 
@@ -88,14 +88,14 @@ impl ServerControl {
     /// ```
     /// # use salvo::prelude::*;
     /// # #[handler]
-    /// # async fn quiet(res: &mut Response) {
+    /// # async fn serve_quiet(res: &mut Response) {
     /// #     res.headers_mut().insert("content-type", "text/event-stream".parse().unwrap());
     /// #     let open = res.channel();
     /// #     tokio::spawn(async move { std::future::pending::<()>().await; drop(open) });
     /// # }
     /// # use tornadose_test::{Ending, Harness};
     /// # tornadose_test::run(async {
-    /// let app = Harness::new(Router::with_path("quiet").get(quiet));
+    /// let app = Harness::new(Router::with_path("quiet").get(serve_quiet));
     /// let quiet = app.sse("/quiet").await;
     /// app.server().stop().await;
     /// assert_eq!(quiet.closed().await, Ending::Abort);
@@ -110,16 +110,19 @@ impl ServerControl {
     /// Starts the server again, with this service and the configuration the harness was made with; one that still runs
     /// is stopped first. For an example see [`stop_gracefully`](Self::stop_gracefully).
     pub async fn start(&self, service: impl Into<Service>) {
-        if self.lock().serving.is_some() {
+        let serving = self.lock().serving.is_some();
+        if serving {
             self.stop().await;
         }
         settle().await;
-        let fresh = serve(service.into(), &*self.shared.configure);
-        let mut state = self.lock();
-        let connections = state.connections;
-        *state = State { connections, ..fresh };
-        drop(state);
+        self.replace(service.into());
         settle().await;
+    }
+
+    fn replace(&self, service: Service) {
+        let fresh = serve(service, &*self.shared.configure);
+        let mut state = self.lock();
+        *state = State { connections: state.connections, ..fresh };
     }
 
     async fn stopped(&self) {

@@ -1,11 +1,10 @@
 //! A transcript: lines in their canonical order, one sentence for each, nothing in them that chance or a clock has made.
 //! What happened is kept by `record`; this is only how it reads.
 
-mod labels;
-mod serialize;
 mod sentence;
+mod labels;
 pub(crate) mod text;
-
+mod serialize;
 pub(crate) mod assert;
 
 use std::fmt;
@@ -23,13 +22,14 @@ use crate::transcript::labels::Labels;
 /// ```
 /// # use salvo::prelude::*;
 /// # #[handler]
-/// # async fn news(res: &mut Response) {
+/// # async fn serve_news(res: &mut Response) {
 /// #     res.headers_mut().insert("content-type", "text/event-stream".parse().unwrap());
 /// #     res.write_body("data: {\"at\":7}\n\n").unwrap();
 /// # }
 /// # use tornadose_test::Harness;
 /// # tornadose_test::run(async {
-/// let news = Harness::new(Router::with_path("news").get(news)).sse("/news").lenient().await;
+/// let news = Harness::new(Router::with_path("news").get(serve_news)).sse("/news").await;
+/// news.skip(1).await;
 /// let recording = news.recording();
 /// assert!(recording.to_string().ends_with("news < message {\"at\":7}\nnews ~ end\n"));
 /// assert_eq!(serde_json::to_value(&recording).unwrap()["events"][2]["data"]["at"], 7);
@@ -64,13 +64,13 @@ impl Recording {
     /// ```
     /// # use salvo::prelude::*;
     /// # #[handler]
-    /// # async fn news(res: &mut Response) {
+    /// # async fn serve_news(res: &mut Response) {
     /// #     res.headers_mut().insert("content-type", "text/event-stream".parse().unwrap());
     /// #     res.write_body("retry:3000\n\nid:7\n\n").unwrap();
     /// # }
     /// # use tornadose_test::Harness;
     /// # tornadose_test::run(async {
-    /// let news = Harness::new(Router::with_path("news").get(news)).sse("/news").await;
+    /// let news = Harness::new(Router::with_path("news").get(serve_news)).sse("/news").await;
     /// assert!(news.recording().wire().ends_with("news < retry:3000\\n\\n\nnews < id:#1\\n\\n\nnews ~ end\n"));
     /// # });
     /// ```
@@ -79,19 +79,17 @@ impl Recording {
     }
 
     pub(crate) fn print(&self, view: View) -> String {
-        let mut text = String::new();
+        let mut printed = String::new();
         let mut clock = None;
         for (line, sentence) in self.sentences(view) {
-            if let Some(gap) = clock.map(|before| line.at - before)
-                && gap > Duration::ZERO
-            {
-                text += &format!("after {}\n", text::duration(gap));
+            let gap = line.at.saturating_sub(clock.unwrap_or(line.at));
+            if gap > Duration::ZERO {
+                printed.extend(["after ", &text::duration(gap), "\n"]);
             }
             clock = Some(line.at);
-            text += &sentence;
-            text.push('\n');
+            printed.extend([sentence.as_str(), "\n"]);
         }
-        text
+        printed
     }
 
     /// The sentences of the messages that nobody has read.

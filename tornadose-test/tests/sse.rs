@@ -1,4 +1,5 @@
 //! SSE clients against hand-written handlers.
+#![allow(clippy::unwrap_used)]
 
 mod common {
     pub(crate) mod feed;
@@ -6,7 +7,7 @@ mod common {
 
 use std::time::Duration;
 
-use common::feed::{Feed, feed, say};
+use common::feed::{Feed, feed};
 use salvo::prelude::*;
 use serde::Deserialize;
 use tornadose_test::{Ending, Harness, assert_transcript};
@@ -19,7 +20,8 @@ async fn forbidden(res: &mut Response) {
 
 #[handler]
 async fn brief(res: &mut Response) {
-    say(res, "retry: 3000\n: hello\n\n");
+    res.headers_mut().insert("content-type", "text/event-stream".parse().unwrap());
+    res.write_body("retry: 3000\n: hello\n\n").unwrap();
 }
 
 #[derive(Debug, PartialEq, Deserialize)]
@@ -154,7 +156,7 @@ async fn a_client_that_goes_away_is_noticed_and_one_that_vanishes_is_not() {
     polite.close().await;
     assert_eq!(feed.readers(), 1);
     gone.vanish().await;
-    app.advance(Duration::from_secs(300)).await;
+    app.advance(Duration::from_mins(5)).await;
     assert_eq!(feed.readers(), 1);
 }
 
@@ -229,4 +231,65 @@ async fn a_feed_ends_with_its_server() {
     a-3 ~ open 200 text/event-stream
     a-3 ~ end
     ");
+}
+
+#[tornadose_test::test]
+async fn names_are_numbered_among_streams_and_shared_with_requests() {
+    let app = Harness::new(Router::with_path("{**path}").get(brief));
+    app.client("ada").get("/profile").await;
+    app.client("ada").sse("/a").await;
+    app.client("ada").sse("/b").await;
+    app.sse("/rooms/7/?user=ada").await;
+    assert_transcript!(app, @r"
+    ada > GET /profile
+    ada ~ answer 200 retry: 3000\n: hello\n\n
+    ada > GET /a
+    ada ~ open 200 text/event-stream
+    ada ~ end
+    ada-2 > GET /b
+    ada-2 ~ open 200 text/event-stream
+    ada-2 ~ end
+    7 > GET /rooms/7/?user=ada
+    7 ~ open 200 text/event-stream
+    7 ~ end
+    ");
+}
+
+/// The same scenario, with everything in it that could come in another order.
+async fn crowded() -> String {
+    let (feed, handler) = feed("retry: 1500\n\n");
+    let app = Harness::new(Router::with_path("{**path}").get(handler));
+    for n in 0..20 {
+        app.client(format!("c{n}")).pipe(1 + n * 7).lenient().sse("/all").await;
+        feed.push(&format!("id: k3v9x0aq-{n}\ndata: {n}\n\n"));
+        let late = feed.clone();
+        tokio::spawn(async move {
+            tokio::time::sleep(Duration::from_millis(500 * (20 - n as u64))).await;
+            late.push("event: late\ndata: \"0190a6b0-7c1e-7a2b-8000-00000000000a\"\n\n");
+        });
+    }
+    app.advance(Duration::from_secs(20)).await;
+    feed.end();
+    app.settle().await;
+    app.recording().to_string() + &app.recording().wire()
+}
+
+#[test]
+fn the_same_test_gives_the_same_bytes() {
+    let first = tornadose_test::run(crowded());
+    assert_eq!(first.lines().filter(|line| line.contains("< late")).count(), 400);
+    for _ in 0..20 {
+        assert_eq!(tornadose_test::run(crowded()), first);
+    }
+}
+
+#[tornadose_test::test]
+async fn two_servers_keep_two_records_on_one_clock() {
+    let (left, right) = (feed("data: 1\n\n"), feed("data: 2\n\n"));
+    let left = Harness::new(Router::with_path("a").get(left.1));
+    let right = Harness::new(Router::with_path("a").get(right.1));
+    let (one, two) = (left.sse("/a").await, right.sse("/a").await);
+    let reading = tokio::spawn(async move { one.next::<u8>().await + two.next::<u8>().await });
+    assert_eq!(reading.await.unwrap(), 3);
+    assert_eq!(left.recording().to_string().lines().count(), 3);
 }

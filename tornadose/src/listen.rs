@@ -11,7 +11,7 @@ use salvo::{Depot, FlowCtrl, Handler, Request, Response, Server, Service, async_
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::{TcpListener, ToSocketAddrs, lookup_host};
 
-use crate::handler::{Connections, LAST_WORDS};
+use crate::handler::connections::{Connections, LAST_WORDS};
 use crate::store::readers::End;
 
 /// How long a byte may stay unacknowledged before its line is given up (RFC 5482).
@@ -44,7 +44,7 @@ pub async fn listen(addr: impl ToSocketAddrs) -> io::Result<impl Acceptor> {
 async fn bind(addr: impl ToSocketAddrs) -> io::Result<TcpAcceptor> {
     let mut refused = io::Error::new(io::ErrorKind::InvalidInput, "the address names no place to listen at");
     for addr in lookup_host(addr).await? {
-        match listen_at(addr).and_then(|listener| TcpAcceptor::try_from(listener)) {
+        match listen_at(addr).and_then(TcpAcceptor::try_from) {
             Ok(acceptor) => return Ok(acceptor),
             Err(error) => refused = io::Error::new(error.kind(), Taken { addr, error }),
         }

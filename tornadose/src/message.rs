@@ -1,4 +1,4 @@
-//! What a store holds: the trait `Message`, its key, and what is kept of it. How it is kept is the log's affair.
+//! What a store holds: the trait `Message`, its keys, and what is kept of it. How it is kept is the log's affair.
 
 use std::fmt::Debug;
 use std::hash::Hash;
@@ -91,3 +91,21 @@ pub enum Retention {
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct NoKey;
+
+/// Whose messages a connection receives.
+///
+/// ```
+/// use tornadose::Keys;
+///
+/// let rooms = Keys::Set(vec!["rust", "go"]);
+/// assert_ne!(rooms, Keys::All);
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Keys<K> {
+    /// Those of one key.
+    One(K),
+    /// Those of several keys, in the order of the log; a key that is named twice counts once.
+    Set(Vec<K>),
+    /// All.
+    All,
+}

@@ -7,8 +7,8 @@ pub use salvo::http::StatusError;
 pub use salvo::{Depot, Request};
 
 pub use crate::event::{EncodeError, Event};
-pub use crate::handler::Live;
 pub use crate::handler::extract::{Outcome, cookie, depot, depot_named, header, inbound, param, query};
-pub use crate::message::{Message, NoKey, Retention};
+pub use crate::handler::live::Live;
+pub use crate::message::{Keys, Message, NoKey, Retention};
 pub use crate::store::Store;
-pub use crate::subscriber::{KeyOf, Keys, Lag, Options, Origins, Refusal, Subscriber, Transports};
+pub use crate::subscriber::{KeyOf, Lag, Options, Origins, Refusal, Subscriber, Transports};

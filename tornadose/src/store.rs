@@ -1,27 +1,27 @@
 //! The handle of a store: submit, latest, subscribe, close. What is kept, and for whom, is the log's affair.
 
 pub(crate) mod id;
+pub(crate) mod error;
 pub(crate) mod entry;
 mod topic;
 pub(crate) mod view;
 pub(crate) mod log;
 pub(crate) mod readers;
+pub(crate) mod shared;
 pub(crate) mod subscription;
 
 use std::fmt;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::task::Waker;
 
-use tokio::sync::Notify;
-
-use crate::event::EncodeError;
-use crate::message::{Message, Retention};
+use crate::message::{Keys, Message, Retention};
+use crate::store::error::SubmitError;
 use crate::store::id::Id;
-use crate::store::log::{Log, Refused};
-use crate::store::readers::{End, Readers};
+use crate::store::log::Refused;
+use crate::store::readers::End;
+use crate::store::shared::{Shared, State};
 use crate::store::subscription::Subscription;
-use crate::subscriber::Keys;
 
 /// Messages of one type, their log and their readers. A cheap clone: all clones are the same store.
 ///
@@ -55,28 +55,6 @@ pub struct Store<M: Message> {
     shared: Arc<Shared<M>>,
 }
 
-pub(crate) struct Shared<M: Message> {
-    state: Mutex<State<M>>,
-    /// Told when the store is closed, and again when the last connection of a closed store is gone.
-    pub(crate) gone: Notify,
-    /// Bit by bit, the encodings that handlers of this store ask for.
-    encodings: AtomicUsize,
-}
-
-pub(crate) struct State<M: Message> {
-    pub(crate) log: Log<M>,
-    pub(crate) readers: Readers,
-    pub(crate) closed: bool,
-}
-
-impl<M: Message> Shared<M> {
-    /// The state is sound after every statement that can panic (only a key's own `Eq`, `Hash` and `Clone` can), so a
-    /// poisoned lock is taken all the same.
-    pub(crate) fn lock(&self) -> MutexGuard<'_, State<M>> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
 impl<M: Message> Store<M> {
     /// An empty store in memory.
     ///
@@ -89,9 +67,7 @@ impl<M: Message> Store<M> {
     /// assert_eq!(store.subscribers(), 0);
     /// ```
     pub fn new() -> Self {
-        let state = State { log: Log::new(), readers: Readers::new(), closed: false };
-        let shared = Shared { state: Mutex::new(state), gone: Notify::new(), encodings: AtomicUsize::new(0) };
-        Self { shared: Arc::new(shared) }
+        Self { shared: Arc::new(Shared::new()) }
     }
 
     /// Appends a message, and answers its id once it is in the log. In memory that is at once: it never waits for a reader,
@@ -402,94 +378,5 @@ impl<M: Message> Clone for Store<M> {
 impl<M: Message> fmt::Debug for Store<M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Store").field("channel", &M::CHANNEL).finish_non_exhaustive()
-    }
-}
-
-/// Why a message was not appended. It gives the message back, whatever its type.
-///
-/// ```
-/// # use tornadose::prelude::*;
-/// # #[store(queue, memory = "1KiB")]
-/// # #[derive(Serialize)]
-/// # struct Line(String);
-/// let store = Store::new();
-/// let error = store.try_submit(Line("x".repeat(2000))).unwrap_err();
-/// assert_eq!(error.to_string(), "the message takes 2514 bytes, more than the store's memory");
-/// ```
-#[non_exhaustive]
-pub enum SubmitError<M> {
-    /// The store is closed.
-    Closed {
-        /// The message.
-        message: M,
-    },
-    /// The message has no event.
-    Encode {
-        /// The message.
-        message: M,
-        /// Why.
-        error: EncodeError,
-    },
-    /// The `latest` values alone would exceed the store's memory.
-    Full {
-        /// The message.
-        message: M,
-    },
-    /// The message alone exceeds the store's memory.
-    TooLarge {
-        /// The message.
-        message: M,
-        /// What it would take, in bytes.
-        size: usize,
-    },
-}
-
-impl<M> SubmitError<M> {
-    /// The message that was not appended.
-    ///
-    /// ```
-    /// # use tornadose::prelude::*;
-    /// # #[store(latest)]
-    /// # #[derive(Serialize)]
-    /// # struct Tick(f64);
-    /// let store = Store::new();
-    /// store.close();
-    /// assert_eq!(store.try_submit(Tick(0.5)).unwrap_err().into_message().0, 0.5);
-    /// ```
-    pub fn into_message(self) -> M {
-        match self {
-            Self::Closed { message }
-            | Self::Encode { message, .. }
-            | Self::Full { message }
-            | Self::TooLarge { message, .. } => message,
-        }
-    }
-}
-
-impl<M> fmt::Display for SubmitError<M> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Closed { .. } => f.write_str("the store is closed"),
-            Self::Encode { error, .. } => error.fmt(f),
-            Self::Full { .. } => f.write_str("the latest values alone fill the store's memory"),
-            Self::TooLarge { size, .. } => {
-                write!(f, "the message takes {size} bytes, more than the store's memory")
-            }
-        }
-    }
-}
-
-impl<M> fmt::Debug for SubmitError<M> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "SubmitError({self})")
-    }
-}
-
-impl<M> std::error::Error for SubmitError<M> {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match self {
-            Self::Encode { error, .. } => Some(error),
-            _ => None,
-        }
     }
 }

@@ -1,4 +1,4 @@
-//! What one connection is: the trait `Subscriber`, its keys and its options. How it is served is the handler's affair.
+//! What one connection is: the trait `Subscriber` and its options. How it is served is the handler's affair.
 
 use std::borrow::Cow;
 use std::future::{Future, ready};
@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use salvo::{Depot, Request, http::StatusError};
 
-use crate::message::Message;
+use crate::message::{Keys, Message};
 use crate::store::Store;
 
 /// One connection to the messages of a store. The attribute [`#[subscriber]`](macro@crate::subscriber) implements it; by
@@ -79,8 +79,8 @@ pub trait Subscriber: Sized + Send + Sync + 'static {
     }
 
     /// Whether this message goes to the client; `false` withholds it. Called once per message and connection.
+    #[expect(unused_variables, reason = "the names are for those who write it")]
     fn on_send(&self, message: &Self::Message) -> bool {
-        let _every_message = message;
         true
     }
 
@@ -93,12 +93,12 @@ pub trait Subscriber: Sized + Send + Sync + 'static {
     /// # Cancel safety
     ///
     /// The future is dropped when the connection ends while it runs.
+    #[expect(unused_variables, reason = "the names are for those who write it")]
     fn on_text(
         &mut self,
         text: &str,
         store: &Store<Self::Message>,
     ) -> impl Future<Output = Result<(), Refusal>> + Send {
-        let _ignored = (text, store);
         ready(Ok(()))
     }
 }
@@ -118,24 +118,6 @@ pub trait Subscriber: Sized + Send + Sync + 'static {
 /// let _: tornadose::KeyOf<Ticks> = tornadose::NoKey;
 /// ```
 pub type KeyOf<S> = <<S as Subscriber>::Message as Message>::Key;
-
-/// Whose messages a connection receives.
-///
-/// ```
-/// use tornadose::Keys;
-///
-/// let rooms = Keys::Set(vec!["rust", "go"]);
-/// assert_ne!(rooms, Keys::All);
-/// ```
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Keys<K> {
-    /// Those of one key.
-    One(K),
-    /// Those of several keys, in the order of the log; a key that is named twice counts once.
-    Set(Vec<K>),
-    /// All.
-    All,
-}
 
 /// How a connection is served. Every option has a default and can be set on the handler too
 /// ([`Live`](crate::Live)).

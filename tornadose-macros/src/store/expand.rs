@@ -7,7 +7,7 @@ use syn::{Ident, Visibility};
 
 use super::args::Kind;
 use super::model::{Key, Model, Shape, Style, Variant};
-use crate::spans::{this, type_span};
+use crate::spans::{local, this, type_span};
 
 pub(crate) fn expand(model: &Model) -> TokenStream {
     let Model { name, runtime: rt, channel, .. } = model;
@@ -16,16 +16,16 @@ pub(crate) fn expand(model: &Model) -> TokenStream {
     let key_type = if keys.is_empty() { quote!(#rt::NoKey) } else { key_name(name).into_token_stream() };
     let queued = (!model.has_queue()).then(|| {
         quote!(
-            const QUEUED: bool = false;
+            const QUEUED: ::core::primitive::bool = false;
         )
     });
     let capacity = model.capacity.map(|count| {
         let count = whole(count);
-        quote!(const CAPACITY: usize = #count;)
+        quote!(const CAPACITY: ::core::primitive::usize = #count;)
     });
     let memory = model.memory.map(|bytes| {
         let bytes = whole(bytes);
-        quote!(const MEMORY: usize = #bytes;)
+        quote!(const MEMORY: ::core::primitive::usize = #bytes;)
     });
     let key = key(model);
     let retention = retention(model);
@@ -38,12 +38,13 @@ pub(crate) fn expand(model: &Model) -> TokenStream {
         #key_struct
 
         #[automatically_derived]
+        #[allow(unused_qualifications)]
         impl #rt::Message for #name {
             type Key = #key_type;
             #queued
             #capacity
             #memory
-            const CHANNEL: &'static str = #channel;
+            const CHANNEL: &'static ::core::primitive::str = #channel;
 
             fn key(&self) -> Self::Key {
                 #key
@@ -106,7 +107,6 @@ fn key(model: &Model) -> TokenStream {
         }
         Shape::Enum(variants) => {
             let arms = variants.iter().map(|Variant { name, keys, .. }| {
-                // A binding of the field's own name could meet a constant or a unit struct of that name.
                 let bindings = keys.iter().map(|key| (key, binding(key)));
                 let patterns = bindings.clone().map(|(Key { name, .. }, binding)| quote!(#name: #binding));
                 let fields = bindings.map(|(Key { name, ty }, binding)| {
@@ -121,7 +121,7 @@ fn key(model: &Model) -> TokenStream {
 }
 
 fn binding(key: &Key) -> Ident {
-    format_ident!("__{}", key.name.unraw(), span = type_span(&key.ty))
+    local(&key.name.unraw().to_string(), type_span(&key.ty))
 }
 
 fn retention(model: &Model) -> TokenStream {

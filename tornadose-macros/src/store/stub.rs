@@ -23,7 +23,7 @@ pub(crate) fn stub(args: &Args, item: &DeriveInput) -> TokenStream {
         #[automatically_derived]
         impl #generics #rt::Message for #name #arguments {
             type Key = #key_type;
-            const CHANNEL: &'static str = "";
+            const CHANNEL: &'static ::core::primitive::str = "";
 
             fn key(&self) -> Self::Key {
                 loop {}

@@ -15,6 +15,9 @@ pub(crate) fn expand(model: &Model) -> TokenStream {
     let options = options(&model.options, rt);
     let here = rt.at(type_span(message));
     let store = quote_spanned!(type_span(message)=> #here::Store<#message>);
+    // Documentation shows this name, so it has no underscores.
+    let given = Ident::new("its_store", type_span(message));
+    let serve = quote_spanned!(type_span(message)=> #here::Live::new(#given));
     let from_request = from_request(model);
     let keys = keys(model);
     let on_open = model.authorize.as_ref().map(|hook| on_open(hook, rt));
@@ -23,6 +26,7 @@ pub(crate) fn expand(model: &Model) -> TokenStream {
 
     quote! {
         #[automatically_derived]
+        #[allow(unused_qualifications)]
         impl #rt::Subscriber for #name {
             type Message = #message;
             const OPTIONS: #rt::Options = #options;
@@ -36,14 +40,17 @@ pub(crate) fn expand(model: &Model) -> TokenStream {
 
         impl #name {
             /// The Salvo handler that sends the messages of a store to its clients.
-            #[allow(dead_code)]
+            #[allow(dead_code, unused_qualifications)]
             #[must_use = "a handler serves nobody until a router has it"]
-            #visibility fn handler(store: &#store) -> #rt::Live<Self> {
-                #rt::Live::new(store)
+            #visibility fn handler(#given: &#store) -> #rt::Live<Self> {
+                #serve
             }
         }
     }
 }
+
+/// The number of fields of the library's `Options`.
+const EVERY: usize = 10;
 
 fn options(options: &Options, rt: &Runtime) -> TokenStream {
     let transports = match options.transports {
@@ -79,7 +86,9 @@ fn options(options: &Options, rt: &Runtime) -> TokenStream {
     .into_iter()
     .flatten()
     .collect();
-    quote!(#rt::Options { #(#written,)* ..#rt::Options::DEFAULT })
+    // Clippy tells of a base that adds nothing.
+    let base = (written.len() < EVERY).then(|| quote!(..#rt::Options::DEFAULT));
+    quote!(#rt::Options { #(#written,)* #base })
 }
 
 fn from_request(model: &Model) -> TokenStream {
@@ -119,6 +128,10 @@ fn from_request(model: &Model) -> TokenStream {
 /// type is told there, at the user's words.
 fn keys(model: &Model) -> TokenStream {
     let Model { name, message, runtime: rt, .. } = model;
+    // What is no message is told once, where it is named: rustc drops what it has said of the same word.
+    let at = type_span(message);
+    let here = rt.at(at);
+    let keys_of_message = quote_spanned!(at=> #here::Keys<#here::KeyOf<Self>>);
     let keys = if model.all_keys {
         quote!(#rt::Keys::All)
     } else {
@@ -128,16 +141,16 @@ fn keys(model: &Model) -> TokenStream {
             let value = quote_spanned!(at=> ::core::clone::Clone::clone(&#this.#name));
             quote!(#name: #value)
         });
-        let at = type_span(message);
         let key = Ident::new("__Key", at);
         let literal = quote_spanned!(at=> #key { #(#fields,)* });
+        let alias = quote_spanned!(at=> type #key = <<#name as #here::Subscriber>::Message as #here::Message>::Key;);
         quote! {
-            type #key = <<#name as #rt::Subscriber>::Message as #rt::Message>::Key;
+            #alias
             #rt::Keys::One(#literal)
         }
     };
     quote! {
-        fn keys(&self) -> #rt::Keys<#rt::KeyOf<Self>> {
+        fn keys(&self) -> #keys_of_message {
             #keys
         }
     }

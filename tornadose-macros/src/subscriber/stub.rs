@@ -51,7 +51,7 @@ pub(crate) fn stub(args: &Args, item: &DeriveInput) -> TokenStream {
 
             impl #rt::Message for __NoMessage {
                 type Key = #rt::NoKey;
-                const CHANNEL: &'static str = "";
+                const CHANNEL: &'static ::core::primitive::str = "";
 
                 fn key(&self) -> #rt::NoKey {
                     loop {}

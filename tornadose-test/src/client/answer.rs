@@ -8,9 +8,10 @@ use hyper::body::Incoming;
 use salvo::http::HeaderMap;
 use serde::de::DeserializeOwned;
 
+use crate::client::Client;
 use crate::client::pipe::Pipe;
+use crate::client::place::Place;
 use crate::client::request::{self, Ask, Tasks};
-use crate::client::{Client, Place};
 use crate::record::line::What;
 use crate::record::seat::Ending;
 

@@ -1,27 +1,15 @@
-//! A client before it connects: its name, its headers, its pipe.
+//! A client before it connects: its name, its headers, its pipe. How it connects: see `opening`.
 
 use std::fmt::Display;
 
-use hyper::Method;
-use hyper::header::{
-    ACCEPT, CACHE_CONTROL, CONNECTION, COOKIE, HOST, HeaderMap, HeaderName, HeaderValue, ORIGIN, SEC_WEBSOCKET_KEY,
-    SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION, UPGRADE,
-};
+use hyper::header::{COOKIE, HeaderMap, HeaderName, HeaderValue, ORIGIN, SEC_WEBSOCKET_PROTOCOL};
 
-use crate::client::answer::Answer;
-use crate::client::pipe::Pipe;
-use crate::client::request::{self, Ask};
-use crate::client::socket::Socket;
-use crate::client::{Client, answer, sse, ws};
 use crate::harness::Harness;
-use crate::record::line::What;
-use crate::record::seat::Ending;
-use crate::settle;
 
 /// So many bytes fit into a connection by default: a reader that stalls is soon felt.
 const PIPE: usize = 1024;
 
-const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
+pub(crate) const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 
 /// A client that has not connected yet, from [`Harness::client`]: say what it sends, then open a stream.
 ///
@@ -48,13 +36,13 @@ const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 #[derive(Clone)]
 #[must_use = "a client does nothing until it opens a stream: `.sse(path).await` or `.ws(path).await`"]
 pub struct ClientBuilder {
-    app: Harness,
-    name: Option<String>,
-    headers: HeaderMap,
-    without: Vec<HeaderName>,
-    pipe: usize,
-    lenient: bool,
-    mute: bool,
+    pub(crate) app: Harness,
+    pub(crate) name: Option<String>,
+    pub(crate) headers: HeaderMap,
+    pub(crate) without: Vec<HeaderName>,
+    pub(crate) pipe: usize,
+    pub(crate) lenient: bool,
+    pub(crate) mute: bool,
 }
 
 impl ClientBuilder {
@@ -65,6 +53,13 @@ impl ClientBuilder {
 
     /// Sends this header too. One that the client would send by itself (`host`, `accept`, `sec-websocket-version`, …)
     /// is replaced; the same name given twice is sent twice.
+    ///
+    /// ```
+    #[doc = include_str!("../../doc/news.md")]
+    /// let ada = app.client("ada").header("authorization", "Bearer 7").sse("/news").await;
+    /// ada.skip(1).await;
+    /// # });
+    /// ```
     ///
     /// # Panics
     ///
@@ -77,6 +72,13 @@ impl ClientBuilder {
 
     /// Leaves out a header that the client would send by itself.
     ///
+    /// ```
+    #[doc = include_str!("../../doc/news.md")]
+    /// let ada = app.client("ada").without("accept").sse("/news").await;
+    /// ada.skip(1).await;
+    /// # });
+    /// ```
+    ///
     /// # Panics
     ///
     /// When it cannot be the name of a header.
@@ -86,6 +88,13 @@ impl ClientBuilder {
     }
 
     /// Sends this cookie, beside those already given.
+    ///
+    /// ```
+    #[doc = include_str!("../../doc/news.md")]
+    /// let ada = app.client("ada").cookie("user", "ada").cookie("theme", "dark").sse("/news").await;
+    /// ada.skip(1).await;
+    /// # });
+    /// ```
     ///
     /// # Panics
     ///
@@ -102,6 +111,13 @@ impl ClientBuilder {
 
     /// Connects as one that has seen everything up to this id: the header `Last-Event-ID`.
     ///
+    /// ```
+    #[doc = include_str!("../../doc/news.md")]
+    /// let ada = app.client("ada").last_event_id("k3v9x0aq-17").sse("/news").await;
+    /// ada.skip(1).await;
+    /// # });
+    /// ```
+    ///
     /// # Panics
     ///
     /// When it cannot stand in a header.
@@ -112,6 +128,13 @@ impl ClientBuilder {
 
     /// Connects from a page of this origin, `https://app.example` for example.
     ///
+    /// ```
+    #[doc = include_str!("../../doc/news.md")]
+    /// let ada = app.client("ada").origin("https://app.example").sse("/news").await;
+    /// ada.skip(1).await;
+    /// # });
+    /// ```
+    ///
     /// # Panics
     ///
     /// When it cannot stand in a header.
@@ -121,6 +144,12 @@ impl ClientBuilder {
     }
 
     /// Offers these WebSocket subprotocols, the dearest first.
+    ///
+    /// ```
+    #[doc = include_str!("../../doc/room.md")]
+    /// let ada = app.client("ada").protocols(["v2", "v1"]).ws("/room").await;
+    /// # });
+    /// ```
     ///
     /// # Panics
     ///
@@ -134,6 +163,13 @@ impl ClientBuilder {
 
     /// So many bytes fit into the connection, each way, before its writer has to wait: 1024 unless told.
     ///
+    /// ```
+    #[doc = include_str!("../../doc/news.md")]
+    /// let ada = app.client("ada").pipe(64).sse("/news").await;
+    /// ada.skip(1).await;
+    /// # });
+    /// ```
+    ///
     /// # Panics
     ///
     /// When it is 0: nothing could ever come through.
@@ -144,143 +180,28 @@ impl ClientBuilder {
     }
 
     /// The end of the test overlooks what this client has not read, and forgives what the server did wrong to it.
+    ///
+    /// ```
+    #[doc = include_str!("../../doc/news.md")]
+    /// app.client("ada").lenient().sse("/news").await; // and nobody reads the news
+    /// # });
+    /// ```
     pub fn lenient(mut self) -> Self {
         self.lenient = true;
         self
     }
 
     /// A WebSocket client that answers nothing by itself: neither pings nor a close.
+    ///
+    /// ```
+    #[doc = include_str!("../../doc/room.md")]
+    /// let ada = app.client("ada").mute().ws("/room").await;
+    /// # });
+    /// ```
     pub fn mute(mut self) -> Self {
         self.mute = true;
         self
     }
-
-    /// Opens an SSE stream, as `EventSource` does. Returns when everything has happened that can happen at this instant;
-    /// a refusal is a line in the transcript, and [`Client::status`] tells it.
-    pub async fn sse(mut self, path: impl AsRef<str>) -> Client {
-        self.default(HOST, "localhost");
-        self.default(ACCEPT, "text/event-stream");
-        self.default(CACHE_CONTROL, "no-cache");
-        let (client, pipe, ask) = self.open(Method::GET, path.as_ref(), Vec::new()).await;
-        if let Some(pipe) = pipe {
-            let (seat, tasks) = (client.seat(), client.tasks());
-            client.tasks().spawn(sse::stream::read(seat, pipe, ask, tasks));
-        }
-        settle().await;
-        client
-    }
-
-    /// Opens a WebSocket, as a browser does. Returns when everything has happened that can happen at this instant; a
-    /// refusal is a line in the transcript, and [`Client::status`] tells it.
-    pub async fn ws(mut self, path: impl AsRef<str>) -> Socket {
-        self.default(HOST, "localhost");
-        self.default(CONNECTION, "Upgrade");
-        self.default(UPGRADE, "websocket");
-        self.default(SEC_WEBSOCKET_VERSION, "13");
-        self.default(SEC_WEBSOCKET_KEY, ws::handshake::KEY);
-        let mute = self.mute;
-        let (client, pipe, ask) = self.open(Method::GET, path.as_ref(), Vec::new()).await;
-        let (socket, outbox) = Socket::new(client);
-        if let Some(pipe) = pipe {
-            let (seat, tasks) = (socket.seat(), socket.tasks());
-            socket.tasks().spawn(ws::stream::read(seat, pipe, ask, tasks, outbox, mute));
-        }
-        settle().await;
-        socket
-    }
-
-    /// A plain `GET`, for routes beside the stream. See [`request`](Self::request).
-    pub async fn get(self, path: impl AsRef<str>) -> Answer {
-        self.request("GET", path, "").await
-    }
-
-    /// A plain `POST`. See [`request`](Self::request).
-    pub async fn post(self, path: impl AsRef<str>, body: impl AsRef<[u8]>) -> Answer {
-        self.request("POST", path, body).await
-    }
-
-    /// A plain request, for routes beside the stream; its name may be that of a stream's client.
-    ///
-    /// ```
-    /// # use salvo::prelude::*;
-    /// # #[handler]
-    /// # async fn put(res: &mut Response) {
-    /// #     res.status_code(StatusCode::CREATED);
-    /// #     res.render("kept");
-    /// # }
-    /// use tornadose_test::{Harness, assert_transcript};
-    /// # tornadose_test::run(async {
-    /// let app = Harness::new(Router::with_path("inbox/{user}").put(put));
-    /// let answer = app.client("ada").header("content-type", "text/plain").request("PUT", "/inbox/7", "hi").await;
-    /// assert_eq!((answer.status(), answer.text()), (201, "kept".to_owned()));
-    /// assert_transcript!(app, @r"
-    /// ada > PUT /inbox/7
-    /// ada ~ answer 201 kept
-    /// ");
-    /// # });
-    /// ```
-    ///
-    /// # Panics
-    ///
-    /// When the method cannot be one.
-    pub async fn request(mut self, method: impl AsRef<str>, path: impl AsRef<str>, body: impl AsRef<[u8]>) -> Answer {
-        let method = method.as_ref();
-        let method = Method::from_bytes(method.as_bytes()).unwrap_or_else(|_| panic!("`{method}` is not a method"));
-        self.default(HOST, "localhost");
-        self.default(ACCEPT, "*/*");
-        self.name = Some(self.name.unwrap_or_else(|| named_after(path.as_ref())));
-        let (client, pipe, ask) = self.open(method, path.as_ref(), body.as_ref().to_vec()).await;
-        if let Some(pipe) = pipe {
-            let (seat, tasks) = (client.seat(), client.tasks());
-            client.tasks().spawn(answer::read(seat, pipe, ask, tasks));
-        }
-        settle().await;
-        Answer::new(client)
-    }
-
-    async fn open(&self, method: Method, path: &str, body: Vec<u8>) -> (Client, Option<Pipe>, Ask) {
-        let parsed =
-            path.parse::<hyper::Uri>().ok().filter(|uri| uri.scheme().is_none() && uri.path().starts_with('/'));
-        assert!(parsed.is_some(), "`{path}` is not a path; it begins with `/`, and odd characters are percent-encoded");
-        let upgrade = self.headers.contains_key(SEC_WEBSOCKET_KEY);
-        let last_event_id = self.headers.get(LAST_EVENT_ID);
-        let last_event_id = last_event_id.map(|id| String::from_utf8_lossy(id.as_bytes()).into_owned());
-
-        let record = self.app.record();
-        settle().await;
-        let name = self.name.clone().unwrap_or_else(|| named_after(path));
-        let streams = upgrade || self.headers.get(ACCEPT).is_some_and(|accept| accept == "text/event-stream");
-        let seat = if streams { record.seat(&name, self.lenient) } else { record.seat_beside(&name) };
-        let client = Client::new(record.clone(), seat);
-        let target = path.to_owned();
-        record.note(
-            seat,
-            What::Request {
-                method: method.to_string(),
-                target: target.clone(),
-                upgrade,
-                last_event_id,
-                body: body.clone(),
-            },
-        );
-        let dialled = self.app.server().dial(self.pipe);
-        if dialled.is_none() {
-            record.ended(seat, Some(What::Refused), Ending::Abort);
-        }
-        let pipe = dialled.map(|stream| Pipe::new(stream, client.valve()));
-        (client, pipe, Ask { method, target, headers: self.headers.clone(), body })
-    }
-
-    fn default(&mut self, name: HeaderName, value: &'static str) {
-        request::default(&mut self.headers, &self.without, name, value);
-    }
-}
-
-/// The last segment of a path, `client` at the root.
-fn named_after(path: &str) -> String {
-    let path = path.split(['?', '#']).next().unwrap_or_default();
-    let last = path.rsplit('/').find(|segment| !segment.is_empty());
-    last.unwrap_or("client").to_owned()
 }
 
 fn header_name(name: &str) -> HeaderName {

@@ -2,8 +2,8 @@
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Poll, Waker};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf};
 
@@ -20,9 +20,18 @@ pub(crate) struct Valve {
 
 #[derive(Default)]
 struct Flow {
-    unread: bool,
-    unwritten: bool,
+    state: State,
     waiting: Vec<Waker>,
+}
+
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+enum State {
+    #[default]
+    Open,
+    /// The client reads no more, what it writes still goes out.
+    Stalled,
+    /// Nothing goes in or out.
+    Vanished,
 }
 
 impl Pipe {
@@ -32,49 +41,58 @@ impl Pipe {
 }
 
 impl Valve {
-    /// The client reads no more, what it writes still goes out.
     pub(crate) fn stall(&self) {
-        self.set(true, false);
+        self.set(State::Stalled);
     }
 
     pub(crate) fn resume(&self) {
-        self.set(false, false);
+        self.set(State::Open);
     }
 
-    /// Nothing goes in or out, and nobody is told.
     pub(crate) fn vanish(&self) {
-        self.set(true, true);
+        self.set(State::Vanished);
     }
 
-    fn set(&self, unread: bool, unwritten: bool) {
-        let mut flow = self.flow.lock().unwrap_or_else(PoisonError::into_inner);
-        flow.unread = unread;
-        flow.unwritten = unwritten;
+    fn set(&self, state: State) {
+        let mut flow = self.lock();
+        flow.state = state;
         let waiting = std::mem::take(&mut flow.waiting);
         drop(flow);
         waiting.into_iter().for_each(Waker::wake);
     }
 
-    fn wait(&self, shut: impl Fn(&Flow) -> bool, context: &Context<'_>) -> Poll<()> {
-        let mut flow = self.flow.lock().unwrap_or_else(PoisonError::into_inner);
-        if !shut(&flow) {
+    fn poll_readable(&self, context: &Context<'_>) -> Poll<()> {
+        self.poll(|state| state == State::Open, context)
+    }
+
+    fn poll_writable(&self, context: &Context<'_>) -> Poll<()> {
+        self.poll(|state| state != State::Vanished, context)
+    }
+
+    fn poll(&self, lets_through: impl Fn(State) -> bool, context: &Context<'_>) -> Poll<()> {
+        let mut flow = self.lock();
+        if lets_through(flow.state) {
             return Poll::Ready(());
         }
         flow.waiting.push(context.waker().clone());
         Poll::Pending
     }
+
+    fn lock(&self) -> MutexGuard<'_, Flow> {
+        self.flow.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl AsyncRead for Pipe {
     fn poll_read(mut self: Pin<&mut Self>, context: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        std::task::ready!(self.valve.wait(|flow| flow.unread, context));
+        ready!(self.valve.poll_readable(context));
         Pin::new(&mut self.stream).poll_read(context, into)
     }
 }
 
 impl AsyncWrite for Pipe {
     fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        std::task::ready!(self.valve.wait(|flow| flow.unwritten, context));
+        ready!(self.valve.poll_writable(context));
         Pin::new(&mut self.stream).poll_write(context, bytes)
     }
 
@@ -83,7 +101,7 @@ impl AsyncWrite for Pipe {
         context: &mut Context<'_>,
         bytes: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        std::task::ready!(self.valve.wait(|flow| flow.unwritten, context));
+        ready!(self.valve.poll_writable(context));
         Pin::new(&mut self.stream).poll_write_vectored(context, bytes)
     }
 
@@ -96,7 +114,7 @@ impl AsyncWrite for Pipe {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        std::task::ready!(self.valve.wait(|flow| flow.unwritten, context));
+        ready!(self.valve.poll_writable(context));
         Pin::new(&mut self.stream).poll_shutdown(context)
     }
 }

@@ -24,7 +24,7 @@ pub(crate) fn typed<T: DeserializeOwned>(received: &What) -> Result<T, String> {
     for (way, json) in &ways {
         match serde_json::from_str(json) {
             Ok(value) => return Ok(value),
-            Err(error) => wrong += &format!("\n    {way}: {error}"),
+            Err(error) => wrong.extend(["\n    ", way, ": ", &error.to_string()]),
         }
     }
     let (What::Event(Event { data: text, .. }) | What::Text(text)) = received else { return Err(wrong) };
@@ -62,6 +62,7 @@ fn last(path: &str) -> &str {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use std::collections::BTreeMap;
 

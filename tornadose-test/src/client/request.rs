@@ -1,6 +1,6 @@
 //! What a client asks for, and the connection it asks over. What comes back is read by `stream`.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 use http_body_util::Full;
@@ -24,17 +24,17 @@ pub(crate) struct Ask {
 /// The tasks of a connection: aborted, its pipe is dropped.
 #[derive(Clone, Default)]
 pub(crate) struct Tasks {
-    handles: Arc<std::sync::Mutex<Vec<AbortHandle>>>,
+    handles: Arc<Mutex<Vec<AbortHandle>>>,
 }
 
 impl Tasks {
     pub(crate) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
         let handle = tokio::spawn(task).abort_handle();
-        self.handles.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(handle);
+        self.handles.lock().unwrap_or_else(PoisonError::into_inner).push(handle);
     }
 
     pub(crate) fn abort(&self) {
-        let handles = std::mem::take(&mut *self.handles.lock().unwrap_or_else(std::sync::PoisonError::into_inner));
+        let handles = std::mem::take(&mut *self.handles.lock().unwrap_or_else(PoisonError::into_inner));
         handles.iter().for_each(AbortHandle::abort);
     }
 }

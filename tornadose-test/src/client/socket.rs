@@ -11,8 +11,7 @@ use crate::client::Client;
 use crate::client::ws::frame::{Opcode, encode};
 use crate::client::ws::stream::Outbox;
 use crate::record::line::{Side, What};
-use crate::record::seat::Ending;
-use crate::settle;
+use crate::runtime::settle;
 use crate::transcript::assert::{Part, Source};
 
 /// A WebSocket client, from [`Harness::ws`](crate::Harness::ws) or [`ClientBuilder::ws`](crate::ClientBuilder::ws).
@@ -50,6 +49,18 @@ impl Socket {
 
     /// Sends a value as JSON text.
     ///
+    /// ```
+    #[doc = include_str!("../../doc/room.md")]
+    /// #[derive(serde::Serialize)]
+    /// struct Say {
+    ///     text: &'static str,
+    /// }
+    /// let bob = app.client("bob").ws("/room").await;
+    /// bob.send(&Say { text: "hi" }).await;
+    /// assert!(bob.recording().to_string().contains(r#"bob > {"text":"hi"}"#));
+    /// # });
+    /// ```
+    ///
     /// # Panics
     ///
     /// When it is not JSON, and when the connection is not open.
@@ -63,6 +74,13 @@ impl Socket {
 
     /// Sends text as it is.
     ///
+    /// ```
+    #[doc = include_str!("../../doc/room.md")]
+    /// let bob = app.client("bob").ws("/room").await;
+    /// bob.send_text("not JSON").await;
+    /// # });
+    /// ```
+    ///
     /// # Panics
     ///
     /// When the connection is not open.
@@ -73,6 +91,13 @@ impl Socket {
     }
 
     /// Sends a binary message.
+    ///
+    /// ```
+    #[doc = include_str!("../../doc/room.md")]
+    /// let bob = app.client("bob").ws("/room").await;
+    /// bob.send_binary([1, 2, 3]).await;
+    /// # });
+    /// ```
     ///
     /// # Panics
     ///
@@ -85,6 +110,13 @@ impl Socket {
 
     /// Sends a ping with this payload, at most 125 bytes if it is to be a proper one.
     ///
+    /// ```
+    #[doc = include_str!("../../doc/room.md")]
+    /// let bob = app.client("bob").ws("/room").await;
+    /// bob.ping("are you there?").await;
+    /// # });
+    /// ```
+    ///
     /// # Panics
     ///
     /// When the connection is not open.
@@ -96,6 +128,13 @@ impl Socket {
 
     /// Writes bytes behind the handshake as they are: frames that no proper client would send.
     ///
+    /// ```
+    #[doc = include_str!("../../doc/room.md")]
+    /// let bob = app.client("bob").ws("/room").await;
+    /// bob.raw([0x81, 0x02, b'h', b'i']).await; // without a mask
+    /// # });
+    /// ```
+    ///
     /// # Panics
     ///
     /// When the connection is not open.
@@ -105,7 +144,19 @@ impl Socket {
         async move { self.say(at, bytes.clone(), What::SentRaw(bytes)).await }
     }
 
-    /// Closes politely with 1000, and hangs up when the server has answered.
+    /// Closes politely with 1000. As a browser does, it leaves hanging up to the server.
+    ///
+    /// ```
+    #[doc = include_str!("../../doc/room.md")]
+    /// let bob = app.client("bob").ws("/room").await;
+    /// bob.close().await;
+    /// assert_transcript!(bob, @r"
+    /// bob > GET /room upgrade websocket
+    /// bob ~ open 101
+    /// bob ~ close 1000 (client)
+    /// ");
+    /// # });
+    /// ```
     ///
     /// # Panics
     ///
@@ -115,7 +166,14 @@ impl Socket {
         self.close_with(1000, "")
     }
 
-    /// Closes with this code and reason, and hangs up when the server has answered.
+    /// Closes with this code and reason. As a browser does, it leaves hanging up to the server.
+    ///
+    /// ```
+    #[doc = include_str!("../../doc/room.md")]
+    /// let bob = app.client("bob").ws("/room").await;
+    /// bob.close_with(4000, "enough").await;
+    /// # });
+    /// ```
     ///
     /// # Panics
     ///
@@ -125,18 +183,12 @@ impl Socket {
         let (at, reason) = (Location::caller(), reason.into());
         async move {
             let frame = encode(Opcode::Close, &[&code.to_be_bytes(), reason.as_bytes()].concat());
-            self.client.look(|seat| seat.closing = Some(Some(code)));
+            self.client.look(|seat| seat.closing = Some(code));
             self.say(at, frame, What::Close { code: Some(code), reason, by: Side::Client }).await;
-            if self.client.look(|seat| matches!(seat.ending, Some(Ending::Close { .. }))) {
-                self.client.tasks().abort();
-                self.client.seat().gone();
-                settle().await;
-            }
         }
     }
 
     async fn say(&self, at: &Location<'_>, frame: Vec<u8>, what: What) {
-        let record = self.client.record();
         settle().await;
         let (open, standing) = self.client.look(|seat| {
             let refused = seat.head.as_ref().is_some_and(|(status, _)| *status != 101);

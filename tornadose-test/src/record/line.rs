@@ -17,7 +17,12 @@ pub(crate) struct Line {
 impl Line {
     /// Whether a test that ends now has overlooked this.
     pub(crate) fn is_unread(&self) -> bool {
-        !self.read && matches!(self.what, What::Event(_) | What::Text(_) | What::Binary(_))
+        !self.read && self.is_message()
+    }
+
+    /// Whether it is a message that a page would hear of.
+    pub(crate) fn is_message(&self) -> bool {
+        matches!(self.what, What::Event(_) | What::Text(_) | What::Binary(_))
     }
 }
 
@@ -26,13 +31,13 @@ impl Line {
 /// ```
 /// # use salvo::prelude::*;
 /// # #[handler]
-/// # async fn news(res: &mut Response) {
+/// # async fn serve_news(res: &mut Response) {
 /// #     res.headers_mut().insert("content-type", "text/event-stream".parse().unwrap());
 /// #     res.write_body("id: 7\nevent: said\ndata: hi\n\n").unwrap();
 /// # }
 /// # use tornadose_test::Harness;
 /// # tornadose_test::run(async {
-/// let news = Harness::new(Router::with_path("news").get(news)).sse("/news").await;
+/// let news = Harness::new(Router::with_path("news").get(serve_news)).sse("/news").await;
 /// let event = news.next_event().await;
 /// assert_eq!((event.name.as_str(), event.id.as_deref(), event.data.as_str()), ("said", Some("7"), "hi"));
 /// # });

@@ -1,5 +1,6 @@
 //! A client's seat at its harness: what it was answered, how far it has come, how it ended.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use salvo::http::HeaderMap;
@@ -12,13 +13,13 @@ use crate::record::line::{Line, What};
 /// ```
 /// # use salvo::prelude::*;
 /// # #[handler]
-/// # async fn news(res: &mut Response) {
+/// # async fn serve_news(res: &mut Response) {
 /// #     res.headers_mut().insert("content-type", "text/event-stream".parse().unwrap());
 /// #     res.write_body(": nothing today\n\n").unwrap();
 /// # }
 /// # use tornadose_test::{Ending, Harness};
 /// # tornadose_test::run(async {
-/// let news = Harness::new(Router::with_path("news").get(news)).sse("/news").await;
+/// let news = Harness::new(Router::with_path("news").get(serve_news)).sse("/news").await;
 /// assert_eq!(news.closed().await, Ending::End);
 /// # });
 /// ```
@@ -40,6 +41,8 @@ pub enum Ending {
 
 pub(crate) struct Seat {
     pub(crate) name: String,
+    /// Whether it is a stream's client, rather than one of a plain request.
+    pub(crate) streams: bool,
     pub(crate) lenient: bool,
     pub(crate) head: Option<(u16, HeaderMap)>,
     pub(crate) body: Vec<u8>,
@@ -47,27 +50,35 @@ pub(crate) struct Seat {
     /// Whether nothing can be sent any more: the connection is gone.
     pub(crate) gone: bool,
     /// The code of the close frame that the client has sent.
-    pub(crate) closing: Option<Option<u16>>,
+    pub(crate) closing: Option<u16>,
     pub(crate) last_event_id: Option<String>,
+    /// The lines of the messages that nobody has read.
+    pub(crate) messages: VecDeque<usize>,
     pub(crate) changed: Arc<Notify>,
     /// The line that opened the stream, while its first frame may still be coming.
     opening: Option<usize>,
 }
 
 impl Seat {
-    pub(crate) fn new(name: String, lenient: bool) -> Self {
+    pub(crate) fn new(name: String) -> Self {
         Self {
             name,
-            lenient,
+            streams: false,
+            lenient: false,
             head: None,
             body: Vec::new(),
             ending: None,
             gone: false,
             closing: None,
             last_event_id: None,
+            messages: VecDeque::new(),
             changed: Arc::default(),
             opening: None,
         }
+    }
+
+    pub(crate) fn of_stream(name: String, lenient: bool) -> Self {
+        Self { streams: true, lenient, ..Self::new(name) }
     }
 
     /// Keeps up with a line that is about to be added to `lines`.

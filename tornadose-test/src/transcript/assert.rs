@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::record::Record;
-use crate::settle;
+use crate::runtime::settle;
 use crate::transcript::{Recording, View};
 
 /// Compares what clients have seen and done, from birth, with a snapshot; `cargo insta` reviews and fills it in.
@@ -25,13 +25,13 @@ use crate::transcript::{Recording, View};
 /// ```
 /// # use salvo::prelude::*;
 /// # #[handler]
-/// # async fn news(res: &mut Response) {
+/// # async fn serve_news(res: &mut Response) {
 /// #     res.headers_mut().insert("content-type", "text/event-stream".parse().unwrap());
 /// #     res.write_body("retry: 2000\nid: 7\nevent: said\ndata: {\"text\":\"hi\"}\n\n").unwrap();
 /// # }
 /// use tornadose_test::{Harness, assert_transcript};
 /// # tornadose_test::run(async {
-/// let app = Harness::new(Router::with_path("news").get(news));
+/// let app = Harness::new(Router::with_path("news").get(serve_news));
 /// app.sse("/news").await;
 /// assert_transcript!(app, @r#"
 /// news > GET /news

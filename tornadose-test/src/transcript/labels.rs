@@ -75,7 +75,7 @@ impl Labels {
         if is_uuid(word) {
             let next = self.uuids.len() + 1;
             let number = self.uuids.entry(word.to_ascii_lowercase()).or_insert(next);
-            *labelled += &format!("[uuid-{number}]");
+            labelled.extend(["[uuid-", &number.to_string(), "]"]);
         } else if word.len() >= TELLING
             && (self.known.contains(word) || epoch(word).is_some_and(|epoch| self.epochs.contains(epoch)))
         {

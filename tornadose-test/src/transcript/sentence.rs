@@ -10,11 +10,10 @@ const DEFAULT_RETRY: u64 = 3000;
 
 /// The sentence of one happening, `None` when this view does not show it.
 pub(crate) fn of(what: &What, view: View, labels: &mut Labels) -> Option<String> {
-    let said = match view {
-        View::Plain => plain(what, labels)?,
-        View::Wire => wire(what, labels)?,
-    };
-    Some(said)
+    match view {
+        View::Plain => plain(what, labels),
+        View::Wire => wire(what, labels),
+    }
 }
 
 fn plain(what: &What, labels: &mut Labels) -> Option<String> {
@@ -25,7 +24,8 @@ fn plain(what: &What, labels: &mut Labels) -> Option<String> {
                 said += " upgrade websocket";
             }
             if let Some(id) = last_event_id {
-                said += &format!(" last-event-id {}", labels.id(id));
+                said = with_text(said, "last-event-id");
+                said = with_text(said, &labels.id(id));
             }
             said
         }
@@ -91,7 +91,7 @@ fn wire(what: &What, labels: &mut Labels) -> Option<String> {
 fn spoken(event: &Event, labels: &mut Labels) -> String {
     let mut said = format!("< {}", one_line(&event.name));
     if let Some(id) = &event.id {
-        said += &format!(" {}", labels.id(id));
+        said = with_text(said, &labels.id(id));
     }
     with_text(said, &one_line(&labels.text(&event.data)))
 }

@@ -25,12 +25,6 @@ pub(crate) fn feed(greeting: &'static str) -> (Feed, Serve) {
     (feed.clone(), Serve { feed, greeting })
 }
 
-/// Answers with a whole event stream.
-pub(crate) fn say(res: &mut Response, bytes: &'static str) {
-    res.headers_mut().insert("content-type", "text/event-stream".parse().unwrap());
-    res.write_body(bytes).unwrap();
-}
-
 impl Feed {
     pub(crate) fn push(&self, bytes: &str) {
         for reader in &*self.readers.lock().unwrap() {
@@ -43,6 +37,7 @@ impl Feed {
         self.readers.lock().unwrap().clear();
     }
 
+    #[allow(dead_code, reason = "not every file of tests breaks a body off")]
     pub(crate) fn abort(&self) {
         for reader in self.readers.lock().unwrap().drain(..) {
             let _ = reader.send(Err(io::Error::other("broken")));

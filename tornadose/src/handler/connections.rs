@@ -55,12 +55,16 @@ impl Connections {
             state.stopping = true;
             state.open.values().flatten().cloned().collect()
         };
-        controls.iter().for_each(|control| (control.end)(end));
+        for control in controls {
+            (control.end)(end);
+        }
     }
 
     pub(crate) fn abort_all(&self) {
         let controls: Vec<Arc<Control>> = self.lock().open.values().flatten().cloned().collect();
-        controls.iter().for_each(|control| (control.abort)());
+        for control in controls {
+            (control.abort)();
+        }
     }
 
     /// Resolves when no connection is open.

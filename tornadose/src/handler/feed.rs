@@ -21,8 +21,8 @@ use crate::message::Message;
 use crate::store::entry::{Entry, Run};
 use crate::store::id::{Id, Offset};
 use crate::store::readers::End;
-use crate::store::subscription::{Reader, Step};
-use crate::subscriber::Subscriber;
+use crate::store::subscription::{GapReason, Reader, Step};
+use crate::subscriber::{Lag, Subscriber};
 
 /// What is written at once, roughly, before the socket is asked again.
 const AT_ONCE: usize = 64 << 10;
@@ -37,6 +37,7 @@ pub(crate) enum Fed {
 /// Turns what a reader is given into bytes.
 pub(crate) struct Feed<M: Message> {
     reader: Reader<M>,
+    lag: Lag,
     /// What is to be written before anything else.
     out: BytesMut,
     /// The newest position that the client was given.
@@ -48,8 +49,8 @@ pub(crate) struct Feed<M: Message> {
 }
 
 impl<M: Message> Feed<M> {
-    pub(crate) fn new(reader: Reader<M>, prologue: BytesMut) -> Self {
-        Self { reader, out: prologue, written: None, withheld: 0, caught_up: None }
+    pub(crate) fn new(reader: Reader<M>, lag: Lag, prologue: BytesMut) -> Self {
+        Self { reader, lag, out: prologue, written: None, withheld: 0, caught_up: None }
     }
 
     pub(crate) fn reader(&self) -> &Reader<M> {
@@ -60,7 +61,10 @@ impl<M: Message> Feed<M> {
     pub(crate) fn next<F: Format>(&mut self, subscriber: &impl Subscriber<Message = M>, waker: Option<&Waker>) -> Fed {
         loop {
             match self.reader.step(waker) {
-                Step::Ended(end) => return Fed::Ended(end),
+                Step::Ended(end) => return if self.out.is_empty() { Fed::Ended(end) } else { self.take() },
+                Step::Gap(gap) if gap.reason == GapReason::Lagged && self.lag == Lag::Close => {
+                    return Fed::Ended(End::Lagged);
+                }
                 Step::Gap(gap) => {
                     F::gap(&mut self.out, gap);
                     self.written = None;
@@ -85,6 +89,14 @@ impl<M: Message> Feed<M> {
             if self.out.len() >= AT_ONCE {
                 return self.take();
             }
+        }
+    }
+
+    /// The position of a client that has all that it is owed, moved or not: on a WebSocket it shows that the line is alive.
+    pub(crate) fn position_again<F: Format>(&mut self, out: &mut BytesMut) {
+        if let Some(id) = self.caught_up {
+            F::position(out, id);
+            self.settled(id.offset);
         }
     }
 

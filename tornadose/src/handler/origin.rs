@@ -119,7 +119,7 @@ impl Origin {
             return None;
         }
         let port = port.or_else(|| default_port(&scheme))?;
-        Some(Self { host, port, scheme })
+        Some(Self { scheme, host, port })
     }
 
     /// Whether `host`, the header, names the same place; its default port is that of this origin's scheme.

@@ -151,9 +151,10 @@ impl<S: Subscriber, IO: AsyncRead + AsyncWrite + Unpin> Session<S, IO> {
         }
     }
 
-    /// Whether the reader was ended, while nothing is read.
+    /// Whether the reader was ended, while nothing is read. One that may read on does, as far as the socket lets it.
     fn poll_ended(&self, cx: &mut Context<'_>) -> Poll<Over> {
-        self.feed.reader().wait(cx.waker()).map_or(Poll::Pending, |end| Poll::Ready(ended(end)))
+        let end = self.feed.reader().wait(cx.waker()).filter(|end| !end.lets_read_on());
+        end.map_or(Poll::Pending, |end| Poll::Ready(ended(end)))
     }
 
     /// Lets the subscriber take a text. Meanwhile what was written goes out, and the end and the client's leaving are seen.
@@ -200,7 +201,7 @@ impl<S: Subscriber, IO: AsyncRead + AsyncWrite + Unpin> Session<S, IO> {
             }
             if self.clock.ping_is_due(now, self.link.heard) {
                 self.clock.pinged = Some(now);
-                self.feed.bookmark::<Ws>(&mut self.link.replies);
+                self.feed.position_again::<Ws>(&mut self.link.replies);
                 ws::ping(&mut self.link.replies);
                 return Poll::Ready(None);
             }

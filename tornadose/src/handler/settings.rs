@@ -30,20 +30,23 @@ impl Settings {
 
     /// When the `number`th connection is to come back after an end: spread over three times `retry`, without chance.
     pub(crate) fn return_after(&self, number: u64) -> Duration {
-        spread(self.options.retry, number, 1.0, 2.0)
+        spread(self.options.retry, number, 1_000_000, 2_000_000)
     }
 
     /// How long the `number`th connection lasts.
     pub(crate) fn lasts(&self, number: u64) -> Option<Duration> {
-        self.options.max_age.map(|age| spread(age, number, 0.9, 0.2))
+        self.options.max_age.map(|age| spread(age, number, 900_000, 200_000))
     }
 }
 
-/// `duration × (from + width · frac(number · 0.618034))`, in whole milliseconds: the golden ratio puts neighbours far apart.
-fn spread(duration: Duration, number: u64, from: f64, width: f64) -> Duration {
-    let place = (number as f64 * 0.618_034).fract();
-    // A duration written in a source file is far below the 285,000 years where this would not fit.
-    Duration::from_millis((duration.as_millis() as f64 * (from + width * place)) as u64)
+const MILLION: u128 = 1_000_000;
+
+/// `duration × (from + width · frac(number · 0.618034))` in whole milliseconds, `from` and `width` in millionths: the golden
+/// ratio puts neighbours far apart.
+fn spread(duration: Duration, number: u64, from: u128, width: u128) -> Duration {
+    let place = u128::from(number) * 618_034 % MILLION;
+    let millis = duration.as_millis() * (from * MILLION + width * place) / (MILLION * MILLION);
+    Duration::from_millis(u64::try_from(millis).unwrap_or(u64::MAX))
 }
 
 #[cfg(test)]

@@ -74,7 +74,7 @@ impl Epoch {
     /// A fresh one: 40 bits from the operating system's chance, which seeds every `RandomState`.
     pub(crate) fn fresh() -> Self {
         let bits = RandomState::new().build_hasher().finish();
-        Self(std::array::from_fn(|place| ALPHABET[(bits >> (5 * place)) as usize % ALPHABET.len()]))
+        Self(std::array::from_fn(|place| ALPHABET[(bits >> (5 * place) & 31) as usize]))
     }
 }
 

@@ -553,3 +553,68 @@ fn run_of<'a, M: 'a>(mut entries: impl Iterator<Item = &'a Arc<Entry<M>>>, borde
 fn beyond(place: Offset) -> (Bound<Offset>, Bound<Offset>) {
     (Bound::Excluded(place), Bound::Unbounded)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::EncodeError;
+
+    struct Note(u64);
+
+    impl Message for Note {
+        type Key = u64;
+        const MEMORY: usize = 64 << 10;
+        const CHANNEL: &'static str = "notes";
+        fn key(&self) -> u64 {
+            self.0
+        }
+        fn retention(&self) -> Retention {
+            Retention::Queue
+        }
+        fn event(&self) -> Result<Event, EncodeError> {
+            Ok(Event::text("x"))
+        }
+    }
+
+    fn append(log: &mut Log<Note>, key: u64) -> Id {
+        log.append(key, Arc::new(Note(key)), Event::text("x"), Retention::Queue, 1).map(|appended| appended.id).unwrap()
+    }
+
+    #[test]
+    fn a_flood_of_keys_is_remembered_up_to_a_bound() {
+        let mut log = Log::new();
+        for key in 0..200_000 {
+            append(&mut log, key);
+            assert!(log.kept <= Note::MEMORY);
+        }
+        let kept = log.queue.len();
+        assert_eq!(kept, Note::MEMORY / (2 * OVERHEAD + 1));
+        assert_eq!(log.topics.len(), REMEMBERED_KEYS + kept);
+        assert_eq!(log.index.len(), log.topics.len());
+        assert_eq!(log.remembered.len(), REMEMBERED_KEYS);
+        assert_eq!(log.floor, Offset((200_000 - kept - REMEMBERED_KEYS) as u64));
+    }
+
+    #[test]
+    fn a_key_that_was_merely_asked_for_leaves_nothing() {
+        let mut log: Log<Note> = Log::new();
+        for key in 0..1000 {
+            let topic = log.hold(&key);
+            log.release(topic);
+        }
+        assert!(log.topics.is_empty() && log.index.is_empty() && log.remembered.is_empty());
+    }
+
+    #[test]
+    fn a_folded_key_knows_no_id_below_the_floor() {
+        let mut log = Log::new();
+        let first = append(&mut log, 0);
+        for key in 1..200_000 {
+            append(&mut log, key);
+        }
+        let folded = View::One(log.hold(&0));
+        assert!(matches!(log.start(&folded, first), Start::Trimmed), "it cannot know, so it says so");
+        let remembered = View::One(log.hold(&(200_000 - 1000)));
+        assert!(matches!(log.start(&remembered, log.id(Offset(200_000 - 999))), Start::Resumed));
+    }
+}

@@ -20,6 +20,11 @@ pub(crate) enum End {
 }
 
 impl End {
+    /// Whether the reader still gets what was appended before: the last messages of a store are not lost to its end.
+    pub(crate) fn lets_read_on(self) -> bool {
+        matches!(self, Self::Closed | Self::Stopping)
+    }
+
     /// What a log line calls it.
     pub(crate) fn name(self) -> &'static str {
         match self {

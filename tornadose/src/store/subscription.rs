@@ -7,14 +7,13 @@ use std::task::{Context, Poll};
 
 use futures_core::Stream;
 
-use crate::message::Message;
-use crate::store::Shared;
+use crate::message::{Keys, Message};
 use crate::store::entry::Run;
 use crate::store::id::{Id, Offset};
 use crate::store::log::{Place, Reading, Start};
 use crate::store::readers::{End, Ticket};
+use crate::store::shared::Shared;
 use crate::store::view::View;
-use crate::subscriber::{Keys, Lag};
 
 /// A loss, said aloud.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,6 +52,7 @@ impl fmt::Display for GapReason {
 }
 
 /// What a reader has seen before it came.
+#[derive(Clone, Copy)]
 pub(crate) enum Seen<'a> {
     Nothing,
     /// The text of an id, as a client sends it.
@@ -83,7 +83,6 @@ pub(crate) struct Reader<M: Message> {
     ticket: Ticket,
     view: View,
     place: Place,
-    lag: Lag,
     gap: Option<Gap>,
     /// Whether the id-only frame at [`Place::unnumbered`] is still to come.
     mark: bool,
@@ -94,7 +93,6 @@ pub(crate) struct Reader<M: Message> {
 #[derive(Clone, Copy)]
 pub(crate) struct Terms {
     pub(crate) replay: usize,
-    pub(crate) lag: Lag,
     /// Whether [`Store::closed`](crate::Store::closed) waits for it.
     pub(crate) connection: bool,
 }
@@ -130,13 +128,14 @@ impl<M: Message> Reader<M> {
         let end = state.closed.then_some(End::Closed);
         let ticket = state.readers.enter(&view, terms.connection, end);
         drop(state);
-        Self { shared: Arc::clone(shared), ticket, view, place, lag: terms.lag, gap, mark, opening: !resumed }
+        Self { shared: Arc::clone(shared), ticket, view, place, gap, mark, opening: !resumed }
     }
 
     /// What comes next, without waiting. At the end of what there is, `waker` is kept for the next message.
     pub(crate) fn step(&mut self, waker: Option<&std::task::Waker>) -> Step<M> {
         let mut state = self.shared.lock();
-        if let Some(end) = state.readers.end_of(self.ticket) {
+        let end = state.readers.end_of(self.ticket);
+        if let Some(end) = end.filter(|end| !end.lets_read_on()) {
             return Step::Ended(end);
         }
         if let Some(gap) = self.gap.take() {
@@ -148,19 +147,25 @@ impl<M: Message> Reader<M> {
                 Step::Run { before, run, numbered }
             }
             Reading::End => {
+                if let (Some(end), false) = (end, self.opening) {
+                    return Step::Ended(end);
+                }
                 if let Some(waker) = waker {
                     state.readers.wait(self.ticket, waker);
+                }
+                if let (Some(_), Some(waker)) = (end, waker) {
+                    // It is told where it stands, and then that it has ended, which nobody else will wake it for.
+                    waker.wake_by_ref();
                 }
                 self.mark = false;
                 Step::Wait { head: state.log.head(), opening: std::mem::take(&mut self.opening) }
             }
-            Reading::Lagged { missed } if self.lag == Lag::Skip => {
+            Reading::Lagged { missed } => {
                 self.place = state.log.place_after_loss(&self.view, &self.place);
                 self.mark = true;
                 self.opening = true;
                 Step::Gap(Gap { reason: GapReason::Lagged, missed: Some(missed) })
             }
-            Reading::Lagged { .. } => Step::Ended(End::Lagged),
         }
     }
 
@@ -173,7 +178,7 @@ impl<M: Message> Reader<M> {
         }
     }
 
-    /// Has `waker` woken at the reader's end, or at the next message.
+    /// Why the reader has ended, read to its end or not. Has `waker` woken at its end, or at the next message.
     pub(crate) fn wait(&self, waker: &std::task::Waker) -> Option<End> {
         let mut state = self.shared.lock();
         let end = state.readers.end_of(self.ticket);
@@ -236,7 +241,7 @@ pub struct Subscription<M: Message> {
 
 impl<M: Message> Subscription<M> {
     pub(super) fn new(shared: &Arc<Shared<M>>, keys: Keys<M::Key>) -> Self {
-        let terms = Terms { replay: 0, lag: Lag::Skip, connection: false };
+        let terms = Terms { replay: 0, connection: false };
         Self { reader: Reader::open(shared, keys, Seen::Nothing, terms), run: None }
     }
 

@@ -85,3 +85,122 @@ fn lines(text: &str) -> impl Iterator<Item = &str> {
         Some(&text[..end])
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use salvo::{Depot, FlowCtrl, Request, Response, Router, async_trait};
+    use serde_json::Value;
+    use tornadose_test::Harness;
+
+    use super::*;
+    use crate::event::{EncodeError, EventName};
+
+    /// What a row's fields become, or why they are refused.
+    fn encode(fields: &Value) -> Result<Bytes, String> {
+        let mut bytes = BytesMut::new();
+        if let Some(text) = fields["comment"].as_str() {
+            comment(&mut bytes, text);
+        }
+        let micros = fields["retry_ms"].as_u64().map(|millis| millis * 1000).or(fields["retry_us"].as_u64());
+        if let Some(micros) = micros {
+            retry(&mut bytes, Duration::from_micros(micros));
+        }
+        let name = fields["event"].as_str().map(EventName::try_from).transpose();
+        let name = name.map_err(|error: EncodeError| error.to_string())?;
+        let id = fields["id"].as_str().map(IdText::try_from).transpose().map_err(|error| error.to_string())?;
+        // An event always has data, if only an empty line: without it a client never sees the name.
+        if let Some(data) = fields["data"].as_str().or(name.as_ref().map(|_| "")) {
+            let plain = Event::text(data);
+            let named = name.into_iter().fold(plain, Event::named);
+            bytes.extend_from_slice(&event(id.as_ref(), &named));
+        }
+        Ok(bytes.freeze())
+    }
+
+    struct Serves(Bytes);
+
+    #[async_trait]
+    impl salvo::Handler for Serves {
+        async fn handle(&self, _: &mut Request, _: &mut Depot, res: &mut Response, _: &mut FlowCtrl) {
+            res.headers_mut().insert("content-type", "text/event-stream".parse().unwrap());
+            res.body(self.0.clone());
+        }
+    }
+
+    /// Holds the bytes against what the fake client reads, which shares no code with this module.
+    async fn check(name: &str, bytes: Bytes, expected: &Value) {
+        // Behind a first event, for comments of the first frame are not shown.
+        let bytes = [b"data: first\n\n".as_slice(), &bytes].concat().into();
+        let app = Harness::new(Router::with_path("feed").get(Serves(bytes)));
+        let feed = app.sse("/feed").await;
+        feed.skip(1).await;
+        for event in expected["events"].as_array().unwrap() {
+            let got = feed.next_event().await;
+            assert_eq!(event["event"], *got.name, "{name}");
+            assert_eq!(event["data"], *got.data, "{name}");
+            assert_eq!(event["id"], *feed.last_event_id().unwrap_or_default(), "{name}");
+        }
+        feed.quiet().await;
+        feed.closed().await;
+        let transcript = feed.recording().to_string();
+        let comments: Vec<&str> = transcript.lines().filter_map(|line| line.strip_prefix("feed < :")).collect();
+        let expected_comments = expected["comments"].as_array().unwrap();
+        assert_eq!(comments.len(), expected_comments.len(), "{name}: {transcript}");
+        for (comment, expected) in comments.iter().zip(expected_comments) {
+            assert_eq!(*expected, *comment.trim(), "{name}");
+        }
+        let retry =
+            expected["retry"].as_u64().map(|millis| format!("retry {}s", Duration::from_millis(millis).as_secs_f64()));
+        let retry_in_millis = expected["retry"].as_u64().map(|millis| format!("retry {millis}ms"));
+        let retries = [retry, retry_in_millis].into_iter().flatten().any(|retry| transcript.contains(&retry));
+        assert!(retries || expected["retry"].is_null(), "{name}: {transcript}");
+    }
+
+    #[tornadose_test::test]
+    async fn every_row_of_the_table_holds() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../cases/sse_encode.json");
+        let rows: Vec<Value> = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
+        for row in &rows {
+            let name = row["name"].as_str().unwrap();
+            match (row["outcome"].as_str().unwrap(), encode(&row["fields"])) {
+                ("encode", Ok(bytes)) => check(name, bytes, &row["decodes_to"]).await,
+                ("reject", Ok(bytes)) if row["also_allowed"].is_object() => {
+                    let mut allowed = row["also_allowed"].clone();
+                    allowed["comments"] = Value::Array(Vec::new());
+                    check(name, bytes, &allowed).await;
+                }
+                ("reject", outcome) => assert!(outcome.is_err(), "{name}: {outcome:?}"),
+                // Held by the next two tests.
+                ("property", _) => {}
+                (outcome, encoded) => panic!("{name}: {outcome}, {encoded:?}"),
+            }
+        }
+        assert!(rows.len() > 30);
+    }
+
+    #[test]
+    fn one_event_is_one_block() {
+        for data in ["", "a", "a\nb", "\n\n", "a\r\n\rb\r", "\u{feff}\0:x\ndata: y\n\nevent: z"] {
+            let bytes = event(Some(&IdText::try_from("1").unwrap()), &Event::text(data));
+            let text = std::str::from_utf8(&bytes).unwrap();
+            assert!(text.ends_with("\n\n") && !text.contains('\r'), "{text:?}");
+            assert_eq!(text.find("\n\n"), Some(text.len() - 2), "{text:?}");
+            assert!(text.lines().all(|line| line.is_empty() || line.starts_with("id: ") || line.starts_with("data: ")));
+        }
+    }
+
+    #[tornadose_test::test]
+    async fn any_sequence_of_events_reads_as_it_was_written() {
+        let pieces = ["", "a", "\n", "\r", "\r\n", ": ", "data: x", "\n\n", "é", "\0", "id: 9"];
+        let texts: Vec<String> =
+            pieces.iter().flat_map(|one| pieces.map(|other| format!("{one}{other}{one}"))).collect();
+        let bytes: Vec<u8> = texts.iter().flat_map(|text| event(None, &Event::text(text))).collect();
+        let app = Harness::new(Router::with_path("feed").get(Serves(bytes.into())));
+        let feed = app.client("feed").pipe(16).sse("/feed").await;
+        for text in texts {
+            let read = text.replace("\r\n", "\n").replace('\r', "\n");
+            assert_eq!(feed.next_event().await.data, read, "{text:?}");
+        }
+        feed.quiet().await;
+    }
+}

@@ -98,13 +98,14 @@ fn may_be_sent(code: u16) -> bool {
 
 fn frame(bytes: &mut BytesMut, opcode: u8, payload: &[u8]) {
     bytes.put_u8(FIN | opcode);
-    match payload.len() {
-        length @ 0..126 => bytes.put_u8(length as u8),
-        length @ 126..65_536 => {
+    let length = payload.len();
+    match (u8::try_from(length), u16::try_from(length)) {
+        (Ok(length @ 0..126), _) => bytes.put_u8(length),
+        (_, Ok(length)) => {
             bytes.put_u8(126);
-            bytes.put_u16(length as u16);
+            bytes.put_u16(length);
         }
-        length => {
+        _ => {
             bytes.put_u8(127);
             bytes.put_u64(length as u64);
         }
@@ -365,7 +366,11 @@ mod tests {
     }
 
     fn hex(bytes: &[u8]) -> String {
-        bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+        bytes
+            .iter()
+            .flat_map(|byte| [byte >> 4, byte & 15])
+            .filter_map(|half| char::from_digit(half.into(), 16))
+            .collect()
     }
 
     /// What a server makes of bytes in chunks: what it takes, and the code it closes with; 0 for an empty close.

@@ -3,10 +3,11 @@
 use http_body_util::BodyExt;
 use hyper::body::Frame;
 
+use crate::client::answer;
 use crate::client::pipe::Pipe;
+use crate::client::place::Place;
 use crate::client::request::{self, Ask, Tasks};
 use crate::client::sse::{Heard, Parser};
-use crate::client::{Place, answer};
 use crate::record::line::{Event, What};
 use crate::record::seat::Ending;
 

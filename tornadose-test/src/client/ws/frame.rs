@@ -59,11 +59,11 @@ pub(crate) fn encode(opcode: Opcode, payload: &[u8]) -> Vec<u8> {
     match payload.len() {
         length @ 0..126 => frame.push(0x80 | u8::try_from(length).expect("it is below 126")),
         length @ 126..65_536 => {
-            frame.push(0x80 | 126);
+            frame.push(0x80 | 0x7e);
             frame.extend(u16::try_from(length).expect("it is below 65536").to_be_bytes());
         }
         length => {
-            frame.push(0x80 | 127);
+            frame.push(0x80 | 0x7f);
             frame.extend(u64::try_from(length).expect("a length fits 64 bits").to_be_bytes());
         }
     }

@@ -72,13 +72,21 @@ fn read(text: String) -> What {
     struct Envelope<'text> {
         id: Option<String>,
         event: Option<String>,
+        // Not an `Option`, which would take the data `null` for none.
         #[serde(borrow)]
-        data: Option<&'text RawValue>,
+        data: &'text RawValue,
     }
-    match serde_json::from_str(&text) {
-        Ok(Envelope { id, event, data: Some(data) }) => What::Event(Event::new(event, id, data.get().to_owned())),
-        Ok(Envelope { id: Some(id), event: None, data: None }) => What::Position(id),
-        _ => What::Text(text),
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Position {
+        id: String,
+    }
+    if let Ok(Envelope { id, event, data }) = serde_json::from_str(&text) {
+        What::Event(Event::new(event, id, data.get().to_owned()))
+    } else if let Ok(Position { id }) = serde_json::from_str(&text) {
+        What::Position(id)
+    } else {
+        What::Text(text)
     }
 }
 
@@ -100,7 +108,7 @@ fn close(payload: &[u8]) -> Result<Heard, String> {
 #[cfg(test)]
 mod tests {
     use super::{Heard, Inbound, read};
-    use crate::client::ws::frame::{Frame, Frames, Opcode};
+    use crate::client::ws::frame::{Frames, Opcode, encode};
     use crate::record::line::What;
 
     /// What a server's bytes amount to, in words: the whole at once, and byte by byte.
@@ -146,7 +154,7 @@ mod tests {
         assert_eq!(check(b"\x01\x02\xe2\x82\x89\x01p\x80\x01\xac"), ["ping 1", "text €"]);
         let long = [b"\x82\x7e\x01\x00".as_slice(), &[0; 256]].concat();
         assert_eq!(check(&long), ["binary 256"]);
-        let longer = [b"\x82\x7f\x00\x00\x00\x00\x00\x01\x00\x00".as_slice(), &[0; 65_536]].concat();
+        let longer = [b"\x82\x7f\x00\x00\x00\x00\x00\x01\x00\x00".as_slice(), &vec![0; 65_536]].concat();
         assert_eq!(check(&longer), ["binary 65536"]);
         assert_eq!(check(b"\x88\x06\x03\xe9gone"), ["close Some(1001) gone"]);
     }
@@ -178,6 +186,7 @@ mod tests {
             r#"Event(Event { name: "said", id: Some("a-1"), data: "{\"z\":1,\"a\":2}" })"#
         );
         assert_eq!(said(r#"{"data":1}"#), r#"Event(Event { name: "message", id: None, data: "1" })"#);
+        assert_eq!(said(r#"{"event":"left","data":null}"#), r#"Event(Event { name: "left", id: None, data: "null" })"#);
         assert_eq!(said(r#"{"id":"a-1"}"#), r#"Position("a-1")"#);
         assert_eq!(said(r#"{"data":1,"more":2}"#), r#"Text("{\"data\":1,\"more\":2}")"#);
         assert_eq!(said("hello"), r#"Text("hello")"#);
@@ -185,9 +194,8 @@ mod tests {
 
     #[test]
     fn a_frame_of_the_client_is_masked_and_no_longer_than_needed() {
-        let frame = crate::client::ws::frame::encode(Opcode::Text, b"Hello");
+        let frame = encode(Opcode::Text, b"Hello");
         assert_eq!(frame, b"\x81\x85\x37\xfa\x21\x3d\x7f\x9f\x4d\x51\x58", "the example of the RFC");
-        assert_eq!(crate::client::ws::frame::encode(Opcode::Binary, &[0; 126])[..4], *b"\x82\xfe\x00\x7e");
-        let _: Frame = Frame { opcode: Opcode::Ping, last: true, payload: Vec::new() };
+        assert_eq!(encode(Opcode::Binary, &[0; 126])[..4], *b"\x82\xfe\x00\x7e");
     }
 }

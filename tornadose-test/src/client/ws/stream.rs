@@ -6,12 +6,13 @@ use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf, split};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 
+use crate::client::answer;
 use crate::client::pipe::Pipe;
+use crate::client::place::Place;
 use crate::client::request::{self, Ask, Tasks};
 use crate::client::ws::frame::{Frame, Frames, Opcode, encode};
 use crate::client::ws::handshake;
 use crate::client::ws::inbound::{Heard, Inbound};
-use crate::client::{Place, answer};
 use crate::record::line::{Side, What};
 use crate::record::seat::Ending;
 
@@ -93,7 +94,7 @@ impl Reader {
         let line = What::Close { code, reason, by: Side::Server };
         match self.seat.closing() {
             // The answer to our own close, as it should be, has nothing to add.
-            Some(ours) if ours == code => self.seat.ended(None, ending),
+            Some(ours) if Some(ours) == code => self.seat.ended(None, ending),
             Some(_) => self.seat.ended(Some(line), ending),
             None => {
                 self.seat.ended(Some(line), ending);

@@ -4,10 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Gap, GapReason, Reader, Seen, Step, Terms};
 use crate::event::{EncodeError, Event};
-use crate::message::{Message, Retention};
+use crate::message::{Keys, Message, Retention};
 use crate::store::Store;
 use crate::store::id::Id;
-use crate::subscriber::{Keys, Lag};
 
 const KEYS: u64 = 4;
 const KEPT: usize = 4;
@@ -148,7 +147,7 @@ impl Client {
         });
         self.lost_at_open = self.lost(history);
         self.last = self.position.map_or(0, |id| id.offset.0);
-        let terms = Terms { replay, lag: Lag::Skip, connection: true };
+        let terms = Terms { replay, connection: true };
         self.reader = Some(Reader::open(store.shared(), self.keys.clone(), seen, terms));
     }
 

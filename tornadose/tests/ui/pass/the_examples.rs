@@ -164,7 +164,8 @@ impl Dashboard {
     }
 }
 
-fn main() {
+/// Builds the routers.
+pub fn main() {
     let market = Store::new();
     let _router = Router::new()
         .push(Router::with_path("ticks").get(Ticks::handler(&Store::new())))
@@ -180,6 +181,8 @@ fn main() {
     let _ = Market::Trade { symbol: String::new(), price: 1.0, size: 1 };
     let _ = Market::Quote { symbol: String::new(), bid: 1.0, ask: 1.0 };
     let _ = Market::Halt { symbol: String::new(), halted: true };
-    assert!(!Tick::QUEUED && Market::QUEUED);
+    let _ = chat::RoomEvent::Joined { room: String::new(), user: String::new() };
+    let _ = chat::RoomEvent::Said { room: String::new(), user: String::new(), text: String::new() };
+    assert_eq!((Tick::QUEUED, Market::QUEUED), (false, true));
     assert_eq!((Market::CAPACITY, Tick::CHANNEL, chat::RoomEvent::CHANNEL), (10_000, "tick", "room-event"));
 }

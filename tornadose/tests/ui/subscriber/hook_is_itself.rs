@@ -13,7 +13,4 @@ struct B;
 #[subscriber(ws, store = Tick, receive = Self::receive)]
 struct C;
 
-#[subscriber(sse, store = Tick, filter = Self::on_send)]
-struct D;
-
 fn main() {}

@@ -1,0 +1,40 @@
+#[store(latest, memory = "2GiB", channel = "lights", crate = crate::streams)]
+enum Light {
+    Green,
+    #[queue]
+    Broken(u8),
+}
+
+#[subscriber(
+    sse,
+    ws,
+    store = Light,
+    crate = crate::streams,
+    all_keys,
+    authorize = may_connect,
+    filter = wanted,
+    receive = received,
+    replay = 20,
+    lag = close,
+    keep_alive = off,
+    retry = "1500ms",
+    origins = ["https://app.example"],
+    max_connections = 10_000,
+    max_age = "10m",
+    protocols = ["v1"],
+    max_message = "64KiB",
+)]
+pub(crate) struct Lights {
+    #[param]
+    room: String,
+    #[query("n")]
+    number: Option<u8>,
+    #[header]
+    x_tenant: String,
+    #[cookie]
+    session: u64,
+    #[depot]
+    user: User,
+    #[depot("db")]
+    pool: Pool,
+}

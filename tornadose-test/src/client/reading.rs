@@ -1,0 +1,244 @@
+//! Reading what a client has received: one at a time, in order, within bounds; or that there is nothing.
+
+use std::future::Future;
+use std::panic::Location;
+use std::time::Duration;
+
+use serde::de::DeserializeOwned;
+use tokio::time::{Instant, sleep, timeout_at};
+
+use crate::client::{Client, read};
+use crate::record::line::{Event, What};
+use crate::record::seat::Ending;
+use crate::runtime::settle;
+
+/// How much virtual time a wait may take.
+const PATIENCE: Duration = Duration::from_mins(1);
+
+impl Client {
+    /// Waits for the next message and reads it as a `T`. Up to 60 s of virtual time may pass.
+    ///
+    /// An event with a name is first tried as serde's externally tagged enum, `{name: data}`, then its data alone. Data
+    /// that is not JSON is read as a string.
+    ///
+    /// ```
+    #[doc = include_str!("../../doc/news.md")]
+    /// # #[derive(serde::Deserialize)]
+    /// # struct Said { text: String }
+    /// let news = app.sse("/news").await;
+    /// let said: Said = news.next().await;
+    /// assert_eq!(said.text, "hi");
+    /// assert_eq!(news.next::<u32>().await, 2); // half a minute later
+    /// # });
+    /// ```
+    ///
+    /// # Panics
+    ///
+    /// When it is not a `T`, when nothing comes, and when the stream has ended.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped while it waits, it has read nothing.
+    #[track_caller]
+    pub fn next<T: DeserializeOwned>(&self) -> impl Future<Output = T> + Send {
+        let at = Location::caller();
+        async move {
+            let message = self.wait(at, &format!("a `{}`", read::name_of::<T>())).await;
+            self.typed(at, &message)
+        }
+    }
+
+    /// Reads the next message as a `T`, which must be there when everything has settled: the clock does not move.
+    ///
+    /// ```
+    #[doc = include_str!("../../doc/news.md")]
+    /// let news = app.sse("/news").await;
+    /// let said: serde_json::Value = news.next_now().await;
+    /// assert_eq!(said["said"]["text"], "hi");
+    /// # });
+    /// ```
+    ///
+    /// # Panics
+    ///
+    /// When it is not a `T`, and when there is none.
+    #[track_caller]
+    pub fn next_now<T: DeserializeOwned>(&self) -> impl Future<Output = T> + Send {
+        let at = Location::caller();
+        async move {
+            settle().await;
+            let Some(message) = self.record.take(self.number) else {
+                let expected = read::name_of::<T>();
+                self.fail_at(at, &format!("`{}`: expected a `{expected}` now, and there is nothing", self.name()))
+            };
+            self.typed(at, &message)
+        }
+    }
+
+    /// Waits for the next event as it is, with its name and id. Up to 60 s of virtual time may pass.
+    ///
+    /// ```
+    #[doc = include_str!("../../doc/news.md")]
+    /// let news = app.sse("/news").await;
+    /// let event = news.next_event().await;
+    /// assert_eq!((event.name.as_str(), event.id.as_deref()), ("said", Some("1")));
+    /// # });
+    /// ```
+    ///
+    /// # Panics
+    ///
+    /// When nothing comes, when the stream has ended, and when it is a WebSocket message that is no event.
+    #[track_caller]
+    pub fn next_event(&self) -> impl Future<Output = Event> + Send {
+        let at = Location::caller();
+        async move {
+            match self.wait(at, "an event").await {
+                What::Event(event) => event,
+                other => {
+                    let got = read::shown(&other);
+                    self.fail_at(at, &format!("`{}`: expected an event, got {got}", self.name()))
+                }
+            }
+        }
+    }
+
+    /// Waits for so many messages and overlooks them.
+    ///
+    /// ```
+    #[doc = include_str!("../../doc/news.md")]
+    /// let news = app.sse("/news").await;
+    /// news.skip(2).await;
+    /// news.quiet().await;
+    /// # });
+    /// ```
+    ///
+    /// # Panics
+    ///
+    /// When fewer come within 60 s of virtual time each.
+    #[track_caller]
+    pub fn skip(&self, messages: usize) -> impl Future<Output = ()> + Send {
+        let at = Location::caller();
+        async move {
+            for nth in 1..=messages {
+                self.wait(at, &format!("message {nth} of {messages} to skip")).await;
+            }
+        }
+    }
+
+    /// Proves that nothing is left to read, and that nothing more comes at this instant: the clock does not move.
+    ///
+    /// ```
+    #[doc = include_str!("../../doc/news.md")]
+    /// let news = app.sse("/news").await;
+    /// news.skip(1).await;
+    /// news.quiet().await; // the second comes later
+    /// # });
+    /// ```
+    ///
+    /// # Panics
+    ///
+    /// When there are unread messages.
+    #[track_caller]
+    pub fn quiet(&self) -> impl Future<Output = ()> + Send {
+        let at = Location::caller();
+        async move {
+            settle().await;
+            let count = self.record.unread(self.number);
+            if count > 0 {
+                let (name, shown) = (self.name(), self.record.show_unread(self.number));
+                self.fail_at(at, &format!("`{name}`: expected quiet, and {count} unread came:{shown}"));
+            }
+        }
+    }
+
+    /// Proves that nothing comes during this span of virtual time; keep-alives may.
+    ///
+    /// ```
+    #[doc = include_str!("../../doc/news.md")]
+    /// let news = app.sse("/news").await;
+    /// news.skip(1).await;
+    /// news.quiet_for(Duration::from_secs(29)).await;
+    /// # });
+    /// ```
+    ///
+    /// # Panics
+    ///
+    /// When there are unread messages.
+    #[track_caller]
+    pub fn quiet_for(&self, span: Duration) -> impl Future<Output = ()> + Send {
+        let at = Location::caller();
+        async move {
+            settle().await;
+            self.record.run.allow(span);
+            sleep(span).await;
+            settle().await;
+            let count = self.record.unread(self.number);
+            if count > 0 {
+                let (name, shown) = (self.name(), self.record.show_unread(self.number));
+                self.fail_at(at, &format!("`{name}`: expected quiet for {span:?}, and {count} unread came:{shown}"));
+            }
+        }
+    }
+
+    /// Waits until the stream has ended, and tells how. Up to 60 s of virtual time may pass.
+    ///
+    /// ```
+    #[doc = include_str!("../../doc/news.md")]
+    /// let news = app.sse("/news").await;
+    /// news.skip(2).await;
+    /// assert_eq!(news.closed().await, Ending::End);
+    /// # });
+    /// ```
+    ///
+    /// # Panics
+    ///
+    /// When it does not end.
+    #[track_caller]
+    pub fn closed(&self) -> impl Future<Output = Ending> + Send {
+        let at = Location::caller();
+        async move {
+            let deadline = Instant::now() + PATIENCE;
+            self.record.run.allow(PATIENCE);
+            loop {
+                settle().await;
+                let (ending, changed) = self.look(|seat| (seat.ending.clone(), seat.changed.clone()));
+                if let Some(ending) = ending {
+                    return ending;
+                }
+                let changed = changed.notified();
+                if timeout_at(deadline, changed).await.is_err() {
+                    self.fail_at(at, &format!("`{}`: expected its stream to end, and it is open", self.name()));
+                }
+            }
+        }
+    }
+
+    /// The next message, once everything has settled; `expected` is for the failure.
+    async fn wait(&self, at: &Location<'_>, expected: &str) -> What {
+        settle().await;
+        let deadline = Instant::now() + PATIENCE;
+        self.record.run.allow(PATIENCE);
+        loop {
+            if let Some(message) = self.record.take(self.number) {
+                return message;
+            }
+            let name = self.name();
+            let (ended, changed) = self.look(|seat| (seat.ending.is_some(), seat.changed.clone()));
+            if ended {
+                self.fail_at(at, &format!("`{name}`: expected {expected}, and its stream has ended"));
+            }
+            let late = timeout_at(deadline, changed.notified()).await.is_err();
+            // What comes at the last instant is in time.
+            settle().await;
+            if late && !self.look(|seat| seat.ending.is_some()) {
+                let message = self.record.take(self.number);
+                let nothing = || self.fail_at(at, &format!("`{name}`: expected {expected}, and nothing came for 60s"));
+                return message.unwrap_or_else(nothing);
+            }
+        }
+    }
+
+    fn typed<T: DeserializeOwned>(&self, at: &Location<'_>, message: &What) -> T {
+        let typed = read::typed(message);
+        typed.unwrap_or_else(|wrong| self.fail_at(at, &format!("`{}`: {wrong}", self.name())))
+    }
+}

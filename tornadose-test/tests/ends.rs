@@ -1,0 +1,308 @@
+//! How a test fails: what is said, and when.
+#![allow(clippy::unwrap_used)]
+
+mod common {
+    pub(crate) mod feed;
+}
+
+use std::future::{Future, pending};
+use std::panic::catch_unwind;
+use std::time::Duration;
+
+use common::feed::feed;
+use salvo::prelude::*;
+use serde::Deserialize;
+use tornadose_test::{Harness, run};
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[allow(dead_code, reason = "it is never read: reading it is what fails")]
+enum Chat {
+    Said { text: String },
+}
+
+#[handler]
+async fn crash() {
+    tokio::spawn(async { panic!("the cellar is flooded") });
+}
+
+/// What a failing body says, without the lines of this file.
+fn failure<F: Future<Output = ()>>(body: impl FnOnce() -> F + std::panic::UnwindSafe) -> String {
+    let panic = catch_unwind(|| run(body())).unwrap_err();
+    let said = panic.downcast::<String>().unwrap();
+    let lines = said.lines().map(|line| match line.split_once(".rs:") {
+        Some((file, _)) => format!("{file}.rs:LINE"),
+        None => line.to_owned(),
+    });
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn what_nobody_has_read_fails_the_test_at_its_end() {
+    insta::assert_snapshot!(failure(|| async {
+        let (feed, handler) = feed("retry: 3000\n\n");
+        let app = Harness::new(Router::with_path("{**path}").get(handler));
+        let ada = app.client("ada").sse("/rooms/1").await;
+        app.client("bob").lenient().sse("/rooms/1").await;
+        feed.push("id: k3v9x0aq-1\nevent: said\ndata: 1\n\ndata: 2\n\n: keep-alive\n\nid: k3v9x0aq-2\n\n");
+        ada.skip(1).await;
+    }), @"
+    `ada` has received 1 message that nobody has read:
+        ada < message 2
+        read them with `ada.next().await`, compare them with `assert_transcript!`, or open the client with `.lenient()`
+
+    the transcript so far:
+        ada > GET /rooms/1
+        ada ~ open 200 text/event-stream
+        bob > GET /rooms/1
+        bob ~ open 200 text/event-stream
+        ada < said #1 1
+        ada < message 2
+        ada < : keep-alive
+        bob < said #1 1
+        bob < message 2
+        bob < : keep-alive
+    the clients:
+        ada: open, 1 unread
+        bob: open, 2 unread
+    ");
+}
+
+#[test]
+fn the_wrong_message_is_shown_with_what_was_expected() {
+    insta::assert_snapshot!(failure(|| async {
+        let (feed, handler) = feed("event: left\ndata: {\"user\":\"bob\"}\n\n");
+        let app = Harness::new(Router::with_path("chat").get(handler));
+        let chat = app.sse("/chat").await;
+        feed.end();
+        chat.next::<Chat>().await;
+    }), @r#"
+    `chat`: expected a `Chat`, got the event `left` with {"user":"bob"}
+        as {"left": data}: unknown variant `left`, expected `said` at line 1 column 7
+        as data alone: unknown variant `user`, expected `said` at line 1 column 7
+    at tornadose-test/tests/ends.rs:LINE
+
+    the transcript so far:
+        chat > GET /chat
+        chat ~ open 200 text/event-stream
+        chat < left {"user":"bob"}
+        chat ~ end
+    the clients:
+        chat: ended, 0 unread
+    "#);
+}
+
+#[test]
+fn a_message_that_does_not_come_is_not_waited_for_for_ever() {
+    insta::assert_snapshot!(failure(|| async {
+        let (_feed, handler) = feed("");
+        let app = Harness::new(Router::with_path("chat").get(handler));
+        app.sse("/chat").await.next::<Chat>().await;
+    }), @"
+    `chat`: expected a `Chat`, and nothing came for 60s
+    at tornadose-test/tests/ends.rs:LINE
+
+    the transcript so far:
+        chat > GET /chat
+        chat ~ open 200 text/event-stream
+    the clients:
+        chat: open, 0 unread
+    ");
+}
+
+#[test]
+fn a_message_that_is_not_there_now_is_missed_now() {
+    insta::assert_snapshot!(failure(|| async {
+        let (_feed, handler) = feed("");
+        let app = Harness::new(Router::with_path("chat").get(handler));
+        app.sse("/chat").await.next_now::<Vec<Chat>>().await;
+    }), @"
+    `chat`: expected a `Vec<Chat>` now, and there is nothing
+    at tornadose-test/tests/ends.rs:LINE
+
+    the transcript so far:
+        chat > GET /chat
+        chat ~ open 200 text/event-stream
+    the clients:
+        chat: open, 0 unread
+    ");
+}
+
+#[test]
+fn an_ended_stream_has_no_next_message() {
+    insta::assert_snapshot!(failure(|| async {
+        let (feed, handler) = feed("");
+        let app = Harness::new(Router::with_path("chat").get(handler));
+        let chat = app.sse("/chat").await;
+        feed.end();
+        chat.skip(2).await;
+    }), @"
+    `chat`: expected message 1 of 2 to skip, and its stream has ended
+    at tornadose-test/tests/ends.rs:LINE
+
+    the transcript so far:
+        chat > GET /chat
+        chat ~ open 200 text/event-stream
+        chat ~ end
+    the clients:
+        chat: ended, 0 unread
+    ");
+}
+
+#[test]
+fn quiet_shows_what_has_broken_it() {
+    insta::assert_snapshot!(failure(|| async {
+        let (_feed, handler) = feed("data: 1\n\n");
+        let app = Harness::new(Router::with_path("chat").get(handler));
+        app.sse("/chat").await.quiet().await;
+    }), @"
+    `chat`: expected quiet, and 1 unread came:
+        chat < message 1
+    at tornadose-test/tests/ends.rs:LINE
+
+    the transcript so far:
+        chat > GET /chat
+        chat ~ open 200 text/event-stream
+        chat < message 1
+    the clients:
+        chat: open, 1 unread
+    ");
+}
+
+#[test]
+fn a_stream_that_stays_open_is_not_closed() {
+    insta::assert_snapshot!(failure(|| async {
+        let (_feed, handler) = feed("");
+        let app = Harness::new(Router::with_path("chat").get(handler));
+        app.sse("/chat").await.closed().await;
+    }), @"
+    `chat`: expected its stream to end, and it is open
+    at tornadose-test/tests/ends.rs:LINE
+
+    the transcript so far:
+        chat > GET /chat
+        chat ~ open 200 text/event-stream
+    the clients:
+        chat: open, 0 unread
+    ");
+}
+
+#[test]
+fn a_panic_in_a_task_of_the_server_fails_the_test() {
+    insta::assert_snapshot!(failure(|| async {
+        let app = Harness::new(Router::with_path("crash").get(crash));
+        app.get("/crash").await;
+    }), @r#"
+    a task panicked: the cellar is flooded
+        if it was meant to, say `app.expect_panic("…").await`
+
+    the transcript so far:
+        crash > GET /crash
+        crash ~ answer 200
+        server ! panicked: the cellar is flooded
+    the clients:
+        crash: ended, 0 unread
+    "#);
+}
+
+#[test]
+fn a_panic_that_was_expected_must_come() {
+    insta::assert_snapshot!(failure(|| async {
+        let app = Harness::new(Router::with_path("crash").get(crash));
+        app.expect_panic("cellar").await;
+    }), @"
+    expected a task to panic with `cellar`, and none has
+    at tornadose-test/tests/ends.rs:LINE
+    ");
+}
+
+#[test]
+fn waiting_for_what_will_never_come_is_found_out() {
+    insta::assert_snapshot!(failure(pending), @"the clock ran 10 minutes ahead without an act of the test: the test waits for something outside its runtime (a thread, a socket, a database), or for something that will never come. For a long wait that is meant, write `app.advance(duration).await`");
+}
+
+#[test]
+fn a_clock_that_runs_away_is_stopped() {
+    insta::assert_snapshot!(failure(|| async {
+        let (_feed, handler) = feed("");
+        let app = Harness::new(Router::with_path("chat").get(handler));
+        let _chat = app.sse("/chat").await;
+        tokio::spawn(async {
+            loop {
+                tokio::time::sleep(Duration::from_secs(15)).await;
+            }
+        });
+        let (outside, answer) = tokio::sync::oneshot::channel();
+        std::thread::spawn(move || {
+            std::thread::park_timeout(Duration::from_secs(5));
+            outside.send(())
+        });
+        answer.await.unwrap();
+    }), @"
+    the clock ran 10 minutes ahead without an act of the test: the test waits for something outside its runtime (a thread, a socket, a database), or for something that will never come. For a long wait that is meant, write `app.advance(duration).await`
+
+    the transcript so far:
+        chat > GET /chat
+        chat ~ open 200 text/event-stream
+    the clients:
+        chat: open, 0 unread
+    ");
+}
+
+#[test]
+fn a_failure_of_the_body_is_not_covered_by_another() {
+    let panic = catch_unwind(|| {
+        run(async {
+            let (feed, handler) = feed("");
+            let app = Harness::new(Router::with_path("chat").get(handler));
+            app.sse("/chat").await;
+            feed.push("data: unread\n\n");
+            tornadose_test::settle().await;
+            assert!(feed.readers() > 1, "the body's own words");
+        });
+    });
+    assert_eq!(*panic.unwrap_err().downcast::<&str>().unwrap(), "the body's own words");
+}
+
+#[test]
+fn a_panic_belongs_to_the_test_whose_task_it_was() {
+    let crashing = std::thread::spawn(|| {
+        run(async {
+            let app = Harness::new(Router::with_path("crash").get(crash));
+            for _ in 0..100 {
+                app.get("/crash").await;
+                app.expect_panic("cellar").await;
+            }
+        });
+    });
+    for _ in 0..20 {
+        run(async {
+            Harness::new(Router::with_path("crash").get(crash)).sse("/elsewhere").await;
+        });
+    }
+    crashing.join().unwrap();
+}
+
+#[test]
+fn a_harness_outside_of_a_run_says_what_it_needs() {
+    let panic = catch_unwind(|| Harness::new(Router::new())).err().unwrap();
+    assert!(panic.downcast::<String>().unwrap().contains("#[tornadose_test::test]"));
+}
+
+#[tornadose_test::test]
+#[should_panic(expected = "expected quiet")]
+async fn other_attributes_of_a_test_keep_their_meaning() {
+    let (_feed, handler) = feed("data: 1\n\n");
+    let app = Harness::new(Router::with_path("chat").get(handler));
+    app.sse("/chat").await.quiet().await;
+}
+
+#[tornadose_test::test]
+async fn long_waits_are_acts() -> Result<(), String> {
+    let (_feed, handler) = feed("");
+    let app = Harness::new(Router::with_path("chat").get(handler));
+    let _chat = app.sse("/chat").await;
+    let start = tokio::time::Instant::now();
+    app.advance(Duration::from_hours(24)).await;
+    if start.elapsed() == Duration::from_hours(24) { Ok(()) } else { Err("the clock is off".into()) }
+}

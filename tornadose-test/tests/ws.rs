@@ -1,0 +1,203 @@
+//! WebSocket clients against a hand-written endpoint.
+#![allow(clippy::unwrap_used)]
+
+mod common {
+    pub(crate) mod line;
+}
+
+use std::panic::catch_unwind;
+
+use common::line::line;
+use salvo::prelude::*;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use tornadose_test::{Ending, Harness, assert_transcript, run};
+
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Chat {
+    Said { text: String },
+    Left,
+}
+
+#[tornadose_test::test]
+async fn a_conversation_reads_like_one_over_sse() {
+    let (line, handler) = line(&[("sec-websocket-protocol", "v1")]);
+    let app = Harness::new(Router::with_path("rooms/1").get(handler));
+    let bob = app.client("bob").protocols(["v1", "v2"]).origin("https://app.example").ws("/rooms/1").await;
+    assert_eq!((bob.status(), &bob.headers()["upgrade"]), (101, &"websocket".parse().unwrap()));
+    bob.send(&json!({"type": "say", "text": "hi"})).await;
+    assert_eq!(line.received(), [b"\x81{\"text\":\"hi\",\"type\":\"say\"}"]);
+    line.text(r#"{"id":"k3v9x0aq-1","event":"said","data":{"text":"hi"}}"#);
+    line.text(r#"{"event":"left","data":null}"#);
+    line.text(r#"{"id":"k3v9x0aq-2"}"#);
+    line.push(b"\x89\x02ok");
+    assert_eq!(bob.next::<Chat>().await, Chat::Said { text: "hi".into() });
+    assert_eq!(bob.next::<Chat>().await, Chat::Left);
+    bob.quiet().await;
+    assert_eq!(line.received(), [b"\x8aok"]);
+    assert_eq!(bob.last_event_id().as_deref(), Some("k3v9x0aq-2"));
+    line.push(b"\x88\x0a\x03\xe9shutdown");
+    assert_eq!(bob.closed().await, Ending::Close { code: 1001, reason: "shutdown".into() });
+    assert_eq!(line.received(), [b"\x88\x03\xe9"]);
+    assert_transcript!(bob, @r#"
+    bob > GET /rooms/1 upgrade websocket
+    bob ~ open 101, protocol v1
+    bob > {"text":"hi","type":"say"}
+    bob < said #1 {"text":"hi"}
+    bob < left null
+    bob < ping
+    bob ~ close 1001 (server) shutdown
+    "#);
+    assert_transcript!(bob, wire, @r##"
+    bob > GET /rooms/1 upgrade websocket
+    bob ~ open 101, protocol v1
+    bob ~ connection: upgrade
+    bob ~ upgrade: websocket
+    bob ~ sec-websocket-protocol: v1
+    bob ~ sec-websocket-accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=
+    bob > {"text":"hi","type":"say"}
+    bob < text {"id":"#1","event":"said","data":{"text":"hi"}}
+    bob < text {"event":"left","data":null}
+    bob < text {"id":"#2"}
+    bob < ping ok
+    bob > pong ok
+    bob < close 1001 shutdown
+    bob ~ close 1001 (server) shutdown
+    bob > close 1001
+    "##);
+}
+
+#[tornadose_test::test]
+async fn a_close_by_the_client_is_one_line() {
+    let (line, handler) = line(&[]);
+    let app = Harness::new(Router::new().get(handler));
+    let client = app.ws("/").await;
+    client.close().await;
+    client.quiet().await;
+    assert_eq!(line.received(), [b"\x88\x03\xe8"]);
+    line.push(b"\x88\x02\x03\xe8");
+    assert_eq!(client.closed().await, Ending::Close { code: 1000, reason: String::new() });
+    line.hang_up();
+    assert_transcript!(client, @"
+    client > GET / upgrade websocket
+    client ~ open 101
+    client ~ close 1000 (client)
+    ");
+}
+
+#[tornadose_test::test]
+async fn every_way_to_speak_has_its_line() {
+    let (line, handler) = line(&[]);
+    let app = Harness::new(Router::with_path("a").get(handler));
+    let a = app.client("a").mute().ws("/a").await;
+    a.send_text("plain").await;
+    a.send_text("[1,2]").await;
+    a.send_binary([1, 2, 255]).await;
+    a.ping("are you there").await;
+    line.push(b"\x8a\x0dare you there");
+    line.push(b"\x89\x00");
+    line.text("hello");
+    line.push(b"\x02\x01\x01\x80\x01\x02");
+    assert_eq!(a.next::<String>().await, "hello");
+    a.skip(1).await;
+    line.push(b"\x88\x00");
+    a.quiet().await;
+    let kinds: Vec<u8> = line.received().iter().map(|frame| frame[0]).collect();
+    assert_eq!(kinds, [0x81, 0x81, 0x82, 0x89], "a mute client answers neither the ping nor the close");
+    a.raw([0x81, 0x00]).await;
+    assert_transcript!(a, @r#"
+    a > GET /a upgrade websocket
+    a ~ open 101
+    a > "plain"
+    a > [1,2]
+    a > binary 01 02 ff
+    a > ping
+    a < ping
+    a < "hello"
+    a < binary 01 02
+    a ~ close (server)
+    a > raw 81 00
+    "#);
+    assert_transcript!(a, wire, @r#"
+    a > GET /a upgrade websocket
+    a ~ open 101
+    a ~ connection: upgrade
+    a ~ upgrade: websocket
+    a ~ sec-websocket-accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=
+    a > "plain"
+    a > [1,2]
+    a > binary 01 02 ff
+    a > ping are you there
+    a < pong are you there
+    a < ping
+    a < text hello
+    a < binary (more to come) 01
+    a < continuation \u{2}
+    a < close
+    a ~ close (server)
+    a > raw 81 00
+    "#);
+}
+
+#[tornadose_test::test]
+async fn a_connection_that_ends_without_a_close_is_an_abort() {
+    let (line, handler) = line(&[]);
+    let app = Harness::new(Router::with_path("a").get(handler));
+    let a = app.ws("/a").await;
+    line.hang_up();
+    assert_eq!(a.closed().await, Ending::Abort);
+}
+
+#[test]
+fn a_server_that_breaks_the_protocol_fails_the_test() {
+    let said = catch_unwind(|| {
+        run(async {
+            let (line, handler) = line(&[]);
+            let app = Harness::new(Router::with_path("a").get(handler));
+            app.ws("/a").await;
+            line.push(b"\x81\x7e\x00\x01a");
+        });
+    });
+    insta::assert_snapshot!(said.unwrap_err().downcast_ref::<String>().unwrap(), @"
+    the server broke the protocol towards `a`: a frame of 1 bytes does not write its length in the shortest form
+
+    the transcript so far:
+        a > GET /a upgrade websocket
+        a ~ open 101
+        a ! a frame of 1 bytes does not write its length in the shortest form
+    the clients:
+        a: broken off, 0 unread
+    ");
+}
+
+#[test]
+fn a_handshake_that_is_none_fails_the_test() {
+    for (headers, violation) in [
+        (&[("sec-websocket-accept", "x")], "`sec-websocket-accept` is `x`, not `s3pPLMBiTxaQ9kYGzzhZRbK+xOo=`"),
+        (&[("upgrade", "h2c")], "the 101 has no `upgrade: websocket`"),
+        (&[("connection", "close")], "the 101 has no `connection: upgrade`"),
+        (&[("sec-websocket-extensions", "x")], "the server chose the extension `x`, which was not offered"),
+        (&[("sec-websocket-protocol", "v1")], "the server chose the protocol `v1`, which was not offered"),
+    ] {
+        let said = catch_unwind(|| {
+            run(async {
+                let app = Harness::new(Router::with_path("a").get(line(headers).1));
+                app.ws("/a").await;
+            });
+        });
+        let said = said.unwrap_err().downcast::<String>().unwrap();
+        assert!(said.contains(violation), "{said}");
+    }
+}
+
+#[test]
+fn a_lenient_client_forgives_it() {
+    run(async {
+        let (line, handler) = line(&[]);
+        let app = Harness::new(Router::with_path("a").get(handler));
+        let a = app.client("a").lenient().ws("/a").await;
+        line.push(b"\x83\x00");
+        assert_eq!(a.closed().await, Ending::Abort);
+    });
+}

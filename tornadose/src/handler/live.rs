@@ -1,0 +1,279 @@
+//! The handler of a subscriber, and what can be set on it. How it answers a request is `handler`'s affair.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::marker::PhantomData;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use tokio::task::AbortHandle;
+
+use crate::handler::connections::Connections;
+use crate::handler::format::{Sse, Ws};
+use crate::handler::origin::Admitted;
+use crate::handler::settings::Settings;
+use crate::store::Store;
+use crate::store::entry::Encoding;
+use crate::subscriber::{Lag, Subscriber, Transports};
+
+/// The Salvo handler of a subscriber: Server-Sent Events, WebSocket, or both on one route.
+///
+/// The attribute [`#[subscriber]`](macro@crate::subscriber) gives the struct a function `handler` that makes it. What the
+/// attribute says can be said here again, so that it may differ between staging and production:
+///
+/// ```
+/// use tornadose::prelude::*;
+///
+/// #[store(latest)]
+/// #[derive(Serialize)]
+/// struct Tick(f64);
+///
+/// #[subscriber(sse, ws, store = Tick)]
+/// struct Ticks;
+///
+/// let store = Store::new();
+/// let handler = Ticks::handler(&store).origins(["https://app.example"]).max_connections(10_000);
+/// let router = Router::with_path("ticks").get(handler);
+/// # drop(router);
+/// ```
+pub struct Live<S: Subscriber> {
+    pub(super) store: Store<S::Message>,
+    pub(super) settings: Settings,
+    pub(super) connections: Arc<Connections>,
+    pub(super) watch: OnceLock<Watch>,
+    _subscriber: PhantomData<fn() -> S>,
+}
+
+/// A task that ends with the handler.
+pub(super) struct Watch(pub(super) AbortHandle);
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+impl<S: Subscriber> Live<S> {
+    /// The handler that serves this store's messages, as [`Subscriber::OPTIONS`] says.
+    ///
+    /// ```
+    /// # use tornadose::prelude::*;
+    /// # #[store(latest)]
+    /// # #[derive(Serialize)]
+    /// # struct Tick(f64);
+    /// # #[subscriber(sse, store = Tick)]
+    /// # struct Ticks;
+    /// let store = Store::new();
+    /// let router = Router::new().get(Live::<Ticks>::new(&store));
+    /// # drop(router);
+    /// ```
+    pub fn new(store: &Store<S::Message>) -> Self {
+        let settings = Settings::of(S::OPTIONS);
+        if settings.options.transports != Transports::Ws {
+            store.will_encode(Sse::SLOT);
+        }
+        if settings.options.transports != Transports::Sse {
+            store.will_encode(Ws::SLOT);
+        }
+        Self {
+            store: store.clone(),
+            settings,
+            connections: Arc::default(),
+            watch: OnceLock::new(),
+            _subscriber: PhantomData,
+        }
+    }
+
+    /// How many of the last kept queue messages a new connection gets.
+    ///
+    /// ```
+    /// # use tornadose::prelude::*;
+    /// # #[store(queue)]
+    /// # #[derive(Serialize)]
+    /// # struct Line(String);
+    /// # #[subscriber(sse, store = Line)]
+    /// # struct Lines;
+    /// let handler = Lines::handler(&Store::new()).replay(20);
+    /// # drop(handler);
+    /// ```
+    #[must_use]
+    pub fn replay(mut self, messages: usize) -> Self {
+        self.settings.options.replay = messages;
+        self
+    }
+
+    /// What happens to a reader that lagged.
+    ///
+    /// ```
+    /// # use tornadose::prelude::*;
+    /// # #[store(queue)]
+    /// # #[derive(Serialize)]
+    /// # struct Line(String);
+    /// # #[subscriber(sse, store = Line)]
+    /// # struct Lines;
+    /// let handler = Lines::handler(&Store::new()).lag(tornadose::Lag::Close);
+    /// # drop(handler);
+    /// ```
+    #[must_use]
+    pub fn lag(mut self, lag: Lag) -> Self {
+        self.settings.options.lag = lag;
+        self
+    }
+
+    /// After how much silence a comment or a ping is sent; `None` for never. Zero counts as a millisecond.
+    ///
+    /// ```
+    /// # use tornadose::prelude::*;
+    /// # #[store(queue)]
+    /// # #[derive(Serialize)]
+    /// # struct Line(String);
+    /// # #[subscriber(sse, store = Line)]
+    /// # struct Lines;
+    /// use std::time::Duration;
+    ///
+    /// let handler = Lines::handler(&Store::new()).keep_alive(Duration::from_secs(25));
+    /// # drop(handler);
+    /// ```
+    #[must_use]
+    pub fn keep_alive(mut self, after: impl Into<Option<Duration>>) -> Self {
+        self.settings.options.keep_alive = after.into().map(|after| after.max(Duration::from_millis(1)));
+        self
+    }
+
+    /// When an `EventSource` is to come back.
+    ///
+    /// ```
+    /// # use tornadose::prelude::*;
+    /// # #[store(queue)]
+    /// # #[derive(Serialize)]
+    /// # struct Line(String);
+    /// # #[subscriber(sse, store = Line)]
+    /// # struct Lines;
+    /// use std::time::Duration;
+    ///
+    /// let handler = Lines::handler(&Store::new()).retry(Duration::from_secs(1));
+    /// # drop(handler);
+    /// ```
+    #[must_use]
+    pub fn retry(mut self, after: Duration) -> Self {
+        self.settings.options.retry = after;
+        self
+    }
+
+    /// Whose pages may open a WebSocket, and get CORS headers for SSE: `scheme://host[:port]`. One that is no origin
+    /// admits nobody, and is logged as an error.
+    ///
+    /// ```
+    /// # use tornadose::prelude::*;
+    /// # #[store(queue)]
+    /// # #[derive(Serialize)]
+    /// # struct Line(String);
+    /// # #[subscriber(sse, store = Line)]
+    /// # struct Lines;
+    /// let handler = Lines::handler(&Store::new()).origins(["https://app.example"]);
+    /// # drop(handler);
+    /// ```
+    #[must_use]
+    pub fn origins<O: AsRef<str>>(mut self, origins: impl IntoIterator<Item = O>) -> Self {
+        self.settings.origins = Admitted::list(origins);
+        self
+    }
+
+    /// Every page may open a WebSocket, and read a stream without credentials.
+    ///
+    /// ```
+    /// # use tornadose::prelude::*;
+    /// # #[store(queue)]
+    /// # #[derive(Serialize)]
+    /// # struct Line(String);
+    /// # #[subscriber(sse, store = Line)]
+    /// # struct Lines;
+    /// let handler = Lines::handler(&Store::new()).any_origin();
+    /// # drop(handler);
+    /// ```
+    #[must_use]
+    pub fn any_origin(mut self) -> Self {
+        self.settings.origins = Admitted::Any;
+        self
+    }
+
+    /// How many connections are served at once; `None` for any number.
+    ///
+    /// ```
+    /// # use tornadose::prelude::*;
+    /// # #[store(queue)]
+    /// # #[derive(Serialize)]
+    /// # struct Line(String);
+    /// # #[subscriber(sse, store = Line)]
+    /// # struct Lines;
+    /// let handler = Lines::handler(&Store::new()).max_connections(10_000);
+    /// # drop(handler);
+    /// ```
+    #[must_use]
+    pub fn max_connections(mut self, connections: impl Into<Option<usize>>) -> Self {
+        self.settings.options.max_connections = connections.into();
+        self
+    }
+
+    /// How long a connection lasts, give or take a tenth; `None` for as long as it likes.
+    ///
+    /// ```
+    /// # use tornadose::prelude::*;
+    /// # #[store(queue)]
+    /// # #[derive(Serialize)]
+    /// # struct Line(String);
+    /// # #[subscriber(sse, store = Line)]
+    /// # struct Lines;
+    /// use std::time::Duration;
+    ///
+    /// let handler = Lines::handler(&Store::new()).max_age(Duration::from_secs(600));
+    /// # drop(handler);
+    /// ```
+    #[must_use]
+    pub fn max_age(mut self, age: impl Into<Option<Duration>>) -> Self {
+        self.settings.options.max_age = age.into();
+        self
+    }
+
+    /// The WebSocket subprotocols on offer.
+    ///
+    /// ```
+    /// # use tornadose::prelude::*;
+    /// # #[store(queue)]
+    /// # #[derive(Serialize)]
+    /// # struct Line(String);
+    /// # #[subscriber(ws, store = Line)]
+    /// # struct Lines;
+    /// let handler = Lines::handler(&Store::new()).protocols(["v2", "v1"]);
+    /// # drop(handler);
+    /// ```
+    #[must_use]
+    pub fn protocols<P: Into<Cow<'static, str>>>(mut self, protocols: impl IntoIterator<Item = P>) -> Self {
+        self.settings.protocols = protocols.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// How many bytes a message from the client may have.
+    ///
+    /// ```
+    /// # use tornadose::prelude::*;
+    /// # #[store(queue)]
+    /// # #[derive(Serialize)]
+    /// # struct Line(String);
+    /// # #[subscriber(ws, store = Line)]
+    /// # struct Lines;
+    /// let handler = Lines::handler(&Store::new()).max_message(1 << 20);
+    /// # drop(handler);
+    /// ```
+    #[must_use]
+    pub fn max_message(mut self, bytes: usize) -> Self {
+        self.settings.options.max_message = bytes;
+        self
+    }
+}
+
+impl<S: Subscriber> fmt::Debug for Live<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Live").field("store", &self.store).finish_non_exhaustive()
+    }
+}

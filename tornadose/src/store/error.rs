@@ -1,0 +1,94 @@
+//! Why a submit failed. It keeps the message.
+
+use std::fmt;
+
+use crate::event::EncodeError;
+
+/// Why a message was not appended. It gives the message back, whatever its type.
+///
+/// ```
+/// # use tornadose::prelude::*;
+/// # #[store(queue, memory = "1KiB")]
+/// # #[derive(Serialize)]
+/// # struct Line(String);
+/// let store = Store::new();
+/// let error = store.try_submit(Line("x".repeat(2000))).unwrap_err();
+/// assert_eq!(error.to_string(), "the message takes 2514 bytes, more than the store's memory");
+/// ```
+#[non_exhaustive]
+pub enum SubmitError<M> {
+    /// The store is closed.
+    Closed {
+        /// The message.
+        message: M,
+    },
+    /// The message has no event.
+    Encode {
+        /// The message.
+        message: M,
+        /// Why.
+        error: EncodeError,
+    },
+    /// The `latest` values alone would exceed the store's memory.
+    Full {
+        /// The message.
+        message: M,
+    },
+    /// The message alone exceeds the store's memory.
+    TooLarge {
+        /// The message.
+        message: M,
+        /// What it would take, in bytes.
+        size: usize,
+    },
+}
+
+impl<M> SubmitError<M> {
+    /// The message that was not appended.
+    ///
+    /// ```
+    /// # use tornadose::prelude::*;
+    /// # #[store(latest)]
+    /// # #[derive(Serialize)]
+    /// # struct Tick(f64);
+    /// let store = Store::new();
+    /// store.close();
+    /// assert_eq!(store.try_submit(Tick(0.5)).unwrap_err().into_message().0, 0.5);
+    /// ```
+    pub fn into_message(self) -> M {
+        match self {
+            Self::Closed { message }
+            | Self::Encode { message, .. }
+            | Self::Full { message }
+            | Self::TooLarge { message, .. } => message,
+        }
+    }
+}
+
+impl<M> fmt::Display for SubmitError<M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Closed { .. } => f.write_str("the store is closed"),
+            Self::Encode { error, .. } => error.fmt(f),
+            Self::Full { .. } => f.write_str("the latest values alone fill the store's memory"),
+            Self::TooLarge { size, .. } => {
+                write!(f, "the message takes {size} bytes, more than the store's memory")
+            }
+        }
+    }
+}
+
+impl<M> fmt::Debug for SubmitError<M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "SubmitError({self})")
+    }
+}
+
+impl<M> std::error::Error for SubmitError<M> {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Encode { error, .. } => Some(error),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,119 @@
+//! Both traits written by hand, without a macro: any encoding, any set of keys.
+
+#![allow(clippy::unwrap_used, reason = "a test may")]
+
+use salvo::http::StatusError;
+use salvo::{Depot, Request, Router};
+use tornadose::{
+    EncodeError, Event, EventName, KeyOf, Keys, Live, Message, Options, Refusal, Retention, Store, Subscriber,
+    Transports,
+};
+use tornadose_test::{Harness, assert_transcript};
+
+/// A fragment of a page, in HTML, under the name of its place.
+struct Fragment {
+    page: &'static str,
+    place: &'static str,
+    html: String,
+}
+
+impl Message for Fragment {
+    type Key = &'static str;
+    const CHANNEL: &'static str = "fragments";
+
+    fn key(&self) -> &'static str {
+        self.page
+    }
+    fn retention(&self) -> Retention {
+        Retention::Latest
+    }
+    fn event(&self) -> Result<Event, EncodeError> {
+        Ok(Event::text(&self.html).named(EventName::try_from(self.place)?))
+    }
+}
+
+/// A reader of several pages, who may answer.
+struct Reader {
+    pages: Vec<&'static str>,
+    may_answer: bool,
+}
+
+impl Subscriber for Reader {
+    type Message = Fragment;
+    const OPTIONS: Options = Options { transports: Transports::Both, ..Options::DEFAULT };
+
+    fn from_request(request: &Request, _: &Depot) -> Result<Self, StatusError> {
+        let pages: String = request.query("pages").ok_or_else(|| StatusError::bad_request().brief("which `pages`?"))?;
+        let known = |page: &str| ["home", "news"].into_iter().find(|known| *known == page);
+        Ok(Self { pages: pages.split(',').filter_map(known).collect(), may_answer: false })
+    }
+
+    fn keys(&self) -> Keys<KeyOf<Self>> {
+        if self.pages.is_empty() { Keys::All } else { Keys::Set(self.pages.clone()) }
+    }
+
+    async fn on_open(&mut self) -> Result<(), StatusError> {
+        self.may_answer = self.pages.contains(&"news");
+        Ok(())
+    }
+
+    fn on_send(&self, message: &Fragment) -> bool {
+        message.place != "draft"
+    }
+
+    async fn on_text(&mut self, text: &str, store: &Store<Fragment>) -> Result<(), Refusal> {
+        if !self.may_answer {
+            return Err(Refusal::Say("read only".into()));
+        }
+        let html = text.to_owned();
+        store
+            .submit(Fragment { page: "news", place: "answer", html })
+            .await
+            .map_err(|error| Refusal::Say(error.to_string()))?;
+        Ok(())
+    }
+}
+
+#[tornadose_test::test]
+async fn any_text_goes_out_and_comes_back() {
+    let store = Store::new();
+    let app = Harness::new(Router::with_path("pages").get(Live::<Reader>::new(&store)));
+    let fragment = |page, place, html: &str| Fragment { page, place, html: html.into() };
+    store.submit(fragment("home", "list", "<li>1</li>\n<li>2</li>")).await.unwrap();
+    store.submit(fragment("home", "draft", "?")).await.unwrap();
+    let both = app.client("both").sse("/pages?pages=home,news,home").await;
+    let home = app.client("home").ws("/pages?pages=home").await;
+    home.send_text("hello").await;
+    let news = app.client("news").ws("/pages?pages=news").await;
+    news.send_text("<b>hello</b>").await;
+    let lost = app.client("lost").sse("/pages").await;
+    assert_transcript!(app, @r#"
+    both > GET /pages?pages=home,news,home
+    both ~ open 200 text/event-stream
+    both < list #1 <li>1</li>\n<li>2</li>
+    home > GET /pages?pages=home upgrade websocket
+    home ~ open 101
+    home < list #1 "<li>1</li>\n<li>2</li>"
+    home > "hello"
+    home < tornadose:error {"reason":"read only"}
+    news > GET /pages?pages=news upgrade websocket
+    news ~ open 101
+    news > "<b>hello</b>"
+    both < answer #2 <b>hello</b>
+    news < answer #2 "<b>hello</b>"
+    lost > GET /pages
+    lost ~ answer 400 code: 400\n\nname: Bad Request\n\nbrief: which `pages`?
+    "#);
+    drop((both, lost));
+}
+
+#[tornadose_test::test]
+async fn a_name_that_cannot_stand_on_the_wire_is_an_error() {
+    let store = Store::new();
+    for place in ["", "a\nb", "open", "error", "tornadose:gap"] {
+        let error = store.submit(Fragment { page: "home", place, html: "x".into() }).await.unwrap_err();
+        assert!(error.to_string().starts_with("the event name"), "{error}");
+        assert_eq!(error.into_message().place, place);
+    }
+    assert!(store.latest(&"home").is_none());
+}

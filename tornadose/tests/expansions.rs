@@ -1,0 +1,39 @@
+//! Expansions raise no warning in the crate of whoever uses the macros, clippy's included.
+#![deny(warnings, missing_docs, unused_qualifications, rust_2018_idioms)]
+#![deny(clippy::all, clippy::pedantic)]
+// Of the hooks, which are the users' own.
+#![allow(clippy::unused_async, clippy::unused_self)]
+// The files are programs elsewhere.
+#![allow(unreachable_pub)]
+
+#[path = "ui/pass/by_hand.rs"]
+mod by_hand;
+#[path = "ui/pass/cfg_on_fields.rs"]
+mod cfg_on_fields;
+#[path = "ui/pass/every_option.rs"]
+mod every_option;
+#[path = "ui/pass/inside_macro_rules.rs"]
+mod inside_macro_rules;
+#[path = "ui/pass/names_in_scope.rs"]
+mod names_in_scope;
+#[path = "ui/pass/raw_identifiers.rs"]
+mod raw_identifiers;
+#[path = "ui/pass/strict_lints.rs"]
+mod strict_lints;
+#[path = "ui/pass/the_examples.rs"]
+mod the_examples;
+#[path = "ui/pass/the_library_renamed.rs"]
+mod the_library_renamed;
+
+#[test]
+fn every_expansion_does_what_it_says() {
+    by_hand::main();
+    cfg_on_fields::main();
+    every_option::main();
+    inside_macro_rules::main();
+    names_in_scope::main();
+    raw_identifiers::main();
+    strict_lints::main();
+    the_examples::main();
+    the_library_renamed::main();
+}

@@ -1,0 +1,448 @@
+//! A stream as a client of Server-Sent Events sees it.
+
+#![allow(clippy::unwrap_used, reason = "a test may")]
+
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::time::Duration;
+
+use tornadose::prelude::*;
+use tornadose_test::{Harness, assert_transcript};
+
+const fn secs(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
+}
+
+#[store(latest)]
+#[derive(Serialize)]
+struct Tick(f64);
+
+#[subscriber(sse, ws, store = Tick)]
+struct Ticks;
+
+#[store(queue, capacity = 4)]
+#[derive(Serialize)]
+#[serde(rename_all = "snake_case")]
+enum Room {
+    Said {
+        #[key]
+        room: String,
+        text: String,
+    },
+    #[latest]
+    Topic {
+        #[key]
+        room: String,
+        topic: String,
+    },
+}
+
+#[subscriber(sse, ws, store = Room, authorize = public, replay = 2)]
+struct RoomFeed {
+    #[key]
+    room: String,
+}
+
+fn said(room: &str, text: &str) -> Room {
+    Room::Said { room: room.into(), text: text.into() }
+}
+
+fn topic(room: &str, topic: &str) -> Room {
+    Room::Topic { room: room.into(), topic: topic.into() }
+}
+
+fn ticker() -> (Store<Tick>, Harness) {
+    let store = Store::new();
+    let app = Harness::new(Router::with_path("ticks").get(Ticks::handler(&store)));
+    (store, app)
+}
+
+fn rooms() -> (Store<Room>, Harness) {
+    let store = Store::new();
+    let app = Harness::new(Router::with_path("rooms/{room}").get(RoomFeed::handler(&store)));
+    (store, app)
+}
+
+#[tornadose_test::test]
+async fn the_newest_comes_first() {
+    let (store, app) = ticker();
+    store.submit(Tick(0.1)).await.unwrap();
+    let ticks = app.sse("/ticks").await;
+    store.submit(Tick(0.2)).await.unwrap();
+    assert_transcript!(ticks, @"
+    ticks > GET /ticks
+    ticks ~ open 200 text/event-stream
+    ticks < message #1 0.1
+    ticks < message #2 0.2
+    ");
+}
+
+#[tornadose_test::test]
+async fn the_first_frame_says_when_to_return_and_where_it_stands() {
+    let (store, app) = ticker();
+    let ticks = app.sse("/ticks").await;
+    app.advance(secs(15)).await;
+    store.submit(Tick(0.5)).await.unwrap();
+    assert_transcript!(ticks, wire, @r"
+    ticks > GET /ticks
+    ticks ~ open 200 text/event-stream
+    ticks ~ content-type: text/event-stream; charset=utf-8
+    ticks ~ cache-control: no-cache, no-transform
+    ticks ~ x-accel-buffering: no
+    ticks ~ transfer-encoding: chunked
+    ticks < retry: 3000\n: tornadose\n\n
+    ticks < id: #1\n\n
+    after 15s
+    ticks < : keep-alive\n\n
+    ticks < id: #2\ndata: 0.5\n\n
+    ");
+    let headers = ticks.headers();
+    assert_eq!(headers["content-type"], "text/event-stream; charset=utf-8");
+    assert_eq!(headers["cache-control"], "no-cache, no-transform");
+    assert_eq!(headers["x-accel-buffering"], "no");
+}
+
+#[tornadose_test::test]
+async fn a_snapshot_has_ids_only_where_nothing_is_left_out() {
+    let (store, app) = rooms();
+    for message in [
+        topic("go", "gc"),
+        said("go", "1"),
+        said("go", "2"),
+        said("rust", "x"),
+        said("go", "3"),
+        topic("go", "generics"),
+    ] {
+        store.submit(message).await.unwrap();
+    }
+    let go = app.sse("/rooms/go").await;
+    assert_transcript!(go, wire, @r#"
+    go > GET /rooms/go
+    go ~ open 200 text/event-stream
+    go ~ content-type: text/event-stream; charset=utf-8
+    go ~ cache-control: no-cache, no-transform
+    go ~ x-accel-buffering: no
+    go ~ transfer-encoding: chunked
+    go < retry: 3000\n: tornadose\n\n
+    go < id: #1\n\n
+    go < id: #2\nevent: said\ndata: {"room":"go","text":"2"}\n\n
+    go < id: #3\nevent: said\ndata: {"room":"go","text":"3"}\n\n
+    go < id: #4\nevent: topic\ndata: {"room":"go","topic":"generics"}\n\n
+    "#);
+}
+
+#[tornadose_test::test]
+async fn a_known_id_brings_what_came_after_it() {
+    let (store, app) = rooms();
+    let first = app.client("first").sse("/rooms/go").await;
+    store.submit(said("go", "1")).await.unwrap();
+    first.skip(1).await;
+    let id = first.last_event_id().unwrap();
+    first.close().await;
+    for message in [said("rust", "x"), said("go", "2"), topic("go", "gc"), said("go", "3"), topic("go", "generics")] {
+        store.submit(message).await.unwrap();
+    }
+    let again = app.client("again").last_event_id(&id).sse("/rooms/go").await;
+    store.submit(said("go", "4")).await.unwrap();
+    assert_transcript!(app, @r#"
+    first > GET /rooms/go
+    first ~ open 200 text/event-stream
+    first < said #1 {"room":"go","text":"1"}
+    first ~ close (client)
+    again > GET /rooms/go last-event-id #1
+    again ~ open 200 text/event-stream
+    again < said #2 {"room":"go","text":"2"}
+    again < said #3 {"room":"go","text":"3"}
+    again < topic #4 {"room":"go","topic":"generics"}
+    again < said #5 {"room":"go","text":"4"}
+    "#);
+    drop(again);
+}
+
+#[tornadose_test::test]
+async fn a_quiet_key_does_not_age() {
+    let (store, app) = rooms();
+    let go = app.client("go").sse("/rooms/go").await;
+    store.submit(said("go", "1")).await.unwrap();
+    for number in 0..50 {
+        store.submit(said("rust", &number.to_string())).await.unwrap();
+    }
+    go.skip(1).await;
+    let id = go.last_event_id().unwrap();
+    go.close().await;
+    let back = app.client("back").last_event_id(id).sse("/rooms/go").await;
+    store.submit(said("go", "2")).await.unwrap();
+    assert_transcript!(back, @r#"
+    back > GET /rooms/go last-event-id #1
+    back ~ open 200 text/event-stream
+    back < said #2 {"room":"go","text":"2"}
+    "#);
+}
+
+#[tornadose_test::test]
+async fn a_trimmed_id_is_told_of_the_gap() {
+    let (store, app) = rooms();
+    let go = app.client("go").sse("/rooms/go").await;
+    for number in 1..=9 {
+        store.submit(said("go", &number.to_string())).await.unwrap();
+        app.settle().await;
+        if number == 1 {
+            go.skip(1).await;
+            go.close().await;
+        }
+    }
+    store.submit(said("rust", "x")).await.unwrap();
+    let back = app.client("back").last_event_id(go.last_event_id().unwrap()).sse("/rooms/go").await;
+    assert_transcript!(back, wire, @r#"
+    back > GET /rooms/go last-event-id #1
+    back ~ open 200 text/event-stream
+    back ~ content-type: text/event-stream; charset=utf-8
+    back ~ cache-control: no-cache, no-transform
+    back ~ x-accel-buffering: no
+    back ~ transfer-encoding: chunked
+    back < retry: 3000\n: tornadose\n\n
+    back < event: tornadose:gap\ndata: {"reason":"trimmed","missed":null}\n\n
+    back < id: #2\n\n
+    back < id: #3\nevent: said\ndata: {"room":"go","text":"6"}\n\n
+    back < id: #4\nevent: said\ndata: {"room":"go","text":"7"}\n\n
+    back < id: #5\nevent: said\ndata: {"room":"go","text":"8"}\n\n
+    back < id: #6\nevent: said\ndata: {"room":"go","text":"9"}\n\n
+    back < id: #7\n\n
+    "#);
+}
+
+#[tornadose_test::test]
+async fn an_unknown_id_is_a_restart_and_never_an_error() {
+    let (store, app) = rooms();
+    store.submit(said("go", "1")).await.unwrap();
+    let future = store.head().to_string().replace("-1", "-2");
+    let long = "9".repeat(10_000);
+    for id in ["0", "abcdefgh-1", &future, &long, "\u{e9}", "a\tb"] {
+        let client = app.client("x").last_event_id(id).sse("/rooms/go").await;
+        assert_eq!(client.status(), 200, "{id}");
+        let gap = client.next_event().await;
+        assert_eq!(
+            (gap.name.as_str(), gap.data.as_str()),
+            ("tornadose:gap", r#"{"reason":"restarted","missed":null}"#),
+            "{id}"
+        );
+        client.skip(1).await;
+        assert_eq!(client.last_event_id(), Some(store.head().to_string()));
+    }
+}
+
+#[tornadose_test::test]
+async fn a_store_of_latest_values_never_says_gap() {
+    let (store, app) = ticker();
+    for tick in 0..3 {
+        store.submit(Tick(f64::from(tick))).await.unwrap();
+    }
+    let stranger = app.client("stranger").last_event_id("abcdefgh-9").sse("/ticks").await;
+    let known = app.client("known").last_event_id(store.head()).sse("/ticks").await;
+    store.submit(Tick(3.5)).await.unwrap();
+    assert_transcript!(app, @r#"
+    stranger > GET /ticks last-event-id "abcdefgh-9"
+    stranger ~ open 200 text/event-stream
+    stranger < message #1 2.0
+    known > GET /ticks last-event-id #1
+    known ~ open 200 text/event-stream
+    stranger < message #2 3.5
+    known < message #2 3.5
+    "#);
+    drop((stranger, known));
+}
+
+#[tornadose_test::test]
+async fn the_query_names_a_position_where_a_header_cannot() {
+    let (store, app) = rooms();
+    let head = store.head();
+    store.submit(said("go", "1")).await.unwrap();
+    let page = app.client("page").sse(format!("/rooms/go?last_event_id={head}")).await;
+    let empty = app.client("empty").last_event_id("").sse(format!("/rooms/go?last_event_id={head}")).await;
+    for client in [page, empty] {
+        assert_eq!(client.next_event().await.data, r#"{"room":"go","text":"1"}"#);
+    }
+}
+
+#[tornadose_test::test]
+async fn quiet_keys_and_filters_are_bookmarked() {
+    let store = Store::new();
+    let app = Harness::new(Router::with_path("loud").get(Loud::handler(&store)));
+    let loud = app.sse("/loud").await;
+    store.submit(said("go", "HI")).await.unwrap();
+    store.submit(said("go", "hush")).await.unwrap();
+    app.settle().await;
+    store.submit(said("go", "HO")).await.unwrap();
+    store.submit(topic("go", "withheld")).await.unwrap();
+    app.advance(secs(15)).await;
+    assert_transcript!(loud, wire, @r#"
+    loud > GET /loud
+    loud ~ open 200 text/event-stream
+    loud ~ content-type: text/event-stream; charset=utf-8
+    loud ~ cache-control: no-cache, no-transform
+    loud ~ x-accel-buffering: no
+    loud ~ transfer-encoding: chunked
+    loud < retry: 3000\n: tornadose\n\n
+    loud < id: #1\n\n
+    loud < id: #2\nevent: said\ndata: {"room":"go","text":"HI"}\n\n
+    loud < id: #3\n\n
+    loud < id: #4\nevent: said\ndata: {"room":"go","text":"HO"}\n\n
+    loud < id: #5\n\n
+    after 15s
+    loud < : keep-alive\n\n
+    "#);
+}
+
+/// What is shouted. A quarter of the capacity is one message, so each that is withheld is bookmarked at once.
+#[subscriber(sse, store = Room, all_keys, filter = Self::is_loud)]
+struct Loud;
+
+impl Loud {
+    #[expect(clippy::unused_self, reason = "a filter takes the subscriber")]
+    fn is_loud(&self, message: &Room) -> bool {
+        matches!(message, Room::Said { text, .. } if text.chars().all(char::is_uppercase))
+    }
+}
+
+#[tornadose_test::test]
+async fn a_reader_that_lags_is_told_exactly_what_it_missed() {
+    let (store, app) = rooms();
+    let slow = app.client("slow").pipe(64).sse("/rooms/go").await;
+    store.submit(said("go", "0")).await.unwrap();
+    slow.skip(1).await;
+    slow.stall().await;
+    for number in 1..=100 {
+        store.submit(said("go", &format!("{number} {}", "x".repeat(2000)))).await.unwrap();
+        app.settle().await;
+    }
+    slow.resume().await;
+    app.settle().await;
+    let mut seen = 0;
+    let missed = loop {
+        let event = slow.next_event().await;
+        if event.name == "tornadose:gap" {
+            let gap: serde_json::Value = serde_json::from_str(&event.data).unwrap();
+            assert_eq!(gap["reason"], "lagged");
+            break gap["missed"].as_u64().unwrap();
+        }
+        seen += 1;
+        assert!(event.data.contains(&format!("\"{seen} xx")));
+    };
+    let next = slow.next_event().await;
+    assert!(
+        next.data.contains(&format!("\"{} xx", seen + missed + 1)),
+        "{seen} seen, {missed} missed, then {}",
+        next.data
+    );
+    slow.skip(3).await;
+    assert_eq!(slow.last_event_id(), Some(store.head().to_string()));
+}
+
+#[tornadose_test::test]
+async fn closing_ends_every_stream_and_spreads_the_returns() {
+    let (store, app) = ticker();
+    let one = app.client("one").sse("/ticks").await;
+    let two = app.client("two").ws("/ticks").await;
+    store.submit(Tick(0.5)).await.unwrap();
+    store.close();
+    store.closed().await;
+    let late = app.client("late").sse("/ticks").await;
+    let later = app.client("later").ws("/ticks").await;
+    assert_eq!(store.subscribers(), 0);
+    assert_transcript!(app, @r"
+    one > GET /ticks
+    one ~ open 200 text/event-stream
+    two > GET /ticks upgrade websocket
+    two ~ open 101
+    one < message #1 0.5
+    one < retry 6.708s
+    one ~ end
+    two < message #1 0.5
+    two ~ close 1001 (server)
+    late > GET /ticks
+    late ~ open 200 text/event-stream, retry 8.124s
+    late ~ end
+    later > GET /ticks upgrade websocket
+    later ~ answer 503 code: 503\n\nname: Service Unavailable\n\nbrief: closing, or full: come back later
+    ");
+    drop((one, two, late, later));
+}
+
+#[tornadose_test::test]
+async fn a_client_that_takes_nothing_is_aborted_five_seconds_after_the_end() {
+    let (store, app) = rooms();
+    for path in ["/rooms/go", "/rooms/rust"] {
+        let stalled = app.client("stalled").pipe(64).lenient();
+        if path == "/rooms/go" { stalled.sse(path).await.stall().await } else { stalled.ws(path).await.stall().await }
+    }
+    for number in 0..100 {
+        store.submit(said("go", &number.to_string().repeat(1000))).await.unwrap();
+        store.submit(said("rust", &number.to_string().repeat(1000))).await.unwrap();
+        app.settle().await;
+    }
+    let before = tokio::time::Instant::now();
+    store.close();
+    store.closed().await;
+    assert_eq!(before.elapsed(), secs(5));
+}
+
+#[tornadose_test::test]
+async fn a_client_that_leaves_is_gone_at_once() {
+    let (store, app) = ticker();
+    let ticks = app.sse("/ticks").await;
+    assert_eq!(store.subscribers(), 1);
+    ticks.close().await;
+    assert_eq!(store.subscribers(), 0);
+}
+
+#[tornadose_test::test]
+async fn bad_requests_are_answered_in_words() {
+    let (store, app) = rooms();
+    drop(store);
+    let html = app.client("html").header("accept", "text/html").sse("/rooms/go").await;
+    let post = app.client("post").request("POST", "/rooms/go", "").await;
+    let head = app.client("head").request("HEAD", "/rooms/go", "").await;
+    assert_eq!(html.status(), 406);
+    assert_eq!(post.status(), 405);
+    assert_eq!(head.status(), 405);
+    let any = app.client("any").header("accept", "text/html, */*;q=0.1").sse("/rooms/go").await;
+    assert_eq!(any.status(), 200);
+}
+
+#[tornadose_test::test]
+async fn one_submit_is_encoded_once_per_transport() {
+    static EVENTS: AtomicUsize = AtomicUsize::new(0);
+    struct Counted;
+    impl tornadose::Message for Counted {
+        type Key = tornadose::NoKey;
+        const CHANNEL: &'static str = "counted";
+        fn key(&self) -> tornadose::NoKey {
+            tornadose::NoKey
+        }
+        fn retention(&self) -> tornadose::Retention {
+            tornadose::Retention::Queue
+        }
+        fn event(&self) -> Result<tornadose::Event, tornadose::EncodeError> {
+            EVENTS.fetch_add(1, Relaxed);
+            Ok(tornadose::Event::text("x"))
+        }
+    }
+    struct Feed;
+    impl Subscriber for Feed {
+        type Message = Counted;
+        fn from_request(_: &Request, _: &Depot) -> Result<Self, StatusError> {
+            Ok(Self)
+        }
+        fn keys(&self) -> Keys<tornadose::NoKey> {
+            Keys::All
+        }
+    }
+    let store = Store::new();
+    let app = Harness::new(Router::with_path("feed").get(Live::<Feed>::new(&store)));
+    for _ in 0..20 {
+        app.client("sse").lenient().sse("/feed").await;
+        app.client("ws").lenient().ws("/feed").await;
+    }
+    store.submit(Counted).await.unwrap();
+    app.settle().await;
+    assert_eq!(EVENTS.load(Relaxed), 1);
+}

@@ -1,0 +1,240 @@
+//! What a store keeps, for how long, and what its handle tells.
+
+#![allow(clippy::unwrap_used, reason = "a test may")]
+
+use futures_util::{FutureExt, StreamExt};
+use tornadose::prelude::*;
+use tornadose::{GapReason, OVERHEAD, Received, SubmitError, Subscription};
+
+#[store(queue, capacity = 4)]
+#[derive(Serialize, Debug, Clone, PartialEq)]
+#[serde(rename_all = "snake_case")]
+enum Market {
+    Trade {
+        #[key]
+        symbol: String,
+        price: u32,
+    },
+    #[latest]
+    Quote {
+        #[key]
+        symbol: String,
+        bid: u32,
+    },
+    #[latest]
+    Halt {
+        #[key]
+        symbol: String,
+        halted: bool,
+    },
+}
+
+fn key(symbol: &str) -> MarketKey {
+    MarketKey { symbol: symbol.into() }
+}
+
+fn trade(symbol: &str, price: u32) -> Market {
+    Market::Trade { symbol: symbol.into(), price }
+}
+
+fn quote(symbol: &str, bid: u32) -> Market {
+    Market::Quote { symbol: symbol.into(), bid }
+}
+
+fn halt(symbol: &str, halted: bool) -> Market {
+    Market::Halt { symbol: symbol.into(), halted }
+}
+
+/// All that a subscription has to say now; a gap as what it misses.
+fn ready<M: tornadose::Message + Clone>(subscription: &mut Subscription<M>) -> Vec<Result<M, Option<u64>>> {
+    let mut received = Vec::new();
+    while let Some(Some(next)) = subscription.next().now_or_never() {
+        received.push(match next {
+            Received::Message { message, .. } => Ok(M::clone(&message)),
+            Received::Gap { reason, missed } => {
+                assert_eq!(reason, GapReason::Lagged);
+                Err(missed)
+            }
+        });
+    }
+    received
+}
+
+#[tokio::test]
+async fn everything_comes_in_one_order() {
+    let store = Store::new();
+    let (mut all, mut one) = (store.subscribe(), store.subscribe_to(key("A")));
+    let sent = [trade("A", 1), trade("B", 2), quote("A", 3), halt("B", true), trade("A", 4)];
+    for message in sent.clone() {
+        store.submit(message).await.unwrap();
+    }
+    assert_eq!(ready(&mut all), sent.clone().map(Ok));
+    assert_eq!(ready(&mut one), [Ok(trade("A", 1)), Ok(quote("A", 3)), Ok(trade("A", 4))]);
+}
+
+#[tokio::test]
+async fn a_latest_message_gives_way_to_the_newest_of_its_key_and_variant() {
+    let store = Store::new();
+    let mut apple = store.subscribe_to(key("A"));
+    for bid in 1..=3 {
+        store.submit(quote("A", bid)).await.unwrap();
+        store.submit(trade("A", bid)).await.unwrap();
+        store.submit(halt("A", bid == 1)).await.unwrap();
+        store.submit(quote("B", bid)).await.unwrap();
+    }
+    let expected = [trade("A", 1), trade("A", 2), quote("A", 3), trade("A", 3), halt("A", false)];
+    assert_eq!(ready(&mut apple), expected.map(Ok));
+    assert_eq!(*store.latest(&key("A")).unwrap(), halt("A", false));
+    assert_eq!(*store.latest(&key("B")).unwrap(), quote("B", 3));
+    assert!(store.latest(&key("C")).is_none());
+}
+
+#[tokio::test]
+async fn a_new_subscription_begins_with_the_latest_values() {
+    let store = Store::new();
+    for message in [trade("A", 1), quote("A", 2), halt("B", true)] {
+        store.submit(message).await.unwrap();
+    }
+    assert_eq!(ready(&mut store.subscribe()), [Ok(quote("A", 2)), Ok(halt("B", true))]);
+    store.forget(&key("A"));
+    assert_eq!(ready(&mut store.subscribe()), [Ok(halt("B", true))]);
+    assert!(store.latest(&key("A")).is_none());
+}
+
+#[tokio::test]
+async fn capacity_counts_per_key_and_what_is_missed_is_counted() {
+    let store = Store::new();
+    let (mut all, mut apple, mut bread) =
+        (store.subscribe(), store.subscribe_to(key("A")), store.subscribe_to(key("B")));
+    store.submit(trade("B", 0)).await.unwrap();
+    for price in 1..=10 {
+        store.submit(trade("A", price)).await.unwrap();
+    }
+    let kept: Vec<_> = (7..=10).map(|price| Ok(trade("A", price))).collect();
+    assert_eq!(ready(&mut apple), [vec![Err(Some(6))], kept.clone()].concat());
+    assert_eq!(ready(&mut bread), [Ok(trade("B", 0))]);
+    assert_eq!(ready(&mut all), [vec![Err(Some(6)), Ok(trade("B", 0))], kept].concat());
+    store.submit(trade("A", 11)).await.unwrap();
+    assert_eq!(ready(&mut apple), [Ok(trade("A", 11))]);
+}
+
+#[store(queue, memory = "8KiB")]
+#[derive(Serialize, Debug, Clone, PartialEq)]
+enum Blob {
+    Queued {
+        #[key]
+        key: u32,
+        text: String,
+    },
+    #[latest]
+    Newest {
+        #[key]
+        key: u32,
+        text: String,
+    },
+}
+
+fn queued(key: u32, bytes: usize) -> Blob {
+    Blob::Queued { key, text: "x".repeat(bytes) }
+}
+
+fn newest(key: u32, bytes: usize) -> Blob {
+    Blob::Newest { key, text: "x".repeat(bytes) }
+}
+
+#[tokio::test]
+async fn memory_drops_the_oldest_whatever_its_key() {
+    let store = Store::new();
+    let (mut one, mut two) = (store.subscribe_to(BlobKey { key: 1 }), store.subscribe_to(BlobKey { key: 2 }));
+    store.submit(queued(1, 1000)).await.unwrap();
+    store.submit(newest(1, 1000)).await.unwrap();
+    for _ in 0..10 {
+        store.submit(queued(2, 1000)).await.unwrap();
+    }
+    assert_eq!(ready(&mut one), [Err(Some(1)), Ok(newest(1, 1000))]);
+    // 8192 bytes, less the latest value with its key and the other key's share, in messages of 1000 and what goes with it.
+    let message = OVERHEAD + 1000 + r#"{"key":2,"text":""}Queued"#.len();
+    let kept = (8192 - (message + OVERHEAD) - OVERHEAD) / message;
+    let mut expected = vec![Err(Some(10 - kept as u64))];
+    expected.extend(vec![Ok(queued(2, 1000)); kept]);
+    assert_eq!(ready(&mut two), expected);
+}
+
+#[tokio::test]
+async fn latest_values_are_never_dropped_for_room() {
+    let store = Store::new();
+    let mut full = 0;
+    for key in 0..10 {
+        match store.submit(newest(key, 1000)).await {
+            Ok(_) => assert_eq!(full, 0),
+            Err(SubmitError::Full { message }) => {
+                assert_eq!(message, newest(key, 1000));
+                full += 1;
+            }
+            Err(error) => panic!("{error}"),
+        }
+    }
+    assert_eq!(full, 7);
+    assert!(store.submit(newest(0, 900)).await.is_ok(), "one that takes another's place fits");
+    assert!(matches!(store.submit(newest(0, 4000)).await, Err(SubmitError::Full { .. })));
+    assert_eq!(*store.latest(&BlobKey { key: 0 }).unwrap(), newest(0, 900));
+    store.forget(&BlobKey { key: 1 });
+    store.submit(newest(7, 1000)).await.unwrap();
+    match store.submit(queued(0, 9000)).await {
+        Err(SubmitError::TooLarge { message, size }) => assert!(message == queued(0, 9000) && size > 9000),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn ends_are_told_to_whom_they_concern() {
+    let store: Store<Market> = Store::new();
+    let (mut all, mut apple, mut bread) =
+        (store.subscribe(), store.subscribe_to(key("A")), store.subscribe_to(key("B")));
+    assert_eq!((store.subscribers(), store.subscribers_of(&key("A"))), (3, 1));
+    store.disconnect(&key("A"));
+    assert!(apple.next().await.is_none());
+    assert!(all.next().now_or_never().is_none() && bread.next().now_or_never().is_none());
+    store.submit(trade("B", 1)).await.unwrap();
+    store.close();
+    assert!(bread.next().await.is_some(), "what was appended before the end is read");
+    assert!(bread.next().await.is_none());
+    assert!(matches!(store.submit(trade("A", 1)).await, Err(SubmitError::Closed { .. })));
+    store.closed().await;
+    assert!(store.subscribe().next().await.is_none());
+    drop((all, apple, bread));
+    assert_eq!(store.subscribers(), 0);
+}
+
+#[tokio::test]
+async fn a_loop_of_submits_lets_readers_run() {
+    let store = Store::new();
+    let mut reader = store.subscribe_to(key("A"));
+    let seen = tokio::spawn(async move {
+        let mut seen = 0;
+        while let Some(received) = reader.next().await {
+            seen += usize::from(matches!(received, Received::Message { .. }));
+        }
+        seen
+    });
+    for price in 0..10_000 {
+        store.submit(trade("A", price)).await.unwrap();
+    }
+    store.close();
+    assert!(seen.await.unwrap() > 100);
+}
+
+#[test]
+fn a_store_needs_no_runtime() {
+    let store = Store::new();
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                for price in 0..100 {
+                    store.try_submit(quote("A", price)).unwrap();
+                }
+            });
+        }
+    });
+    assert!(store.head().to_string().ends_with("-400"));
+}

@@ -1,0 +1,198 @@
+//! The floor plan, held by a test: who may import whom, no circles, no `mod.rs`, no glob imports, and who may know Salvo.
+
+#![allow(clippy::unwrap_used, reason = "a test may")]
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// A crate's modules by path (`store::log`), and what each imports from its own crate.
+struct Plan {
+    sources: BTreeMap<String, String>,
+    imports: BTreeMap<String, BTreeSet<String>>,
+}
+
+impl Plan {
+    fn of(crate_folder: &str) -> Self {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(crate_folder).join("src");
+        let mut sources = BTreeMap::new();
+        for file in files(&root) {
+            let path = file.strip_prefix(&root).unwrap().with_extension("");
+            let module = path.to_str().unwrap().replace('/', "::");
+            sources.insert(module, fs::read_to_string(&file).unwrap());
+        }
+        // A module under `#[cfg(test)] mod` is no room of the house.
+        let tests: BTreeSet<String> = sources.iter().flat_map(|(module, text)| test_modules(module, text)).collect();
+        sources.retain(|module, _| !tests.contains(module));
+        let imports = sources.iter().map(|(module, text)| (module.clone(), imports(text, &sources))).collect();
+        Self { sources, imports }
+    }
+
+    fn check_circles(&self) {
+        for module in self.imports.keys() {
+            let mut reached = BTreeSet::new();
+            let mut next = vec![module];
+            while let Some(from) = next.pop() {
+                for to in self.imports.get(from).into_iter().flatten() {
+                    assert!(to != module, "{module} imports itself, by way of {from}");
+                    if reached.insert(to) {
+                        next.push(to);
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn files(folder: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            found.extend(files(&path));
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            found.push(path);
+        }
+    }
+    found
+}
+
+fn test_modules(module: &str, text: &str) -> Vec<String> {
+    let lines: Vec<&str> = text.lines().map(str::trim).collect();
+    let under_cfg = lines.windows(2).filter(|pair| pair[0] == "#[cfg(test)]");
+    let names = under_cfg.filter_map(|pair| pair[1].strip_prefix("mod ")?.strip_suffix(';'));
+    names.map(|name| if module == "lib" { name.to_owned() } else { format!("{module}::{name}") }).collect()
+}
+
+/// The code of a file without its tests, comments and what stands in test modules.
+fn code(text: &str) -> String {
+    let body = text.split("#[cfg(test)]\nmod tests {").next().unwrap_or(text);
+    body.lines().filter(|line| !line.trim_start().starts_with("//")).collect::<Vec<_>>().join("\n")
+}
+
+/// The modules that a file names by `crate::`, in `use` or in place.
+fn imports(text: &str, sources: &BTreeMap<String, String>) -> BTreeSet<String> {
+    let code = code(text);
+    let mut named = BTreeSet::new();
+    for (place, _) in code.match_indices("crate::") {
+        if code[..place].ends_with('$') {
+            continue;
+        }
+        let path: String =
+            code[place + 7..].chars().take_while(|c| c.is_alphanumeric() || matches!(c, '_' | ':')).collect();
+        let mut path = path.as_str();
+        // The longest prefix that is a module owns the name.
+        while !path.is_empty() && !sources.contains_key(path) {
+            path = path.rsplit_once("::").map_or("", |(parent, _)| parent);
+        }
+        if !path.is_empty() {
+            named.insert(path.to_owned());
+        }
+    }
+    named
+}
+
+/// The rooms of `tornadose`, and whom each may import.
+const ROOMS: [(&str, &[&str]); 9] = [
+    ("event", &[]),
+    ("store::id", &[]),
+    ("message", &["event"]),
+    ("store", &["event", "store::id", "message", "store"]),
+    ("wire", &["event", "store::id", "wire"]),
+    ("subscriber", &["store", "message"]),
+    ("handler", &["event", "store::id", "message", "store", "wire", "subscriber", "handler"]),
+    ("listen", &["store", "handler"]),
+    ("script", &[]),
+];
+
+/// The narrowest room that a module stands in; none for the front door.
+fn room(module: &str) -> Option<&'static str> {
+    let within = |room: &str| module == room || module.strip_prefix(room).is_some_and(|rest| rest.starts_with("::"));
+    ROOMS.iter().map(|(room, _)| *room).filter(|room| within(room)).max_by_key(|room| room.len())
+}
+
+#[test]
+fn imports_run_one_way() {
+    let plan = Plan::of("tornadose");
+    plan.check_circles();
+    assert!(plan.imports["store::subscription"].contains("store::log"), "the test sees the imports");
+    for (module, imports) in &plan.imports {
+        let Some(from) = room(module) else {
+            assert!(["lib", "private"].contains(&module.as_str()), "{module} stands in no room of the floor plan");
+            continue;
+        };
+        let (_, allowed) = ROOMS.iter().find(|(room, _)| *room == from).unwrap();
+        for to in imports {
+            let to_room = room(to).unwrap_or("lib");
+            assert!(allowed.contains(&to_room), "{module} may not import {to}");
+        }
+    }
+}
+
+#[test]
+fn only_the_handler_knows_salvo() {
+    for (module, text) in &Plan::of("tornadose").sources {
+        let code = code(text);
+        match room(module) {
+            Some("handler" | "listen" | "script") | None => {}
+            Some("subscriber") => {
+                let named = code.lines().filter(|line| line.contains("salvo"));
+                assert_eq!(named.collect::<Vec<_>>(), ["use salvo::{Depot, Request, http::StatusError};"]);
+            }
+            _ => assert!(!code.contains("salvo"), "{module} knows Salvo"),
+        }
+    }
+}
+
+#[test]
+fn the_wire_does_not_wait() {
+    for (module, text) in &Plan::of("tornadose").sources {
+        if module.starts_with("wire") || module == "store::log" {
+            assert!(!code(text).contains("async") && !code(text).contains(".await"), "{module} waits");
+        }
+    }
+}
+
+#[test]
+fn macros_go_from_arguments_to_model_to_expansion() {
+    let plan = Plan::of("tornadose-macros");
+    plan.check_circles();
+    for (module, text) in &plan.sources {
+        if module.ends_with("::expand") {
+            let code = code(text);
+            assert!(!code.contains("::args") && !code.contains("diagnostics"), "{module} looks back");
+        }
+        if module != "runtime" {
+            assert!(!code(text).contains("__private"), "{module} spells a path that only `runtime` may spell");
+        }
+    }
+}
+
+#[test]
+fn the_fake_client_knows_no_tornadose() {
+    let plan = Plan::of("tornadose-test");
+    for (module, text) in &plan.sources {
+        let code = code(text).replace("tornadose_test", "").replace("tornadose_macros", "");
+        assert!(!code.contains("tornadose::"), "{module} knows tornadose");
+    }
+    let manifest = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../tornadose-test/Cargo.toml")).unwrap();
+    assert!(!manifest.lines().any(|line| line.starts_with("tornadose.") || line.starts_with("tornadose =")));
+}
+
+#[test]
+fn no_glob_no_grandparent_no_mod_rs() {
+    for folder in ["tornadose", "tornadose-macros", "tornadose-test"] {
+        for (module, text) in &Plan::of(folder).sources {
+            assert!(!module.ends_with("mod"), "{folder}: {module}.rs");
+            for line in code(text).lines().map(str::trim) {
+                let import = line.starts_with("use ") || line.starts_with("pub use ");
+                assert!(!(import && line.contains("::*")), "{folder}: {module}: {line}");
+                assert!(
+                    !line.contains("use crate::{"),
+                    "{folder}: {module}: import from the room that owns the name: {line}"
+                );
+                assert!(!line.contains("super::super"), "{folder}: {module}: {line}");
+            }
+        }
+    }
+}

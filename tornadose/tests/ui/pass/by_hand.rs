@@ -1,0 +1,93 @@
+//! Both traits without the macros, beside the macros, and generic.
+#![deny(warnings, missing_docs)]
+
+use std::marker::PhantomData;
+
+use tornadose::prelude::*;
+use tornadose::{EncodeError, Event, KeyOf, Lag, NoKey, Options, Origins, Refusal, Retention, Transports};
+
+/// A fragment of HTML.
+pub struct Fragment {
+    page: String,
+    html: String,
+}
+
+impl Message for Fragment {
+    type Key = String;
+    const CHANNEL: &'static str = "fragments";
+
+    fn key(&self) -> String {
+        self.page.clone()
+    }
+    fn retention(&self) -> Retention {
+        Retention::Latest
+    }
+    fn event(&self) -> Result<Event, EncodeError> {
+        Ok(Event::text(&self.html))
+    }
+}
+
+/// Several pages.
+pub struct Pages(Vec<String>);
+
+impl Subscriber for Pages {
+    type Message = Fragment;
+    const OPTIONS: Options = Options {
+        transports: Transports::Ws,
+        replay: 2,
+        lag: Lag::Close,
+        origins: Origins::List(&["https://app.example"]),
+        ..Options::DEFAULT
+    };
+
+    fn from_request(request: &Request, _: &Depot) -> Result<Self, StatusError> {
+        request.query("pages").map(Self).ok_or_else(StatusError::bad_request)
+    }
+    fn keys(&self) -> Keys<KeyOf<Self>> {
+        Keys::Set(self.0.clone())
+    }
+    async fn on_open(&mut self) -> Result<(), StatusError> {
+        if self.0.is_empty() { Err(StatusError::forbidden()) } else { Ok(()) }
+    }
+    fn on_send(&self, fragment: &Fragment) -> bool {
+        !fragment.html.is_empty()
+    }
+    async fn on_text(&mut self, text: &str, _: &Store<Fragment>) -> Result<(), Refusal> {
+        match text {
+            "bye" => Err(Refusal::Close(Close { code: 1000, reason: "bye".into() })),
+            _ => Err(Refusal::Say("what?".into())),
+        }
+    }
+}
+
+/// The macro, for a store by hand whose key has a name.
+#[subscriber(sse, store = Fragment, all_keys)]
+pub struct Everything;
+
+/// All messages of any store.
+pub struct All<M>(PhantomData<M>);
+
+impl<M: Message> Subscriber for All<M> {
+    type Message = M;
+
+    fn from_request(_: &Request, _: &Depot) -> Result<Self, StatusError> {
+        Ok(Self(PhantomData))
+    }
+    fn keys(&self) -> Keys<M::Key> {
+        Keys::All
+    }
+}
+
+#[store(latest)]
+#[derive(Serialize)]
+struct Tick(f64);
+
+/// Builds the handlers.
+pub fn main() {
+    let fragments = Store::new();
+    let _handlers =
+        (Live::<Pages>::new(&fragments), Everything::handler(&fragments), Live::<All<Fragment>>::new(&fragments));
+    let _ticks = Live::<All<Tick>>::new(&Store::new());
+    assert!(Fragment { page: String::new(), html: String::new() }.event().is_ok());
+    assert_eq!(Tick(1.0).key(), NoKey);
+}

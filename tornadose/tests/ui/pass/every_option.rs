@@ -1,0 +1,178 @@
+//! Every option, every source, every hook, every shape.
+#![deny(warnings, missing_docs)]
+
+use std::time::Duration;
+
+use tornadose::prelude::*;
+use tornadose::{Lag, Origins, Retention, Transports};
+
+/// Has every option.
+#[store(queue, capacity = 2_000, memory = "128KiB", channel = "every:option", crate = tornadose,)]
+#[derive(Clone, Serialize, Deserialize)]
+pub enum Event {
+    /// A unit.
+    Begun {
+        /// Whose.
+        #[key]
+        tenant: u32,
+        /// Where.
+        #[key]
+        room: String,
+    },
+    /// Newest only.
+    #[latest]
+    Named {
+        /// Where.
+        #[key]
+        room: String,
+        /// Whose.
+        #[key]
+        tenant: u32,
+        /// What.
+        name: String,
+    },
+}
+
+/// Has every option.
+#[subscriber(
+    sse,
+    ws,
+    store = Event,
+    authorize = Self::allowed,
+    filter = Self::wanted,
+    receive = Self::received,
+    replay = 20,
+    lag = close,
+    keep_alive = "500ms",
+    retry = "1500ms",
+    origins = ["https://app.example", "http://localhost:3000"],
+    max_connections = 10_000,
+    max_age = "10m",
+    protocols = ["v1", "v2"],
+    max_message = "64KiB",
+    crate = tornadose,
+)]
+pub struct Feed {
+    #[key]
+    #[depot("tenant")]
+    tenant: u32,
+    #[key]
+    room: String,
+    #[param("who")]
+    #[allow(clippy::struct_field_names)]
+    user: Option<String>,
+    #[query]
+    tags: Vec<String>,
+    #[query("n")]
+    number: Option<Vec<u8>>,
+    #[header]
+    x_forwarded_for: Option<String>,
+    #[header("x-real-ip")]
+    ip: Option<std::net::IpAddr>,
+    #[cookie]
+    session: Option<u64>,
+    #[cookie("theme")]
+    dark: bool,
+    #[depot]
+    login: Login,
+}
+
+/// What a hoop stores.
+#[derive(Clone)]
+pub struct Login;
+
+impl Feed {
+    async fn allowed(&mut self) -> Result<(), StatusError> {
+        std::future::ready(()).await;
+        let Login = self.login;
+        let known = self.user.take().is_some() || self.session.is_some() || self.dark || self.ip.is_some();
+        if known { Ok(()) } else { Err(StatusError::forbidden()) }
+    }
+    fn wanted(&self, event: &Event) -> bool {
+        let Event::Named { name, .. } = event else { return self.number.is_none() };
+        self.tags.contains(name) || self.x_forwarded_for.is_some()
+    }
+    async fn received(&mut self, event: Event, store: &Store<Event>) -> Result<u8, Close> {
+        drop((event, store.clone()));
+        Err(Close { code: 4000, reason: "no".into() })
+    }
+}
+
+/// The words.
+#[subscriber(sse, store = Event, all_keys, authorize = public, keep_alive = off, origins = any, lag = skip)]
+pub struct Words {}
+
+/// Without parentheses around nothing.
+#[subscriber(ws, store = Event, all_keys, max_age = "8760h", receive = on_text)]
+pub struct Empty();
+
+async fn on_text(_: &mut Empty, _: serde_json::Value, _: &Store<Event>) -> Result<(), String> {
+    Err("no".into())
+}
+
+/// Only the newest.
+#[store(latest, memory = "2GiB")]
+#[derive(Serialize)]
+pub enum Light {
+    /// Go.
+    Green,
+    /// Wait.
+    Yellow(u8, u8),
+    /// Stop.
+    Red {
+        /// How long.
+        seconds: u8,
+    },
+    /// Kept.
+    #[queue]
+    Broken,
+}
+
+/// Only the newest, of each key.
+#[derive(Serialize)]
+#[store(latest)]
+pub struct Quote {
+    /// Of what.
+    #[key]
+    #[serde(rename = "s")]
+    pub symbol: String,
+    /// How much.
+    pub bid: f64,
+}
+
+/// Nothing to say.
+#[store(queue)]
+#[derive(Serialize)]
+pub struct Ping;
+
+/// Reads the options back.
+pub fn main() {
+    let _handlers = (Feed::handler(&Store::new()), Words::handler(&Store::new()), Empty::handler(&Store::new()));
+    let options = Feed::OPTIONS;
+    assert_eq!((options.transports, options.replay, options.lag), (Transports::Both, 20, Lag::Close));
+    assert_eq!(options.keep_alive, Some(Duration::from_millis(500)));
+    assert_eq!((options.retry, options.max_age), (Duration::from_millis(1500), Some(Duration::from_mins(10))));
+    assert_eq!(options.origins, Origins::List(&["https://app.example", "http://localhost:3000"]));
+    assert_eq!((options.max_connections, options.max_message), (Some(10_000), 64 << 10));
+    assert_eq!(options.protocols, ["v1", "v2"]);
+    assert_eq!((Words::OPTIONS.keep_alive, Words::OPTIONS.origins), (None, Origins::Any));
+    assert_eq!((Words::OPTIONS.transports, Empty::OPTIONS.transports), (Transports::Sse, Transports::Ws));
+
+    assert_eq!((Event::CAPACITY, Event::MEMORY, Event::CHANNEL), (2_000, 128 << 10, "every:option"));
+    let (begun, named) = (
+        Event::Begun { tenant: 1, room: "a".into() },
+        Event::Named { room: "a".into(), tenant: 1, name: String::new() },
+    );
+    assert_eq!(begun.key(), named.key());
+    assert_eq!((begun.retention(), named.retention()), (Retention::Queue, Retention::Latest));
+    assert_eq!((Event::QUEUED, Light::QUEUED, Quote::QUEUED, Ping::QUEUED), (true, true, false, true));
+    for light in [Light::Green, Light::Yellow(1, 2), Light::Red { seconds: 1 }] {
+        assert_eq!(light.retention(), Retention::Latest);
+    }
+    assert_eq!(Light::Broken.retention(), Retention::Queue);
+    assert_eq!((Light::MEMORY, Quote::CAPACITY, Ping::MEMORY), (2 << 30, 1024, 64 << 20));
+    let quote = Quote { symbol: "A".into(), bid: 1.0 };
+    assert_eq!(quote.key(), QuoteKey { symbol: "A".into() });
+    assert_eq!(format!("{:?}", quote.key().clone()), r#"QuoteKey { symbol: "A" }"#);
+    assert_eq!(Ping.key(), tornadose::NoKey);
+}

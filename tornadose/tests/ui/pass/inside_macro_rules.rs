@@ -1,0 +1,96 @@
+//! Everything that can come through a macro.
+#![deny(warnings, missing_docs)]
+
+use tornadose::prelude::*;
+
+macro_rules! feed {
+    (
+        $message:ident { $key:ident: $key_type:ty }, $feed:ident, $capacity:literal, $replay:expr, $channel:literal,
+        $origin:literal, $query:literal, $filter:path
+    ) => {
+        #[store(queue, capacity = $capacity, channel = $channel)]
+        #[derive(Serialize)]
+        struct $message {
+            #[key]
+            $key: $key_type,
+            text: String,
+        }
+
+        #[subscriber(
+                                                                                            sse,
+                                                                                            ws,
+                                                                                            store = $message,
+                                                                                            replay = $replay,
+                                                                                            origins = [$origin],
+                                                                                            filter = $filter,
+                                                                                            authorize = Self::allowed,
+                                                                                            receive = Self::received
+                                                                                        )]
+        struct $feed {
+            #[key]
+            #[query($query)]
+            $key: $key_type,
+        }
+
+        impl $feed {
+            async fn allowed(&self) -> Result<(), StatusError> {
+                Ok(())
+            }
+            async fn received(&mut self, text: String, store: &Store<$message>) {
+                drop((text, store));
+            }
+        }
+    };
+}
+
+fn wanted(feed: &Feed, line: &Line) -> bool {
+    feed.room == line.room && !line.text.is_empty()
+}
+
+feed!(Line { room: String }, Feed, 10, 5, "lines", "https://app.example", "r", wanted);
+
+macro_rules! item {
+    ($item:item) => {
+        #[store(latest)]
+        #[derive(Serialize)]
+        $item
+    };
+}
+
+item! {
+    struct Tick(f64);
+}
+
+macro_rules! typed {
+    ($name:ident, $message:ty) => {
+        #[subscriber(sse, store = $message)]
+        struct $name;
+    };
+}
+
+typed!(Ticks, Tick);
+
+macro_rules! room {
+    ($($variant:ident),*) => {
+        #[store(queue)]
+        #[derive(Serialize)]
+        enum Room {
+            $($variant {
+                #[key]
+                room: String,
+            },)*
+        }
+    };
+}
+
+room!(Joined, Left);
+
+/// Builds the handlers.
+pub fn main() {
+    let _handlers = (Feed::handler(&Store::new()), Ticks::handler(&Store::new()));
+    assert_eq!((Line::CAPACITY, Line::CHANNEL, Feed::OPTIONS.replay), (10, "lines", 5));
+    assert!(Line { room: String::new(), text: String::new() }.event().is_ok());
+    assert!(Tick(1.0).event().is_ok());
+    let joined = Room::Joined { room: "a".into() };
+    assert_eq!(joined.key(), Room::Left { room: "a".into() }.key());
+}
