@@ -39,8 +39,9 @@ const SOURCE: &str = include_str!("tornadose.js");
 ///
 /// The handlers are called by the event's name, `message` for events without one. `"tornadose:gap"({ reason, missed })`
 /// tells of a loss, `"tornadose:error"({ reason })` that the server did not take what was sent; `open()` and
-/// `error({ reason, wait })` that the connection stands, or is lost and tried again in `wait` ms. `{ ws: true }` as the third
-/// argument connects over WebSocket, and then `feed.send(value)` sends a value as JSON. `feed.close()` ends it.
+/// `error({ reason, wait })` that the connection stands, or is lost and tried again in `wait` ms: `null` when the browser does
+/// that in its own time, `Infinity` when the server ended it for good (WebSocket 1000 and 4000 to 4999). `{ ws: true }` as the
+/// third argument connects over WebSocket, and then `feed.send(value)` sends a value as JSON. `feed.close()` ends it.
 ///
 /// A connection that was lost comes back, with jitter, and resumes behind its last id; an `EventSource` too that a proxy's
 /// error has stopped. Browsers keep the script and ask whether it is still the same: its tag is made of its content.
