@@ -83,7 +83,21 @@ fn lists(tags: &HeaderValue, tag: &HeaderValue) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use salvo::Router;
+    use tornadose_test::Harness;
+
     use super::*;
+
+    #[tornadose_test::test]
+    async fn a_browser_that_has_the_script_is_not_sent_it_again() {
+        let app = Harness::new(Router::with_path("tornadose.js").get(script()));
+        let first = app.get("/tornadose.js").await;
+        assert_eq!((first.status(), first.text().as_str()), (200, SOURCE));
+        assert_eq!(first.headers()[CONTENT_TYPE], "text/javascript; charset=utf-8");
+        let tag = first.headers()[ETAG].clone();
+        let again = app.client("again").header("if-none-match", tag.to_str().unwrap()).get("/tornadose.js").await;
+        assert_eq!((again.status(), again.text().as_str(), &again.headers()[ETAG]), (304, "", &tag));
+    }
 
     #[test]
     fn the_script_stays_short() {
