@@ -140,3 +140,110 @@ fn library(arguments: &TokenStream) -> Option<Path> {
 fn punct(token: &TokenTree, character: char) -> bool {
     matches!(token, TokenTree::Punct(punct) if punct.as_char() == character)
 }
+
+#[cfg(test)]
+mod tests {
+    use proc_macro2::TokenStream;
+    use syn::File;
+
+    use super::{Way, attach, derive};
+    use crate::store::StoreWay;
+    use crate::subscriber::SubscriberWay;
+
+    const ARGUMENTS: [&str; 52] = [
+        "latest",
+        "queue",
+        "redis",
+        "capacity",
+        "memory",
+        "channel",
+        "crate",
+        "sse",
+        "ws",
+        "store",
+        "all_keys",
+        "authorize",
+        "public",
+        "filter",
+        "receive",
+        "replay",
+        "lag",
+        "keep_alive",
+        "off",
+        "retry",
+        "origins",
+        "any",
+        "max_connections",
+        "max_age",
+        "protocols",
+        "max_message",
+        "keepalive",
+        "=",
+        "=",
+        "=",
+        "=",
+        ",",
+        ",",
+        ",",
+        ",",
+        "Tick",
+        "Self::f",
+        "<A as B<C, D>>::f",
+        "7",
+        "0",
+        "-1",
+        "99999999999999999999999",
+        "7u8",
+        "\"1s\"",
+        "\"64MiB\"",
+        "\"99999999999999999999h\"",
+        "[\"https://a\", x]",
+        "(1, 2)",
+        "{ a, b }",
+        "|a, b| a",
+        "..",
+        "é",
+    ];
+    const ITEMS: [&str; 14] = [
+        "struct A;",
+        "struct A();",
+        "struct A<'a, T: Clone, const N: usize>(&'a T);",
+        "struct A { #[key] #[query] a: u8, #[key] b: u8 }",
+        "struct A { #[key(x)] #[query(1)] #[header = 3] a: u8, #[latest] b: u8, #[cookie(\"\")] c: u8 }",
+        "struct A { #[key] #[serde(skip, rename = \"x\", bound(a = 1, b))] a: u8 }",
+        "pub(crate) struct r#type { #[key] r#fn: u8, #[depot(\"x\")] r#if: u8, #[param(\"{\")] x: u8 }",
+        "enum A {}",
+        "enum A { #[latest] #[queue] B, #[key] C(#[key] u8), D { #[key] d: u8, #[key] #[key] e: u8 } }",
+        "union A { a: u8 }",
+        "fn a() {}",
+        "unsafe impl A {}",
+        "const A: u8 = 0;",
+        "#[__store(latest)] #[__subscriber(sse)] #[key] #[latest] struct A;",
+    ];
+
+    #[test]
+    fn nothing_that_can_be_written_panics() {
+        let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+        let mut below = |limit: usize| {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            // The top bits are the random ones of this generator.
+            usize::try_from(state >> 40).expect("24 bits fit") % limit
+        };
+        for _ in 0..4_000 {
+            let words: Vec<&str> = (0..below(14)).map(|_| ARGUMENTS[below(ARGUMENTS.len())]).collect();
+            let arguments = words.join(" ");
+            let item = ITEMS[below(ITEMS.len())];
+            expands::<StoreWay>(&arguments, item);
+            expands::<SubscriberWay>(&arguments, item);
+        }
+    }
+
+    /// That Rust comes out, whatever goes in.
+    fn expands<W: Way>(arguments: &str, item: &str) {
+        let arguments: TokenStream = arguments.parse().expect("tokens");
+        let item: TokenStream = item.parse().expect("tokens");
+        let marked = attach::<W>(&arguments, &item);
+        let derived = derive::<W>(marked.clone());
+        syn::parse2::<File>(derived).unwrap_or_else(|error| panic!("{error}: {marked}"));
+    }
+}

@@ -1,5 +1,6 @@
 //! `#[subscriber]`: the struct that is one connection.
 
+mod words;
 mod args;
 mod model;
 mod fields;

@@ -11,7 +11,7 @@ pub(crate) fn expand(arguments: TokenStream, item: TokenStream) -> TokenStream {
 }
 
 fn test(arguments: TokenStream, item: TokenStream) -> Result<TokenStream> {
-    let Arguments { runtime } = parse2(arguments)?;
+    let Arguments { library } = parse2(arguments)?;
     let function: ItemFn = parse2(item).map_err(|error| {
         Error::new(error.span(), "`#[tornadose_test::test]` stands on a test function: `async fn name() { … }`")
     })?;
@@ -25,7 +25,7 @@ fn test(arguments: TokenStream, item: TokenStream) -> Result<TokenStream> {
         #[::core::prelude::v1::test]
         #vis fn #name() #output {
             async fn #name() #output #block
-            #runtime::__private::run_test(#name())
+            #library::run_test(#name())
         }
     })
 }
@@ -60,20 +60,20 @@ fn check(function: &ItemFn) -> Result<()> {
 
 /// What stands in the attribute's parentheses.
 struct Arguments {
-    runtime: Path,
+    library: Path,
 }
 
 impl Parse for Arguments {
     fn parse(input: ParseStream<'_>) -> Result<Self> {
-        let mut runtime: Path = parse_quote!(::tornadose_test);
+        let mut library: Path = parse_quote!(::tornadose_test);
         if input.peek(Token![crate]) {
             input.parse::<Token![crate]>()?;
             input.parse::<Token![=]>()?;
-            runtime = input.call(Path::parse_mod_style)?;
+            library = input.call(Path::parse_mod_style)?;
             input.parse::<Option<Token![,]>>()?;
         }
         if input.is_empty() {
-            return Ok(Self { runtime });
+            return Ok(Self { library });
         }
         let unknown = input.parse::<Ident>().map_or_else(
             |error| Error::new(error.span(), "expected `crate = path`, or nothing"),
@@ -114,7 +114,7 @@ mod tests {
             #[::core::prelude::v1::test]
             fn it_works() -> Outcome {
                 async fn it_works() -> Outcome {}
-                harness::inner::__private::run_test(it_works())
+                harness::inner::run_test(it_works())
             }
         };
         assert_eq!(expanded.expect("nothing is wrong with it").to_string(), expected.to_string());

@@ -125,6 +125,8 @@ pub use harness::Harness;
 pub use outcome::Outcome;
 pub use record::line::Event;
 pub use record::seat::Ending;
+#[doc(hidden)]
+pub use runtime::run_test;
 pub use runtime::{run, settle};
 pub use server::ServerControl;
 pub use server::acceptor::InMemory;
@@ -162,6 +164,5 @@ pub use tornadose_macros::test;
 pub mod __private {
     pub use insta;
 
-    pub use crate::runtime::run_test;
     pub use crate::transcript::assert::Printed;
 }

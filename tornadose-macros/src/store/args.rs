@@ -3,16 +3,10 @@
 use proc_macro2::{Ident, Span, TokenStream};
 use syn::Path;
 
+use super::kind::Kind;
 use crate::diagnostics::Mistakes;
 use crate::options::{Options, Written};
 use crate::value::Form;
-
-/// What is kept of a message.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Kind {
-    Latest,
-    Queue,
-}
 
 /// The arguments; an option that was not written, or wrongly, is `None`.
 pub(crate) struct Args {

@@ -5,7 +5,7 @@ use quote::{ToTokens, format_ident, quote, quote_spanned};
 use syn::ext::IdentExt;
 use syn::{Ident, Visibility};
 
-use super::args::Kind;
+use super::kind::Kind;
 use super::model::{Key, Model, Shape, Style, Variant};
 use crate::spans::{local, this, type_span};
 

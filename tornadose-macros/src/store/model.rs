@@ -4,7 +4,8 @@ use proc_macro2::Ident;
 use syn::ext::IdentExt;
 use syn::{Attribute, Data, DeriveInput, Field, Fields, GenericParam, Generics, Type, Visibility};
 
-use super::args::{Args, Kind};
+use super::args::Args;
+use super::kind::Kind;
 use crate::diagnostics::Mistakes;
 use crate::markers;
 use crate::runtime::Runtime;

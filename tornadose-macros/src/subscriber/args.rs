@@ -3,6 +3,7 @@
 use proc_macro2::{Span, TokenStream};
 use syn::{ExprPath, Ident, LitStr, Path, Type};
 
+use super::words::{KeepAlive, Lag, Origins};
 use crate::diagnostics::Mistakes;
 use crate::options::{Options, Value, Written};
 use crate::origin;
@@ -39,25 +40,6 @@ pub(crate) enum Authorize {
     Hook(ExprPath),
     /// Something that cannot be read: it has been told.
     Unreadable,
-}
-
-/// What a reader that lagged gets.
-#[derive(Clone, Copy)]
-pub(crate) enum Lag {
-    Skip,
-    Close,
-}
-
-#[derive(Clone, Copy)]
-pub(crate) enum KeepAlive {
-    Off,
-    Milliseconds(u64),
-}
-
-#[derive(Clone)]
-pub(crate) enum Origins {
-    Any,
-    List(Vec<String>),
 }
 
 const OPTIONS: Options = Options {
@@ -104,23 +86,28 @@ impl Args {
     pub(crate) fn read(arguments: TokenStream, at: Span, mistakes: &mut Mistakes) -> Self {
         let mut args = Self::default();
         let mut written: Vec<Ident> = Vec::new();
-        let mut meant: Vec<&'static str> = Vec::new();
         for option in OPTIONS.read(arguments, mistakes) {
-            if !args.take(&option, mistakes) {
-                meant.extend(OPTIONS.unknown(&option.name, mistakes));
-            }
-            written.push(option.name);
+            let known = args.take(&option, mistakes);
+            let meant = if known { None } else { OPTIONS.unknown(&option.name, mistakes) };
+            let at = option.name.span();
+            written.push(meant.map_or(option.name, |meant| Ident::new(meant, at)));
         }
         let named = |word: &str| written.iter().find(|name| *name == word);
 
+        // What was misspelt counts as said: nothing that follows from its lack is told.
+        args.sse |= named("sse").is_some();
+        args.ws |= named("ws").is_some();
+        if named("authorize").is_some() && args.authorize.is_none() {
+            args.authorize = Some(Authorize::Unreadable);
+        }
         if args.sse || args.ws {
             args.fit_transports(named, mistakes);
-        } else if !meant.contains(&"sse") && !meant.contains(&"ws") {
+        } else {
             let message = "say how to send the messages: `#[subscriber(sse, ...)]` (server-sent events) or \
                            `#[subscriber(ws, ...)]` (WebSocket)";
             mistakes.at(at, message);
         }
-        if named("store").is_none() && !meant.contains(&"store") {
+        if named("store").is_none() {
             mistakes.at(at, "say which store to subscribe to: `store = ...` with the type of its messages");
         }
         args

@@ -4,9 +4,9 @@ use proc_macro2::{Literal, Span, TokenStream};
 use quote::{ToTokens, format_ident, quote, quote_spanned};
 use syn::{ExprPath, Ident};
 
-use super::args::{KeepAlive, Lag, Origins};
 use super::fields::{Read, Source};
 use super::model::{Model, Options, Transports};
+use super::words::{KeepAlive, Lag, Origins};
 use crate::runtime::Runtime;
 use crate::spans::{local, path_span, this, type_span};
 

@@ -3,8 +3,9 @@
 use proc_macro2::Ident;
 use syn::{Data, DeriveInput, ExprPath, Fields, GenericParam, Generics, Type, Visibility};
 
-use super::args::{Args, Authorize, KeepAlive, Lag, Origins};
+use super::args::{Args, Authorize};
 use super::fields::{self, Read};
+use super::words::{KeepAlive, Lag, Origins};
 use crate::diagnostics::{Mistakes, listed};
 use crate::markers;
 use crate::runtime::Runtime;
