@@ -67,7 +67,7 @@ impl Stock {
         let quote = Market::Quote { symbol: self.symbol.into(), bid, ask };
         let trade = rand::random_bool(0.35).then(|| {
             let bought = rand::random_bool(0.5 + (self.trend * 15_000.0).clamp(-0.4, 0.4));
-            let size = 10 * rand::random_range(1..=6_u32).pow(rand::random_range(1..=3));
+            let size = (0..3).map(|_| rand::random_range(1..=7)).product::<u32>() * 10;
             let at = now.duration_since(UNIX_EPOCH).map_or(0, |at| at.as_secs() * 1000 + u64::from(at.subsec_millis()));
             Market::Trade { symbol: self.symbol.into(), price: if bought { ask } else { bid }, size, at }
         });
