@@ -43,7 +43,7 @@ impl Symbol {
 }
 
 /// `GET /market`, all of it, or `GET /market?symbols=AAPL&symbols=MSFT`
-#[subscriber(sse, store = Market, all_keys, replay = 1500, filter = Self::shows)]
+#[subscriber(sse, store = Market, all_keys, replay = 2500, filter = Self::shows)]
 struct Dashboard {
     #[query]
     symbols: Option<Vec<String>>,

@@ -6,13 +6,21 @@ use tornadose::prelude::*;
 
 use crate::Market;
 
-const STEP: Duration = Duration::from_millis(25);
+const STEP: Duration = Duration::from_millis(20);
 
 /// How much has happened when the first page opens.
-const HISTORY: u32 = 120 * 40;
+const HISTORY: u32 = 130 * 50;
 
-const LISTED: [(&str, f64); 6] =
-    [("AAPL", 212.40), ("AMZN", 186.10), ("GOOG", 174.25), ("MSFT", 421.80), ("NVDA", 131.60), ("TSLA", 248.90)];
+const LISTED: [(&str, f64); 8] = [
+    ("AAPL", 212.40),
+    ("AMZN", 186.10),
+    ("GOOG", 174.25),
+    ("META", 563.70),
+    ("MSFT", 421.80),
+    ("NFLX", 702.15),
+    ("NVDA", 131.60),
+    ("TSLA", 248.90),
+];
 
 pub(crate) fn is_listed(symbol: &str) -> bool {
     LISTED.iter().any(|(listed, _)| *listed == symbol)
@@ -51,16 +59,16 @@ struct Stock {
 
 impl Stock {
     fn step(&mut self, now: SystemTime) -> (Market, Option<Market>) {
-        self.trend = self.trend * 0.98 + noise() * 0.000_025;
+        self.trend = self.trend * 0.97 + noise() * 0.000_004_5;
         let pull = (self.usual - self.price) * 0.000_8;
-        self.price += self.price * (self.trend + noise() * 0.000_12) + pull;
+        self.price += self.price * (self.trend + noise() * 0.000_15) + pull;
         let half_spread = (self.price * rand::random_range(0.000_03..0.000_12)).max(0.01);
         let (bid, ask) = (cents(self.price - half_spread), cents(self.price + half_spread));
         let quote = Market::Quote { symbol: self.symbol.into(), bid, ask };
         let trade = rand::random_bool(0.35).then(|| {
-            let bought = rand::random_bool(0.5 + (self.trend * 3_000.0).clamp(-0.4, 0.4));
-            let size = 10 * rand::random_range(1.0_f64..5.5).exp() as u32;
-            let at = now.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64);
+            let bought = rand::random_bool(0.5 + (self.trend * 15_000.0).clamp(-0.4, 0.4));
+            let size = (0..3).map(|_| rand::random_range(1..=7)).product::<u32>() * 10;
+            let at = now.duration_since(UNIX_EPOCH).map_or(0, |at| at.as_secs() * 1000 + u64::from(at.subsec_millis()));
             Market::Trade { symbol: self.symbol.into(), price: if bought { ask } else { bid }, size, at }
         });
         (quote, trade)

@@ -67,3 +67,28 @@ async fn what_is_no_news_is_refused_with_the_reason() {
     form ~ answer 400 expected `content-type: application/json` and {"author":"…","text":"…"}: the request did not have a valid Content-Type header\n
     "#);
 }
+
+#[tornadose_test::test]
+async fn who_returns_to_a_server_that_was_restarted_is_told_of_the_gap() {
+    let app = Harness::new(router(&Store::new()));
+    let reader = app.client("reader").sse("/stream").await;
+    publish(&app, r#"{"author":"ada","text":"in its former life"}"#).await;
+    reader.close().await;
+    app.server().start(router(&Store::new())).await;
+    publish(&app, r#"{"author":"ada","text":"in this life"}"#).await;
+    app.client("reader").last_event_id(reader.last_event_id().unwrap()).sse("/stream").await;
+    assert_transcript!(app, @r#"
+    reader > GET /stream
+    reader ~ open 200 text/event-stream
+    writer > POST /stream
+    reader < message #1 {"author":"ada","text":"in its former life"}
+    writer ~ answer 201 #1\n
+    reader ~ close (client)
+    writer > POST /stream
+    writer ~ answer 201 #2\n
+    reader-2 > GET /stream last-event-id #1
+    reader-2 ~ open 200 text/event-stream
+    reader-2 < tornadose:gap {"reason":"restarted","missed":null}
+    reader-2 < message #2 {"author":"ada","text":"in this life"}
+    "#);
+}

@@ -39,8 +39,9 @@ const SOURCE: &str = include_str!("tornadose.js");
 ///
 /// The handlers are called by the event's name, `message` for events without one. `"tornadose:gap"({ reason, missed })`
 /// tells of a loss, `"tornadose:error"({ reason })` that the server did not take what was sent; `open()` and
-/// `error({ reason, wait })` that the connection stands, or is lost and tried again in `wait` ms. `{ ws: true }` as the third
-/// argument connects over WebSocket, and then `feed.send(value)` sends a value as JSON. `feed.close()` ends it.
+/// `error({ reason, wait })` that the connection stands, or is lost and tried again in `wait` ms: `null` when the browser does
+/// that in its own time, `Infinity` when the server ended it for good (WebSocket 1000 and 4000 to 4999). `{ ws: true }` as the
+/// third argument connects over WebSocket, and then `feed.send(value)` sends a value as JSON. `feed.close()` ends it.
 ///
 /// A connection that was lost comes back, with jitter, and resumes behind its last id; an `EventSource` too that a proxy's
 /// error has stopped. Browsers keep the script and ask whether it is still the same: its tag is made of its content.
@@ -82,7 +83,21 @@ fn lists(tags: &HeaderValue, tag: &HeaderValue) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use salvo::Router;
+    use tornadose_test::Harness;
+
     use super::*;
+
+    #[tornadose_test::test]
+    async fn a_browser_that_has_the_script_is_not_sent_it_again() {
+        let app = Harness::new(Router::with_path("tornadose.js").get(script()));
+        let first = app.get("/tornadose.js").await;
+        assert_eq!((first.status(), first.text().as_str()), (200, SOURCE));
+        assert_eq!(first.headers()[CONTENT_TYPE], "text/javascript; charset=utf-8");
+        let tag = first.headers()[ETAG].clone();
+        let again = app.client("again").header("if-none-match", tag.to_str().unwrap()).get("/tornadose.js").await;
+        assert_eq!((again.status(), again.text().as_str(), &again.headers()[ETAG]), (304, "", &tag));
+    }
 
     #[test]
     fn the_script_stays_short() {

@@ -5,22 +5,21 @@
 //     message(data, id) {},                // an event without a name
 //     "tornadose:gap"(gap) {},             // messages were missed: { reason, missed }
 //     "tornadose:error"(error) {},         // the server did not take what was sent: { reason }
-//     open() {}, error(loss) {},           // connected; lost: { reason, wait }, back in `wait` ms, null: as the browser likes
+//     open() {}, error(loss) {},           // connected; lost: { reason, wait }, back in `wait` ms if it is said
 //   }, { ws: true })                       // without `ws` over Server-Sent Events; also `protocols`, `withCredentials`
 //   feed.send({ type: "say", text: "hi" }) // as JSON over the WebSocket; false when no connection takes it
 //   feed.close()
 //
 // A lost connection comes back and goes on behind the last id: nothing is missed in between, or the gap is told. What a
-// page cannot know: why it was refused (401 and 502 look alike, so it tries again, ever less often); whether a silent SSE
-// line is dead, for keep-alives are not shown to scripts. Nor are the pings of a WebSocket, but the server's position comes
-// with them: from the first one on, silence is telling. An id alone on SSE is not shown either; the browser keeps it for
-// its own reconnects, and ours go on behind the last event instead, which brings the same.
+// page cannot know: why it was refused (401 and 502 look alike: it tries again, ever less often); whether a silent SSE
+// line is dead, for keep-alives are not shown to scripts. Nor are a WebSocket's pings, but the server's position comes
+// with them: from the first one on, silence is telling. An id alone on SSE is not shown either; the browser keeps it
+// for its own reconnects, and ours go on behind the last event instead, which brings the same.
 "use strict"
 
 function live(path, handlers, options = {}) {
   const SHORTEST = 1_000, LONGEST = 30_000, KEEP_ALIVE = 15_000
-  let line = null // the EventSource or WebSocket
-  let last = "" // the newest id
+  let line = null, last = "" // the EventSource or WebSocket; the newest id
   let opened = 0 // when the line stood; 0 before
   let failures = 0 // since one last stood for a while
   let next, silence // timers: of the next try; of finding a WebSocket dead
