@@ -1,10 +1,7 @@
 //! What the examples share: their port, and what they say when they listen.
 
-use std::future::{Future, poll_fn};
 use std::io;
 use std::net::Ipv4Addr;
-use std::pin::pin;
-use std::task::Poll;
 
 use salvo::Router;
 
@@ -16,15 +13,12 @@ use salvo::Router;
 /// When `PORT` is no port, or the port is taken; then nothing has been printed.
 pub async fn serve(port: u16, router: Router, hints: &[&str]) -> io::Result<()> {
     let port = port_or(port)?;
-    let mut serving = pin!(tornadose::serve((Ipv4Addr::LOCALHOST, port), router));
-    // An address without a name is taken, or not, at the first poll.
-    if let Poll::Ready(refused) = poll_fn(|cx| Poll::Ready(serving.as_mut().poll(cx))).await {
-        return refused;
-    }
+    let acceptor = tornadose::listen((Ipv4Addr::LOCALHOST, port)).await?;
+    println!("listening on http://localhost:{port}");
     for hint in hints {
         println!("  {}", hint.replace("{port}", &port.to_string()));
     }
-    serving.await
+    tornadose::serve_on(acceptor, router).await
 }
 
 fn port_or(default: u16) -> io::Result<u16> {

@@ -62,7 +62,7 @@ pub mod __private;
 
 pub use crate::event::{EncodeError, Event, EventName};
 pub use crate::handler::live::Live;
-pub use crate::listen::{listen, serve};
+pub use crate::listen::{listen, serve, serve_on};
 pub use crate::message::{Keys, Message, NoKey, Retention};
 pub use crate::script::script;
 pub use crate::store::Store;

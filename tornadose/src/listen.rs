@@ -43,7 +43,8 @@ pub async fn listen(addr: impl ToSocketAddrs) -> io::Result<impl Acceptor> {
 
 async fn bind(addr: impl ToSocketAddrs) -> io::Result<TcpAcceptor> {
     let mut refused = io::Error::new(io::ErrorKind::InvalidInput, "the address names no place to listen at");
-    for addr in lookup_host(addr).await? {
+    let unresolved = |error: io::Error| io::Error::new(error.kind(), format!("cannot resolve the address: {error}"));
+    for addr in lookup_host(addr).await.map_err(unresolved)? {
         match listen_at(addr).and_then(TcpAcceptor::try_from) {
             Ok(acceptor) => return Ok(acceptor),
             Err(error) => refused = io::Error::new(error.kind(), Taken { addr, error }),
@@ -114,11 +115,35 @@ impl std::error::Error for Taken {}
 /// # }
 /// ```
 pub async fn serve(addr: impl ToSocketAddrs, service: impl Into<Service>) -> io::Result<()> {
-    let mut stop = Stop::new()?;
     let acceptor = bind(addr).await?;
     if let Ok(addr) = acceptor.inner().local_addr() {
         println!("listening on http://{addr}");
     }
+    serve_on(acceptor, service).await
+}
+
+/// As [`serve`], on an acceptor of your own, say one with TLS, or after words of your own. Prints nothing.
+///
+/// # Errors
+///
+/// When no signal can be waited for.
+///
+/// # Cancel safety
+///
+/// A future that is dropped ends its connections at once, without a goodbye.
+///
+/// ```no_run
+/// # use tornadose::prelude::*;
+/// # #[tokio::main]
+/// # async fn main() -> std::io::Result<()> {
+/// let acceptor = tornadose::listen("127.0.0.1:9000").await?;
+/// println!("try http://localhost:9000/tornadose.js");
+/// let router = Router::with_path("tornadose.js").get(tornadose::script());
+/// tornadose::serve_on(acceptor, router).await
+/// # }
+/// ```
+pub async fn serve_on(acceptor: impl Acceptor + Send, service: impl Into<Service>) -> io::Result<()> {
+    let mut stop = Stop::new()?;
     let carried = Arc::new(Connections::default());
     let server = Server::new(acceptor);
     let handle = server.handle();
