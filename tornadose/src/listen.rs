@@ -142,7 +142,7 @@ pub async fn serve(addr: impl ToSocketAddrs, service: impl Into<Service>) -> io:
 /// tornadose::serve_on(acceptor, router).await
 /// # }
 /// ```
-pub async fn serve_on(acceptor: impl Acceptor + Send, service: impl Into<Service>) -> io::Result<()> {
+pub async fn serve_on(acceptor: impl Acceptor, service: impl Into<Service>) -> io::Result<()> {
     let mut stop = Stop::new()?;
     let carried = Arc::new(Connections::default());
     let server = Server::new(acceptor);
