@@ -27,6 +27,7 @@ mod settings;
 mod stream;
 
 use std::panic::AssertUnwindSafe;
+use std::pin::pin;
 use std::sync::Arc;
 
 use bytes::BytesMut;
@@ -112,6 +113,7 @@ impl<S: Subscriber> Live<S> {
         Seat::places(&seats).reached_by(Control {
             end: Box::new(feed.reader().ender()),
             abort: Box::new(move || conn.iter().for_each(ConnCtrl::abort)),
+            owed_since: Box::new(feed.reader().owed_since()),
         });
         let pace = stream::Pace {
             keep_alive: self.settings.options.keep_alive,
@@ -171,7 +173,12 @@ impl<S: Subscriber> Live<S> {
             }
         });
         let task = task.abort_handle();
-        places.reached_by(Control { end: Box::new(ender), abort: Box::new(move || task.abort()) });
+        places.reached_by(Control {
+            end: Box::new(ender),
+            abort: Box::new(move || task.abort()),
+            // A session notices by itself when its socket takes nothing.
+            owed_since: Box::new(|| None),
+        });
         Ok(())
     }
 
@@ -200,11 +207,21 @@ impl<S: Subscriber> Live<S> {
         Ok(Opening { subscriber, number, seats })
     }
 
-    /// Aborts what is left a while after the store has been closed: a connection whose client takes nothing cannot end itself.
+    /// Aborts connections that cannot end themselves because their client takes nothing: those that are owed something for too
+    /// long, and what is left a while after the store has been closed.
     fn watch(&self) -> Watch {
-        let (store, connections) = (self.store.clone(), Arc::clone(&self.connections));
+        let (store, connections, patience) =
+            (self.store.clone(), Arc::clone(&self.connections), self.settings.patience());
         let watch = tokio::spawn(async move {
-            store.closing().await;
+            let mut closing = pin!(store.closing());
+            loop {
+                let next_look = connections.abort_stalled(patience);
+                tokio::select! {
+                    biased;
+                    () = &mut closing => break,
+                    () = tokio::time::sleep_until(next_look) => {}
+                }
+            }
             tokio::time::sleep(LAST_WORDS).await;
             connections.abort_all();
         });

@@ -446,3 +446,35 @@ async fn one_submit_is_encoded_once_per_transport() {
     app.settle().await;
     assert_eq!(EVENTS.load(Relaxed), 1);
 }
+
+#[tornadose_test::test]
+async fn a_reader_that_takes_nothing_of_what_it_is_owed_is_aborted() {
+    let (store, app) = rooms();
+    let slow = app.client("slow").pipe(64).lenient().sse("/rooms/go").await;
+    let live = app.client("live").sse("/rooms/go").await;
+    // Idle for long, and then too much for its pipe and for what the server buffers.
+    app.advance(secs(100)).await;
+    slow.stall().await;
+    for number in 0..50 {
+        store.submit(said("go", &number.to_string().repeat(1000))).await.unwrap();
+        app.settle().await;
+    }
+    app.advance(secs(29)).await;
+    assert_eq!(store.subscribers(), 2);
+    app.advance(secs(1)).await;
+    assert_eq!(store.subscribers(), 1);
+    live.skip(50).await;
+}
+
+#[tornadose_test::test]
+async fn one_route_serves_both_transports_with_the_same_ids() {
+    let (store, app) = ticker();
+    let page = app.client("page").sse("/ticks").await;
+    let socket = app.client("socket").ws("/ticks").await;
+    let late = app.client("late").sse("/ticks").await;
+    store.submit(Tick(0.5)).await.unwrap();
+    let id = store.head().to_string();
+    for client in [&page, &*socket, &late] {
+        assert_eq!(client.next_event().await.id.as_deref(), Some(&*id));
+    }
+}

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::Notify;
+use tokio::time::Instant;
 
 use crate::store::readers::End;
 
@@ -15,6 +16,8 @@ pub(crate) const LAST_WORDS: Duration = Duration::from_secs(5);
 pub(crate) struct Control {
     pub(crate) end: Box<dyn Fn(End) + Send + Sync>,
     pub(crate) abort: Box<dyn Fn() + Send + Sync>,
+    /// Since when it has not come for what it is owed; a connection that keeps its own time answers nothing.
+    pub(crate) owed_since: Box<dyn Fn() -> Option<Instant> + Send + Sync>,
 }
 
 /// The connections that are open, in order of opening.
@@ -60,8 +63,29 @@ impl Connections {
         }
     }
 
+    fn controls(&self) -> Vec<Arc<Control>> {
+        self.lock().open.values().flatten().cloned().collect()
+    }
+
+    /// Aborts what has not come for what it is owed for so long, and answers when to look again.
+    pub(crate) fn abort_stalled(&self, patience: Duration) -> Instant {
+        let now = Instant::now();
+        let mut next = now + patience;
+        for control in self.controls() {
+            match (control.owed_since)().map(|since| since + patience) {
+                Some(due) if due <= now => {
+                    tracing::debug!("aborted: the client takes nothing");
+                    (control.abort)();
+                }
+                Some(due) => next = next.min(due),
+                None => {}
+            }
+        }
+        next
+    }
+
     pub(crate) fn abort_all(&self) {
-        let controls: Vec<Arc<Control>> = self.lock().open.values().flatten().cloned().collect();
+        let controls = self.controls();
         for control in controls {
             (control.abort)();
         }

@@ -3,6 +3,7 @@
 use std::task::Waker;
 
 use slab::Slab;
+use tokio::time::Instant;
 
 use crate::store::view::View;
 
@@ -48,6 +49,8 @@ struct Seat {
     waker: Option<Waker>,
     /// Whether a message wakes it too, or only its end.
     hungry: bool,
+    /// When it last read, or was woken to.
+    moved: Instant,
     end: Option<End>,
     connection: bool,
 }
@@ -81,7 +84,14 @@ impl Readers {
     pub(crate) fn enter(&mut self, view: &View, connection: bool, end: Option<End>) -> Ticket {
         self.next_number += 1;
         self.connections += usize::from(connection);
-        let seat = self.seats.insert(Seat { number: self.next_number, waker: None, hungry: false, end, connection });
+        let seat = self.seats.insert(Seat {
+            number: self.next_number,
+            waker: None,
+            hungry: false,
+            moved: Instant::now(),
+            end,
+            connection,
+        });
         let ticket = Ticket { number: self.next_number, seat };
         for &topic in view.topics() {
             if self.of_topic.len() <= topic {
@@ -114,6 +124,19 @@ impl Readers {
         self.seats[ticket.seat].end
     }
 
+    /// Notes that the reader comes to read.
+    pub(crate) fn moves(&mut self, ticket: Ticket) {
+        let seat = &mut self.seats[ticket.seat];
+        seat.moved = Instant::now();
+        seat.waker = None;
+    }
+
+    /// Since when a reader that is owed something has not come for it; none while it waits for more.
+    pub(crate) fn owed_since(&self, ticket: Ticket) -> Option<Instant> {
+        let seat = self.seats.get(ticket.seat).filter(|seat| seat.number == ticket.number)?;
+        seat.waker.is_none().then_some(seat.moved)
+    }
+
     /// Has the reader woken by its end, and when it is hungry by the next message of its keys.
     pub(crate) fn wait(&mut self, ticket: Ticket, waker: &Waker, hungry: bool) {
         let seat = &mut self.seats[ticket.seat];
@@ -127,7 +150,7 @@ impl Readers {
     /// The wakers of all who wait for a message of this topic, in order of subscription.
     pub(crate) fn take_waiting(&mut self, topic: usize) -> Vec<Waker> {
         let of_topic = self.of_topic.get(topic).map_or(&[][..], Vec::as_slice);
-        let mut waiting = Vec::new();
+        let (mut waiting, mut now) = (Vec::new(), None);
         let (mut one, mut all) = (of_topic.iter().peekable(), self.of_all.iter().peekable());
         while let Some(ticket) = match (one.peek(), all.peek()) {
             (Some(one_ticket), Some(all_ticket)) if all_ticket.number < one_ticket.number => all.next(),
@@ -135,8 +158,11 @@ impl Readers {
             (None, _) => all.next(),
         } {
             let seat = &mut self.seats[ticket.seat];
-            if seat.hungry {
-                waiting.extend(seat.waker.take());
+            if seat.hungry
+                && let Some(waker) = seat.waker.take()
+            {
+                seat.moved = *now.get_or_insert_with(Instant::now);
+                waiting.push(waker);
             }
         }
         waiting

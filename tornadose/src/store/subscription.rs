@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use futures_core::Stream;
+use tokio::time::Instant;
 
 use crate::message::{Keys, Message};
 use crate::store::entry::Run;
@@ -134,6 +135,7 @@ impl<M: Message> Reader<M> {
     /// What comes next, without waiting. At the end of what there is, `waker` is kept for the next message.
     pub(crate) fn step(&mut self, waker: Option<&std::task::Waker>) -> Step<M> {
         let mut state = self.shared.lock();
+        state.readers.moves(self.ticket);
         let end = state.readers.end_of(self.ticket);
         if let Some(end) = end.filter(|end| !end.lets_read_on()) {
             return Step::Ended(end);
@@ -176,6 +178,12 @@ impl<M: Message> Reader<M> {
             let waker = shared.lock().readers.end(ticket, end);
             waker.into_iter().for_each(std::task::Waker::wake);
         }
+    }
+
+    /// Since when the reader has not come for what it is owed, to be asked from elsewhere.
+    pub(crate) fn owed_since(&self) -> impl Fn() -> Option<Instant> + Send + Sync + use<M> {
+        let (shared, ticket) = (Arc::clone(&self.shared), self.ticket);
+        move || shared.lock().readers.owed_since(ticket)
     }
 
     /// Why the reader has ended, read to its end or not. Has `waker` woken at its end: who cannot take a message now need
