@@ -98,6 +98,19 @@ impl Event {
         }
     }
 
+    /// At most how many bytes it takes on a transport, beside a fixed envelope: a line of text takes `data: ` with Server-Sent
+    /// Events, a control character or a quote takes an escape in the JSON of a WebSocket.
+    pub(crate) fn weight(&self) -> usize {
+        let escaped = |text: &str| {
+            text.len() + 6 * text.bytes().filter(|byte| byte.is_ascii_control() || matches!(byte, b'"' | b'\\')).count()
+        };
+        let data = match &self.data {
+            Data::Json(data) => data.len(),
+            Data::Text(data) => escaped(data),
+        };
+        data + self.name().map_or(0, escaped)
+    }
+
     pub(crate) fn is_json(&self) -> bool {
         matches!(self.data, Data::Json(_))
     }

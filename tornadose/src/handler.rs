@@ -49,8 +49,9 @@ use crate::handler::feed::Feed;
 use crate::handler::live::{Live, Watch};
 use crate::handler::session::Session;
 use crate::handler::stream::Stream;
+use crate::message::Keys;
 use crate::store::subscription::{Reader, Seen, Terms};
-use crate::subscriber::{Subscriber, Transports};
+use crate::subscriber::{KeyOf, Subscriber, Transports};
 
 /// How a request came out, when no stream was opened.
 enum Answer {
@@ -65,9 +66,15 @@ impl From<StatusError> for Answer {
     }
 }
 
-/// What both transports open with.
-struct Opening<S> {
+/// A subscriber that may open, and whose messages it gets.
+struct Admitted<S: Subscriber> {
     subscriber: S,
+    keys: Keys<KeyOf<S>>,
+}
+
+/// What both transports open with.
+struct Opening<S: Subscriber> {
+    admitted: Admitted<S>,
     number: u64,
     seats: Vec<Seat>,
 }
@@ -94,18 +101,18 @@ impl<S: Subscriber> Live<S> {
             let error = StatusError::not_acceptable().brief("this is a stream of `text/event-stream`");
             return Err(error.into());
         }
-        let subscriber = self.admit(req, depot).await?;
+        let admitted = self.admit(req, depot).await?;
         if req.method() == Method::HEAD {
             stream_head(res);
             return Ok(());
         }
-        let opening = self.open(req, subscriber).map_err(|number| {
+        let opening = self.open(req, admitted).map_err(|number| {
             stream_head(res);
             res.body(ResBody::Once(stream::come_back(self.settings.return_after(number))));
             Answer::Later
         })?;
-        let Opening { subscriber, number, seats } = opening;
-        let feed = self.feed(&subscriber, req, stream::prologue(self.settings.options.retry));
+        let Opening { admitted: Admitted { subscriber, keys }, number, seats } = opening;
+        let feed = self.feed(keys, req, stream::prologue(self.settings.options.retry));
         let conn = req.extensions().get::<ConnCtrl>().cloned();
         if let Some(conn) = &conn {
             conn.relax_timeouts();
@@ -133,13 +140,14 @@ impl<S: Subscriber> Live<S> {
         })?;
         let checked = self.settings.origins.check(req.headers(), req.uri().authority());
         checked.map_err(|refusal| StatusError::forbidden().brief(refusal))?;
-        let subscriber = self.admit(req, depot).await?;
+        let admitted = self.admit(req, depot).await?;
         let unavailable = |_| StatusError::service_unavailable().brief("closing, or full: come back later");
-        let Opening { subscriber, number, seats } = self.open(req, subscriber).map_err(unavailable)?;
+        let Opening { admitted: Admitted { subscriber, keys }, number, seats } =
+            self.open(req, admitted).map_err(unavailable)?;
         let Some(upgrade) = req.extensions_mut().remove::<OnUpgrade>() else {
             return Err(StatusError::bad_request().brief("this connection cannot become a WebSocket").into());
         };
-        let feed = self.feed(&subscriber, req, BytesMut::new());
+        let feed = self.feed(keys, req, BytesMut::new());
         let options = &self.settings.options;
         let pace = session::Pace {
             keep_alive: options.keep_alive,
@@ -183,11 +191,12 @@ impl<S: Subscriber> Live<S> {
     }
 
     /// Reads the fields and asks the subscriber. A panic in it is answered 500, and ends nothing else.
-    async fn admit(&self, req: &Request, depot: &Depot) -> Result<S, StatusError> {
+    async fn admit(&self, req: &Request, depot: &Depot) -> Result<Admitted<S>, StatusError> {
         let asked = AssertUnwindSafe(async {
             let mut subscriber = S::from_request(req, depot)?;
             subscriber.on_open().await?;
-            Ok(subscriber)
+            let keys = subscriber.keys();
+            Ok(Admitted { subscriber, keys })
         });
         asked.catch_unwind().await.unwrap_or_else(|_| {
             tracing::error!("a hook panicked before the head; the request is answered 500");
@@ -196,7 +205,7 @@ impl<S: Subscriber> Live<S> {
     }
 
     /// A seat among the connections of the handler, and of the server when it is ours. Without one, the connection's number.
-    fn open(&self, req: &Request, subscriber: S) -> Result<Opening<S>, u64> {
+    fn open(&self, req: &Request, admitted: Admitted<S>) -> Result<Opening<S>, u64> {
         self.watch.get_or_init(|| self.watch());
         let (number, seat) = self.connections.open(self.settings.options.max_connections);
         let seat = seat.filter(|_| !self.store.is_closed()).ok_or(number)?;
@@ -204,7 +213,7 @@ impl<S: Subscriber> Live<S> {
         if let Some(server) = req.extensions().get::<Arc<Connections>>() {
             seats.push(server.open(None).1.ok_or(number)?);
         }
-        Ok(Opening { subscriber, number, seats })
+        Ok(Opening { admitted, number, seats })
     }
 
     /// Aborts connections that cannot end themselves because their client takes nothing: those that are owed something for too
@@ -228,12 +237,12 @@ impl<S: Subscriber> Live<S> {
         Watch(watch.abort_handle())
     }
 
-    fn feed(&self, subscriber: &S, req: &Request, prologue: BytesMut) -> Feed<S::Message> {
+    fn feed(&self, keys: Keys<KeyOf<S>>, req: &Request, prologue: BytesMut) -> Feed<S::Message> {
         let options = &self.settings.options;
         let terms = Terms { replay: options.replay, connection: true };
         let seen = asked::last_event_id(req);
         let seen = seen.as_deref().map_or(Seen::Nothing, Seen::UpTo);
-        Feed::new(Reader::open(self.store.shared(), subscriber.keys(), seen, terms), options.lag, prologue)
+        Feed::new(Reader::open(self.store.shared(), keys, seen, terms), options.lag, prologue)
     }
 }
 

@@ -1,6 +1,5 @@
 //! What expansions may name. No logic lives here, and no user writes any of it.
 
-pub use serde;
 pub use tornadose_macros::{__Store, __Subscriber};
 
 pub use salvo::http::StatusError;

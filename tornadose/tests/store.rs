@@ -187,6 +187,58 @@ async fn latest_values_are_never_dropped_for_room() {
 }
 
 #[tokio::test]
+async fn one_key_never_hears_another() {
+    let store = Store::new();
+    for symbol in ["A", "B"] {
+        store.submit(quote(symbol, 1)).await.unwrap();
+        store.submit(halt(symbol, true)).await.unwrap();
+        let mut reader = store.subscribe_to(key(symbol));
+        assert_eq!(ready(&mut reader), [Ok(quote(symbol, 1)), Ok(halt(symbol, true))], "what it reads is its own");
+        drop(reader);
+        // Nothing of the key is left, so that its place may be another's.
+        store.forget(&key(symbol));
+    }
+}
+
+/// A message whose `Drop` calls its store, as a user's may.
+struct Recursive(Store<Recursive>);
+
+impl Drop for Recursive {
+    fn drop(&mut self) {
+        self.0.subscribers();
+    }
+}
+
+impl tornadose::Message for Recursive {
+    type Key = tornadose::NoKey;
+    const CAPACITY: usize = 4;
+    const CHANNEL: &'static str = "recursive";
+    fn key(&self) -> tornadose::NoKey {
+        tornadose::NoKey
+    }
+    fn retention(&self) -> tornadose::Retention {
+        tornadose::Retention::Queue
+    }
+    fn event(&self) -> Result<tornadose::Event, tornadose::EncodeError> {
+        Ok(tornadose::Event::text("x"))
+    }
+}
+
+#[tokio::test]
+async fn a_message_may_call_the_store_when_it_is_dropped() {
+    let store = Store::new();
+    for _ in 0..100 {
+        let mut reader = store.subscribe();
+        for _ in 0..6 {
+            store.submit(Recursive(store.clone())).await.unwrap();
+        }
+        while let Some(Some(received)) = reader.next().now_or_never() {
+            drop(received);
+        }
+    }
+}
+
+#[tokio::test]
 async fn ends_are_told_to_whom_they_concern() {
     let store: Store<Market> = Store::new();
     let (mut all, mut apple, mut bread) =

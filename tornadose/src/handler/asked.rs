@@ -17,20 +17,24 @@ pub(crate) fn wants_upgrade(request: &Request) -> bool {
         && has_token(request.headers(), &UPGRADE, "websocket")
 }
 
-/// Whether a client that sends this `Accept` can take an event stream (RFC 9110 §12.5.1). Without one it can.
+/// Whether a client that sends this `Accept` can take an event stream: the range that names it most closely decides
+/// (RFC 9110 §12.5.1). Without one it can.
 pub(crate) fn accepts_stream(headers: &HeaderMap) -> bool {
     let mut ranges = tokens(headers, &ACCEPT).peekable();
-    ranges.peek().is_none()
-        || ranges.any(|range| {
-            let mut parts = range.split(';').map(str::trim);
-            let media = parts.next().unwrap_or_default();
-            let fits = ["text/event-stream", "text/*", "*/*"].iter().any(|fit| media.eq_ignore_ascii_case(fit));
-            let refused = parts.any(|part| {
-                let quality = part.split_once('=').filter(|(name, _)| name.trim().eq_ignore_ascii_case("q"));
-                quality.is_some_and(|(_, quality)| quality.trim().parse::<f32>() == Ok(0.0))
-            });
-            fits && !refused
-        })
+    if ranges.peek().is_none() {
+        return true;
+    }
+    let fits = |range: &str| {
+        let mut parts = range.split(';').map(str::trim);
+        let media = parts.next().unwrap_or_default();
+        let closeness =
+            ["*/*", "text/*", "text/event-stream"].iter().position(|fit| media.eq_ignore_ascii_case(fit))?;
+        let refused = parts
+            .filter_map(|part| part.split_once('='))
+            .any(|(name, quality)| name.trim().eq_ignore_ascii_case("q") && quality.trim().parse::<f32>() == Ok(0.0));
+        Some((closeness, !refused))
+    };
+    ranges.filter_map(fits).max().is_some_and(|(_, taken)| taken)
 }
 
 /// The position that the client has: the header, else the query parameter; empty is absent.
@@ -83,4 +87,28 @@ fn has_token(headers: &HeaderMap, name: &salvo::http::header::HeaderName, token:
 fn tokens<'a>(headers: &'a HeaderMap, name: &salvo::http::header::HeaderName) -> impl Iterator<Item = &'a str> {
     let lines = headers.get_all(name).into_iter().filter_map(|value| value.to_str().ok());
     lines.flat_map(|line| line.split(',')).map(str::trim).filter(|token| !token.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_closest_range_decides() {
+        for (accept, taken) in [
+            ("", true),
+            ("text/event-stream", true),
+            ("TEXT/*;q=0.5", true),
+            ("text/html, */*;q=0.1", true),
+            ("text/html", false),
+            ("application/*", false),
+            ("text/event-stream;q=0, */*", false),
+            ("*/*;q=0, text/*", true),
+            ("text/event-stream; q=0.0", false),
+        ] {
+            let mut headers = HeaderMap::new();
+            headers.insert(ACCEPT, accept.parse().expect("a header"));
+            assert_eq!(accepts_stream(&headers), taken, "{accept}");
+        }
+    }
 }

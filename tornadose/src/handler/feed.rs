@@ -38,6 +38,8 @@ pub(crate) enum Fed {
 pub(crate) struct Feed<M: Message> {
     reader: Reader<M>,
     lag: Lag,
+    /// Whether it has lagged, and is to end then.
+    lagged: bool,
     /// What is to be written before anything else.
     out: BytesMut,
     /// The newest position that the client was given.
@@ -50,7 +52,7 @@ pub(crate) struct Feed<M: Message> {
 
 impl<M: Message> Feed<M> {
     pub(crate) fn new(reader: Reader<M>, lag: Lag, prologue: BytesMut) -> Self {
-        Self { reader, lag, out: prologue, written: None, withheld: 0, caught_up: None }
+        Self { reader, lag, lagged: false, out: prologue, written: None, withheld: 0, caught_up: None }
     }
 
     pub(crate) fn reader(&self) -> &Reader<M> {
@@ -58,13 +60,14 @@ impl<M: Message> Feed<M> {
     }
 
     /// The next bytes, all that is ready together in one piece.
-    pub(crate) fn next<F: Format>(&mut self, subscriber: &impl Subscriber<Message = M>, waker: Option<&Waker>) -> Fed {
+    pub(crate) fn next<F: Format>(&mut self, subscriber: &impl Subscriber<Message = M>, waker: &Waker) -> Fed {
         loop {
+            if self.lagged {
+                return if self.out.is_empty() { Fed::Ended(End::Lagged) } else { self.take() };
+            }
             match self.reader.step(waker) {
                 Step::Ended(end) => return if self.out.is_empty() { Fed::Ended(end) } else { self.take() },
-                Step::Gap(gap) if gap.reason == GapReason::Lagged && self.lag == Lag::Close => {
-                    return Fed::Ended(End::Lagged);
-                }
+                Step::Gap(gap) if gap.reason == GapReason::Lagged && self.lag == Lag::Close => self.lagged = true,
                 Step::Gap(gap) => {
                     F::gap(&mut self.out, gap);
                     self.written = None;

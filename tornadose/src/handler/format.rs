@@ -21,7 +21,7 @@ impl Encoding for Sse {
     const SLOT: usize = 0;
 
     fn encode(id: Id, event: &Event) -> Bytes {
-        sse::event(Some(&IdText::from(id)), event)
+        sse::event(&IdText::from(id), event)
     }
 }
 
@@ -51,7 +51,7 @@ impl Encoding for Ws {
 
 impl Format for Ws {
     fn without_id<M>(out: &mut BytesMut, entry: &Entry<M>) {
-        ws::event_without_id(out, &entry.event);
+        ws::without_id(out, entry.encoded::<Self>(), entry.id);
     }
 
     fn position(out: &mut BytesMut, id: Id) {

@@ -122,6 +122,30 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Link<IO> {
         }
     }
 
+    /// Reads ahead while nothing is decoded: whatever comes shows that the client is there, and when no more is taken its
+    /// silence is ours. Ready only when it has left.
+    pub(crate) fn poll_heard(&mut self, cx: &mut Context<'_>) -> Poll<Gone> {
+        loop {
+            if self.unread.len() > WAITING {
+                self.heard = Instant::now();
+            }
+            match ready!(self.poll_fill(cx)) {
+                Ok(()) => self.heard = Instant::now(),
+                Err(gone) => return Poll::Ready(gone),
+            }
+        }
+    }
+
+    /// Reads on until the client says goodbye, or leaves without.
+    pub(crate) fn poll_close(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        loop {
+            match ready!(self.poll_inbound(cx)) {
+                Ok(Ok(Inbound::Close(_)) | Err(_)) | Err(Gone::Left) => return Poll::Ready(()),
+                Ok(Ok(_)) => {}
+            }
+        }
+    }
+
     /// Reads and throws away, until the client leaves.
     pub(crate) fn poll_left(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         loop {

@@ -11,7 +11,7 @@ use tokio::task::AbortHandle;
 use crate::handler::connections::Connections;
 use crate::handler::format::{Sse, Ws};
 use crate::handler::origin::Admitted;
-use crate::handler::settings::Settings;
+use crate::handler::settings::{Settings, bounded};
 use crate::store::Store;
 use crate::store::entry::Encoding;
 use crate::subscriber::{Lag, Subscriber, Transports};
@@ -120,7 +120,8 @@ impl<S: Subscriber> Live<S> {
         self
     }
 
-    /// After how much silence a comment or a ping is sent; `None` for never. Zero counts as a millisecond.
+    /// After how much silence a comment or a ping is sent; `None` for never. Taken between a
+    /// millisecond and a year, as all times are.
     ///
     /// ```
     /// # use tornadose::prelude::*;
@@ -136,7 +137,7 @@ impl<S: Subscriber> Live<S> {
     /// ```
     #[must_use]
     pub fn keep_alive(mut self, after: impl Into<Option<Duration>>) -> Self {
-        self.settings.options.keep_alive = after.into().map(|after| after.max(Duration::from_millis(1)));
+        self.settings.options.keep_alive = after.into().map(bounded);
         self
     }
 
@@ -156,7 +157,7 @@ impl<S: Subscriber> Live<S> {
     /// ```
     #[must_use]
     pub fn retry(mut self, after: Duration) -> Self {
-        self.settings.options.retry = after;
+        self.settings.options.retry = after.min(bounded(after));
         self
     }
 
@@ -231,7 +232,7 @@ impl<S: Subscriber> Live<S> {
     /// ```
     #[must_use]
     pub fn max_age(mut self, age: impl Into<Option<Duration>>) -> Self {
-        self.settings.options.max_age = age.into();
+        self.settings.options.max_age = age.into().map(bounded);
         self
     }
 

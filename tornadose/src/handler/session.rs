@@ -16,7 +16,7 @@
 use std::future::{Future, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::{Pin, pin};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use futures_util::FutureExt;
@@ -27,10 +27,11 @@ use crate::handler::connections::LAST_WORDS;
 use crate::handler::feed::{Fed, Feed};
 use crate::handler::format::Ws;
 use crate::handler::link::{Gone, Link};
+use crate::message::Message;
 use crate::store::Store;
 use crate::store::readers::End;
 use crate::subscriber::{Close, Refusal, Subscriber};
-use crate::wire::ws::{self, Inbound};
+use crate::wire::ws::{self, Inbound, Violation};
 
 /// What a WebSocket needs to know of its handler.
 pub(crate) struct Pace {
@@ -62,6 +63,8 @@ enum Over {
     Gone(&'static str),
     /// The client has said goodbye, with this code.
     Left(Option<u16>),
+    /// The client broke the protocol, so that nothing more can be read of it.
+    Broken(Violation),
     /// We say goodbye.
     Close(Close),
 }
@@ -103,9 +106,12 @@ impl<S: Subscriber, IO: AsyncRead + AsyncWrite + Unpin> Session<S, IO> {
             }
         };
         let Self { subscriber, feed, link, .. } = self;
-        // The subscriber's own `Drop` is the disconnect hook; the goodbye need not wait for it, nor it for the goodbye.
-        drop((subscriber, feed));
+        // Its `Drop` is the disconnect hook, which need not wait for the goodbye. A reader that we end does, for `closed()`
+        // waits for it.
+        drop(subscriber);
+        let feed = matches!(over, Over::Close(_)).then_some(feed);
         say_goodbye(link, over).await;
+        drop(feed);
     }
 
     fn poll_turn(&mut self, cx: &mut Context<'_>) -> Poll<Turn> {
@@ -116,7 +122,7 @@ impl<S: Subscriber, IO: AsyncRead + AsyncWrite + Unpin> Session<S, IO> {
             match self.link.poll_inbound(cx) {
                 Poll::Ready(Err(Gone::Left)) => return Poll::Ready(Turn::Over(Over::Gone("left"))),
                 Poll::Ready(Ok(Err(violation))) => {
-                    return Poll::Ready(Turn::Over(close(violation.code, violation.reason)));
+                    return Poll::Ready(Turn::Over(Over::Broken(violation)));
                 }
                 Poll::Ready(Ok(Ok(inbound))) => match inbound {
                     Inbound::Text(text) => return Poll::Ready(Turn::Text(text)),
@@ -124,11 +130,11 @@ impl<S: Subscriber, IO: AsyncRead + AsyncWrite + Unpin> Session<S, IO> {
                     Inbound::Pong => {}
                     Inbound::Close(code) => return Poll::Ready(Turn::Over(Over::Left(code))),
                 },
-                Poll::Pending => match self.poll_clock(cx) {
-                    Poll::Ready(Some(over)) => return Poll::Ready(Turn::Over(over)),
-                    Poll::Ready(None) => {}
-                    Poll::Pending => return Poll::Pending,
-                },
+                Poll::Pending => {
+                    if let Some(over) = ready!(self.clock.poll(&mut self.feed, &mut self.link, cx)) {
+                        return Poll::Ready(Turn::Over(over));
+                    }
+                }
             }
         }
     }
@@ -139,9 +145,9 @@ impl<S: Subscriber, IO: AsyncRead + AsyncWrite + Unpin> Session<S, IO> {
             match self.link.poll_written(cx) {
                 Poll::Ready(Ok(())) => {}
                 Poll::Ready(Err(_)) => return Poll::Ready(Over::Gone("left")),
-                Poll::Pending => return self.poll_ended(cx),
+                Poll::Pending => return poll_ended(&self.feed, cx),
             }
-            let fed = catch_unwind(AssertUnwindSafe(|| self.feed.next::<Ws>(&self.subscriber, Some(cx.waker()))));
+            let fed = catch_unwind(AssertUnwindSafe(|| self.feed.next::<Ws>(&self.subscriber, cx.waker())));
             match fed {
                 Ok(Fed::Bytes(bytes)) => self.link.write(bytes),
                 Ok(Fed::Wait) => return Poll::Pending,
@@ -151,38 +157,32 @@ impl<S: Subscriber, IO: AsyncRead + AsyncWrite + Unpin> Session<S, IO> {
         }
     }
 
-    /// Whether the reader was ended, while nothing is read. One that may read on does, as far as the socket lets it.
-    fn poll_ended(&self, cx: &mut Context<'_>) -> Poll<Over> {
-        let end = self.feed.reader().wait_for_end(cx.waker()).filter(|end| !end.lets_read_on());
-        end.map_or(Poll::Pending, |end| Poll::Ready(ended(end)))
-    }
-
-    /// Lets the subscriber take a text. Meanwhile what was written goes out, and the end and the client's leaving are seen.
+    /// Lets the subscriber take a text. Meanwhile what was written goes out, the line is watched, and the end is seen.
     async fn take(&mut self, text: &str) -> Result<(), Over> {
-        let Self { subscriber, store, feed, link, .. } = self;
-        let mut hook = pin!(AssertUnwindSafe(subscriber.on_text(text, store)).catch_unwind());
+        let Self { subscriber, store, feed, link, clock } = self;
+        // Called inside the future, so that a panic of the call itself is caught too.
+        let mut hook = pin!(AssertUnwindSafe(async { subscriber.on_text(text, store).await }).catch_unwind());
         let outcome = poll_fn(|cx| {
-            if let Poll::Ready(outcome) = hook.as_mut().poll(cx) {
-                return Poll::Ready(outcome.map_err(|_| panicked()));
-            }
-            if let Some(end) = feed.reader().wait_for_end(cx.waker()) {
-                return Poll::Ready(Err(ended(end)));
-            }
-            if let Poll::Ready(Err(_)) = link.poll_written(cx) {
-                return Poll::Ready(Err(Over::Gone("left")));
-            }
             loop {
-                match link.poll_fill(cx) {
-                    Poll::Ready(Ok(())) => {}
-                    Poll::Ready(Err(Gone::Left)) => return Poll::Ready(Err(Over::Gone("left"))),
-                    Poll::Pending => return Poll::Pending,
+                if let Poll::Ready(outcome) = hook.as_mut().poll(cx) {
+                    return Poll::Ready(outcome.map_err(|_| panicked()));
+                }
+                if let Poll::Ready(over) = poll_ended(feed, cx) {
+                    return Poll::Ready(Err(over));
+                }
+                if let Poll::Ready(Err(_)) = link.poll_written(cx) {
+                    return Poll::Ready(Err(Over::Gone("left")));
+                }
+                if link.poll_heard(cx) == Poll::Ready(Gone::Left) {
+                    return Poll::Ready(Err(Over::Gone("left")));
+                }
+                // Without an end there is a ping to write.
+                if let Some(over) = ready!(clock.poll(feed, link, cx)) {
+                    return Poll::Ready(Err(over));
                 }
             }
         });
-        let outcome = outcome.await?;
-        // Nothing was decoded while the hook ran, so the client's silence was ours.
-        link.heard = Instant::now();
-        match outcome {
+        match outcome.await? {
             Ok(()) => Ok(()),
             Err(Refusal::Say(reason)) => {
                 ws::error(&mut link.replies, &reason);
@@ -191,33 +191,42 @@ impl<S: Subscriber, IO: AsyncRead + AsyncWrite + Unpin> Session<S, IO> {
             Err(Refusal::Close(close)) => Err(Over::Close(close)),
         }
     }
+}
 
-    /// Pings, and ends what is silent, blocked or too old. Ready with nothing when there is something new to write.
-    fn poll_clock(&mut self, cx: &mut Context<'_>) -> Poll<Option<Over>> {
-        loop {
-            let now = Instant::now();
-            if let Some(over) = self.clock.due(now, &self.link) {
-                return Poll::Ready(Some(over));
-            }
-            if self.clock.ping_is_due(now, self.link.heard) {
-                self.clock.pinged = Some(now);
-                self.feed.position_again::<Ws>(&mut self.link.replies);
-                ws::ping(&mut self.link.replies);
-                return Poll::Ready(None);
-            }
-            let Some(deadline) = self.clock.deadline(&self.link) else { return Poll::Pending };
-            let timer = self.clock.timer.get_or_insert_with(|| Box::pin(sleep_until(deadline)));
-            if deadline < timer.deadline() || timer.is_elapsed() {
-                timer.as_mut().reset(deadline);
-            }
-            if timer.as_mut().poll(cx).is_pending() {
-                return Poll::Pending;
-            }
-        }
-    }
+/// Whether the reader was ended, while nothing is read. One that may read on will, as soon as it can.
+fn poll_ended<M: Message>(feed: &Feed<M>, cx: &mut Context<'_>) -> Poll<Over> {
+    let end = feed.reader().wait_for_end(cx.waker()).filter(|end| !end.lets_read_on());
+    end.map_or(Poll::Pending, |end| Poll::Ready(ended(end)))
 }
 
 impl Clock {
+    /// Pings, and ends what is silent, blocked or too old. Ready with nothing when there is something new to write.
+    fn poll<M: Message, IO>(
+        &mut self,
+        feed: &mut Feed<M>,
+        link: &mut Link<IO>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Over>> {
+        loop {
+            let now = Instant::now();
+            if let Some(over) = self.due(now, link) {
+                return Poll::Ready(Some(over));
+            }
+            if self.ping_is_due(now, link.heard) {
+                self.pinged = Some(now);
+                feed.position_again::<Ws>(&mut link.replies);
+                ws::ping(&mut link.replies);
+                return Poll::Ready(None);
+            }
+            let Some(deadline) = self.deadline(link) else { return Poll::Pending };
+            let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(deadline)));
+            if deadline < timer.deadline() || timer.is_elapsed() {
+                timer.as_mut().reset(deadline);
+            }
+            ready!(timer.as_mut().poll(cx));
+        }
+    }
+
     /// Why the session is over by now, if it is.
     fn due<IO>(&self, now: Instant, link: &Link<IO>) -> Option<Over> {
         if self.pace.keep_alive.is_some() && now >= link.heard + self.pace.patience {
@@ -251,28 +260,40 @@ fn panicked() -> Over {
     close(1011, "internal error")
 }
 
-/// Writes the close frame behind what is being written, and waits for the client to go, for a while.
+/// Writes the close frame behind what is being written, and hangs up once the client has answered; what does not is hung up
+/// on after a while.
 async fn say_goodbye<IO: AsyncRead + AsyncWrite + Unpin>(mut link: Link<IO>, over: Over) {
-    match over {
+    match &over {
         Over::Gone(why) => {
             tracing::debug!(transport = "ws", why, "connection ends");
             return;
         }
         Over::Left(code) => {
             tracing::debug!(transport = "ws", why = "left", code, "connection ends");
-            ws::close(&mut link.replies, code, "");
+            ws::close(&mut link.replies, *code, "");
+        }
+        Over::Broken(Violation { code, reason }) => {
+            tracing::debug!(transport = "ws", why = reason, code, "connection ends");
+            ws::close(&mut link.replies, Some(*code), reason);
         }
         Over::Close(Close { code, reason }) => {
             tracing::debug!(transport = "ws", why = %reason, code, "connection ends");
-            ws::close(&mut link.replies, Some(code), &reason);
+            ws::close(&mut link.replies, Some(*code), reason);
         }
     }
     let goodbye = async {
-        if poll_fn(|cx| link.poll_written(cx)).await.is_ok() && poll_fn(|cx| link.poll_shutdown(cx)).await.is_ok() {
+        if poll_fn(|cx| link.poll_written(cx)).await.is_err() {
+            return;
+        }
+        if matches!(over, Over::Close(_)) {
+            poll_fn(|cx| link.poll_close(cx)).await;
+        }
+        if poll_fn(|cx| link.poll_shutdown(cx)).await.is_ok() && matches!(over, Over::Broken(_)) {
+            // What it sent behind the violation is read away: unread bytes would reset the line, and the close with it.
             poll_fn(|cx| link.poll_left(cx)).await;
         }
     };
     if timeout(LAST_WORDS, goodbye).await.is_err() {
-        tracing::debug!(transport = "ws", "aborted: the client did not take the end");
+        tracing::debug!(transport = "ws", "aborted: the client did not answer the end");
     }
 }

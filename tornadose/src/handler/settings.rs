@@ -6,6 +6,8 @@ use std::time::Duration;
 use crate::handler::origin::Admitted;
 use crate::subscriber::Options;
 
+const A_YEAR: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+
 #[derive(Clone)]
 pub(crate) struct Settings {
     /// `origins` and `protocols` of these are read once, into the fields below.
@@ -15,9 +17,15 @@ pub(crate) struct Settings {
 }
 
 impl Settings {
+    /// Times are taken between a millisecond and a year: no time at all would spin, and the end of time overflows.
     pub(crate) fn of(options: Options) -> Self {
         Self {
-            options,
+            options: Options {
+                keep_alive: options.keep_alive.map(bounded),
+                retry: options.retry.min(A_YEAR),
+                max_age: options.max_age.map(bounded),
+                ..options
+            },
             origins: Admitted::from(options.origins),
             protocols: options.protocols.iter().copied().map(Cow::Borrowed).collect(),
         }
@@ -40,6 +48,10 @@ impl Settings {
 }
 
 const MILLION: u128 = 1_000_000;
+
+pub(crate) fn bounded(time: Duration) -> Duration {
+    time.clamp(Duration::from_millis(1), A_YEAR)
+}
 
 /// `duration × (from + width · frac(number · 0.618034))` in whole milliseconds, `from` and `width` in millionths: the golden
 /// ratio puts neighbours far apart.

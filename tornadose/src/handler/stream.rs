@@ -35,8 +35,10 @@ pub(crate) struct Pace {
 }
 
 pub(crate) struct Stream<S: Subscriber> {
-    /// None once the stream has said its last.
+    /// None once the stream is over.
     open: Option<Open<S>>,
+    /// Whether it has said its last; its reader stays until that was taken, for `closed()` waits for it.
+    said_goodbye: bool,
     pace: Pace,
     quiet_since: Instant,
     timer: Option<Pin<Box<Sleep>>>,
@@ -66,6 +68,7 @@ impl<S: Subscriber> Stream<S> {
     pub(crate) fn new(subscriber: S, feed: Feed<S::Message>, pace: Pace, seats: Vec<Seat>) -> Self {
         let mut stream = Self {
             open: Some(Open { subscriber, feed, _seats: seats }),
+            said_goodbye: false,
             pace,
             quiet_since: Instant::now(),
             timer: None,
@@ -81,7 +84,7 @@ impl<S: Subscriber> Stream<S> {
 
     fn say_goodbye(&mut self, why: &str) -> Bytes {
         tracing::debug!(transport = "sse", why, "connection ends");
-        self.open = None;
+        self.said_goodbye = true;
         come_back(self.pace.return_after)
     }
 
@@ -94,6 +97,9 @@ impl<S: Subscriber> Stream<S> {
     }
 
     fn poll_bytes(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
+        if self.said_goodbye {
+            self.open = None;
+        }
         loop {
             let Some(open) = &mut self.open else { return Poll::Ready(None) };
             // A feed that is never quiet would not get as far as the timer.
@@ -101,7 +107,7 @@ impl<S: Subscriber> Stream<S> {
                 return Poll::Ready(Some(self.say_goodbye("max age")));
             }
             // A panic of the filter ends this connection alone; on HTTP/2 it would take its neighbours with it.
-            let fed = catch_unwind(AssertUnwindSafe(|| open.feed.next::<Sse>(&open.subscriber, Some(cx.waker()))));
+            let fed = catch_unwind(AssertUnwindSafe(|| open.feed.next::<Sse>(&open.subscriber, cx.waker())));
             match fed {
                 Ok(Fed::Bytes(bytes)) => {
                     self.quiet_since = Instant::now();

@@ -119,10 +119,14 @@ impl From<Id> for IdText<'static> {
 }
 
 impl<'a> TryFrom<&'a str> for IdText<'a> {
-    type Error = IdError;
+    type Error = &'static str;
 
-    fn try_from(text: &'a str) -> Result<Self, IdError> {
-        if text.contains(['\r', '\n', '\0']) { Err(IdError) } else { Ok(Self(Cow::Borrowed(text))) }
+    fn try_from(text: &'a str) -> Result<Self, &'static str> {
+        if text.contains(['\r', '\n', '\0']) {
+            Err("an id has no CR, LF or NUL")
+        } else {
+            Ok(Self(Cow::Borrowed(text)))
+        }
     }
 }
 

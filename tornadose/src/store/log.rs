@@ -9,7 +9,7 @@
 //! # Lagging
 //!
 //! A reader is a [`Place`]. What it is owed is counted, not queued: when a queue message that it is owed was trimmed, the
-//! next [`Log::read`] says how many are missing, and [`Log::place_after`] is where it goes on.
+//! next [`Log::read`] says how many are missing, and [`Log::place_after_loss`] is where it goes on.
 //!
 //! # Closing
 //!
@@ -36,8 +36,11 @@ use crate::store::view::{View, merge, merge_all};
 /// ```
 pub const OVERHEAD: usize = 512;
 
-/// How many encoded bytes, roughly, a reader takes at once.
+/// How many encoded bytes a reader takes at once; more only when one message has more.
 const RUN_BYTES: usize = 64 << 10;
+
+/// What an event's id and frame take, roughly.
+const ENVELOPE: usize = 64;
 
 /// How many runs of several messages are kept for the next reader at the same place; each has about [`RUN_BYTES`].
 const RECENT_RUNS: usize = 16;
@@ -66,10 +69,12 @@ pub(crate) struct Log<M: Message> {
     kept: usize,
     kept_latest: usize,
     recent: VecDeque<Recent<M>>,
+    /// Runs that made room for newer ones, to be dropped outside of the store's lock.
+    discarded: Vec<Recent<M>>,
 }
 
 /// A run that the next reader at the same place can share.
-struct Recent<M: Message> {
+pub(crate) struct Recent<M: Message> {
     /// The topic, or none for a reader of all keys.
     topic: Option<usize>,
     version: u64,
@@ -149,6 +154,7 @@ impl<M: Message> Log<M> {
             kept: 0,
             kept_latest: 0,
             recent: VecDeque::new(),
+            discarded: Vec::new(),
         }
     }
 
@@ -175,9 +181,10 @@ impl<M: Message> Log<M> {
         retention: Retention,
         copies: usize,
     ) -> Result<Appended<M>, Refused> {
-        let charge = OVERHEAD + copies * (event.data().len() + event.name().map_or(0, str::len));
-        if charge > M::MEMORY {
-            return Err(Refused::TooLarge { size: charge });
+        let charge = OVERHEAD + copies * event.weight();
+        // Alone it would stand with its key.
+        if charge + OVERHEAD > M::MEMORY {
+            return Err(Refused::TooLarge { size: charge + OVERHEAD });
         }
         let known = self.index.get(&key).copied();
         self.check_room(known, &message, &event, retention, charge)?;
@@ -235,8 +242,8 @@ impl<M: Message> Log<M> {
         }
         self.kept += charge;
         topic.newest = entry.offset();
-        topic.version += 1;
         self.version += 1;
+        topic.version = self.version;
         match entry.retention {
             Retention::Queue => {
                 topic.appended += 1;
@@ -256,8 +263,8 @@ impl<M: Message> Log<M> {
         let entry = topic.queue.pop_front()?;
         self.queue.remove(&entry.offset());
         topic.trimmed = entry.offset();
-        topic.version += 1;
         self.version += 1;
+        topic.version = self.version;
         self.trimmed = self.trimmed.max(entry.offset());
         self.kept -= entry.charge + if topic.keeps_nothing() { OVERHEAD } else { 0 };
         Some(entry)
@@ -267,8 +274,8 @@ impl<M: Message> Log<M> {
         let topic = &mut self.topics[topic];
         let entry = topic.latest.remove(topic.latest.iter().position(|entry| which(entry))?);
         self.latest.remove(&entry.offset());
-        topic.version += 1;
         self.version += 1;
+        topic.version = self.version;
         self.kept -= entry.charge + if topic.keeps_nothing() { OVERHEAD } else { 0 };
         self.kept_latest -= entry.charge + if topic.latest.is_empty() { OVERHEAD } else { 0 };
         Some(entry)
@@ -462,12 +469,17 @@ impl<M: Message> Log<M> {
             && let Some((topic, version)) = self.shared_place(view, place)
         {
             if self.recent.len() == RECENT_RUNS {
-                self.recent.pop_front();
+                self.discarded.extend(self.recent.pop_front());
             }
             let after = self.newest_kept_up_to(topic, place.at);
             self.recent.push_back(Recent { topic, version, after, batch: Arc::clone(batch) });
         }
         Some(run)
+    }
+
+    /// What is to be dropped outside of the store's lock.
+    pub(crate) fn take_discarded(&mut self) -> Vec<Recent<M>> {
+        std::mem::take(&mut self.discarded)
     }
 
     /// The newest entry of a topic, or of all, that is kept at or below a place.
@@ -518,8 +530,10 @@ impl<M: Message> Log<M> {
             View::All => self.queue.keys().rev().nth(replay).copied(),
             View::One(topic) => self.topics[*topic].queue.iter().rev().nth(replay).map(offset),
             View::Set(topics) => {
-                let mut kept: Vec<Offset> =
-                    topics.iter().flat_map(|&topic| self.topics[topic].queue.iter().map(offset)).collect();
+                let mut kept: Vec<Offset> = topics
+                    .iter()
+                    .flat_map(|&topic| self.topics[topic].queue.iter().rev().take(replay.saturating_add(1)).map(offset))
+                    .collect();
                 kept.sort_unstable();
                 kept.into_iter().rev().nth(replay)
             }
@@ -540,13 +554,15 @@ fn run_of<'a, M: 'a>(mut entries: impl Iterator<Item = &'a Arc<Entry<M>>>, borde
     if rest.peek().is_none() {
         return Some(Run::One(Arc::clone(first)));
     }
-    let mut bytes = first.event.data().len();
+    let mut bytes = first.event.weight() + ENVELOPE;
     let rest = rest.take_while(|entry| {
-        let room = bytes < RUN_BYTES;
-        bytes += entry.event.data().len() + RUN_BYTES / 1024;
-        room
+        bytes += entry.event.weight() + ENVELOPE;
+        bytes <= RUN_BYTES
     });
-    let entries: Vec<Arc<Entry<M>>> = std::iter::once(first).chain(rest).map(Arc::clone).collect();
+    let mut entries: Vec<Arc<Entry<M>>> = std::iter::once(first).chain(rest).map(Arc::clone).collect();
+    if entries.len() == 1 {
+        return entries.pop().map(Run::One);
+    }
     Some(Run::Many(Arc::new(Batch::new(entries))))
 }
 

@@ -29,7 +29,7 @@ impl<M: Message> Shared<M> {
         Self { state: Mutex::new(state), gone: Notify::new(), encodings: AtomicUsize::new(0) }
     }
 
-    /// The state is sound after every statement that can panic (only a key's own `Eq`, `Hash` and `Clone` can), so a
+    /// The state is sound after every statement that can panic (a key's own `Eq`, `Hash`, `Clone` and `Drop` can), so a
     /// poisoned lock is taken all the same.
     pub(crate) fn lock(&self) -> MutexGuard<'_, State<M>> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)

@@ -1,9 +1,10 @@
 //! A reader's place in a store: resume, snapshot, replay, live, gap, end. Bytes and sockets are the handler's affair.
 
+use std::collections::HashSet;
 use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 
 use futures_core::Stream;
 use tokio::time::Instant;
@@ -13,7 +14,7 @@ use crate::store::entry::Run;
 use crate::store::id::{Id, Offset};
 use crate::store::log::{Place, Reading, Start};
 use crate::store::readers::{End, Ticket};
-use crate::store::shared::Shared;
+use crate::store::shared::{Shared, State};
 use crate::store::view::View;
 
 /// A loss, said aloud.
@@ -107,13 +108,9 @@ impl<M: Message> Reader<M> {
             Keys::All => View::All,
             Keys::One(key) => View::One(log.hold(&key)),
             Keys::Set(keys) => {
-                let mut topics: Vec<usize> = Vec::with_capacity(keys.len());
-                for key in keys {
-                    if log.topic_of(&key).is_none_or(|topic| !topics.contains(&topic)) {
-                        topics.push(log.hold(&key));
-                    }
-                }
-                View::Set(topics.into())
+                let mut named = HashSet::with_capacity(keys.len());
+                let once = keys.into_iter().filter(|key| named.insert(key.clone()));
+                View::Set(once.map(|key| log.hold(&key)).collect())
             }
         };
         let told = |reason| Some(Gap { reason, missed: None }).filter(|_| M::QUEUED);
@@ -133,8 +130,23 @@ impl<M: Message> Reader<M> {
     }
 
     /// What comes next, without waiting. At the end of what there is, `waker` is kept for the next message.
-    pub(crate) fn step(&mut self, waker: Option<&std::task::Waker>) -> Step<M> {
-        let mut state = self.shared.lock();
+    pub(crate) fn step(&mut self, waker: &Waker) -> Step<M> {
+        let shared = Arc::clone(&self.shared);
+        let mut state = shared.lock();
+        let step = self.step_in(&mut state, waker);
+        let discarded = state.log.take_discarded();
+        let end = state.readers.end_of(self.ticket);
+        drop(state);
+        // After unlocking, for a message's own `Drop` may call the store.
+        drop(discarded);
+        if matches!(step, Step::Wait { .. }) && end.is_some() {
+            // It is told where it stands, and then that it has ended, which nobody else will wake it for.
+            waker.wake_by_ref();
+        }
+        step
+    }
+
+    fn step_in(&mut self, state: &mut State<M>, waker: &Waker) -> Step<M> {
         state.readers.moves(self.ticket);
         let end = state.readers.end_of(self.ticket);
         if let Some(end) = end.filter(|end| !end.lets_read_on()) {
@@ -152,13 +164,7 @@ impl<M: Message> Reader<M> {
                 if let (Some(end), false) = (end, self.opening) {
                     return Step::Ended(end);
                 }
-                if let Some(waker) = waker {
-                    state.readers.wait(self.ticket, waker, true);
-                }
-                if let (Some(_), Some(waker)) = (end, waker) {
-                    // It is told where it stands, and then that it has ended, which nobody else will wake it for.
-                    waker.wake_by_ref();
-                }
+                state.readers.wait(self.ticket, waker, true);
                 self.mark = false;
                 Step::Wait { head: state.log.head(), opening: std::mem::take(&mut self.opening) }
             }
@@ -176,7 +182,7 @@ impl<M: Message> Reader<M> {
         let (shared, ticket) = (Arc::clone(&self.shared), self.ticket);
         move |end| {
             let waker = shared.lock().readers.end(ticket, end);
-            waker.into_iter().for_each(std::task::Waker::wake);
+            waker.into_iter().for_each(Waker::wake);
         }
     }
 
@@ -188,7 +194,7 @@ impl<M: Message> Reader<M> {
 
     /// Why the reader has ended, read to its end or not. Has `waker` woken at its end: who cannot take a message now need
     /// not hear of every one.
-    pub(crate) fn wait_for_end(&self, waker: &std::task::Waker) -> Option<End> {
+    pub(crate) fn wait_for_end(&self, waker: &Waker) -> Option<End> {
         let mut state = self.shared.lock();
         let end = state.readers.end_of(self.ticket);
         if end.is_none() {
@@ -277,7 +283,7 @@ impl<M: Message> Stream for Subscription<M> {
                 return Poll::Ready(Some(received));
             }
             self.run = None;
-            match self.reader.step(Some(cx.waker())) {
+            match self.reader.step(cx.waker()) {
                 Step::Gap(Gap { reason, missed }) => return Poll::Ready(Some(Received::Gap { reason, missed })),
                 Step::Run { run, .. } => self.run = Some((run, 0)),
                 Step::Wait { .. } => return Poll::Pending,

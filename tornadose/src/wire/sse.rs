@@ -8,12 +8,10 @@ use crate::event::Event;
 use crate::store::id::{Id, IdText};
 
 /// One event in one piece, in the order `id`, `event`, `data`, and the blank line that dispatches it.
-pub(crate) fn event(id: Option<&IdText<'_>>, event: &Event) -> Bytes {
+pub(crate) fn event(id: &IdText<'_>, event: &Event) -> Bytes {
     let data = event.data();
     let mut bytes = BytesMut::with_capacity(data.len() + event.name().map_or(0, str::len) + 64);
-    if let Some(id) = id {
-        field(&mut bytes, "id", id.as_str());
-    }
+    field(&mut bytes, "id", id.as_str());
     if let Some(name) = event.name() {
         field(&mut bytes, "event", name);
     }
@@ -26,9 +24,6 @@ pub(crate) fn event(id: Option<&IdText<'_>>, event: &Event) -> Bytes {
 
 /// The same event without its id.
 pub(crate) fn without_id(event: &Bytes) -> Bytes {
-    if !event.starts_with(b"id: ") {
-        return event.clone();
-    }
     let end = event.iter().position(|&byte| byte == b'\n').map_or(event.len(), |end| end + 1);
     event.slice(end..)
 }
@@ -107,12 +102,16 @@ mod tests {
         }
         let name = fields["event"].as_str().map(EventName::try_from).transpose();
         let name = name.map_err(|error: EncodeError| error.to_string())?;
-        let id = fields["id"].as_str().map(IdText::try_from).transpose().map_err(|error| error.to_string())?;
+        let id = fields["id"].as_str().map(IdText::try_from).transpose().map_err(str::to_owned)?;
         // An event always has data, if only an empty line: without it a client never sees the name.
         if let Some(data) = fields["data"].as_str().or(name.as_ref().map(|_| "")) {
             let plain = Event::text(data);
             let named = name.into_iter().fold(plain, Event::named);
-            bytes.extend_from_slice(&event(id.as_ref(), &named));
+            let event = match id {
+                Some(id) => event(&id, &named),
+                None => without_id(&event(&IdText::try_from("1").unwrap(), &named)),
+            };
+            bytes.extend_from_slice(&event);
         }
         Ok(bytes.freeze())
     }
@@ -181,7 +180,7 @@ mod tests {
     #[test]
     fn one_event_is_one_block() {
         for data in ["", "a", "a\nb", "\n\n", "a\r\n\rb\r", "\u{feff}\0:x\ndata: y\n\nevent: z"] {
-            let bytes = event(Some(&IdText::try_from("1").unwrap()), &Event::text(data));
+            let bytes = event(&IdText::try_from("1").unwrap(), &Event::text(data));
             let text = std::str::from_utf8(&bytes).unwrap();
             assert!(text.ends_with("\n\n") && !text.contains('\r'), "{text:?}");
             assert_eq!(text.find("\n\n"), Some(text.len() - 2), "{text:?}");
@@ -194,7 +193,8 @@ mod tests {
         let pieces = ["", "a", "\n", "\r", "\r\n", ": ", "data: x", "\n\n", "é", "\0", "id: 9"];
         let texts: Vec<String> =
             pieces.iter().flat_map(|one| pieces.map(|other| format!("{one}{other}{one}"))).collect();
-        let bytes: Vec<u8> = texts.iter().flat_map(|text| event(None, &Event::text(text))).collect();
+        let bytes: Vec<u8> =
+            texts.iter().flat_map(|text| event(&IdText::try_from("1").unwrap(), &Event::text(text))).collect();
         let app = Harness::new(Router::with_path("feed").get(Serves(bytes.into())));
         let feed = app.client("feed").pipe(16).sse("/feed").await;
         for text in texts {

@@ -29,11 +29,17 @@ pub(crate) fn event(id: Id, event: &Event) -> Bytes {
     bytes.freeze()
 }
 
-/// The same event without its id.
-pub(crate) fn event_without_id(bytes: &mut BytesMut, event: &Event) {
-    let mut text = Vec::with_capacity(event.data().len() + 64);
+/// The same event without its id, from its frame.
+pub(crate) fn without_id(bytes: &mut BytesMut, event: &[u8], id: Id) {
+    let header = match event[1] {
+        126 => 4,
+        127 => 10,
+        _ => 2,
+    };
+    let content = header + format!("{{\"id\":\"{id}\",").len();
+    let mut text = Vec::with_capacity(event.len());
     text.push(b'{');
-    put_content(&mut text, event);
+    text.extend_from_slice(&event[content..]);
     frame(bytes, TEXT, &text);
 }
 
@@ -475,8 +481,15 @@ mod tests {
         assert_eq!(text(&Event::of(&0.5).unwrap()), r#"{"id":"k3v0q8zd-7","data":0.5}"#);
         let html = Event::text("<b>\"hi\"</b>\n").named("list".try_into().unwrap());
         assert_eq!(text(&html), r#"{"id":"k3v0q8zd-7","event":"list","data":"<b>\"hi\"</b>\n"}"#);
-        let mut bytes = BytesMut::new();
-        event_without_id(&mut bytes, &html);
-        assert_eq!(bytes[2..], *br#"{"event":"list","data":"<b>\"hi\"</b>\n"}"#);
+        for event in [html, Event::text("x".repeat(200)), Event::text("x".repeat(70_000))] {
+            let framed = super::event(id, &event);
+            let mut bytes = BytesMut::new();
+            without_id(&mut bytes, &framed, id);
+            let mut bare = BytesMut::new();
+            let mut text = b"{".to_vec();
+            put_content(&mut text, &event);
+            frame(&mut bare, TEXT, &text);
+            assert_eq!(bytes, bare);
+        }
     }
 }

@@ -1,6 +1,7 @@
 //! Readers against a plain model, over random programs: every promise of order, loss, gap and position, seen from a client.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::task::Waker;
 
 use super::{Gap, GapReason, Reader, Seen, Step, Terms};
 use crate::event::{EncodeError, Event};
@@ -153,7 +154,7 @@ impl Client {
 
     fn step(&mut self, history: &History) {
         let Some(reader) = &mut self.reader else { return };
-        match reader.step(None) {
+        match reader.step(Waker::noop()) {
             Step::Gap(gap) => self.gap(history, gap),
             Step::Run { before, run, numbered } => {
                 assert!(!self.trimmed_at_open, "a loss was not told");
