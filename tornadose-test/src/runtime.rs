@@ -198,7 +198,7 @@ mod tests {
             run_within(
                 Duration::from_millis(20),
                 async {
-                    // Blocking work holds the clock, as a database under `hold_clock` would.
+                    // Blocking work holds the clock, as a call to a database would.
                     spawn_blocking(move || held.recv());
                     pending::<()>().await;
                 },

@@ -50,7 +50,7 @@ use crate::handler::live::{Live, Watch};
 use crate::handler::session::Session;
 use crate::handler::stream::Stream;
 use crate::message::Keys;
-use crate::store::subscription::{Reader, Seen, Terms};
+use crate::store::reader::{Reader, Seen, Terms};
 use crate::subscriber::{KeyOf, Subscriber, Transports};
 
 /// How a request came out, when no stream was opened.

@@ -60,7 +60,9 @@ mod script;
 #[path = "private.rs"]
 pub mod __private;
 
-pub use crate::event::{EncodeError, Event, EventName};
+pub use crate::event::Event;
+pub use crate::event::error::EncodeError;
+pub use crate::event::name::EventName;
 pub use crate::handler::live::Live;
 pub use crate::listen::{listen, serve, serve_on};
 pub use crate::message::{Keys, Message, NoKey, Retention};
@@ -69,7 +71,8 @@ pub use crate::store::Store;
 pub use crate::store::error::SubmitError;
 pub use crate::store::id::{Id, IdError};
 pub use crate::store::log::OVERHEAD;
-pub use crate::store::subscription::{GapReason, Received, Subscription};
+pub use crate::store::reader::GapReason;
+pub use crate::store::subscription::{Received, Subscription};
 pub use crate::subscriber::{Close, KeyOf, Lag, Options, Origins, Refusal, Subscriber, Transports};
 #[doc = include_str!("docs/store.md")]
 pub use tornadose_macros::store;

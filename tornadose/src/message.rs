@@ -3,7 +3,8 @@
 use std::fmt::Debug;
 use std::hash::Hash;
 
-use crate::event::{EncodeError, Event};
+use crate::event::Event;
+use crate::event::error::EncodeError;
 
 /// What a [`Store`](crate::Store) holds. The attribute [`#[store]`](macro@crate::store) implements it; by hand it takes any
 /// encoding, here fragments of HTML:

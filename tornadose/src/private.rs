@@ -5,7 +5,8 @@ pub use tornadose_macros::{__Store, __Subscriber};
 pub use salvo::http::StatusError;
 pub use salvo::{Depot, Request};
 
-pub use crate::event::{EncodeError, Event};
+pub use crate::event::Event;
+pub use crate::event::error::EncodeError;
 pub use crate::handler::extract::{Outcome, cookie, depot, depot_named, header, inbound, param, query};
 pub use crate::handler::live::Live;
 pub use crate::message::{Keys, Message, NoKey, Retention};

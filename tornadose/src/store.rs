@@ -3,11 +3,13 @@
 pub(crate) mod id;
 pub(crate) mod error;
 pub(crate) mod entry;
+mod recent;
 mod topic;
 pub(crate) mod view;
 pub(crate) mod log;
 pub(crate) mod readers;
 pub(crate) mod shared;
+pub(crate) mod reader;
 pub(crate) mod subscription;
 
 use std::fmt;

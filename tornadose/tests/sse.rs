@@ -2,7 +2,6 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may")]
 
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
 
 use tornadose::prelude::*;
@@ -406,45 +405,6 @@ async fn bad_requests_are_answered_in_words() {
     assert_eq!(head.status(), 405);
     let any = app.client("any").header("accept", "text/html, */*;q=0.1").sse("/rooms/go").await;
     assert_eq!(any.status(), 200);
-}
-
-#[tornadose_test::test]
-async fn one_submit_is_encoded_once_per_transport() {
-    static EVENTS: AtomicUsize = AtomicUsize::new(0);
-    struct Counted;
-    impl tornadose::Message for Counted {
-        type Key = tornadose::NoKey;
-        const CHANNEL: &'static str = "counted";
-        fn key(&self) -> tornadose::NoKey {
-            tornadose::NoKey
-        }
-        fn retention(&self) -> tornadose::Retention {
-            tornadose::Retention::Queue
-        }
-        fn event(&self) -> Result<tornadose::Event, tornadose::EncodeError> {
-            EVENTS.fetch_add(1, Relaxed);
-            Ok(tornadose::Event::text("x"))
-        }
-    }
-    struct Feed;
-    impl Subscriber for Feed {
-        type Message = Counted;
-        fn from_request(_: &Request, _: &Depot) -> Result<Self, StatusError> {
-            Ok(Self)
-        }
-        fn keys(&self) -> Keys<tornadose::NoKey> {
-            Keys::All
-        }
-    }
-    let store = Store::new();
-    let app = Harness::new(Router::with_path("feed").get(Live::<Feed>::new(&store)));
-    for _ in 0..20 {
-        app.client("sse").lenient().sse("/feed").await;
-        app.client("ws").lenient().ws("/feed").await;
-    }
-    store.submit(Counted).await.unwrap();
-    app.settle().await;
-    assert_eq!(EVENTS.load(Relaxed), 1);
 }
 
 #[tornadose_test::test]

@@ -1,4 +1,16 @@
-//! Which connections a handler, or a server, carries: their number, their limit, their end.
+//! Which connections a handler, or a server, carries: their number, their limit, their end. What they send is `feed`'s affair.
+//!
+//! # Ordering
+//!
+//! Connections are numbered as they open, and ended in that order.
+//!
+//! # Lagging
+//!
+//! One that has not come for what it is owed, for too long, is aborted.
+//!
+//! # Closing
+//!
+//! A seat is free when it is dropped, however its connection came to its end.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

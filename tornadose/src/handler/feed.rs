@@ -20,8 +20,8 @@ use crate::handler::format::Format;
 use crate::message::Message;
 use crate::store::entry::{Entry, Run};
 use crate::store::id::{Id, Offset};
+use crate::store::reader::{GapReason, Reader, Step};
 use crate::store::readers::End;
-use crate::store::subscription::{GapReason, Reader, Step};
 use crate::subscriber::{Lag, Subscriber};
 
 /// What is written at once, roughly, before the socket is asked again.
@@ -171,5 +171,118 @@ impl<M: Message> Feed<M> {
 
     fn take(&mut self) -> Fed {
         Fed::Bytes(std::mem::take(&mut self.out).freeze())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+
+    use salvo::http::StatusError;
+    use salvo::{Depot, Request};
+
+    use super::*;
+    use crate::event::Event;
+    use crate::event::error::EncodeError;
+    use crate::handler::format::Sse;
+    use crate::message::{Keys, NoKey, Retention};
+    use crate::store::Store;
+    use crate::store::entry::Encoding;
+    use crate::store::reader::{Gap, Seen, Terms};
+
+    static ASKED: AtomicUsize = AtomicUsize::new(0);
+    static ENCODED: AtomicUsize = AtomicUsize::new(0);
+
+    struct Line;
+
+    impl Message for Line {
+        type Key = NoKey;
+        const CAPACITY: usize = 8;
+        const CHANNEL: &'static str = "lines";
+        fn key(&self) -> NoKey {
+            NoKey
+        }
+        fn retention(&self) -> Retention {
+            Retention::Queue
+        }
+        fn event(&self) -> Result<Event, EncodeError> {
+            ASKED.fetch_add(1, Relaxed);
+            Ok(Event::text("x"))
+        }
+    }
+
+    struct Reads;
+
+    impl Subscriber for Reads {
+        type Message = Line;
+        fn from_request(_: &Request, _: &Depot) -> Result<Self, StatusError> {
+            Ok(Self)
+        }
+        fn keys(&self) -> Keys<NoKey> {
+            Keys::One(NoKey)
+        }
+    }
+
+    /// Server-Sent Events, counted.
+    struct Counted;
+
+    impl Encoding for Counted {
+        const SLOT: usize = Sse::SLOT;
+        fn encode(id: Id, event: &Event) -> Bytes {
+            ENCODED.fetch_add(1, Relaxed);
+            Sse::encode(id, event)
+        }
+    }
+
+    impl Format for Counted {
+        fn without_id<T>(out: &mut BytesMut, entry: &Entry<T>) {
+            out.extend_from_slice(&entry.encoded::<Self>()[..]);
+        }
+        fn position(out: &mut BytesMut, id: Id) {
+            Sse::position(out, id);
+        }
+        fn gap(out: &mut BytesMut, gap: Gap) {
+            Sse::gap(out, gap);
+        }
+    }
+
+    fn feeds(store: &Store<Line>, number: usize) -> Vec<Feed<Line>> {
+        let terms = Terms { replay: 100, connection: true };
+        let open = || Reader::open(store.shared(), Keys::One(NoKey), Seen::Nothing, terms);
+        (0..number).map(|_| Feed::new(open(), Lag::Skip, BytesMut::new())).collect()
+    }
+
+    fn read(feed: &mut Feed<Line>) -> Vec<Bytes> {
+        let mut pieces = Vec::new();
+        while let Fed::Bytes(bytes) = feed.next::<Counted>(&Reads, Waker::noop()) {
+            pieces.push(bytes);
+        }
+        pieces
+    }
+
+    #[test]
+    fn a_message_is_asked_and_encoded_once_for_all_its_readers() {
+        let store = Store::new();
+        let mut live = feeds(&store, 100);
+        for feed in &mut live {
+            read(feed);
+        }
+        for burst in [1, 5, 1, 8] {
+            let before = (ASKED.load(Relaxed), ENCODED.load(Relaxed));
+            for _ in 0..burst {
+                store.try_submit(Line).unwrap();
+            }
+            let shared = read(&mut live[0]).remove(0);
+            for feed in &mut live[1..] {
+                let pieces = read(feed);
+                // One piece, and the very bytes that the first reader got.
+                assert_eq!((pieces.len(), pieces[0].as_ptr()), (1, shared.as_ptr()));
+            }
+            // Some that come late, and one of them at a place of its own.
+            for feed in &mut feeds(&store, 10) {
+                assert!(!read(feed).is_empty());
+            }
+            assert_eq!((ASKED.load(Relaxed), ENCODED.load(Relaxed)), (before.0 + burst, before.1 + burst));
+        }
     }
 }

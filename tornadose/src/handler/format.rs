@@ -5,7 +5,7 @@ use bytes::{Bytes, BytesMut};
 use crate::event::Event;
 use crate::store::entry::{Encoding, Entry};
 use crate::store::id::{Id, IdText};
-use crate::store::subscription::Gap;
+use crate::store::reader::Gap;
 use crate::wire::{sse, ws};
 
 /// A transport's way to write what a reader is given.

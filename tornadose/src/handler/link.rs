@@ -9,7 +9,7 @@ use bytes::{Buf, Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Instant;
 
-use crate::wire::ws::{Decoder, Inbound, Violation};
+use crate::wire::ws::decoder::{Decoder, Inbound, Violation};
 
 /// How much of what was read may wait, and how much of what is to be said of it: a client that floods us and reads nothing
 /// is not read either.

@@ -31,7 +31,8 @@ use crate::message::Message;
 use crate::store::Store;
 use crate::store::readers::End;
 use crate::subscriber::{Close, Refusal, Subscriber};
-use crate::wire::ws::{self, Inbound, Violation};
+use crate::wire::ws;
+use crate::wire::ws::decoder::{Inbound, Violation};
 
 /// What a WebSocket needs to know of its handler.
 pub(crate) struct Pace {

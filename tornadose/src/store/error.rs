@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::event::EncodeError;
+use crate::event::error::EncodeError;
 
 /// Why a message was not appended. It gives the message back, whatever its type.
 ///
@@ -13,7 +13,7 @@ use crate::event::EncodeError;
 /// # struct Line(String);
 /// let store = Store::new();
 /// let error = store.try_submit(Line("x".repeat(2000))).unwrap_err();
-/// assert_eq!(error.to_string(), "the message takes 2514 bytes, more than the store's memory");
+/// assert_eq!(error.to_string(), "the message takes 3026 bytes, more than the store's memory");
 /// ```
 #[non_exhaustive]
 pub enum SubmitError<M> {

@@ -88,7 +88,8 @@ mod tests {
     use tornadose_test::Harness;
 
     use super::*;
-    use crate::event::{EncodeError, EventName};
+    use crate::event::error::EncodeError;
+    use crate::event::name::EventName;
 
     /// What a row's fields become, or why they are refused.
     fn encode(fields: &Value) -> Result<Bytes, String> {

@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::task::Waker;
 
 use super::{Gap, GapReason, Reader, Seen, Step, Terms};
-use crate::event::{EncodeError, Event};
+use crate::event::Event;
+use crate::event::error::EncodeError;
 use crate::message::{Keys, Message, Retention};
 use crate::store::Store;
 use crate::store::id::Id;
@@ -71,6 +72,12 @@ impl History {
         }
         let id = store.try_submit(Note { key, latest }).unwrap().unwrap();
         assert_eq!(id.offset.0, self.head);
+    }
+
+    fn forget(&mut self, store: &Store<Note>, chance: &mut Chance) {
+        let key = chance.below(KEYS);
+        self.latest.retain(|(of, _), _| *of != key);
+        store.forget(&key);
     }
 
     fn of<'a>(&'a self, keys: &'a Keys<u64>) -> impl Iterator<Item = (&'a u64, &'a Vec<u64>)> {
@@ -233,6 +240,7 @@ fn every_reader_gets_each_message_once_and_in_order_or_is_told() {
             match chance.below(10) {
                 0 => clients[which].connect(&store, &history, &mut chance),
                 1 => clients[which].reader = None,
+                2 if chance.below(4) == 0 => history.forget(&store, &mut chance),
                 2..6 => history.submit(&store, &mut chance),
                 _ => clients[which].step(&history),
             }

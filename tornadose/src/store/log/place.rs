@@ -1,0 +1,280 @@
+//! Reading a log by place: where a reader starts, what it finds there, and what it has lost. What is kept is `log`'s affair.
+
+use std::ops::Bound;
+use std::sync::Arc;
+
+use crate::message::{Message, Retention};
+use crate::store::entry::{Batch, Entry, Run};
+use crate::store::id::{Id, Offset};
+use crate::store::log::Log;
+use crate::store::recent::Recent;
+use crate::store::topic::Topic;
+use crate::store::view::{View, merge, merge_all};
+
+/// How many encoded bytes a reader takes at once; more only when one message has more.
+const RUN_BYTES: usize = 64 << 10;
+
+/// What an event's id and frame take, roughly.
+const ENVELOPE: usize = 64;
+
+/// How many runs of several messages are kept for the next reader at the same place; each has about [`RUN_BYTES`].
+const RECENT_RUNS: usize = 16;
+
+/// How far a reader has come.
+#[derive(Clone, Debug)]
+pub(crate) struct Place {
+    /// Everything of its keys up to here was handed out or is not owed.
+    at: Offset,
+    /// Queue messages at or below are not owed.
+    not_owed: Offset,
+    /// What stands at or below is read without an id (F in the position rule).
+    pub(crate) unnumbered: Offset,
+    /// Of the queue messages of its keys that were appended, those that are settled: handed out or not owed.
+    settled: u64,
+}
+
+impl Place {
+    fn owed_after(&self) -> Offset {
+        self.at.max(self.not_owed)
+    }
+}
+
+/// What a reader finds at its place.
+pub(crate) enum Reading<M> {
+    /// The next messages. `numbered`: they carry their ids.
+    Run { run: Run<M>, numbered: bool },
+    /// Nothing more; the reader stands at the head.
+    End,
+    /// Queue messages that it was owed are gone.
+    Lagged { missed: u64 },
+}
+
+/// What a log knows of an id.
+pub(crate) enum Start {
+    /// All that came after it for these keys is kept.
+    Resumed,
+    /// This log, but messages after the id are gone.
+    Trimmed,
+    /// The id is of no place that this log knows.
+    Restarted,
+}
+
+impl<M: Message> Log<M> {
+    /// Where a new reader starts: before all `latest` values and the last `replay` queue messages of its keys together.
+    pub(crate) fn place_new(&self, view: &View, replay: usize) -> Place {
+        let not_owed = self.newest_not_replayed(view, replay);
+        self.place(view, Offset::START, not_owed, not_owed.max(self.trimmed(view)))
+    }
+
+    /// Where a reader goes on after an id, known or trimmed: with what is kept of its keys after it.
+    pub(crate) fn place_after(&self, view: &View, after: Offset) -> Place {
+        self.place(view, after, after, self.trimmed(view))
+    }
+
+    /// Where a reader starts for whom nothing is known: before all that is kept of its keys.
+    pub(crate) fn place_first(&self, view: &View) -> Place {
+        self.place(view, Offset::START, Offset::START, self.trimmed(view))
+    }
+
+    fn place(&self, view: &View, at: Offset, not_owed: Offset, unnumbered: Offset) -> Place {
+        let settled = self.appended(view) - self.count_after(view, at.max(not_owed));
+        Place { at, not_owed, unnumbered, settled }
+    }
+
+    /// Where a reader goes on that lagged: at its place, with what is still kept after it.
+    pub(crate) fn place_after_loss(&self, view: &View, place: &Place) -> Place {
+        self.place(view, place.at, place.not_owed, place.not_owed.max(self.trimmed(view)))
+    }
+
+    /// What this log knows of an id that a client has seen.
+    pub(crate) fn start(&self, view: &View, id: Id) -> Start {
+        if id.epoch != self.epoch || id.offset > self.head {
+            Start::Restarted
+        } else if self.trimmed(view) > id.offset {
+            Start::Trimmed
+        } else {
+            Start::Resumed
+        }
+    }
+
+    /// The next messages at a place, which moves behind them.
+    pub(crate) fn read(&mut self, view: &View, place: &mut Place) -> Reading<M> {
+        if self.may_have_lost(view, place) {
+            let owed = self.appended(view) - place.settled;
+            let kept = self.count_after(view, place.owed_after());
+            if kept < owed {
+                return Reading::Lagged { missed: owed - kept };
+            }
+        }
+        let numbered = place.at >= place.unnumbered;
+        let run = if self.newest(view) <= place.at {
+            None
+        } else {
+            self.recent_run(view, place).or_else(|| self.next_run(view, place))
+        };
+        let Some(run) = run else {
+            // Nothing of its keys stands between its place and the head.
+            place.at = self.head;
+            return Reading::End;
+        };
+        let entries = run.entries();
+        let last = entries.last().expect("a run is not empty");
+        let numbered = numbered || entries[0].offset() > place.unnumbered;
+        place.at = last.offset();
+        place.settled += entries.iter().filter(|entry| entry.retention == Retention::Queue).count() as u64;
+        Reading::Run { run, numbered }
+    }
+
+    /// Whether something that the reader is owed can have been trimmed; a look at the counts then tells.
+    fn may_have_lost(&self, view: &View, place: &Place) -> bool {
+        // Up to its unnumbered place a reader of several keys expects some of them to be trimmed further than others.
+        place.at < place.unnumbered || self.trimmed(view) > place.owed_after()
+    }
+
+    /// The run that another reader at the same place has just taken.
+    fn recent_run(&self, view: &View, place: &Place) -> Option<Run<M>> {
+        let (topic, version) = self.shared_place(view, place)?;
+        let recent = self.recent.iter().find(|recent| {
+            recent.topic == topic
+                && recent.version == version
+                && recent.after <= place.at
+                && place.at < Run::Many(Arc::clone(&recent.batch)).entries()[0].offset()
+        })?;
+        Some(Run::Many(Arc::clone(&recent.batch)))
+    }
+
+    /// Which topic's runs can be shared at this place, in which version; none for a set of keys, or for a reader that
+    /// leaves queue messages out or takes entries without ids.
+    fn shared_place(&self, view: &View, place: &Place) -> Option<(Option<usize>, u64)> {
+        if place.at < place.unnumbered || place.at < place.not_owed {
+            return None;
+        }
+        match view {
+            View::One(topic) => Some((Some(*topic), self.topics[*topic].version)),
+            View::All => Some((None, self.version)),
+            View::Set(_) => None,
+        }
+    }
+
+    fn next_run(&mut self, view: &View, place: &Place) -> Option<Run<M>> {
+        let run = match view {
+            View::One(topic) => {
+                let topic = &self.topics[*topic];
+                run_of(merge(topic.latest_after(place.at), topic.queue_after(place.owed_after())), place.unnumbered)
+            }
+            View::Set(topics) => {
+                let topics = topics.iter().map(|&topic| &self.topics[topic]);
+                let entries =
+                    topics.map(|topic| merge(topic.latest_after(place.at), topic.queue_after(place.owed_after())));
+                run_of(merge_all(entries), place.unnumbered)
+            }
+            View::All => {
+                let latest = self.latest.range(beyond(place.at)).map(|(_, entry)| entry);
+                let queue = self.queue.range(beyond(place.owed_after())).map(|(_, entry)| entry);
+                run_of(merge(latest, queue), place.unnumbered)
+            }
+        }?;
+        if let Run::Many(batch) = &run
+            && let Some((topic, version)) = self.shared_place(view, place)
+        {
+            if self.recent.len() == RECENT_RUNS {
+                self.discarded.extend(self.recent.pop_front());
+            }
+            let after = self.newest_kept_up_to(topic, place.at);
+            self.recent.push_back(Recent { topic, version, after, batch: Arc::clone(batch) });
+        }
+        Some(run)
+    }
+
+    /// What is to be dropped outside of the store's lock.
+    pub(crate) fn take_discarded(&mut self) -> Vec<Recent<M>> {
+        std::mem::take(&mut self.discarded)
+    }
+
+    /// The newest entry of a topic, or of all, that is kept at or below a place.
+    fn newest_kept_up_to(&self, topic: Option<usize>, place: Offset) -> Offset {
+        let (latest, queue) = match topic {
+            Some(topic) => self.topics[topic].newest_up_to(place),
+            None => (
+                self.latest.range(..=place).next_back().map(|(offset, _)| *offset),
+                self.queue.range(..=place).next_back().map(|(offset, _)| *offset),
+            ),
+        };
+        latest.max(queue).unwrap_or(Offset::START)
+    }
+
+    fn trimmed(&self, view: &View) -> Offset {
+        match view {
+            View::All => self.trimmed,
+            _ => self.over(view, |topic| topic.trimmed).max().unwrap_or(Offset::START),
+        }
+    }
+
+    fn newest(&self, view: &View) -> Offset {
+        match view {
+            View::All => self.head,
+            _ => self.over(view, |topic| topic.newest).max().unwrap_or(Offset::START),
+        }
+    }
+
+    fn appended(&self, view: &View) -> u64 {
+        match view {
+            View::All => self.appended,
+            _ => self.over(view, |topic| topic.appended).sum(),
+        }
+    }
+
+    /// How many queue messages are kept after a place.
+    fn count_after(&self, view: &View, after: Offset) -> u64 {
+        match view {
+            View::All => self.queue.range(beyond(after)).count() as u64,
+            _ => self.over(view, |topic| topic.count_after(after)).sum(),
+        }
+    }
+
+    /// The newest kept queue message that is not among the last `replay`.
+    fn newest_not_replayed(&self, view: &View, replay: usize) -> Offset {
+        let offset = |entry: &Arc<Entry<M>>| entry.offset();
+        match view {
+            View::All => self.queue.keys().rev().nth(replay).copied(),
+            View::One(topic) => self.topics[*topic].queue.iter().rev().nth(replay).map(offset),
+            View::Set(topics) => {
+                let mut kept: Vec<Offset> = topics
+                    .iter()
+                    .flat_map(|&topic| self.topics[topic].queue.iter().rev().take(replay.saturating_add(1)).map(offset))
+                    .collect();
+                kept.sort_unstable();
+                kept.into_iter().rev().nth(replay)
+            }
+        }
+        .unwrap_or(Offset::START)
+    }
+
+    fn over<'a, T>(&'a self, view: &'a View, of: impl Fn(&Topic<M>) -> T + 'a) -> impl Iterator<Item = T> + 'a {
+        view.topics().iter().map(move |&topic| of(&self.topics[topic]))
+    }
+}
+
+/// As many entries as a reader takes at once, wholly above a place or wholly not.
+fn run_of<'a, M: 'a>(mut entries: impl Iterator<Item = &'a Arc<Entry<M>>>, border: Offset) -> Option<Run<M>> {
+    let first = entries.next()?;
+    let above = first.offset() > border;
+    let mut rest = entries.take_while(|entry| (entry.offset() > border) == above).peekable();
+    if rest.peek().is_none() {
+        return Some(Run::One(Arc::clone(first)));
+    }
+    let mut bytes = first.event.weight() + ENVELOPE;
+    let rest = rest.take_while(|entry| {
+        bytes += entry.event.weight() + ENVELOPE;
+        bytes <= RUN_BYTES
+    });
+    let mut entries: Vec<Arc<Entry<M>>> = std::iter::once(first).chain(rest).map(Arc::clone).collect();
+    if entries.len() == 1 {
+        return entries.pop().map(Run::One);
+    }
+    Some(Run::Many(Arc::new(Batch::new(entries))))
+}
+
+fn beyond(place: Offset) -> (Bound<Offset>, Bound<Offset>) {
+    (Bound::Excluded(place), Bound::Unbounded)
+}
