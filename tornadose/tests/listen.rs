@@ -1,0 +1,140 @@
+//! Real sockets: taking an address, serving on it, and stopping when told to.
+
+#![allow(clippy::unwrap_used, reason = "a test may")]
+
+use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use tornadose::prelude::*;
+
+#[store(queue)]
+#[derive(Serialize)]
+struct Line(String);
+
+#[subscriber(sse, ws, store = Line)]
+struct Lines;
+
+#[tokio::test]
+async fn a_taken_port_is_an_error_that_names_it() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let addr = taken.local_addr().unwrap();
+    let error = tornadose::listen(addr).await.err().unwrap();
+    assert_eq!(error.kind(), ErrorKind::AddrInUse);
+    assert!(error.to_string().starts_with(&format!("cannot listen on {addr}: ")), "{error}");
+    assert!(!format!("{error:?}").contains('\n'), "{error:?}");
+}
+
+#[tokio::test]
+async fn an_address_that_is_none_is_an_error() {
+    let error = tornadose::listen("127.0.0.1:http").await.err().unwrap();
+    assert!(error.to_string().starts_with("cannot resolve the address"), "{error}");
+}
+
+const UPGRADE: &str = "connection: upgrade\r\nupgrade: websocket\r\nsec-websocket-version: 13\r\n\
+                       sec-websocket-key: AAAAAAAAAAAAAAAAAAAAAA==\r\n";
+
+/// What the next tests run in a process of its own, for signals are a process's.
+#[tokio::test]
+async fn child() {
+    if std::env::var_os("TORNADOSE_CHILD").is_none() {
+        return;
+    }
+    let store = Store::new();
+    store.submit(Line("hi".into())).await.unwrap();
+    tornadose::serve("127.0.0.1:0", Router::new().get(Lines::handler(&store).replay(1))).await.unwrap();
+}
+
+/// A server in a process of its own, killed when the test is over.
+struct Server {
+    child: Child,
+    addr: String,
+}
+
+impl Server {
+    fn start() -> Self {
+        let mut child = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "child", "--nocapture"])
+            .env("TORNADOSE_CHILD", "1")
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let addr = lines.find_map(|line| Some(line.unwrap().split_once("listening on http://")?.1.to_owned())).unwrap();
+        std::thread::spawn(move || lines.for_each(drop));
+        Self { child, addr }
+    }
+
+    fn ask(&self, headers: &str) -> TcpStream {
+        let mut stream = TcpStream::connect(&self.addr).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        write!(stream, "GET / HTTP/1.1\r\nhost: {}\r\n{headers}\r\n", self.addr).unwrap();
+        stream
+    }
+
+    fn signal(&self, signal: &str) {
+        assert!(Command::new("kill").args([signal, &self.child.id().to_string()]).status().unwrap().success());
+    }
+
+    /// How long it takes to end, which it must with success.
+    fn ends_within(&mut self) -> Duration {
+        let start = Instant::now();
+        assert!(self.child.wait().unwrap().success());
+        start.elapsed()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // It has ended already, as it should.
+        let _ended = self.child.kill();
+    }
+}
+
+/// Reads until the text has come.
+fn read_until(stream: &mut TcpStream, text: &str) {
+    let mut read = Vec::new();
+    let mut chunk = [0; 1024];
+    while !String::from_utf8_lossy(&read).contains(text) {
+        let length = stream.read(&mut chunk).unwrap();
+        assert!(length > 0, "{:?} ended without {text:?}", String::from_utf8_lossy(&read));
+        read.extend_from_slice(&chunk[..length]);
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn a_signal_ends_every_stream_and_the_server_at_once() {
+    for signal in ["-INT", "-TERM"] {
+        let mut server = Server::start();
+        let mut page = server.ask("");
+        let mut socket = server.ask(UPGRADE);
+        read_until(&mut page, "data: \"hi\"");
+        read_until(&mut socket, "\"data\":\"hi\"");
+        server.signal(signal);
+        let mut close = [0; 4];
+        socket.read_exact(&mut close).unwrap();
+        assert_eq!(close, [0x88, 2, 0x03, 0xE9], "a close frame with 1001");
+        // Its answer: the same code, masked with zeros.
+        socket.write_all(&[0x88, 0x82, 0, 0, 0, 0, 0x03, 0xE9]).unwrap();
+        let mut last = String::new();
+        page.read_to_string(&mut last).unwrap();
+        assert!(last.contains("retry: ") && last.ends_with("0\r\n\r\n"), "{last:?}");
+        assert!(server.ends_within() < Duration::from_secs(1));
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn a_second_signal_waits_for_nobody() {
+    let mut server = Server::start();
+    let mut socket = server.ask(UPGRADE);
+    read_until(&mut socket, "\"data\":\"hi\"");
+    server.signal("-INT");
+    let mut close = [0; 4];
+    socket.read_exact(&mut close).unwrap();
+    // Its answer does not come.
+    server.signal("-INT");
+    assert!(server.ends_within() < Duration::from_secs(1));
+}
