@@ -46,7 +46,7 @@ use tokio::time::Instant;
 use crate::handler::asked::Unfit;
 use crate::handler::connections::{Connections, Control, LAST_WORDS, Seat};
 use crate::handler::feed::Feed;
-use crate::handler::live::{Live, Watch};
+use crate::handler::live::Live;
 use crate::handler::session::Session;
 use crate::handler::stream::Stream;
 use crate::message::Keys;
@@ -206,7 +206,7 @@ impl<S: Subscriber> Live<S> {
 
     /// A seat among the connections of the handler, and of the server when it is ours. Without one, the connection's number.
     fn open(&self, req: &Request, admitted: Admitted<S>) -> Result<Opening<S>, u64> {
-        self.watch.get_or_init(|| self.watch());
+        self.watch();
         let (number, seat) = self.connections.open(self.settings.options.max_connections);
         let seat = seat.filter(|_| !self.store.is_closed()).ok_or(number)?;
         let mut seats = vec![seat];
@@ -218,13 +218,12 @@ impl<S: Subscriber> Live<S> {
 
     /// Aborts connections that cannot end themselves because their client takes nothing: those that are owed something for too
     /// long, and what is left a while after the store has been closed.
-    fn watch(&self) -> Watch {
-        let (store, connections, patience) =
-            (self.store.clone(), Arc::clone(&self.connections), self.settings.patience());
-        let watch = tokio::spawn(async move {
+    fn watch(&self) {
+        let (store, patience) = (self.store.clone(), self.settings.patience());
+        self.connections.watched_by(|connections| async move {
             let mut closing = pin!(store.closing());
             loop {
-                let next_look = connections.abort_stalled(patience);
+                let Some(next_look) = connections.upgrade().map(|open| open.abort_stalled(patience)) else { return };
                 tokio::select! {
                     biased;
                     () = &mut closing => break,
@@ -232,9 +231,10 @@ impl<S: Subscriber> Live<S> {
                 }
             }
             tokio::time::sleep(LAST_WORDS).await;
-            connections.abort_all();
+            if let Some(open) = connections.upgrade() {
+                open.abort_all();
+            }
         });
-        Watch(watch.abort_handle())
     }
 
     fn feed(&self, keys: Keys<KeyOf<S>>, req: &Request, prologue: BytesMut) -> Feed<S::Message> {

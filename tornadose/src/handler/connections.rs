@@ -13,10 +13,12 @@
 //! A seat is free when it is dropped, however its connection came to its end.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use tokio::sync::Notify;
+use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
 use crate::store::readers::End;
@@ -37,6 +39,15 @@ pub(crate) struct Control {
 pub(crate) struct Connections {
     state: Mutex<State>,
     gone: Notify,
+    /// The task that aborts what cannot end itself. It holds us weakly, and lives as long as any of us.
+    watch: Mutex<Option<AbortHandle>>,
+}
+
+impl Drop for Connections {
+    fn drop(&mut self) {
+        let watch = self.watch.get_mut().unwrap_or_else(PoisonError::into_inner);
+        watch.iter().for_each(AbortHandle::abort);
+    }
 }
 
 #[derive(Default)]
@@ -49,6 +60,17 @@ struct State {
 impl Connections {
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Has a task watch over the connections, unless one does: the first may have ended with its runtime.
+    pub(crate) fn watched_by<W: Future<Output = ()> + Send + 'static>(
+        self: &Arc<Self>,
+        watch: impl FnOnce(Weak<Self>) -> W,
+    ) {
+        let mut watching = self.watch.lock().unwrap_or_else(PoisonError::into_inner);
+        if watching.as_ref().is_none_or(AbortHandle::is_finished) {
+            *watching = Some(tokio::spawn(watch(Arc::downgrade(self))).abort_handle());
+        }
     }
 
     /// The number of a new connection, from 1, and its seat unless `max` are taken or the server stops.
@@ -159,5 +181,12 @@ impl Drop for Seat {
         if last {
             self.connections.gone.notify_waiters();
         }
+    }
+}
+
+/// Drops a subscriber. Its `Drop` is the disconnect hook, whose panic is its own: the goodbye is still said.
+pub(crate) fn drop_quietly<S>(subscriber: S) {
+    if catch_unwind(AssertUnwindSafe(|| drop(subscriber))).is_err() {
+        tracing::error!("a disconnect hook panicked");
     }
 }

@@ -60,8 +60,14 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Link<IO> {
         loop {
             if self.writing.is_empty() {
                 if self.replies.is_empty() {
-                    self.blocked = None;
-                    return Pin::new(&mut self.io).poll_flush(cx);
+                    let flushed = Pin::new(&mut self.io).poll_flush(cx);
+                    // A socket with a buffer of its own, as TLS has, refuses here.
+                    if flushed.is_pending() {
+                        self.blocked.get_or_insert_with(Instant::now);
+                    } else {
+                        self.blocked = None;
+                    }
+                    return flushed;
                 }
                 self.writing = std::mem::take(&mut self.replies).freeze();
             }

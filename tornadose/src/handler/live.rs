@@ -3,10 +3,8 @@
 use std::borrow::Cow;
 use std::fmt;
 use std::marker::PhantomData;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::Duration;
-
-use tokio::task::AbortHandle;
 
 use crate::handler::connections::Connections;
 use crate::handler::format::{Sse, Ws};
@@ -40,17 +38,7 @@ pub struct Live<S: Subscriber> {
     pub(super) store: Store<S::Message>,
     pub(super) settings: Settings,
     pub(super) connections: Arc<Connections>,
-    pub(super) watch: OnceLock<Watch>,
     _subscriber: PhantomData<fn() -> S>,
-}
-
-/// A task that ends with the handler.
-pub(super) struct Watch(pub(super) AbortHandle);
-
-impl Drop for Watch {
-    fn drop(&mut self) {
-        self.0.abort();
-    }
 }
 
 impl<S: Subscriber> Live<S> {
@@ -75,13 +63,7 @@ impl<S: Subscriber> Live<S> {
         if settings.options.transports != Transports::Sse {
             store.will_encode(Ws::SLOT);
         }
-        Self {
-            store: store.clone(),
-            settings,
-            connections: Arc::default(),
-            watch: OnceLock::new(),
-            _subscriber: PhantomData,
-        }
+        Self { store: store.clone(), settings, connections: Arc::default(), _subscriber: PhantomData }
     }
 
     /// How many of the last kept queue messages a new connection gets.

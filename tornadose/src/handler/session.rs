@@ -23,7 +23,7 @@ use futures_util::FutureExt;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{Instant, Sleep, sleep_until, timeout};
 
-use crate::handler::connections::LAST_WORDS;
+use crate::handler::connections::{LAST_WORDS, drop_quietly};
 use crate::handler::feed::{Fed, Feed};
 use crate::handler::format::Ws;
 use crate::handler::link::{Gone, Link};
@@ -55,6 +55,8 @@ struct Clock {
     pace: Pace,
     /// When the client was last pinged.
     pinged: Option<Instant>,
+    /// When the socket took that ping, which stands behind all that was being written.
+    asked: Option<Instant>,
     timer: Option<Pin<Box<Sleep>>>,
 }
 
@@ -91,7 +93,7 @@ fn ended(end: End) -> Over {
 impl<S: Subscriber, IO: AsyncRead + AsyncWrite + Unpin> Session<S, IO> {
     pub(crate) fn new(subscriber: S, store: Store<S::Message>, feed: Feed<S::Message>, io: IO, pace: Pace) -> Self {
         let link = Link::new(io, pace.max_message);
-        Self { subscriber, store, feed, link, clock: Clock { pace, pinged: None, timer: None } }
+        Self { subscriber, store, feed, link, clock: Clock { pace, pinged: None, asked: None, timer: None } }
     }
 
     /// Serves until one side ends it, then says goodbye.
@@ -109,7 +111,7 @@ impl<S: Subscriber, IO: AsyncRead + AsyncWrite + Unpin> Session<S, IO> {
         let Self { subscriber, feed, link, .. } = self;
         // Its `Drop` is the disconnect hook, which need not wait for the goodbye. A reader that we end does, for `closed()`
         // waits for it.
-        drop(subscriber);
+        drop_quietly(subscriber);
         let feed = matches!(over, Over::Close(_)).then_some(feed);
         say_goodbye(link, over).await;
         drop(feed);
@@ -144,7 +146,7 @@ impl<S: Subscriber, IO: AsyncRead + AsyncWrite + Unpin> Session<S, IO> {
     fn poll_outward(&mut self, cx: &mut Context<'_>) -> Poll<Over> {
         loop {
             match self.link.poll_written(cx) {
-                Poll::Ready(Ok(())) => {}
+                Poll::Ready(Ok(())) => self.clock.all_written(self.link.heard),
                 Poll::Ready(Err(_)) => return Poll::Ready(Over::Gone("left")),
                 Poll::Pending => return poll_ended(&self.feed, cx),
             }
@@ -168,11 +170,16 @@ impl<S: Subscriber, IO: AsyncRead + AsyncWrite + Unpin> Session<S, IO> {
                 if let Poll::Ready(outcome) = hook.as_mut().poll(cx) {
                     return Poll::Ready(outcome.map_err(|_| panicked()));
                 }
-                if let Poll::Ready(over) = poll_ended(feed, cx) {
-                    return Poll::Ready(Err(over));
+                match feed.reader().wait_for_end(cx.waker()) {
+                    None => {}
+                    // What was appended before still goes out; the hook is not waited for.
+                    Some(end) if end.lets_read_on() => return Poll::Ready(Ok(Ok(()))),
+                    Some(end) => return Poll::Ready(Err(ended(end))),
                 }
-                if let Poll::Ready(Err(_)) = link.poll_written(cx) {
-                    return Poll::Ready(Err(Over::Gone("left")));
+                match link.poll_written(cx) {
+                    Poll::Ready(Ok(())) => clock.all_written(link.heard),
+                    Poll::Ready(Err(_)) => return Poll::Ready(Err(Over::Gone("left"))),
+                    Poll::Pending => {}
                 }
                 if link.poll_heard(cx) == Poll::Ready(Gone::Left) {
                     return Poll::Ready(Err(Over::Gone("left")));
@@ -215,6 +222,7 @@ impl Clock {
             }
             if self.ping_is_due(now, link.heard) {
                 self.pinged = Some(now);
+                self.asked = None;
                 feed.position_again::<Ws>(&mut link.replies);
                 ws::ping(&mut link.replies);
                 return Poll::Ready(None);
@@ -230,13 +238,27 @@ impl Clock {
 
     /// Why the session is over by now, if it is.
     fn due<IO>(&self, now: Instant, link: &Link<IO>) -> Option<Over> {
-        if self.pace.keep_alive.is_some() && now >= link.heard + self.pace.patience {
+        if self.silent_at(link.heard).is_some_and(|at| now >= at) {
             return Some(Over::Gone("silent"));
         }
         if link.blocked.is_some_and(|since| now >= since + self.pace.patience) {
             return Some(Over::Gone("takes nothing"));
         }
         self.pace.until.filter(|until| now >= *until).map(|_| close(1001, "max age"))
+    }
+
+    /// Notes that the socket has taken all, a ping too.
+    fn all_written(&mut self, heard: Instant) {
+        if self.waits_for_pong(heard) {
+            self.asked.get_or_insert_with(Instant::now);
+        }
+    }
+
+    /// When a client that was asked whether it is there is given up. One that is still busy with a long message has not been
+    /// asked yet: what takes nothing at all is `blocked`.
+    fn silent_at(&self, heard: Instant) -> Option<Instant> {
+        let asked = self.asked.filter(|_| self.waits_for_pong(heard))?;
+        self.pace.keep_alive.map(|after| (heard + self.pace.patience).max(asked + after))
     }
 
     /// Whether the client was pinged since it was last heard.
@@ -249,10 +271,9 @@ impl Clock {
     }
 
     fn deadline<IO>(&self, link: &Link<IO>) -> Option<Instant> {
-        let waits = self.waits_for_pong(link.heard);
-        let silent = self.pace.keep_alive.map(|after| link.heard + if waits { self.pace.patience } else { after });
+        let ping = self.pace.keep_alive.map(|after| link.heard + after).filter(|_| !self.waits_for_pong(link.heard));
         let blocked = link.blocked.map(|since| since + self.pace.patience);
-        [silent, blocked, self.pace.until].into_iter().flatten().min()
+        [ping, self.silent_at(link.heard), blocked, self.pace.until].into_iter().flatten().min()
     }
 }
 

@@ -21,9 +21,10 @@ use bytes::{Bytes, BytesMut};
 use http_body::{Body, Frame};
 use tokio::time::{Instant, Sleep, sleep_until};
 
-use crate::handler::connections::Seat;
+use crate::handler::connections::{Seat, drop_quietly};
 use crate::handler::feed::{Fed, Feed};
 use crate::handler::format::Sse;
+use crate::message::Message;
 use crate::subscriber::Subscriber;
 use crate::wire::sse;
 
@@ -35,10 +36,10 @@ pub(crate) struct Pace {
 }
 
 pub(crate) struct Stream<S: Subscriber> {
-    /// None once the stream is over.
+    /// None once the stream has said its last.
     open: Option<Open<S>>,
-    /// Whether it has said its last; its reader stays until that was taken, for `closed()` waits for it.
-    said_goodbye: bool,
+    /// What is left of a piece too big for one frame.
+    rest: Bytes,
     pace: Pace,
     quiet_since: Instant,
     timer: Option<Pin<Box<Sleep>>>,
@@ -47,8 +48,25 @@ pub(crate) struct Stream<S: Subscriber> {
 struct Open<S: Subscriber> {
     subscriber: S,
     feed: Feed<S::Message>,
+    seats: Vec<Seat>,
+}
+
+/// The last bytes of a stream. They hold its reader and its seats until the socket has taken them, or is gone: so long the
+/// connection counts, is waited for, and can be aborted.
+struct Goodbye<M: Message> {
+    bytes: Bytes,
+    _feed: Feed<M>,
     _seats: Vec<Seat>,
 }
+
+impl<M: Message> AsRef<[u8]> for Goodbye<M> {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+/// The most that goes into one frame of the body. Between frames it can be seen whether the client takes anything.
+const FRAME: usize = 128 << 10;
 
 /// What stands before all else: when to come back, and a comment that makes proxies pass the head on.
 pub(crate) fn prologue(retry: Duration) -> BytesMut {
@@ -67,8 +85,8 @@ pub(crate) fn come_back(after: Duration) -> Bytes {
 impl<S: Subscriber> Stream<S> {
     pub(crate) fn new(subscriber: S, feed: Feed<S::Message>, pace: Pace, seats: Vec<Seat>) -> Self {
         let mut stream = Self {
-            open: Some(Open { subscriber, feed, _seats: seats }),
-            said_goodbye: false,
+            open: Some(Open { subscriber, feed, seats }),
+            rest: Bytes::new(),
             pace,
             quiet_since: Instant::now(),
             timer: None,
@@ -84,8 +102,10 @@ impl<S: Subscriber> Stream<S> {
 
     fn say_goodbye(&mut self, why: &str) -> Bytes {
         tracing::debug!(transport = "sse", why, "connection ends");
-        self.said_goodbye = true;
-        come_back(self.pace.return_after)
+        let bytes = come_back(self.pace.return_after);
+        let Some(Open { subscriber, feed, seats }) = self.open.take() else { return bytes };
+        drop_quietly(subscriber);
+        Bytes::from_owner(Goodbye { bytes, _feed: feed, _seats: seats })
     }
 
     /// What the keep-alive timer writes, and the position that moved meanwhile.
@@ -97,8 +117,11 @@ impl<S: Subscriber> Stream<S> {
     }
 
     fn poll_bytes(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
-        if self.said_goodbye {
-            self.open = None;
+        if !self.rest.is_empty() {
+            if let Some(open) = &self.open {
+                open.feed.reader().moves();
+            }
+            return Poll::Ready(Some(self.rest.split_to(FRAME.min(self.rest.len()))));
         }
         loop {
             let Some(open) = &mut self.open else { return Poll::Ready(None) };
@@ -109,8 +132,11 @@ impl<S: Subscriber> Stream<S> {
             // A panic of the filter ends this connection alone; on HTTP/2 it would take its neighbours with it.
             let fed = catch_unwind(AssertUnwindSafe(|| open.feed.next::<Sse>(&open.subscriber, cx.waker())));
             match fed {
-                Ok(Fed::Bytes(bytes)) => {
+                Ok(Fed::Bytes(mut bytes)) => {
                     self.quiet_since = Instant::now();
+                    if bytes.len() > FRAME {
+                        self.rest = bytes.split_off(FRAME);
+                    }
                     return Poll::Ready(Some(bytes));
                 }
                 Ok(Fed::Ended(end)) => return Poll::Ready(Some(self.say_goodbye(end.name()))),

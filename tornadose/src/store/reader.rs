@@ -184,6 +184,11 @@ impl<M: Message> Reader<M> {
         }
     }
 
+    /// Notes that its connection still takes what it was given.
+    pub(crate) fn moves(&self) {
+        self.shared.lock().readers.moves(self.ticket);
+    }
+
     /// Since when the reader has not come for what it is owed, to be asked from elsewhere.
     pub(crate) fn owed_since(&self) -> impl Fn() -> Option<Instant> + Send + Sync + use<M> {
         let (shared, ticket) = (Arc::clone(&self.shared), self.ticket);

@@ -99,6 +99,9 @@ impl<M: Message> Log<M> {
 
     /// The next messages at a place, which moves behind them.
     pub(crate) fn read(&mut self, view: &View, place: &mut Place) -> Reading<M> {
+        if place.at == self.head {
+            return Reading::End;
+        }
         if self.may_have_lost(view, place) {
             let owed = self.appended(view) - place.settled;
             let kept = self.count_after(view, place.owed_after());
