@@ -73,8 +73,10 @@ fn router(store: &Store<RoomEvent>) -> Router {
 
 #[tokio::main]
 async fn main() -> std::io::Result<()> {
-    let hints =
-        ["open http://localhost:{port} in two windows", "websocat 'ws://localhost:{port}/rooms/lobby?user=ada'"];
+    let hints = [
+        "open http://localhost:{port} in two windows",
+        r#"or: websocat 'ws://localhost:{port}/rooms/lobby?user=ada', and type {"type":"say","text":"hi"}"#,
+    ];
     examples::serve(9000, router(&Store::new()), &hints).await
 }
 

@@ -1,6 +1,6 @@
 // Live events from a Tornadose server. A classic script: `<script src="/tornadose.js"></script>` defines `live`.
 //
-//   const feed = live("/rooms/1", {
+//   const feed = live("/rooms/1?user=ada", {
 //     said(data, id) {},                   // an event, by its name; `data` is parsed when it is JSON
 //     message(data, id) {},                // an event without a name
 //     "tornadose:gap"(gap) {},             // messages were missed: { reason, missed }
