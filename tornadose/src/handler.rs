@@ -117,16 +117,18 @@ impl<S: Subscriber> Live<S> {
         if let Some(conn) = &conn {
             conn.relax_timeouts();
         }
+        let pace = stream::Pace {
+            keep_alive: self.settings.options.keep_alive,
+            until: self.settings.lasts(number).map(|age| Instant::now() + age),
+            return_after: self.settings.return_after(number),
+            patience: self.settings.patience(),
+            conn: conn.clone(),
+        };
         Seat::places(&seats).reached_by(Control {
             end: Box::new(feed.reader().ender()),
             abort: Box::new(move || conn.iter().for_each(ConnCtrl::abort)),
             owed_since: Box::new(feed.reader().owed_since()),
         });
-        let pace = stream::Pace {
-            keep_alive: self.settings.options.keep_alive,
-            until: self.settings.lasts(number).map(|age| Instant::now() + age),
-            return_after: self.settings.return_after(number),
-        };
         tracing::debug!(transport = "sse", number, "connection opens");
         stream_head(res);
         res.body(ResBody::Boxed(Box::pin(Stream::new(subscriber, feed, pace, seats))));

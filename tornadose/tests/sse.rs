@@ -427,6 +427,21 @@ async fn a_reader_that_takes_nothing_of_what_it_is_owed_is_aborted() {
 }
 
 #[tornadose_test::test]
+async fn a_reader_that_does_not_even_take_its_keep_alives_is_aborted() {
+    let (store, app) = ticker();
+    let idle = app.client("idle").pipe(64).lenient().sse("/ticks").await;
+    idle.stall().await;
+    app.client("reads").sse("/ticks").await;
+    // The pipe takes three of them; the fourth, after a minute, waits in front of it.
+    app.advance(secs(89)).await;
+    assert_eq!(store.subscribers(), 2);
+    app.advance(secs(1)).await;
+    assert_eq!(store.subscribers(), 1);
+    app.advance(secs(3600)).await;
+    assert_eq!(store.subscribers(), 1);
+}
+
+#[tornadose_test::test]
 async fn one_route_serves_both_transports_with_the_same_ids() {
     let (store, app) = ticker();
     let page = app.client("page").sse("/ticks").await;

@@ -14,11 +14,13 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
+use std::sync::{Arc, Weak};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use http_body::{Body, Frame};
+use salvo::conn::ConnCtrl;
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use crate::handler::connections::{Seat, drop_quietly};
@@ -33,6 +35,9 @@ pub(crate) struct Pace {
     pub(crate) keep_alive: Option<Duration>,
     pub(crate) until: Option<Instant>,
     pub(crate) return_after: Duration,
+    /// When a client that takes nothing is given up, and how.
+    pub(crate) patience: Duration,
+    pub(crate) conn: Option<ConnCtrl>,
 }
 
 pub(crate) struct Stream<S: Subscriber> {
@@ -43,6 +48,8 @@ pub(crate) struct Stream<S: Subscriber> {
     pace: Pace,
     quiet_since: Instant,
     timer: Option<Pin<Box<Sleep>>>,
+    /// The oldest keep-alive that may not have been taken, and when it was sent.
+    untaken: Option<(Weak<()>, Instant)>,
 }
 
 struct Open<S: Subscriber> {
@@ -60,6 +67,18 @@ struct Goodbye<M: Message> {
 }
 
 impl<M: Message> AsRef<[u8]> for Goodbye<M> {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+/// A keep-alive that has not been taken yet; the server drops it once it is written.
+struct Untaken {
+    bytes: Bytes,
+    _untaken: Arc<()>,
+}
+
+impl AsRef<[u8]> for Untaken {
     fn as_ref(&self) -> &[u8] {
         &self.bytes
     }
@@ -90,6 +109,7 @@ impl<S: Subscriber> Stream<S> {
             pace,
             quiet_since: Instant::now(),
             timer: None,
+            untaken: None,
         };
         stream.timer = stream.deadline().map(|deadline| Box::pin(sleep_until(deadline)));
         stream
@@ -109,11 +129,24 @@ impl<S: Subscriber> Stream<S> {
     }
 
     /// What the keep-alive timer writes, and the position that moved meanwhile.
-    fn keep_alive(feed: &mut Feed<S::Message>) -> Bytes {
+    fn keep_alive(feed: &mut Feed<S::Message>, untaken: Arc<()>) -> Bytes {
         let mut bytes = BytesMut::new();
         sse::comment(&mut bytes, "keep-alive");
         feed.bookmark::<Sse>(&mut bytes);
-        bytes.freeze()
+        Bytes::from_owner(Untaken { bytes: bytes.freeze(), _untaken: untaken })
+    }
+
+    /// Aborts the connection when a keep-alive lies untaken for too long. The body would be asked for more for a while yet, for
+    /// the server keeps several frames; its end would be kept like them.
+    fn abort_if_stalled(&mut self, now: Instant) {
+        self.untaken = self.untaken.take().filter(|(untaken, _)| untaken.strong_count() > 0);
+        if let Some((_, since)) = &self.untaken
+            && now >= *since + self.pace.patience
+            && let Some(conn) = &self.pace.conn
+        {
+            tracing::debug!(transport = "sse", "aborted: the client takes nothing");
+            conn.abort();
+        }
     }
 
     fn poll_bytes(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
@@ -162,8 +195,13 @@ impl<S: Subscriber> Stream<S> {
             if let (Some(timer), Some(deadline)) = (&mut self.timer, deadline) {
                 timer.as_mut().reset(deadline);
             }
-            if silent && let Some(open) = &mut self.open {
-                return Poll::Ready(Some(Self::keep_alive(&mut open.feed)));
+            if silent {
+                self.abort_if_stalled(now);
+                let untaken = Arc::new(());
+                self.untaken.get_or_insert_with(|| (Arc::downgrade(&untaken), now));
+                if let Some(open) = &mut self.open {
+                    return Poll::Ready(Some(Self::keep_alive(&mut open.feed, untaken)));
+                }
             }
         }
     }
