@@ -677,3 +677,44 @@ async fn a_panic_after_the_head_ends_its_connection_alone_and_is_logged() {
     server ! panicked: receive
     "#);
 }
+
+#[tornadose_test::test]
+async fn a_panic_of_the_disconnect_hook_is_logged_however_its_client_went() {
+    let (store, app, drops) = rooms();
+    let (logged, _guard) = Logged::here();
+    for headers in TRANSPORTS {
+        // The client leaves.
+        drop(ask(&app, &get("loud", headers)).await);
+        app.expect_panic("drop").await;
+        assert!(logged.take().contains(&"ERROR a disconnect hook panicked".into()));
+        // The store sends it away.
+        let _pipe = ask(&app, &get("loud", headers)).await;
+        store.disconnect(&key("1"));
+        app.expect_panic("drop").await;
+        assert!(logged.take().contains(&"ERROR a disconnect hook panicked".into()));
+    }
+    app.settle().await;
+    assert_eq!((store.subscribers(), drops.take()), (0, vec!["loud".into(); 4]));
+}
+
+#[tornadose_test::test]
+async fn every_end_is_logged_with_its_reason() {
+    let (store, app, _) = rooms();
+    let (logged, _guard) = Logged::here();
+    let ends = |logged: &Logged| -> Vec<String> {
+        logged.take().iter().filter_map(|text| Some(text.split_once("connection ends ")?.1.to_owned())).collect()
+    };
+    for headers in TRANSPORTS {
+        drop(ask(&app, &get("fin", headers)).await);
+    }
+    app.settle().await;
+    assert_eq!(ends(&logged), [r#"transport="sse" why="left""#, r#"transport="ws" why="left""#]);
+    let pipes = [ask(&app, &get("x", "")).await, ask(&app, &get("x", UPGRADE)).await];
+    store.disconnect(&key("1"));
+    app.settle().await;
+    assert_eq!(
+        ends(&logged),
+        [r#"transport="sse" why="disconnected""#, r#"transport="ws" why=disconnected code=1008"#]
+    );
+    drop(pipes);
+}
