@@ -4,7 +4,9 @@ use std::panic::Location;
 use std::sync::Arc;
 use std::time::Duration;
 
+use salvo::fuse::FuseConfig;
 use salvo::{Server, Service};
+use tokio::io::DuplexStream;
 use tokio::time::sleep;
 
 use crate::client::Client;
@@ -104,9 +106,41 @@ impl Harness {
         service: impl Into<Service>,
         configure: impl Fn(&mut Server<InMemory>) + Send + Sync + 'static,
     ) -> Self {
+        Self::built(service, move |mut server| {
+            configure(&mut server);
+            server
+        })
+    }
+
+    /// A harness whose server has this fuse, also when it is [started anew](ServerControl::start): its timeouts are of
+    /// virtual time.
+    ///
+    /// ```
+    #[doc = include_str!("../doc/news.md")]
+    /// use salvo::fuse::FuseConfig;
+    /// # app.sse("/news").await.skip(1).await;
+    ///
+    /// let app = Harness::with_fuse(Router::with_path("news").get(serve_news), FuseConfig::strict());
+    /// let news = app.sse("/news").await;
+    /// # news.skip(1).await;
+    /// assert_eq!(news.status(), 200);
+    /// # });
+    /// ```
+    ///
+    /// # Panics
+    ///
+    /// Outside of `#[tornadose_test::test]` and [`run`](crate::run).
+    pub fn with_fuse(service: impl Into<Service>, fuse: FuseConfig) -> Self {
+        Self::built(service, move |server| server.fuse_config(fuse))
+    }
+
+    fn built(
+        service: impl Into<Service>,
+        build: impl Fn(Server<InMemory>) -> Server<InMemory> + Send + Sync + 'static,
+    ) -> Self {
         let run = current();
         let record = Record::new(run.clone());
-        Self { record, server: ServerControl::new(run, service.into(), Box::new(configure)) }
+        Self { record, server: ServerControl::new(run, service.into(), Box::new(build)) }
     }
 
     /// A client of this name, to be told more before it opens a stream. A name taken twice gets `-2`, and so on.
@@ -166,6 +200,33 @@ impl Harness {
     /// ```
     pub async fn post(&self, path: impl AsRef<str>, body: impl AsRef<[u8]>) -> Answer {
         ClientBuilder::new(self.clone(), None).post(path, body).await
+    }
+
+    /// A connection of the test's own: what goes over it is the test's affair, another protocol or half a request, and
+    /// none of it is recorded. In each direction the pipe takes 64 KiB.
+    ///
+    /// ```
+    #[doc = include_str!("../doc/news.md")]
+    /// # app.sse("/news").await.skip(1).await;
+    /// use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    ///
+    /// let mut pipe = app.connect();
+    /// pipe.write_all(b"GET /elsewhere HTTP/1.0\r\n\r\n").await.unwrap();
+    /// let mut answer = String::new();
+    /// pipe.read_to_string(&mut answer).await.unwrap();
+    /// assert!(answer.starts_with("HTTP/1.0 404 Not Found\r\n"));
+    /// # });
+    /// ```
+    ///
+    /// # Panics
+    ///
+    /// While the server is stopped.
+    #[track_caller]
+    pub fn connect(&self) -> DuplexStream {
+        match self.server.dial(64 << 10) {
+            Some(pipe) => pipe,
+            None => self.record.run.fail(Some(Location::caller()), "nobody listens: the server is stopped"),
+        }
     }
 
     /// Lets the clock run this far: every timer on the way fires at its own instant.

@@ -14,7 +14,7 @@ use crate::runtime::run::Run;
 use crate::runtime::settle;
 use crate::server::acceptor::{Dialer, InMemory};
 
-type Configure = dyn Fn(&mut Server<InMemory>) + Send + Sync;
+type Build = dyn Fn(Server<InMemory>) -> Server<InMemory> + Send + Sync;
 
 /// The server of a [`Harness`](crate::Harness), from [`Harness::server`](crate::Harness::server): stop it, start it
 /// anew. Clients keep what they have recorded.
@@ -25,7 +25,7 @@ pub struct ServerControl {
 
 struct Shared {
     run: Arc<Run>,
-    configure: Box<Configure>,
+    build: Box<Build>,
     state: Mutex<State>,
 }
 
@@ -38,9 +38,9 @@ struct State {
 }
 
 impl ServerControl {
-    pub(crate) fn new(run: Arc<Run>, service: Service, configure: Box<Configure>) -> Self {
-        let state = Mutex::new(serve(service, &*configure));
-        Self { shared: Arc::new(Shared { run, configure, state }) }
+    pub(crate) fn new(run: Arc<Run>, service: Service, build: Box<Build>) -> Self {
+        let state = Mutex::new(serve(service, &*build));
+        Self { shared: Arc::new(Shared { run, build, state }) }
     }
 
     /// Dials the server; `None` when nobody listens.
@@ -120,7 +120,7 @@ impl ServerControl {
     }
 
     fn replace(&self, service: Service) {
-        let fresh = serve(service, &*self.shared.configure);
+        let fresh = serve(service, &*self.shared.build);
         let mut state = self.lock();
         *state = State { connections: state.connections, ..fresh };
     }
@@ -139,12 +139,12 @@ impl ServerControl {
     }
 }
 
-fn serve(service: Service, configure: &Configure) -> State {
+fn serve(service: Service, build: &Build) -> State {
     let (dialer, acceptor) = acceptor::in_memory();
     let mut server = Server::new(acceptor);
     // The date is the wall clock's.
     server.http1_mut().auto_date_header(false);
-    configure(&mut server);
+    let server = build(server);
     let handle = server.handle();
     let serving = tokio::spawn(server.serve(service));
     State { dialer, handle, serving: Some(serving), connections: 0 }

@@ -219,3 +219,13 @@ impl<S: Subscriber> Body for Stream<S> {
 }
 
 impl<S: Subscriber> Unpin for Stream<S> {}
+
+/// A body that is dropped before it has said its last: its client left, or was aborted.
+impl<S: Subscriber> Drop for Stream<S> {
+    fn drop(&mut self) {
+        if let Some(Open { subscriber, .. }) = self.open.take() {
+            tracing::debug!(transport = "sse", why = "left", "connection ends");
+            drop_quietly(subscriber);
+        }
+    }
+}
