@@ -38,6 +38,9 @@ impl Subscriber for Echoes {
         Keys::All
     }
     async fn on_text(&mut self, text: &str, store: &Store<Echo>) -> Result<(), Refusal> {
+        if let Some((code, reason)) = text.strip_prefix("close ").and_then(|close| close.split_once(' ')) {
+            return Err(Refusal::Close(Close { code: code.parse().unwrap(), reason: reason.to_owned().into() }));
+        }
         store.submit(Echo(text.into())).await.map_err(|error| Refusal::Say(error.to_string()))?;
         Ok(())
     }
@@ -163,4 +166,36 @@ async fn every_row_holds_byte_by_byte() {
 async fn every_row_holds_in_chunks() {
     check(7).await;
     check(1460).await;
+}
+
+#[tornadose_test::test]
+async fn a_close_of_ours_is_one_that_may_be_sent() {
+    let store = Store::new();
+    let app = Harness::new(Router::with_path("echo").get(Live::<Echoes>::new(&store)));
+    let long = "ü".repeat(100);
+    for (code, sent) in [
+        (1000, 1000),
+        (1001, 1001),
+        (1008, 1008),
+        (1014, 1014),
+        (3000, 3000),
+        (4999, 4999),
+        (0, 1011),
+        (999, 1011),
+        (1004, 1011),
+        (1005, 1011),
+        (1006, 1011),
+        (1015, 1011),
+        (1016, 1011),
+        (2999, 1011),
+        (5000, 1011),
+        (65535, 1011),
+    ] {
+        for (reason, kept) in [("", ""), ("enough", "enough"), (&long, &long[..122])] {
+            let echo = app.client("echo").ws("/echo").await;
+            echo.send_text(format!("close {code} {reason}")).await;
+            assert_eq!(echo.closed().await, Ending::Close { code: sent, reason: kept.to_owned() }, "{code}");
+            assert_eq!(store.subscribers(), 0);
+        }
+    }
 }

@@ -2,10 +2,15 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may")]
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::time::Duration;
 
+use salvo::Service;
+use salvo::conn::ConnCtrl;
+use salvo::http::ReqBody;
+use salvo::http::uri::Scheme;
 use tornadose::prelude::*;
 use tornadose_test::{Client, Ending, Harness, Socket};
 
@@ -100,6 +105,33 @@ async fn who_leaves_while_asked_takes_no_place() {
     }
     let (pages, sockets) = rush(&app, "later", 10).await;
     assert_eq!((pages.len() + sockets.len(), store.subscribers()), (5, 5));
+}
+
+#[subscriber(sse, store = Line, max_connections = 5)]
+struct Few;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_rush_over_many_threads_does_not_break_the_limit() {
+    let store: Store<Line> = Store::new();
+    let service = Service::new(Router::with_path("lines").get(Few::handler(&store)));
+    for _ in 0..20 {
+        let opens: Vec<_> = (0..100)
+            .map(|_| {
+                let address = SocketAddr::from(([127, 0, 0, 1], 80));
+                let ctrl = ConnCtrl::new();
+                let handler = service.hyper_handler(address.into(), address.into(), Scheme::HTTP, None, ctrl, None);
+                let request = hyper::Request::get("/lines").body(ReqBody::None).unwrap();
+                tokio::spawn(handler.handle(Request::from_hyper(request, Scheme::HTTP)))
+            })
+            .collect();
+        let mut open = Vec::new();
+        for answer in opens {
+            open.push(answer.await.unwrap());
+        }
+        assert_eq!(store.subscribers(), 5);
+        drop(open);
+        assert_eq!(store.subscribers(), 0);
+    }
 }
 
 // --- max_message
@@ -199,6 +231,36 @@ async fn a_message_too_big_is_refused_by_its_header() {
     }
 }
 
+// --- Pings that are not answered
+
+#[tornadose_test::test]
+async fn a_client_that_speaks_owes_no_pong() {
+    let (store, count, app) = talk();
+    let socket = app.client("mute").mute().lenient().ws("/talk").await;
+    for _ in 0..10 {
+        app.advance(secs(29)).await;
+        socket.raw(frame(TEXT, br#""hi""#)).await;
+    }
+    assert_eq!((count.get(), store.subscribers()), (10, 1));
+    app.advance(secs(30)).await;
+    assert_eq!(store.subscribers(), 0);
+}
+
+#[tornadose_test::test]
+async fn a_trickle_of_bytes_is_no_sign_of_life() {
+    let (store, count, app) = talk();
+    let socket = app.client("trickle").mute().lenient().ws("/talk").await;
+    let text = frame(TEXT, &json_of(100));
+    for byte in &text[..29] {
+        app.advance(secs(1)).await;
+        socket.raw([*byte]).await;
+    }
+    assert_eq!(store.subscribers(), 1);
+    app.advance(secs(1)).await;
+    assert_eq!((store.subscribers(), count.get()), (0, 0));
+    assert_eq!(socket.closed().await, Ending::Abort);
+}
+
 // --- Floods
 
 /// What waits in the server at most: a batch of replies that is being written, one behind it, and what was read ahead.
@@ -254,16 +316,20 @@ async fn a_flood_of_pings_waits_until_its_pongs_are_read() {
 
 #[tornadose_test::test]
 async fn a_flood_that_is_never_read_ends_its_connection() {
-    for flood in [frame(TEXT, br#""hi""#), frame(PING, &[b'x'; 125])] {
-        let (store, count, app) = talk();
-        let socket = app.client("flood").pipe(PIPE).lenient().ws("/talk").await;
-        socket.stall().await;
-        socket.raw(flood.repeat(MANY)).await;
-        let taken = count.get();
-        app.advance(secs(29)).await;
-        assert_eq!(store.subscribers(), 1);
-        app.advance(secs(1)).await;
-        assert_eq!((store.subscribers(), count.get()), (0, taken));
+    for (keep_alive, patience) in [(Some(secs(15)), 30), (Some(secs(5)), 10), (None, 30)] {
+        for flood in [frame(TEXT, br#""hi""#), frame(PING, &[b'x'; 125])] {
+            let (store, count) = (Store::new(), Count::default());
+            let talker = Talker::handler(&store).keep_alive(keep_alive);
+            let app = Harness::new(Router::with_path("talk").hoop(count.clone()).get(talker));
+            let socket = app.client("flood").pipe(PIPE).lenient().ws("/talk").await;
+            socket.stall().await;
+            socket.raw(flood.repeat(MANY)).await;
+            let taken = count.get();
+            app.advance(secs(patience - 1)).await;
+            assert_eq!(store.subscribers(), 1, "{keep_alive:?}");
+            app.advance(secs(1)).await;
+            assert_eq!((store.subscribers(), count.get()), (0, taken), "{keep_alive:?}");
+        }
     }
 }
 
