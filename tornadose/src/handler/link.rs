@@ -166,3 +166,32 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Link<IO> {
         Pin::new(&mut self.io).poll_shutdown(cx)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+    use std::task::Waker;
+
+    use tokio::io::{AsyncWriteExt, duplex};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_flood_while_a_hook_runs_is_read_ahead_only_so_far() {
+        let (mut client, server) = duplex(1 << 20);
+        client.write_all(&vec![0; 1 << 20]).await.expect("the pipe takes it");
+        let mut link = Link::new(server, 1 << 16);
+        for _ in 0..100 {
+            let heard = tokio::task::unconstrained(poll_fn(|cx| Poll::Ready(link.poll_heard(cx)))).await;
+            assert_eq!(heard, Poll::Pending);
+        }
+        assert!(link.unread.len() <= WAITING + 2048, "{} bytes wait", link.unread.len());
+        // It is a sign of life all the same, and who leaves is seen once it is taken.
+        drop(client);
+        link.unread.clear();
+        let mut cx = Context::from_waker(Waker::noop());
+        while link.poll_heard(&mut cx).is_pending() {
+            link.unread.clear();
+        }
+    }
+}

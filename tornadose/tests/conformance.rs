@@ -1,0 +1,201 @@
+//! Every row of `cases/ws.json` over the whole stack, against a subscriber that submits the texts it gets: what comes back,
+//! the pongs, and the close code that is really sent. The rows are by RFC 6455.
+
+#![allow(clippy::unwrap_used, reason = "a test may")]
+
+use serde_json::{Value, json};
+use tornadose::prelude::*;
+use tornadose::{EncodeError, Event, KeyOf, NoKey, Refusal, Retention};
+use tornadose_test::{Client, Ending, Harness, Socket};
+
+/// A text, sent back as it came.
+struct Echo(String);
+
+impl Message for Echo {
+    type Key = NoKey;
+    const CHANNEL: &'static str = "echo";
+
+    fn key(&self) -> NoKey {
+        NoKey
+    }
+    fn retention(&self) -> Retention {
+        Retention::Queue
+    }
+    fn event(&self) -> Result<Event, EncodeError> {
+        Ok(Event::text(&self.0))
+    }
+}
+
+struct Echoes;
+
+impl Subscriber for Echoes {
+    type Message = Echo;
+
+    fn from_request(_: &Request, _: &Depot) -> Result<Self, StatusError> {
+        Ok(Self)
+    }
+    fn keys(&self) -> Keys<KeyOf<Self>> {
+        Keys::All
+    }
+    async fn on_text(&mut self, text: &str, store: &Store<Echo>) -> Result<(), Refusal> {
+        if let Some((code, reason)) = text.strip_prefix("close ").and_then(|close| close.split_once(' ')) {
+            return Err(Refusal::Close(Close { code: code.parse().unwrap(), reason: reason.to_owned().into() }));
+        }
+        store.submit(Echo(text.into())).await.map_err(|error| Refusal::Say(error.to_string()))?;
+        Ok(())
+    }
+}
+
+struct Row {
+    name: String,
+    bytes: Vec<u8>,
+    expect: Value,
+    note: String,
+    max_message: Option<usize>,
+}
+
+fn rows() -> Vec<Row> {
+    let table = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../cases/ws.json")).unwrap();
+    let table: Vec<Value> = serde_json::from_str(&table).unwrap();
+    let row = |case: &Value| Row {
+        name: case["name"].as_str().unwrap().to_owned(),
+        bytes: unhex(case["send_hex"].as_str().unwrap()),
+        expect: case["expect"].clone(),
+        note: case["note"].as_str().unwrap_or_default().to_owned(),
+        max_message: case["server"]["max_message_size"].as_u64().map(|max| usize::try_from(max).unwrap()),
+    };
+    table.iter().map(row).collect()
+}
+
+fn unhex(hex: &str) -> Vec<u8> {
+    (0..hex.len()).step_by(2).map(|place| u8::from_str_radix(&hex[place..place + 2], 16).unwrap()).collect()
+}
+
+impl Row {
+    /// The code that a page sees in the end, 1005 for a close without one; none while the connection stays open.
+    fn close(&self) -> Option<u64> {
+        match &self.expect["close"] {
+            // We take only text: a binary message is refused by its first header, before its length is looked at.
+            _ if self.bytes[0] == 0x82 => Some(1003),
+            Value::String(_) => Some(1005),
+            code => code.as_u64(),
+        }
+    }
+
+    /// Rows that leave a choice say so. What is then refused is a violation of the protocol.
+    fn may_be_refused(&self) -> bool {
+        self.note.contains("or 1002") || self.note.contains("1002 is also seen")
+    }
+
+    /// `pipe` bytes come at a time: 1 splits at every byte.
+    async fn check(&self, pipe: usize) {
+        let store = Store::new();
+        let handler = Live::<Echoes>::new(&store);
+        let handler = match self.max_message {
+            Some(max) => handler.max_message(max),
+            None => handler,
+        };
+        let app = Harness::new(Router::with_path("echo").get(handler));
+        let echo = app.client(&self.name).pipe(pipe).lenient().ws("/echo").await;
+        echo.raw(self.bytes.clone()).await;
+        let told = format!("{} by {pipe}:\n{}", self.name, echo.recording().wire());
+
+        let Some(expected) = self.close() else {
+            self.check_received(&echo, &told).await;
+            assert_eq!(store.subscribers(), 1, "{told}");
+            Client::close(&echo).await;
+            assert_eq!(store.subscribers(), 0, "released at once; {told}");
+            return;
+        };
+        let Ending::Close { code, .. } = echo.closed().await else { panic!("no close; {told}") };
+        assert_eq!(store.subscribers(), 0, "{told}");
+        if code == 1002 && self.may_be_refused() {
+            return;
+        }
+        assert_eq!(u64::from(code), expected, "{told}");
+        self.check_received(&echo, &told).await;
+    }
+
+    /// The texts that came back, and the pongs; nothing else.
+    async fn check_received(&self, echo: &Socket, told: &str) {
+        let wire = echo.recording().wire();
+        let received = |prefix: &str| {
+            let prefix = format!("{} < {prefix}", self.name);
+            wire.lines().filter_map(|line| Some(line.strip_prefix(&prefix)?.trim().to_owned())).collect::<Vec<_>>()
+        };
+        let pongs: Vec<Vec<u8>> = received("pong").iter().map(|payload| payload.clone().into_bytes()).collect();
+        let texts = received("text").iter().filter(|text| text.contains(r#""data":"#)).count();
+        let last = |pongs: &[Vec<u8>]| pongs.last().cloned().unwrap_or_default();
+        if let Some(pong) = self.expect["recv_last_pong_hex"].as_str() {
+            assert_eq!((texts, last(&pongs)), (0, unhex(pong)), "{told}");
+            return;
+        }
+        let expected = self.expect["recv"].as_array().unwrap();
+        assert_eq!(texts + pongs.len(), expected.len(), "{told}");
+        for expected in expected {
+            if let Some(pong) = expected["pong_hex"].as_str() {
+                assert_eq!(last(&pongs), unhex(pong), "{told}");
+                continue;
+            }
+            let text: String = serde_json::from_str(&echo.next_event().await.data).unwrap();
+            let fits = expected["text"] == json!(text) || expected["text_len"] == json!(text.len());
+            assert!(fits, "{text} instead of {expected}; {told}");
+        }
+    }
+}
+
+async fn check(pipe: usize) {
+    let rows = rows();
+    assert_eq!(rows.len(), 58);
+    for row in rows {
+        row.check(pipe).await;
+    }
+}
+
+#[tornadose_test::test]
+async fn every_row_holds_in_one_piece() {
+    check(1 << 20).await;
+}
+
+#[tornadose_test::test]
+async fn every_row_holds_byte_by_byte() {
+    check(1).await;
+}
+
+#[tornadose_test::test]
+async fn every_row_holds_in_chunks() {
+    check(7).await;
+    check(1460).await;
+}
+
+#[tornadose_test::test]
+async fn a_close_of_ours_is_one_that_may_be_sent() {
+    let store = Store::new();
+    let app = Harness::new(Router::with_path("echo").get(Live::<Echoes>::new(&store)));
+    let long = "ü".repeat(100);
+    for (code, sent) in [
+        (1000, 1000),
+        (1001, 1001),
+        (1008, 1008),
+        (1014, 1014),
+        (3000, 3000),
+        (4999, 4999),
+        (0, 1011),
+        (999, 1011),
+        (1004, 1011),
+        (1005, 1011),
+        (1006, 1011),
+        (1015, 1011),
+        (1016, 1011),
+        (2999, 1011),
+        (5000, 1011),
+        (65535, 1011),
+    ] {
+        for (reason, kept) in [("", ""), ("enough", "enough"), (&long, &long[..122])] {
+            let echo = app.client("echo").ws("/echo").await;
+            echo.send_text(format!("close {code} {reason}")).await;
+            assert_eq!(echo.closed().await, Ending::Close { code: sent, reason: kept.to_owned() }, "{code}");
+            assert_eq!(store.subscribers(), 0);
+        }
+    }
+}
