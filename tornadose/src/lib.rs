@@ -47,6 +47,7 @@
 //!
 //! [`Store::close`] ends its connections, [`serve`] those that it carries; what does not end within 5 s is aborted.
 
+mod count;
 mod event;
 mod message;
 mod store;
