@@ -202,6 +202,9 @@ impl<M: Message> Drop for Feed<M> {
 }
 
 #[cfg(test)]
+mod model;
+
+#[cfg(test)]
 mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 

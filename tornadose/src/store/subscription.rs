@@ -55,6 +55,11 @@ impl<M: Message> Subscription<M> {
         Self { reader: Reader::open(shared, keys, Seen::Nothing, terms), run: None }
     }
 
+    /// What has become of what it was owed.
+    pub(crate) fn balance(&self) -> Balance {
+        self.reader.balance()
+    }
+
     fn next_of_run(&mut self) -> Option<Received<M>> {
         let (run, place) = self.run.as_mut()?;
         let entry = run.entries().get(*place)?;
@@ -95,7 +100,7 @@ impl<M: Message> Stream for Subscription<M> {
 impl<M: Message> Drop for Subscription<M> {
     fn drop(&mut self) {
         if tracing::enabled!(target: "tornadose", tracing::Level::DEBUG) {
-            let Balance { owed, delivered, filtered, conflated, missed, unread } = self.reader.balance();
+            let Balance { owed, delivered, filtered, conflated, missed, unread } = self.balance();
             tracing::debug!(
                 target: "tornadose",
                 channel = M::CHANNEL, owed, delivered, filtered, conflated, missed, unread, "subscription ends"
