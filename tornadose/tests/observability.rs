@@ -232,3 +232,166 @@ async fn a_subscription_is_logged_at_its_end() {
     DEBUG subscription ends: channel="room" owed=12 delivered=2 filtered=0 conflated=5 missed=2 unread=3
     "#);
 }
+
+/// The counters, when the feature gives them.
+#[cfg(feature = "metrics")]
+mod counters {
+    use std::collections::BTreeMap;
+    use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+    use std::sync::{Arc, Mutex};
+
+    use futures_util::StreamExt;
+    use metrics::{
+        Counter, CounterFn, Gauge, GaugeFn, Histogram, Key, KeyName, Metadata, Recorder, SharedString, Unit,
+    };
+
+    use super::{RoomKey, rooms, said, topic};
+
+    /// What was counted, by name and labels.
+    #[derive(Default)]
+    struct Counts(Mutex<BTreeMap<String, Arc<Count>>>);
+
+    #[derive(Default)]
+    struct Count {
+        sum: AtomicU64,
+        additions: AtomicU64,
+    }
+
+    impl CounterFn for Count {
+        fn increment(&self, value: u64) {
+            self.sum.fetch_add(value, Relaxed);
+            self.additions.fetch_add(1, Relaxed);
+        }
+        fn absolute(&self, _: u64) {
+            unreachable!("a counter only grows");
+        }
+    }
+
+    impl GaugeFn for Count {
+        fn increment(&self, _: f64) {
+            self.sum.fetch_add(1, Relaxed);
+        }
+        fn decrement(&self, _: f64) {
+            self.sum.fetch_sub(1, Relaxed);
+        }
+        fn set(&self, _: f64) {
+            unreachable!("the gauge goes up and down");
+        }
+    }
+
+    impl Counts {
+        fn of(&self, key: &Key) -> Arc<Count> {
+            let labels: Vec<String> = key.labels().map(|label| format!("{}={}", label.key(), label.value())).collect();
+            let name = format!("{} {}", key.name(), labels.join(" "));
+            Arc::clone(self.0.lock().unwrap().entry(name.trim_end().to_owned()).or_default())
+        }
+
+        fn lines(&self) -> String {
+            let counts = self.0.lock().unwrap();
+            let lines = counts.iter().map(|(name, count)| format!("{name}: {}", count.sum.load(Relaxed)));
+            lines.collect::<Vec<_>>().join("\n")
+        }
+
+        fn additions(&self, name: &str) -> u64 {
+            self.0.lock().unwrap()[name].additions.load(Relaxed)
+        }
+
+        fn sum(&self, name: &str) -> u64 {
+            self.0.lock().unwrap()[name].sum.load(Relaxed)
+        }
+    }
+
+    impl Recorder for Counts {
+        fn describe_counter(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+        fn describe_gauge(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+        fn describe_histogram(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+        fn register_counter(&self, key: &Key, _: &Metadata<'_>) -> Counter {
+            Counter::from_arc(self.of(key))
+        }
+        fn register_gauge(&self, key: &Key, _: &Metadata<'_>) -> Gauge {
+            Gauge::from_arc(self.of(key))
+        }
+        fn register_histogram(&self, _: &Key, _: &Metadata<'_>) -> Histogram {
+            unreachable!("there are no histograms")
+        }
+    }
+
+    #[tornadose_test::test]
+    async fn the_counters_say_what_the_clients_saw() {
+        let counts = Counts::default();
+        let _guard = metrics::set_default_local_recorder(&counts);
+        let (store, app) = rooms();
+        for text in ["1", "2", "3"] {
+            store.submit(said(text)).await.unwrap();
+        }
+        let first = store.head();
+        store.submit(topic("cats")).await.unwrap();
+        let ada = app.client("ada").lenient().sse("/rooms/cellar").await;
+        let bob = app.client("bob").lenient().last_event_id("of no log").ws("/rooms/cellar").await;
+        let eve = app.client("eve").lenient().last_event_id(first).ws("/rooms/cellar").await;
+        for text in ["secret", "5"] {
+            store.submit(said(text)).await.unwrap();
+            app.settle().await;
+        }
+        for _ in 0..6 {
+            store.try_submit(said("fast")).unwrap();
+            store.try_submit(topic("dogs")).unwrap();
+        }
+        app.settle().await;
+        insta::assert_snapshot!(counts.lines(), @"
+        tornadose_connections: 3
+        tornadose_connections_opened_total transport=sse: 1
+        tornadose_connections_opened_total transport=ws: 2
+        tornadose_delivered_total: 26
+        tornadose_filtered_total: 3
+        tornadose_gaps_total reason=lagged: 3
+        tornadose_gaps_total reason=restarted: 1
+        tornadose_missed_total: 6
+        tornadose_resumes_total known=known: 1
+        tornadose_resumes_total known=restarted: 1
+        tornadose_submitted_total: 18
+        ");
+        bob.send(&"a reason that a user wrote").await;
+        ada.close().await;
+        store.disconnect(&RoomKey { room: "cellar".into() });
+        eve.closed().await;
+        insta::assert_snapshot!(counts.lines(), @"
+        tornadose_conflated_total: 15
+        tornadose_connections: 0
+        tornadose_connections_closed_total transport=sse why=left: 1
+        tornadose_connections_closed_total transport=ws why=disconnected: 1
+        tornadose_connections_closed_total transport=ws why=refused: 1
+        tornadose_connections_opened_total transport=sse: 1
+        tornadose_connections_opened_total transport=ws: 2
+        tornadose_delivered_total: 26
+        tornadose_filtered_total: 3
+        tornadose_gaps_total reason=lagged: 3
+        tornadose_gaps_total reason=restarted: 1
+        tornadose_missed_total: 6
+        tornadose_resumes_total known=known: 1
+        tornadose_resumes_total known=restarted: 1
+        tornadose_submitted_total: 18
+        ");
+    }
+
+    #[tornadose_test::test]
+    async fn a_run_is_one_addition_and_every_owed_message_is_in_one_counter() {
+        let counts = Counts::default();
+        let _guard = metrics::set_default_local_recorder(&counts);
+        let store = tornadose::Store::new();
+        let mut all = store.subscribe();
+        for number in 0..10 {
+            store.try_submit(said(&number.to_string())).unwrap();
+            store.try_submit(topic(&number.to_string())).unwrap();
+        }
+        // A gap, then what is kept: four said and the last topic.
+        for _ in 0..6 {
+            all.next().await.unwrap();
+        }
+        drop(all);
+        assert_eq!(counts.additions("tornadose_delivered_total"), 1);
+        let named = |name: &str| counts.sum(&format!("tornadose_{name}_total"));
+        assert_eq!(named("submitted"), named("delivered") + named("conflated") + named("missed"));
+        assert_eq!((named("submitted"), named("delivered"), named("filtered")), (20, 5, 0));
+    }
+}
