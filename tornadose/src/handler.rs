@@ -25,6 +25,7 @@ mod origin;
 mod session;
 mod settings;
 mod stream;
+mod visit;
 
 use std::panic::AssertUnwindSafe;
 use std::pin::pin;
@@ -49,6 +50,7 @@ use crate::handler::feed::Feed;
 use crate::handler::live::Live;
 use crate::handler::session::Session;
 use crate::handler::stream::Stream;
+use crate::handler::visit::{Visit, Why};
 use crate::message::Keys;
 use crate::store::reader::{Reader, Seen, Terms};
 use crate::subscriber::{KeyOf, Subscriber, Transports};
@@ -112,11 +114,14 @@ impl<S: Subscriber> Live<S> {
             Answer::Later
         })?;
         let Opening { admitted: Admitted { subscriber, keys }, number, seats } = opening;
-        let feed = self.feed(keys, req, stream::prologue(self.settings.options.retry));
+        let reader = self.reader(keys, req);
+        let visit = Visit::opens("sse", number, &reader);
+        let feed = self.feed(reader, visit, stream::prologue(self.settings.options.retry));
         let conn = req.extensions().get::<ConnCtrl>().cloned();
         if let Some(conn) = &conn {
             conn.relax_timeouts();
         }
+        let closing = feed.closing().clone();
         let pace = stream::Pace {
             keep_alive: self.settings.options.keep_alive,
             until: self.settings.lasts(number).map(|age| Instant::now() + age),
@@ -126,10 +131,12 @@ impl<S: Subscriber> Live<S> {
         };
         Seat::places(&seats).reached_by(Control {
             end: Box::new(feed.reader().ender()),
-            abort: Box::new(move || conn.iter().for_each(ConnCtrl::abort)),
+            abort: Box::new(move |why| {
+                closing.because(why, None);
+                conn.iter().for_each(ConnCtrl::abort);
+            }),
             owed_since: Box::new(feed.reader().owed_since()),
         });
-        tracing::debug!(transport = "sse", number, "connection opens");
         stream_head(res);
         res.body(ResBody::Boxed(Box::pin(Stream::new(subscriber, feed, pace, seats))));
         Ok(())
@@ -149,7 +156,9 @@ impl<S: Subscriber> Live<S> {
         let Some(upgrade) = req.extensions_mut().remove::<OnUpgrade>() else {
             return Err(StatusError::bad_request().brief("this connection cannot become a WebSocket").into());
         };
-        let feed = self.feed(keys, req, BytesMut::new());
+        let reader = self.reader(keys, req);
+        let visit = Visit::opens("ws", number, &reader);
+        let feed = self.feed(reader, visit, BytesMut::new());
         let options = &self.settings.options;
         let pace = session::Pace {
             keep_alive: options.keep_alive,
@@ -171,21 +180,23 @@ impl<S: Subscriber> Live<S> {
             headers.insert(SEC_WEBSOCKET_PROTOCOL, protocol);
         }
         res.status_code(StatusCode::SWITCHING_PROTOCOLS);
-        tracing::debug!(transport = "ws", number, "connection opens");
 
         let store = self.store.clone();
-        let (ender, places) = (feed.reader().ender(), Seat::places(&seats));
+        let (ender, closing, places) = (feed.reader().ender(), feed.closing().clone(), Seat::places(&seats));
         let task = tokio::spawn(async move {
             let _seats = seats;
             match upgrade.await {
                 Ok(upgraded) => Session::new(subscriber, store, feed, TokioIo::new(upgraded), pace).run().await,
-                Err(error) => tracing::debug!(%error, "the client left before its upgrade"),
+                Err(error) => tracing::debug!(target: "tornadose", %error, "the client left before its upgrade"),
             }
         });
         let task = task.abort_handle();
         places.reached_by(Control {
             end: Box::new(ender),
-            abort: Box::new(move || task.abort()),
+            abort: Box::new(move |why: Why| {
+                closing.because(why, None);
+                task.abort();
+            }),
             // A session notices by itself when its socket takes nothing.
             owed_since: Box::new(|| None),
         });
@@ -201,7 +212,7 @@ impl<S: Subscriber> Live<S> {
             Ok(Admitted { subscriber, keys })
         });
         asked.catch_unwind().await.unwrap_or_else(|_| {
-            tracing::error!("a hook panicked before the head; the request is answered 500");
+            tracing::error!(target: "tornadose", "a hook panicked before the head; the request is answered 500");
             Err(StatusError::internal_server_error())
         })
     }
@@ -210,10 +221,16 @@ impl<S: Subscriber> Live<S> {
     fn open(&self, req: &Request, admitted: Admitted<S>) -> Result<Opening<S>, u64> {
         self.watch();
         let (number, seat) = self.connections.open(self.settings.options.max_connections);
-        let seat = seat.filter(|_| !self.store.is_closed()).ok_or(number)?;
-        let mut seats = vec![seat];
+        let turned_away = |why| {
+            tracing::debug!(target: "tornadose", number, why, "connection is turned away");
+            number
+        };
+        let mut seats = vec![seat.ok_or_else(|| turned_away("full"))?];
+        if self.store.is_closed() {
+            return Err(turned_away("closed"));
+        }
         if let Some(server) = req.extensions().get::<Arc<Connections>>() {
-            seats.push(server.open(None).1.ok_or(number)?);
+            seats.push(server.open(None).1.ok_or_else(|| turned_away("stopping"))?);
         }
         Ok(Opening { admitted, number, seats })
     }
@@ -239,12 +256,15 @@ impl<S: Subscriber> Live<S> {
         });
     }
 
-    fn feed(&self, keys: Keys<KeyOf<S>>, req: &Request, prologue: BytesMut) -> Feed<S::Message> {
-        let options = &self.settings.options;
-        let terms = Terms { replay: options.replay, connection: true };
+    fn reader(&self, keys: Keys<KeyOf<S>>, req: &Request) -> Reader<S::Message> {
+        let terms = Terms { replay: self.settings.options.replay, connection: true };
         let seen = asked::last_event_id(req);
         let seen = seen.as_deref().map_or(Seen::Nothing, Seen::UpTo);
-        Feed::new(Reader::open(self.store.shared(), keys, seen, terms), options.lag, prologue)
+        Reader::open(self.store.shared(), keys, seen, terms)
+    }
+
+    fn feed(&self, reader: Reader<S::Message>, visit: Visit, prologue: BytesMut) -> Feed<S::Message> {
+        Feed::new(reader, visit, self.settings.options.lag, prologue)
     }
 }
 

@@ -46,7 +46,47 @@
 //! # Closing
 //!
 //! [`Store::close`] ends its connections, [`serve`] those that it carries; what does not end within 5 s is aborted.
+//!
+//! # Observability
+//!
+//! The edges of a connection are `tracing` events with the target `tornadose`, never its deliveries, and never what a user wrote:
+//! no key, no text, no close reason. Normal life is `DEBUG`; `ERROR` is a hook that panicked or an origin that is none.
+//!
+//! | event | fields |
+//! |---|---|
+//! | `connection opens` | `transport` (`sse`, `ws`), `number` (of its handler, from 1), `channel`, `keys` (how many; none for all) |
+//! | `connection resumes` | `transport`, `number`, `known` (`known`, `trimmed`, `restarted`): what became of its id |
+//! | `connection has a gap` | `transport`, `number`, `reason`, `missed` |
+//! | `connection closes` | `transport`, `number`, `why`, `code` (of a WebSocket), and its ledger |
+//! | `connection is turned away` | `number`, `why` (`full`, `closed`, `stopping`) |
+//! | `subscription has a gap`, `subscription ends` | `channel`, and as above |
+//! | `store closes` | `channel`, `readers` |
+//!
+//! `why` is `left`, `silent`, `stalled`, `violation`, `refused`, `panicked`, `max_age`, `closed`, `stopping`, `disconnected`,
+//! `lagged` or `aborted`. The ledger counts messages, and balances:
+//! `owed = delivered + filtered + conflated + missed + unread`. *Owed* is what stood in the snapshot, or behind the id, and what was
+//! submitted for its keys while it was open; *delivered* was handed to the socket; *filtered* the filter withheld; *conflated* is a
+//! `latest` message that a newer one replaced, or [`Store::forget`] dropped, before it was read; *missed* a gap declared; *unread*
+//! the rest at its end.
+//!
+//! With the feature `metrics` the same is counted through the facade [`metrics`](https://docs.rs/metrics), over all stores and readers of
+//! the process:
+//!
+//! | metric | labels |
+//! |---|---|
+//! | `tornadose_connections_opened_total` | `transport` |
+//! | `tornadose_connections_closed_total` | `transport`, `why` |
+//! | `tornadose_connections` (a gauge) | |
+//! | `tornadose_submitted_total` | |
+//! | `tornadose_delivered_total`, `tornadose_filtered_total` | |
+//! | `tornadose_conflated_total` (added when a reader ends) | |
+//! | `tornadose_missed_total`, `tornadose_gaps_total` | none, `reason` |
+//! | `tornadose_resumes_total` | `known` |
+//!
+//! Install the recorder before connections open: a reader takes its counters for what it delivers when it opens, and adds to them
+//! once per run of messages, when it comes for the next.
 
+mod count;
 mod event;
 mod message;
 mod store;

@@ -6,6 +6,7 @@ pub(crate) mod entry;
 mod recent;
 mod topic;
 pub(crate) mod view;
+pub(crate) mod ledger;
 pub(crate) mod log;
 pub(crate) mod readers;
 pub(crate) mod shared;
@@ -17,6 +18,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::Waker;
 
+use crate::count;
 use crate::message::{Keys, Message, Retention};
 use crate::store::error::SubmitError;
 use crate::store::id::Id;
@@ -151,6 +153,7 @@ impl<M: Message> Store<M> {
         drop(state);
         waiting.into_iter().for_each(Waker::wake);
         drop(appended.displaced);
+        count::submitted();
         Ok(appended.id)
     }
 
@@ -309,7 +312,9 @@ impl<M: Message> Store<M> {
         let mut state = self.shared.lock();
         state.closed = true;
         let waiting = state.readers.end_all(End::Closed);
+        let readers = state.readers.count();
         drop(state);
+        tracing::debug!(target: "tornadose", channel = M::CHANNEL, readers, "store closes");
         waiting.into_iter().for_each(Waker::wake);
         self.shared.gone.notify_waiters();
     }

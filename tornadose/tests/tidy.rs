@@ -93,14 +93,15 @@ fn imports(text: &str, sources: &BTreeMap<String, String>) -> BTreeSet<String> {
 }
 
 /// The rooms of `tornadose`, and whom each may import.
-const ROOMS: [(&str, &[&str]); 9] = [
+const ROOMS: [(&str, &[&str]); 10] = [
+    ("count", &[]),
     ("event", &["event"]),
     ("store::id", &[]),
     ("message", &["event"]),
-    ("store", &["event", "store::id", "message", "store"]),
+    ("store", &["count", "event", "store::id", "message", "store"]),
     ("wire", &["event", "store::id", "wire"]),
     ("subscriber", &["store", "message"]),
-    ("handler", &["event", "store::id", "message", "store", "wire", "subscriber", "handler"]),
+    ("handler", &["count", "event", "store::id", "message", "store", "wire", "subscriber", "handler"]),
     ("listen", &["store", "handler"]),
     ("script", &[]),
 ];

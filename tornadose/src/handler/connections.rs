@@ -21,6 +21,7 @@ use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
+use crate::handler::visit::Why;
 use crate::store::readers::End;
 
 /// How long a connection that was told to end may take before it is aborted.
@@ -29,7 +30,7 @@ pub(crate) const LAST_WORDS: Duration = Duration::from_secs(5);
 /// How to reach a connection from elsewhere.
 pub(crate) struct Control {
     pub(crate) end: Box<dyn Fn(End) + Send + Sync>,
-    pub(crate) abort: Box<dyn Fn() + Send + Sync>,
+    pub(crate) abort: Box<dyn Fn(Why) + Send + Sync>,
     /// Since when it has not come for what it is owed; a connection that keeps its own time answers nothing.
     pub(crate) owed_since: Box<dyn Fn() -> Option<Instant> + Send + Sync>,
 }
@@ -108,8 +109,7 @@ impl Connections {
         for control in self.controls() {
             match (control.owed_since)().map(|since| since + patience) {
                 Some(due) if due <= now => {
-                    tracing::debug!("aborted: the client takes nothing");
-                    (control.abort)();
+                    (control.abort)(Why::Stalled);
                 }
                 Some(due) => next = next.min(due),
                 None => {}
@@ -121,7 +121,7 @@ impl Connections {
     pub(crate) fn abort_all(&self) {
         let controls = self.controls();
         for control in controls {
-            (control.abort)();
+            (control.abort)(Why::Aborted);
         }
     }
 
@@ -187,6 +187,6 @@ impl Drop for Seat {
 /// Drops a subscriber. Its `Drop` is the disconnect hook, whose panic is its own: the goodbye is still said.
 pub(crate) fn drop_quietly<S>(subscriber: S) {
     if catch_unwind(AssertUnwindSafe(|| drop(subscriber))).is_err() {
-        tracing::error!("a disconnect hook panicked");
+        tracing::error!(target: "tornadose", "a disconnect hook panicked");
     }
 }

@@ -17,6 +17,7 @@ use std::task::Waker;
 use bytes::{Bytes, BytesMut};
 
 use crate::handler::format::Format;
+use crate::handler::visit::{Closing, Visit};
 use crate::message::Message;
 use crate::store::entry::{Entry, Run};
 use crate::store::id::{Id, Offset};
@@ -37,11 +38,14 @@ pub(crate) enum Fed {
 /// Turns what a reader is given into bytes.
 pub(crate) struct Feed<M: Message> {
     reader: Reader<M>,
+    visit: Visit,
     lag: Lag,
     /// Whether it has lagged, and is to end then.
     lagged: bool,
     /// What is to be written before anything else.
     out: BytesMut,
+    /// How many messages are in it.
+    holds: usize,
     /// The newest position that the client was given.
     written: Option<Offset>,
     /// How many messages the filter has withheld since.
@@ -51,8 +55,16 @@ pub(crate) struct Feed<M: Message> {
 }
 
 impl<M: Message> Feed<M> {
-    pub(crate) fn new(reader: Reader<M>, lag: Lag, prologue: BytesMut) -> Self {
-        Self { reader, lag, lagged: false, out: prologue, written: None, withheld: 0, caught_up: None }
+    pub(crate) fn new(reader: Reader<M>, visit: Visit, lag: Lag, prologue: BytesMut) -> Self {
+        Self { reader, visit, lag, lagged: false, out: prologue, holds: 0, written: None, withheld: 0, caught_up: None }
+    }
+
+    pub(crate) fn visit(&self) -> &Visit {
+        &self.visit
+    }
+
+    pub(crate) fn closing(&self) -> &Closing {
+        self.visit.closing()
     }
 
     pub(crate) fn reader(&self) -> &Reader<M> {
@@ -67,8 +79,12 @@ impl<M: Message> Feed<M> {
             }
             match self.reader.step(waker) {
                 Step::Ended(end) => return if self.out.is_empty() { Fed::Ended(end) } else { self.take() },
-                Step::Gap(gap) if gap.reason == GapReason::Lagged && self.lag == Lag::Close => self.lagged = true,
+                Step::Gap(gap) if gap.reason == GapReason::Lagged && self.lag == Lag::Close => {
+                    self.visit.has_gap(gap);
+                    self.lagged = true;
+                }
                 Step::Gap(gap) => {
+                    self.visit.has_gap(gap);
                     F::gap(&mut self.out, gap);
                     self.written = None;
                 }
@@ -126,8 +142,10 @@ impl<M: Message> Feed<M> {
         if numbered && through == entries.len() {
             self.settled(entries[through - 1].offset());
             if self.out.is_empty() {
+                self.reader.delivers(through);
                 return Some(run.encoded::<F>());
             }
+            self.holds += through;
             self.out.extend_from_slice(&run.encoded::<F>());
             return None;
         }
@@ -144,6 +162,7 @@ impl<M: Message> Feed<M> {
     }
 
     fn write<F: Format>(&mut self, entry: &Entry<M>, numbered: bool) {
+        self.holds += 1;
         if numbered {
             self.out.extend_from_slice(entry.encoded::<F>());
             self.settled(entry.offset());
@@ -153,6 +172,7 @@ impl<M: Message> Feed<M> {
     }
 
     fn withhold<F: Format>(&mut self, entry: &Entry<M>, numbered: bool) {
+        self.reader.filters();
         self.withheld += 1;
         if numbered && self.withheld >= (M::CAPACITY / 4).max(1) {
             self.position::<F>(entry.id);
@@ -170,9 +190,19 @@ impl<M: Message> Feed<M> {
     }
 
     fn take(&mut self) -> Fed {
+        self.reader.delivers(std::mem::take(&mut self.holds));
         Fed::Bytes(std::mem::take(&mut self.out).freeze())
     }
 }
+
+impl<M: Message> Drop for Feed<M> {
+    fn drop(&mut self) {
+        self.visit.closes(|| self.reader.balance());
+    }
+}
+
+#[cfg(test)]
+mod model;
 
 #[cfg(test)]
 mod cuts;
@@ -251,8 +281,12 @@ mod tests {
 
     fn feeds(store: &Store<Line>, number: usize) -> Vec<Feed<Line>> {
         let terms = Terms { replay: 100, connection: true };
-        let open = || Reader::open(store.shared(), Keys::One(NoKey), Seen::Nothing, terms);
-        (0..number).map(|_| Feed::new(open(), Lag::Skip, BytesMut::new())).collect()
+        let open = || {
+            let reader = Reader::open(store.shared(), Keys::One(NoKey), Seen::Nothing, terms);
+            let visit = Visit::opens("sse", 1, &reader);
+            Feed::new(reader, visit, Lag::Skip, BytesMut::new())
+        };
+        (0..number).map(|_| open()).collect()
     }
 
     fn read(feed: &mut Feed<Line>) -> Vec<Bytes> {

@@ -31,7 +31,7 @@ impl Admitted {
         let parse = |origin: O| {
             let parsed = Origin::parse(origin.as_ref());
             if parsed.is_none() {
-                tracing::error!(origin = origin.as_ref(), "not an origin: expected `scheme://host[:port]`");
+                tracing::error!(target: "tornadose", origin = origin.as_ref(), "not an origin: expected `scheme://host[:port]`");
             }
             parsed
         };

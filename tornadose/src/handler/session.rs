@@ -27,6 +27,7 @@ use crate::handler::connections::{LAST_WORDS, drop_quietly};
 use crate::handler::feed::{Fed, Feed};
 use crate::handler::format::Ws;
 use crate::handler::link::{Gone, Link};
+use crate::handler::visit::Why;
 use crate::message::Message;
 use crate::store::Store;
 use crate::store::readers::End;
@@ -63,13 +64,25 @@ struct Clock {
 /// Why a session is over.
 enum Over {
     /// The client is gone, or as good as.
-    Gone(&'static str),
+    Gone(Why),
     /// The client has said goodbye, with this code.
     Left(Option<u16>),
     /// The client broke the protocol, so that nothing more can be read of it.
     Broken(Violation),
     /// We say goodbye.
-    Close(Close),
+    Close(Why, Close),
+}
+
+impl Over {
+    /// What is logged of it; a reason that a hook or a client wrote is not.
+    fn why(&self) -> (Why, Option<u16>) {
+        match self {
+            Self::Gone(why) => (*why, None),
+            Self::Left(code) => (Why::Left, *code),
+            Self::Broken(violation) => (Why::Violation, Some(violation.code)),
+            Self::Close(why, close) => (*why, Some(close.code)),
+        }
+    }
 }
 
 /// What a session does next.
@@ -78,16 +91,17 @@ enum Turn {
     Over(Over),
 }
 
-fn close(code: u16, reason: &'static str) -> Over {
-    Over::Close(Close { code, reason: reason.into() })
+fn close(why: Why, code: u16, reason: &'static str) -> Over {
+    Over::Close(why, Close { code, reason: reason.into() })
 }
 
 fn ended(end: End) -> Over {
-    match end {
-        End::Closed | End::Stopping => close(1001, ""),
-        End::Disconnected => close(1008, "disconnected"),
-        End::Lagged => close(1013, "lagged"),
-    }
+    let (code, reason) = match end {
+        End::Closed | End::Stopping => (1001, ""),
+        End::Disconnected => (1008, "disconnected"),
+        End::Lagged => (1013, "lagged"),
+    };
+    close(Why::Ended(end), code, reason)
 }
 
 impl<S: Subscriber, IO: AsyncRead + AsyncWrite + Unpin> Session<S, IO> {
@@ -112,7 +126,9 @@ impl<S: Subscriber, IO: AsyncRead + AsyncWrite + Unpin> Session<S, IO> {
         // Its `Drop` is the disconnect hook, which need not wait for the goodbye. A reader that we end does, for `closed()`
         // waits for it.
         drop_quietly(subscriber);
-        let feed = matches!(over, Over::Close(_)).then_some(feed);
+        let (why, code) = over.why();
+        feed.closing().because(why, code);
+        let feed = matches!(over, Over::Close(..)).then_some(feed);
         say_goodbye(link, over).await;
         drop(feed);
     }
@@ -123,7 +139,7 @@ impl<S: Subscriber, IO: AsyncRead + AsyncWrite + Unpin> Session<S, IO> {
                 return Poll::Ready(Turn::Over(over));
             }
             match self.link.poll_inbound(cx) {
-                Poll::Ready(Err(Gone::Left)) => return Poll::Ready(Turn::Over(Over::Gone("left"))),
+                Poll::Ready(Err(Gone::Left)) => return Poll::Ready(Turn::Over(Over::Gone(Why::Left))),
                 Poll::Ready(Ok(Err(violation))) => {
                     return Poll::Ready(Turn::Over(Over::Broken(violation)));
                 }
@@ -147,7 +163,7 @@ impl<S: Subscriber, IO: AsyncRead + AsyncWrite + Unpin> Session<S, IO> {
         loop {
             match self.link.poll_written(cx) {
                 Poll::Ready(Ok(())) => self.clock.all_written(self.link.heard),
-                Poll::Ready(Err(_)) => return Poll::Ready(Over::Gone("left")),
+                Poll::Ready(Err(_)) => return Poll::Ready(Over::Gone(Why::Left)),
                 Poll::Pending => return poll_ended(&self.feed, cx),
             }
             let fed = catch_unwind(AssertUnwindSafe(|| self.feed.next::<Ws>(&self.subscriber, cx.waker())));
@@ -155,7 +171,7 @@ impl<S: Subscriber, IO: AsyncRead + AsyncWrite + Unpin> Session<S, IO> {
                 Ok(Fed::Bytes(bytes)) => self.link.write(bytes),
                 Ok(Fed::Wait) => return Poll::Pending,
                 Ok(Fed::Ended(end)) => return Poll::Ready(ended(end)),
-                Err(_) => return Poll::Ready(panicked()),
+                Err(_) => return Poll::Ready(panicked(&self.feed)),
             }
         }
     }
@@ -168,7 +184,7 @@ impl<S: Subscriber, IO: AsyncRead + AsyncWrite + Unpin> Session<S, IO> {
         let outcome = poll_fn(|cx| {
             loop {
                 if let Poll::Ready(outcome) = hook.as_mut().poll(cx) {
-                    return Poll::Ready(outcome.map_err(|_| panicked()));
+                    return Poll::Ready(outcome.map_err(|_| panicked(feed)));
                 }
                 match feed.reader().wait_for_end(cx.waker()) {
                     None => {}
@@ -178,11 +194,11 @@ impl<S: Subscriber, IO: AsyncRead + AsyncWrite + Unpin> Session<S, IO> {
                 }
                 match link.poll_written(cx) {
                     Poll::Ready(Ok(())) => clock.all_written(link.heard),
-                    Poll::Ready(Err(_)) => return Poll::Ready(Err(Over::Gone("left"))),
+                    Poll::Ready(Err(_)) => return Poll::Ready(Err(Over::Gone(Why::Left))),
                     Poll::Pending => {}
                 }
                 if link.poll_heard(cx) == Poll::Ready(Gone::Left) {
-                    return Poll::Ready(Err(Over::Gone("left")));
+                    return Poll::Ready(Err(Over::Gone(Why::Left)));
                 }
                 // Without an end there is a ping to write.
                 if let Some(over) = ready!(clock.poll(feed, link, cx)) {
@@ -196,7 +212,7 @@ impl<S: Subscriber, IO: AsyncRead + AsyncWrite + Unpin> Session<S, IO> {
                 ws::error(&mut link.replies, &reason);
                 Ok(())
             }
-            Err(Refusal::Close(close)) => Err(Over::Close(close)),
+            Err(Refusal::Close(close)) => Err(Over::Close(Why::Refused, close)),
         }
     }
 }
@@ -239,12 +255,12 @@ impl Clock {
     /// Why the session is over by now, if it is.
     fn due<IO>(&self, now: Instant, link: &Link<IO>) -> Option<Over> {
         if self.silent_at(link.heard).is_some_and(|at| now >= at) {
-            return Some(Over::Gone("silent"));
+            return Some(Over::Gone(Why::Silent));
         }
         if link.blocked.is_some_and(|since| now >= since + self.pace.patience) {
-            return Some(Over::Gone("takes nothing"));
+            return Some(Over::Gone(Why::Stalled));
         }
-        self.pace.until.filter(|until| now >= *until).map(|_| close(1001, "max age"))
+        self.pace.until.filter(|until| now >= *until).map(|_| close(Why::MaxAge, 1001, "max age"))
     }
 
     /// Notes that the socket has taken all, a ping too.
@@ -277,37 +293,25 @@ impl Clock {
     }
 }
 
-fn panicked() -> Over {
-    tracing::error!("a hook panicked; its connection ends");
-    close(1011, "internal error")
+fn panicked<M: Message>(feed: &Feed<M>) -> Over {
+    feed.visit().panics();
+    close(Why::Panicked, 1011, "internal error")
 }
 
 /// Writes the close frame behind what is being written, and hangs up once the client has answered; what does not is hung up
 /// on after a while.
 async fn say_goodbye<IO: AsyncRead + AsyncWrite + Unpin>(mut link: Link<IO>, over: Over) {
     match &over {
-        Over::Gone(why) => {
-            tracing::debug!(transport = "ws", why, "connection ends");
-            return;
-        }
-        Over::Left(code) => {
-            tracing::debug!(transport = "ws", why = "left", code, "connection ends");
-            ws::close(&mut link.replies, *code, "");
-        }
-        Over::Broken(Violation { code, reason }) => {
-            tracing::debug!(transport = "ws", why = reason, code, "connection ends");
-            ws::close(&mut link.replies, Some(*code), reason);
-        }
-        Over::Close(Close { code, reason }) => {
-            tracing::debug!(transport = "ws", why = %reason, code, "connection ends");
-            ws::close(&mut link.replies, Some(*code), reason);
-        }
+        Over::Gone(_) => return,
+        Over::Left(code) => ws::close(&mut link.replies, *code, ""),
+        Over::Broken(Violation { code, reason }) => ws::close(&mut link.replies, Some(*code), reason),
+        Over::Close(_, Close { code, reason }) => ws::close(&mut link.replies, Some(*code), reason),
     }
     let goodbye = async {
         if poll_fn(|cx| link.poll_written(cx)).await.is_err() {
             return;
         }
-        if matches!(over, Over::Close(_)) {
+        if matches!(over, Over::Close(..)) {
             poll_fn(|cx| link.poll_close(cx)).await;
         }
         if poll_fn(|cx| link.poll_shutdown(cx)).await.is_ok() && matches!(over, Over::Broken(_)) {
@@ -316,6 +320,6 @@ async fn say_goodbye<IO: AsyncRead + AsyncWrite + Unpin>(mut link: Link<IO>, ove
         }
     };
     if timeout(LAST_WORDS, goodbye).await.is_err() {
-        tracing::debug!(transport = "ws", "aborted: the client did not answer the end");
+        tracing::debug!(target: "tornadose", transport = "ws", "aborted: the client did not answer the end");
     }
 }

@@ -26,6 +26,7 @@ use tokio::time::{Instant, Sleep, sleep_until};
 use crate::handler::connections::{Seat, drop_quietly};
 use crate::handler::feed::{Fed, Feed};
 use crate::handler::format::Sse;
+use crate::handler::visit::Why;
 use crate::message::Message;
 use crate::subscriber::Subscriber;
 use crate::wire::sse;
@@ -120,10 +121,10 @@ impl<S: Subscriber> Stream<S> {
         keep_alive.into_iter().chain(self.pace.until).min()
     }
 
-    fn say_goodbye(&mut self, why: &str) -> Bytes {
-        tracing::debug!(transport = "sse", why, "connection ends");
+    fn say_goodbye(&mut self, why: Why) -> Bytes {
         let bytes = come_back(self.pace.return_after);
         let Some(Open { subscriber, feed, seats }) = self.open.take() else { return bytes };
+        feed.closing().because(why, None);
         drop_quietly(subscriber);
         Bytes::from_owner(Goodbye { bytes, _feed: feed, _seats: seats })
     }
@@ -160,7 +161,7 @@ impl<S: Subscriber> Stream<S> {
             let Some(open) = &mut self.open else { return Poll::Ready(None) };
             // A feed that is never quiet would not get as far as the timer.
             if self.pace.until.is_some_and(|until| self.quiet_since >= until) {
-                return Poll::Ready(Some(self.say_goodbye("max age")));
+                return Poll::Ready(Some(self.say_goodbye(Why::MaxAge)));
             }
             // A panic of the filter ends this connection alone; on HTTP/2 it would take its neighbours with it.
             let fed = catch_unwind(AssertUnwindSafe(|| open.feed.next::<Sse>(&open.subscriber, cx.waker())));
@@ -172,11 +173,11 @@ impl<S: Subscriber> Stream<S> {
                     }
                     return Poll::Ready(Some(bytes));
                 }
-                Ok(Fed::Ended(end)) => return Poll::Ready(Some(self.say_goodbye(end.name()))),
+                Ok(Fed::Ended(end)) => return Poll::Ready(Some(self.say_goodbye(Why::Ended(end)))),
                 Ok(Fed::Wait) => {}
                 Err(_) => {
-                    tracing::error!("a filter panicked; its connection ends");
-                    return Poll::Ready(Some(self.say_goodbye("panicked")));
+                    open.feed.visit().panics();
+                    return Poll::Ready(Some(self.say_goodbye(Why::Panicked)));
                 }
             }
             let Some(timer) = &mut self.timer else { return Poll::Pending };
@@ -185,7 +186,7 @@ impl<S: Subscriber> Stream<S> {
             }
             let now = Instant::now();
             if self.pace.until.is_some_and(|until| now >= until) {
-                return Poll::Ready(Some(self.say_goodbye("max age")));
+                return Poll::Ready(Some(self.say_goodbye(Why::MaxAge)));
             }
             let silent = self.pace.keep_alive.is_some_and(|after| now >= self.quiet_since + after);
             if silent {

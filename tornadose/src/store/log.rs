@@ -52,6 +52,7 @@ pub(crate) struct Log<M: Message> {
     /// The newest queue message of any key that was trimmed.
     trimmed: Offset,
     appended: u64,
+    appended_latest: u64,
     version: u64,
     /// Topics with nothing kept and no reader, by their newest trimmed offset.
     remembered: BTreeMap<Offset, usize>,
@@ -91,6 +92,7 @@ impl<M: Message> Log<M> {
             latest: BTreeMap::new(),
             trimmed: Offset::START,
             appended: 0,
+            appended_latest: 0,
             version: 0,
             remembered: BTreeMap::new(),
             floor: Offset::START,
@@ -195,6 +197,8 @@ impl<M: Message> Log<M> {
                 self.queue.insert(entry.offset(), entry);
             }
             Retention::Latest => {
+                topic.appended_latest += 1;
+                self.appended_latest += 1;
                 topic.latest.push(Arc::clone(&entry));
                 self.latest.insert(entry.offset(), entry);
             }

@@ -7,9 +7,11 @@ use std::task::Waker;
 
 use tokio::time::Instant;
 
+use crate::count::{self, Deliveries};
 use crate::message::{Keys, Message};
 use crate::store::entry::Run;
 use crate::store::id::{Id, Offset};
+use crate::store::ledger::{Balance, Ledger};
 use crate::store::log::place::{Place, Reading, Start};
 use crate::store::readers::{End, Ticket};
 use crate::store::shared::{Shared, State};
@@ -42,12 +44,18 @@ pub enum GapReason {
 
 impl fmt::Display for GapReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
+        f.write_str(self.name())
+    }
+}
+
+impl GapReason {
+    fn name(self) -> &'static str {
+        match self {
             Self::Trimmed => "trimmed",
             Self::Lagged => "lagged",
             Self::Restarted => "restarted",
             Self::Outage => "outage",
-        })
+        }
     }
 }
 
@@ -87,6 +95,10 @@ pub(crate) struct Reader<M: Message> {
     /// Whether the id-only frame at [`Place::unnumbered`] is still to come.
     mark: bool,
     opening: bool,
+    /// What became of the id that it came with.
+    start: Option<Start>,
+    ledger: Ledger,
+    deliveries: Deliveries,
 }
 
 /// What kind of reader a store serves.
@@ -112,23 +124,64 @@ impl<M: Message> Reader<M> {
             }
         };
         let told = |reason| Some(Gap { reason, missed: None }).filter(|_| M::QUEUED);
-        let (place, gap, resumed) = match seen {
-            Seen::Nothing => (log.place_new(&view, terms.replay), None, false),
-            Seen::UpTo(text) => match text.parse().ok().map(|id: Id| (id.offset, log.start(&view, id))) {
-                Some((offset, Start::Resumed)) => (log.place_after(&view, offset), None, true),
-                Some((offset, Start::Trimmed)) => (log.place_after(&view, offset), told(GapReason::Trimmed), false),
-                Some((_, Start::Restarted)) | None => (log.place_first(&view), told(GapReason::Restarted), false),
+        let (offset, start) = match seen {
+            Seen::Nothing => (Offset::START, None),
+            Seen::UpTo(text) => match text.parse() {
+                Ok(id @ Id { offset, .. }) => (offset, Some(log.start(&view, id))),
+                Err(_) => (Offset::START, Some(Start::Restarted)),
             },
         };
+        let (place, gap) = match start {
+            None => (log.place_new(&view, terms.replay), None),
+            Some(Start::Resumed) => (log.place_after(&view, offset), None),
+            Some(Start::Trimmed) => (log.place_after(&view, offset), told(GapReason::Trimmed)),
+            Some(Start::Restarted) => (log.place_first(&view), told(GapReason::Restarted)),
+        };
+        let resumed = matches!(start, Some(Start::Resumed));
         let mark = gap.is_some() || (!resumed && place.unnumbered > Offset::START);
+        let ledger = Ledger::open(log.came(&view), log.left(&view, &place));
         let end = state.closed.then_some(End::Closed);
         let ticket = state.readers.enter(&view, terms.connection, end);
         drop(state);
-        Self { shared: Arc::clone(shared), ticket, view, place, gap, mark, opening: !resumed }
+        if let Some(start) = start {
+            count::resumed(start.name());
+        }
+        let (shared, deliveries) = (Arc::clone(shared), Deliveries::open());
+        Self { shared, ticket, view, place, gap, mark, opening: !resumed, start, ledger, deliveries }
+    }
+
+    /// How many keys it reads; nothing when it reads all.
+    pub(crate) fn keys(&self) -> Option<usize> {
+        (!matches!(self.view, View::All)).then(|| self.view.topics().len())
+    }
+
+    /// What the log knew of the id that it came with; nothing when it came without.
+    pub(crate) fn start(&self) -> Option<Start> {
+        self.start
+    }
+
+    /// Notes that so many messages that it read were handed out to be written.
+    pub(crate) fn delivers(&mut self, messages: usize) {
+        self.ledger.delivered += messages as u64;
+    }
+
+    /// Notes that a message that it read is withheld.
+    pub(crate) fn filters(&mut self) {
+        self.ledger.filtered += 1;
+    }
+
+    /// What has become of what it was owed.
+    pub(crate) fn balance(&self) -> Balance {
+        self.balance_in(&self.shared.lock())
+    }
+
+    fn balance_in(&self, state: &State<M>) -> Balance {
+        self.ledger.balance(state.log.came(&self.view), state.log.left(&self.view, &self.place))
     }
 
     /// What comes next, without waiting. At the end of what there is, `waker` is kept for the next message.
     pub(crate) fn step(&mut self, waker: &Waker) -> Step<M> {
+        self.deliveries.report(self.ledger.delivered, self.ledger.filtered);
         let shared = Arc::clone(&self.shared);
         let mut state = shared.lock();
         let step = self.step_in(&mut state, waker);
@@ -137,6 +190,9 @@ impl<M: Message> Reader<M> {
         drop(state);
         // After unlocking, for a message's own `Drop` may call the store.
         drop(discarded);
+        if let Step::Gap(gap) = &step {
+            count::gap(gap.reason.name(), gap.missed.unwrap_or(0));
+        }
         if matches!(step, Step::Wait { .. }) && end.is_some() {
             // It is told where it stands, and then that it has ended, which nobody else will wake it for.
             waker.wake_by_ref();
@@ -154,7 +210,8 @@ impl<M: Message> Reader<M> {
             return Step::Gap(gap);
         }
         match state.log.read(&self.view, &mut self.place) {
-            Reading::Run { run, numbered } => {
+            Reading::Run { run, numbered, amount } => {
+                self.ledger.reads(amount);
                 let before = (numbered && std::mem::take(&mut self.mark)).then(|| state.log.id(self.place.unnumbered));
                 Step::Run { before, run, numbered }
             }
@@ -167,6 +224,7 @@ impl<M: Message> Reader<M> {
                 Step::Wait { head: state.log.head(), opening: std::mem::take(&mut self.opening) }
             }
             Reading::Lagged { missed } => {
+                self.ledger.misses(missed);
                 self.place = state.log.place_after_loss(&self.view, &self.place);
                 self.mark = true;
                 self.opening = true;
@@ -209,13 +267,18 @@ impl<M: Message> Reader<M> {
 
 impl<M: Message> Drop for Reader<M> {
     fn drop(&mut self) {
+        self.deliveries.report(self.ledger.delivered, self.ledger.filtered);
         let mut state = self.shared.lock();
+        let balance = cfg!(feature = "metrics").then(|| self.balance_in(&state));
         state.readers.leave(&self.view, self.ticket);
         for &topic in self.view.topics() {
             state.log.release(topic);
         }
         let last = state.closed && state.readers.connections() == 0;
         drop(state);
+        if let Some(balance) = balance {
+            count::conflated(balance.conflated);
+        }
         if last {
             self.shared.gone.notify_waiters();
         }

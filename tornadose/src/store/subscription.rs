@@ -10,6 +10,7 @@ use futures_core::Stream;
 use crate::message::{Keys, Message};
 use crate::store::entry::Run;
 use crate::store::id::Id;
+use crate::store::ledger::Balance;
 use crate::store::reader::{Gap, GapReason, Reader, Seen, Step, Terms};
 use crate::store::shared::Shared;
 
@@ -54,10 +55,16 @@ impl<M: Message> Subscription<M> {
         Self { reader: Reader::open(shared, keys, Seen::Nothing, terms), run: None }
     }
 
+    /// What has become of what it was owed.
+    pub(crate) fn balance(&self) -> Balance {
+        self.reader.balance()
+    }
+
     fn next_of_run(&mut self) -> Option<Received<M>> {
         let (run, place) = self.run.as_mut()?;
         let entry = run.entries().get(*place)?;
         *place += 1;
+        self.reader.delivers(1);
         Some(Received::Message { id: entry.id, message: Arc::clone(&entry.message) })
     }
 }
@@ -78,11 +85,26 @@ impl<M: Message> Stream for Subscription<M> {
             }
             self.run = None;
             match self.reader.step(cx.waker()) {
-                Step::Gap(Gap { reason, missed }) => return Poll::Ready(Some(Received::Gap { reason, missed })),
+                Step::Gap(Gap { reason, missed }) => {
+                    tracing::debug!(target: "tornadose", channel = M::CHANNEL, %reason, missed, "subscription has a gap");
+                    return Poll::Ready(Some(Received::Gap { reason, missed }));
+                }
                 Step::Run { run, .. } => self.run = Some((run, 0)),
                 Step::Wait { .. } => return Poll::Pending,
                 Step::Ended(_) => return Poll::Ready(None),
             }
+        }
+    }
+}
+
+impl<M: Message> Drop for Subscription<M> {
+    fn drop(&mut self) {
+        if tracing::enabled!(target: "tornadose", tracing::Level::DEBUG) {
+            let Balance { owed, delivered, filtered, conflated, missed, unread } = self.balance();
+            tracing::debug!(
+                target: "tornadose",
+                channel = M::CHANNEL, owed, delivered, filtered, conflated, missed, unread, "subscription ends"
+            );
         }
     }
 }

@@ -17,6 +17,8 @@ pub(super) struct Topic<M: Message> {
     pub(super) trimmed: Offset,
     /// How many queue messages have come, kept or not.
     pub(super) appended: u64,
+    /// How many `latest` messages have come, kept or not.
+    pub(super) appended_latest: u64,
     /// The newest message of any kind.
     pub(super) newest: Offset,
     /// Changes with every change of what is kept.
@@ -33,6 +35,7 @@ impl<M: Message> Topic<M> {
             latest: Vec::new(),
             trimmed,
             appended: 0,
+            appended_latest: 0,
             newest: Offset::START,
             version: 0,
             readers: 0,

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use crate::message::{Message, Retention};
 use crate::store::entry::{Batch, Entry, Run};
 use crate::store::id::{Id, Offset};
+use crate::store::ledger::Amount;
 use crate::store::log::Log;
 use crate::store::recent::Recent;
 use crate::store::topic::Topic;
@@ -42,7 +43,7 @@ impl Place {
 /// What a reader finds at its place.
 pub(crate) enum Reading<M> {
     /// The next messages. `numbered`: they carry their ids.
-    Run { run: Run<M>, numbered: bool },
+    Run { run: Run<M>, numbered: bool, amount: Amount },
     /// Nothing more; the reader stands at the head.
     End,
     /// Queue messages that it was owed are gone.
@@ -50,6 +51,7 @@ pub(crate) enum Reading<M> {
 }
 
 /// What a log knows of an id.
+#[derive(Clone, Copy, Debug)]
 pub(crate) enum Start {
     /// All that came after it for these keys is kept.
     Resumed,
@@ -57,6 +59,17 @@ pub(crate) enum Start {
     Trimmed,
     /// The id is of no place that this log knows.
     Restarted,
+}
+
+impl Start {
+    /// What logs and counters call it.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Resumed => "known",
+            Self::Trimmed => "trimmed",
+            Self::Restarted => "restarted",
+        }
+    }
 }
 
 impl<M: Message> Log<M> {
@@ -124,8 +137,29 @@ impl<M: Message> Log<M> {
         let last = entries.last().expect("a run is not empty");
         let numbered = numbered || entries[0].offset() > place.unnumbered;
         place.at = last.offset();
-        place.settled += entries.iter().filter(|entry| entry.retention == Retention::Queue).count() as u64;
-        Reading::Run { run, numbered }
+        let queue = entries.iter().filter(|entry| entry.retention == Retention::Queue).count() as u64;
+        place.settled += queue;
+        let amount = Amount { queue, latest: entries.len() as u64 - queue };
+        Reading::Run { run, numbered, amount }
+    }
+
+    /// How much was appended for these keys, kept or not.
+    pub(crate) fn came(&self, view: &View) -> Amount {
+        let latest = match view {
+            View::All => self.appended_latest,
+            _ => self.over(view, |topic| topic.appended_latest).sum(),
+        };
+        Amount { queue: self.appended(view), latest }
+    }
+
+    /// How much a reader at this place has still to read or to be told of. What it is, it may be about to read: this takes
+    /// as long as counting the `latest` messages of it.
+    pub(crate) fn left(&self, view: &View, place: &Place) -> Amount {
+        let latest = match view {
+            View::All => self.latest.range(beyond(place.at)).count(),
+            _ => self.over(view, |topic| topic.latest_after(place.at).count()).sum(),
+        };
+        Amount { queue: self.appended(view) - place.settled, latest: latest as u64 }
     }
 
     /// Whether something that the reader is owed can have been trimmed; a look at the counts then tells.

@@ -1,0 +1,490 @@
+//! Ledgers against a plain model, over random programs: every number that a reader keeps, counted again from outside, by a model
+//! that hears every submit, sees what the filter is asked, and reads the bytes.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::pin::Pin;
+use std::sync::Mutex;
+use std::task::{Context, Poll, Waker};
+
+use bytes::BytesMut;
+use futures_core::Stream;
+use salvo::http::StatusError;
+use salvo::{Depot, Request};
+
+use super::{Fed, Feed};
+use crate::event::Event;
+use crate::event::error::EncodeError;
+use crate::handler::format::{Sse, Ws};
+use crate::handler::visit::Visit;
+use crate::message::{Keys, Message, Retention};
+use crate::store::Store;
+use crate::store::ledger::Balance;
+use crate::store::reader::{Reader, Seen, Terms};
+use crate::store::readers::End;
+use crate::store::subscription::{Received, Subscription};
+use crate::subscriber::{Lag, Subscriber};
+
+const KEYS: u64 = 4;
+const KEPT: usize = 4;
+
+/// A queue message, or the newest value of its key and name. Its number is its place in the log.
+struct Note {
+    key: u64,
+    number: u64,
+    latest: Option<&'static str>,
+}
+
+impl Message for Note {
+    type Key = u64;
+    const CAPACITY: usize = KEPT;
+    const CHANNEL: &'static str = "notes";
+
+    fn key(&self) -> u64 {
+        self.key
+    }
+    fn retention(&self) -> Retention {
+        if self.latest.is_some() { Retention::Latest } else { Retention::Queue }
+    }
+    fn event(&self) -> Result<Event, EncodeError> {
+        let event = Event::text(self.number.to_string());
+        Ok(match self.latest {
+            Some(name) => event.named(name.try_into()?),
+            None => event,
+        })
+    }
+}
+
+/// Xorshift: the same program for the same seed.
+struct Chance(u64);
+
+impl Chance {
+    fn below(&mut self, bound: u64) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0 % bound
+    }
+
+    fn upto(&mut self, bound: u64) -> usize {
+        usize::try_from(self.below(bound)).unwrap()
+    }
+}
+
+/// A subscriber that passes some messages, withholds some, and panics at very few; it notes what it was asked.
+struct Reads {
+    salt: u64,
+    asked: Mutex<Vec<(u64, bool)>>,
+}
+
+impl Subscriber for Reads {
+    type Message = Note;
+    fn from_request(_: &Request, _: &Depot) -> Result<Self, StatusError> {
+        Err(StatusError::not_found())
+    }
+    fn keys(&self) -> Keys<u64> {
+        Keys::All
+    }
+    fn on_send(&self, note: &Note) -> bool {
+        let mut chance = Chance((note.number << 20 | self.salt) + 1);
+        chance.below(7);
+        if chance.below(60) == 0 {
+            // Without the hook that would print it.
+            resume_unwind(Box::new("as asked"));
+        }
+        let passes = self.salt.is_multiple_of(3) || chance.below(3) > 0;
+        self.asked.lock().unwrap().push((note.number, passes));
+        passes
+    }
+}
+
+/// All that ever happened.
+#[derive(Default)]
+struct History {
+    queue: BTreeMap<u64, Vec<u64>>,
+    latest: BTreeMap<(u64, &'static str), u64>,
+    head: u64,
+}
+
+impl History {
+    fn queue_of<'a>(&'a self, keys: &'a Keys<u64>) -> impl Iterator<Item = &'a Vec<u64>> {
+        self.queue.iter().filter(move |(key, _)| has(keys, **key)).map(|(_, numbers)| numbers)
+    }
+
+    fn kept(&self, keys: &Keys<u64>) -> BTreeSet<u64> {
+        self.queue_of(keys).flat_map(|numbers| numbers.iter().rev().take(KEPT).copied()).collect()
+    }
+
+    fn newest_trimmed(&self, keys: &Keys<u64>) -> u64 {
+        self.queue_of(keys).filter_map(|numbers| numbers.iter().rev().nth(KEPT)).max().copied().unwrap_or(0)
+    }
+
+    fn newest_queued(&self, keys: &Keys<u64>) -> u64 {
+        self.queue_of(keys).filter_map(|numbers| numbers.last()).max().copied().unwrap_or(0)
+    }
+
+    fn latest(&self, keys: &Keys<u64>) -> BTreeSet<u64> {
+        self.latest.iter().filter(|((key, _), _)| has(keys, *key)).map(|(_, number)| *number).collect()
+    }
+
+    fn is_latest(&self, number: u64) -> bool {
+        !self.queue.values().any(|numbers| numbers.binary_search(&number).is_ok())
+    }
+}
+
+fn has(keys: &Keys<u64>, key: u64) -> bool {
+    match keys {
+        Keys::All => true,
+        Keys::One(one) => *one == key,
+        Keys::Set(set) => set.contains(&key),
+    }
+}
+
+enum Tap {
+    Sse(Feed<Note>, Reads),
+    Ws(Feed<Note>, Reads),
+    Subscription(Subscription<Note>),
+}
+
+/// A reader, and everything about it that can be known from outside.
+struct Client {
+    keys: Keys<u64>,
+    tap: Tap,
+    lag: Lag,
+    owed: u64,
+    /// Owed, and not read off the log.
+    unread: BTreeSet<u64>,
+    /// Read off the log, and not yet handed out.
+    in_hand: BTreeSet<u64>,
+    delivered: u64,
+    filtered: u64,
+    conflated: u64,
+    missed: u64,
+    /// Up to where a subscription's runs stand apart from those after it.
+    border: u64,
+    position: Option<String>,
+    over: bool,
+    panicked: bool,
+    /// It has lagged, and is to end for it.
+    lagged: bool,
+}
+
+impl Client {
+    fn open(store: &Store<Note>, history: &History, position: Option<&str>, chance: &mut Chance) -> Self {
+        let keys = match chance.below(3) {
+            0 => Keys::One(chance.below(KEYS)),
+            1 => Keys::Set(vec![chance.below(KEYS), chance.below(KEYS), KEYS + 1]),
+            _ => Keys::All,
+        };
+        let lag = if chance.below(3) == 0 { Lag::Close } else { Lag::Skip };
+        let (replay, kind) = (chance.upto(6), chance.below(3));
+        let position = position.filter(|_| kind > 0);
+        let kept = history.kept(&keys);
+        let unread: BTreeSet<u64> = match position {
+            None => {
+                let replay = if kind == 0 { 0 } else { replay };
+                kept.iter().rev().take(replay).copied().chain(history.latest(&keys)).collect()
+            }
+            Some(id) => {
+                let head = store.head().to_string();
+                let (this, _) = head.split_once('-').unwrap();
+                let of_this_log = id.split_once('-').filter(|(epoch, _)| *epoch == this);
+                let after = of_this_log.map_or(0, |(_, offset)| offset.parse().unwrap());
+                (&kept | &history.latest(&keys)).split_off(&(after + 1))
+            }
+        };
+        let feed = |transport| {
+            let terms = Terms { replay, connection: true };
+            let seen = position.map_or(Seen::Nothing, Seen::UpTo);
+            let reader = Reader::open(store.shared(), keys.clone(), seen, terms);
+            let visit = Visit::opens(transport, 1, &reader);
+            Feed::new(reader, visit, lag, BytesMut::new())
+        };
+        let salt = chance.below(1 << 20);
+        let reads = || Reads { salt, asked: Mutex::default() };
+        let tap = match (kind, &keys) {
+            (0, Keys::One(key)) => Tap::Subscription(store.subscribe_to(*key)),
+            (0, _) => Tap::Subscription(store.subscribe()),
+            (1, _) => Tap::Sse(feed("sse"), reads()),
+            _ => Tap::Ws(feed("ws"), reads()),
+        };
+        let mut client = Self {
+            keys,
+            tap,
+            lag,
+            owed: 0,
+            unread,
+            in_hand: BTreeSet::new(),
+            delivered: 0,
+            filtered: 0,
+            conflated: 0,
+            missed: 0,
+            border: 0,
+            position: position.map(str::to_owned),
+            over: false,
+            panicked: false,
+            lagged: false,
+        };
+        if matches!(client.tap, Tap::Subscription(_)) {
+            if !matches!(client.keys, Keys::One(_)) {
+                client.keys = Keys::All;
+                client.unread = history.latest(&client.keys);
+            }
+            client.lag = Lag::Skip;
+            client.border = history.newest_queued(&client.keys);
+        }
+        client.owed = client.unread.len() as u64;
+        client
+    }
+
+    fn hears(&mut self, key: u64, number: u64, replaced: Option<u64>) {
+        if has(&self.keys, key) {
+            self.owed += 1;
+            self.unread.insert(number);
+        }
+        self.loses(replaced);
+    }
+
+    fn loses(&mut self, latest: Option<u64>) {
+        self.conflated += u64::from(latest.is_some_and(|number| self.unread.remove(&number)));
+    }
+
+    /// What is owed, not read, and kept no more.
+    fn lost(&self, history: &History) -> BTreeSet<u64> {
+        let kept = history.kept(&self.keys);
+        self.unread.iter().copied().filter(|number| !kept.contains(number) && !history.is_latest(*number)).collect()
+    }
+
+    fn step(&mut self, history: &History) {
+        if self.over {
+            return;
+        }
+        let lost = self.lost(history);
+        let (fed, asked) = match &mut self.tap {
+            Tap::Subscription(_) => return self.step_subscription(history, &lost),
+            Tap::Sse(feed, reads) => {
+                let outcome = catch_unwind(AssertUnwindSafe(|| feed.next::<Sse>(reads, Waker::noop())));
+                (outcome, std::mem::take(&mut *reads.asked.lock().unwrap()))
+            }
+            Tap::Ws(feed, reads) => {
+                let outcome = catch_unwind(AssertUnwindSafe(|| feed.next::<Ws>(reads, Waker::noop())));
+                (outcome, std::mem::take(&mut *reads.asked.lock().unwrap()))
+            }
+        };
+        for (number, passes) in asked {
+            assert!(self.unread.remove(&number), "{number} was read, and was not owed");
+            if passes {
+                self.in_hand.insert(number);
+            } else {
+                self.filtered += 1;
+            }
+        }
+        let mut declared = 0;
+        match fed {
+            Err(_) => {
+                self.over = true;
+                self.panicked = true;
+            }
+            Ok(Fed::Ended(End::Disconnected)) => {
+                self.over = true;
+                return;
+            }
+            Ok(Fed::Ended(_)) => self.over = true,
+            Ok(Fed::Wait) => {}
+            Ok(Fed::Bytes(bytes)) => {
+                let said = if matches!(self.tap, Tap::Sse(..)) { sse(&bytes) } else { ws(&bytes) };
+                for said in said {
+                    match said {
+                        Said::Position(id) => self.position = Some(id),
+                        Said::Gap(missed) => declared += missed,
+                        Said::Number(number) => {
+                            assert!(self.in_hand.remove(&number), "{number} was not in hand");
+                            self.delivered += 1;
+                        }
+                    }
+                }
+                assert!(self.in_hand.is_empty());
+            }
+        }
+        match self.lag {
+            Lag::Skip if self.panicked => {}
+            Lag::Skip => assert_eq!(declared, lost.len() as u64),
+            // Who is closed for its lag is not told how much it missed, and reads no further.
+            Lag::Close => assert_eq!(declared, 0),
+        }
+        if !self.lagged {
+            self.misses(&lost);
+        }
+        self.lagged |= self.lag == Lag::Close && !lost.is_empty();
+    }
+
+    fn step_subscription(&mut self, history: &History, lost: &BTreeSet<u64>) {
+        let Tap::Subscription(subscription) = &mut self.tap else { return };
+        let next = Pin::new(subscription).poll_next(&mut Context::from_waker(Waker::noop()));
+        match next {
+            Poll::Ready(Some(Received::Message { message, .. })) => {
+                if self.in_hand.is_empty() {
+                    // It has taken a run: all that it was owed on this side of the border.
+                    let beyond = self.unread.split_off(&(self.border + 1));
+                    self.in_hand = std::mem::replace(&mut self.unread, beyond);
+                    if self.in_hand.is_empty() {
+                        self.in_hand = std::mem::take(&mut self.unread);
+                    }
+                }
+                assert_eq!(self.in_hand.pop_first(), Some(message.number));
+                self.delivered += 1;
+            }
+            Poll::Ready(Some(Received::Gap { missed, .. })) => {
+                assert_eq!(missed, Some(lost.len() as u64));
+                self.misses(lost);
+                self.border = self.border.max(history.newest_trimmed(&self.keys));
+            }
+            Poll::Ready(None) => self.over = true,
+            Poll::Pending => {}
+        }
+    }
+
+    fn misses(&mut self, lost: &BTreeSet<u64>) {
+        self.missed += lost.len() as u64;
+        self.unread.retain(|number| !lost.contains(number));
+    }
+
+    /// Its ledger, when it ends here, must say what the model says.
+    fn check(&self) -> Balance {
+        let unread = (self.unread.len() + self.in_hand.len()) as u64;
+        let Self { owed, delivered, filtered, conflated, missed, .. } = *self;
+        let expected = Balance { owed, delivered, filtered, conflated, missed, unread };
+        let found = match &self.tap {
+            Tap::Sse(feed, _) | Tap::Ws(feed, _) => feed.reader().balance(),
+            Tap::Subscription(subscription) => subscription.balance(),
+        };
+        assert_eq!(found, expected);
+        assert_eq!(found.owed, delivered + filtered + conflated + missed + unread, "it does not balance");
+        found
+    }
+}
+
+enum Said {
+    Position(String),
+    Gap(u64),
+    Number(u64),
+}
+
+fn of_data(data: &str) -> Said {
+    if let Ok(number) = data.parse() {
+        return Said::Number(number);
+    }
+    let gap: serde_json::Value = serde_json::from_str(data).unwrap();
+    Said::Gap(gap["missed"].as_u64().unwrap_or(0))
+}
+
+fn sse(bytes: &[u8]) -> Vec<Said> {
+    let lines = std::str::from_utf8(bytes).unwrap().lines();
+    let said = lines.filter_map(|line| match line.split_once(": ")? {
+        ("id", id) => Some(Said::Position(id.to_owned())),
+        ("data", data) => Some(of_data(data)),
+        _ => None,
+    });
+    said.collect()
+}
+
+fn ws(mut bytes: &[u8]) -> Vec<Said> {
+    let mut said = Vec::new();
+    while let [_, length, rest @ ..] = bytes {
+        let (length, rest) = match length {
+            126 => (usize::from(u16::from_be_bytes([rest[0], rest[1]])), &rest[2..]),
+            length => (usize::from(*length), rest),
+        };
+        let (frame, behind) = rest.split_at(length);
+        bytes = behind;
+        let frame: serde_json::Value = serde_json::from_slice(frame).unwrap();
+        said.extend(frame["id"].as_str().map(|id| Said::Position(id.to_owned())));
+        match &frame["data"] {
+            serde_json::Value::Null => {}
+            serde_json::Value::String(text) => said.push(of_data(text)),
+            data => said.push(of_data(&data.to_string())),
+        }
+    }
+    said
+}
+
+fn submit(store: &Store<Note>, history: &mut History, clients: &mut [Option<Client>], chance: &mut Chance) {
+    let key = chance.below(KEYS);
+    let latest = ["bid", "ask"].get(chance.upto(4)).copied();
+    history.head += 1;
+    let number = history.head;
+    let replaced = latest.and_then(|name| history.latest.insert((key, name), number));
+    if latest.is_none() {
+        history.queue.entry(key).or_default().push(number);
+    }
+    for client in clients.iter_mut().flatten() {
+        client.hears(key, number, replaced);
+    }
+    let id = store.try_submit(Note { key, number, latest }).unwrap().unwrap();
+    assert_eq!(id.offset.0, number);
+}
+
+fn forget(store: &Store<Note>, history: &mut History, clients: &mut [Option<Client>], chance: &mut Chance) {
+    let key = chance.below(KEYS);
+    for (_, number) in history.latest.extract_if(.., |(of, _), _| *of == key) {
+        for client in clients.iter_mut().flatten() {
+            client.loses(Some(number));
+        }
+    }
+    store.forget(&key);
+}
+
+#[test]
+fn every_ledger_balances_after_chaos_and_is_the_models() {
+    let mut sum = [0; 6];
+    for seed in 1..2000_u64 {
+        let mut chance = Chance(seed * 0x9E37_79B9);
+        let store = Store::new();
+        let mut history = History::default();
+        let mut clients: Vec<Option<Client>> = (0..6).map(|_| None).collect();
+        let mut positions = vec![None, Some("0-1".to_owned()), Some("of no log".to_owned())];
+        for _ in 0..250 {
+            let which = chance.upto(6);
+            match chance.below(10) {
+                0 => {
+                    let position = chance.upto(positions.len() as u64);
+                    end(&mut clients[which], &mut positions, &mut sum);
+                    let position = positions[position].as_deref();
+                    clients[which] = Some(Client::open(&store, &history, position, &mut chance));
+                }
+                1 if chance.below(2) == 0 => end(&mut clients[which], &mut positions, &mut sum),
+                2 if chance.below(4) == 0 => forget(&store, &mut history, &mut clients, &mut chance),
+                3 if chance.below(20) == 0 => store.disconnect(&chance.below(KEYS)),
+                2..6 => submit(&store, &mut history, &mut clients, &mut chance),
+                _ => {
+                    clients[which].iter_mut().for_each(|client| client.step(&history));
+                    // What else of its run its reader has taken off the log cannot be seen from outside: it ends here.
+                    if clients[which].as_ref().is_some_and(|client| client.panicked) {
+                        end(&mut clients[which], &mut positions, &mut sum);
+                    }
+                }
+            }
+        }
+        store.close();
+        // Some read what is left to them, some do not.
+        for client in clients.iter_mut().flatten() {
+            for _ in 0..chance.below(40) {
+                client.step(&history);
+            }
+        }
+        for client in &mut clients {
+            end(client, &mut positions, &mut sum);
+        }
+        assert_eq!(store.subscribers(), 0);
+    }
+    assert!(sum.iter().all(|messages| *messages > 10_000), "the programs do not try everything: {sum:?}");
+}
+
+fn end(client: &mut Option<Client>, positions: &mut Vec<Option<String>>, sum: &mut [u64; 6]) {
+    let Some(client) = client.take() else { return };
+    let Balance { owed, delivered, filtered, conflated, missed, unread } = client.check();
+    for (sum, messages) in sum.iter_mut().zip([owed, delivered, filtered, conflated, missed, unread]) {
+        *sum += messages;
+    }
+    positions.extend(client.position.is_some().then_some(client.position));
+}

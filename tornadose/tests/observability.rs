@@ -1,0 +1,397 @@
+//! What a log and the counters say of connections: each edge once, nothing per delivery, nothing that a user wrote.
+
+#![allow(clippy::unwrap_used, reason = "a test may")]
+
+use std::fmt::{Debug, Write as _};
+use std::sync::{Arc, Mutex};
+
+use futures_util::StreamExt;
+use tornadose::prelude::*;
+use tornadose_test::Harness;
+use tracing::field::{Field, Visit};
+use tracing::span::{Attributes, Id, Record};
+use tracing::subscriber::Interest;
+use tracing::{Event, Metadata};
+
+#[store(queue, capacity = 4)]
+#[derive(Serialize)]
+#[serde(rename_all = "snake_case")]
+enum Room {
+    Said {
+        #[key]
+        room: String,
+        text: String,
+    },
+    #[latest]
+    Topic {
+        #[key]
+        room: String,
+        topic: String,
+    },
+}
+
+#[derive(Deserialize)]
+struct Order(String);
+
+#[subscriber(sse, ws, store = Room, authorize = public, replay = 2, filter = Self::wants, receive = Self::ordered)]
+struct Member {
+    #[key]
+    room: String,
+}
+
+impl Member {
+    #[expect(clippy::unused_self, reason = "a filter has it")]
+    fn wants(&self, message: &Room) -> bool {
+        match message {
+            Room::Said { text, .. } if text == "panic" => panic!("as asked"),
+            Room::Said { text, .. } => text != "secret",
+            Room::Topic { .. } => true,
+        }
+    }
+
+    async fn ordered(&mut self, Order(reason): Order, _: &Store<Room>) -> Result<(), Close> {
+        Err(Close { code: 4000, reason: reason.into() })
+    }
+}
+
+fn said(text: &str) -> Room {
+    Room::Said { room: "cellar".into(), text: text.into() }
+}
+
+fn topic(topic: &str) -> Room {
+    Room::Topic { room: "cellar".into(), topic: topic.into() }
+}
+
+fn rooms() -> (Store<Room>, Harness) {
+    let store = Store::new();
+    let app = Harness::new(Router::with_path("rooms/{room}").get(Member::handler(&store)));
+    (store, app)
+}
+
+/// A log in memory, one line an event: its level, message and fields.
+#[derive(Clone, Default)]
+struct Lines(Arc<Mutex<Vec<String>>>);
+
+impl Lines {
+    fn listen(&self) -> tracing::subscriber::DefaultGuard {
+        tracing::subscriber::set_default(self.clone())
+    }
+
+    fn take(&self) -> String {
+        std::mem::take(&mut *self.0.lock().unwrap()).join("\n")
+    }
+}
+
+struct Line {
+    message: String,
+    fields: String,
+}
+
+impl Visit for Line {
+    fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
+        if field.name() == "message" {
+            self.message = format!("{value:?}");
+        } else {
+            write!(self.fields, " {}={value:?}", field.name()).unwrap();
+        }
+    }
+}
+
+impl tracing::Subscriber for Lines {
+    fn register_callsite(&self, _: &'static Metadata<'static>) -> Interest {
+        Interest::sometimes()
+    }
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        metadata.target() == "tornadose"
+    }
+    fn event(&self, event: &Event<'_>) {
+        let mut line = Line { message: String::new(), fields: String::new() };
+        event.record(&mut line);
+        let Line { message, fields } = line;
+        self.0.lock().unwrap().push(format!("{} {message}:{fields}", event.metadata().level()));
+    }
+    fn new_span(&self, _: &Attributes<'_>) -> Id {
+        Id::from_u64(1)
+    }
+    fn record(&self, _: &Id, _: &Record<'_>) {}
+    fn record_follows_from(&self, _: &Id, _: &Id) {}
+    fn enter(&self, _: &Id) {}
+    fn exit(&self, _: &Id) {}
+}
+
+#[tornadose_test::test]
+async fn a_connection_is_logged_where_it_opens_loses_and_closes() {
+    let lines = Lines::default();
+    let _guard = lines.listen();
+    let (store, app) = rooms();
+    for text in ["1", "2", "3"] {
+        store.submit(said(text)).await.unwrap();
+    }
+    store.submit(topic("cats")).await.unwrap();
+    let ada = app.client("ada").lenient().sse("/rooms/cellar").await;
+    let bob = app.client("bob").lenient().last_event_id("of no log").ws("/rooms/cellar").await;
+    insta::assert_snapshot!(lines.take(), @r#"
+    DEBUG connection opens: transport="sse" number=1 channel="room" keys=1
+    DEBUG connection opens: transport="ws" number=2 channel="room" keys=1
+    DEBUG connection resumes: transport="ws" number=2 known="restarted"
+    DEBUG connection has a gap: transport="ws" number=2 reason=restarted
+    "#);
+    for text in ["secret", "5"] {
+        store.submit(said(text)).await.unwrap();
+        app.settle().await;
+    }
+    assert_eq!(lines.take(), "", "something is logged per delivery");
+    // More than is kept, before either of them can read.
+    for _ in 0..6 {
+        store.try_submit(said("fast")).unwrap();
+        store.try_submit(topic("dogs")).unwrap();
+    }
+    app.settle().await;
+    insta::assert_snapshot!(lines.take(), @r#"
+    DEBUG connection has a gap: transport="sse" number=1 reason=lagged missed=2
+    DEBUG connection has a gap: transport="ws" number=2 reason=lagged missed=2
+    "#);
+    bob.send(&"a reason that a user wrote").await;
+    ada.close().await;
+    insta::assert_snapshot!(lines.take(), @r#"
+    DEBUG connection closes: transport="ws" number=2 why="refused" code=4000 owed=18 delivered=10 filtered=1 conflated=5 missed=2 unread=0
+    DEBUG connection closes: transport="sse" number=1 why="left" owed=17 delivered=9 filtered=1 conflated=5 missed=2 unread=0
+    "#);
+    store.try_submit(said("unheard")).unwrap();
+    assert_eq!(lines.take(), "");
+}
+
+#[tornadose_test::test]
+async fn every_end_is_logged_with_its_reason() {
+    let lines = Lines::default();
+    let _guard = lines.listen();
+    let (store, app) = rooms();
+    let transports = async |name: &str| {
+        let sse = app.client(format!("{name}-sse")).lenient().sse("/rooms/cellar").await;
+        let ws = app.client(format!("{name}-ws")).lenient().ws("/rooms/cellar").await;
+        (sse, ws)
+    };
+    let _disconnected = transports("disconnected").await;
+    store.disconnect(&RoomKey { room: "cellar".into() });
+    app.settle().await;
+    let (_, broken) = transports("broken").await;
+    broken.send_binary([1]).await;
+    let _panicked = transports("panicked").await;
+    store.try_submit(said("panic")).unwrap();
+    app.settle().await;
+    for _ in 0..3 {
+        app.expect_panic("as asked").await;
+    }
+    for text in ["7", "8"] {
+        // The next ones are not to hear of the panic.
+        store.try_submit(said(text)).unwrap();
+    }
+    let _closed = transports("closed").await;
+    store.close();
+    app.settle().await;
+    insta::assert_snapshot!(lines.take(), @r#"
+    DEBUG connection opens: transport="sse" number=1 channel="room" keys=1
+    DEBUG connection opens: transport="ws" number=2 channel="room" keys=1
+    DEBUG connection closes: transport="sse" number=1 why="disconnected" owed=0 delivered=0 filtered=0 conflated=0 missed=0 unread=0
+    DEBUG connection closes: transport="ws" number=2 why="disconnected" code=1008 owed=0 delivered=0 filtered=0 conflated=0 missed=0 unread=0
+    DEBUG connection opens: transport="sse" number=3 channel="room" keys=1
+    DEBUG connection opens: transport="ws" number=4 channel="room" keys=1
+    DEBUG connection closes: transport="ws" number=4 why="violation" code=1003 owed=0 delivered=0 filtered=0 conflated=0 missed=0 unread=0
+    DEBUG connection opens: transport="sse" number=5 channel="room" keys=1
+    DEBUG connection opens: transport="ws" number=6 channel="room" keys=1
+    ERROR a hook panicked; its connection ends: transport="sse" number=3
+    DEBUG connection closes: transport="sse" number=3 why="panicked" owed=1 delivered=0 filtered=0 conflated=0 missed=0 unread=1
+    ERROR a hook panicked; its connection ends: transport="sse" number=5
+    DEBUG connection closes: transport="sse" number=5 why="panicked" owed=1 delivered=0 filtered=0 conflated=0 missed=0 unread=1
+    ERROR a hook panicked; its connection ends: transport="ws" number=6
+    DEBUG connection closes: transport="ws" number=6 why="panicked" code=1011 owed=1 delivered=0 filtered=0 conflated=0 missed=0 unread=1
+    DEBUG connection opens: transport="sse" number=7 channel="room" keys=1
+    DEBUG connection opens: transport="ws" number=8 channel="room" keys=1
+    DEBUG store closes: channel="room" readers=2
+    DEBUG connection closes: transport="sse" number=7 why="closed" owed=2 delivered=2 filtered=0 conflated=0 missed=0 unread=0
+    DEBUG connection closes: transport="ws" number=8 why="closed" code=1001 owed=2 delivered=2 filtered=0 conflated=0 missed=0 unread=0
+    "#);
+}
+
+#[tornadose_test::test]
+async fn a_subscription_is_logged_at_its_end() {
+    let lines = Lines::default();
+    let store: Store<Room> = Store::new();
+    let mut all = store.subscribe();
+    for text in ["1", "2", "3", "4", "5", "6"] {
+        store.try_submit(said(text)).unwrap();
+        store.try_submit(topic(text)).unwrap();
+    }
+    let _guard = lines.listen();
+    for _ in 0..3 {
+        all.next().await.unwrap();
+    }
+    drop(all);
+    insta::assert_snapshot!(lines.take(), @r#"
+    DEBUG subscription has a gap: channel="room" reason=lagged missed=2
+    DEBUG subscription ends: channel="room" owed=12 delivered=2 filtered=0 conflated=5 missed=2 unread=3
+    "#);
+}
+
+/// The counters, when the feature gives them.
+#[cfg(feature = "metrics")]
+mod counters {
+    use std::collections::BTreeMap;
+    use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+    use std::sync::{Arc, Mutex};
+
+    use futures_util::StreamExt;
+    use metrics::{
+        Counter, CounterFn, Gauge, GaugeFn, Histogram, Key, KeyName, Metadata, Recorder, SharedString, Unit,
+    };
+
+    use super::{RoomKey, rooms, said, topic};
+
+    /// What was counted, by name and labels.
+    #[derive(Default)]
+    struct Counts(Mutex<BTreeMap<String, Arc<Count>>>);
+
+    #[derive(Default)]
+    struct Count {
+        sum: AtomicU64,
+        additions: AtomicU64,
+    }
+
+    impl CounterFn for Count {
+        fn increment(&self, value: u64) {
+            self.sum.fetch_add(value, Relaxed);
+            self.additions.fetch_add(1, Relaxed);
+        }
+        fn absolute(&self, _: u64) {
+            unreachable!("a counter only grows");
+        }
+    }
+
+    impl GaugeFn for Count {
+        fn increment(&self, _: f64) {
+            self.sum.fetch_add(1, Relaxed);
+        }
+        fn decrement(&self, _: f64) {
+            self.sum.fetch_sub(1, Relaxed);
+        }
+        fn set(&self, _: f64) {
+            unreachable!("the gauge goes up and down");
+        }
+    }
+
+    impl Counts {
+        fn of(&self, key: &Key) -> Arc<Count> {
+            let labels: Vec<String> = key.labels().map(|label| format!("{}={}", label.key(), label.value())).collect();
+            let name = format!("{} {}", key.name(), labels.join(" "));
+            Arc::clone(self.0.lock().unwrap().entry(name.trim_end().to_owned()).or_default())
+        }
+
+        fn lines(&self) -> String {
+            let counts = self.0.lock().unwrap();
+            let lines = counts.iter().map(|(name, count)| format!("{name}: {}", count.sum.load(Relaxed)));
+            lines.collect::<Vec<_>>().join("\n")
+        }
+
+        fn additions(&self, name: &str) -> u64 {
+            self.0.lock().unwrap()[name].additions.load(Relaxed)
+        }
+
+        fn sum(&self, name: &str) -> u64 {
+            self.0.lock().unwrap()[name].sum.load(Relaxed)
+        }
+    }
+
+    impl Recorder for Counts {
+        fn describe_counter(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+        fn describe_gauge(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+        fn describe_histogram(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+        fn register_counter(&self, key: &Key, _: &Metadata<'_>) -> Counter {
+            Counter::from_arc(self.of(key))
+        }
+        fn register_gauge(&self, key: &Key, _: &Metadata<'_>) -> Gauge {
+            Gauge::from_arc(self.of(key))
+        }
+        fn register_histogram(&self, _: &Key, _: &Metadata<'_>) -> Histogram {
+            unreachable!("there are no histograms")
+        }
+    }
+
+    #[tornadose_test::test]
+    async fn the_counters_say_what_the_clients_saw() {
+        let counts = Counts::default();
+        let _guard = metrics::set_default_local_recorder(&counts);
+        let (store, app) = rooms();
+        for text in ["1", "2", "3"] {
+            store.submit(said(text)).await.unwrap();
+        }
+        let first = store.head();
+        store.submit(topic("cats")).await.unwrap();
+        let ada = app.client("ada").lenient().sse("/rooms/cellar").await;
+        let bob = app.client("bob").lenient().last_event_id("of no log").ws("/rooms/cellar").await;
+        let eve = app.client("eve").lenient().last_event_id(first).ws("/rooms/cellar").await;
+        for text in ["secret", "5"] {
+            store.submit(said(text)).await.unwrap();
+            app.settle().await;
+        }
+        for _ in 0..6 {
+            store.try_submit(said("fast")).unwrap();
+            store.try_submit(topic("dogs")).unwrap();
+        }
+        app.settle().await;
+        insta::assert_snapshot!(counts.lines(), @"
+        tornadose_connections: 3
+        tornadose_connections_opened_total transport=sse: 1
+        tornadose_connections_opened_total transport=ws: 2
+        tornadose_delivered_total: 26
+        tornadose_filtered_total: 3
+        tornadose_gaps_total reason=lagged: 3
+        tornadose_gaps_total reason=restarted: 1
+        tornadose_missed_total: 6
+        tornadose_resumes_total known=known: 1
+        tornadose_resumes_total known=restarted: 1
+        tornadose_submitted_total: 18
+        ");
+        bob.send(&"a reason that a user wrote").await;
+        ada.close().await;
+        store.disconnect(&RoomKey { room: "cellar".into() });
+        eve.closed().await;
+        insta::assert_snapshot!(counts.lines(), @"
+        tornadose_conflated_total: 15
+        tornadose_connections: 0
+        tornadose_connections_closed_total transport=sse why=left: 1
+        tornadose_connections_closed_total transport=ws why=disconnected: 1
+        tornadose_connections_closed_total transport=ws why=refused: 1
+        tornadose_connections_opened_total transport=sse: 1
+        tornadose_connections_opened_total transport=ws: 2
+        tornadose_delivered_total: 26
+        tornadose_filtered_total: 3
+        tornadose_gaps_total reason=lagged: 3
+        tornadose_gaps_total reason=restarted: 1
+        tornadose_missed_total: 6
+        tornadose_resumes_total known=known: 1
+        tornadose_resumes_total known=restarted: 1
+        tornadose_submitted_total: 18
+        ");
+    }
+
+    #[tornadose_test::test]
+    async fn a_run_is_one_addition_and_every_owed_message_is_in_one_counter() {
+        let counts = Counts::default();
+        let _guard = metrics::set_default_local_recorder(&counts);
+        let store = tornadose::Store::new();
+        let mut all = store.subscribe();
+        for number in 0..10 {
+            store.try_submit(said(&number.to_string())).unwrap();
+            store.try_submit(topic(&number.to_string())).unwrap();
+        }
+        // A gap, then what is kept: four said and the last topic.
+        for _ in 0..6 {
+            all.next().await.unwrap();
+        }
+        drop(all);
+        assert_eq!(counts.additions("tornadose_delivered_total"), 1);
+        let named = |name: &str| counts.sum(&format!("tornadose_{name}_total"));
+        assert_eq!(named("submitted"), named("delivered") + named("conflated") + named("missed"));
+        assert_eq!((named("submitted"), named("delivered"), named("filtered")), (20, 5, 0));
+    }
+}
