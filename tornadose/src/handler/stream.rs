@@ -145,7 +145,9 @@ impl<S: Subscriber> Stream<S> {
             && now >= *since + self.pace.patience
             && let Some(conn) = &self.pace.conn
         {
-            tracing::debug!(transport = "sse", "aborted: the client takes nothing");
+            if let Some(open) = &self.open {
+                open.feed.closing().because(Why::Stalled, None);
+            }
             conn.abort();
         }
     }

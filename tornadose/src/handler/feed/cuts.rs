@@ -12,6 +12,7 @@ use super::{Fed, Feed};
 use crate::event::Event;
 use crate::event::error::EncodeError;
 use crate::handler::format::{Format, Sse, Ws};
+use crate::handler::visit::Visit;
 use crate::message::{Keys, Message, Retention};
 use crate::store::Store;
 use crate::store::reader::{Reader, Seen, Terms};
@@ -133,7 +134,8 @@ impl Told {
     fn read<F: Client>(&self, keys: &Keys<char>, id: Option<&str>, replay: usize) -> (Vec<u8>, Feed<Note>) {
         let seen = id.map_or(Seen::Nothing, Seen::UpTo);
         let reader = Reader::open(self.store.shared(), keys.clone(), seen, Terms { replay, connection: true });
-        let mut feed = Feed::new(reader, Lag::Skip, BytesMut::new());
+        let visit = Visit::opens("sse", 1, &reader);
+        let mut feed = Feed::new(reader, visit, Lag::Skip, BytesMut::new());
         (rest::<F>(&mut feed), feed)
     }
 }
