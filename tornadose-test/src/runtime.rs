@@ -92,10 +92,11 @@ fn run_within<F: Future>(wall: Duration, body: F, failed: impl FnOnce(&F::Output
     }));
     // Not a plain drop, which would wait for blocking work that a failed test has left behind.
     runtime.shutdown_background();
-    outcome.unwrap_or_else(|panic| {
+    if outcome.is_err() {
         run.explain();
-        resume_unwind(panic)
-    })
+    }
+    run.forget();
+    outcome.unwrap_or_else(|panic| resume_unwind(panic))
 }
 
 /// Drives the body, unless the wall clock or the virtual one says that it will never end.

@@ -144,8 +144,8 @@ struct Talker {
 
 impl Talker {
     async fn received(&mut self, text: String, _: &Store<Line>) -> Result<(), String> {
-        if text == "wait" {
-            tokio::time::sleep(secs(5)).await;
+        if let Some(seconds) = text.strip_prefix("wait ") {
+            tokio::time::sleep(secs(seconds.parse().unwrap())).await;
         }
         let number = self.taken.fetch_add(1, SeqCst);
         Err(format!("{number}: {} bytes", text.len()))
@@ -337,7 +337,8 @@ async fn a_flood_that_is_never_read_ends_its_connection() {
 async fn a_flood_behind_a_slow_hook_is_answered_in_order() {
     let (store, count, app) = talk();
     let socket = app.client("flood").pipe(PIPE).lenient().ws("/talk").await;
-    let flood = [frame(TEXT, br#""wait""#), frame(TEXT, br#""hi""#).repeat(MANY), frame(TEXT, br#""wait""#)].concat();
+    let flood =
+        [frame(TEXT, br#""wait 5""#), frame(TEXT, br#""hi""#).repeat(MANY), frame(TEXT, br#""wait 5""#)].concat();
     socket.raw(flood).await;
     assert_eq!(count.get(), 0);
     app.advance(secs(5)).await;
@@ -348,6 +349,20 @@ async fn a_flood_behind_a_slow_hook_is_answered_in_order() {
     let numbers =
         errors(&socket).iter().filter_map(|error| error.split([':', '"']).nth(4)?.parse().ok()).collect::<Vec<usize>>();
     assert!(numbers == (0..MANY + 2).collect::<Vec<_>>(), "{numbers:?}");
+}
+
+#[tornadose_test::test]
+async fn who_leaves_behind_a_flood_and_a_slow_hook_is_missed() {
+    let (store, count, app) = talk();
+    let socket = app.client("flood").pipe(PIPE).lenient().ws("/talk").await;
+    // More than is read ahead, so that the end of the line stands behind what nobody reads.
+    socket.raw([frame(TEXT, br#""wait 100000""#), frame(TEXT, br#""hi""#).repeat(MANY)].concat()).await;
+    // It is there, and its pongs stand in the same place.
+    app.advance(secs(300)).await;
+    assert_eq!((store.subscribers(), count.get()), (1, 0));
+    Client::close(&socket).await;
+    app.advance(secs(15)).await;
+    assert_eq!((store.subscribers(), count.get()), (0, 0));
 }
 
 #[tornadose_test::test]

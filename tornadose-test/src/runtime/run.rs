@@ -93,6 +93,11 @@ impl Run {
         }
     }
 
+    /// Lets go of the records, which hold this run: a process may run very many.
+    pub(crate) fn forget(&self) {
+        lock(&self.records).clear();
+    }
+
     /// Prints what had happened beside a failure that is not ours, a failed `assert_eq!` for example.
     pub(crate) fn explain(&self) {
         if !self.explained.swap(true, Ordering::Relaxed) {

@@ -236,7 +236,7 @@ impl Clock {
             if let Some(over) = self.due(now, link) {
                 return Poll::Ready(Some(over));
             }
-            if self.ping_is_due(now, link.heard) {
+            if self.ping_at(link).is_some_and(|at| now >= at) {
                 self.pinged = Some(now);
                 self.asked = None;
                 feed.position_again::<Ws>(&mut link.replies);
@@ -254,7 +254,7 @@ impl Clock {
 
     /// Why the session is over by now, if it is.
     fn due<IO>(&self, now: Instant, link: &Link<IO>) -> Option<Over> {
-        if self.silent_at(link.heard).is_some_and(|at| now >= at) {
+        if self.silent_at(link).is_some_and(|at| now >= at) {
             return Some(Over::Gone(Why::Silent));
         }
         if link.blocked.is_some_and(|since| now >= since + self.pace.patience) {
@@ -272,9 +272,9 @@ impl Clock {
 
     /// When a client that was asked whether it is there is given up. One that is still busy with a long message has not been
     /// asked yet: what takes nothing at all is `blocked`.
-    fn silent_at(&self, heard: Instant) -> Option<Instant> {
-        let asked = self.asked.filter(|_| self.waits_for_pong(heard))?;
-        self.pace.keep_alive.map(|after| (heard + self.pace.patience).max(asked + after))
+    fn silent_at<IO>(&self, link: &Link<IO>) -> Option<Instant> {
+        let asked = self.asked.filter(|_| self.waits_for_pong(link.heard) && !link.is_full())?;
+        self.pace.keep_alive.map(|after| (link.heard + self.pace.patience).max(asked + after))
     }
 
     /// Whether the client was pinged since it was last heard.
@@ -282,14 +282,19 @@ impl Clock {
         self.pinged.is_some_and(|pinged| pinged > heard)
     }
 
-    fn ping_is_due(&self, now: Instant, heard: Instant) -> bool {
-        !self.waits_for_pong(heard) && self.pace.keep_alive.is_some_and(|after| now >= heard + after)
+    /// When the client is pinged next. One whose answers are not read is pinged on: that it has left shows in the writing.
+    fn ping_at<IO>(&self, link: &Link<IO>) -> Option<Instant> {
+        let since = match self.pinged.filter(|pinged| *pinged > link.heard) {
+            None => link.heard,
+            Some(pinged) if link.is_full() => pinged,
+            Some(_) => return None,
+        };
+        self.pace.keep_alive.map(|after| since + after)
     }
 
     fn deadline<IO>(&self, link: &Link<IO>) -> Option<Instant> {
-        let ping = self.pace.keep_alive.map(|after| link.heard + after).filter(|_| !self.waits_for_pong(link.heard));
         let blocked = link.blocked.map(|since| since + self.pace.patience);
-        [ping, self.silent_at(link.heard), blocked, self.pace.until].into_iter().flatten().min()
+        [self.ping_at(link), self.silent_at(link), blocked, self.pace.until].into_iter().flatten().min()
     }
 }
 
