@@ -44,7 +44,7 @@ use salvo::{Depot, FlowCtrl, Handler, Request, Response, async_trait};
 use tokio::time::Instant;
 
 use crate::handler::asked::Unfit;
-use crate::handler::connections::{Connections, Control, LAST_WORDS, Seat};
+use crate::handler::connections::{Connections, Control, LAST_WORDS, Seat, drop_quietly};
 use crate::handler::feed::Feed;
 use crate::handler::live::Live;
 use crate::handler::session::Session;
@@ -103,6 +103,7 @@ impl<S: Subscriber> Live<S> {
         }
         let admitted = self.admit(req, depot).await?;
         if req.method() == Method::HEAD {
+            drop_quietly(admitted.subscriber);
             stream_head(res);
             return Ok(());
         }
@@ -208,11 +209,11 @@ impl<S: Subscriber> Live<S> {
     fn open(&self, req: &Request, admitted: Admitted<S>) -> Result<Opening<S>, u64> {
         self.watch();
         let (number, seat) = self.connections.open(self.settings.options.max_connections);
-        let seat = seat.filter(|_| !self.store.is_closed()).ok_or(number)?;
-        let mut seats = vec![seat];
-        if let Some(server) = req.extensions().get::<Arc<Connections>>() {
-            seats.push(server.open(None).1.ok_or(number)?);
-        }
+        let seats = seat.filter(|_| !self.store.is_closed()).and_then(|seat| with_server(seat, req));
+        let Some(seats) = seats else {
+            drop_quietly(admitted.subscriber);
+            return Err(number);
+        };
         Ok(Opening { admitted, number, seats })
     }
 
@@ -244,6 +245,15 @@ impl<S: Subscriber> Live<S> {
         let seen = seen.as_deref().map_or(Seen::Nothing, Seen::UpTo);
         Feed::new(Reader::open(self.store.shared(), keys, seen, terms), options.lag, prologue)
     }
+}
+
+/// This seat, and one of the server when it is ours; none while that stops.
+fn with_server(seat: Seat, req: &Request) -> Option<Vec<Seat>> {
+    let mut seats = vec![seat];
+    if let Some(server) = req.extensions().get::<Arc<Connections>>() {
+        seats.push(server.open(None).1?);
+    }
+    Some(seats)
 }
 
 fn stream_head(res: &mut Response) {
