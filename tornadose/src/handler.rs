@@ -45,7 +45,7 @@ use salvo::{Depot, FlowCtrl, Handler, Request, Response, async_trait};
 use tokio::time::Instant;
 
 use crate::handler::asked::Unfit;
-use crate::handler::connections::{Connections, Control, LAST_WORDS, Seat};
+use crate::handler::connections::{Connections, Control, LAST_WORDS, Seat, drop_quietly};
 use crate::handler::feed::Feed;
 use crate::handler::live::Live;
 use crate::handler::session::Session;
@@ -105,6 +105,7 @@ impl<S: Subscriber> Live<S> {
         }
         let admitted = self.admit(req, depot).await?;
         if req.method() == Method::HEAD {
+            drop_quietly(admitted.subscriber);
             stream_head(res);
             return Ok(());
         }
@@ -221,18 +222,27 @@ impl<S: Subscriber> Live<S> {
     fn open(&self, req: &Request, admitted: Admitted<S>) -> Result<Opening<S>, u64> {
         self.watch();
         let (number, seat) = self.connections.open(self.settings.options.max_connections);
-        let turned_away = |why| {
-            tracing::debug!(target: "tornadose", number, why, "connection is turned away");
-            number
+        let seats = match self.seats(seat, req) {
+            Ok(seats) => seats,
+            Err(why) => {
+                tracing::debug!(target: "tornadose", number, why, "connection is turned away");
+                drop_quietly(admitted.subscriber);
+                return Err(number);
+            }
         };
-        let mut seats = vec![seat.ok_or_else(|| turned_away("full"))?];
+        Ok(Opening { admitted, number, seats })
+    }
+
+    /// This seat, and one of the server when that is ours; else why there is none.
+    fn seats(&self, seat: Option<Seat>, req: &Request) -> Result<Vec<Seat>, &'static str> {
+        let mut seats = vec![seat.ok_or("full")?];
         if self.store.is_closed() {
-            return Err(turned_away("closed"));
+            return Err("closed");
         }
         if let Some(server) = req.extensions().get::<Arc<Connections>>() {
-            seats.push(server.open(None).1.ok_or_else(|| turned_away("stopping"))?);
+            seats.push(server.open(None).1.ok_or("stopping")?);
         }
-        Ok(Opening { admitted, number, seats })
+        Ok(seats)
     }
 
     /// Aborts connections that cannot end themselves because their client takes nothing: those that are owed something for too

@@ -216,3 +216,23 @@ impl Stop {
         }
     }
 }
+
+#[cfg(all(test, target_os = "linux"))]
+#[allow(clippy::unwrap_used, reason = "a test may")]
+mod tests {
+    use socket2::SockRef;
+    use tokio::net::TcpStream;
+
+    use super::{USER_TIMEOUT, bind};
+
+    #[tokio::test]
+    async fn a_line_sends_at_once_and_is_given_up_after_thirty_seconds_without_an_answer() {
+        let acceptor = bind("127.0.0.1:0").await.unwrap();
+        let addr = acceptor.inner().local_addr().unwrap();
+        let (_page, accepted) = tokio::join!(TcpStream::connect(addr), acceptor.inner().accept());
+        let (line, _) = accepted.unwrap();
+        let line = SockRef::from(&line);
+        assert!(line.tcp_nodelay().unwrap());
+        assert_eq!(line.tcp_user_timeout().unwrap(), Some(USER_TIMEOUT));
+    }
+}

@@ -699,6 +699,23 @@ async fn a_panic_of_the_disconnect_hook_is_logged_however_its_client_went() {
 }
 
 #[tornadose_test::test]
+async fn a_panic_of_the_disconnect_hook_leaves_a_refusal_as_it_is() {
+    let (store, app, drops) = rooms();
+    assert_eq!(app.client("head").request("HEAD", "/goal/1?who=loud", "").await.status(), 200);
+    app.expect_panic("drop").await;
+    store.close();
+    let mut page = ask(&app, &get("loud", "")).await;
+    app.expect_panic("drop").await;
+    let (text, over) = come(&mut page).await;
+    assert!(text.starts_with("HTTP/1.1 200 ") && text.ends_with("\r\n\r\nretry: 4472\n\n") && !over, "{text}");
+    let mut socket = ask(&app, &get("loud", UPGRADE)).await;
+    app.expect_panic("drop").await;
+    let (text, over) = come(&mut socket).await;
+    assert!(text.starts_with("HTTP/1.1 503 ") && !over, "{text}");
+    assert_eq!(drops.take(), ["loud"; 3]);
+}
+
+#[tornadose_test::test]
 async fn every_end_is_logged_with_its_reason() {
     let (store, app, _) = rooms();
     let (logged, _guard) = Logged::here();
