@@ -4,6 +4,7 @@
 
 use std::fmt::{Debug, Write as _};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use futures_util::StreamExt;
 use tornadose::prelude::*;
@@ -211,6 +212,27 @@ async fn every_end_is_logged_with_its_reason() {
     DEBUG connection closes: transport="sse" number=7 why="closed" owed=2 delivered=2 filtered=0 conflated=0 missed=0 unread=0
     DEBUG connection closes: transport="ws" number=8 why="closed" code=1001 owed=2 delivered=2 filtered=0 conflated=0 missed=0 unread=0
     "#);
+}
+
+#[tornadose_test::test]
+async fn who_takes_nothing_or_says_nothing_is_logged_so() {
+    let lines = Lines::default();
+    let _guard = lines.listen();
+    let (store, app) = rooms();
+    let page = app.client("page").pipe(512).lenient().sse("/rooms/cellar").await;
+    let gone = app.client("gone").lenient().ws("/rooms/attic").await;
+    page.stall().await;
+    gone.vanish().await;
+    for _ in 0..8 {
+        // More than the server buffers.
+        store.submit(said(&"x".repeat(300_000))).await.unwrap();
+        app.settle().await;
+    }
+    app.advance(Duration::from_secs(120)).await;
+    let lines = lines.take();
+    for end in [r#"transport="sse" number=1 why="stalled""#, r#"transport="ws" number=2 why="silent""#] {
+        assert!(lines.contains(&format!("connection closes: {end}")), "{lines}");
+    }
 }
 
 #[tornadose_test::test]
