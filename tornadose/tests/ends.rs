@@ -578,7 +578,7 @@ impl Logged {
 
 impl tracing::Subscriber for Logged {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        metadata.target().starts_with("tornadose::") && *metadata.level() <= Level::DEBUG
+        metadata.target() == "tornadose" && *metadata.level() <= Level::DEBUG
     }
 
     fn new_span(&self, _: &Attributes<'_>) -> Id {
@@ -647,17 +647,25 @@ async fn a_panic_after_the_head_ends_its_connection_alone_and_is_logged() {
     talker.send("crash").await;
     app.expect_panic("receive").await;
     assert_eq!((store.subscribers(), drops.take()), (0, vec!["talker".into()]));
-    assert_eq!(
-        logged.take(),
+    let (error, closes) = ("ERROR a hook panicked; its connection ends", "DEBUG connection closes");
+    let expected = [
         [
-            "ERROR a filter panicked; its connection ends",
-            "DEBUG connection ends transport=\"sse\" why=\"panicked\"",
-            "ERROR a hook panicked; its connection ends",
-            "DEBUG connection ends transport=\"ws\" why=internal error code=1011",
-            "ERROR a hook panicked; its connection ends",
-            "DEBUG connection ends transport=\"ws\" why=internal error code=1011",
-        ]
-    );
+            format!("{error} transport=\"sse\" number=1"),
+            format!("{closes} transport=\"sse\" number=1 why=\"panicked\""),
+        ],
+        [
+            format!("{error} transport=\"ws\" number=2"),
+            format!("{closes} transport=\"ws\" number=2 why=\"panicked\" code=1011"),
+        ],
+        [
+            format!("{error} transport=\"ws\" number=3"),
+            format!("{closes} transport=\"ws\" number=3 why=\"panicked\" code=1011"),
+        ],
+    ]
+    .concat();
+    // Behind the reason stands the ledger.
+    let lines = logged.take();
+    assert_eq!(lines.iter().map(|line| line.split(" owed=").next().unwrap()).collect::<Vec<_>>(), expected);
     assert_transcript!(app, @r#"
     page > GET /rooms/1?who=page
     page ~ open 200 text/event-stream, retry 2s
@@ -720,19 +728,21 @@ async fn every_end_is_logged_with_its_reason() {
     let (store, app, _) = rooms();
     let (logged, _guard) = Logged::here();
     let ends = |logged: &Logged| -> Vec<String> {
-        logged.take().iter().filter_map(|text| Some(text.split_once("connection ends ")?.1.to_owned())).collect()
+        let closes = |text: &String| Some(text.split_once("connection closes ")?.1.split(" owed=").next()?.to_owned());
+        logged.take().iter().filter_map(closes).collect()
     };
     for headers in TRANSPORTS {
         drop(ask(&app, &get("fin", headers)).await);
     }
     app.settle().await;
-    assert_eq!(ends(&logged), [r#"transport="sse" why="left""#, r#"transport="ws" why="left""#]);
+    assert_eq!(ends(&logged), [r#"transport="sse" number=1 why="left""#, r#"transport="ws" number=2 why="left""#]);
     let pipes = [ask(&app, &get("x", "")).await, ask(&app, &get("x", UPGRADE)).await];
     store.disconnect(&key("1"));
     app.settle().await;
-    assert_eq!(
-        ends(&logged),
-        [r#"transport="sse" why="disconnected""#, r#"transport="ws" why=disconnected code=1008"#]
-    );
     drop(pipes);
+    app.settle().await;
+    let disconnected = ends(&logged);
+    let expected =
+        [r#"transport="sse" number=3 why="disconnected""#, r#"transport="ws" number=4 why="disconnected" code=1008"#];
+    assert_eq!(disconnected, expected);
 }

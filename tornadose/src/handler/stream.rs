@@ -227,7 +227,6 @@ impl<S: Subscriber> Unpin for Stream<S> {}
 impl<S: Subscriber> Drop for Stream<S> {
     fn drop(&mut self) {
         if let Some(Open { subscriber, .. }) = self.open.take() {
-            tracing::debug!(transport = "sse", why = "left", "connection ends");
             drop_quietly(subscriber);
         }
     }
