@@ -1,7 +1,7 @@
 //! Looks at what Tornadose costs, on loopback and in one process.
 //!
 //! Without an argument: what a delivery costs. `idle`: what a reader takes that waits. `keys`: whether a submit pays for readers
-//! of other keys. `stalled [MESSAGES]`: whether live readers pay for stalled ones, and what memory they take.
+//! of other keys, and what a key takes. `stalled [MESSAGES]`: whether live readers pay for stalled ones, and what memory they take.
 
 mod idle;
 mod keys;
@@ -18,6 +18,7 @@ async fn main() -> io::Result<()> {
         None => look::run().await,
         Some("idle") => idle::run().await,
         Some("keys") => keys::run(),
+        Some("key") => keys::memory(&arguments.next().unwrap_or_default()),
         Some("stalled") => stalled::run(arguments.next().and_then(|count| count.parse().ok()).unwrap_or(100_000)).await,
         Some("server") => server::serve().await,
         Some(other) => {

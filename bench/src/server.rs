@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::process::{Child, ChildStdin, Command};
 use tokio::time::{sleep, timeout};
 use tornadose::prelude::*;
@@ -72,11 +73,15 @@ impl Loaded {
         self.child.kill().await
     }
 
-    /// Opens readers that count what comes.
+    /// Opens readers that count what comes, and show that they live.
     pub(crate) async fn read(&self, readers: u64, websocket: bool) -> io::Result<()> {
+        let mut lines = Vec::new();
         for _ in 0..readers {
-            tokio::spawn(count(connect(websocket).await?, Arc::clone(&self.received)));
+            let (input, output) = connect(websocket).await?.into_split();
+            tokio::spawn(count(input, Arc::clone(&self.received)));
+            lines.push(output);
         }
+        tokio::spawn(show_life(lines, websocket));
         sleep(Duration::from_millis(300)).await;
         Ok(())
     }
@@ -106,16 +111,22 @@ impl Loaded {
 
     /// The memory that the server has resident, in KiB (Linux).
     pub(crate) fn memory(&self) -> io::Result<u64> {
-        let text = self.proc("status")?;
-        let line = text.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-        let kib = line.and_then(|line| line.trim().strip_suffix(" kB")?.parse().ok());
-        kib.ok_or_else(|| io::Error::other("no VmRSS in /proc/<pid>/status"))
+        let pid = self.child.id().ok_or_else(|| io::Error::other("the server has ended"))?;
+        memory_of(&pid.to_string())
     }
 
     fn proc(&self, file: &str) -> io::Result<String> {
         let pid = self.child.id().ok_or_else(|| io::Error::other("the server has ended"))?;
         std::fs::read_to_string(format!("/proc/{pid}/{file}"))
     }
+}
+
+/// The memory that a process has resident, in KiB (Linux).
+pub(crate) fn memory_of(process: &str) -> io::Result<u64> {
+    let text = std::fs::read_to_string(format!("/proc/{process}/status"))?;
+    let line = text.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let kib = line.and_then(|line| line.trim().strip_suffix(" kB")?.parse().ok());
+    kib.ok_or_else(|| io::Error::other("no VmRSS in /proc/<process>/status"))
 }
 
 pub(crate) async fn connect(websocket: bool) -> io::Result<TcpStream> {
@@ -127,7 +138,19 @@ pub(crate) async fn connect(websocket: bool) -> io::Result<TcpStream> {
     Ok(stream)
 }
 
-async fn count(mut stream: TcpStream, received: Arc<AtomicU64>) -> io::Result<()> {
+/// Sends a pong on every WebSocket now and then, as a browser would when it is pinged.
+async fn show_life(mut lines: Vec<OwnedWriteHalf>, websocket: bool) -> io::Result<()> {
+    // Masked with zeros (RFC 6455 §5.3).
+    const PONG: [u8; 6] = [0x8A, 0x80, 0, 0, 0, 0];
+    loop {
+        sleep(Duration::from_secs(10)).await;
+        for line in lines.iter_mut().filter(|_| websocket) {
+            line.write_all(&PONG).await?;
+        }
+    }
+}
+
+async fn count(mut stream: OwnedReadHalf, received: Arc<AtomicU64>) -> io::Result<()> {
     let mut chunk = vec![0; 64 << 10];
     loop {
         let length = stream.read(&mut chunk).await?;

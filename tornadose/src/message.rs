@@ -45,7 +45,8 @@ pub trait Message: Send + Sync + Sized + 'static {
     /// What routes a message to its readers; [`NoKey`] when every reader gets every message.
     ///
     /// Keep keys short: a store counts [`OVERHEAD`](crate::OVERHEAD) for a key, whatever its own size, and remembers 65,536 keys
-    /// with nothing kept. `Eq`, `Hash`, `Clone` and `Drop` of a key run under the store's lock, and must not call the store.
+    /// with nothing kept. A key of 12 characters with one small `latest` value was measured at about 780 bytes, one of which nothing
+    /// is kept any more at 350; one that was merely asked for leaves nothing. `Eq`, `Hash`, `Clone` and `Drop` of a key run under the store's lock, and must not call the store.
     type Key: Clone + Eq + Hash + Debug + Send + Sync + 'static;
 
     /// Whether any message of this type is [`Retention::Queue`]. When `false`, every message is kept as

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures_util::StreamExt;
+use tornadose::Lag;
 use tornadose::prelude::*;
 use tornadose_test::Harness;
 use tracing::field::{Field, Visit};
@@ -233,6 +234,97 @@ async fn who_takes_nothing_or_says_nothing_is_logged_so() {
     for end in [r#"transport="sse" number=1 why="stalled""#, r#"transport="ws" number=2 why="silent""#] {
         assert!(lines.contains(&format!("connection closes: {end}")), "{lines}");
     }
+}
+
+/// The lines of connections that close or are turned away, up to their sums.
+fn ends(lines: &Lines) -> Vec<String> {
+    let text = lines.take();
+    let ends = text.lines().filter(|line| line.contains("closes: transport") || line.contains("turned away"));
+    ends.map(|line| line.split(" owed=").next().unwrap().to_owned()).collect()
+}
+
+#[tornadose_test::test]
+async fn who_is_turned_away_is_logged() {
+    let lines = Lines::default();
+    let _guard = lines.listen();
+    let store = Store::new();
+    let app = Harness::new(Router::with_path("rooms/{room}").get(Member::handler(&store).max_connections(1)));
+    let _first = app.client("first").lenient().sse("/rooms/cellar").await;
+    app.client("second").lenient().sse("/rooms/cellar").await;
+    app.client("third").lenient().ws("/rooms/cellar").await;
+    assert_eq!(
+        ends(&lines),
+        [
+            r#"DEBUG connection is turned away: number=2 why="full""#,
+            r#"DEBUG connection is turned away: number=3 why="full""#,
+        ]
+    );
+    store.close();
+    app.settle().await;
+    app.client("late").lenient().sse("/rooms/cellar").await;
+    assert_eq!(
+        ends(&lines),
+        [
+            r#"DEBUG connection closes: transport="sse" number=1 why="closed""#,
+            r#"DEBUG connection is turned away: number=4 why="closed""#,
+        ]
+    );
+}
+
+#[tornadose_test::test]
+async fn ends_by_age_by_lag_and_by_force_are_logged() {
+    let lines = Lines::default();
+    let _guard = lines.listen();
+    let store = Store::new();
+    let handler = || Member::handler(&store);
+    let app = Harness::new(
+        Router::new()
+            .push(Router::with_path("aging/{room}").get(handler().max_age(Duration::from_secs(60))))
+            .push(Router::with_path("strict/{room}").get(handler().lag(Lag::Close)))
+            .push(Router::with_path("stuck/{room}").get(handler().keep_alive(None))),
+    );
+    let _aging =
+        (app.client("a").lenient().sse("/aging/attic").await, app.client("b").lenient().ws("/aging/attic").await);
+    app.advance(Duration::from_secs(70)).await;
+    assert_eq!(
+        ends(&lines),
+        [
+            r#"DEBUG connection closes: transport="ws" number=2 why="max_age" code=1001"#,
+            r#"DEBUG connection closes: transport="sse" number=1 why="max_age""#,
+        ]
+    );
+    let _strict =
+        (app.client("c").lenient().sse("/strict/cellar").await, app.client("d").lenient().ws("/strict/cellar").await);
+    for _ in 0..8 {
+        store.try_submit(said("fast")).unwrap();
+    }
+    app.settle().await;
+    assert_eq!(
+        ends(&lines),
+        [
+            r#"DEBUG connection closes: transport="sse" number=1 why="lagged""#,
+            r#"DEBUG connection closes: transport="ws" number=2 why="lagged" code=1013"#,
+        ]
+    );
+    let stuck = (
+        app.client("e").pipe(512).lenient().sse("/stuck/cellar").await,
+        app.client("f").pipe(512).lenient().ws("/stuck/cellar").await,
+    );
+    stuck.0.stall().await;
+    stuck.1.stall().await;
+    for _ in 0..4 {
+        store.submit(said(&"x".repeat(300_000))).await.unwrap();
+        app.settle().await;
+    }
+    store.close();
+    app.advance(Duration::from_secs(6)).await;
+    assert_eq!(
+        ends(&lines),
+        [
+            r#"DEBUG connection closes: transport="sse" number=1 why="aborted""#,
+            r#"DEBUG connection closes: transport="ws" number=2 why="aborted""#,
+        ]
+    );
 }
 
 #[tornadose_test::test]

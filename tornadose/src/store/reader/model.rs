@@ -8,20 +8,26 @@ use crate::event::Event;
 use crate::event::error::EncodeError;
 use crate::message::{Keys, Message, Retention};
 use crate::store::Store;
+use crate::store::error::SubmitError;
 use crate::store::id::Id;
+use crate::store::log::OVERHEAD;
 
 const KEYS: u64 = 4;
 const KEPT: usize = 4;
+/// What a queue message and a key take, and what more a `latest` one takes for its name, in a store that nobody encodes.
+const CHARGE: usize = OVERHEAD + 1;
+const NAME: usize = 3;
 
-/// A queue message, or the newest value of its key and name.
-struct Note {
+/// A queue message, or the newest value of its key and name, in a store of so many bytes.
+struct Note<const MEMORY: usize> {
     key: u64,
     latest: Option<&'static str>,
 }
 
-impl Message for Note {
+impl<const MEMORY: usize> Message for Note<MEMORY> {
     type Key = u64;
     const CAPACITY: usize = KEPT;
+    const MEMORY: usize = MEMORY;
     const CHANNEL: &'static str = "notes";
 
     fn key(&self) -> u64 {
@@ -56,28 +62,64 @@ impl Chance {
 struct History {
     /// Each key's queue messages.
     queue: BTreeMap<u64, Vec<u64>>,
+    /// Those that are kept, with their keys.
+    kept: BTreeMap<u64, u64>,
     /// The newest of each key and name.
     latest: BTreeMap<(u64, &'static str), u64>,
     head: u64,
+    /// How often `memory` has refused, and how often it has trimmed.
+    refused: usize,
+    made_room: usize,
 }
 
 impl History {
-    fn submit(&mut self, store: &Store<Note>, chance: &mut Chance) {
+    fn submit<const MEMORY: usize>(&mut self, store: &Store<Note<MEMORY>>, chance: &mut Chance) {
         let key = chance.below(KEYS);
         let latest = ["bid", "ask"].get(usize::try_from(chance.below(4)).unwrap()).copied();
-        self.head += 1;
-        match latest {
-            Some(name) => drop(self.latest.insert((key, name), self.head)),
-            None => self.queue.entry(key).or_default().push(self.head),
+        let answer = store.try_submit(Note { key, latest });
+        if self.is_full(key, latest, MEMORY) {
+            assert!(matches!(answer, Err(SubmitError::Full { .. })), "{answer:?}");
+            self.refused += 1;
+            return;
         }
-        let id = store.try_submit(Note { key, latest }).unwrap().unwrap();
-        assert_eq!(id.offset.0, self.head);
+        self.head += 1;
+        assert_eq!(answer.unwrap().unwrap().offset.0, self.head);
+        if let Some(name) = latest {
+            self.latest.insert((key, name), self.head);
+        } else {
+            self.queue.entry(key).or_default().push(self.head);
+            self.kept.insert(self.head, key);
+        }
+        if self.kept.values().filter(|of| **of == key).count() > KEPT {
+            let oldest = *self.kept.iter().find(|(_, of)| **of == key).unwrap().0;
+            self.kept.remove(&oldest);
+        }
+        while self.bytes() > MEMORY {
+            self.kept.pop_first().unwrap();
+            self.made_room += 1;
+        }
     }
 
-    fn forget(&mut self, store: &Store<Note>, chance: &mut Chance) {
+    fn forget<const MEMORY: usize>(&mut self, store: &Store<Note<MEMORY>>, chance: &mut Chance) {
         let key = chance.below(KEYS);
         self.latest.retain(|(of, _), _| *of != key);
         store.forget(&key);
+    }
+
+    /// What is kept, counted as the store counts it: each message, and each key with something kept.
+    fn bytes(&self) -> usize {
+        let keys: BTreeSet<u64> = self.kept.values().copied().chain(self.latest.keys().map(|(key, _)| *key)).collect();
+        keys.len() * OVERHEAD + self.kept.len() * CHARGE + self.latest.len() * (CHARGE + NAME)
+    }
+
+    /// Whether a message does not fit beside the `latest` values, which are never dropped.
+    fn is_full(&self, key: u64, latest: Option<&'static str>, memory: usize) -> bool {
+        let mut alone = Self { latest: self.latest.clone(), ..Self::default() };
+        match latest {
+            Some(name) => drop(alone.latest.insert((key, name), 0)),
+            None => drop(alone.kept.insert(0, key)),
+        }
+        alone.bytes() > memory
     }
 
     fn of<'a>(&'a self, keys: &'a Keys<u64>) -> impl Iterator<Item = (&'a u64, &'a Vec<u64>)> {
@@ -85,7 +127,7 @@ impl History {
     }
 
     fn kept(&self, keys: &Keys<u64>) -> BTreeSet<u64> {
-        self.of(keys).flat_map(|(_, offsets)| offsets.iter().rev().take(KEPT).copied()).collect()
+        self.kept.iter().filter(|(_, key)| has(keys, **key)).map(|(offset, _)| *offset).collect()
     }
 
     fn all(&self, keys: &Keys<u64>) -> BTreeSet<u64> {
@@ -102,9 +144,9 @@ fn has(keys: &Keys<u64>, key: u64) -> bool {
 }
 
 /// A client as a page would be: it knows what it received, and the last id.
-struct Client {
+struct Client<const MEMORY: usize> {
     keys: Keys<u64>,
-    reader: Option<Reader<Note>>,
+    reader: Option<Reader<Note<MEMORY>>>,
     position: Option<Id>,
     received: BTreeSet<u64>,
     /// Received with its id, so that it may not come again.
@@ -117,7 +159,7 @@ struct Client {
     lost_at_open: BTreeSet<u64>,
 }
 
-impl Client {
+impl<const MEMORY: usize> Client<MEMORY> {
     fn new(chance: &mut Chance) -> Self {
         let keys = match chance.below(3) {
             0 => Keys::One(chance.below(KEYS)),
@@ -137,7 +179,7 @@ impl Client {
         }
     }
 
-    fn connect(&mut self, store: &Store<Note>, history: &History, chance: &mut Chance) {
+    fn connect(&mut self, store: &Store<Note<MEMORY>>, history: &History, chance: &mut Chance) {
         let replay = usize::try_from(chance.below(6)).unwrap();
         let text = self.position.map(|id| id.to_string());
         let seen = text.as_deref().map_or(Seen::Nothing, Seen::UpTo);
@@ -226,15 +268,14 @@ impl Client {
     }
 }
 
-#[test]
-fn every_reader_gets_each_message_once_and_in_order_or_is_told() {
-    // `./test --long` runs more of them.
-    let programs = if std::env::var_os("TORNADOSE_LONG").is_some() { 1_000_000 } else { 2000 };
+/// Random programs over a store of so many bytes; answers how often that bound refused and how often it trimmed.
+fn check<const MEMORY: usize>(programs: u64) -> (usize, usize) {
+    let mut bound = (0, 0);
     for seed in 1..programs {
         let mut chance = Chance(seed * 0x9E37_79B9);
         let store = Store::new();
         let mut history = History::default();
-        let mut clients: Vec<Client> = (0..6).map(|_| Client::new(&mut chance)).collect();
+        let mut clients: Vec<Client<MEMORY>> = (0..6).map(|_| Client::new(&mut chance)).collect();
         for _ in 0..200 {
             let which = usize::try_from(chance.below(6)).unwrap();
             match chance.below(10) {
@@ -247,5 +288,20 @@ fn every_reader_gets_each_message_once_and_in_order_or_is_told() {
         }
         drop(clients);
         assert_eq!(store.subscribers(), 0);
+        bound = (bound.0 + history.refused, bound.1 + history.made_room);
     }
+    bound
+}
+
+#[test]
+fn every_reader_gets_each_message_once_and_in_order_or_is_told() {
+    // `./test --long` runs more of them.
+    let programs = if std::env::var_os("TORNADOSE_LONG").is_some() { 1_000_000 } else { 2000 };
+    assert_eq!(check::<{ 64 << 20 }>(programs), (0, 0), "here only capacity trims");
+    // Less than the queues of all keys take, so that keys make room for one another.
+    let (refused, made_room) = check::<{ 10 << 10 }>(programs);
+    assert!(refused == 0 && made_room > 0);
+    // Hardly more than the values that are never dropped.
+    let (refused, made_room) = check::<6500>(programs);
+    assert!(refused > 0 && made_room > 0);
 }
