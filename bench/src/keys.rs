@@ -11,7 +11,7 @@ use futures_core::Stream;
 use tornadose::Subscription;
 use tornadose::prelude::*;
 
-use crate::server::memory_of;
+use crate::process::memory_of;
 
 const SUBMITS: u32 = 200_000;
 

@@ -1,50 +1,66 @@
 //! 100 stalled readers beside 900 live ones: whether the live ones are slower for it, and what memory the server takes.
 
 use std::io;
-use std::time::Duration;
+use std::net::TcpStream;
+use std::time::{Duration, Instant};
 
-use tokio::time::{Instant, sleep};
+use crate::load;
+use crate::measure::Pair;
+use crate::scenario::{Shape, Transport};
+use crate::servers::Contestant;
 
-use crate::server::{Loaded, connect};
+const STALLED: usize = 100;
 
-const LIVE: u64 = 900;
-const BURST: u64 = 100;
+const SHAPE: Shape = Shape { readers: 900, stalled: 0, keyed: false, burst: 100, times: 0 };
 
-pub(crate) async fn run(messages: u64) -> io::Result<()> {
+pub(crate) fn run(messages: u64) -> io::Result<()> {
     println!(
         "{:<10} {:>8} {:>9} {:>12} {:>12} {:>10} {:>5}",
         "transport", "stalled", "messages", "burst p50", "burst p99", "RSS peak", "lost"
     );
-    for (transport, websocket) in [("sse", false), ("ws", true)] {
-        for stalled in [0, 100] {
-            let mut server = Loaded::start().await?;
-            server.read(LIVE, websocket).await?;
-            let stalling: Vec<_> = (0..stalled).map(|_| tokio::spawn(stall(websocket))).collect();
-            sleep(Duration::from_millis(500)).await;
+    for transport in Transport::ALL {
+        for stalled in [0, STALLED] {
+            let mut pair = Pair::open(Contestant::Tornadose, transport, 1, SHAPE)?;
+            let mut stalling = Stalling::new(stalled, transport, pair.port);
             let (mut bursts, mut peak, mut lost) = (Vec::new(), 0, 0);
-            for _ in 0..messages / BURST {
+            for _ in 0..messages / SHAPE.burst {
+                stalling.stay()?;
                 let start = Instant::now();
-                lost += server.submit(BURST, LIVE).await?;
+                lost += pair.submit(SHAPE)?;
                 bursts.push(start.elapsed());
-                peak = peak.max(server.memory()?);
+                peak = peak.max(pair.server.memory()?);
             }
             bursts.sort_unstable();
             let (half, most) = (bursts[bursts.len() / 2], bursts[bursts.len() * 99 / 100]);
+            let transport = transport.name();
             println!("{transport:<10} {stalled:>8} {messages:>9} {half:>12.2?} {most:>12.2?} {peak:>6} KiB {lost:>5}");
-            for stall in stalling {
-                stall.abort();
-            }
-            server.stop().await?;
         }
     }
     Ok(())
 }
 
-/// A reader that takes nothing, and a new one in its place before it would be aborted.
-async fn stall(websocket: bool) -> io::Result<()> {
-    loop {
-        let stream = connect(websocket).await?;
-        sleep(Duration::from_secs(25)).await;
-        drop(stream);
+/// Readers that take nothing, and new ones in their place before they would be aborted.
+struct Stalling {
+    many: usize,
+    transport: Transport,
+    port: u16,
+    lines: Vec<TcpStream>,
+    since: Instant,
+}
+
+impl Stalling {
+    fn new(many: usize, transport: Transport, port: u16) -> Self {
+        Self { many, transport, port, lines: Vec::new(), since: Instant::now() }
+    }
+
+    fn stay(&mut self) -> io::Result<()> {
+        if self.lines.len() < self.many || self.since.elapsed() > Duration::from_secs(25) {
+            self.since = Instant::now();
+            self.lines.clear();
+            for _ in 0..self.many {
+                self.lines.push(load::open(self.transport, self.port, None)?);
+            }
+        }
+        Ok(())
     }
 }

@@ -1,0 +1,54 @@
+//! Tornadose: what its users write.
+
+use std::io;
+
+use tornadose::prelude::*;
+
+use crate::scenario::Transport;
+use crate::servers::{KEYS, Order, message, orders, ready};
+
+#[store(queue, capacity = 4096)]
+#[derive(Serialize)]
+struct Load(String);
+
+#[subscriber(sse, ws, store = Load)]
+struct Loads;
+
+#[store(queue, capacity = 16)]
+#[derive(Serialize)]
+struct Note {
+    #[key]
+    user: u32,
+    text: String,
+}
+
+#[subscriber(sse, ws, store = Note, authorize = public)]
+struct Notes {
+    #[key]
+    user: u32,
+}
+
+pub(super) async fn serve(_: Transport) -> io::Result<()> {
+    let (all, keys) = (Store::<Load>::new(), Store::<Note>::new());
+    let acceptor = tornadose::listen("127.0.0.1:0").await?;
+    let addr = salvo::conn::Acceptor::holdings(&acceptor)[0].local_addr.clone().into_std();
+    ready(addr.ok_or_else(|| io::Error::other("no address"))?);
+    let router = Router::new().get(Loads::handler(&all)).push(Router::with_path("{user}").get(Notes::handler(&keys)));
+    tokio::spawn(Server::new(acceptor).serve(router));
+    let mut orders = orders();
+    while let Some(order) = orders.recv().await {
+        match order {
+            Order::All(count) => {
+                for _ in 0..count {
+                    all.submit(Load(message())).await.map_err(io::Error::other)?;
+                }
+            }
+            Order::EachKey => {
+                for user in 0..KEYS {
+                    keys.submit(Note { user, text: message() }).await.map_err(io::Error::other)?;
+                }
+            }
+        }
+    }
+    Ok(())
+}
