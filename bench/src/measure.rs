@@ -71,7 +71,7 @@ impl Pair {
         let mut readers = Process::start(&orders)?;
         readers.answer("open")?;
         let port = port.parse().map_err(io::Error::other)?;
-        Ok(Self { server, readers, port, before })
+        Ok(Self { readers, server, port, before })
     }
 
     /// Submits one burst, and answers how many deliveries were lost once all have come or are given up.

@@ -18,11 +18,18 @@ const ORDERS: Token = Token(usize::MAX - 1);
 
 struct Client {
     stream: TcpStream,
-    /// The key it reads, once it has asked.
-    asked: Option<Option<usize>>,
+    reads: Reads,
     /// What the socket has not taken, and how much of its first it has.
     unwritten: VecDeque<Arc<[u8]>>,
     taken: usize,
+}
+
+/// What a client has asked for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Reads {
+    Nothing,
+    All,
+    Key,
 }
 
 pub(super) fn serve(transport: Transport) -> io::Result<()> {
@@ -47,7 +54,7 @@ pub(super) fn serve(transport: Transport) -> io::Result<()> {
                 Token(client) => {
                     let client: &mut Client = &mut clients[client];
                     if event.is_readable() {
-                        client.reads(transport);
+                        client.asks(transport);
                     }
                     client.writes();
                 }
@@ -61,7 +68,7 @@ fn accept(poll: &Poll, listener: &TcpListener, clients: &mut Vec<Client>) -> io:
         stream.set_nodelay(true)?;
         let token = Token(clients.len());
         poll.registry().register(&mut stream, token, Interest::READABLE | Interest::WRITABLE)?;
-        clients.push(Client { stream, asked: None, unwritten: VecDeque::new(), taken: 0 });
+        clients.push(Client { stream, reads: Reads::Nothing, unwritten: VecDeque::new(), taken: 0 });
     }
     Ok(())
 }
@@ -78,7 +85,7 @@ fn submit(orders: &Receiver<Order>, transport: Transport, clients: &mut [Client]
                 }
             }
             Order::EachKey => {
-                for client in clients.iter_mut().filter(|client| matches!(client.asked, Some(Some(_)))) {
+                for client in clients.iter_mut().filter(|client| client.reads == Reads::Key) {
                     client.unwritten.push_back(event(transport).into());
                     client.writes();
                 }
@@ -105,15 +112,13 @@ fn event(transport: Transport) -> Vec<u8> {
 
 impl Client {
     /// Answers the request, and ignores all that follows.
-    fn reads(&mut self, transport: Transport) {
+    fn asks(&mut self, transport: Transport) {
         let mut bytes = [0; 1024];
         while let Ok(length @ 1..) = self.stream.read(&mut bytes) {
-            if self.asked.is_some() {
+            if self.reads != Reads::Nothing {
                 continue;
             }
-            let text = String::from_utf8_lossy(&bytes[..length]);
-            let path = text.split(' ').nth(1).unwrap_or("/");
-            self.asked = Some(path[1..].parse().ok());
+            self.reads = if bytes[..length].starts_with(b"GET / ") { Reads::All } else { Reads::Key };
             self.unwritten.push_back(head(transport).as_bytes().into());
         }
     }

@@ -56,8 +56,8 @@ async fn forward(mut socket: WebSocket, mut receiver: broadcast::Receiver<String
                 Err(RecvError::Lagged(_)) => {}
                 Err(RecvError::Closed) => return,
             },
-            received = socket.recv() => {
-                if !matches!(received, Some(Ok(_))) {
+            from_client = socket.recv() => {
+                if !matches!(from_client, Some(Ok(_))) {
                     return;
                 }
             }
