@@ -71,7 +71,7 @@ impl History {
             None => self.queue.entry(key).or_default().push(self.head),
         }
         let id = store.try_submit(Note { key, latest }).unwrap().unwrap();
-        assert_eq!(id.offset.0, self.head);
+        assert_eq!(id.offset.seq, self.head);
     }
 
     fn forget(&mut self, store: &Store<Note>, chance: &mut Chance) {
@@ -151,10 +151,10 @@ impl Client {
         }
         self.trimmed_at_open = self.position.is_some_and(|id| {
             let gone = &history.all(&self.keys) - &history.kept(&self.keys);
-            gone.range(id.offset.0 + 1..).next().is_some()
+            gone.range(id.offset.seq + 1..).next().is_some()
         });
         self.lost_at_open = self.lost(history);
-        self.last = self.position.map_or(0, |id| id.offset.0);
+        self.last = self.position.map_or(0, |id| id.offset.seq);
         let terms = Terms { replay, connection: true };
         self.reader = Some(Reader::open(store.shared(), self.keys.clone(), seen, terms));
     }
@@ -169,7 +169,7 @@ impl Client {
                     self.moves_to(history, id);
                 }
                 for entry in run.entries() {
-                    let offset = entry.offset().0;
+                    let offset = entry.offset().seq;
                     assert!(offset > self.last, "{offset} after {}", self.last);
                     assert!(has(&self.keys, entry.message.key));
                     assert!(!self.settled.contains(&offset), "{offset} twice");
@@ -191,6 +191,7 @@ impl Client {
                 }
                 self.owes_nothing_up_to(history, history.head);
             }
+            Step::Hold => panic!("a store in memory is never behind"),
             Step::Ended(end) => panic!("{end:?}"),
         }
     }
@@ -215,8 +216,8 @@ impl Client {
 
     /// An id stands only where all that is owed up to it has come.
     fn moves_to(&mut self, history: &History, id: Id) {
-        self.owes_nothing_up_to(history, id.offset.0);
-        self.settled.extend(self.received.range(..=id.offset.0));
+        self.owes_nothing_up_to(history, id.offset.seq);
+        self.settled.extend(self.received.range(..=id.offset.seq));
         self.position = Some(id);
     }
 
