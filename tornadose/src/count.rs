@@ -13,6 +13,12 @@ pub(crate) fn submitted() {
     metrics::counter!("tornadose_submitted_total").increment(1);
 }
 
+/// A backend told of an entry that is no message.
+pub(crate) fn unfit(channel: &'static str) {
+    #[cfg(feature = "metrics")]
+    metrics::counter!("tornadose_unfit_total", "channel" => channel).increment(1);
+}
+
 /// A connection opens.
 pub(crate) fn opened(transport: &'static str) {
     #[cfg(feature = "metrics")]

@@ -88,6 +88,7 @@
 
 mod count;
 mod event;
+mod backend;
 mod message;
 mod store;
 mod wire;
@@ -100,6 +101,8 @@ mod script;
 #[path = "private.rs"]
 pub mod __private;
 
+pub use crate::backend::outbox::{Kind, Outcome, Outgoing};
+pub use crate::backend::{Backend, Heard, Link, OpenError, Taken};
 pub use crate::event::Event;
 pub use crate::event::error::EncodeError;
 pub use crate::event::name::EventName;
@@ -109,7 +112,7 @@ pub use crate::message::{Keys, Message, NoKey, Retention};
 pub use crate::script::script;
 pub use crate::store::Store;
 pub use crate::store::error::SubmitError;
-pub use crate::store::id::{Id, IdError};
+pub use crate::store::id::{Epoch, Id, IdError, Offset};
 pub use crate::store::log::OVERHEAD;
 pub use crate::store::reader::GapReason;
 pub use crate::store::subscription::{Received, Subscription};

@@ -53,6 +53,9 @@ pub trait Message: Send + Sync + Sized + 'static {
     /// [`Retention::Latest`] and no reader is ever told of a gap: the newest values are all there is to know.
     const QUEUED: bool = true;
 
+    /// Whether any message of this type is [`Retention::Latest`]. When `false`, what is missing at a hole can be counted.
+    const LATEST: bool = true;
+
     /// How many queue messages of each key are kept for slow readers, for `replay` and for resuming; 0 counts as 1.
     const CAPACITY: usize = 1024;
 

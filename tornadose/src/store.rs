@@ -12,6 +12,8 @@ pub(crate) mod readers;
 pub(crate) mod shared;
 pub(crate) mod reader;
 pub(crate) mod subscription;
+mod inlet;
+mod remote;
 
 use std::fmt;
 use std::sync::Arc;
@@ -71,7 +73,7 @@ impl<M: Message> Store<M> {
     /// assert_eq!(store.subscribers(), 0);
     /// ```
     pub fn new() -> Self {
-        Self { shared: Arc::new(Shared::new()) }
+        Self { shared: Arc::new(Shared::new(None)) }
     }
 
     /// Appends a message, and answers its id once it is in the log. In memory that is at once: it never waits for a reader,
@@ -100,7 +102,11 @@ impl<M: Message> Store<M> {
     /// ```
     pub async fn submit(&self, message: M) -> Result<Id, SubmitError<M>> {
         tokio::task::coop::consume_budget().await;
-        self.append(message)
+        match &self.shared.remote {
+            None => self.append(message),
+            // In a box, so that who submits in memory does not carry its size.
+            Some(remote) => Box::pin(self.send(remote, message)).await,
+        }
     }
 
     /// Appends a message without `await`, from any thread. `None` stands for an id that is not known yet, because the
@@ -119,7 +125,10 @@ impl<M: Message> Store<M> {
     /// assert_eq!(store.try_submit(Line("hi".into())).unwrap(), Some(store.head()));
     /// ```
     pub fn try_submit(&self, message: M) -> Result<Option<Id>, SubmitError<M>> {
-        self.append(message).map(Some)
+        match &self.shared.remote {
+            None => self.append(message).map(Some),
+            Some(remote) => self.leave(remote, message).map(|()| None),
+        }
     }
 
     fn append(&self, message: M) -> Result<Id, SubmitError<M>> {
@@ -133,8 +142,8 @@ impl<M: Message> Store<M> {
         let appended = if state.closed {
             Err(None)
         } else {
-            let copies = 1 + self.shared.encodings.load(Ordering::Relaxed).count_ones() as usize;
-            state.log.append(key, Arc::clone(&message), event, retention, copies).map_err(Some)
+            let (offset, copies) = (state.log.next(), self.shared.copies());
+            state.log.append(offset, key, Arc::clone(&message), event, retention, copies).map_err(Some)
         };
         let appended = match appended {
             Ok(appended) => appended,
@@ -291,6 +300,9 @@ impl<M: Message> Store<M> {
     /// assert!(store.latest(&apple).is_none());
     /// ```
     pub fn forget(&self, key: &M::Key) {
+        if let Some(remote) = &self.shared.remote {
+            return self.send_forget(remote, key);
+        }
         let forgotten = self.shared.lock().log.forget(key);
         drop(forgotten);
     }
@@ -314,6 +326,9 @@ impl<M: Message> Store<M> {
         let waiting = state.readers.end_all(End::Closed);
         let readers = state.readers.count();
         drop(state);
+        if let Some(remote) = &self.shared.remote {
+            remote.outbox.close();
+        }
         tracing::debug!(target: "tornadose", channel = M::CHANNEL, readers, "store closes");
         waiting.into_iter().for_each(Waker::wake);
         self.shared.gone.notify_waiters();

@@ -19,6 +19,11 @@ pub(crate) fn expand(model: &Model) -> TokenStream {
             const QUEUED: ::core::primitive::bool = false;
         )
     });
+    let latest = (!model.has_latest()).then(|| {
+        quote!(
+            const LATEST: ::core::primitive::bool = false;
+        )
+    });
     let capacity = model.capacity.map(|count| {
         let count = whole(count);
         quote!(const CAPACITY: ::core::primitive::usize = #count;)
@@ -42,6 +47,7 @@ pub(crate) fn expand(model: &Model) -> TokenStream {
         impl #rt::Message for #name {
             type Key = #key_type;
             #queued
+            #latest
             #capacity
             #memory
             const CHANNEL: &'static ::core::primitive::str = #channel;

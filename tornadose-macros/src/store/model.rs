@@ -100,6 +100,14 @@ impl Model {
         }
     }
 
+    /// Whether any message is kept as `latest`.
+    pub(crate) fn has_latest(&self) -> bool {
+        match &self.shape {
+            Shape::Struct { kind, .. } => *kind == Kind::Latest,
+            Shape::Enum(variants) => variants.iter().any(|variant| variant.kind == Kind::Latest),
+        }
+    }
+
     /// The keys, with their types as they are first written.
     pub(crate) fn keys(&self) -> &[Key] {
         match &self.shape {

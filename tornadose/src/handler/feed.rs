@@ -87,6 +87,7 @@ impl<M: Message> Feed<M> {
                     self.visit.has_gap(gap);
                     F::gap(&mut self.out, gap);
                     self.written = None;
+                    self.caught_up = None;
                 }
                 Step::Run { before, run, numbered } => {
                     self.caught_up = None;
@@ -97,6 +98,7 @@ impl<M: Message> Feed<M> {
                         return Fed::Bytes(shared);
                     }
                 }
+                Step::Hold => return if self.out.is_empty() { Fed::Wait } else { self.take() },
                 Step::Wait { head, opening } => {
                     self.caught_up = Some(head);
                     if opening && self.written != Some(head.offset) {

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use crate::backend::outbox::Outcome;
 use crate::event::error::EncodeError;
 
 /// Why a message was not appended. It gives the message back, whatever its type.
@@ -41,6 +42,13 @@ pub enum SubmitError<M> {
         /// What it would take, in bytes.
         size: usize,
     },
+    /// The backend has not taken it in time. In memory this does not happen.
+    Unavailable {
+        /// The message.
+        message: M,
+        /// Whether it may have been appended all the same.
+        outcome: Outcome,
+    },
 }
 
 impl<M> SubmitError<M> {
@@ -60,7 +68,8 @@ impl<M> SubmitError<M> {
             Self::Closed { message }
             | Self::Encode { message, .. }
             | Self::Full { message }
-            | Self::TooLarge { message, .. } => message,
+            | Self::TooLarge { message, .. }
+            | Self::Unavailable { message, .. } => message,
         }
     }
 }
@@ -73,6 +82,12 @@ impl<M> fmt::Display for SubmitError<M> {
             Self::Full { .. } => f.write_str("the latest values alone fill the store's memory"),
             Self::TooLarge { size, .. } => {
                 write!(f, "the message takes {size} bytes, more than the store's memory")
+            }
+            Self::Unavailable { outcome: Outcome::NotSent, .. } => {
+                f.write_str("the backend cannot be reached; the message was not sent")
+            }
+            Self::Unavailable { outcome: Outcome::Unknown, .. } => {
+                f.write_str("the backend did not answer; whether the message was appended is not known")
             }
         }
     }

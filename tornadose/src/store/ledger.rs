@@ -38,6 +38,8 @@ pub(crate) struct Ledger {
     before: Amount,
     read: Amount,
     missed: u64,
+    /// Of what was missed, what was never appended here.
+    never_came: u64,
     pub(crate) delivered: u64,
     pub(crate) filtered: u64,
 }
@@ -45,7 +47,8 @@ pub(crate) struct Ledger {
 /// A ledger at its end: what was owed is the sum of the rest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Balance {
-    /// What stood in its snapshot or behind its id when it came, and what was appended for its keys since.
+    /// What stood in its snapshot or behind its id when it came, what was appended for its keys since, and what is known to
+    /// have been lost on its way here.
     pub(crate) owed: u64,
     /// Handed out to be written. Whether the client's socket took it is not known here.
     pub(crate) delivered: u64,
@@ -61,7 +64,7 @@ pub(crate) struct Balance {
 impl Ledger {
     /// A reader comes when so much was `appended` for its keys, and is owed `replayed` of that.
     pub(crate) fn open(appended: Amount, replayed: Amount) -> Self {
-        Self { before: appended - replayed, read: Amount::default(), missed: 0, delivered: 0, filtered: 0 }
+        Self { before: appended - replayed, read: Amount::default(), missed: 0, never_came: 0, delivered: 0, filtered: 0 }
     }
 
     pub(crate) fn reads(&mut self, read: Amount) {
@@ -72,11 +75,17 @@ impl Ledger {
         self.missed += missed;
     }
 
+    /// Messages that it was owed were never appended here.
+    pub(crate) fn misses_unseen(&mut self, missed: u64) {
+        self.missed += missed;
+        self.never_came += missed;
+    }
+
     /// The sum, when so much has been `appended` for its keys by now and `left` of it is still to be read.
     pub(crate) fn balance(&self, appended: Amount, left: Amount) -> Balance {
         let owed = appended - self.before;
         Balance {
-            owed: owed.total(),
+            owed: owed.total() + self.never_came,
             delivered: self.delivered,
             filtered: self.filtered,
             // Nothing else can become of a `latest` message. Queue messages are not in this remainder: they must add up.

@@ -16,6 +16,7 @@
 //! The log does not close; its store stops appending.
 
 pub(crate) mod place;
+pub(crate) mod life;
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
@@ -26,6 +27,7 @@ use crate::event::Event;
 use crate::message::{Message, Retention};
 use crate::store::entry::Entry;
 use crate::store::id::{Epoch, Id, Offset};
+use crate::store::log::life::Turns;
 use crate::store::recent::Recent;
 use crate::store::topic::Topic;
 
@@ -64,6 +66,7 @@ pub(crate) struct Log<M: Message> {
     recent: VecDeque<Recent<M>>,
     /// Runs that made room for newer ones, to be dropped outside of the store's lock.
     discarded: Vec<Recent<M>>,
+    turns: Turns,
 }
 
 /// Why nothing was appended.
@@ -100,6 +103,7 @@ impl<M: Message> Log<M> {
             kept_latest: 0,
             recent: VecDeque::new(),
             discarded: Vec::new(),
+            turns: Turns::none(),
         }
     }
 
@@ -117,27 +121,26 @@ impl<M: Message> Log<M> {
 
     // --- Appending -----------------------------------------------------------------------------------------------
 
-    /// Appends a message whose event is held in `copies` forms.
+    /// Where a message goes that has no place yet.
+    pub(crate) fn next(&self) -> Offset {
+        self.head.next()
+    }
+
+    /// Appends a message whose event is held in `copies` forms, at a place above the head.
     pub(crate) fn append(
         &mut self,
+        offset: Offset,
         key: M::Key,
         message: Arc<M>,
         event: Event,
         retention: Retention,
         copies: usize,
     ) -> Result<Appended<M>, Refused> {
-        let charge = OVERHEAD + copies * event.weight();
-        // Alone it would stand with its key.
-        if charge + OVERHEAD > M::MEMORY {
-            return Err(Refused::TooLarge { size: charge + OVERHEAD });
-        }
-        let known = self.index.get(&key).copied();
-        self.check_room(known, &message, &event, retention, charge)?;
-
-        let topic = known.unwrap_or_else(|| self.enter(key));
+        let charge = self.check_room(&key, &message, &event, retention, copies)?;
+        let topic = self.index.get(&key).copied().unwrap_or_else(|| self.enter(key));
         self.recall(topic);
-        self.head = self.head.next();
-        let id = self.head();
+        self.reach(offset);
+        let id = self.id(offset);
         let mut displaced = Vec::new();
         if retention == Retention::Latest {
             displaced.extend(self.take_latest(topic, |entry| entry.is_replaced_by(&message, &event)));
@@ -156,16 +159,21 @@ impl<M: Message> Log<M> {
         Ok(Appended { id, topic, displaced })
     }
 
-    /// Refuses what does not fit beside the `latest` values, for those are never dropped.
-    fn check_room(
+    /// What a message would take, or why it does not fit: alone, or beside the `latest` values, for those are never dropped.
+    pub(crate) fn check_room(
         &self,
-        topic: Option<usize>,
+        key: &M::Key,
         message: &M,
         event: &Event,
         retention: Retention,
-        charge: usize,
-    ) -> Result<(), Refused> {
-        let topic = topic.map(|topic| &self.topics[topic]);
+        copies: usize,
+    ) -> Result<usize, Refused> {
+        let charge = OVERHEAD + copies * event.weight();
+        // Alone it would stand with its key.
+        if charge + OVERHEAD > M::MEMORY {
+            return Err(Refused::TooLarge { size: charge + OVERHEAD });
+        }
+        let topic = self.index.get(key).map(|&topic| &self.topics[topic]);
         let key = if topic.is_some_and(|topic| !topic.latest.is_empty()) { 0 } else { OVERHEAD };
         let replaced = match retention {
             Retention::Latest => topic
@@ -173,7 +181,7 @@ impl<M: Message> Log<M> {
                 .map_or(0, |entry| entry.charge),
             Retention::Queue => 0,
         };
-        if self.kept_latest - replaced + charge + key > M::MEMORY { Err(Refused::Full) } else { Ok(()) }
+        if self.kept_latest - replaced + charge + key > M::MEMORY { Err(Refused::Full) } else { Ok(charge) }
     }
 
     fn insert(&mut self, entry: Arc<Entry<M>>) {
@@ -322,7 +330,8 @@ mod tests {
     }
 
     fn append(log: &mut Log<Note>, key: u64) -> Id {
-        log.append(key, Arc::new(Note(key)), Event::text("x"), Retention::Queue, 1).map(|appended| appended.id).unwrap()
+        let offset = log.next();
+        log.append(offset, key, Arc::new(Note(key)), Event::text("x"), Retention::Queue, 1).map(|appended| appended.id).unwrap()
     }
 
     #[test]
@@ -337,7 +346,7 @@ mod tests {
         assert_eq!(log.topics.len(), REMEMBERED_KEYS + kept);
         assert_eq!(log.index.len(), log.topics.len());
         assert_eq!(log.remembered.len(), REMEMBERED_KEYS);
-        assert_eq!(log.floor, Offset((200_000 - kept - REMEMBERED_KEYS) as u64));
+        assert_eq!(log.floor, Offset { ms: 0, seq: (200_000 - kept - REMEMBERED_KEYS) as u64 });
     }
 
     #[test]
@@ -360,6 +369,6 @@ mod tests {
         let folded = View::One(log.hold(&0));
         assert!(matches!(log.start(&folded, first), Start::Trimmed), "it cannot know, so it says so");
         let remembered = View::One(log.hold(&(200_000 - 1000)));
-        assert!(matches!(log.start(&remembered, log.id(Offset(200_000 - 999))), Start::Resumed));
+        assert!(matches!(log.start(&remembered, log.id(Offset { ms: 0, seq: 200_000 - 999 })), Start::Resumed));
     }
 }

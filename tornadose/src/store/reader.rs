@@ -2,16 +2,21 @@
 
 use std::collections::HashSet;
 use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
 use std::sync::Arc;
-use std::task::Waker;
+use std::task::{Context, Waker};
+use std::time::Duration;
 
-use tokio::time::Instant;
+use tokio::time::{Instant, Sleep, sleep};
 
 use crate::count::{self, Deliveries};
 use crate::message::{Keys, Message};
 use crate::store::entry::Run;
 use crate::store::id::{Id, Offset};
 use crate::store::ledger::{Balance, Ledger};
+use crate::store::log::Log;
+use crate::store::log::life::Cause;
 use crate::store::log::place::{Place, Reading, Start};
 use crate::store::readers::{End, Ticket};
 use crate::store::shared::{Shared, State};
@@ -82,6 +87,8 @@ pub(crate) enum Step<M> {
         head: Id,
         opening: bool,
     },
+    /// The log has not come as far as the id that the reader came with. It is woken when it has, or when that takes too long.
+    Hold,
     Ended(End),
 }
 
@@ -97,9 +104,31 @@ pub(crate) struct Reader<M: Message> {
     opening: bool,
     /// What became of the id that it came with.
     start: Option<Start>,
+    /// The id that is still to be judged.
+    awaited: Option<Awaited>,
     ledger: Ledger,
     deliveries: Deliveries,
 }
+
+/// What a reader came with.
+enum Came {
+    New,
+    With(Id),
+    /// With a text that is no id.
+    Lost,
+}
+
+/// A reader that is not placed yet: the log is being loaded, or another process has given out its id, whose message may be on its
+/// way here.
+struct Awaited {
+    came: Came,
+    replay: usize,
+    /// When that takes too long; nothing while the backend cannot be reached.
+    too_late: Option<Pin<Box<Sleep>>>,
+}
+
+/// How long an id may take to come, while the backend can be reached.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// What kind of reader a store serves.
 #[derive(Clone, Copy)]
@@ -123,31 +152,84 @@ impl<M: Message> Reader<M> {
                 View::Set(once.map(|key| log.hold(&key)).collect())
             }
         };
-        let told = |reason| Some(Gap { reason, missed: None }).filter(|_| M::QUEUED);
-        let (offset, start) = match seen {
-            Seen::Nothing => (Offset::START, None),
-            Seen::UpTo(text) => match text.parse() {
-                Ok(id @ Id { offset, .. }) => (offset, Some(log.start(&view, id))),
-                Err(_) => (Offset::START, Some(Start::Restarted)),
-            },
+        let came = match seen {
+            Seen::Nothing => Came::New,
+            Seen::UpTo(text) => text.parse().map_or(Came::Lost, Came::With),
         };
-        let (place, gap) = match start {
-            None => (log.place_new(&view, terms.replay), None),
-            Some(Start::Resumed) => (log.place_after(&view, offset), None),
-            Some(Start::Trimmed) => (log.place_after(&view, offset), told(GapReason::Trimmed)),
-            Some(Start::Restarted) => (log.place_first(&view), told(GapReason::Restarted)),
-        };
-        let resumed = matches!(start, Some(Start::Resumed));
-        let mark = gap.is_some() || (!resumed && place.unnumbered > Offset::START);
-        let ledger = Ledger::open(log.came(&view), log.left(&view, &place));
         let end = state.closed.then_some(End::Closed);
         let ticket = state.readers.enter(&view, terms.connection, end);
+        // Until it is placed it stands at the head, and is owed what comes.
+        let place = state.log.place_after(&view, state.log.head().offset);
+        let ledger = Ledger::open(state.log.came(&view), state.log.left(&view, &place));
+        let mut reader = Self {
+            shared: Arc::clone(shared),
+            ticket,
+            view,
+            place,
+            gap: None,
+            mark: false,
+            opening: true,
+            start: None,
+            awaited: None,
+            ledger,
+            deliveries: Deliveries::open(),
+        };
+        if state.loading || matches!(came, Came::With(id) if state.log.may_come_to(id)) {
+            reader.start = Some(Start::Awaited).filter(|_| !matches!(came, Came::New));
+            reader.awaited = Some(Awaited { came, replay: terms.replay, too_late: None });
+        } else {
+            reader.begins(&state.log, &came, terms.replay);
+        }
         drop(state);
-        if let Some(start) = start {
+        if let Some(start) = reader.start {
             count::resumed(start.name());
         }
-        let (shared, deliveries) = (Arc::clone(shared), Deliveries::open());
-        Self { shared, ticket, view, place, gap, mark, opening: !resumed, start, ledger, deliveries }
+        reader
+    }
+
+    /// Takes its place, by what the log knows of its id.
+    fn begins(&mut self, log: &Log<M>, came: &Came, replay: usize) {
+        let told = |reason| Some(Gap { reason, missed: None }).filter(|_| M::QUEUED);
+        let view = &self.view;
+        (self.place, self.start) = match came {
+            Came::New => (log.place_new(view, replay), None),
+            Came::Lost => (log.place_first(view), Some(Start::Restarted)),
+            Came::With(id) => match log.start(view, *id) {
+                Start::Restarted => (log.place_first(view), Some(Start::Restarted)),
+                start => (log.place_after(view, id.offset), Some(start)),
+            },
+        };
+        self.gap = match self.start {
+            Some(Start::Trimmed) => told(GapReason::Trimmed),
+            Some(Start::Restarted) => told(GapReason::Restarted),
+            _ => None,
+        };
+        let resumed = matches!(self.start, Some(Start::Resumed));
+        let mark = self.gap.is_some() || (!resumed && self.place.unnumbered > Offset::START);
+        self.mark = mark && log.may_mark(&self.place);
+        self.opening = !resumed;
+        self.ledger = Ledger::open(log.came(view), log.left(view, &self.place));
+    }
+
+    /// Takes its place when the log has come as far as its id, or that takes too long. False while it is to wait.
+    fn arrives(&mut self, state: &mut State<M>, waker: &Waker) -> bool {
+        if state.loading {
+            state.readers.wait(self.ticket, waker, false);
+            return false;
+        }
+        let Some(awaited) = &mut self.awaited else { return true };
+        if let Came::With(id) = awaited.came
+            && state.log.may_come_to(id)
+            && !awaited.is_too_late(state.reachable, waker)
+        {
+            state.readers.wait(self.ticket, waker, false);
+            state.readers.wait_until(self.ticket, id.offset);
+            return false;
+        }
+        if let Some(Awaited { came, replay, .. }) = self.awaited.take() {
+            self.begins(&state.log, &came, replay);
+        }
+        true
     }
 
     /// How many keys it reads; nothing when it reads all.
@@ -184,12 +266,16 @@ impl<M: Message> Reader<M> {
         self.deliveries.report(self.ledger.delivered, self.ledger.filtered);
         let shared = Arc::clone(&self.shared);
         let mut state = shared.lock();
+        let awaits = self.awaited.is_some();
         let step = self.step_in(&mut state, waker);
         let discarded = state.log.take_discarded();
         let end = state.readers.end_of(self.ticket);
         drop(state);
         // After unlocking, for a message's own `Drop` may call the store.
         drop(discarded);
+        if let (true, None, Some(start)) = (awaits, &self.awaited, self.start) {
+            count::resumed(start.name());
+        }
         if let Step::Gap(gap) = &step {
             count::gap(gap.reason.name(), gap.missed.unwrap_or(0));
         }
@@ -206,9 +292,17 @@ impl<M: Message> Reader<M> {
         if let Some(end) = end.filter(|end| !end.lets_read_on()) {
             return Step::Ended(end);
         }
+        if !self.arrives(state, waker) {
+            // What is ended while it waits comes back with the same id, perhaps to a process that knows it.
+            return end.map_or(Step::Hold, Step::Ended);
+        }
         if let Some(gap) = self.gap.take() {
             return Step::Gap(gap);
         }
+        self.read_in(state, end, waker)
+    }
+
+    fn read_in(&mut self, state: &mut State<M>, end: Option<End>, waker: &Waker) -> Step<M> {
         match state.log.read(&self.view, &mut self.place) {
             Reading::Run { run, numbered, amount } => {
                 self.ledger.reads(amount);
@@ -226,11 +320,34 @@ impl<M: Message> Reader<M> {
             Reading::Lagged { missed } => {
                 self.ledger.misses(missed);
                 self.place = state.log.place_after_loss(&self.view, &self.place);
-                self.mark = true;
-                self.opening = true;
+                self.loses(&state.log);
                 Step::Gap(Gap { reason: GapReason::Lagged, missed: Some(missed) })
             }
+            Reading::Breach { cause, missed } => {
+                self.ledger.misses_unseen(missed.unwrap_or(0));
+                self.opening = true;
+                let reason = match cause {
+                    Cause::Trimmed => GapReason::Trimmed,
+                    Cause::Outage => GapReason::Outage,
+                };
+                if M::QUEUED { Step::Gap(Gap { reason, missed }) } else { self.read_in(state, end, waker) }
+            }
+            Reading::Restarted => {
+                // What it had not read of the former life is gone, told or not.
+                let place = state.log.place_first(&self.view);
+                self.ledger.misses(place.settled.saturating_sub(self.place.settled));
+                self.place = place;
+                self.loses(&state.log);
+                let gap = Gap { reason: GapReason::Restarted, missed: None };
+                if M::QUEUED { Step::Gap(gap) } else { self.read_in(state, end, waker) }
+            }
         }
+    }
+
+    /// What follows begins like a snapshot, with the position above which ids are written.
+    fn loses(&mut self, log: &Log<M>) {
+        self.mark = log.may_mark(&self.place);
+        self.opening = true;
     }
 
     /// Ends the reader from elsewhere.
@@ -262,6 +379,18 @@ impl<M: Message> Reader<M> {
             state.readers.wait(self.ticket, waker, false);
         }
         end
+    }
+}
+
+impl Awaited {
+    /// Whether it has been waited for long enough. Has `waker` woken when it has.
+    fn is_too_late(&mut self, reachable: bool, waker: &Waker) -> bool {
+        if !reachable {
+            self.too_late = None;
+            return false;
+        }
+        let too_late = self.too_late.get_or_insert_with(|| Box::pin(sleep(PATIENCE)));
+        too_late.as_mut().poll(&mut Context::from_waker(waker)).is_ready()
     }
 }
 

@@ -1,10 +1,12 @@
 //! Who reads a log: each reader's seat, who waits for what, and whom to end. What there is to read is the log's affair.
 
+use std::collections::BTreeMap;
 use std::task::Waker;
 
 use slab::Slab;
 use tokio::time::Instant;
 
+use crate::store::id::Offset;
 use crate::store::view::View;
 
 /// Why a reader ends.
@@ -61,12 +63,21 @@ pub(crate) struct Readers {
     next_number: u64,
     of_topic: Vec<Vec<Ticket>>,
     of_all: Vec<Ticket>,
+    /// Who waits for a log to come as far as its id, by that place.
+    awaiting: BTreeMap<(Offset, u64), Ticket>,
     connections: usize,
 }
 
 impl Readers {
     pub(crate) fn new() -> Self {
-        Self { seats: Slab::new(), next_number: 0, of_topic: Vec::new(), of_all: Vec::new(), connections: 0 }
+        Self {
+            seats: Slab::new(),
+            next_number: 0,
+            of_topic: Vec::new(),
+            of_all: Vec::new(),
+            awaiting: BTreeMap::new(),
+            connections: 0,
+        }
     }
 
     pub(crate) fn count(&self) -> usize {
@@ -116,6 +127,7 @@ impl Readers {
         if matches!(view, View::All) {
             remove(&mut self.of_all, ticket);
         }
+        self.awaiting.retain(|_, waiting| *waiting != ticket);
         let seat = self.seats.remove(ticket.seat);
         self.connections -= usize::from(seat.connection);
     }
@@ -166,6 +178,28 @@ impl Readers {
             }
         }
         waiting
+    }
+
+    /// Has the reader woken when the log has come as far as this place, too.
+    pub(crate) fn wait_until(&mut self, ticket: Ticket, offset: Offset) {
+        self.awaiting.insert((offset, ticket.number), ticket);
+    }
+
+    /// The wakers of those whose place the log has reached.
+    pub(crate) fn take_arrived(&mut self, head: Offset) -> Vec<Waker> {
+        let mut arrived = Vec::new();
+        while let Some(first) = self.awaiting.first_entry().filter(|first| first.key().0 <= head) {
+            arrived.extend(self.seats[first.remove().seat].waker.take());
+        }
+        arrived
+    }
+
+    /// The wakers of all who wait, in order of subscription.
+    pub(crate) fn take_all_waiting(&mut self) -> Vec<Waker> {
+        self.awaiting.clear();
+        let mut seats: Vec<&mut Seat> = self.seats.iter_mut().map(|(_, seat)| seat).collect();
+        seats.sort_unstable_by_key(|seat| seat.number);
+        seats.into_iter().filter_map(|seat| seat.waker.take()).collect()
     }
 
     /// Ends one reader, if it has not left; an earlier end stands.

@@ -1,10 +1,13 @@
 //! What the handles of a store share: the log, its readers, one lock. What they do under it is theirs.
 
-use std::sync::atomic::AtomicUsize;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::Notify;
 
+use crate::backend::outbox::Outbox;
+use crate::event::error::EncodeError;
 use crate::message::Message;
 use crate::store::log::Log;
 use crate::store::readers::Readers;
@@ -15,23 +18,52 @@ pub(crate) struct Shared<M: Message> {
     pub(crate) gone: Notify,
     /// Bit by bit, the encodings that handlers of this store ask for.
     pub(crate) encodings: AtomicUsize,
+    /// Where messages go instead of into the log.
+    pub(crate) remote: Option<Remote<M>>,
+}
+
+/// The way to a backend, from which the log is filled.
+pub(crate) struct Remote<M> {
+    pub(crate) outbox: Arc<Outbox>,
+    pub(crate) deadline: Duration,
+    /// `Serialize` of the message, which only such a store asks of it.
+    pub(crate) payload: fn(&M) -> Result<Vec<u8>, EncodeError>,
 }
 
 pub(crate) struct State<M: Message> {
     pub(crate) log: Log<M>,
     pub(crate) readers: Readers,
     pub(crate) closed: bool,
+    /// Whether what there is can be heard; a store in memory hears itself.
+    pub(crate) reachable: bool,
+    /// Whether the log is being filled with what was there before; until then it is nothing to read.
+    pub(crate) loading: bool,
 }
 
 impl<M: Message> Shared<M> {
-    pub(crate) fn new() -> Self {
-        let state = State { log: Log::new(), readers: Readers::new(), closed: false };
-        Self { state: Mutex::new(state), gone: Notify::new(), encodings: AtomicUsize::new(0) }
+    pub(crate) fn new(remote: Option<Remote<M>>) -> Self {
+        let reachable = remote.is_none();
+        let state = State { log: Log::new(), readers: Readers::new(), closed: false, reachable, loading: false };
+        Self { state: Mutex::new(state), gone: Notify::new(), encodings: AtomicUsize::new(0), remote }
+    }
+
+    /// How many forms of an event are kept.
+    pub(crate) fn copies(&self) -> usize {
+        1 + self.encodings.load(Ordering::Relaxed).count_ones() as usize
     }
 
     /// The state is sound after every statement that can panic (a key's own `Eq`, `Hash`, `Clone` and `Drop` can), so a
     /// poisoned lock is taken all the same.
     pub(crate) fn lock(&self) -> MutexGuard<'_, State<M>> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Nobody holds the store any more: neither handles nor readers.
+impl<M: Message> Drop for Shared<M> {
+    fn drop(&mut self) {
+        if let Some(remote) = &self.remote {
+            remote.outbox.close();
+        }
     }
 }

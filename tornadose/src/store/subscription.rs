@@ -90,7 +90,7 @@ impl<M: Message> Stream for Subscription<M> {
                     return Poll::Ready(Some(Received::Gap { reason, missed }));
                 }
                 Step::Run { run, .. } => self.run = Some((run, 0)),
-                Step::Wait { .. } => return Poll::Pending,
+                Step::Wait { .. } | Step::Hold => return Poll::Pending,
                 Step::Ended(_) => return Poll::Ready(None),
             }
         }

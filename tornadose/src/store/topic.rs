@@ -42,6 +42,13 @@ impl<M: Message> Topic<M> {
         }
     }
 
+    /// Keeps nothing of a former life but its counts.
+    pub(super) fn clear(&mut self, version: u64) {
+        self.queue.clear();
+        self.latest.clear();
+        (self.trimmed, self.newest, self.version) = (Offset::START, Offset::START, version);
+    }
+
     pub(super) fn keeps_nothing(&self) -> bool {
         self.queue.is_empty() && self.latest.is_empty()
     }

@@ -421,7 +421,7 @@ fn submit(store: &Store<Note>, history: &mut History, clients: &mut [Option<Clie
         client.hears(key, number, replaced);
     }
     let id = store.try_submit(Note { key, number, latest }).unwrap().unwrap();
-    assert_eq!(id.offset.0, number);
+    assert_eq!(id.offset.seq, number);
 }
 
 fn forget(store: &Store<Note>, history: &mut History, clients: &mut [Option<Client>], chance: &mut Chance) {

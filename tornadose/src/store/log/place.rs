@@ -1,13 +1,15 @@
 //! Reading a log by place: where a reader starts, what it finds there, and what it has lost. What is kept is `log`'s affair.
 
+use std::any::TypeId;
 use std::ops::Bound;
 use std::sync::Arc;
 
-use crate::message::{Message, Retention};
+use crate::message::{Message, NoKey, Retention};
 use crate::store::entry::{Batch, Entry, Run};
 use crate::store::id::{Id, Offset};
 use crate::store::ledger::Amount;
 use crate::store::log::Log;
+use crate::store::log::life::Cause;
 use crate::store::recent::Recent;
 use crate::store::topic::Topic;
 use crate::store::view::{View, merge, merge_all};
@@ -31,7 +33,9 @@ pub(crate) struct Place {
     /// What stands at or below is read without an id (F in the position rule).
     pub(crate) unnumbered: Offset,
     /// Of the queue messages of its keys that were appended, those that are settled: handed out or not owed.
-    settled: u64,
+    pub(crate) settled: u64,
+    /// The newest turn of the log that it has heard of.
+    pub(super) turn: u64,
 }
 
 impl Place {
@@ -48,6 +52,10 @@ pub(crate) enum Reading<M> {
     End,
     /// Queue messages that it was owed are gone.
     Lagged { missed: u64 },
+    /// Messages that it may have been owed never came.
+    Breach { cause: Cause, missed: Option<u64> },
+    /// The log has begun anew, and the place is none in it.
+    Restarted,
 }
 
 /// What a log knows of an id.
@@ -59,6 +67,8 @@ pub(crate) enum Start {
     Trimmed,
     /// The id is of no place that this log knows.
     Restarted,
+    /// The id may be that of a message which is still on its way here.
+    Awaited,
 }
 
 impl Start {
@@ -68,6 +78,7 @@ impl Start {
             Self::Resumed => "known",
             Self::Trimmed => "trimmed",
             Self::Restarted => "restarted",
+            Self::Awaited => "awaited",
         }
     }
 }
@@ -91,27 +102,38 @@ impl<M: Message> Log<M> {
 
     fn place(&self, view: &View, at: Offset, not_owed: Offset, unnumbered: Offset) -> Place {
         let settled = self.appended(view) - self.count_after(view, at.max(not_owed));
-        Place { at, not_owed, unnumbered, settled }
+        Place { at, not_owed, unnumbered, settled, turn: self.turns.now }
     }
 
     /// Where a reader goes on that lagged: at its place, with what is still kept after it.
     pub(crate) fn place_after_loss(&self, view: &View, place: &Place) -> Place {
-        self.place(view, place.at, place.not_owed, place.not_owed.max(self.trimmed(view)))
+        let after = self.place(view, place.at, place.not_owed, place.not_owed.max(self.trimmed(view)));
+        Place { turn: place.turn, ..after }
     }
 
     /// What this log knows of an id that a client has seen.
     pub(crate) fn start(&self, view: &View, id: Id) -> Start {
         if id.epoch != self.epoch || id.offset > self.head {
             Start::Restarted
-        } else if self.trimmed(view) > id.offset {
+        } else if !self.knows(id.offset) || self.trimmed(view) > id.offset {
             Start::Trimmed
         } else {
             Start::Resumed
         }
     }
 
+    /// Whether an id at the place above which its reader reads with ids may be written: one that is not known would not be taken.
+    pub(crate) fn may_mark(&self, place: &Place) -> bool {
+        self.knows(place.unnumbered)
+    }
+
     /// The next messages at a place, which moves behind them.
     pub(crate) fn read(&mut self, view: &View, place: &mut Place) -> Reading<M> {
+        if place.turn != self.turns.now
+            && let Some(turned) = self.turned(view, place)
+        {
+            return turned;
+        }
         if place.at == self.head {
             return Reading::End;
         }
@@ -129,7 +151,11 @@ impl<M: Message> Log<M> {
             self.recent_run(view, place).or_else(|| self.next_run(view, place))
         };
         let Some(run) = run else {
-            // Nothing of its keys stands between its place and the head.
+            // Nothing of its keys stands between its place and the head, or what never came.
+            if let Some(breach) = self.next_breach(place) {
+                place.at = breach.after;
+                return self.read(view, place);
+            }
             place.at = self.head;
             return Reading::End;
         };
@@ -141,6 +167,24 @@ impl<M: Message> Log<M> {
         place.settled += queue;
         let amount = Amount { queue, latest: entries.len() as u64 - queue };
         Reading::Run { run, numbered, amount }
+    }
+
+    /// What a reader hears first that has not heard of the log's newest turn; none when it has to read on until there.
+    fn turned(&self, view: &View, place: &mut Place) -> Option<Reading<M>> {
+        if place.turn < self.turns.life {
+            return Some(Reading::Restarted);
+        }
+        let Some(breach) = self.next_breach(place).copied() else {
+            place.turn = self.turns.now;
+            return None;
+        };
+        if place.at < breach.after {
+            return None;
+        }
+        place.turn = breach.turn;
+        // They are known to be its own only when everything is, and when all count.
+        let all = matches!(view, View::All) || TypeId::of::<M::Key>() == TypeId::of::<NoKey>();
+        Some(Reading::Breach { cause: breach.cause, missed: breach.missed.filter(|_| all && !M::LATEST) })
     }
 
     /// How much was appended for these keys, kept or not.
@@ -181,9 +225,9 @@ impl<M: Message> Log<M> {
     }
 
     /// Which topic's runs can be shared at this place, in which version; none for a set of keys, or for a reader that
-    /// leaves queue messages out or takes entries without ids.
+    /// leaves queue messages out, takes entries without ids, or is to hear of a breach.
     fn shared_place(&self, view: &View, place: &Place) -> Option<(Option<usize>, u64)> {
-        if place.at < place.unnumbered || place.at < place.not_owed {
+        if place.at < place.unnumbered || place.at < place.not_owed || place.turn != self.turns.now {
             return None;
         }
         match view {
@@ -194,21 +238,24 @@ impl<M: Message> Log<M> {
     }
 
     fn next_run(&mut self, view: &View, place: &Place) -> Option<Run<M>> {
+        // What never came is told where it would have stood.
+        let last = self.next_breach(place).map(|breach| breach.after);
         let run = match view {
             View::One(topic) => {
                 let topic = &self.topics[*topic];
-                run_of(merge(topic.latest_after(place.at), topic.queue_after(place.owed_after())), place.unnumbered)
+                let entries = merge(topic.latest_after(place.at), topic.queue_after(place.owed_after()));
+                run_of(entries, place.unnumbered, last)
             }
             View::Set(topics) => {
                 let topics = topics.iter().map(|&topic| &self.topics[topic]);
                 let entries =
                     topics.map(|topic| merge(topic.latest_after(place.at), topic.queue_after(place.owed_after())));
-                run_of(merge_all(entries), place.unnumbered)
+                run_of(merge_all(entries), place.unnumbered, last)
             }
             View::All => {
                 let latest = self.latest.range(beyond(place.at)).map(|(_, entry)| entry);
                 let queue = self.queue.range(beyond(place.owed_after())).map(|(_, entry)| entry);
-                run_of(merge(latest, queue), place.unnumbered)
+                run_of(merge(latest, queue), place.unnumbered, last)
             }
         }?;
         if let Run::Many(batch) = &run
@@ -245,6 +292,7 @@ impl<M: Message> Log<M> {
             View::All => self.trimmed,
             _ => self.over(view, |topic| topic.trimmed).max().unwrap_or(Offset::START),
         }
+        .max(self.turns.lost)
     }
 
     fn newest(&self, view: &View) -> Offset {
@@ -292,8 +340,13 @@ impl<M: Message> Log<M> {
     }
 }
 
-/// As many entries as a reader takes at once, wholly above a place or wholly not.
-fn run_of<'a, M: 'a>(mut entries: impl Iterator<Item = &'a Arc<Entry<M>>>, border: Offset) -> Option<Run<M>> {
+/// As many entries as a reader takes at once up to the last, wholly above a place or wholly not.
+fn run_of<'a, M: 'a>(
+    entries: impl Iterator<Item = &'a Arc<Entry<M>>>,
+    border: Offset,
+    last: Option<Offset>,
+) -> Option<Run<M>> {
+    let mut entries = entries.take_while(|entry| last.is_none_or(|last| entry.offset() <= last));
     let first = entries.next()?;
     let above = first.offset() > border;
     let mut rest = entries.take_while(|entry| (entry.offset() > border) == above).peekable();

@@ -83,7 +83,7 @@ impl History {
             return;
         }
         self.head += 1;
-        assert_eq!(answer.unwrap().unwrap().offset.0, self.head);
+        assert_eq!(answer.unwrap().unwrap().offset.seq, self.head);
         if let Some(name) = latest {
             self.latest.insert((key, name), self.head);
         } else {
@@ -193,10 +193,10 @@ impl<const MEMORY: usize> Client<MEMORY> {
         }
         self.trimmed_at_open = self.position.is_some_and(|id| {
             let gone = &history.all(&self.keys) - &history.kept(&self.keys);
-            gone.range(id.offset.0 + 1..).next().is_some()
+            gone.range(id.offset.seq + 1..).next().is_some()
         });
         self.lost_at_open = self.lost(history);
-        self.last = self.position.map_or(0, |id| id.offset.0);
+        self.last = self.position.map_or(0, |id| id.offset.seq);
         let terms = Terms { replay, connection: true };
         self.reader = Some(Reader::open(store.shared(), self.keys.clone(), seen, terms));
     }
@@ -211,7 +211,7 @@ impl<const MEMORY: usize> Client<MEMORY> {
                     self.moves_to(history, id);
                 }
                 for entry in run.entries() {
-                    let offset = entry.offset().0;
+                    let offset = entry.offset().seq;
                     assert!(offset > self.last, "{offset} after {}", self.last);
                     assert!(has(&self.keys, entry.message.key));
                     assert!(!self.settled.contains(&offset), "{offset} twice");
@@ -233,6 +233,7 @@ impl<const MEMORY: usize> Client<MEMORY> {
                 }
                 self.owes_nothing_up_to(history, history.head);
             }
+            Step::Hold => panic!("a store in memory is never behind"),
             Step::Ended(end) => panic!("{end:?}"),
         }
     }
@@ -257,8 +258,8 @@ impl<const MEMORY: usize> Client<MEMORY> {
 
     /// An id stands only where all that is owed up to it has come.
     fn moves_to(&mut self, history: &History, id: Id) {
-        self.owes_nothing_up_to(history, id.offset.0);
-        self.settled.extend(self.received.range(..=id.offset.0));
+        self.owes_nothing_up_to(history, id.offset.seq);
+        self.settled.extend(self.received.range(..=id.offset.seq));
         self.position = Some(id);
     }
 

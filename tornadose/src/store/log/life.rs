@@ -1,0 +1,136 @@
+//! What befalls a log that is filled from elsewhere: its life begins anew, places hold nothing, messages never come. What a reader
+//! makes of it is `place`'s affair.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use crate::message::Message;
+use crate::store::entry::Entry;
+use crate::store::id::{Epoch, Id, Offset};
+use crate::store::log::Log;
+use crate::store::log::place::Place;
+
+/// How many places are remembered to have been seen, beside those of what is kept.
+const SEEN: usize = 100_000;
+
+/// How many breaches readers can be behind before two are told as one.
+const BREACHES: usize = 64;
+
+/// Why messages will never come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Cause {
+    /// They were dropped where they are kept before they were read here.
+    Trimmed,
+    /// Nothing was heard for a while.
+    Outage,
+}
+
+/// Messages that will never come, and where they would have stood.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Breach {
+    pub(super) turn: u64,
+    /// They would have stood behind this.
+    pub(super) after: Offset,
+    pub(super) cause: Cause,
+    /// How many messages, of all keys and kinds.
+    pub(super) missed: Option<u64>,
+}
+
+/// The turns that a log has taken: breaches and new lives, numbered together, which a reader compares with one number.
+pub(super) struct Turns {
+    pub(super) now: u64,
+    /// The turn at which this life began.
+    pub(super) life: u64,
+    pub(super) breaches: VecDeque<Breach>,
+    /// Messages at or below may have been there that this log has never held.
+    pub(super) lost: Offset,
+    /// The newest places that were seen, in order; none for a log that counts by itself, which has seen all up to its head.
+    seen: Option<VecDeque<Offset>>,
+}
+
+impl Turns {
+    pub(super) fn none() -> Self {
+        Self { now: 0, life: 0, breaches: VecDeque::new(), lost: Offset::START, seen: None }
+    }
+}
+
+impl<M: Message> Log<M> {
+    /// Begins a life, with nothing in it: what the log held is not of it. Readers will hear that it began anew. Messages at or below
+    /// `floor` may have been there. Answers what was dropped.
+    pub(crate) fn begin(&mut self, epoch: Epoch, floor: Offset) -> Vec<Arc<Entry<M>>> {
+        let mut dropped: Vec<Arc<Entry<M>>> = std::mem::take(&mut self.queue).into_values().collect();
+        dropped.extend(std::mem::take(&mut self.latest).into_values());
+        self.discarded.extend(self.recent.drain(..));
+        (self.epoch, self.head, self.trimmed, self.floor) = (epoch, Offset::START, Offset::START, Offset::START);
+        (self.kept, self.kept_latest) = (0, 0);
+        self.remembered.clear();
+        self.version += 1;
+        let version = self.version;
+        // What readers hold stays, with what it has counted: their sums are made from it.
+        self.topics.retain(|_, topic| {
+            topic.clear(version);
+            topic.readers > 0
+        });
+        let topics = &self.topics;
+        self.index.retain(|_, topic| topics.contains(*topic));
+        self.turns.now += 1;
+        self.turns.life = self.turns.now;
+        self.turns.breaches.clear();
+        self.turns.lost = floor;
+        self.turns.seen = Some(VecDeque::new());
+        dropped
+    }
+
+    /// Notes that the log has come as far as this place, whatever stands there. False when it has been there before.
+    pub(crate) fn reach(&mut self, offset: Offset) -> bool {
+        if offset <= self.head {
+            return false;
+        }
+        self.head = offset;
+        if let Some(seen) = &mut self.turns.seen {
+            if seen.len() == SEEN {
+                seen.pop_front();
+            }
+            seen.push_back(offset);
+        }
+        true
+    }
+
+    /// Notes that messages which would have stood behind the head will never come.
+    pub(crate) fn breach(&mut self, cause: Cause, missed: Option<u64>) {
+        let turns = &mut self.turns;
+        turns.now += 1;
+        // What comes next stands above this place, wherever that is.
+        turns.lost = self.head.next();
+        turns.breaches.push_back(Breach { turn: turns.now, after: self.head, cause, missed });
+        if turns.breaches.len() > BREACHES
+            && let Some(first) = turns.breaches.pop_front()
+            && let Some(second) = turns.breaches.front_mut()
+        {
+            second.after = first.after;
+            second.missed = second.missed.zip(first.missed).map(|(second, first)| second + first);
+        }
+    }
+
+    /// Whether an id stands so far ahead that it may be that of a message which is still on its way here.
+    pub(crate) fn may_come_to(&self, id: Id) -> bool {
+        self.turns.seen.is_some() && id.epoch == self.epoch && id.offset > self.head
+    }
+
+    /// Whether exactly this place was seen: all that stands after it is known then.
+    pub(super) fn knows(&self, offset: Offset) -> bool {
+        let Some(seen) = &self.turns.seen else { return true };
+        offset == Offset::START
+            || seen.binary_search(&offset).is_ok()
+            || self.queue.contains_key(&offset)
+            || self.latest.contains_key(&offset)
+    }
+
+    /// The next breach that a reader at this place has not heard of.
+    pub(super) fn next_breach(&self, place: &Place) -> Option<&Breach> {
+        if place.turn == self.turns.now {
+            return None;
+        }
+        self.turns.breaches.iter().find(|breach| breach.turn > place.turn)
+    }
+}
