@@ -44,6 +44,9 @@ enum Ask {
 
 struct Readers {
     lines: Vec<TcpStream>,
+    /// Which of them have heard anything, and how many have.
+    has_begun: Vec<bool>,
+    begun: usize,
     buffer: Vec<u8>,
     received: u64,
     latency: Histogram<u64>,
@@ -70,9 +73,14 @@ pub(crate) fn run(orders: &Orders) -> io::Result<()> {
         lines.push(line);
     }
     let latency = Histogram::new_with_bounds(1, 60_000_000_000, 3).map_err(io::Error::other)?;
-    let mut readers = Readers { lines, buffer: vec![0; 256 << 10], received: 0, latency, heard: Instant::now() };
+    let has_begun = vec![false; lines.len()];
+    let mut readers =
+        Readers { lines, has_begun, begun: 0, buffer: vec![0; 256 << 10], received: 0, latency, heard: Instant::now() };
     // What opens a stream is read before anything is measured.
-    let quiet = Instant::now() + Duration::from_millis(500);
+    while readers.begun < readers.lines.len() {
+        readers.turn(&mut poll, Duration::from_millis(50))?;
+    }
+    let quiet = Instant::now() + Duration::from_millis(300);
     while Instant::now() < quiet {
         readers.turn(&mut poll, Duration::from_millis(50))?;
     }
@@ -139,6 +147,7 @@ impl Readers {
         poll.poll(&mut events, Some(most))?;
         for event in &events {
             let Some(line) = self.lines.get_mut(event.token().0) else { continue };
+            self.begun += usize::from(!std::mem::replace(&mut self.has_begun[event.token().0], true));
             loop {
                 match line.read(&mut self.buffer) {
                     Ok(length @ 1..) => {

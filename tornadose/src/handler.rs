@@ -25,6 +25,7 @@ mod origin;
 mod session;
 mod settings;
 mod stream;
+mod timer;
 mod visit;
 
 use std::panic::AssertUnwindSafe;

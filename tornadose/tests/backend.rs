@@ -8,7 +8,9 @@ use std::time::Duration;
 use futures_util::{FutureExt, StreamExt};
 use tokio::sync::mpsc;
 use tornadose::prelude::*;
-use tornadose::{Backend, Epoch, GapReason, Heard, Kind, Link, Offset, OpenError, Outcome, Received, SubmitError, Taken};
+use tornadose::{
+    Backend, Epoch, GapReason, Heard, Kind, Link, Offset, OpenError, Outcome, Received, SubmitError, Taken,
+};
 use tornadose_test::{Harness, assert_transcript};
 
 #[store(queue, capacity = 4)]

@@ -367,6 +367,35 @@ fn a_message_that_can_never_fit_is_too_large_not_full() {
     }
 }
 
+// --- A socket that was full takes more
+
+#[tornadose_test::test]
+async fn a_message_comes_at_once_to_a_client_that_reads_again() {
+    let store = Store::new();
+    let app = Harness::new(Router::with_path("lines").get(Steady::handler(&store)));
+    let stream = app.client("stream").pipe(64).sse("/lines").await;
+    let socket = app.client("socket").pipe(64).ws("/lines").await;
+    for turn in 0..3 {
+        stream.stall().await;
+        socket.stall().await;
+        store.submit(Line("x".repeat(1000))).await.unwrap();
+        app.settle().await;
+        if turn == 2 {
+            store.submit(Line("while it was full".into())).await.unwrap();
+            app.settle().await;
+        }
+        stream.resume().await;
+        socket.resume().await;
+        for client in [&stream, &*socket] {
+            client.skip(if turn == 2 { 2 } else { 1 }).await;
+        }
+        store.submit(Line("at once".into())).await.unwrap();
+        for client in [&stream, &*socket] {
+            assert_eq!(client.next_now::<String>().await, "at once");
+        }
+    }
+}
+
 // --- Stress
 
 #[store(queue, capacity = 32)]

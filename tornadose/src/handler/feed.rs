@@ -71,6 +71,21 @@ impl<M: Message> Feed<M> {
         &self.reader
     }
 
+    /// Has the position be asked for, which moves with messages of other keys too: before it is written for its own sake.
+    pub(crate) fn asks_anew(&self) {
+        self.reader.asks_anew();
+    }
+
+    /// Whether there is nothing new and nothing left to write; its waker is kept then. What `next` would say too, for less.
+    pub(crate) fn rests(&mut self, waker: &Waker) -> bool {
+        if self.lagged || !self.out.is_empty() {
+            return false;
+        }
+        let head = self.reader.rests(waker);
+        self.caught_up = head.or(self.caught_up);
+        head.is_some()
+    }
+
     /// The next bytes, all that is ready together in one piece.
     pub(crate) fn next<F: Format>(&mut self, subscriber: &impl Subscriber<Message = M>, waker: &Waker) -> Fed {
         loop {

@@ -2,6 +2,7 @@
 //! neither has moved. What it means is the session's affair.
 
 use std::io;
+use std::mem::MaybeUninit;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
@@ -20,6 +21,8 @@ pub(crate) struct Link<IO> {
     decoder: Decoder,
     /// Bytes that the socket has not taken, in one piece.
     writing: Bytes,
+    /// Whether the socket has nothing of it in a buffer of its own.
+    flushed: bool,
     /// Replies to the client, written before the next messages.
     pub(crate) replies: BytesMut,
     /// Bytes that came behind what was decoded.
@@ -49,6 +52,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Link<IO> {
             io,
             decoder: Decoder::new(max_message),
             writing: Bytes::new(),
+            flushed: true,
             replies: BytesMut::new(),
             unread: Vec::new(),
             heard: Instant::now(),
@@ -67,17 +71,22 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Link<IO> {
         loop {
             if self.writing.is_empty() {
                 if self.replies.is_empty() {
+                    if self.flushed {
+                        return Poll::Ready(Ok(()));
+                    }
                     let flushed = Pin::new(&mut self.io).poll_flush(cx);
                     // A socket with a buffer of its own, as TLS has, refuses here.
                     if flushed.is_pending() {
                         self.blocked.get_or_insert_with(Instant::now);
                     } else {
                         self.blocked = None;
+                        self.flushed = true;
                     }
                     return flushed;
                 }
                 self.writing = std::mem::take(&mut self.replies).freeze();
             }
+            self.flushed = false;
             match Pin::new(&mut self.io).poll_write(cx, &self.writing) {
                 Poll::Ready(Ok(0)) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
                 Poll::Ready(Ok(taken)) => {
@@ -103,6 +112,9 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Link<IO> {
                 // Its silence was ours until now.
                 self.heard = Instant::now();
             }
+            if self.unread.is_empty() {
+                ready!(self.poll_fill(cx))?;
+            }
             let mut input = self.unread.as_slice();
             let frames = self.decoder.frames;
             let decoded = self.decoder.next(&mut input);
@@ -127,8 +139,8 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Link<IO> {
         if self.is_full() {
             return Poll::Pending;
         }
-        let mut chunk = [0; 2048];
-        let mut chunk = ReadBuf::new(&mut chunk);
+        let mut chunk = [const { MaybeUninit::uninit() }; 2048];
+        let mut chunk = ReadBuf::uninit(&mut chunk);
         match ready!(Pin::new(&mut self.io).poll_read(cx, &mut chunk)) {
             Ok(()) if !chunk.filled().is_empty() => {
                 self.unread.extend_from_slice(chunk.filled());

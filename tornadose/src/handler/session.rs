@@ -13,20 +13,21 @@
 //! Whoever ends says so in a close frame; the other's answer is waited for, for a while. A client that leaves ends the task,
 //! and with it the subscriber.
 
-use std::future::{Future, poll_fn};
+use std::future::poll_fn;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use futures_util::FutureExt;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::time::{Instant, Sleep, sleep_until, timeout};
+use tokio::time::{Instant, timeout};
 
 use crate::handler::connections::{LAST_WORDS, drop_quietly};
 use crate::handler::feed::{Fed, Feed};
 use crate::handler::format::Ws;
 use crate::handler::link::{Gone, Link};
+use crate::handler::timer::Timer;
 use crate::handler::visit::Why;
 use crate::message::Message;
 use crate::store::Store;
@@ -58,7 +59,9 @@ struct Clock {
     pinged: Option<Instant>,
     /// When the socket took that ping, which stands behind all that was being written.
     asked: Option<Instant>,
-    timer: Option<Pin<Box<Sleep>>>,
+    timer: Option<Timer>,
+    /// When the client was last heard, when the timer was set and nothing but the next ping was to come.
+    calm_since: Option<Instant>,
 }
 
 /// Why a session is over.
@@ -107,7 +110,13 @@ fn ended(end: End) -> Over {
 impl<S: Subscriber, IO: AsyncRead + AsyncWrite + Unpin> Session<S, IO> {
     pub(crate) fn new(subscriber: S, store: Store<S::Message>, feed: Feed<S::Message>, io: IO, pace: Pace) -> Self {
         let link = Link::new(io, pace.max_message);
-        Self { subscriber, store, feed, link, clock: Clock { pace, pinged: None, asked: None, timer: None } }
+        Self {
+            subscriber,
+            store,
+            feed,
+            link,
+            clock: Clock { pace, pinged: None, asked: None, timer: None, calm_since: None },
+        }
     }
 
     /// Serves until one side ends it, then says goodbye.
@@ -160,11 +169,17 @@ impl<S: Subscriber, IO: AsyncRead + AsyncWrite + Unpin> Session<S, IO> {
 
     /// Writes messages as long as the socket takes them. Ready only when the session is over.
     fn poll_outward(&mut self, cx: &mut Context<'_>) -> Poll<Over> {
+        if self.clock.timer.as_ref().is_some_and(Timer::is_elapsed) {
+            self.feed.asks_anew();
+        }
         loop {
             match self.link.poll_written(cx) {
                 Poll::Ready(Ok(())) => self.clock.all_written(self.link.heard),
                 Poll::Ready(Err(_)) => return Poll::Ready(Over::Gone(Why::Left)),
                 Poll::Pending => return poll_ended(&self.feed, cx),
+            }
+            if self.feed.rests(cx.waker()) {
+                return Poll::Pending;
             }
             let fed = catch_unwind(AssertUnwindSafe(|| self.feed.next::<Ws>(&self.subscriber, cx.waker())));
             match fed {
@@ -231,6 +246,9 @@ impl Clock {
         link: &mut Link<IO>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Over>> {
+        if self.is_quiet(link) {
+            return Poll::Pending;
+        }
         loop {
             let now = Instant::now();
             if let Some(over) = self.due(now, link) {
@@ -244,12 +262,25 @@ impl Clock {
                 return Poll::Ready(None);
             }
             let Some(deadline) = self.deadline(link) else { return Poll::Pending };
-            let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(deadline)));
+            self.calm_since = Some(link.heard).filter(|_| self.is_calm(link));
+            let timer = self.timer.get_or_insert_with(|| Timer::at(deadline));
             if deadline < timer.deadline() || timer.is_elapsed() {
-                timer.as_mut().reset(deadline);
+                timer.reset(deadline);
             }
-            ready!(timer.as_mut().poll(cx));
+            ready!(timer.poll(cx));
         }
+    }
+
+    /// Whether nothing is due before the timer that runs: then the time need not be asked, for its task is told when it fires.
+    fn is_quiet<IO>(&self, link: &Link<IO>) -> bool {
+        self.calm_since == Some(link.heard)
+            && self.is_calm(link)
+            && self.timer.as_ref().is_some_and(|timer| !timer.is_elapsed())
+    }
+
+    /// Whether nothing is to come but the next ping, and the end by age.
+    fn is_calm<IO>(&self, link: &Link<IO>) -> bool {
+        link.blocked.is_none() && !link.is_full() && self.pinged.is_none_or(|pinged| pinged <= link.heard)
     }
 
     /// Why the session is over by now, if it is.

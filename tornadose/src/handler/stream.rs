@@ -21,11 +21,12 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use http_body::{Body, Frame};
 use salvo::conn::ConnCtrl;
-use tokio::time::{Instant, Sleep, sleep_until};
+use tokio::time::Instant;
 
 use crate::handler::connections::{Seat, drop_quietly};
 use crate::handler::feed::{Fed, Feed};
 use crate::handler::format::Sse;
+use crate::handler::timer::Timer;
 use crate::handler::visit::Why;
 use crate::message::Message;
 use crate::subscriber::Subscriber;
@@ -48,7 +49,7 @@ pub(crate) struct Stream<S: Subscriber> {
     rest: Bytes,
     pace: Pace,
     quiet_since: Instant,
-    timer: Option<Pin<Box<Sleep>>>,
+    timer: Option<Timer>,
     /// The oldest keep-alive that may not have been taken, and when it was sent.
     untaken: Option<(Weak<()>, Instant)>,
 }
@@ -112,7 +113,7 @@ impl<S: Subscriber> Stream<S> {
             timer: None,
             untaken: None,
         };
-        stream.timer = stream.deadline().map(|deadline| Box::pin(sleep_until(deadline)));
+        stream.timer = stream.deadline().map(Timer::at);
         stream
     }
 
@@ -165,11 +166,19 @@ impl<S: Subscriber> Stream<S> {
             if self.pace.until.is_some_and(|until| self.quiet_since >= until) {
                 return Poll::Ready(Some(self.say_goodbye(Why::MaxAge)));
             }
+            if self.timer.as_ref().is_some_and(Timer::is_elapsed) {
+                open.feed.asks_anew();
+            } else if open.feed.rests(cx.waker()) {
+                if self.timer.as_mut().is_some_and(|timer| timer.poll(cx).is_ready()) {
+                    continue;
+                }
+                return Poll::Pending;
+            }
             // A panic of the filter ends this connection alone; on HTTP/2 it would take its neighbours with it.
             let fed = catch_unwind(AssertUnwindSafe(|| open.feed.next::<Sse>(&open.subscriber, cx.waker())));
             match fed {
                 Ok(Fed::Bytes(mut bytes)) => {
-                    self.quiet_since = Instant::now();
+                    self.quiet_since = open.feed.reader().moved();
                     if bytes.len() > FRAME {
                         self.rest = bytes.split_off(FRAME);
                     }
@@ -183,7 +192,7 @@ impl<S: Subscriber> Stream<S> {
                 }
             }
             let Some(timer) = &mut self.timer else { return Poll::Pending };
-            if timer.as_mut().poll(cx).is_pending() {
+            if timer.poll(cx).is_pending() {
                 return Poll::Pending;
             }
             let now = Instant::now();
@@ -196,7 +205,7 @@ impl<S: Subscriber> Stream<S> {
             }
             let deadline = self.deadline();
             if let (Some(timer), Some(deadline)) = (&mut self.timer, deadline) {
-                timer.as_mut().reset(deadline);
+                timer.reset(deadline);
             }
             if silent {
                 self.abort_if_stalled(now);

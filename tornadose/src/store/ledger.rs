@@ -2,6 +2,8 @@
 
 use std::ops::{AddAssign, Sub};
 
+use crate::message::Retention;
+
 /// A number of messages, by kind.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Amount {
@@ -10,6 +12,14 @@ pub(crate) struct Amount {
 }
 
 impl Amount {
+    /// One message.
+    pub(crate) fn of(retention: Retention) -> Self {
+        match retention {
+            Retention::Queue => Self { queue: 1, latest: 0 },
+            Retention::Latest => Self { queue: 0, latest: 1 },
+        }
+    }
+
     fn total(self) -> u64 {
         self.queue + self.latest
     }
@@ -64,7 +74,14 @@ pub(crate) struct Balance {
 impl Ledger {
     /// A reader comes when so much was `appended` for its keys, and is owed `replayed` of that.
     pub(crate) fn open(appended: Amount, replayed: Amount) -> Self {
-        Self { before: appended - replayed, read: Amount::default(), missed: 0, never_came: 0, delivered: 0, filtered: 0 }
+        Self {
+            before: appended - replayed,
+            read: Amount::default(),
+            missed: 0,
+            never_came: 0,
+            delivered: 0,
+            filtered: 0,
+        }
     }
 
     pub(crate) fn reads(&mut self, read: Amount) {

@@ -14,11 +14,11 @@ use crate::count::{self, Deliveries};
 use crate::message::{Keys, Message};
 use crate::store::entry::Run;
 use crate::store::id::{Id, Offset};
-use crate::store::ledger::{Balance, Ledger};
+use crate::store::ledger::{Amount, Balance, Ledger};
 use crate::store::log::Log;
 use crate::store::log::life::Cause;
 use crate::store::log::place::{Place, Reading, Start};
-use crate::store::readers::{End, Ticket};
+use crate::store::readers::{End, Rest, Ticket};
 use crate::store::shared::{Shared, State};
 use crate::store::view::View;
 
@@ -108,6 +108,12 @@ pub(crate) struct Reader<M: Message> {
     awaited: Option<Awaited>,
     ledger: Ledger,
     deliveries: Deliveries,
+    rest: Arc<Rest>,
+    /// Who is woken for it, and where it will stand once it has written what it was handed.
+    waker: Option<Waker>,
+    head: Id,
+    /// When it last read.
+    moved: Instant,
 }
 
 /// What a reader came with.
@@ -157,7 +163,8 @@ impl<M: Message> Reader<M> {
             Seen::UpTo(text) => text.parse().map_or(Came::Lost, Came::With),
         };
         let end = state.closed.then_some(End::Closed);
-        let ticket = state.readers.enter(&view, terms.connection, end);
+        let rest = Arc::default();
+        let ticket = state.readers.enter(&view, terms.connection, end, &rest);
         // Until it is placed it stands at the head, and is owed what comes.
         let place = state.log.place_after(&view, state.log.head().offset);
         let ledger = Ledger::open(state.log.came(&view), state.log.left(&view, &place));
@@ -173,6 +180,10 @@ impl<M: Message> Reader<M> {
             awaited: None,
             ledger,
             deliveries: Deliveries::open(),
+            rest,
+            waker: None,
+            head: state.log.head(),
+            moved: Instant::now(),
         };
         if state.loading || matches!(came, Came::With(id) if state.log.may_come_to(id)) {
             reader.start = Some(Start::Awaited).filter(|_| !matches!(came, Came::New));
@@ -261,9 +272,24 @@ impl<M: Message> Reader<M> {
         self.ledger.balance(state.log.came(&self.view), state.log.left(&self.view, &self.place))
     }
 
+    /// Where it stands when nothing has come since it was handed all there was; found without the store's lock.
+    pub(crate) fn rests(&self, waker: &Waker) -> Option<Id> {
+        (self.is_woken_by(waker) && self.rest.comes_for_more()).then_some(self.head)
+    }
+
+    fn is_woken_by(&self, waker: &Waker) -> bool {
+        self.waker.as_ref().is_some_and(|kept| kept.will_wake(waker))
+    }
+
     /// What comes next, without waiting. At the end of what there is, `waker` is kept for the next message.
     pub(crate) fn step(&mut self, waker: &Waker) -> Step<M> {
         self.deliveries.report(self.ledger.delivered, self.ledger.filtered);
+        if let Some(head) = self.rests(waker) {
+            return Step::Wait { head, opening: false };
+        }
+        if let Some(run) = self.step_live(waker) {
+            return Step::Run { before: None, run, numbered: true };
+        }
         let shared = Arc::clone(&self.shared);
         let mut state = shared.lock();
         let awaits = self.awaited.is_some();
@@ -286,8 +312,34 @@ impl<M: Message> Reader<M> {
         step
     }
 
+    /// The one message that is new, for a reader that has read all before it: what most steps are, without what they need not ask.
+    fn step_live(&mut self, waker: &Waker) -> Option<Run<M>> {
+        if !self.is_woken_by(waker) || self.opening || self.mark || self.gap.is_some() || self.awaited.is_some() {
+            return None;
+        }
+        let mut state = self.shared.lock();
+        if state.readers.end_of(self.ticket).is_some() {
+            return None;
+        }
+        let entry = state.log.read_newest(&self.view, &mut self.place)?;
+        self.ledger.reads(Amount::of(entry.retention));
+        self.head = entry.id;
+        self.moved = state.readers.moves_and_is_handed_all(self.ticket, waker);
+        Some(Run::One(entry))
+    }
+
+    /// Has the next step ask the store where the reader stands, though nothing new of its keys has come.
+    pub(crate) fn asks_anew(&self) {
+        self.rest.ends();
+    }
+
+    /// When it last read.
+    pub(crate) fn moved(&self) -> Instant {
+        self.moved
+    }
+
     fn step_in(&mut self, state: &mut State<M>, waker: &Waker) -> Step<M> {
-        state.readers.moves(self.ticket);
+        self.moved = state.readers.moves(self.ticket);
         let end = state.readers.end_of(self.ticket);
         if let Some(end) = end.filter(|end| !end.lets_read_on()) {
             return Step::Ended(end);
@@ -307,6 +359,9 @@ impl<M: Message> Reader<M> {
             Reading::Run { run, numbered, amount } => {
                 self.ledger.reads(amount);
                 let before = (numbered && std::mem::take(&mut self.mark)).then(|| state.log.id(self.place.unnumbered));
+                if end.is_none() && !self.opening && state.log.ends_at(&self.place) {
+                    self.is_handed_all(state, waker);
+                }
                 Step::Run { before, run, numbered }
             }
             Reading::End => {
@@ -341,6 +396,15 @@ impl<M: Message> Reader<M> {
                 let gap = Gap { reason: GapReason::Restarted, missed: None };
                 if M::QUEUED { Step::Gap(gap) } else { self.read_in(state, end, waker) }
             }
+        }
+    }
+
+    /// Notes under this lock that it was handed all there is: when it comes for more it need not be taken again.
+    fn is_handed_all(&mut self, state: &mut State<M>, waker: &Waker) {
+        state.readers.hands_all(self.ticket, waker);
+        self.head = state.log.head();
+        if !self.is_woken_by(waker) {
+            self.waker = Some(waker.clone());
         }
     }
 

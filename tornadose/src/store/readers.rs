@@ -1,6 +1,8 @@
 //! Who reads a log: each reader's seat, who waits for what, and whom to end. What there is to read is the log's affair.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::task::Waker;
 
 use slab::Slab;
@@ -46,15 +48,48 @@ pub(crate) struct Ticket {
     seat: usize,
 }
 
+/// Whether a reader has anything new to read, to be asked without the store's lock: most of the times that it is asked it has not.
+#[derive(Default)]
+pub(crate) struct Rest(AtomicU8);
+
+/// There may be something new.
+const AWAKE: u8 = 0;
+/// It was handed all there is, and has not come for more.
+const HANDED: u8 = 1;
+/// It has come for more, and its waker is kept.
+const RESTING: u8 = 2;
+
+impl Rest {
+    /// Notes that the reader comes for more; true when there is nothing, and its waker is kept.
+    pub(crate) fn comes_for_more(&self) -> bool {
+        let handed = self.0.compare_exchange(HANDED, RESTING, Ordering::AcqRel, Ordering::Acquire);
+        handed.is_ok() || handed == Err(RESTING)
+    }
+
+    /// Has the reader ask the store the next time.
+    pub(crate) fn ends(&self) {
+        self.0.store(AWAKE, Ordering::Release);
+    }
+}
+
 struct Seat {
     number: u64,
     waker: Option<Waker>,
+    rest: Arc<Rest>,
     /// Whether a message wakes it too, or only its end.
     hungry: bool,
     /// When it last read, or was woken to.
     moved: Instant,
     end: Option<End>,
     connection: bool,
+}
+
+impl Seat {
+    /// Whoever wakes a reader lets it ask under the lock.
+    fn take_waker(&mut self) -> Option<Waker> {
+        self.rest.ends();
+        self.waker.take()
+    }
 }
 
 /// Seats stand in order of subscription, which is the order in which readers are woken.
@@ -92,12 +127,13 @@ impl Readers {
         self.connections
     }
 
-    pub(crate) fn enter(&mut self, view: &View, connection: bool, end: Option<End>) -> Ticket {
+    pub(crate) fn enter(&mut self, view: &View, connection: bool, end: Option<End>, rest: &Arc<Rest>) -> Ticket {
         self.next_number += 1;
         self.connections += usize::from(connection);
         let seat = self.seats.insert(Seat {
             number: self.next_number,
             waker: None,
+            rest: Arc::clone(rest),
             hungry: false,
             moved: Instant::now(),
             end,
@@ -136,27 +172,46 @@ impl Readers {
         self.seats[ticket.seat].end
     }
 
-    /// Notes that the reader comes to read.
-    pub(crate) fn moves(&mut self, ticket: Ticket) {
+    /// Notes that the reader comes to read, and when that is.
+    pub(crate) fn moves(&mut self, ticket: Ticket) -> Instant {
         let seat = &mut self.seats[ticket.seat];
         seat.moved = Instant::now();
-        seat.waker = None;
+        drop(seat.take_waker());
+        seat.moved
     }
 
     /// Since when a reader that is owed something has not come for it; none while it waits for more.
     pub(crate) fn owed_since(&self, ticket: Ticket) -> Option<Instant> {
         let seat = self.seats.get(ticket.seat).filter(|seat| seat.number == ticket.number)?;
-        seat.waker.is_none().then_some(seat.moved)
+        (seat.waker.is_none() || seat.rest.0.load(Ordering::Acquire) == HANDED).then_some(seat.moved)
     }
 
     /// Has the reader woken by its end, and when it is hungry by the next message of its keys.
     pub(crate) fn wait(&mut self, ticket: Ticket, waker: &Waker, hungry: bool) {
         let seat = &mut self.seats[ticket.seat];
+        // Who is not woken by a message must ask for it.
+        seat.rest.ends();
         seat.hungry = hungry;
         match &mut seat.waker {
             Some(waiting) => waiting.clone_from(waker),
             None => seat.waker = Some(waker.clone()),
         }
+    }
+
+    /// Has the reader woken by what comes next, though it may not have written what it was handed now.
+    pub(crate) fn hands_all(&mut self, ticket: Ticket, waker: &Waker) {
+        self.wait(ticket, waker, true);
+        self.seats[ticket.seat].rest.0.store(HANDED, Ordering::Release);
+    }
+
+    /// As both together, and when that is.
+    pub(crate) fn moves_and_is_handed_all(&mut self, ticket: Ticket, waker: &Waker) -> Instant {
+        let seat = &mut self.seats[ticket.seat];
+        seat.moved = Instant::now();
+        seat.hungry = true;
+        seat.waker = Some(waker.clone());
+        seat.rest.0.store(HANDED, Ordering::Release);
+        seat.moved
     }
 
     /// The wakers of all who wait for a message of this topic, in order of subscription.
@@ -171,7 +226,7 @@ impl Readers {
         } {
             let seat = &mut self.seats[ticket.seat];
             if seat.hungry
-                && let Some(waker) = seat.waker.take()
+                && let Some(waker) = seat.take_waker()
             {
                 seat.moved = *now.get_or_insert_with(Instant::now);
                 waiting.push(waker);
@@ -189,7 +244,7 @@ impl Readers {
     pub(crate) fn take_arrived(&mut self, head: Offset) -> Vec<Waker> {
         let mut arrived = Vec::new();
         while let Some(first) = self.awaiting.first_entry().filter(|first| first.key().0 <= head) {
-            arrived.extend(self.seats[first.remove().seat].waker.take());
+            arrived.extend(self.seats[first.remove().seat].take_waker());
         }
         arrived
     }
@@ -199,14 +254,14 @@ impl Readers {
         self.awaiting.clear();
         let mut seats: Vec<&mut Seat> = self.seats.iter_mut().map(|(_, seat)| seat).collect();
         seats.sort_unstable_by_key(|seat| seat.number);
-        seats.into_iter().filter_map(|seat| seat.waker.take()).collect()
+        seats.into_iter().filter_map(Seat::take_waker).collect()
     }
 
     /// Ends one reader, if it has not left; an earlier end stands.
     pub(crate) fn end(&mut self, ticket: Ticket, end: End) -> Option<Waker> {
         let seat = self.seats.get_mut(ticket.seat).filter(|seat| seat.number == ticket.number)?;
         seat.end.get_or_insert(end);
-        seat.waker.take()
+        seat.take_waker()
     }
 
     pub(crate) fn end_topic(&mut self, topic: usize, end: End) -> Vec<Waker> {

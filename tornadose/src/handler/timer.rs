@@ -1,0 +1,43 @@
+//! A timer that is asked far more often than it fires. What is due then is its owner's affair.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll, Waker};
+
+use tokio::time::{Instant, Sleep, sleep_until};
+
+pub(crate) struct Timer {
+    sleep: Pin<Box<Sleep>>,
+    /// Who is woken when it fires; nobody before it was asked.
+    waker: Option<Waker>,
+}
+
+impl Timer {
+    pub(crate) fn at(deadline: Instant) -> Self {
+        Self { sleep: Box::pin(sleep_until(deadline)), waker: None }
+    }
+
+    pub(crate) fn deadline(&self) -> Instant {
+        self.sleep.deadline()
+    }
+
+    pub(crate) fn is_elapsed(&self) -> bool {
+        self.sleep.is_elapsed()
+    }
+
+    pub(crate) fn reset(&mut self, deadline: Instant) {
+        self.sleep.as_mut().reset(deadline);
+        self.waker = None;
+    }
+
+    /// As the future's own, but cheap while it waits for the same task as before.
+    pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let waits = self.waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker()));
+        if waits && !self.sleep.is_elapsed() {
+            return Poll::Pending;
+        }
+        let polled = self.sleep.as_mut().poll(cx);
+        self.waker = polled.is_pending().then(|| cx.waker().clone());
+        polled
+    }
+}
