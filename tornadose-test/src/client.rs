@@ -2,8 +2,13 @@
 
 pub(crate) mod builder;
 mod opening;
+pub(crate) mod transport;
+mod life;
+mod link;
 mod request;
 mod pipe;
+mod valve;
+pub(crate) mod faults;
 mod sse;
 mod ws;
 mod place;
@@ -17,12 +22,14 @@ use std::sync::Arc;
 
 use salvo::http::HeaderMap;
 
-use crate::client::pipe::Valve;
+use crate::client::faults::{Cuts, Fault, Kind};
 use crate::client::place::Place;
 use crate::client::request::Tasks;
+use crate::client::socket::Outbox;
+use crate::client::valve::Valve;
 use crate::record::Record;
-use crate::record::line::{Side, What};
-use crate::record::seat::{Ending, Seat};
+use crate::record::line::{Severed, Side, What};
+use crate::record::seat::{Conduct, Ending, Seat};
 use crate::runtime::settle;
 use crate::transcript::Recording;
 use crate::transcript::assert::{Part, Source};
@@ -64,14 +71,19 @@ pub struct Client {
     number: usize,
     tasks: Tasks,
     valve: Valve,
+    cuts: Cuts,
+    /// Of a WebSocket only.
+    outbox: Option<Outbox>,
 }
 
 impl Client {
-    pub(crate) fn new(record: Arc<Record>, number: usize) -> Self {
-        Self { record, number, tasks: Tasks::default(), valve: Valve::default() }
+    pub(crate) fn new(record: Arc<Record>, number: usize, outbox: Option<Outbox>) -> Self {
+        let (valve, cuts) = (Valve::default(), Cuts::default());
+        record.watch(number, Arc::new((valve.clone(), cuts.clone())));
+        Self { record, number, tasks: Tasks::default(), valve, cuts, outbox }
     }
 
-    /// Goes away politely: the connection is closed at once. A WebSocket does more: see
+    /// Goes away politely, and does not come back: an SSE connection is closed at once, a WebSocket with 1000, see
     /// [`Socket::close`](crate::Socket::close).
     ///
     /// ```
@@ -86,15 +98,124 @@ impl Client {
     /// "#);
     /// # });
     /// ```
-    pub async fn close(&self) {
-        settle().await;
-        if self.look(|seat| seat.ending.is_none()) {
-            let line = What::Close { code: None, reason: String::new(), by: Side::Client };
-            self.record.ended(self.number, Some(line), Ending::End);
+    #[track_caller]
+    pub fn close(&self) -> impl Future<Output = ()> + Send {
+        let at = Location::caller();
+        async move {
+            if self.outbox.is_some() {
+                return self.say_goodbye(at, 1000, String::new()).await;
+            }
+            settle().await;
+            if self.look(|seat| seat.ending.is_none() || seat.due.take().is_some()) {
+                let line = What::Close { code: None, reason: String::new(), by: Side::Client };
+                self.record.ended(self.number, Some(line), Ending::End);
+            }
+            self.tasks.abort();
+            self.seat().gone();
+            settle().await;
         }
-        self.tasks.abort();
-        self.seat().gone();
-        settle().await;
+    }
+
+    /// Breaks the connection off, here and now. An SSE client comes back, as a browser does.
+    ///
+    /// ```
+    #[doc = include_str!("../doc/news.md")]
+    /// let ada = app.client("ada").sse("/news").await;
+    /// ada.cut().await;
+    /// ada.reconnected().await;
+    /// assert_transcript!(ada, @r#"
+    /// ada > GET /news
+    /// ada ~ open 200 text/event-stream
+    /// ada < said #1 {"text":"hi"}
+    /// ada ! cut
+    /// after 3s
+    /// ada > GET /news last-event-id #1
+    /// ada ~ open 200 text/event-stream
+    /// ada < said #1 {"text":"hi"}
+    /// "#);
+    /// # });
+    /// ```
+    ///
+    /// # Panics
+    ///
+    /// When there is no connection.
+    #[track_caller]
+    pub fn cut(&self) -> impl Future<Output = ()> + Send {
+        let at = Location::caller();
+        async move {
+            settle().await;
+            if self.look(|seat| seat.gone || seat.ending.is_some()) {
+                self.fail_at(at, &format!("`{}` has no connection that could be cut", self.name()));
+            }
+            self.look(|seat| seat.cut = true);
+            self.record.note(self.number, What::Cut(Severed::Now));
+            self.valve.cut();
+            settle().await;
+        }
+    }
+
+    /// Says that it will send nothing more, and reads on: the half-close of TCP.
+    ///
+    /// ```
+    #[doc = include_str!("../doc/news.md")]
+    /// let news = app.sse("/news").await;
+    /// news.skip(1).await;
+    /// news.half_close().await;
+    /// # });
+    /// ```
+    pub async fn half_close(&self) {
+        self.deed("half-close", Valve::half_close).await;
+    }
+
+    /// Sets a fault: a [`Cut`](crate::Cut), [`Chunks`](crate::Chunks) or a [`ReadRate`](crate::ReadRate). For the
+    /// beginning of a stream see [`ClientBuilder::fault`](crate::ClientBuilder::fault).
+    ///
+    /// ```
+    #[doc = include_str!("../doc/news.md")]
+    /// use tornadose_test::Cut;
+    ///
+    /// let ada = app.client("ada").sse("/news").await;
+    /// ada.fault(Cut::inside_event(2)).await;
+    /// ada.reconnected().await;
+    /// assert_transcript!(ada, @r#"
+    /// ada > GET /news
+    /// ada ~ open 200 text/event-stream
+    /// ada < said #1 {"text":"hi"}
+    /// after 30s
+    /// ada ! cut inside event 2 (3 of 9 bytes arrived)
+    /// after 3s
+    /// ada > GET /news last-event-id #1
+    /// ada ~ open 200 text/event-stream
+    /// ada < said #1 {"text":"hi"}
+    /// "#);
+    /// # });
+    /// ```
+    ///
+    /// # Panics
+    ///
+    /// When a cut comes too late: its place has passed.
+    #[track_caller]
+    pub fn fault(&self, fault: impl Into<Fault>) -> impl Future<Output = ()> + Send {
+        let (at, fault) = (Location::caller(), fault.into());
+        async move {
+            settle().await;
+            if let Err(late) = self.set(fault) {
+                self.fail_at(at, &format!("`{}`: {late}", self.name()));
+            }
+            settle().await;
+        }
+    }
+
+    /// Sets a fault; a cut leaves its line when it is made.
+    pub(crate) fn set(&self, fault: Fault) -> Result<(), String> {
+        let deed = fault.to_string();
+        match fault.0 {
+            Kind::Cut(cut) => return self.cuts.arm(cut),
+            Kind::Chunks(chunks) => self.valve.split(chunks),
+            Kind::ReadRate(rate) => self.valve.slow(rate),
+        }
+        self.record.note(self.number, What::Deed(deed));
+        Ok(())
     }
 
     /// Stops reading, as a slow client does: the server's bytes fill the pipe. [`resume`](Self::resume) reads on.
@@ -193,7 +314,7 @@ impl Client {
         self.look(|seat| String::from_utf8_lossy(&seat.body).into_owned())
     }
 
-    /// The id this client would reconnect with: the last that came, with an event or alone.
+    /// The id this client comes back with: the last that came, with an event or alone, else the one it began with.
     ///
     /// ```
     #[doc = include_str!("../doc/news.md")]
@@ -205,7 +326,7 @@ impl Client {
     /// # });
     /// ```
     pub fn last_event_id(&self) -> Option<String> {
-        self.look(|seat| seat.last_event_id.clone())
+        self.seat().last_event_id()
     }
 
     /// What this client has seen and done so far.
@@ -223,7 +344,7 @@ impl Client {
 
     async fn deed(&self, deed: &'static str, turn: fn(&Valve)) {
         settle().await;
-        self.record.note(self.number, What::Deed(deed));
+        self.record.note(self.number, What::Deed(deed.to_owned()));
         turn(&self.valve);
         settle().await;
     }
@@ -263,6 +384,24 @@ impl Client {
 
     pub(crate) fn valve(&self) -> Valve {
         self.valve.clone()
+    }
+
+    pub(crate) fn cuts(&self) -> Cuts {
+        self.cuts.clone()
+    }
+
+    pub(crate) fn outbox(&self) -> Outbox {
+        self.outbox.clone().unwrap_or_default()
+    }
+}
+
+impl Conduct for (Valve, Cuts) {
+    fn standing(&self) -> Option<&'static str> {
+        self.0.standing()
+    }
+
+    fn unused(&self) -> Vec<String> {
+        self.1.unused().into_iter().chain(self.0.unused()).collect()
     }
 }
 

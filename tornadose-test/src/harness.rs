@@ -13,6 +13,7 @@ use crate::client::Client;
 use crate::client::answer::Answer;
 use crate::client::builder::ClientBuilder;
 use crate::client::socket::Socket;
+use crate::client::transport::Transport;
 use crate::record::Record;
 use crate::runtime::{current, settle};
 use crate::server::ServerControl;
@@ -139,8 +140,8 @@ impl Harness {
         build: impl Fn(Server<InMemory>) -> Server<InMemory> + Send + Sync + 'static,
     ) -> Self {
         let run = current();
-        let record = Record::new(run.clone());
-        Self { record, server: ServerControl::new(run, service.into(), Box::new(build)) }
+        let record = Record::new(run);
+        Self { server: ServerControl::new(record.clone(), service.into(), Box::new(build)), record }
     }
 
     /// A client of this name, to be told more before it opens a stream. A name taken twice gets `-2`, and so on.
@@ -178,6 +179,21 @@ impl Harness {
     /// ```
     pub async fn ws(&self, path: impl AsRef<str>) -> Socket {
         ClientBuilder::new(self.clone(), None).ws(path).await
+    }
+
+    /// Opens a stream over this transport; the client is called after the last segment of the path, `client` at the root.
+    /// See [`ClientBuilder::open`].
+    ///
+    /// ```
+    #[doc = include_str!("../doc/news.md")]
+    /// use tornadose_test::Transport;
+    ///
+    /// let news = app.open(Transport::Sse, "/news").await;
+    /// # news.skip(1).await;
+    /// # });
+    /// ```
+    pub async fn open(&self, over: Transport, path: impl AsRef<str>) -> Client {
+        ClientBuilder::new(self.clone(), None).open(over, path).await
     }
 
     /// A plain `GET`, for routes beside the stream. See [`ClientBuilder::request`].
@@ -223,7 +239,7 @@ impl Harness {
     /// While the server is stopped.
     #[track_caller]
     pub fn connect(&self) -> DuplexStream {
-        match self.server.dial(64 << 10) {
+        match self.server.dial(64 << 10, None) {
             Some(pipe) => pipe,
             None => self.record.run.fail(Some(Location::caller()), "nobody listens: the server is stopped"),
         }

@@ -4,10 +4,11 @@
 pub(crate) mod seat;
 pub(crate) mod line;
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
 
 use crate::record::line::{Line, What};
-use crate::record::seat::{Ending, Seat};
+use crate::record::seat::{Conduct, Ending, Seat};
 use crate::runtime::run::Run;
 use crate::transcript::Recording;
 
@@ -23,6 +24,8 @@ pub(crate) struct Record {
 struct State {
     seats: Vec<Seat>,
     lines: Vec<Line>,
+    /// The server's ends of the clients' connections, as long as it holds them.
+    held: Vec<(usize, Weak<()>)>,
 }
 
 impl Record {
@@ -30,6 +33,14 @@ impl Record {
         let record = Arc::new(Self { run, state: Mutex::default() });
         record.run.add(&record);
         record
+    }
+
+    /// A client's connection: the server has the other end of this.
+    pub(crate) fn hold(&self, client: usize, held: Weak<()>) {
+        let held_still = |(_, held): &(usize, Weak<()>)| held.strong_count() > 0;
+        let mut state = self.lock();
+        state.held.retain(held_still);
+        state.held.push((client, held));
     }
 
     /// Seats a stream's client; a name that another stream's client has gets a number.
@@ -53,16 +64,37 @@ impl Record {
         state.seats.len() - 1
     }
 
-    /// Adds what a client did, or saw.
+    /// Adds what a client did as the test told it, or saw.
     pub(crate) fn note(&self, client: usize, what: What) {
-        let mut state = self.lock();
         let own = what.is_own();
+        self.add(client, own, what);
+    }
+
+    /// Adds what a client did by itself.
+    pub(crate) fn note_unasked(&self, client: usize, what: What) {
+        self.add(client, false, what);
+    }
+
+    /// How a client's connection conducts its bytes.
+    pub(crate) fn watch(&self, client: usize, conduct: Arc<dyn Conduct>) {
+        self.with_seat(client, |seat| seat.conduct = Some(conduct));
+    }
+
+    /// Adds what the test did to the server.
+    pub(crate) fn note_server(&self, deed: String) {
+        let line = self.run.line(None, true, What::Deed(deed));
+        self.lock().lines.push(line);
+    }
+
+    fn add(&self, client: usize, own: bool, what: What) {
+        let mut state = self.lock();
         let mut line = self.run.line(Some(client), own, what);
-        let State { seats, lines } = &mut *state;
+        let State { seats, lines, .. } = &mut *state;
         let opening = seats[client].opening(&line, lines);
         match (&mut line.what, opening) {
             // Said in the first frame, it is a part of the opening and has no line of its own.
             (What::Retry(said), Some(open)) => {
+                seats[client].retry = Duration::from_millis(*said);
                 if let What::Open { retry, .. } = &mut lines[open].what {
                     *retry = Some(*said);
                     return;
@@ -114,7 +146,7 @@ impl Record {
     /// Takes the first message that this client has received and nobody has read.
     pub(crate) fn take(&self, client: usize) -> Option<What> {
         let mut state = self.lock();
-        let State { seats, lines } = &mut *state;
+        let State { seats, lines, .. } = &mut *state;
         let line = &mut lines[seats[client].messages.pop_front()?];
         line.read = true;
         Some(line.what.clone())
@@ -144,7 +176,7 @@ impl Record {
     /// The first `count` lines of this harness were printed in a transcript that was found right: they are read.
     pub(crate) fn mark_read(&self, client: Option<usize>, count: usize) {
         let mut state = self.lock();
-        let State { seats, lines } = &mut *state;
+        let State { seats, lines, .. } = &mut *state;
         for (number, seat) in seats.iter_mut().enumerate() {
             if client.is_none_or(|client| client == number) {
                 let printed = seat.messages.partition_point(|message| *message < count);
@@ -196,6 +228,19 @@ impl Record {
                 }
             }
             drop(state);
+            let unused = self.with_seat(client, |seat| seat.conduct.as_ref().map(|conduct| conduct.unused()));
+            for fault in unused.unwrap_or_default() {
+                wrong.push(format!(
+                    "`{name}`: the fault `{fault}` was never felt: its place did not come; remove it, or let more happen"
+                ));
+            }
+            if self.is_held_alone(client) {
+                wrong.push(format!(
+                    "`{name}` has gone, and a task of the server still holds the connection: it has not noticed, or it \
+                     does not end\n    give it the time that it needs, `app.advance(duration).await`, or open the client with \
+                     `.lenient()`"
+                ));
+            }
             let count = self.unread(client);
             if count > 0 {
                 let shown = self.show_unread(client);
@@ -207,6 +252,13 @@ impl Record {
             }
         }
         wrong
+    }
+
+    /// Whether a client is gone, and the server still holds a connection of it.
+    fn is_held_alone(&self, client: usize) -> bool {
+        let state = self.lock();
+        let held = state.held.iter().any(|(of, held)| *of == client && held.strong_count() > 0);
+        held && state.seats[client].gone
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {

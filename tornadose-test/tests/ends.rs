@@ -88,7 +88,7 @@ fn the_wrong_message_is_shown_with_what_was_expected() {
         chat < left {"user":"bob"}
         chat ~ end
     the clients:
-        chat: ended, 0 unread
+        chat: ended, comes back in 3s, 0 unread
     "#);
 }
 
@@ -133,7 +133,7 @@ fn an_ended_stream_has_no_next_message() {
     insta::assert_snapshot!(failure(|| async {
         let (feed, handler) = feed("");
         let app = Harness::new(Router::with_path("chat").get(handler));
-        let chat = app.sse("/chat").await;
+        let chat = app.client("chat").once().sse("/chat").await;
         feed.end();
         chat.skip(2).await;
     }), @"

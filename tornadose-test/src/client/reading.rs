@@ -212,6 +212,73 @@ impl Client {
         }
     }
 
+    /// Reads messages until one is a `T` that is wanted, and overlooks those before it. Up to 60 s of virtual time may pass
+    /// before each.
+    ///
+    /// ```
+    #[doc = include_str!("../../doc/news.md")]
+    /// let news = app.sse("/news").await;
+    /// let two = news.until(|number: &u32| *number > 1).await;
+    /// assert_eq!(two, 2);
+    /// # });
+    /// ```
+    ///
+    /// # Panics
+    ///
+    /// When none comes any more, and when the stream has ended.
+    #[track_caller]
+    pub fn until<T: DeserializeOwned>(&self, mut wanted: impl FnMut(&T) -> bool) -> impl Future<Output = T> {
+        let at = Location::caller();
+        async move {
+            loop {
+                let message = self.wait(at, &format!("a `{}` that is wanted", read::name_of::<T>())).await;
+                if let Some(value) = read::typed(&message).ok().filter(&mut wanted) {
+                    return value;
+                }
+            }
+        }
+    }
+
+    /// Waits until the client has come back, with a stream that has opened, once more than the test knew of. Up to 60 s
+    /// of virtual time may pass.
+    ///
+    /// ```
+    #[doc = include_str!("../../doc/news.md")]
+    /// use tornadose_test::Cut;
+    ///
+    /// let ada = app.client("ada").fault(Cut::at_byte(20)).sse("/news").await;
+    /// ada.reconnected().await;
+    /// assert_eq!(ada.next_event().await.name, "said");
+    /// # });
+    /// ```
+    ///
+    /// # Panics
+    ///
+    /// When it does not come back.
+    #[track_caller]
+    pub fn reconnected(&self) -> impl Future<Output = ()> + Send {
+        let at = Location::caller();
+        async move {
+            let deadline = Instant::now() + PATIENCE;
+            self.record.run.allow(PATIENCE);
+            loop {
+                settle().await;
+                let (back, over, changed) =
+                    self.look(|seat| (seat.returns > seat.known, seat.is_over(), seat.changed.clone()));
+                if back {
+                    return self.look(|seat| seat.known += 1);
+                }
+                let name = self.name();
+                if over {
+                    self.fail_at(at, &format!("`{name}`: expected it to come back, and it never will"));
+                }
+                if timeout_at(deadline, changed.notified()).await.is_err() {
+                    self.fail_at(at, &format!("`{name}`: expected it to come back, and it has not for 60s"));
+                }
+            }
+        }
+    }
+
     /// The next message, once everything has settled; `expected` is for the failure.
     async fn wait(&self, at: &Location<'_>, expected: &str) -> What {
         settle().await;
@@ -222,14 +289,14 @@ impl Client {
                 return message;
             }
             let name = self.name();
-            let (ended, changed) = self.look(|seat| (seat.ending.is_some(), seat.changed.clone()));
-            if ended {
+            let (over, changed) = self.look(|seat| (seat.is_over(), seat.changed.clone()));
+            if over {
                 self.fail_at(at, &format!("`{name}`: expected {expected}, and its stream has ended"));
             }
             let late = timeout_at(deadline, changed.notified()).await.is_err();
             // What comes at the last instant is in time.
             settle().await;
-            if late && !self.look(|seat| seat.ending.is_some()) {
+            if late && !self.look(|seat| seat.is_over()) {
                 let message = self.record.take(self.number);
                 let nothing = || self.fail_at(at, &format!("`{name}`: expected {expected}, and nothing came for 60s"));
                 return message.unwrap_or_else(nothing);

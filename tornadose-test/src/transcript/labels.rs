@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use crate::record::line::{Line, What};
+use crate::record::line::{Line, Severed, What};
 use crate::transcript::text;
 
 /// An id inside data is replaced from this length on: a plain handler's `7` may stand for anything there.
@@ -21,6 +21,7 @@ impl Labels {
         let carried = lines.iter().filter_map(|line| match &line.what {
             What::Event(event) => event.id.clone(),
             What::Position(id) => Some(id.clone()),
+            What::Cut(Severed::Inside { id, .. } | Severed::After { id, .. }) => id.clone(),
             _ => None,
         });
         let known: HashSet<String> = carried.collect();

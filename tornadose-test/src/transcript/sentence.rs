@@ -1,6 +1,6 @@
 //! What a transcript says of each thing that can happen: the grammar of a line, behind the client's name.
 
-use crate::record::line::{Event, Side, What};
+use crate::record::line::{Event, Severed, Side, What};
 use crate::transcript::View;
 use crate::transcript::labels::Labels;
 use crate::transcript::text::{answer, bytes, duration, hex, message, one_line};
@@ -18,8 +18,11 @@ pub(crate) fn of(what: &What, view: View, labels: &mut Labels) -> Option<String>
 
 fn plain(what: &What, labels: &mut Labels) -> Option<String> {
     let said = match what {
-        What::Request { method, target, upgrade, last_event_id, .. } => {
+        What::Request { method, target, http2, upgrade, last_event_id, .. } => {
             let mut said = format!("> {method} {}", one_line(&labels.text(target)));
+            if *http2 {
+                said += " http/2";
+            }
             if *upgrade {
                 said += " upgrade websocket";
             }
@@ -48,6 +51,7 @@ fn plain(what: &What, labels: &mut Labels) -> Option<String> {
         What::SentPing(_) => "> ping".into(),
         What::SentRaw(raw) => with_text("> raw".into(), &hex(raw)),
         What::Deed(deed) => format!("! {deed}"),
+        What::Cut(severed) => cut(severed, labels),
         What::End => "~ end".into(),
         What::Abort => "~ abort".into(),
         What::Close { code, reason, by } => closed(*code, &one_line(&labels.text(reason)), *by),
@@ -94,6 +98,18 @@ fn spoken(event: &Event, labels: &mut Labels) -> String {
         said = with_text(said, &labels.id(id));
     }
     with_text(said, &one_line(&labels.text(&event.data)))
+}
+
+fn cut(severed: &Severed, labels: &mut Labels) -> String {
+    let mut event = |nth: &usize, id: &Option<String>| id.as_ref().map_or(nth.to_string(), |id| labels.id(id));
+    match severed {
+        Severed::Now => "! cut".into(),
+        Severed::Byte(byte) => format!("! cut at byte {byte}"),
+        Severed::After { nth, id } => format!("! cut after event {}", event(nth, id)),
+        Severed::Inside { nth, id, arrived, of } => {
+            format!("! cut inside event {} ({arrived} of {of} bytes arrived)", event(nth, id))
+        }
+    }
 }
 
 fn closed(code: Option<u16>, reason: &str, by: Side) -> String {

@@ -61,6 +61,7 @@ fn parts(what: &What, labels: &mut Labels) -> (&'static str, Value) {
         What::Binary(_) => ("binary", Value::Null),
         What::SentBinary(_) | What::SentPing(_) | What::SentRaw(_) | What::Reply { .. } => ("sent", Value::Null),
         What::Deed(_) => ("deed", Value::Null),
+        What::Cut(_) => ("cut", Value::Null),
         What::Violation(_) => ("violation", Value::Null),
         What::Panic(_) => ("panic", Value::Null),
         What::Header { .. } | What::Position(_) | What::Block(_) | What::Frame { .. } => ("wire", Value::Null),
