@@ -83,7 +83,7 @@ impl Client {
         Self { record, number, tasks: Tasks::default(), valve, cuts, outbox }
     }
 
-    /// Goes away politely, and does not come back: an SSE connection is closed at once, a WebSocket with 1000, see
+    /// Goes away politely, and does not come back: the connection is closed at once. A WebSocket does more: see
     /// [`Socket::close`](crate::Socket::close).
     ///
     /// ```
@@ -98,22 +98,15 @@ impl Client {
     /// "#);
     /// # });
     /// ```
-    #[track_caller]
-    pub fn close(&self) -> impl Future<Output = ()> + Send {
-        let at = Location::caller();
-        async move {
-            if self.outbox.is_some() {
-                return self.say_goodbye(at, 1000, String::new()).await;
-            }
-            settle().await;
-            if self.look(|seat| seat.ending.is_none() || seat.due.take().is_some()) {
-                let line = What::Close { code: None, reason: String::new(), by: Side::Client };
-                self.record.ended(self.number, Some(line), Ending::End);
-            }
-            self.tasks.abort();
-            self.seat().gone();
-            settle().await;
+    pub async fn close(&self) {
+        settle().await;
+        if self.look(|seat| seat.due.take().is_some() || seat.ending.is_none()) {
+            let line = What::Close { code: None, reason: String::new(), by: Side::Client };
+            self.record.ended(self.number, Some(line), Ending::End);
         }
+        self.tasks.abort();
+        self.seat().gone();
+        settle().await;
     }
 
     /// Breaks the connection off, here and now. An SSE client comes back, as a browser does.
