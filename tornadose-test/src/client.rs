@@ -367,6 +367,10 @@ impl Client {
         self.record.run.fail(Some(at), wrong)
     }
 
+    pub(crate) async fn fail_waiting(&self, at: &Location<'_>, wrong: &str) -> ! {
+        self.record.run.fail_waiting(at, wrong).await
+    }
+
     pub(crate) fn seat(&self) -> Place {
         Place { record: self.record.clone(), number: self.number }
     }

@@ -15,11 +15,13 @@ use crate::client::builder::ClientBuilder;
 use crate::client::socket::Socket;
 use crate::client::transport::Transport;
 use crate::record::Record;
+use crate::runtime::run::{Clock, HeldClock};
 use crate::runtime::{current, settle};
 use crate::server::ServerControl;
 use crate::server::acceptor::InMemory;
 use crate::transcript::Recording;
 use crate::transcript::assert::{Part, Source};
+use crate::transcript::mask::Mask;
 
 /// A Salvo service and the clients that connect to it: real HTTP/1.1 and WebSocket bytes over a pipe in memory, the
 /// whole `salvo::Server` behind it, no port.
@@ -255,11 +257,45 @@ impl Harness {
     /// assert_eq!(news.next_now::<u32>().await, 2);
     /// # });
     /// ```
-    pub async fn advance(&self, span: Duration) {
-        settle().await;
-        self.record.run.allow(span);
-        sleep(span).await;
-        settle().await;
+    ///
+    /// # Panics
+    ///
+    /// While the clock is [held](Self::hold_clock).
+    #[track_caller]
+    pub fn advance(&self, span: Duration) -> impl Future<Output = ()> + Send {
+        let at = Location::caller();
+        async move {
+            settle().await;
+            let run = &self.record.run;
+            if run.clock == Clock::Virtual && run.is_held() {
+                run.fail(Some(at), "the clock is held, and cannot advance: drop what `hold_clock()` has returned first");
+            }
+            run.allow(span);
+            sleep(span).await;
+            settle().await;
+        }
+    }
+
+    /// Holds the clock, while real work is under way outside of the test's runtime: a call to a database, a message by
+    /// way of Redis. Until the result is dropped no timer fires, and what is waited for may come in real time.
+    ///
+    /// ```
+    #[doc = include_str!("../doc/news.md")]
+    /// # app.sse("/news").await.skip(1).await;
+    /// let (outside, answer) = tokio::sync::oneshot::channel();
+    /// let before = tokio::time::Instant::now();
+    /// let held = app.hold_clock();
+    /// std::thread::spawn(move || {
+    ///     std::thread::sleep(Duration::from_millis(20));
+    ///     outside.send("done")
+    /// });
+    /// assert_eq!(answer.await.unwrap(), "done");
+    /// drop(held);
+    /// assert_eq!(before.elapsed(), Duration::ZERO); // without it hours may have passed
+    /// # });
+    /// ```
+    pub fn hold_clock(&self) -> HeldClock {
+        self.record.run.hold()
     }
 
     /// Waits until everything that can happen at this instant has happened; the clock does not move. What happens next
@@ -274,6 +310,30 @@ impl Harness {
     /// ```
     pub async fn settle(&self) {
         settle().await;
+    }
+
+    /// Masks values in everything that this harness prints, transcripts and failures: see [`Recording::mask`]. A mask that
+    /// has matched nothing when the test ends fails it.
+    ///
+    /// ```
+    #[doc = include_str!("../doc/news.md")]
+    /// app.mask([".text"]);
+    /// let news = app.sse("/news").await;
+    /// assert_transcript!(news, @r#"
+    /// news > GET /news
+    /// news ~ open 200 text/event-stream
+    /// news < said #1 {"text":"[text-1]"}
+    /// "#);
+    /// # });
+    /// ```
+    ///
+    /// # Panics
+    ///
+    /// When something is no path into JSON.
+    #[track_caller]
+    pub fn mask<P: AsRef<str>>(&self, paths: impl IntoIterator<Item = P>) {
+        let masks: Result<Vec<Mask>, String> = paths.into_iter().map(|path| Mask::parse(path.as_ref())).collect();
+        self.record.mask(masks.unwrap_or_else(|wrong| panic!("{wrong}")));
     }
 
     /// Takes note that a task panicked as it was meant to: otherwise it fails the test at its end.

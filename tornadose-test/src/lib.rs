@@ -127,16 +127,17 @@ pub use harness::Harness;
 pub use outcome::Outcome;
 pub use record::line::Event;
 pub use record::seat::Ending;
+pub use runtime::run::HeldClock;
 #[doc(hidden)]
-pub use runtime::run_test;
-pub use runtime::{run, settle};
+pub use runtime::{Plan, run_test};
+pub use runtime::{run, run_in_real_time, settle};
 pub use server::ServerControl;
 pub use server::acceptor::InMemory;
 pub use transcript::Recording;
 
 /// Makes an `async fn` a test, on its own runtime: one thread, the clock paused from birth.
 ///
-/// The function takes no arguments, is not generic, and returns `()` or a `Result<(), E>` with `E: Debug`. Other
+/// The function takes no arguments unless told so below, is not generic, and returns `()` or a `Result<(), E>` with `E: Debug`. Other
 /// attributes of a test, `#[should_panic]` and `#[ignore]`, keep their meaning. How it ends, and what fails it then, is
 /// said at [`run`], which does the same without an attribute.
 ///
@@ -153,7 +154,23 @@ pub use transcript::Recording;
 /// }
 /// ```
 ///
-/// Its only option is the path of this crate, for one that re-exports it: `#[test(crate = my_kit::tornadose_test)]`.
+/// With `clock = real` time is real, for hooks that talk to a database: see [`run_in_real_time`]. With `over = [sse, ws]`
+/// the test is two tests, `…_over_sse` and `…_over_ws`, and takes the [`Transport`] as its argument; its snapshots stand in
+/// two files, which differ in what belongs to the transports only. `crate = my_kit::tornadose_test` is for a crate that
+/// re-exports this one.
+///
+/// ```
+/// # use salvo::prelude::*;
+/// # fn router() -> Router { Router::new() }
+/// use tornadose_test::{Harness, Transport, assert_transcript};
+///
+/// #[tornadose_test::test(over = [sse, ws])]
+/// async fn everybody_hears_everything(over: Transport) {
+///     let app = Harness::new(router());
+///     app.client("ada").open(over, "/rooms/1").await;
+///     assert_transcript!(app); // …__everybody_hears_everything@sse.snap, and …@ws.snap
+/// }
+/// ```
 ///
 /// ```compile_fail
 /// #[tornadose_test::test(start_paused = true)] // unknown option `start_paused`; the clock is always paused: remove it
@@ -166,5 +183,5 @@ pub use tornadose_macros::test;
 pub mod __private {
     pub use insta;
 
-    pub use crate::transcript::assert::Printed;
+    pub use crate::transcript::assert::Printing;
 }

@@ -9,8 +9,9 @@ use std::time::Duration;
 
 use crate::record::line::{Line, What};
 use crate::record::seat::{Conduct, Ending, Seat};
-use crate::runtime::run::Run;
+use crate::runtime::run::{Clock, Run};
 use crate::transcript::Recording;
+use crate::transcript::mask::Mask;
 
 /// So many lines of the transcript stand beneath a failure.
 const SHOWN: usize = 20;
@@ -24,6 +25,8 @@ pub(crate) struct Record {
 struct State {
     seats: Vec<Seat>,
     lines: Vec<Line>,
+    /// For everything that is printed.
+    masks: Vec<Mask>,
     /// The server's ends of the clients' connections, as long as it holds them.
     held: Vec<(usize, Weak<()>)>,
 }
@@ -78,6 +81,11 @@ impl Record {
     /// How a client's connection conducts its bytes.
     pub(crate) fn watch(&self, client: usize, conduct: Arc<dyn Conduct>) {
         self.with_seat(client, |seat| seat.conduct = Some(conduct));
+    }
+
+    /// Masks these values in everything that is printed.
+    pub(crate) fn mask(&self, masks: Vec<Mask>) {
+        self.lock().masks.extend(masks);
     }
 
     /// Adds what the test did to the server.
@@ -167,18 +175,22 @@ impl Record {
     pub(crate) fn recording(&self, client: Option<usize>) -> Recording {
         let state = self.lock();
         let names = state.seats.iter().map(|seat| seat.name.clone()).collect();
-        let mut lines: Vec<Line> = state.lines.clone();
+        let (mut lines, masks) = (state.lines.clone(), state.masks.clone());
         drop(state);
         lines.extend(self.run.panics());
-        Recording::new(names, lines, client)
+        if self.run.clock == Clock::Real {
+            // How long something took is never the same.
+            lines.iter_mut().for_each(|line| line.at = Duration::ZERO);
+        }
+        Recording::new(names, lines, client.map(|client| vec![client])).masked(masks)
     }
 
     /// The first `count` lines of this harness were printed in a transcript that was found right: they are read.
-    pub(crate) fn mark_read(&self, client: Option<usize>, count: usize) {
+    pub(crate) fn mark_read(&self, clients: Option<&[usize]>, count: usize) {
         let mut state = self.lock();
         let State { seats, lines, .. } = &mut *state;
         for (number, seat) in seats.iter_mut().enumerate() {
-            if client.is_none_or(|client| client == number) {
+            if clients.is_none_or(|clients| clients.contains(&number)) {
                 let printed = seat.messages.partition_point(|message| *message < count);
                 seat.messages.drain(..printed).for_each(|message| lines[message].read = true);
             }
@@ -214,7 +226,7 @@ impl Record {
 
     /// What of this harness fails a test at its end.
     pub(crate) fn wrong_at_end(&self) -> Vec<String> {
-        let mut wrong = Vec::new();
+        let mut wrong: Vec<String> = self.recording(None).unused().into_iter().collect();
         let clients = self.lock().seats.len();
         for client in 0..clients {
             let (name, lenient) = self.with_seat(client, |seat| (seat.name.clone(), seat.lenient));

@@ -2,13 +2,15 @@
 #![allow(clippy::unwrap_used)]
 
 mod common {
+    pub(crate) mod failure;
     pub(crate) mod feed;
 }
 
-use std::future::{Future, pending};
+use std::future::pending;
 use std::panic::catch_unwind;
 use std::time::Duration;
 
+use common::failure::failure;
 use common::feed::feed;
 use salvo::prelude::*;
 use serde::Deserialize;
@@ -24,17 +26,6 @@ enum Chat {
 #[handler]
 async fn crash() {
     tokio::spawn(async { panic!("the cellar is flooded") });
-}
-
-/// What a failing body says, without the lines of this file.
-fn failure<F: Future<Output = ()>>(body: impl FnOnce() -> F + std::panic::UnwindSafe) -> String {
-    let panic = catch_unwind(|| run(body())).unwrap_err();
-    let said = panic.downcast::<String>().unwrap();
-    let lines = said.lines().map(|line| match line.split_once(".rs:") {
-        Some((file, _)) => format!("{file}.rs:LINE"),
-        None => line.to_owned(),
-    });
-    lines.collect::<Vec<_>>().join("\n")
 }
 
 #[test]
@@ -89,6 +80,7 @@ fn the_wrong_message_is_shown_with_what_was_expected() {
         chat ~ end
     the clients:
         chat: ended, comes back in 3s, 0 unread
+    the next timer: in 3s
     "#);
 }
 
@@ -107,6 +99,7 @@ fn a_message_that_does_not_come_is_not_waited_for_for_ever() {
         chat ~ open 200 text/event-stream
     the clients:
         chat: open, 0 unread
+    the next timer: none within the hour
     ");
 }
 
@@ -125,6 +118,7 @@ fn a_message_that_is_not_there_now_is_missed_now() {
         chat ~ open 200 text/event-stream
     the clients:
         chat: open, 0 unread
+    the next timer: none within the hour
     ");
 }
 
@@ -146,6 +140,7 @@ fn an_ended_stream_has_no_next_message() {
         chat ~ end
     the clients:
         chat: ended, 0 unread
+    the next timer: none within the hour
     ");
 }
 
@@ -166,6 +161,7 @@ fn quiet_shows_what_has_broken_it() {
         chat < message 1
     the clients:
         chat: open, 1 unread
+    the next timer: none within the hour
     ");
 }
 
@@ -176,7 +172,7 @@ fn a_stream_that_stays_open_is_not_closed() {
         let app = Harness::new(Router::with_path("chat").get(handler));
         app.sse("/chat").await.closed().await;
     }), @"
-    `chat`: expected its stream to end, and it is open
+    `chat`: expected its stream to end, and it is open after 60s
     at tornadose-test/tests/ends.rs:LINE
 
     the transcript so far:
@@ -184,6 +180,7 @@ fn a_stream_that_stays_open_is_not_closed() {
         chat ~ open 200 text/event-stream
     the clients:
         chat: open, 0 unread
+    the next timer: none within the hour
     ");
 }
 
@@ -218,7 +215,12 @@ fn a_panic_that_was_expected_must_come() {
 
 #[test]
 fn waiting_for_what_will_never_come_is_found_out() {
-    insta::assert_snapshot!(failure(pending), @"the clock ran 10 minutes ahead without an act of the test: the test waits for something outside its runtime (a thread, a socket, a database), or for something that will never come. For a long wait that is meant, write `app.advance(duration).await`");
+    insta::assert_snapshot!(failure(pending), @"
+    the clock ran 10 minutes ahead without an act of the test: the test waits for something outside its runtime (a thread, a socket, a database), or for something that will never come.
+        While something outside is under way, hold the clock: `let _held = app.hold_clock();`
+        For a test that lives on it, let time be real: `#[tornadose_test::test(clock = real)]`
+        For a long wait that is meant, write `app.advance(duration).await`
+    ");
 }
 
 #[test]
@@ -239,7 +241,10 @@ fn a_clock_that_runs_away_is_stopped() {
         });
         answer.await.unwrap();
     }), @"
-    the clock ran 10 minutes ahead without an act of the test: the test waits for something outside its runtime (a thread, a socket, a database), or for something that will never come. For a long wait that is meant, write `app.advance(duration).await`
+    the clock ran 10 minutes ahead without an act of the test: the test waits for something outside its runtime (a thread, a socket, a database), or for something that will never come.
+        While something outside is under way, hold the clock: `let _held = app.hold_clock();`
+        For a test that lives on it, let time be real: `#[tornadose_test::test(clock = real)]`
+        For a long wait that is meant, write `app.advance(duration).await`
 
     the transcript so far:
         chat > GET /chat

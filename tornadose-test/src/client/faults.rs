@@ -283,7 +283,7 @@ impl fmt::Display for Chunks {
 
 impl fmt::Display for ReadRate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} bytes a second", self.0)
+        if self.0 == 1 { f.write_str("1 byte a second") } else { write!(f, "{} bytes a second", self.0) }
     }
 }
 
@@ -311,7 +311,7 @@ impl Cuts {
         if passed {
             let (bytes, messages) = (state.bytes, state.messages);
             return Err(format!(
-                "the {cut} comes too late: {messages} events and {bytes} bytes of the stream have arrived; to cut the \
+                "the {cut} comes too late: {bytes} bytes of the stream have arrived, with {messages} whole events; to cut the \
                  beginning of a stream, give the fault to `app.client(…)` before it opens"
             ));
         }

@@ -12,9 +12,6 @@ use crate::record::line::{Event, What};
 use crate::record::seat::Ending;
 use crate::runtime::settle;
 
-/// How much virtual time a wait may take.
-const PATIENCE: Duration = Duration::from_mins(1);
-
 impl Client {
     /// Waits for the next message and reads it as a `T`. Up to 60 s of virtual time may pass.
     ///
@@ -44,7 +41,7 @@ impl Client {
         let at = Location::caller();
         async move {
             let message = self.wait(at, &format!("a `{}`", read::name_of::<T>())).await;
-            self.typed(at, &message)
+            self.typed(at, &message).await
         }
     }
 
@@ -68,9 +65,9 @@ impl Client {
             settle().await;
             let Some(message) = self.record.take(self.number) else {
                 let expected = read::name_of::<T>();
-                self.fail_at(at, &format!("`{}`: expected a `{expected}` now, and there is nothing", self.name()))
+                self.fail_waiting(at, &format!("`{}`: expected a `{expected}` now, and there is nothing", self.name())).await
             };
-            self.typed(at, &message)
+            self.typed(at, &message).await
         }
     }
 
@@ -95,7 +92,7 @@ impl Client {
                 What::Event(event) => event,
                 other => {
                     let got = read::shown(&other);
-                    self.fail_at(at, &format!("`{}`: expected an event, got {got}", self.name()))
+                    self.fail_waiting(at, &format!("`{}`: expected an event, got {got}", self.name())).await
                 }
             }
         }
@@ -145,7 +142,7 @@ impl Client {
             let count = self.record.unread(self.number);
             if count > 0 {
                 let (name, shown) = (self.name(), self.record.show_unread(self.number));
-                self.fail_at(at, &format!("`{name}`: expected quiet, and {count} unread came:{shown}"));
+                self.fail_waiting(at, &format!("`{name}`: expected quiet, and {count} unread came:{shown}")).await;
             }
         }
     }
@@ -174,7 +171,7 @@ impl Client {
             let count = self.record.unread(self.number);
             if count > 0 {
                 let (name, shown) = (self.name(), self.record.show_unread(self.number));
-                self.fail_at(at, &format!("`{name}`: expected quiet for {span:?}, and {count} unread came:{shown}"));
+                self.fail_waiting(at, &format!("`{name}`: expected quiet for {span:?}, and {count} unread came:{shown}")).await;
             }
         }
     }
@@ -196,8 +193,7 @@ impl Client {
     pub fn closed(&self) -> impl Future<Output = Ending> + Send {
         let at = Location::caller();
         async move {
-            let deadline = Instant::now() + PATIENCE;
-            self.record.run.allow(PATIENCE);
+            let (deadline, waited) = self.deadline();
             loop {
                 settle().await;
                 let (ending, changed) = self.look(|seat| (seat.ending.clone(), seat.changed.clone()));
@@ -206,7 +202,7 @@ impl Client {
                 }
                 let changed = changed.notified();
                 if timeout_at(deadline, changed).await.is_err() {
-                    self.fail_at(at, &format!("`{}`: expected its stream to end, and it is open", self.name()));
+                    self.fail_waiting(at, &format!("`{}`: expected its stream to end, and it is open after {waited}", self.name())).await;
                 }
             }
         }
@@ -259,8 +255,7 @@ impl Client {
     pub fn reconnected(&self) -> impl Future<Output = ()> + Send {
         let at = Location::caller();
         async move {
-            let deadline = Instant::now() + PATIENCE;
-            self.record.run.allow(PATIENCE);
+            let (deadline, waited) = self.deadline();
             loop {
                 settle().await;
                 let (back, over, changed) =
@@ -270,20 +265,26 @@ impl Client {
                 }
                 let name = self.name();
                 if over {
-                    self.fail_at(at, &format!("`{name}`: expected it to come back, and it never will"));
+                    self.fail_waiting(at, &format!("`{name}`: expected it to come back, and it never will")).await;
                 }
                 if timeout_at(deadline, changed.notified()).await.is_err() {
-                    self.fail_at(at, &format!("`{name}`: expected it to come back, and it has not for 60s"));
+                    self.fail_waiting(at, &format!("`{name}`: expected it to come back, and it has not for {waited}")).await;
                 }
             }
         }
     }
 
+    /// How long a wait that begins now may take, and how that is said.
+    fn deadline(&self) -> (Instant, String) {
+        let patience = self.record.run.patience();
+        self.record.run.allow(patience);
+        (Instant::now() + patience, format!("{}s", patience.as_secs()))
+    }
+
     /// The next message, once everything has settled; `expected` is for the failure.
     async fn wait(&self, at: &Location<'_>, expected: &str) -> What {
         settle().await;
-        let deadline = Instant::now() + PATIENCE;
-        self.record.run.allow(PATIENCE);
+        let (deadline, waited) = self.deadline();
         loop {
             if let Some(message) = self.record.take(self.number) {
                 return message;
@@ -291,21 +292,25 @@ impl Client {
             let name = self.name();
             let (over, changed) = self.look(|seat| (seat.is_over(), seat.changed.clone()));
             if over {
-                self.fail_at(at, &format!("`{name}`: expected {expected}, and its stream has ended"));
+                self.fail_waiting(at, &format!("`{name}`: expected {expected}, and its stream has ended")).await;
             }
             let late = timeout_at(deadline, changed.notified()).await.is_err();
             // What comes at the last instant is in time.
             settle().await;
             if late && !self.look(|seat| seat.is_over()) {
-                let message = self.record.take(self.number);
-                let nothing = || self.fail_at(at, &format!("`{name}`: expected {expected}, and nothing came for 60s"));
-                return message.unwrap_or_else(nothing);
+                let Some(message) = self.record.take(self.number) else {
+                    self.fail_waiting(at, &format!("`{name}`: expected {expected}, and nothing came for {waited}")).await
+                };
+                return message;
             }
         }
     }
 
-    fn typed<T: DeserializeOwned>(&self, at: &Location<'_>, message: &What) -> T {
-        let typed = read::typed(message);
-        typed.unwrap_or_else(|wrong| self.fail_at(at, &format!("`{}`: {wrong}", self.name())))
+    async fn typed<T: DeserializeOwned>(&self, at: &Location<'_>, message: &What) -> T {
+        let wrong = match read::typed(message) {
+            Ok(value) => return value,
+            Err(wrong) => wrong,
+        };
+        self.fail_waiting(at, &format!("`{}`: {wrong}", self.name())).await
     }
 }
