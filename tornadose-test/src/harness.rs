@@ -141,8 +141,19 @@ impl Harness {
         service: impl Into<Service>,
         build: impl Fn(Server<InMemory>) -> Server<InMemory> + Send + Sync + 'static,
     ) -> Self {
-        let run = current();
-        let record = Record::new(run);
+        Self::of(Record::new(current()), service, build)
+    }
+
+    /// A harness whose end nobody checks but its maker.
+    pub(crate) fn apart(service: impl Into<Service>) -> Self {
+        Self::of(Record::apart(current()), service, |server| server)
+    }
+
+    fn of(
+        record: Arc<Record>,
+        service: impl Into<Service>,
+        build: impl Fn(Server<InMemory>) -> Server<InMemory> + Send + Sync + 'static,
+    ) -> Self {
         Self { server: ServerControl::new(record.clone(), service.into(), Box::new(build)), record }
     }
 

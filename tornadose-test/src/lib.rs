@@ -116,6 +116,7 @@ mod server;
 mod client;
 mod record;
 mod transcript;
+mod resume;
 
 pub use client::Client;
 pub use client::answer::Answer;
@@ -127,6 +128,7 @@ pub use harness::Harness;
 pub use outcome::Outcome;
 pub use record::line::Event;
 pub use record::seat::Ending;
+pub use resume::{ResumeAtEveryByte, resume_at_every_byte};
 pub use runtime::run::HeldClock;
 #[doc(hidden)]
 pub use runtime::{Plan, run_test};

@@ -38,6 +38,17 @@ impl Record {
         record
     }
 
+    /// A record that its run does not look at: whoever makes it does.
+    pub(crate) fn apart(run: Arc<Run>) -> Arc<Self> {
+        Arc::new(Self { run, state: Mutex::default() })
+    }
+
+    /// What a client has seen and done, in its own order.
+    pub(crate) fn seen(&self, client: usize) -> Vec<What> {
+        let state = self.lock();
+        state.lines.iter().filter(|line| line.client == Some(client)).map(|line| line.what.clone()).collect()
+    }
+
     /// A client's connection: the server has the other end of this.
     pub(crate) fn hold(&self, client: usize, held: Weak<()>) {
         let held_still = |(_, held): &(usize, Weak<()>)| held.strong_count() > 0;
