@@ -16,7 +16,7 @@ use crate::runtime::{current, settle};
 use crate::transcript::text::{message, one_line};
 
 /// How long is waited, in virtual time, until the client that was cut has what it is owed.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// A stream longer than this has more bytes than are cut in reasonable time.
 const LONGEST: usize = 64 << 10;
