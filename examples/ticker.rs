@@ -29,18 +29,27 @@ mod tests {
     use super::*;
 
     #[tornadose_test::test]
-    async fn a_client_gets_the_newest_tick_and_those_that_follow() {
+    async fn a_client_gets_the_newest_tick_and_those_that_follow_and_comes_back_to_the_newest() {
         let store = Store::new();
         let app = Harness::new(Router::with_path("ticks").get(Ticks::handler(&store)));
         store.submit(Tick(0.1)).await.unwrap();
         store.submit(Tick(0.2)).await.unwrap();
         let ticks = app.sse("/ticks").await;
         store.submit(Tick(0.3)).await.unwrap();
+        ticks.cut().await;
+        store.submit(Tick(0.4)).await.unwrap();
+        store.submit(Tick(0.5)).await.unwrap();
+        ticks.reconnected().await;
         assert_transcript!(ticks, @"
         ticks > GET /ticks
         ticks ~ open 200 text/event-stream
         ticks < message #1 0.2
         ticks < message #2 0.3
+        ticks ! cut
+        after 3s
+        ticks > GET /ticks last-event-id #2
+        ticks ~ open 200 text/event-stream
+        ticks < message #3 0.5
         ");
     }
 }
