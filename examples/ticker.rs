@@ -24,12 +24,14 @@ async fn main() -> std::io::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use tornadose_test::{Harness, assert_transcript};
+    use std::time::Duration;
+
+    use tornadose_test::{Harness, assert_transcript, resume_at_every_byte};
 
     use super::*;
 
     #[tornadose_test::test]
-    async fn a_client_gets_the_newest_tick_and_those_that_follow_and_comes_back_to_the_newest() {
+    async fn the_newest_comes_first() {
         let store = Store::new();
         let app = Harness::new(Router::with_path("ticks").get(Ticks::handler(&store)));
         store.submit(Tick(0.1)).await.unwrap();
@@ -51,5 +53,20 @@ mod tests {
         ticks ~ open 200 text/event-stream
         ticks < message #3 0.5
         ");
+    }
+
+    #[tornadose_test::test]
+    async fn a_cut_anywhere_loses_and_doubles_nothing() {
+        let fresh = || {
+            let store = Store::new();
+            (Router::with_path("ticks").get(Ticks::handler(&store)), store)
+        };
+        resume_at_every_byte(fresh, "/ticks", async |store| {
+            for value in [0.1, 0.2, 0.3] {
+                store.submit(Tick(value)).await.unwrap();
+                tokio::time::sleep(Duration::from_secs(10)).await;
+            }
+        })
+        .await;
     }
 }

@@ -32,7 +32,8 @@ fn test(arguments: TokenStream, item: TokenStream) -> Result<TokenStream> {
 fn one(arguments: &Arguments, function: &ItemFn, name: &Ident, over: Option<&Ident>) -> TokenStream {
     let ItemFn { attrs, vis, sig, block, .. } = function;
     let (inner, inputs, output, library) = (&sig.ident, &sig.inputs, &sig.output, &arguments.library);
-    let transport = over.map(|over| if over == "sse" { quote!(#library::Transport::Sse) } else { quote!(#library::Transport::Ws) });
+    let transport =
+        over.map(|over| if over == "sse" { quote!(#library::Transport::Sse) } else { quote!(#library::Transport::Ws) });
     let run = if over.is_none() && !arguments.real {
         quote!(#library::run_test)
     } else {
@@ -281,6 +282,23 @@ mod tests {
                 "unknown option `retries`; there are `clock = real`, `over = [sse, ws]` and `crate = path`",
             ),
             (
+                quote!("x"),
+                quote!(
+                    async fn fine() {}
+                ),
+                "expected `clock = real`, `over = [sse, ws]`, `crate = path`, or nothing",
+            ),
+        ] {
+            let errors = errors(arguments, item);
+            assert_eq!(errors.len(), 1, "{errors:?}");
+            assert!(errors[0].contains(message), "{errors:?}");
+        }
+    }
+
+    #[test]
+    fn every_bad_option_says_what_there_is() {
+        for (arguments, item, message) in [
+            (
                 quote!(clock = paused),
                 quote!(
                     async fn fine() {}
@@ -314,13 +332,6 @@ mod tests {
                     async fn fine() {}
                 ),
                 "it takes one argument, `over: Transport`",
-            ),
-            (
-                quote!("x"),
-                quote!(
-                    async fn fine() {}
-                ),
-                "expected `clock = real`, `over = [sse, ws]`, `crate = path`, or nothing",
             ),
         ] {
             let errors = errors(arguments, item);

@@ -140,7 +140,7 @@ impl Client {
             if self.look(|seat| seat.gone || seat.ending.is_some()) {
                 self.fail_at(at, &format!("`{}` has no connection that could be cut", self.name()));
             }
-            self.look(|seat| seat.cut = true);
+            self.look(Seat::cut);
             self.record.note(self.number, What::Cut(Severed::Now));
             self.valve.cut();
             settle().await;

@@ -279,7 +279,10 @@ impl Harness {
             settle().await;
             let run = &self.record.run;
             if run.clock == Clock::Virtual && run.is_held() {
-                run.fail(Some(at), "the clock is held, and cannot advance: drop what `hold_clock()` has returned first");
+                run.fail(
+                    Some(at),
+                    "the clock is held, and cannot advance: drop what `hold_clock()` has returned first",
+                );
             }
             run.allow(span);
             sleep(span).await;

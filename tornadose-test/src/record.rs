@@ -191,7 +191,9 @@ impl Record {
         lines.extend(self.run.panics());
         if self.run.clock == Clock::Real {
             // How long something took is never the same.
-            lines.iter_mut().for_each(|line| line.at = Duration::ZERO);
+            for line in &mut lines {
+                line.at = Duration::ZERO;
+            }
         }
         Recording::new(names, lines, client.map(|client| vec![client])).masked(masks)
     }

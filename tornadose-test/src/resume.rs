@@ -169,7 +169,8 @@ impl<M, F> ResumeAtEveryByte<M, F> {
         let (service, context) = (self.make)();
         let app = Harness::apart(service);
         let uncut = (self.dress)(app.client("uncut")).once().open(self.over, &self.path).await;
-        let cut = (self.dress)(app.client("cut")).reconnects().fault(Cut::at_byte(byte)).open(self.over, &self.path).await;
+        let cut =
+            (self.dress)(app.client("cut")).reconnects().fault(Cut::at_byte(byte)).open(self.over, &self.path).await;
         for client in [&uncut, &cut] {
             if !matches!(client.look(|seat| seat.head.as_ref().map(|(status, _)| *status)), Some(200 | 101)) {
                 self.fail(&format!("does not open:\n{}", app.recording()));
@@ -223,8 +224,8 @@ async fn compare(uncut: &Client, cut: &Client, app: &Harness) -> Outcome {
         None => Outcome::Right { with_id: before_the_cut(&cut).1 },
         Some(difference) => {
             let transcript = app.recording().to_string();
-            let transcript: String = transcript.lines().map(|line| format!("\n    {line}")).collect();
-            Outcome::Wrong(format!("{difference}\nits transcript:{transcript}\n"))
+            let transcript: Vec<&str> = transcript.lines().collect();
+            Outcome::Wrong(format!("{difference}\nits transcript:\n    {}\n", transcript.join("\n    ")))
         }
     }
 }
@@ -259,7 +260,8 @@ fn difference(whole: &[What], cut: &[What]) -> Option<String> {
     if right {
         return None;
     }
-    let missing = without(&expected, &got).into_iter().filter(|_| with_id).map(|message| format!("\n    lost: {message}"));
+    let missing =
+        without(&expected, &got).into_iter().filter(|_| with_id).map(|message| format!("\n    lost: {message}"));
     let more = without(&got, &expected);
     let known = |message: &String| if expected.contains(message) { "doubled" } else { "not for it" };
     let more = more.iter().map(|message| format!("\n    {}: {message}", known(message)));
@@ -268,22 +270,22 @@ fn difference(whole: &[What], cut: &[What]) -> Option<String> {
 }
 
 /// What there is of the first that there is not of the second.
-fn without(these: &[String], those: &[String]) -> Vec<String> {
-    let mut those = those.to_vec();
+fn without(first: &[String], second: &[String]) -> Vec<String> {
+    let mut second = second.to_vec();
     let mut left = Vec::new();
-    for message in these {
-        match those.iter().position(|other| other == message) {
-            Some(found) => drop(those.remove(found)),
+    for message in first {
+        match second.iter().position(|other| other == message) {
+            Some(found) => drop(second.remove(found)),
             None => left.push(message.clone()),
         }
     }
     left
 }
 
-/// Whether these are among those, in their order.
-fn is_within(these: &[String], those: &[String]) -> bool {
-    let mut those = those.iter();
-    these.iter().all(|message| those.any(|other| other == message))
+/// Whether a few are among all, in their order.
+fn is_within(few: &[String], all: &[String]) -> bool {
+    let mut all = all.iter();
+    few.iter().all(|message| all.any(|other| other == message))
 }
 
 /// A message without its id, which a resumed event need not have.

@@ -117,8 +117,7 @@ async fn seen(client: &Client, last: &mut String) -> Expected {
 }
 
 async fn check(row: Row) {
-    let responses: Vec<Respond> =
-        row.connections.iter().filter_map(|connection| connection.respond.clone()).collect();
+    let responses: Vec<Respond> = row.connections.iter().filter_map(|connection| connection.respond.clone()).collect();
     let handler = Scripted { script: Arc::new(Mutex::new(responses)), asked: Arc::default() };
     let (name, asked) = (&row.name, handler.asked.clone());
     let router = || Router::with_path("feed").goal(handler.clone());

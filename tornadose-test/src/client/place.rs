@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use crate::record::Record;
 use crate::record::line::{Severed, What};
-use crate::record::seat::Ending;
+use crate::record::seat::{Ending, Seat};
 
 /// A client's place in its record, as its connection's tasks hold it.
 #[derive(Clone)]
@@ -29,7 +29,7 @@ impl Place {
     /// The connection broke off in the midst of something; if the test has cut it, that is said already.
     pub(crate) fn broke_off(&self) {
         self.gone();
-        let cut = self.record.with_seat(self.number, |seat| seat.cut);
+        let cut = self.record.with_seat(self.number, |seat| seat.is_cut());
         self.ended((!cut).then_some(What::Abort), Ending::Abort);
     }
 
@@ -61,7 +61,7 @@ impl Place {
         let due = Instant::now().checked_add(wait);
         self.record.with_seat(self.number, |seat| seat.due = due);
         tokio::time::sleep(wait).await;
-        self.record.with_seat(self.number, |seat| seat.reopen());
+        self.record.with_seat(self.number, Seat::reopen);
     }
 
     pub(crate) fn head(&self, status: u16, headers: &HeaderMap) {

@@ -65,7 +65,8 @@ impl Client {
             settle().await;
             let Some(message) = self.record.take(self.number) else {
                 let expected = read::name_of::<T>();
-                self.fail_waiting(at, &format!("`{}`: expected a `{expected}` now, and there is nothing", self.name())).await
+                self.fail_waiting(at, &format!("`{}`: expected a `{expected}` now, and there is nothing", self.name()))
+                    .await
             };
             self.typed(at, &message).await
         }
@@ -171,7 +172,11 @@ impl Client {
             let count = self.record.unread(self.number);
             if count > 0 {
                 let (name, shown) = (self.name(), self.record.show_unread(self.number));
-                self.fail_waiting(at, &format!("`{name}`: expected quiet for {span:?}, and {count} unread came:{shown}")).await;
+                self.fail_waiting(
+                    at,
+                    &format!("`{name}`: expected quiet for {span:?}, and {count} unread came:{shown}"),
+                )
+                .await;
             }
         }
     }
@@ -202,7 +207,11 @@ impl Client {
                 }
                 let changed = changed.notified();
                 if timeout_at(deadline, changed).await.is_err() {
-                    self.fail_waiting(at, &format!("`{}`: expected its stream to end, and it is open after {waited}", self.name())).await;
+                    self.fail_waiting(
+                        at,
+                        &format!("`{}`: expected its stream to end, and it is open after {waited}", self.name()),
+                    )
+                    .await;
                 }
             }
         }
@@ -268,7 +277,8 @@ impl Client {
                     self.fail_waiting(at, &format!("`{name}`: expected it to come back, and it never will")).await;
                 }
                 if timeout_at(deadline, changed.notified()).await.is_err() {
-                    self.fail_waiting(at, &format!("`{name}`: expected it to come back, and it has not for {waited}")).await;
+                    self.fail_waiting(at, &format!("`{name}`: expected it to come back, and it has not for {waited}"))
+                        .await;
                 }
             }
         }
@@ -299,7 +309,8 @@ impl Client {
             settle().await;
             if late && !self.look(|seat| seat.is_over()) {
                 let Some(message) = self.record.take(self.number) else {
-                    self.fail_waiting(at, &format!("`{name}`: expected {expected}, and nothing came for {waited}")).await
+                    self.fail_waiting(at, &format!("`{name}`: expected {expected}, and nothing came for {waited}"))
+                        .await
                 };
                 return message;
             }

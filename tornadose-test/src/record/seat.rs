@@ -70,14 +70,14 @@ pub(crate) struct Seat {
     pub(crate) retry: Duration,
     /// When it comes back, while it waits for that.
     pub(crate) due: Option<Instant>,
-    /// Whether this connection is not its first.
-    back: bool,
+    /// How many connections came before this one.
+    earlier: usize,
     /// How often its stream has opened again.
     pub(crate) returns: usize,
     /// How many of those the test knows of.
     pub(crate) known: usize,
-    /// The test has cut the connection: that it broke off is no news.
-    pub(crate) cut: bool,
+    /// The connection that the test has cut, by how many came before it.
+    cut: Option<usize>,
     pub(crate) conduct: Option<Arc<dyn Conduct>>,
     /// The lines of the messages that nobody has read.
     pub(crate) messages: VecDeque<usize>,
@@ -100,10 +100,10 @@ impl Seat {
             last_event_id: None,
             retry: RETRY,
             due: None,
-            back: false,
+            earlier: 0,
             returns: 0,
             known: 0,
-            cut: false,
+            cut: None,
             conduct: None,
             messages: VecDeque::new(),
             changed: Arc::default(),
@@ -118,8 +118,18 @@ impl Seat {
     /// Makes the seat ready for another connection.
     pub(crate) fn reopen(&mut self) {
         (self.head, self.ending, self.closing, self.due) = (None, None, None, None);
-        (self.gone, self.cut, self.back) = (false, false, true);
+        self.gone = false;
+        self.earlier += 1;
         self.body.clear();
+    }
+
+    /// The test cuts the connection of the moment: that it breaks off is no news.
+    pub(crate) fn cut(&mut self) {
+        self.cut = Some(self.earlier);
+    }
+
+    pub(crate) fn is_cut(&self) -> bool {
+        self.cut == Some(self.earlier)
     }
 
     /// Whether its stream has ended, and it will not come back.
@@ -132,9 +142,9 @@ impl Seat {
         match &line.what {
             What::Open { .. } => {
                 self.opening = Some(lines.len());
-                self.returns += usize::from(self.back);
+                self.returns += usize::from(self.earlier > 0);
             }
-            What::Upgraded { .. } => self.returns += usize::from(self.back),
+            What::Upgraded { .. } => self.returns += usize::from(self.earlier > 0),
             What::Retry(retry) => self.retry = Duration::from_millis(*retry),
             What::Event(event) => {
                 self.opening = None;
@@ -153,14 +163,12 @@ impl Seat {
 
     /// Where its connection stands, in words.
     pub(crate) fn standing(&self) -> String {
-        let mut standing = self.connection();
-        if let Some(word) = self.conduct.as_ref().and_then(|conduct| conduct.standing()) {
-            standing = format!("{standing}, {word}");
-        }
+        let mut standing = vec![self.connection()];
+        standing.extend(self.conduct.as_ref().and_then(|conduct| conduct.standing()).map(str::to_owned));
         if let Some(due) = self.due {
-            standing += &format!(", comes back in {}", duration(due.saturating_duration_since(Instant::now())));
+            standing.push(format!("comes back in {}", duration(due.saturating_duration_since(Instant::now()))));
         }
-        standing
+        standing.join(", ")
     }
 
     fn connection(&self) -> String {

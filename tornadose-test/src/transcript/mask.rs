@@ -27,16 +27,19 @@ enum Step {
 impl Mask {
     /// Reads a path; an error is a sentence about it.
     pub(crate) fn parse(text: &str) -> Result<Self, String> {
-        let wrong = || {
-            format!("`{text}` is not a path into JSON: write `.token`, `.user.token`, `.items[].id` or `.**.token`")
-        };
+        let wrong =
+            || format!("`{text}` is not a path into JSON: write `.token`, `.user.token`, `.items[].id` or `.**.token`");
         let (mut steps, mut rest) = (Vec::new(), text);
         while !rest.is_empty() {
             let (step, behind) = step(rest).ok_or_else(wrong)?;
             steps.push(step);
             rest = behind;
         }
-        if matches!(steps.last(), None | Some(Step::Deep)) { Err(wrong()) } else { Ok(Self { text: text.into(), steps }) }
+        if matches!(steps.last(), None | Some(Step::Deep)) {
+            Err(wrong())
+        } else {
+            Ok(Self { text: text.into(), steps })
+        }
     }
 
     /// What its labels are called: the last key of the path.
@@ -55,8 +58,10 @@ impl Mask {
             walk(value, &self.steps, &mut found);
         }
         let start = text.as_ptr() as usize;
-        let mut places: Vec<_> =
-            found.iter().map(|value| (value.as_ptr() as usize - start, value.as_ptr() as usize - start + value.len())).collect();
+        let mut places: Vec<_> = found
+            .iter()
+            .map(|value| (value.as_ptr() as usize - start, value.as_ptr() as usize - start + value.len()))
+            .collect();
         places.sort_unstable();
         places.dedup();
         places
