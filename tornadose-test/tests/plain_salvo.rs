@@ -143,18 +143,6 @@ fn a_planted_off_by_one_is_found() {
         after 1s
         uncut < note #7 "the last"
         cut < note #7 "the last"
-        after 15s
-        uncut < :
-        cut < :
-        after 15s
-        uncut < :
-        cut < :
-        after 15s
-        uncut < :
-        cut < :
-        after 15s
-        uncut < :
-        cut < :
     "#);
 }
 
