@@ -1,13 +1,13 @@
 //! A harness: a service under test, its clients, and their clock.
 
+mod clock;
+
 use std::panic::Location;
 use std::sync::Arc;
-use std::time::Duration;
 
 use salvo::fuse::FuseConfig;
 use salvo::{Server, Service};
 use tokio::io::DuplexStream;
-use tokio::time::sleep;
 
 use crate::client::Client;
 use crate::client::answer::Answer;
@@ -15,7 +15,6 @@ use crate::client::builder::ClientBuilder;
 use crate::client::socket::Socket;
 use crate::client::transport::Transport;
 use crate::record::Record;
-use crate::runtime::run::{Clock, HeldClock};
 use crate::runtime::{current, settle};
 use crate::server::ServerControl;
 use crate::server::acceptor::InMemory;
@@ -256,74 +255,6 @@ impl Harness {
             Some(pipe) => pipe,
             None => self.record.run.fail(Some(Location::caller()), "nobody listens: the server is stopped"),
         }
-    }
-
-    /// Lets the clock run this far: every timer on the way fires at its own instant.
-    ///
-    /// ```
-    #[doc = include_str!("../doc/news.md")]
-    /// let news = app.sse("/news").await;
-    /// app.advance(Duration::from_secs(30)).await;
-    /// news.skip(1).await;
-    /// assert_eq!(news.next_now::<u32>().await, 2);
-    /// # });
-    /// ```
-    ///
-    /// # Panics
-    ///
-    /// While the clock is [held](Self::hold_clock).
-    #[track_caller]
-    pub fn advance(&self, span: Duration) -> impl Future<Output = ()> + Send {
-        let at = Location::caller();
-        async move {
-            settle().await;
-            let run = &self.record.run;
-            if run.clock == Clock::Virtual && run.is_held() {
-                run.fail(
-                    Some(at),
-                    "the clock is held, and cannot advance: drop what `hold_clock()` has returned first",
-                );
-            }
-            run.allow(span);
-            sleep(span).await;
-            settle().await;
-        }
-    }
-
-    /// Holds the clock, while real work is under way outside of the test's runtime: a call to a database, a message by
-    /// way of Redis. Until the result is dropped no timer fires, and what is waited for may come in real time.
-    ///
-    /// ```
-    #[doc = include_str!("../doc/news.md")]
-    /// # app.sse("/news").await.skip(1).await;
-    /// let (outside, answer) = tokio::sync::oneshot::channel();
-    /// let before = tokio::time::Instant::now();
-    /// let held = app.hold_clock();
-    /// std::thread::spawn(move || {
-    ///     std::thread::sleep(Duration::from_millis(20));
-    ///     outside.send("done")
-    /// });
-    /// assert_eq!(answer.await.unwrap(), "done");
-    /// drop(held);
-    /// assert_eq!(before.elapsed(), Duration::ZERO); // without it hours may have passed
-    /// # });
-    /// ```
-    pub fn hold_clock(&self) -> HeldClock {
-        self.record.run.hold()
-    }
-
-    /// Waits until everything that can happen at this instant has happened; the clock does not move. What happens next
-    /// stands below it in the transcript.
-    ///
-    /// ```
-    #[doc = include_str!("../doc/news.md")]
-    /// let news = app.sse("/news").await;
-    /// app.settle().await;
-    /// # news.skip(1).await;
-    /// # });
-    /// ```
-    pub async fn settle(&self) {
-        settle().await;
     }
 
     /// Masks values in everything that this harness prints, transcripts and failures: see [`Recording::mask`]. A mask that

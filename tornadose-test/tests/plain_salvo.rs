@@ -154,12 +154,12 @@ fn in_real_time_the_vocabulary_is_the_same() {
         let board = board(0);
         let app = Harness::new(board.router());
         let ada = app.client("ada").sse("/board").await;
+        ada.quiet().await;
         let later = board.clone();
         std::thread::spawn(move || {
-            std::thread::sleep(Duration::from_millis(200));
+            std::thread::sleep(Duration::from_millis(100));
             later.pin("from outside");
         });
-        ada.quiet().await;
         assert_eq!(ada.next::<String>().await, "from outside");
         app.advance(Duration::from_millis(10)).await;
         board.pin("from inside");
