@@ -285,6 +285,44 @@ async fn a_websocket_comes_back_only_if_it_is_told_to() {
     "#);
 }
 
+#[handler]
+async fn elsewhere(res: &mut Response) {
+    res.render(salvo::writing::Redirect::temporary("/rooms/1?moved=true"));
+}
+
+#[handler]
+async fn in_circles(res: &mut Response) {
+    res.render(salvo::writing::Redirect::found("/circle"));
+}
+
+#[tornadose_test::test]
+async fn who_is_sent_elsewhere_asks_there_and_begins_anew_when_it_comes_back() {
+    let (feed, handler) = feed("id: 1\ndata: 1\n\n");
+    let router = Router::new().push(Router::with_path("old").get(elsewhere));
+    let router = router.push(Router::with_path("circle").get(in_circles));
+    let app = Harness::new(router.push(Router::with_path("rooms/1").get(handler)));
+    let old = app.sse("/old").await;
+    feed.end();
+    old.reconnected().await;
+    assert_transcript!(app, @"
+    old > GET /old
+    old ~ answer 307 to /rooms/1?moved=true
+    old > GET /rooms/1?moved=true
+    old ~ open 200 text/event-stream
+    old < message #1 1
+    old ~ end
+    after 3s
+    old > GET /old last-event-id #1
+    old ~ answer 307 to /rooms/1?moved=true
+    old > GET /rooms/1?moved=true last-event-id #1
+    old ~ open 200 text/event-stream
+    old < message #1 1
+    ");
+    let circle = app.client("circle").lenient().sse("/circle").await;
+    assert_eq!(circle.closed().await, Ending::Abort);
+    assert_eq!(circle.recording().to_string().matches("circle > GET /circle").count(), 21);
+}
+
 #[test]
 fn who_will_never_come_back_is_not_waited_for() {
     let panic = catch_unwind(|| {

@@ -103,6 +103,11 @@ pub(crate) enum What {
     Upgraded {
         protocol: Option<String>,
     },
+    /// An answer that sends a client elsewhere, where it then asks.
+    Moved {
+        status: u16,
+        target: String,
+    },
     /// An answer that is not a stream; its body grows as it comes.
     Answer {
         status: u16,

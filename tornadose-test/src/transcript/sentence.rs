@@ -39,6 +39,7 @@ fn plain(what: &What, labels: &mut Labels<'_>) -> Option<String> {
         },
         What::Upgraded { protocol: None } => "~ open 101".into(),
         What::Upgraded { protocol: Some(protocol) } => format!("~ open 101, protocol {}", one_line(protocol)),
+        What::Moved { status, target } => format!("~ answer {status} to {}", one_line(&labels.text(target))),
         What::Answer { status, body } => with_text(format!("~ answer {status}"), &answered(body, labels)),
         What::Event(event) => spoken(event, labels),
         What::Retry(retry) => format!("< retry {}", milliseconds(*retry)),

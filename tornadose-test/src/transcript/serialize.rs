@@ -38,6 +38,7 @@ fn parts(what: &What, labels: &mut Labels<'_>) -> (&'static str, Value) {
     match what {
         What::Request { .. } => ("request", Value::Null),
         What::Refused => ("refused", json!({})),
+        What::Moved { status, target } => ("answer", json!({"status": status, "to": labels.text(target)})),
         What::Open { status, media, retry } => ("open", json!({"status": status, "media": media, "retry": retry})),
         What::Upgraded { protocol } => ("open", json!({"status": 101, "protocol": protocol})),
         What::Answer { status, body } => {

@@ -2,6 +2,7 @@
 
 use http_body_util::BodyExt;
 use hyper::body::{Frame, Incoming};
+use hyper::{Method, Response, StatusCode, Uri};
 
 use crate::client::answer;
 use crate::client::faults::screen::Screen;
@@ -13,15 +14,13 @@ use crate::client::sse::{Heard, Parser};
 use crate::record::line::{Event, Severed, What};
 use crate::record::seat::Ending;
 
+/// So often a browser lets itself be sent elsewhere.
+const MOVES: usize = 20;
+
 /// Lives through one connection, and tells whether an `EventSource` would come back.
 pub(crate) async fn read(link: &Link) -> After {
     let seat = &link.seat;
-    let Some(pipe) = link.dial() else { return After::Return };
-    let connection = Connection::default();
-    let Ok(response) = request::send(pipe, link.ask.clone(), &connection.0).await else {
-        seat.broke_off();
-        return After::Return;
-    };
+    let Some((connection, response)) = ask(link).await else { return After::Return };
     let status = response.status().as_u16();
     let media = answer::header(response.headers(), "content-type").unwrap_or_default();
     let media = media.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
@@ -50,6 +49,40 @@ pub(crate) async fn read(link: &Link) -> After {
         End::Cut(severed) => seat.severed(severed),
     }
     After::Return
+}
+
+/// Asks, as often as it is sent elsewhere. Without an answer it says so in the record.
+async fn ask(link: &Link) -> Option<(Connection, Response<Incoming>)> {
+    let mut ask = link.ask.clone();
+    for _ in 0..MOVES {
+        let connection = Connection::default();
+        let Ok(response) = request::send(link.dial()?, ask.clone(), &connection.0).await else {
+            link.seat.broke_off();
+            return None;
+        };
+        let Some(target) = moved(&response) else { return Some((connection, response)) };
+        let status = response.status();
+        link.seat.note(What::Moved { status: status.as_u16(), target: target.clone() });
+        ask.target = target;
+        let rewritten = status == StatusCode::SEE_OTHER || (status.as_u16() <= 302 && ask.method == Method::POST);
+        if rewritten {
+            (ask.method, ask.body) = (Method::GET, Vec::new());
+        }
+        link.seat.record.note_unasked(link.seat.number, ask.line());
+    }
+    link.seat
+        .ended(Some(What::Violation("it is sent from one place to the next, and to no stream".into())), Ending::Abort);
+    None
+}
+
+/// Where a client is sent on this server.
+fn moved(response: &Response<Incoming>) -> Option<String> {
+    if !matches!(response.status().as_u16(), 301 | 302 | 303 | 307 | 308) {
+        return None;
+    }
+    let location: Uri = answer::header(response.headers(), "location")?.parse().ok()?;
+    let path = location.path_and_query()?.to_string();
+    path.starts_with('/').then_some(path)
 }
 
 enum End {
