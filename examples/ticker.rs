@@ -24,23 +24,49 @@ async fn main() -> std::io::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use tornadose_test::{Harness, assert_transcript};
+    use std::time::Duration;
+
+    use tornadose_test::{Harness, assert_transcript, resume_at_every_byte};
 
     use super::*;
 
     #[tornadose_test::test]
-    async fn a_client_gets_the_newest_tick_and_those_that_follow() {
+    async fn the_newest_comes_first() {
         let store = Store::new();
         let app = Harness::new(Router::with_path("ticks").get(Ticks::handler(&store)));
         store.submit(Tick(0.1)).await.unwrap();
         store.submit(Tick(0.2)).await.unwrap();
         let ticks = app.sse("/ticks").await;
         store.submit(Tick(0.3)).await.unwrap();
+        ticks.cut().await;
+        store.submit(Tick(0.4)).await.unwrap();
+        store.submit(Tick(0.5)).await.unwrap();
+        ticks.reconnected().await;
         assert_transcript!(ticks, @"
         ticks > GET /ticks
         ticks ~ open 200 text/event-stream
         ticks < message #1 0.2
         ticks < message #2 0.3
+        ticks ! cut
+        after 3s
+        ticks > GET /ticks last-event-id #2
+        ticks ~ open 200 text/event-stream
+        ticks < message #3 0.5
         ");
+    }
+
+    #[tornadose_test::test]
+    async fn a_cut_anywhere_loses_and_doubles_nothing() {
+        let fresh = || {
+            let store = Store::new();
+            (Router::with_path("ticks").get(Ticks::handler(&store)), store)
+        };
+        resume_at_every_byte(fresh, "/ticks", async |store| {
+            for value in [0.1, 0.2, 0.3] {
+                store.submit(Tick(value)).await.unwrap();
+                tokio::time::sleep(Duration::from_secs(10)).await;
+            }
+        })
+        .await;
     }
 }

@@ -1,4 +1,4 @@
-use tornadose_test::{Harness, assert_transcript};
+use tornadose_test::{Cut, Harness, assert_transcript, resume_at_every_byte};
 
 use super::*;
 
@@ -56,29 +56,42 @@ async fn a_dashboard_shows_the_symbols_it_was_asked_for() {
 }
 
 #[tornadose_test::test]
-async fn who_returns_has_every_trade_once() {
+async fn who_returns_has_every_trade_once_and_the_newest_quote() {
     let store = Store::new();
     let app = Harness::new(router(&store));
-    let reader = app.client("reader").sse("/market/AAPL").await;
-    store.submit(trade("AAPL", 1.0)).await.unwrap();
-    reader.skip(1).await;
-    reader.close().await;
-    for price in [2.0, 3.0] {
-        store.submit(quote("AAPL", price)).await.unwrap();
+    let reader = app.client("reader").fault(Cut::after_event(1)).sse("/market/AAPL").await;
+    for price in [1.0, 2.0, 3.0] {
         store.submit(trade("AAPL", price)).await.unwrap();
+        store.submit(quote("AAPL", price)).await.unwrap();
     }
-    app.client("reader").last_event_id(reader.last_event_id().unwrap()).sse("/market/AAPL").await;
-    assert_transcript!(app, @r#"
+    reader.reconnected().await;
+    assert_transcript!(reader, @r#"
     reader > GET /market/AAPL
     reader ~ open 200 text/event-stream
     reader < trade #1 {"symbol":"AAPL","price":1.0,"size":100,"at":0}
-    reader ~ close (client)
-    reader-2 > GET /market/AAPL last-event-id #1
-    reader-2 ~ open 200 text/event-stream
-    reader-2 < trade #2 {"symbol":"AAPL","price":2.0,"size":100,"at":0}
-    reader-2 < quote #3 {"symbol":"AAPL","bid":3.0,"ask":3.5}
-    reader-2 < trade #4 {"symbol":"AAPL","price":3.0,"size":100,"at":0}
+    reader ! cut after event #1
+    after 3s
+    reader > GET /market/AAPL last-event-id #1
+    reader ~ open 200 text/event-stream
+    reader < trade #2 {"symbol":"AAPL","price":2.0,"size":100,"at":0}
+    reader < trade #3 {"symbol":"AAPL","price":3.0,"size":100,"at":0}
+    reader < quote #4 {"symbol":"AAPL","bid":3.0,"ask":3.5}
     "#);
+}
+
+#[tornadose_test::test]
+async fn trades_resume_at_every_byte() {
+    let fresh = || {
+        let store = Store::new();
+        (router(&store), store)
+    };
+    let busy = async |store: Store<Market>| {
+        for price in [1.0, 2.0, 3.0] {
+            store.submit(trade("AAPL", price)).await.unwrap();
+            store.submit(trade("MSFT", price)).await.unwrap();
+        }
+    };
+    resume_at_every_byte(fresh, "/market/AAPL", busy).await;
 }
 
 #[tornadose_test::test]

@@ -1,4 +1,4 @@
-use tornadose_test::{Client, Harness, assert_transcript};
+use tornadose_test::{Client, Cut, Harness, assert_transcript, resume_at_every_byte};
 
 use super::*;
 
@@ -35,27 +35,38 @@ async fn everybody_gets_their_own() {
 async fn nothing_is_missed_over_a_reconnect() {
     let app = Harness::new(router(&Store::new()));
     let seven = inbox(&app, 7).await;
-    notify(&app, "7", r#"{"title":"seen"}"#).await;
-    seven.close().await;
-    notify(&app, "7", r#"{"title":"missed"}"#).await;
-    notify(&app, "8", r#"{"title":"not yours"}"#).await;
-    let last = seven.last_event_id().unwrap();
-    app.client("user7").cookie("session", 7).last_event_id(last).sse("/inbox").await;
-    assert_transcript!(app, @r#"
+    seven.fault(Cut::inside_event(2)).await;
+    for (user, title) in [("7", "seen"), ("7", "broken off"), ("7", "missed"), ("8", "not yours")] {
+        notify(&app, user, &format!(r#"{{"title":"{title}"}}"#)).await;
+    }
+    seven.reconnected().await;
+    assert_transcript!(seven, @r#"
     user7 > GET /inbox
     user7 ~ open 200 text/event-stream, retry 2s
-    service > POST /inbox/7
     user7 < message #1 {"user":7,"title":"seen"}
-    service ~ answer 201 #1\n
-    user7 ~ close (client)
-    service > POST /inbox/7
-    service ~ answer 201 #2\n
-    service > POST /inbox/8
-    service ~ answer 201 #3\n
-    user7-2 > GET /inbox last-event-id #1
-    user7-2 ~ open 200 text/event-stream, retry 2s
-    user7-2 < message #2 {"user":7,"title":"missed"}
+    user7 ! cut inside event #2 (14 of 54 bytes arrived)
+    after 2s
+    user7 > GET /inbox last-event-id #1
+    user7 ~ open 200 text/event-stream, retry 2s
+    user7 < message #2 {"user":7,"title":"broken off"}
+    user7 < message #3 {"user":7,"title":"missed"}
     "#);
+}
+
+#[tornadose_test::test]
+async fn an_inbox_resumes_at_every_byte() {
+    let fresh = || {
+        let store = Store::new();
+        (router(&store), store)
+    };
+    let busy = async |store: Store<Notification>| {
+        for title in ["one", "two", "three"] {
+            for user in [7, 8] {
+                store.submit(Notification { user: UserId(user), title: title.into() }).await.unwrap();
+            }
+        }
+    };
+    resume_at_every_byte(fresh, "/inbox", busy).with(|client| client.cookie("session", 7)).await;
 }
 
 #[tornadose_test::test]

@@ -1,4 +1,4 @@
-use tornadose_test::{Harness, assert_transcript};
+use tornadose_test::{Harness, assert_transcript, resume_at_every_byte};
 
 use super::*;
 
@@ -34,22 +34,37 @@ async fn who_returns_gets_what_was_published_meanwhile() {
     let app = Harness::new(router(&Store::new()));
     let reader = app.client("reader").sse("/stream").await;
     publish(&app, r#"{"author":"ada","text":"seen"}"#).await;
-    reader.close().await;
+    reader.cut().await;
     publish(&app, r#"{"author":"ada","text":"missed"}"#).await;
-    app.client("reader").last_event_id(reader.last_event_id().unwrap()).sse("/stream").await;
+    reader.reconnected().await;
     assert_transcript!(app, @r#"
     reader > GET /stream
     reader ~ open 200 text/event-stream
     writer > POST /stream
     reader < message #1 {"author":"ada","text":"seen"}
     writer ~ answer 201 #1\n
-    reader ~ close (client)
+    reader ! cut
     writer > POST /stream
     writer ~ answer 201 #2\n
-    reader-2 > GET /stream last-event-id #1
-    reader-2 ~ open 200 text/event-stream
-    reader-2 < message #2 {"author":"ada","text":"missed"}
+    after 3s
+    reader > GET /stream last-event-id #1
+    reader ~ open 200 text/event-stream
+    reader < message #2 {"author":"ada","text":"missed"}
     "#);
+}
+
+#[tornadose_test::test]
+async fn a_feed_resumes_at_every_byte() {
+    let fresh = || {
+        let store = Store::new();
+        (router(&store), store)
+    };
+    let busy = async |store: Store<News>| {
+        for text in ["one", "two\nlines", "three"] {
+            store.submit(News { author: "ada".into(), text: text.into() }).await.unwrap();
+        }
+    };
+    resume_at_every_byte(fresh, "/stream", busy).await;
 }
 
 #[tornadose_test::test]
@@ -73,22 +88,25 @@ async fn who_returns_to_a_server_that_was_restarted_is_told_of_the_gap() {
     let app = Harness::new(router(&Store::new()));
     let reader = app.client("reader").sse("/stream").await;
     publish(&app, r#"{"author":"ada","text":"in its former life"}"#).await;
-    reader.close().await;
+    app.server().stop().await;
     app.server().start(router(&Store::new())).await;
     publish(&app, r#"{"author":"ada","text":"in this life"}"#).await;
-    app.client("reader").last_event_id(reader.last_event_id().unwrap()).sse("/stream").await;
+    reader.reconnected().await;
     assert_transcript!(app, @r#"
     reader > GET /stream
     reader ~ open 200 text/event-stream
     writer > POST /stream
     reader < message #1 {"author":"ada","text":"in its former life"}
     writer ~ answer 201 #1\n
-    reader ~ close (client)
+    server ! stop
+    reader ~ abort
+    server ! start
     writer > POST /stream
     writer ~ answer 201 #2\n
-    reader-2 > GET /stream last-event-id #1
-    reader-2 ~ open 200 text/event-stream
-    reader-2 < tornadose:gap {"reason":"restarted","missed":null}
-    reader-2 < message #2 {"author":"ada","text":"in this life"}
+    after 3s
+    reader > GET /stream last-event-id #1
+    reader ~ open 200 text/event-stream
+    reader < tornadose:gap {"reason":"restarted","missed":null}
+    reader < message #2 {"author":"ada","text":"in this life"}
     "#);
 }

@@ -1,43 +1,70 @@
 //! `#[tornadose_test::test]`: an async test on a paused clock. What runs it lives in `tornadose_test::runtime`.
 
 use proc_macro2::TokenStream;
-use quote::quote;
+use quote::{format_ident, quote};
 use syn::parse::{Parse, ParseStream};
+use syn::punctuated::Punctuated;
 use syn::spanned::Spanned;
-use syn::{Error, Ident, ItemFn, Path, Result, Token, parse_quote, parse2};
+use syn::{Error, FnArg, Ident, ItemFn, Path, Result, Token, bracketed, parse_quote, parse2};
 
 pub(crate) fn expand(arguments: TokenStream, item: TokenStream) -> TokenStream {
     test(arguments, item).unwrap_or_else(Error::into_compile_error)
 }
 
 fn test(arguments: TokenStream, item: TokenStream) -> Result<TokenStream> {
-    let Arguments { library } = parse2(arguments)?;
+    let arguments: Arguments = parse2(arguments)?;
     let function: ItemFn = parse2(item).map_err(|error| {
         Error::new(error.span(), "`#[tornadose_test::test]` stands on a test function: `async fn name() { … }`")
     })?;
-    check(&function)?;
+    check(&function, &arguments)?;
+    if arguments.over.is_empty() {
+        let name = function.sig.ident.clone();
+        return Ok(one(&arguments, &function, &name, None));
+    }
+    let each = arguments.over.iter().map(|over| {
+        let name = format_ident!("{}_over_{}", function.sig.ident, over);
+        one(&arguments, &function, &name, Some(over))
+    });
+    Ok(each.collect())
+}
 
+/// One test: the function, or the function over one transport.
+fn one(arguments: &Arguments, function: &ItemFn, name: &Ident, over: Option<&Ident>) -> TokenStream {
     let ItemFn { attrs, vis, sig, block, .. } = function;
-    let (name, output) = (&sig.ident, &sig.output);
+    let (inner, inputs, output, library) = (&sig.ident, &sig.inputs, &sig.output, &arguments.library);
+    let transport =
+        over.map(|over| if over == "sse" { quote!(#library::Transport::Sse) } else { quote!(#library::Transport::Ws) });
+    let run = if over.is_none() && !arguments.real {
+        quote!(#library::run_test)
+    } else {
+        let real = arguments.real.then(|| quote!(.in_real_time()));
+        let over = transport.as_ref().map(|transport| quote!(.over(#transport)));
+        quote!(<#library::Plan as ::core::default::Default>::default() #real #over .run_test)
+    };
     // The inner function bears the test's own name: snapshots are named after the function they stand in.
-    Ok(quote! {
+    quote! {
         #(#attrs)*
         #[::core::prelude::v1::test]
         #vis fn #name() #output {
-            async fn #name() #output #block
-            #library::run_test(#name())
+            async fn #inner(#inputs) #output #block
+            #run(#inner(#transport))
         }
-    })
+    }
 }
 
-fn check(function: &ItemFn) -> Result<()> {
+fn check(function: &ItemFn, arguments: &Arguments) -> Result<()> {
     let signature = &function.sig;
     let mut wrong = Vec::new();
     if signature.asyncness.is_none() {
         let message = "the test is not async: write `async fn`; for a test that awaits nothing, `#[test]` is enough";
         wrong.push(Error::new(signature.fn_token.span, message));
     }
-    if !signature.inputs.is_empty() {
+    if !arguments.over.is_empty() {
+        if signature.inputs.len() != 1 || matches!(signature.inputs.first(), Some(FnArg::Receiver(_))) {
+            let message = "a test over several transports is told which: it takes one argument, `over: Transport`";
+            wrong.push(Error::new(signature.ident.span(), message));
+        }
+    } else if !signature.inputs.is_empty() {
         let message = "a test takes no arguments: make what it needs in its body";
         wrong.push(Error::new(signature.inputs.span(), message));
     }
@@ -61,33 +88,78 @@ fn check(function: &ItemFn) -> Result<()> {
 /// What stands in the attribute's parentheses.
 struct Arguments {
     library: Path,
+    /// Whether time is real.
+    real: bool,
+    /// `sse` and `ws`, as far as they were named.
+    over: Vec<Ident>,
 }
 
 impl Parse for Arguments {
     fn parse(input: ParseStream<'_>) -> Result<Self> {
-        let mut library: Path = parse_quote!(::tornadose_test);
+        let mut arguments = Self { library: parse_quote!(::tornadose_test), real: false, over: Vec::new() };
+        while !input.is_empty() {
+            arguments.option(input)?;
+            if !input.is_empty() {
+                input.parse::<Token![,]>()?;
+            }
+        }
+        Ok(arguments)
+    }
+}
+
+impl Arguments {
+    fn option(&mut self, input: ParseStream<'_>) -> Result<()> {
         if input.peek(Token![crate]) {
             input.parse::<Token![crate]>()?;
             input.parse::<Token![=]>()?;
-            library = input.call(Path::parse_mod_style)?;
-            input.parse::<Option<Token![,]>>()?;
+            self.library = input.call(Path::parse_mod_style)?;
+            return Ok(());
         }
-        if input.is_empty() {
-            return Ok(Self { library });
+        let expected = "expected `clock = real`, `over = [sse, ws]`, `crate = path`, or nothing";
+        let option: Ident = input.parse().map_err(|error| Error::new(error.span(), expected))?;
+        if option == "clock" {
+            input.parse::<Token![=]>()?;
+            self.real = real(&input.parse()?)?;
+            return Ok(());
         }
-        let unknown = input.parse::<Ident>().map_or_else(
-            |error| Error::new(error.span(), "expected `crate = path`, or nothing"),
-            |option| {
-                let hint = match option.to_string().as_str() {
-                    "start_paused" => "the clock is always paused: remove it",
-                    "flavor" | "worker_threads" => "the runtime always has one thread: remove it",
-                    _ => "the only one is `crate = path`",
-                };
-                Error::new(option.span(), format!("unknown option `{option}`; {hint}"))
-            },
-        );
-        Err(unknown)
+        if option == "over" {
+            input.parse::<Token![=]>()?;
+            self.over = transports(input)?;
+            return Ok(());
+        }
+        let hint = match option.to_string().as_str() {
+            "start_paused" => "the clock is always paused: remove it, or write `clock = real`",
+            "flavor" | "worker_threads" => "the runtime always has one thread: remove it",
+            _ => "there are `clock = real`, `over = [sse, ws]` and `crate = path`",
+        };
+        Err(Error::new(option.span(), format!("unknown option `{option}`; {hint}")))
     }
+}
+
+fn real(clock: &Ident) -> Result<bool> {
+    if clock == "real" {
+        return Ok(true);
+    }
+    Err(Error::new(clock.span(), "expected `clock = real`; without it the clock is paused from birth"))
+}
+
+fn transports(input: ParseStream<'_>) -> Result<Vec<Ident>> {
+    let list;
+    bracketed!(list in input);
+    let transports: Vec<Ident> = Punctuated::<Ident, Token![,]>::parse_terminated(&list)?.into_iter().collect();
+    if transports.is_empty() {
+        return Err(list.error("a test goes over at least one transport: `over = [sse, ws]`"));
+    }
+    for (nth, transport) in transports.iter().enumerate() {
+        if transport != "sse" && transport != "ws" {
+            let message = format!("unknown transport `{transport}`; there are `sse` and `ws`");
+            return Err(Error::new(transport.span(), message));
+        }
+        if transports[..nth].contains(transport) {
+            return Err(Error::new(transport.span(), format!("`{transport}` is named twice")));
+        }
+    }
+    Ok(transports)
 }
 
 #[cfg(test)]
@@ -115,6 +187,35 @@ mod tests {
             fn it_works() -> Outcome {
                 async fn it_works() -> Outcome {}
                 harness::inner::run_test(it_works())
+            }
+        };
+        assert_eq!(expanded.expect("nothing is wrong with it").to_string(), expected.to_string());
+    }
+
+    #[test]
+    fn a_test_over_two_transports_is_two_tests() {
+        let expanded = super::test(
+            quote!(over = [sse, ws], clock = real),
+            quote!(
+                async fn it_works(over: Transport) {}
+            ),
+        );
+        let expected = quote! {
+            #[::core::prelude::v1::test]
+            fn it_works_over_sse() {
+                async fn it_works(over: Transport) {}
+                <::tornadose_test::Plan as ::core::default::Default>::default()
+                    .in_real_time()
+                    .over(::tornadose_test::Transport::Sse)
+                    .run_test(it_works(::tornadose_test::Transport::Sse))
+            }
+            #[::core::prelude::v1::test]
+            fn it_works_over_ws() {
+                async fn it_works(over: Transport) {}
+                <::tornadose_test::Plan as ::core::default::Default>::default()
+                    .in_real_time()
+                    .over(::tornadose_test::Transport::Ws)
+                    .run_test(it_works(::tornadose_test::Transport::Ws))
             }
         };
         assert_eq!(expanded.expect("nothing is wrong with it").to_string(), expected.to_string());
@@ -178,14 +279,59 @@ mod tests {
                 quote!(
                     async fn fine() {}
                 ),
-                "unknown option `retries`; the only one is `crate = path`",
+                "unknown option `retries`; there are `clock = real`, `over = [sse, ws]` and `crate = path`",
             ),
             (
                 quote!("x"),
                 quote!(
                     async fn fine() {}
                 ),
-                "expected `crate = path`, or nothing",
+                "expected `clock = real`, `over = [sse, ws]`, `crate = path`, or nothing",
+            ),
+        ] {
+            let errors = errors(arguments, item);
+            assert_eq!(errors.len(), 1, "{errors:?}");
+            assert!(errors[0].contains(message), "{errors:?}");
+        }
+    }
+
+    #[test]
+    fn every_bad_option_says_what_there_is() {
+        for (arguments, item, message) in [
+            (
+                quote!(clock = paused),
+                quote!(
+                    async fn fine() {}
+                ),
+                "expected `clock = real`; without it",
+            ),
+            (
+                quote!(over = [sse, tcp]),
+                quote!(
+                    async fn fine(over: Transport) {}
+                ),
+                "unknown transport `tcp`; there are `sse` and `ws`",
+            ),
+            (
+                quote!(over = [sse, sse]),
+                quote!(
+                    async fn fine(over: Transport) {}
+                ),
+                "`sse` is named twice",
+            ),
+            (
+                quote!(over = []),
+                quote!(
+                    async fn fine(over: Transport) {}
+                ),
+                "a test goes over at least one transport",
+            ),
+            (
+                quote!(over = [sse, ws]),
+                quote!(
+                    async fn fine() {}
+                ),
+                "it takes one argument, `over: Transport`",
             ),
         ] {
             let errors = errors(arguments, item);

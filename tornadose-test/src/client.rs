@@ -2,13 +2,19 @@
 
 pub(crate) mod builder;
 mod opening;
+pub(crate) mod transport;
+mod life;
+mod link;
 mod request;
 mod pipe;
+mod valve;
+pub(crate) mod faults;
 mod sse;
 mod ws;
 mod place;
 mod reading;
 mod read;
+mod deeds;
 pub(crate) mod socket;
 pub(crate) mod answer;
 
@@ -17,12 +23,14 @@ use std::sync::Arc;
 
 use salvo::http::HeaderMap;
 
-use crate::client::pipe::Valve;
+use crate::client::faults::Cuts;
 use crate::client::place::Place;
 use crate::client::request::Tasks;
+use crate::client::socket::Outbox;
+use crate::client::valve::Valve;
 use crate::record::Record;
 use crate::record::line::{Side, What};
-use crate::record::seat::{Ending, Seat};
+use crate::record::seat::{Conduct, Ending, Seat};
 use crate::runtime::settle;
 use crate::transcript::Recording;
 use crate::transcript::assert::{Part, Source};
@@ -64,14 +72,19 @@ pub struct Client {
     number: usize,
     tasks: Tasks,
     valve: Valve,
+    cuts: Cuts,
+    /// Of a WebSocket only.
+    outbox: Option<Outbox>,
 }
 
 impl Client {
-    pub(crate) fn new(record: Arc<Record>, number: usize) -> Self {
-        Self { record, number, tasks: Tasks::default(), valve: Valve::default() }
+    pub(crate) fn new(record: Arc<Record>, number: usize, outbox: Option<Outbox>) -> Self {
+        let (valve, cuts) = (Valve::default(), Cuts::default());
+        record.watch(number, Arc::new((valve.clone(), cuts.clone())));
+        Self { record, number, tasks: Tasks::default(), valve, cuts, outbox }
     }
 
-    /// Goes away politely: the connection is closed at once. A WebSocket does more: see
+    /// Goes away politely, and does not come back: the connection is closed at once. A WebSocket does more: see
     /// [`Socket::close`](crate::Socket::close).
     ///
     /// ```
@@ -88,60 +101,13 @@ impl Client {
     /// ```
     pub async fn close(&self) {
         settle().await;
-        if self.look(|seat| seat.ending.is_none()) {
+        if self.look(|seat| seat.due.take().is_some() || seat.ending.is_none()) {
             let line = What::Close { code: None, reason: String::new(), by: Side::Client };
             self.record.ended(self.number, Some(line), Ending::End);
         }
         self.tasks.abort();
         self.seat().gone();
         settle().await;
-    }
-
-    /// Stops reading, as a slow client does: the server's bytes fill the pipe. [`resume`](Self::resume) reads on.
-    ///
-    /// ```
-    #[doc = include_str!("../doc/news.md")]
-    /// let news = app.sse("/news").await;
-    /// news.skip(1).await;
-    /// news.stall().await;
-    /// news.quiet_for(Duration::from_secs(300)).await;
-    /// news.resume().await;
-    /// assert_eq!(news.next_now::<u32>().await, 2);
-    /// # });
-    /// ```
-    pub async fn stall(&self) {
-        self.deed("stall", Valve::stall).await;
-    }
-
-    /// Reads on after [`stall`](Self::stall).
-    ///
-    /// ```
-    #[doc = include_str!("../doc/news.md")]
-    /// let news = app.sse("/news").await;
-    /// news.skip(1).await;
-    /// news.stall().await;
-    /// app.advance(Duration::from_secs(30)).await;
-    /// news.resume().await;
-    /// assert_eq!(news.next_now::<u32>().await, 2);
-    /// # });
-    /// ```
-    pub async fn resume(&self) {
-        self.deed("resume", Valve::resume).await;
-    }
-
-    /// Vanishes, as a phone in a tunnel does: the connection stays, nothing is read or written any more, and nobody is
-    /// told.
-    ///
-    /// ```
-    #[doc = include_str!("../doc/news.md")]
-    /// let news = app.sse("/news").await;
-    /// news.skip(1).await;
-    /// news.vanish().await;
-    /// news.quiet_for(Duration::from_secs(300)).await;
-    /// # });
-    /// ```
-    pub async fn vanish(&self) {
-        self.deed("vanish", Valve::vanish).await;
     }
 
     /// The status of the answer: 200 for an SSE stream, 101 for a WebSocket.
@@ -193,7 +159,7 @@ impl Client {
         self.look(|seat| String::from_utf8_lossy(&seat.body).into_owned())
     }
 
-    /// The id this client would reconnect with: the last that came, with an event or alone.
+    /// The id this client comes back with: the last that came, with an event or alone, else the one it began with.
     ///
     /// ```
     #[doc = include_str!("../doc/news.md")]
@@ -205,7 +171,7 @@ impl Client {
     /// # });
     /// ```
     pub fn last_event_id(&self) -> Option<String> {
-        self.look(|seat| seat.last_event_id.clone())
+        self.seat().last_event_id()
     }
 
     /// What this client has seen and done so far.
@@ -219,13 +185,6 @@ impl Client {
     /// ```
     pub fn recording(&self) -> Recording {
         self.record.recording(Some(self.number))
-    }
-
-    async fn deed(&self, deed: &'static str, turn: fn(&Valve)) {
-        settle().await;
-        self.record.note(self.number, What::Deed(deed));
-        turn(&self.valve);
-        settle().await;
     }
 
     #[track_caller]
@@ -253,6 +212,10 @@ impl Client {
         self.record.run.fail(Some(at), wrong)
     }
 
+    pub(crate) async fn fail_waiting(&self, at: &Location<'_>, wrong: &str) -> ! {
+        self.record.run.fail_waiting(at, wrong).await
+    }
+
     pub(crate) fn seat(&self) -> Place {
         Place { record: self.record.clone(), number: self.number }
     }
@@ -263,6 +226,24 @@ impl Client {
 
     pub(crate) fn valve(&self) -> Valve {
         self.valve.clone()
+    }
+
+    pub(crate) fn cuts(&self) -> Cuts {
+        self.cuts.clone()
+    }
+
+    pub(crate) fn outbox(&self) -> Outbox {
+        self.outbox.clone().unwrap_or_default()
+    }
+}
+
+impl Conduct for (Valve, Cuts) {
+    fn standing(&self) -> Option<&'static str> {
+        self.0.standing()
+    }
+
+    fn unused(&self) -> Vec<String> {
+        self.1.unused().into_iter().chain(self.0.unused()).collect()
     }
 }
 

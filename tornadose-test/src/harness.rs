@@ -1,24 +1,26 @@
 //! A harness: a service under test, its clients, and their clock.
 
+mod clock;
+
 use std::panic::Location;
 use std::sync::Arc;
-use std::time::Duration;
 
 use salvo::fuse::FuseConfig;
 use salvo::{Server, Service};
 use tokio::io::DuplexStream;
-use tokio::time::sleep;
 
 use crate::client::Client;
 use crate::client::answer::Answer;
 use crate::client::builder::ClientBuilder;
 use crate::client::socket::Socket;
+use crate::client::transport::Transport;
 use crate::record::Record;
 use crate::runtime::{current, settle};
 use crate::server::ServerControl;
 use crate::server::acceptor::InMemory;
 use crate::transcript::Recording;
 use crate::transcript::assert::{Part, Source};
+use crate::transcript::mask::Mask;
 
 /// A Salvo service and the clients that connect to it: real HTTP/1.1 and WebSocket bytes over a pipe in memory, the
 /// whole `salvo::Server` behind it, no port.
@@ -138,9 +140,20 @@ impl Harness {
         service: impl Into<Service>,
         build: impl Fn(Server<InMemory>) -> Server<InMemory> + Send + Sync + 'static,
     ) -> Self {
-        let run = current();
-        let record = Record::new(run.clone());
-        Self { record, server: ServerControl::new(run, service.into(), Box::new(build)) }
+        Self::of(Record::new(current()), service, build)
+    }
+
+    /// A harness whose end nobody checks but its maker.
+    pub(crate) fn apart(service: impl Into<Service>) -> Self {
+        Self::of(Record::apart(current()), service, |server| server)
+    }
+
+    fn of(
+        record: Arc<Record>,
+        service: impl Into<Service>,
+        build: impl Fn(Server<InMemory>) -> Server<InMemory> + Send + Sync + 'static,
+    ) -> Self {
+        Self { server: ServerControl::new(record.clone(), service.into(), Box::new(build)), record }
     }
 
     /// A client of this name, to be told more before it opens a stream. A name taken twice gets `-2`, and so on.
@@ -178,6 +191,21 @@ impl Harness {
     /// ```
     pub async fn ws(&self, path: impl AsRef<str>) -> Socket {
         ClientBuilder::new(self.clone(), None).ws(path).await
+    }
+
+    /// Opens a stream over this transport; the client is called after the last segment of the path, `client` at the root.
+    /// See [`ClientBuilder::open`].
+    ///
+    /// ```
+    #[doc = include_str!("../doc/news.md")]
+    /// use tornadose_test::Transport;
+    ///
+    /// let news = app.open(Transport::Sse, "/news").await;
+    /// # news.skip(1).await;
+    /// # });
+    /// ```
+    pub async fn open(&self, over: Transport, path: impl AsRef<str>) -> Client {
+        ClientBuilder::new(self.clone(), None).open(over, path).await
     }
 
     /// A plain `GET`, for routes beside the stream. See [`ClientBuilder::request`].
@@ -223,41 +251,34 @@ impl Harness {
     /// While the server is stopped.
     #[track_caller]
     pub fn connect(&self) -> DuplexStream {
-        match self.server.dial(64 << 10) {
+        match self.server.dial(64 << 10, None) {
             Some(pipe) => pipe,
             None => self.record.run.fail(Some(Location::caller()), "nobody listens: the server is stopped"),
         }
     }
 
-    /// Lets the clock run this far: every timer on the way fires at its own instant.
+    /// Masks values in everything that this harness prints, transcripts and failures: see [`Recording::mask`]. A mask that
+    /// has matched nothing when the test ends fails it.
     ///
     /// ```
     #[doc = include_str!("../doc/news.md")]
+    /// app.mask([".text"]);
     /// let news = app.sse("/news").await;
-    /// app.advance(Duration::from_secs(30)).await;
-    /// news.skip(1).await;
-    /// assert_eq!(news.next_now::<u32>().await, 2);
+    /// assert_transcript!(news, @r#"
+    /// news > GET /news
+    /// news ~ open 200 text/event-stream
+    /// news < said #1 {"text":"[text-1]"}
+    /// "#);
     /// # });
     /// ```
-    pub async fn advance(&self, span: Duration) {
-        settle().await;
-        self.record.run.allow(span);
-        sleep(span).await;
-        settle().await;
-    }
-
-    /// Waits until everything that can happen at this instant has happened; the clock does not move. What happens next
-    /// stands below it in the transcript.
     ///
-    /// ```
-    #[doc = include_str!("../doc/news.md")]
-    /// let news = app.sse("/news").await;
-    /// app.settle().await;
-    /// # news.skip(1).await;
-    /// # });
-    /// ```
-    pub async fn settle(&self) {
-        settle().await;
+    /// # Panics
+    ///
+    /// When something is no path into JSON.
+    #[track_caller]
+    pub fn mask<P: AsRef<str>>(&self, paths: impl IntoIterator<Item = P>) {
+        let masks: Result<Vec<Mask>, String> = paths.into_iter().map(|path| Mask::parse(path.as_ref())).collect();
+        self.record.mask(masks.unwrap_or_else(|wrong| panic!("{wrong}")));
     }
 
     /// Takes note that a task panicked as it was meant to: otherwise it fails the test at its end.

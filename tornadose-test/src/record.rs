@@ -4,12 +4,14 @@
 pub(crate) mod seat;
 pub(crate) mod line;
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
 
 use crate::record::line::{Line, What};
-use crate::record::seat::{Ending, Seat};
-use crate::runtime::run::Run;
+use crate::record::seat::{Conduct, Ending, Seat};
+use crate::runtime::run::{Clock, Run};
 use crate::transcript::Recording;
+use crate::transcript::mask::Mask;
 
 /// So many lines of the transcript stand beneath a failure.
 const SHOWN: usize = 20;
@@ -23,6 +25,10 @@ pub(crate) struct Record {
 struct State {
     seats: Vec<Seat>,
     lines: Vec<Line>,
+    /// For everything that is printed.
+    masks: Vec<Mask>,
+    /// The server's ends of the clients' connections, as long as it holds them.
+    held: Vec<(usize, Weak<()>)>,
 }
 
 impl Record {
@@ -30,6 +36,25 @@ impl Record {
         let record = Arc::new(Self { run, state: Mutex::default() });
         record.run.add(&record);
         record
+    }
+
+    /// A record that its run does not look at: whoever makes it does.
+    pub(crate) fn apart(run: Arc<Run>) -> Arc<Self> {
+        Arc::new(Self { run, state: Mutex::default() })
+    }
+
+    /// What a client has seen and done, in its own order.
+    pub(crate) fn seen(&self, client: usize) -> Vec<What> {
+        let state = self.lock();
+        state.lines.iter().filter(|line| line.client == Some(client)).map(|line| line.what.clone()).collect()
+    }
+
+    /// A client's connection: the server has the other end of this.
+    pub(crate) fn hold(&self, client: usize, held: Weak<()>) {
+        let held_still = |(_, held): &(usize, Weak<()>)| held.strong_count() > 0;
+        let mut state = self.lock();
+        state.held.retain(held_still);
+        state.held.push((client, held));
     }
 
     /// Seats a stream's client; a name that another stream's client has gets a number.
@@ -53,16 +78,42 @@ impl Record {
         state.seats.len() - 1
     }
 
-    /// Adds what a client did, or saw.
+    /// Adds what a client did as the test told it, or saw.
     pub(crate) fn note(&self, client: usize, what: What) {
-        let mut state = self.lock();
         let own = what.is_own();
+        self.add(client, own, what);
+    }
+
+    /// Adds what a client did by itself.
+    pub(crate) fn note_unasked(&self, client: usize, what: What) {
+        self.add(client, false, what);
+    }
+
+    /// How a client's connection conducts its bytes.
+    pub(crate) fn watch(&self, client: usize, conduct: Arc<dyn Conduct>) {
+        self.with_seat(client, |seat| seat.conduct = Some(conduct));
+    }
+
+    /// Masks these values in everything that is printed.
+    pub(crate) fn mask(&self, masks: Vec<Mask>) {
+        self.lock().masks.extend(masks);
+    }
+
+    /// Adds what the test did to the server.
+    pub(crate) fn note_server(&self, deed: String) {
+        let line = self.run.line(None, true, What::Deed(deed));
+        self.lock().lines.push(line);
+    }
+
+    fn add(&self, client: usize, own: bool, what: What) {
+        let mut state = self.lock();
         let mut line = self.run.line(Some(client), own, what);
-        let State { seats, lines } = &mut *state;
+        let State { seats, lines, .. } = &mut *state;
         let opening = seats[client].opening(&line, lines);
         match (&mut line.what, opening) {
             // Said in the first frame, it is a part of the opening and has no line of its own.
             (What::Retry(said), Some(open)) => {
+                seats[client].retry = Duration::from_millis(*said);
                 if let What::Open { retry, .. } = &mut lines[open].what {
                     *retry = Some(*said);
                     return;
@@ -114,7 +165,7 @@ impl Record {
     /// Takes the first message that this client has received and nobody has read.
     pub(crate) fn take(&self, client: usize) -> Option<What> {
         let mut state = self.lock();
-        let State { seats, lines } = &mut *state;
+        let State { seats, lines, .. } = &mut *state;
         let line = &mut lines[seats[client].messages.pop_front()?];
         line.read = true;
         Some(line.what.clone())
@@ -135,18 +186,24 @@ impl Record {
     pub(crate) fn recording(&self, client: Option<usize>) -> Recording {
         let state = self.lock();
         let names = state.seats.iter().map(|seat| seat.name.clone()).collect();
-        let mut lines: Vec<Line> = state.lines.clone();
+        let (mut lines, masks) = (state.lines.clone(), state.masks.clone());
         drop(state);
         lines.extend(self.run.panics());
-        Recording::new(names, lines, client)
+        if self.run.clock == Clock::Real {
+            // How long something took is never the same.
+            for line in &mut lines {
+                line.at = Duration::ZERO;
+            }
+        }
+        Recording::new(names, lines, client.map(|client| vec![client])).masked(masks)
     }
 
     /// The first `count` lines of this harness were printed in a transcript that was found right: they are read.
-    pub(crate) fn mark_read(&self, client: Option<usize>, count: usize) {
+    pub(crate) fn mark_read(&self, clients: Option<&[usize]>, count: usize) {
         let mut state = self.lock();
-        let State { seats, lines } = &mut *state;
+        let State { seats, lines, .. } = &mut *state;
         for (number, seat) in seats.iter_mut().enumerate() {
-            if client.is_none_or(|client| client == number) {
+            if clients.is_none_or(|clients| clients.contains(&number)) {
                 let printed = seat.messages.partition_point(|message| *message < count);
                 seat.messages.drain(..printed).for_each(|message| lines[message].read = true);
             }
@@ -182,7 +239,7 @@ impl Record {
 
     /// What of this harness fails a test at its end.
     pub(crate) fn wrong_at_end(&self) -> Vec<String> {
-        let mut wrong = Vec::new();
+        let mut wrong: Vec<String> = self.recording(None).unused().into_iter().collect();
         let clients = self.lock().seats.len();
         for client in 0..clients {
             let (name, lenient) = self.with_seat(client, |seat| (seat.name.clone(), seat.lenient));
@@ -196,6 +253,19 @@ impl Record {
                 }
             }
             drop(state);
+            let unused = self.with_seat(client, |seat| seat.conduct.as_ref().map(|conduct| conduct.unused()));
+            for fault in unused.unwrap_or_default() {
+                wrong.push(format!(
+                    "`{name}`: the fault `{fault}` was never felt: its place did not come; remove it, or let more happen"
+                ));
+            }
+            if self.is_held_alone(client) {
+                wrong.push(format!(
+                    "`{name}` has gone, and a task of the server still holds the connection: it has not noticed, or it \
+                     does not end\n    give it the time that it needs, `app.advance(duration).await`, or open the client with \
+                     `.lenient()`"
+                ));
+            }
             let count = self.unread(client);
             if count > 0 {
                 let shown = self.show_unread(client);
@@ -207,6 +277,13 @@ impl Record {
             }
         }
         wrong
+    }
+
+    /// Whether a client is gone, and the server still holds a connection of it.
+    fn is_held_alone(&self, client: usize) -> bool {
+        let state = self.lock();
+        let held = state.held.iter().any(|(of, held)| *of == client && held.strong_count() > 0);
+        held && state.seats[client].gone
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {

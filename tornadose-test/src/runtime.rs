@@ -2,6 +2,7 @@
 //! What happened in a test is not kept here: see `record`.
 
 pub(crate) mod run;
+mod timers;
 mod panics;
 mod watchdog;
 
@@ -14,14 +15,20 @@ use std::time::Duration;
 
 use tokio::runtime::Builder;
 use tokio::sync::oneshot;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until};
 
+use crate::client::transport::Transport;
 use crate::outcome::Outcome;
-use crate::runtime::run::Run;
+use crate::runtime::run::{Clock, Run};
 use crate::runtime::watchdog::Watchdog;
 
 /// How long a test may take on the wall clock. It is a net under hangs, not a limit on honest work.
 const WALL: Duration = Duration::from_mins(1);
+
+/// In real time everything has settled when nothing has happened for so long.
+const WINDOW: Duration = Duration::from_millis(50);
+/// However much happens, in real time an act is over after so many windows.
+const WINDOWS: u32 = 20;
 
 thread_local! {
     static CURRENT: RefCell<Option<Arc<Run>>> = const { RefCell::new(None) };
@@ -50,25 +57,80 @@ thread_local! {
 /// With the body's own panic, and with the failures listed above. Also when the body waits for something outside its
 /// runtime while the clock runs away, and when it takes a minute of real time.
 pub fn run<F: Future>(body: F) -> F::Output {
-    run_within(WALL, body, |_| false)
+    run_within(WALL, Plan::default(), body, |_| false)
+}
+
+/// [`run`] in real time, as `#[tornadose_test::test(clock = real)]` does: for hooks that talk to a database.
+///
+/// The vocabulary is the same. [`settle`] is then a window: it returns when nothing has happened for 50 ms, and after a
+/// second in any case. Waits are bounded by 10 s. In transcripts no time passes, for it is never the same: they are ordered
+/// by act.
+///
+/// ```
+/// use std::time::{Duration, Instant};
+///
+/// let start = Instant::now();
+/// tornadose_test::run_in_real_time(async {
+///     tokio::time::sleep(Duration::from_millis(20)).await;
+/// });
+/// assert!(start.elapsed() >= Duration::from_millis(20));
+/// ```
+///
+/// # Panics
+///
+/// As [`run`] does.
+pub fn run_in_real_time<F: Future>(body: F) -> F::Output {
+    run_within(WALL, Plan { clock: Clock::Real, ..Plan::default() }, body, |_| false)
 }
 
 /// What `#[tornadose_test::test]` calls: an `Err` is the test's own failure and is not covered by another.
 #[doc(hidden)]
 pub fn run_test<F: Future<Output: Outcome>>(body: F) -> F::Output {
-    run_within(WALL, body, Outcome::failed)
+    Plan::default().run_test(body)
 }
 
-fn run_within<F: Future>(wall: Duration, body: F, failed: impl FnOnce(&F::Output) -> bool) -> F::Output {
+/// What `#[tornadose_test::test]` with options calls.
+#[doc(hidden)]
+#[derive(Clone, Copy)]
+pub struct Plan {
+    pub(crate) clock: Clock,
+    pub(crate) over: Option<Transport>,
+}
+
+impl Default for Plan {
+    fn default() -> Self {
+        Self { clock: Clock::Virtual, over: None }
+    }
+}
+
+#[doc(hidden)]
+impl Plan {
+    #[must_use]
+    pub fn in_real_time(self) -> Self {
+        Self { clock: Clock::Real, ..self }
+    }
+
+    #[must_use]
+    pub fn over(self, over: Transport) -> Self {
+        Self { over: Some(over), ..self }
+    }
+
+    pub fn run_test<F: Future<Output: Outcome>>(self, body: F) -> F::Output {
+        run_within(WALL, self, body, Outcome::failed)
+    }
+}
+
+fn run_within<F: Future>(wall: Duration, plan: Plan, body: F, failed: impl FnOnce(&F::Output) -> bool) -> F::Output {
     panics::install();
     let runtime = Builder::new_current_thread()
         .enable_all()
-        .start_paused(true)
+        .start_paused(plan.clock == Clock::Virtual)
         .on_thread_park(wake_waiting)
+        .on_thread_unpark(timers::woken)
         .build()
         .expect("a current-thread runtime needs nothing that could be missing");
     let entered = runtime.enter();
-    let run = Arc::new(Run::new());
+    let run = Arc::new(Run::new(plan));
     let _current = Current::set(&run);
     let _followed = panics::follow(runtime.handle().id(), &run);
     let (_watchdog, alarm) = Watchdog::start(wall, &run);
@@ -103,12 +165,12 @@ fn run_within<F: Future>(wall: Duration, body: F, failed: impl FnOnce(&F::Output
 async fn guard<F: Future>(run: &Arc<Run>, body: F, mut alarm: oneshot::Receiver<()>) -> F::Output {
     let mut body = pin!(body);
     loop {
-        let limit = run.limit();
+        let limit = run.arm();
         tokio::select! {
             biased;
             output = &mut body => return output,
-            Ok(()) = &mut alarm => run.fail(None, &watchdog::verdict()),
-            () = sleep_until(limit) => if Instant::now() >= run.limit() {
+            Ok(()) = &mut alarm => run.fail(None, &watchdog::verdict(run)),
+            () = sleep_until(limit), if run.clock == Clock::Virtual => if Instant::now() >= run.limit() {
                 run.fail(None, run::RUNAWAY);
             },
         }
@@ -117,7 +179,8 @@ async fn guard<F: Future>(run: &Arc<Run>, body: F, mut alarm: oneshot::Receiver<
 
 /// Waits until everything that can happen at this instant has happened; the clock does not move.
 ///
-/// Tasks that run on other threads (`spawn_blocking`, `tokio::fs`, real sockets) are not waited for.
+/// Tasks that run on other threads (`spawn_blocking`, `tokio::fs`, real sockets) are not waited for. In
+/// [real time](run_in_real_time) it returns when nothing has happened for 50 ms.
 ///
 /// ```
 /// # tornadose_test::run(async {
@@ -141,6 +204,16 @@ async fn guard<F: Future>(run: &Arc<Run>, body: F, mut alarm: oneshot::Receiver<
 pub async fn settle() {
     // Only our runtime tells when it is idle: elsewhere this would wait for ever.
     let run = current();
+    if run.clock == Clock::Real {
+        for _ in 0..WINDOWS {
+            let before = run.lines();
+            sleep(WINDOW).await;
+            if run.lines() == before {
+                break;
+            }
+        }
+        return run.settled();
+    }
     let (idle, when_idle) = oneshot::channel();
     WAITING.with_borrow_mut(|waiting| waiting.push(idle));
     when_idle.await.expect("the sender is dropped only after it has been used");
@@ -190,7 +263,10 @@ mod tests {
     use tokio::task::spawn_blocking;
     use tokio::time::{Instant, sleep};
 
-    use super::{run, run_within, settle};
+    use salvo::Router;
+
+    use super::{Plan, run, run_within, settle};
+    use crate::harness::Harness;
 
     #[test]
     fn a_hang_on_the_wall_clock_is_barked_at() {
@@ -198,6 +274,7 @@ mod tests {
         let said = catch_unwind(|| {
             run_within(
                 Duration::from_millis(20),
+                Plan::default(),
                 async {
                     // Blocking work holds the clock, as a call to a database would.
                     spawn_blocking(move || held.recv());
@@ -207,7 +284,24 @@ mod tests {
             );
         });
         drop(release);
-        assert!(said.unwrap_err().downcast_ref::<String>().unwrap().starts_with("the test hangs: "));
+        insta::assert_snapshot!(said.unwrap_err().downcast_ref::<String>().unwrap(), @"the test hangs: a minute of real time has passed and it has not ended. It waits for work outside its runtime (a thread, a socket, `spawn_blocking`), or it goes in circles without the clock ever moving");
+    }
+
+    #[test]
+    fn a_clock_that_is_held_for_ever_is_named_when_the_test_hangs() {
+        let said = catch_unwind(|| {
+            run_within(
+                Duration::from_millis(20),
+                Plan::default(),
+                async {
+                    let app = Harness::new(Router::new());
+                    let _held = app.hold_clock();
+                    sleep(Duration::from_secs(1)).await;
+                },
+                |()| false,
+            );
+        });
+        insta::assert_snapshot!(said.unwrap_err().downcast_ref::<String>().unwrap(), @"the test hangs: a minute of real time has passed and it has not ended. The clock is held by `hold_clock()`, so that no timer fires, and what is waited for has not come");
     }
 
     #[test]

@@ -10,9 +10,10 @@ use salvo::{Server, Service};
 use tokio::io::DuplexStream;
 use tokio::task::JoinHandle;
 
-use crate::runtime::run::Run;
+use crate::record::Record;
 use crate::runtime::settle;
 use crate::server::acceptor::{Dialer, InMemory};
+use crate::transcript::text::duration;
 
 type Build = dyn Fn(Server<InMemory>) -> Server<InMemory> + Send + Sync;
 
@@ -24,7 +25,7 @@ pub struct ServerControl {
 }
 
 struct Shared {
-    run: Arc<Run>,
+    record: Arc<Record>,
     build: Box<Build>,
     state: Mutex<State>,
 }
@@ -38,17 +39,22 @@ struct State {
 }
 
 impl ServerControl {
-    pub(crate) fn new(run: Arc<Run>, service: Service, build: Box<Build>) -> Self {
+    pub(crate) fn new(record: Arc<Record>, service: Service, build: Box<Build>) -> Self {
         let state = Mutex::new(serve(service, &*build));
-        Self { shared: Arc::new(Shared { run, build, state }) }
+        Self { shared: Arc::new(Shared { record, build, state }) }
     }
 
     /// Dials the server; `None` when nobody listens.
-    pub(crate) fn dial(&self, pipe: usize) -> Option<DuplexStream> {
+    pub(crate) fn dial(&self, pipe: usize, client: Option<usize>) -> Option<DuplexStream> {
         let mut state = self.lock();
         state.connections += 1;
         let port = u16::try_from(1024 + state.connections % 60_000).expect("it is below 61024");
-        state.dialer.dial(pipe, port)
+        let (stream, held) = state.dialer.dial(pipe, port)?;
+        drop(state);
+        if let Some(client) = client {
+            self.shared.record.hold(client, held);
+        }
+        Some(stream)
     }
 
     /// Stops the server as a deploy does: it takes no more connections, ends those that are idle, and waits for the
@@ -68,8 +74,10 @@ impl ServerControl {
     /// app.server().start(Router::new().get(hello)).await;
     /// app.get("/").await;
     /// assert_transcript!(app, @r"
+    /// server ! stop gracefully, in 5s at most
     /// client > GET /
     /// client ~ refused
+    /// server ! start
     /// client > GET /
     /// client ~ answer 200 hello
     /// ");
@@ -77,7 +85,8 @@ impl ServerControl {
     /// ```
     pub async fn stop_gracefully(&self, limit: Duration) {
         settle().await;
-        self.shared.run.allow(limit);
+        self.shared.record.run.allow(limit);
+        self.shared.record.note_server(format!("stop gracefully, in {} at most", duration(limit)));
         self.lock().handle.stop_graceful(limit);
         self.stopped().await;
     }
@@ -98,11 +107,12 @@ impl ServerControl {
     /// let app = Harness::new(Router::with_path("quiet").get(serve_quiet));
     /// let quiet = app.sse("/quiet").await;
     /// app.server().stop().await;
-    /// assert_eq!(quiet.closed().await, Ending::Abort);
+    /// assert_eq!(quiet.closed().await, Ending::Abort); // and from now on it tries to come back
     /// # });
     /// ```
     pub async fn stop(&self) {
         settle().await;
+        self.shared.record.note_server("stop".into());
         self.lock().handle.stop_forceful();
         self.stopped().await;
     }
@@ -115,6 +125,7 @@ impl ServerControl {
             self.stop().await;
         }
         settle().await;
+        self.shared.record.note_server("start".into());
         self.replace(service.into());
         settle().await;
     }

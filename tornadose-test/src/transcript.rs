@@ -1,6 +1,7 @@
 //! A transcript: lines in their canonical order, one sentence for each, nothing in them that chance or a clock has made.
 //! What happened is kept by `record`; this is only how it reads.
 
+pub(crate) mod mask;
 mod sentence;
 mod labels;
 pub(crate) mod text;
@@ -12,6 +13,7 @@ use std::time::Duration;
 
 use crate::record::line::Line;
 use crate::transcript::labels::Labels;
+use crate::transcript::mask::Mask;
 
 /// What clients have seen and done so far, in canonical order: ready for `assert_transcript!`, for any macro of insta,
 /// and for printing.
@@ -40,7 +42,9 @@ pub struct Recording {
     names: Vec<String>,
     /// All lines of the harness: ids are known wherever they have come.
     lines: Vec<Line>,
-    client: Option<usize>,
+    /// Whose lines are shown; everybody's without it.
+    clients: Option<Vec<usize>>,
+    masks: Vec<Mask>,
 }
 
 /// How much a transcript shows.
@@ -52,10 +56,106 @@ pub(crate) enum View {
 }
 
 impl Recording {
-    pub(crate) fn new(names: Vec<String>, mut lines: Vec<Line>, client: Option<usize>) -> Self {
+    pub(crate) fn new(names: Vec<String>, mut lines: Vec<Line>, clients: Option<Vec<usize>>) -> Self {
         // Stable: a client's own sequence is the order in which its lines came.
         lines.sort_by_key(|line| (line.at, line.act, !line.own, line.client.unwrap_or(usize::MAX)));
-        Self { names, lines, client }
+        Self { names, lines, clients, masks: Vec::new() }
+    }
+
+    /// The same, with labels in place of the values at these paths into JSON data: `.token`, `.user.token`, `.items[].id`,
+    /// `.*.id` for any member, `.**.id` for any depth. Equal values get equal labels, `[token-1]`, over all clients.
+    ///
+    /// ```
+    /// # use salvo::prelude::*;
+    /// # #[handler]
+    /// # async fn serve_news(res: &mut Response) {
+    /// #     res.headers_mut().insert("content-type", "text/event-stream".parse().unwrap());
+    /// #     res.write_body("data: {\"token\":\"x9!\"}\n\ndata: {\"token\":\"q2?\"}\n\ndata: {\"token\":\"x9!\"}\n\n").unwrap();
+    /// # }
+    /// # use tornadose_test::Harness;
+    /// # tornadose_test::run(async {
+    /// let news = Harness::new(Router::with_path("news").get(serve_news)).sse("/news").await;
+    /// news.skip(3).await;
+    /// let recording = news.recording().mask([".token"]).to_string();
+    /// let masked: Vec<&str> = recording.lines().filter_map(|line| line.strip_prefix("news < message ")).collect();
+    /// assert_eq!(masked, [r#"{"token":"[token-1]"}"#, r#"{"token":"[token-2]"}"#, r#"{"token":"[token-1]"}"#]);
+    /// # });
+    /// ```
+    ///
+    /// # Panics
+    ///
+    /// When something is no such path, and when it matches nothing.
+    #[must_use]
+    #[track_caller]
+    pub fn mask<P: AsRef<str>>(self, paths: impl IntoIterator<Item = P>) -> Self {
+        let masks: Result<Vec<Mask>, String> = paths.into_iter().map(|path| Mask::parse(path.as_ref())).collect();
+        let masked = self.masked(masks.unwrap_or_else(|wrong| panic!("{wrong}")));
+        if let Some(unused) = masked.unused() {
+            panic!("{unused}");
+        }
+        masked
+    }
+
+    /// The same, with the lines of these clients only.
+    ///
+    /// ```
+    /// # use salvo::prelude::*;
+    /// # #[handler]
+    /// # async fn serve_news(res: &mut Response) { res.render("no news"); }
+    /// # use tornadose_test::Harness;
+    /// # tornadose_test::run(async {
+    /// let app = Harness::new(Router::with_path("news").get(serve_news));
+    /// app.client("ada").sse("/news").await;
+    /// app.client("bob").sse("/news").await;
+    /// assert_eq!(app.recording().only(["bob"]).to_string(), "bob > GET /news\nbob ~ answer 200 no news\n");
+    /// # });
+    /// ```
+    ///
+    /// # Panics
+    ///
+    /// When there is no client of this name.
+    #[must_use]
+    #[track_caller]
+    pub fn only<N: AsRef<str>>(mut self, names: impl IntoIterator<Item = N>) -> Self {
+        let mut clients = Vec::new();
+        for name in names {
+            let name = name.as_ref();
+            let known = clients.len();
+            clients.extend((0..self.names.len()).filter(|client| self.names[*client] == name));
+            assert!(clients.len() > known, "there is no client `{name}`; there are: {}", self.names.join(", "));
+        }
+        self.clients = Some(clients);
+        self
+    }
+
+    pub(crate) fn masked(mut self, masks: Vec<Mask>) -> Self {
+        self.masks.extend(masks);
+        self
+    }
+
+    /// A sentence about a mask that matches nothing, if there is one.
+    pub(crate) fn unused(&self) -> Option<String> {
+        let replaced = self.replaced();
+        let (mask, _) = self.masks.iter().zip(replaced).find(|(_, count)| *count == 0)?;
+        Some(format!("the mask `{mask}` matches nothing: remove it, or correct it"))
+    }
+
+    /// How many values each mask has replaced.
+    pub(crate) fn replaced(&self) -> Vec<usize> {
+        let mut labels = Labels::of(&self.lines, &self.masks);
+        for line in self.chosen() {
+            let _ = sentence::of(&line.what, View::Plain, &mut labels);
+        }
+        labels.replaced
+    }
+
+    pub(crate) fn masks(&self) -> impl Iterator<Item = String> {
+        self.masks.iter().map(ToString::to_string)
+    }
+
+    /// Whose lines it shows; everybody's without an answer.
+    pub(crate) fn clients(&self) -> Option<&[usize]> {
+        self.clients.as_deref()
     }
 
     /// The transcript with everything that went over the wire: headers, exact bytes (`\r`, `\n` and `\0` escaped),
@@ -100,15 +200,24 @@ impl Recording {
 
     /// The lines that show in this view, with who speaks and what is said; labels are given in this order.
     fn sentences(&self, view: View) -> impl Iterator<Item = (&Line, String)> {
-        let mut labels = Labels::of(&self.lines);
+        let mut labels = Labels::of(&self.lines, &self.masks);
         self.chosen().filter_map(move |line| {
-            let name = line.client.map_or("server", |client| &self.names[client]);
+            let name = self.speaker(line);
             sentence::of(&line.what, view, &mut labels).map(|said| (line, format!("{name} {said}")))
         })
     }
 
     fn chosen(&self) -> impl Iterator<Item = &Line> {
-        self.lines.iter().filter(|line| self.client.is_none() || line.client.is_none() || line.client == self.client)
+        let shown = |client: &Option<usize>| match (client, &self.clients) {
+            (Some(client), Some(clients)) => clients.contains(client),
+            // What happens to the server is everybody's affair.
+            _ => true,
+        };
+        self.lines.iter().filter(move |line| shown(&line.client))
+    }
+
+    fn speaker(&self, line: &Line) -> &str {
+        line.client.map_or("server", |client| &self.names[client])
     }
 }
 

@@ -2,17 +2,21 @@
 #![allow(clippy::unwrap_used)]
 
 mod common {
+    pub(crate) mod failure;
     pub(crate) mod feed;
+    pub(crate) mod line;
 }
 
-use std::future::{Future, pending};
+use std::future::pending;
 use std::panic::catch_unwind;
 use std::time::Duration;
 
+use common::failure::failure;
 use common::feed::feed;
+use common::line::line;
 use salvo::prelude::*;
 use serde::Deserialize;
-use tornadose_test::{Harness, run};
+use tornadose_test::{Client, Cut, Harness, run};
 
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -24,17 +28,6 @@ enum Chat {
 #[handler]
 async fn crash() {
     tokio::spawn(async { panic!("the cellar is flooded") });
-}
-
-/// What a failing body says, without the lines of this file.
-fn failure<F: Future<Output = ()>>(body: impl FnOnce() -> F + std::panic::UnwindSafe) -> String {
-    let panic = catch_unwind(|| run(body())).unwrap_err();
-    let said = panic.downcast::<String>().unwrap();
-    let lines = said.lines().map(|line| match line.split_once(".rs:") {
-        Some((file, _)) => format!("{file}.rs:LINE"),
-        None => line.to_owned(),
-    });
-    lines.collect::<Vec<_>>().join("\n")
 }
 
 #[test]
@@ -88,7 +81,8 @@ fn the_wrong_message_is_shown_with_what_was_expected() {
         chat < left {"user":"bob"}
         chat ~ end
     the clients:
-        chat: ended, 0 unread
+        chat: ended, comes back in 3s, 0 unread
+    the next timer: in 3s
     "#);
 }
 
@@ -107,6 +101,7 @@ fn a_message_that_does_not_come_is_not_waited_for_for_ever() {
         chat ~ open 200 text/event-stream
     the clients:
         chat: open, 0 unread
+    the next timer: none within the hour
     ");
 }
 
@@ -125,6 +120,7 @@ fn a_message_that_is_not_there_now_is_missed_now() {
         chat ~ open 200 text/event-stream
     the clients:
         chat: open, 0 unread
+    the next timer: none within the hour
     ");
 }
 
@@ -133,7 +129,7 @@ fn an_ended_stream_has_no_next_message() {
     insta::assert_snapshot!(failure(|| async {
         let (feed, handler) = feed("");
         let app = Harness::new(Router::with_path("chat").get(handler));
-        let chat = app.sse("/chat").await;
+        let chat = app.client("chat").once().sse("/chat").await;
         feed.end();
         chat.skip(2).await;
     }), @"
@@ -146,6 +142,7 @@ fn an_ended_stream_has_no_next_message() {
         chat ~ end
     the clients:
         chat: ended, 0 unread
+    the next timer: none within the hour
     ");
 }
 
@@ -166,6 +163,7 @@ fn quiet_shows_what_has_broken_it() {
         chat < message 1
     the clients:
         chat: open, 1 unread
+    the next timer: none within the hour
     ");
 }
 
@@ -176,7 +174,7 @@ fn a_stream_that_stays_open_is_not_closed() {
         let app = Harness::new(Router::with_path("chat").get(handler));
         app.sse("/chat").await.closed().await;
     }), @"
-    `chat`: expected its stream to end, and it is open
+    `chat`: expected its stream to end, and it is open after 60s
     at tornadose-test/tests/ends.rs:LINE
 
     the transcript so far:
@@ -184,6 +182,7 @@ fn a_stream_that_stays_open_is_not_closed() {
         chat ~ open 200 text/event-stream
     the clients:
         chat: open, 0 unread
+    the next timer: none within the hour
     ");
 }
 
@@ -218,7 +217,12 @@ fn a_panic_that_was_expected_must_come() {
 
 #[test]
 fn waiting_for_what_will_never_come_is_found_out() {
-    insta::assert_snapshot!(failure(pending), @"the clock ran 10 minutes ahead without an act of the test: the test waits for something outside its runtime (a thread, a socket, a database), or for something that will never come. For a long wait that is meant, write `app.advance(duration).await`");
+    insta::assert_snapshot!(failure(pending), @"
+    the clock ran 10 minutes ahead without an act of the test: the test waits for something outside its runtime (a thread, a socket, a database), or for something that will never come.
+        While something outside is under way, hold the clock: `let _held = app.hold_clock();`
+        For a test that lives on it, let time be real: `#[tornadose_test::test(clock = real)]`
+        For a long wait that is meant, write `app.advance(duration).await`
+    ");
 }
 
 #[test]
@@ -239,7 +243,10 @@ fn a_clock_that_runs_away_is_stopped() {
         });
         answer.await.unwrap();
     }), @"
-    the clock ran 10 minutes ahead without an act of the test: the test waits for something outside its runtime (a thread, a socket, a database), or for something that will never come. For a long wait that is meant, write `app.advance(duration).await`
+    the clock ran 10 minutes ahead without an act of the test: the test waits for something outside its runtime (a thread, a socket, a database), or for something that will never come.
+        While something outside is under way, hold the clock: `let _held = app.hold_clock();`
+        For a test that lives on it, let time be real: `#[tornadose_test::test(clock = real)]`
+        For a long wait that is meant, write `app.advance(duration).await`
 
     the transcript so far:
         chat > GET /chat
@@ -305,4 +312,149 @@ async fn long_waits_are_acts() -> Result<(), String> {
     let start = tokio::time::Instant::now();
     app.advance(Duration::from_hours(24)).await;
     if start.elapsed() == Duration::from_hours(24) { Ok(()) } else { Err("the clock is off".into()) }
+}
+
+#[tornadose_test::test]
+async fn work_outside_is_waited_for_while_the_clock_is_held() {
+    let (feed, handler) = feed("");
+    let app = Harness::new(Router::with_path("chat").get(handler));
+    let chat = app.sse("/chat").await;
+    let start = tokio::time::Instant::now();
+    for n in 0..3 {
+        let (feed, held) = (feed.clone(), app.hold_clock());
+        std::thread::spawn(move || {
+            std::thread::park_timeout(Duration::from_millis(20));
+            feed.push(&format!("data: {n}\n\n"));
+        });
+        assert_eq!(chat.next::<u8>().await, n);
+        drop(held);
+    }
+    assert_eq!(start.elapsed(), Duration::ZERO);
+    app.advance(Duration::from_secs(1)).await;
+}
+
+#[test]
+fn a_held_clock_does_not_advance() {
+    insta::assert_snapshot!(failure(|| async {
+        let app = Harness::new(Router::new());
+        let _held = app.hold_clock();
+        app.advance(Duration::from_secs(1)).await;
+    }), @"
+    the clock is held, and cannot advance: drop what `hold_clock()` has returned first
+    at tornadose-test/tests/ends.rs:LINE
+    ");
+}
+
+#[tornadose_test::test]
+async fn a_wanted_message_is_read_with_those_before_it() {
+    let (feed, handler) = feed("event: left\ndata: 1\n\ndata: 2\n\n");
+    let app = Harness::new(Router::with_path("chat").get(handler));
+    let chat = app.sse("/chat").await;
+    feed.push("event: said\ndata: {\"text\":\"a\"}\n\nevent: said\ndata: {\"text\":\"b\"}\n\ndata: 3\n\n");
+    let Chat::Said { text } = chat.until(|Chat::Said { text }: &Chat| text == "b").await;
+    assert_eq!((text.as_str(), chat.next_now::<u8>().await), ("b", 3));
+}
+
+#[test]
+fn a_wanted_message_that_does_not_come_is_named() {
+    insta::assert_snapshot!(failure(|| async {
+        let (feed, handler) = feed("retry: 70000\n\n");
+        let app = Harness::new(Router::with_path("chat").get(handler));
+        let chat = app.sse("/chat").await;
+        feed.push("data: 3\n\n");
+        app.settle().await;
+        chat.stall().await;
+        app.client("bob").sse("/chat").await;
+        feed.end();
+        chat.until(|number: &u8| *number > 3).await;
+    }), @"
+    `chat`: expected a `u8` that is wanted, and nothing came for 60s
+    at tornadose-test/tests/ends.rs:LINE
+
+    the transcript so far:
+        chat > GET /chat
+        chat ~ open 200 text/event-stream, retry 1m 10s
+        chat < message 3
+        chat ! stall
+        bob > GET /chat
+        bob ~ open 200 text/event-stream, retry 1m 10s
+        bob ~ end
+    the clients:
+        chat: open, stalled, 0 unread
+        bob: ended, comes back in 10s, 0 unread
+    the next timer: in 10s
+    ");
+}
+
+#[test]
+fn the_next_timer_of_the_server_is_named() {
+    let said = failure(|| async {
+        let (feed, handler) = feed("");
+        let app = Harness::new(Router::with_path("chat").get(handler));
+        let chat = app.sse("/chat").await;
+        tokio::spawn(async move {
+            tokio::time::sleep(Duration::from_millis(14_900)).await;
+            feed.push("data: 1\n\n");
+        });
+        chat.next_now::<u8>().await;
+    });
+    assert!(said.ends_with("\nthe next timer: in 14.9s"), "{said}");
+}
+
+#[test]
+fn a_connection_that_the_server_holds_when_its_client_has_gone_fails_the_test() {
+    insta::assert_snapshot!(failure(|| async {
+        // It goes on as long as it may be told to send something, whether anybody is there or not.
+        let (_one, handler) = line(&[]);
+        let (_other, lenient) = line(&[]);
+        let app = Harness::new(Router::new().push(Router::with_path("a").get(handler)).get(lenient));
+        for client in [app.client("ada").ws("/a").await, app.client("bob").lenient().ws("/").await] {
+            Client::close(&client).await;
+        }
+    }), @"
+    `ada` has gone, and a task of the server still holds the connection: it has not noticed, or it does not end
+        give it the time that it needs, `app.advance(duration).await`, or open the client with `.lenient()`
+
+    the transcript so far:
+        ada > GET /a upgrade websocket
+        ada ~ open 101
+        bob > GET / upgrade websocket
+        bob ~ open 101
+        ada ~ close (client)
+        bob ~ close (client)
+    the clients:
+        ada: ended, 0 unread
+        bob: ended, 0 unread
+    ");
+}
+
+#[test]
+fn everything_that_is_wrong_at_the_end_is_told_at_once() {
+    insta::assert_snapshot!(failure(|| async {
+        let (_feed, handler) = feed("data: 1\n\n");
+        let router = Router::new().push(Router::with_path("crash").get(crash));
+        let app = Harness::new(router.push(Router::with_path("chat").get(handler)));
+        app.mask([".token"]);
+        app.client("ada").fault(Cut::at_byte(99)).sse("/chat").await;
+        app.get("/crash").await;
+    }), @r#"
+    the mask `.token` matches nothing: remove it, or correct it
+    `ada`: the fault `cut at byte 99` was never felt: its place did not come; remove it, or let more happen
+    `ada` has received 1 message that nobody has read:
+        ada < message 1
+        read them with `ada.next().await`, compare them with `assert_transcript!`, or open the client with `.lenient()`
+    a task panicked: the cellar is flooded
+        if it was meant to, say `app.expect_panic("…").await`
+
+    the transcript so far:
+        ada > GET /chat
+        ada ~ open 200 text/event-stream
+        ada < message 1
+        crash > GET /crash
+        crash ~ answer 200
+        server ! panicked: the cellar is flooded
+    the clients:
+        ada: open, 1 unread
+        crash: ended, 0 unread
+    "#);
 }

@@ -223,10 +223,12 @@ async fn a_feed_ends_with_its_server() {
     assert_transcript!(app, @"
     a > GET /a
     a ~ open 200 text/event-stream
+    server ! stop gracefully, in 5s at most
     after 5s
     a ~ abort
     a-2 > GET /a
     a-2 ~ refused
+    server ! start
     a-3 > GET /a
     a-3 ~ open 200 text/event-stream
     a-3 ~ end

@@ -504,7 +504,7 @@ async fn a_thousand_streams_close_in_one_instant() {
 #[tornadose_test::test]
 async fn those_who_read_need_not_wait_for_one_who_does_not() {
     let (store, app, drops) = rooms();
-    let page = app.client("page").sse("/rooms/1?who=page").await;
+    let page = app.client("page").once().sse("/rooms/1?who=page").await;
     let socket = app.client("socket").ws("/rooms/1?who=socket").await;
     let mute = app.client("mute").pipe(64).lenient().sse("/rooms/2?who=mute").await;
     let muted = app.client("muted").pipe(64).lenient().ws("/rooms/2?who=muted").await;
@@ -530,7 +530,7 @@ async fn those_who_read_need_not_wait_for_one_who_does_not() {
 #[tornadose_test::test]
 async fn who_has_reached_its_age_comes_again_and_misses_nothing() {
     let (store, app, drops) = rooms();
-    let page = app.client("page").sse("/young/1?who=page").await;
+    let page = app.client("page").once().sse("/young/1?who=page").await;
     let socket = app.client("socket").ws("/young/1?who=socket").await;
     store.submit(line("1", "before")).await.unwrap();
     app.advance(secs(66)).await;

@@ -98,7 +98,7 @@ async fn who_finds_it_full_is_sent_away_to_come_back() {
 #[tornadose_test::test]
 async fn a_connection_lasts_as_long_as_its_age() {
     let (_, app) = guarded();
-    let one = app.client("one").sse("/lines?user=1").await;
+    let one = app.client("one").once().sse("/lines?user=1").await;
     let two = app.client("two").ws("/lines?user=2").await;
     app.advance(secs(700)).await;
     assert_transcript!(app, @"

@@ -9,9 +9,9 @@ use salvo::http::HeaderMap;
 use serde::de::DeserializeOwned;
 
 use crate::client::Client;
-use crate::client::pipe::Pipe;
+use crate::client::link::Link;
 use crate::client::place::Place;
-use crate::client::request::{self, Ask, Tasks};
+use crate::client::request::{self, Connection};
 use crate::record::line::What;
 use crate::record::seat::Ending;
 
@@ -78,10 +78,13 @@ impl Answer {
     }
 }
 
-pub(crate) async fn read(seat: Place, pipe: Pipe, ask: Ask, tasks: Tasks) {
-    match request::send(pipe, ask, &tasks).await {
-        Ok(response) => collect(&seat, response).await,
-        Err(_) => seat.broke_off(),
+/// Asks, and records the answer.
+pub(crate) async fn read(link: &Link) {
+    let Some(pipe) = link.dial() else { return };
+    let connection = Connection::default();
+    match request::send(pipe, link.ask.clone(), &connection.0).await {
+        Ok(response) => collect(&link.seat, response).await,
+        Err(_) => link.seat.broke_off(),
     }
 }
 

@@ -4,6 +4,7 @@ use std::fmt::Display;
 
 use hyper::header::{COOKIE, HeaderMap, HeaderName, HeaderValue, ORIGIN, SEC_WEBSOCKET_PROTOCOL};
 
+use crate::client::faults::Fault;
 use crate::harness::Harness;
 
 /// So many bytes fit into a connection by default: a reader that stalls is soon felt.
@@ -43,12 +44,28 @@ pub struct ClientBuilder {
     pub(crate) pipe: usize,
     pub(crate) lenient: bool,
     pub(crate) mute: bool,
+    pub(crate) http2: bool,
+    pub(crate) posting: Option<Vec<u8>>,
+    pub(crate) faults: Vec<Fault>,
+    /// Whether it comes back; else as its transport does.
+    pub(crate) returns: Option<bool>,
 }
 
 impl ClientBuilder {
     pub(crate) fn new(app: Harness, name: Option<String>) -> Self {
-        let (headers, without) = (HeaderMap::new(), Vec::new());
-        Self { app, name, headers, without, pipe: PIPE, lenient: false, mute: false }
+        Self {
+            app,
+            name,
+            headers: HeaderMap::new(),
+            without: Vec::new(),
+            pipe: PIPE,
+            lenient: false,
+            mute: false,
+            http2: false,
+            posting: None,
+            faults: Vec::new(),
+            returns: None,
+        }
     }
 
     /// Sends this header too. One that the client would send by itself (`host`, `accept`, `sec-websocket-version`, …)
@@ -176,6 +193,92 @@ impl ClientBuilder {
     pub fn pipe(mut self, bytes: usize) -> Self {
         assert!(bytes > 0, "a pipe holds at least 1 byte");
         self.pipe = bytes;
+        self
+    }
+
+    /// Speaks HTTP/2, without TLS and from the first byte; for SSE and plain requests.
+    ///
+    /// ```
+    #[doc = include_str!("../../doc/news.md")]
+    /// let ada = app.client("ada").http2().sse("/news").await;
+    /// assert_transcript!(ada, @r#"
+    /// ada > GET /news http/2
+    /// ada ~ open 200 text/event-stream
+    /// ada < said #1 {"text":"hi"}
+    /// "#);
+    /// # });
+    /// ```
+    pub fn http2(mut self) -> Self {
+        self.http2 = true;
+        self
+    }
+
+    /// Asks for its SSE stream with a `POST` of this body, as clients on `fetch` do; again when it comes back.
+    ///
+    /// ```
+    /// # use salvo::prelude::*;
+    /// # #[handler]
+    /// # async fn search(res: &mut Response) {
+    /// #     res.headers_mut().insert("content-type", "text/event-stream".parse().unwrap());
+    /// #     res.write_body("data: found\n\n").unwrap();
+    /// # }
+    /// # use tornadose_test::Harness;
+    /// # tornadose_test::run(async {
+    /// let app = Harness::new(Router::with_path("search").post(search));
+    /// let hits = app.client("hits").posting("needle").sse("/search").await;
+    /// assert_eq!(hits.next::<String>().await, "found");
+    /// # });
+    /// ```
+    pub fn posting(mut self, body: impl Into<Vec<u8>>) -> Self {
+        self.posting = Some(body.into());
+        self
+    }
+
+    /// Sets a [`Fault`] before the client connects; several may be set.
+    ///
+    /// ```
+    #[doc = include_str!("../../doc/news.md")]
+    /// use tornadose_test::Cut;
+    ///
+    /// let ada = app.client("ada").fault(Cut::at_byte(0)).sse("/news").await;
+    /// ada.reconnected().await;
+    /// ada.skip(1).await;
+    /// # });
+    /// ```
+    pub fn fault(mut self, fault: impl Into<Fault>) -> Self {
+        self.faults.push(fault.into());
+        self
+    }
+
+    /// Connects once, as `curl` does. Else an SSE client comes back as an `EventSource` does: when its stream has ended,
+    /// broken off, or was refused, after the `retry` it was told (3 s), with the last id it was given; an answer other
+    /// than a stream is final.
+    ///
+    /// ```
+    #[doc = include_str!("../../doc/news.md")]
+    /// let ada = app.client("ada").once().sse("/news").await;
+    /// ada.skip(2).await;
+    /// ada.closed().await;
+    /// ada.quiet_for(Duration::from_secs(60)).await;
+    /// # });
+    /// ```
+    pub fn once(mut self) -> Self {
+        self.returns = Some(false);
+        self
+    }
+
+    /// A WebSocket that comes back too, 3 s after it was closed, broken off or refused, with its last id as the query
+    /// parameter `last_event_id`: as a page's script does. Without this it connects once, as a browser's does.
+    ///
+    /// ```
+    #[doc = include_str!("../../doc/room.md")]
+    /// let ada = app.client("ada").reconnects().ws("/room").await;
+    /// ada.cut().await;
+    /// ada.reconnected().await;
+    /// # });
+    /// ```
+    pub fn reconnects(mut self) -> Self {
+        self.returns = Some(true);
         self
     }
 

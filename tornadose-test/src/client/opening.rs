@@ -1,18 +1,19 @@
 //! A client connects: for SSE, for a WebSocket, or with a plain request. Each adds the headers that its kind sends.
 
-use hyper::Method;
 use hyper::header::{
     ACCEPT, CACHE_CONTROL, CONNECTION, HOST, HeaderName, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION, UPGRADE,
 };
+use hyper::{Method, Version};
 
 use crate::client::answer::Answer;
-use crate::client::builder::{ClientBuilder, LAST_EVENT_ID};
-use crate::client::pipe::Pipe;
+use crate::client::builder::ClientBuilder;
+use crate::client::life::{self, Speech};
+use crate::client::link::Link;
 use crate::client::request::{self, Ask};
-use crate::client::socket::Socket;
-use crate::client::{Client, answer, sse, ws};
+use crate::client::socket::{Outbox, Socket};
+use crate::client::transport::Transport;
+use crate::client::{Client, answer, ws};
 use crate::record::line::What;
-use crate::record::seat::Ending;
 use crate::runtime::settle;
 
 impl ClientBuilder {
@@ -29,11 +30,10 @@ impl ClientBuilder {
         self.default(HOST, "localhost");
         self.default(ACCEPT, "text/event-stream");
         self.default(CACHE_CONTROL, "no-cache");
-        let (client, pipe, ask) = self.open(Kind::Sse, Method::GET, path.as_ref(), Vec::new()).await;
-        if let Some(pipe) = pipe {
-            let (seat, tasks) = (client.seat(), client.tasks());
-            client.tasks().spawn(sse::stream::read(seat, pipe, ask, tasks));
-        }
+        let body = std::mem::take(&mut self.posting);
+        let method = if body.is_some() { Method::POST } else { Method::GET };
+        let (client, link) = self.open_link(Kind::Sse, method, path.as_ref(), body.unwrap_or_default()).await;
+        client.tasks().spawn(life::live(link, Speech::Sse, self.returns != Some(false)));
         settle().await;
         client
     }
@@ -53,15 +53,28 @@ impl ClientBuilder {
         self.default(UPGRADE, "websocket");
         self.default(SEC_WEBSOCKET_VERSION, "13");
         self.default(SEC_WEBSOCKET_KEY, ws::handshake::KEY);
-        let mute = self.mute;
-        let (client, pipe, ask) = self.open(Kind::Ws, Method::GET, path.as_ref(), Vec::new()).await;
-        let (socket, outbox) = Socket::new(client);
-        if let Some(pipe) = pipe {
-            let (seat, tasks) = (socket.seat(), socket.tasks());
-            socket.tasks().spawn(ws::stream::read(seat, pipe, ask, tasks, outbox, mute));
-        }
+        let (client, link) = self.open_link(Kind::Ws, Method::GET, path.as_ref(), Vec::new()).await;
+        let speech = Speech::Ws { outbox: client.outbox(), mute: self.mute };
+        client.tasks().spawn(life::live(link, speech, self.returns == Some(true)));
         settle().await;
-        socket
+        Socket::new(client)
+    }
+
+    /// Opens a stream over this transport: [`sse`](Self::sse), or [`ws`](Self::ws) for one that only listens.
+    ///
+    /// ```
+    #[doc = include_str!("../../doc/news.md")]
+    /// use tornadose_test::Transport;
+    ///
+    /// let ada = app.client("ada").open(Transport::Sse, "/news").await;
+    /// assert_eq!(ada.next_event().await.name, "said");
+    /// # });
+    /// ```
+    pub async fn open(self, over: Transport, path: impl AsRef<str>) -> Client {
+        match over {
+            Transport::Sse => self.sse(path).await,
+            Transport::Ws => self.ws(path).await.into_client(),
+        }
     }
 
     /// A plain `GET`, for routes beside the stream. See [`request`](Self::request).
@@ -115,21 +128,21 @@ impl ClientBuilder {
         let method = Method::from_bytes(method.as_bytes()).unwrap_or_else(|_| panic!("`{method}` is not a method"));
         self.default(HOST, "localhost");
         self.default(ACCEPT, "*/*");
-        let (client, pipe, ask) = self.open(Kind::Plain, method, path.as_ref(), body.as_ref().to_vec()).await;
-        if let Some(pipe) = pipe {
-            let (seat, tasks) = (client.seat(), client.tasks());
-            client.tasks().spawn(answer::read(seat, pipe, ask, tasks));
-        }
+        let (client, link) = self.open_link(Kind::Plain, method, path.as_ref(), body.as_ref().to_vec()).await;
+        client.tasks().spawn(async move { answer::read(&link).await });
         settle().await;
         Answer::new(client)
     }
 
-    async fn open(&self, kind: Kind, method: Method, path: &str, body: Vec<u8>) -> (Client, Option<Pipe>, Ask) {
+    async fn open_link(&self, kind: Kind, method: Method, path: &str, body: Vec<u8>) -> (Client, Link) {
         let parsed =
             path.parse::<hyper::Uri>().ok().filter(|uri| uri.scheme().is_none() && uri.path().starts_with('/'));
         assert!(parsed.is_some(), "`{path}` is not a path; it begins with `/`, and odd characters are percent-encoded");
-        let last_event_id = self.headers.get(LAST_EVENT_ID);
-        let last_event_id = last_event_id.map(|id| String::from_utf8_lossy(id.as_bytes()).into_owned());
+        let upgrade = kind == Kind::Ws;
+        assert!(!(upgrade && self.http2), "a WebSocket goes over HTTP/1.1: leave out `.http2()`");
+        let version = if self.http2 { Version::HTTP_2 } else { Version::HTTP_11 };
+        let headers = self.headers.clone();
+        let ask = Ask { method, target: path.to_owned(), version, upgrade, headers, body };
 
         let record = self.app.record();
         settle().await;
@@ -138,24 +151,17 @@ impl ClientBuilder {
             Kind::Sse | Kind::Ws => record.seat(&name, self.lenient),
             Kind::Plain => record.seat_beside(&name),
         };
-        let client = Client::new(record.clone(), seat);
-        let target = path.to_owned();
-        record.note(
-            seat,
-            What::Request {
-                method: method.to_string(),
-                target: target.clone(),
-                upgrade: kind == Kind::Ws,
-                last_event_id,
-                body: body.clone(),
-            },
-        );
-        let dialled = self.app.server().dial(self.pipe);
-        if dialled.is_none() {
-            record.ended(seat, Some(What::Refused), Ending::Abort);
+        let client = Client::new(record.clone(), seat, upgrade.then(Outbox::default));
+        if let What::Request { last_event_id, .. } = ask.line() {
+            client.look(|seat| seat.last_event_id = last_event_id);
         }
-        let pipe = dialled.map(|stream| Pipe::new(stream, client.valve()));
-        (client, pipe, Ask { method, target, headers: self.headers.clone(), body })
+        record.note(seat, ask.line());
+        for fault in &self.faults {
+            client.set(fault.clone()).expect("nothing has passed yet that it could be too late for");
+        }
+        let (seat, server) = (client.seat(), self.app.server().clone());
+        let link = Link { seat, server, ask, pipe: self.pipe, valve: client.valve(), cuts: client.cuts() };
+        (client, link)
     }
 
     fn default(&mut self, name: HeaderName, value: &'static str) {

@@ -1,99 +1,75 @@
-//! The client's end of a connection, with a valve: where a slow or a vanished client is made, and later faults.
+//! The client's end of a connection, behind its valve: what the valve says happens to the bytes happens here.
 
-use std::io::{self, IoSlice};
+use std::io::{self, ErrorKind, IoSlice};
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll, Waker, ready};
+use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf};
+use tokio::time::{Sleep, sleep};
+
+use crate::client::valve::{Direction, Valve};
 
 pub(crate) struct Pipe {
     stream: DuplexStream,
     valve: Valve,
-}
-
-/// Stops and lets go what flows through a [`Pipe`].
-#[derive(Clone, Default)]
-pub(crate) struct Valve {
-    flow: Arc<Mutex<Flow>>,
-}
-
-#[derive(Default)]
-struct Flow {
-    state: State,
-    waiting: Vec<Waker>,
-}
-
-#[derive(Clone, Copy, Default, PartialEq, Eq)]
-enum State {
-    #[default]
-    Open,
-    /// The client reads no more, what it writes still goes out.
-    Stalled,
-    /// Nothing goes in or out.
-    Vanished,
+    /// A slow reader's pause, before it reads on.
+    pause: Option<Pin<Box<Sleep>>>,
 }
 
 impl Pipe {
     pub(crate) fn new(stream: DuplexStream, valve: Valve) -> Self {
-        Self { stream, valve }
-    }
-}
-
-impl Valve {
-    pub(crate) fn stall(&self) {
-        self.set(State::Stalled);
+        valve.connected();
+        Self { stream, valve, pause: None }
     }
 
-    pub(crate) fn resume(&self) {
-        self.set(State::Open);
-    }
-
-    pub(crate) fn vanish(&self) {
-        self.set(State::Vanished);
-    }
-
-    fn set(&self, state: State) {
-        let mut flow = self.lock();
-        flow.state = state;
-        let waiting = std::mem::take(&mut flow.waiting);
-        drop(flow);
-        waiting.into_iter().for_each(Waker::wake);
-    }
-
-    fn poll_readable(&self, context: &Context<'_>) -> Poll<()> {
-        self.poll(|state| state == State::Open, context)
-    }
-
-    fn poll_writable(&self, context: &Context<'_>) -> Poll<()> {
-        self.poll(|state| state != State::Vanished, context)
-    }
-
-    fn poll(&self, lets_through: impl Fn(State) -> bool, context: &Context<'_>) -> Poll<()> {
-        let mut flow = self.lock();
-        if lets_through(flow.state) {
-            return Poll::Ready(());
+    fn poll_pause(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        if let Some(pause) = &mut self.pause {
+            ready!(pause.as_mut().poll(context));
+            self.pause = None;
         }
-        flow.waiting.push(context.waker().clone());
-        Poll::Pending
+        Poll::Ready(())
     }
 
-    fn lock(&self) -> MutexGuard<'_, Flow> {
-        self.flow.lock().unwrap_or_else(PoisonError::into_inner)
+    /// How much of what is to be written may go now; the error of a connection that is cut.
+    fn poll_room(&mut self, context: &mut Context<'_>, wanted: usize) -> Poll<io::Result<usize>> {
+        ready!(self.valve.poll_writable(context));
+        if self.valve.is_cut() {
+            return Poll::Ready(Err(ErrorKind::BrokenPipe.into()));
+        }
+        self.valve.poll_piece(Direction::Out, context, wanted).map(Ok)
     }
 }
 
 impl AsyncRead for Pipe {
     fn poll_read(mut self: Pin<&mut Self>, context: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         ready!(self.valve.poll_readable(context));
-        Pin::new(&mut self.stream).poll_read(context, into)
+        if self.valve.is_cut() {
+            return Poll::Ready(Err(ErrorKind::ConnectionReset.into()));
+        }
+        if self.valve.wants_half_close() {
+            ready!(Pin::new(&mut self.stream).poll_shutdown(context))?;
+            self.valve.half_closed();
+        }
+        ready!(self.poll_pause(context));
+        let wanted = into.remaining().min(self.valve.at_once());
+        let wanted = ready!(self.valve.poll_piece(Direction::In, context, wanted));
+        let mut piece = vec![0; wanted];
+        let mut piece = ReadBuf::new(&mut piece);
+        ready!(Pin::new(&mut self.stream).poll_read(context, &mut piece))?;
+        let read = piece.filled();
+        into.put_slice(read);
+        self.valve.passed(Direction::In, read.len());
+        self.pause = self.valve.pause_after(read.len()).map(|pause| Box::pin(sleep(pause)));
+        Poll::Ready(Ok(()))
     }
 }
 
 impl AsyncWrite for Pipe {
     fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        ready!(self.valve.poll_writable(context));
-        Pin::new(&mut self.stream).poll_write(context, bytes)
+        let room = ready!(self.poll_room(context, bytes.len()))?;
+        let written = ready!(Pin::new(&mut self.stream).poll_write(context, &bytes[..room]))?;
+        self.valve.passed(Direction::Out, written);
+        Poll::Ready(Ok(written))
     }
 
     fn poll_write_vectored(
@@ -101,8 +77,16 @@ impl AsyncWrite for Pipe {
         context: &mut Context<'_>,
         bytes: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        ready!(self.valve.poll_writable(context));
-        Pin::new(&mut self.stream).poll_write_vectored(context, bytes)
+        let wanted = bytes.iter().map(|slice| slice.len()).sum();
+        let room = ready!(self.poll_room(context, wanted))?;
+        let written = if room == wanted {
+            ready!(Pin::new(&mut self.stream).poll_write_vectored(context, bytes))?
+        } else {
+            let first = bytes.iter().find(|slice| !slice.is_empty()).map_or(&[][..], |slice| slice);
+            ready!(Pin::new(&mut self.stream).poll_write(context, &first[..room.min(first.len())]))?
+        };
+        self.valve.passed(Direction::Out, written);
+        Poll::Ready(Ok(written))
     }
 
     fn is_write_vectored(&self) -> bool {

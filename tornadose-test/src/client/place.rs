@@ -1,12 +1,14 @@
 //! A client's place in its record: where the tasks of a connection put what they see.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use salvo::http::HeaderMap;
+use tokio::time::Instant;
 
 use crate::record::Record;
-use crate::record::line::What;
-use crate::record::seat::Ending;
+use crate::record::line::{Severed, What};
+use crate::record::seat::{Ending, Seat};
 
 /// A client's place in its record, as its connection's tasks hold it.
 #[derive(Clone)]
@@ -24,10 +26,17 @@ impl Place {
         self.record.ended(self.number, what, ending);
     }
 
-    /// The connection broke off in the midst of something.
+    /// The connection broke off in the midst of something; if the test has cut it, that is said already.
     pub(crate) fn broke_off(&self) {
         self.gone();
-        self.ended(Some(What::Abort), Ending::Abort);
+        let cut = self.record.with_seat(self.number, |seat| seat.is_cut());
+        self.ended((!cut).then_some(What::Abort), Ending::Abort);
+    }
+
+    /// A fault has cut the connection.
+    pub(crate) fn severed(&self, severed: Severed) {
+        self.gone();
+        self.ended(Some(What::Cut(severed)), Ending::Abort);
     }
 
     /// The server has hung up a WebSocket: as agreed by close frames, or not.
@@ -38,6 +47,21 @@ impl Place {
     /// The code of the close that the client has sent, if it has.
     pub(crate) fn closing(&self) -> Option<u16> {
         self.record.with_seat(self.number, |seat| seat.closing)
+    }
+
+    /// The id to come back with; none when the server has taken it back.
+    pub(crate) fn last_event_id(&self) -> Option<String> {
+        self.record.with_seat(self.number, |seat| seat.last_event_id.clone().filter(|id| !id.is_empty()))
+    }
+
+    /// Waits as long as the server has asked for, and gets ready for another connection.
+    pub(crate) async fn wait_to_return(&self) {
+        // At 0 a server that always ends at once would hold the clock for ever.
+        let wait = self.record.with_seat(self.number, |seat| seat.retry).max(Duration::from_millis(1));
+        let due = Instant::now().checked_add(wait);
+        self.record.with_seat(self.number, |seat| seat.due = due);
+        tokio::time::sleep(wait).await;
+        self.record.with_seat(self.number, Seat::reopen);
     }
 
     pub(crate) fn head(&self, status: u16, headers: &HeaderMap) {

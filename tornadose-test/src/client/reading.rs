@@ -12,9 +12,6 @@ use crate::record::line::{Event, What};
 use crate::record::seat::Ending;
 use crate::runtime::settle;
 
-/// How much virtual time a wait may take.
-const PATIENCE: Duration = Duration::from_mins(1);
-
 impl Client {
     /// Waits for the next message and reads it as a `T`. Up to 60 s of virtual time may pass.
     ///
@@ -44,7 +41,7 @@ impl Client {
         let at = Location::caller();
         async move {
             let message = self.wait(at, &format!("a `{}`", read::name_of::<T>())).await;
-            self.typed(at, &message)
+            self.typed(at, &message).await
         }
     }
 
@@ -68,9 +65,10 @@ impl Client {
             settle().await;
             let Some(message) = self.record.take(self.number) else {
                 let expected = read::name_of::<T>();
-                self.fail_at(at, &format!("`{}`: expected a `{expected}` now, and there is nothing", self.name()))
+                self.fail_waiting(at, &format!("`{}`: expected a `{expected}` now, and there is nothing", self.name()))
+                    .await
             };
-            self.typed(at, &message)
+            self.typed(at, &message).await
         }
     }
 
@@ -95,7 +93,7 @@ impl Client {
                 What::Event(event) => event,
                 other => {
                     let got = read::shown(&other);
-                    self.fail_at(at, &format!("`{}`: expected an event, got {got}", self.name()))
+                    self.fail_waiting(at, &format!("`{}`: expected an event, got {got}", self.name())).await
                 }
             }
         }
@@ -145,7 +143,7 @@ impl Client {
             let count = self.record.unread(self.number);
             if count > 0 {
                 let (name, shown) = (self.name(), self.record.show_unread(self.number));
-                self.fail_at(at, &format!("`{name}`: expected quiet, and {count} unread came:{shown}"));
+                self.fail_waiting(at, &format!("`{name}`: expected quiet, and {count} unread came:{shown}")).await;
             }
         }
     }
@@ -174,7 +172,11 @@ impl Client {
             let count = self.record.unread(self.number);
             if count > 0 {
                 let (name, shown) = (self.name(), self.record.show_unread(self.number));
-                self.fail_at(at, &format!("`{name}`: expected quiet for {span:?}, and {count} unread came:{shown}"));
+                self.fail_waiting(
+                    at,
+                    &format!("`{name}`: expected quiet for {span:?}, and {count} unread came:{shown}"),
+                )
+                .await;
             }
         }
     }
@@ -196,8 +198,7 @@ impl Client {
     pub fn closed(&self) -> impl Future<Output = Ending> + Send {
         let at = Location::caller();
         async move {
-            let deadline = Instant::now() + PATIENCE;
-            self.record.run.allow(PATIENCE);
+            let (deadline, waited) = self.deadline();
             loop {
                 settle().await;
                 let (ending, changed) = self.look(|seat| (seat.ending.clone(), seat.changed.clone()));
@@ -206,39 +207,121 @@ impl Client {
                 }
                 let changed = changed.notified();
                 if timeout_at(deadline, changed).await.is_err() {
-                    self.fail_at(at, &format!("`{}`: expected its stream to end, and it is open", self.name()));
+                    self.fail_waiting(
+                        at,
+                        &format!("`{}`: expected its stream to end, and it is open after {waited}", self.name()),
+                    )
+                    .await;
                 }
             }
         }
     }
 
+    /// Reads messages until one is a `T` that is wanted, and overlooks those before it. Up to 60 s of virtual time may pass
+    /// before each.
+    ///
+    /// ```
+    #[doc = include_str!("../../doc/news.md")]
+    /// let news = app.sse("/news").await;
+    /// let two = news.until(|number: &u32| *number > 1).await;
+    /// assert_eq!(two, 2);
+    /// # });
+    /// ```
+    ///
+    /// # Panics
+    ///
+    /// When none comes any more, and when the stream has ended.
+    #[track_caller]
+    pub fn until<T: DeserializeOwned>(&self, mut wanted: impl FnMut(&T) -> bool) -> impl Future<Output = T> {
+        let at = Location::caller();
+        async move {
+            loop {
+                let message = self.wait(at, &format!("a `{}` that is wanted", read::name_of::<T>())).await;
+                if let Some(value) = read::typed(&message).ok().filter(&mut wanted) {
+                    return value;
+                }
+            }
+        }
+    }
+
+    /// Waits until the client has come back, with a stream that has opened, once more than the test knew of. Up to 60 s
+    /// of virtual time may pass.
+    ///
+    /// ```
+    #[doc = include_str!("../../doc/news.md")]
+    /// use tornadose_test::Cut;
+    ///
+    /// let ada = app.client("ada").fault(Cut::at_byte(20)).sse("/news").await;
+    /// ada.reconnected().await;
+    /// assert_eq!(ada.next_event().await.name, "said");
+    /// # });
+    /// ```
+    ///
+    /// # Panics
+    ///
+    /// When it does not come back.
+    #[track_caller]
+    pub fn reconnected(&self) -> impl Future<Output = ()> + Send {
+        let at = Location::caller();
+        async move {
+            let (deadline, waited) = self.deadline();
+            loop {
+                settle().await;
+                let (back, over, changed) =
+                    self.look(|seat| (seat.returns > seat.known, seat.is_over(), seat.changed.clone()));
+                if back {
+                    return self.look(|seat| seat.known += 1);
+                }
+                let name = self.name();
+                if over {
+                    self.fail_waiting(at, &format!("`{name}`: expected it to come back, and it never will")).await;
+                }
+                if timeout_at(deadline, changed.notified()).await.is_err() {
+                    self.fail_waiting(at, &format!("`{name}`: expected it to come back, and it has not for {waited}"))
+                        .await;
+                }
+            }
+        }
+    }
+
+    /// How long a wait that begins now may take, and how that is said.
+    fn deadline(&self) -> (Instant, String) {
+        let patience = self.record.run.patience();
+        self.record.run.allow(patience);
+        (Instant::now() + patience, format!("{}s", patience.as_secs()))
+    }
+
     /// The next message, once everything has settled; `expected` is for the failure.
     async fn wait(&self, at: &Location<'_>, expected: &str) -> What {
         settle().await;
-        let deadline = Instant::now() + PATIENCE;
-        self.record.run.allow(PATIENCE);
+        let (deadline, waited) = self.deadline();
         loop {
             if let Some(message) = self.record.take(self.number) {
                 return message;
             }
             let name = self.name();
-            let (ended, changed) = self.look(|seat| (seat.ending.is_some(), seat.changed.clone()));
-            if ended {
-                self.fail_at(at, &format!("`{name}`: expected {expected}, and its stream has ended"));
+            let (over, changed) = self.look(|seat| (seat.is_over(), seat.changed.clone()));
+            if over {
+                self.fail_waiting(at, &format!("`{name}`: expected {expected}, and its stream has ended")).await;
             }
             let late = timeout_at(deadline, changed.notified()).await.is_err();
             // What comes at the last instant is in time.
             settle().await;
-            if late && !self.look(|seat| seat.ending.is_some()) {
-                let message = self.record.take(self.number);
-                let nothing = || self.fail_at(at, &format!("`{name}`: expected {expected}, and nothing came for 60s"));
-                return message.unwrap_or_else(nothing);
+            if late && !self.look(|seat| seat.is_over()) {
+                let Some(message) = self.record.take(self.number) else {
+                    self.fail_waiting(at, &format!("`{name}`: expected {expected}, and nothing came for {waited}"))
+                        .await
+                };
+                return message;
             }
         }
     }
 
-    fn typed<T: DeserializeOwned>(&self, at: &Location<'_>, message: &What) -> T {
-        let typed = read::typed(message);
-        typed.unwrap_or_else(|wrong| self.fail_at(at, &format!("`{}`: {wrong}", self.name())))
+    async fn typed<T: DeserializeOwned>(&self, at: &Location<'_>, message: &What) -> T {
+        let wrong = match read::typed(message) {
+            Ok(value) => return value,
+            Err(wrong) => wrong,
+        };
+        self.fail_waiting(at, &format!("`{}`: {wrong}", self.name())).await
     }
 }

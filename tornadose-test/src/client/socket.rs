@@ -3,13 +3,13 @@
 use std::future::Future;
 use std::ops::Deref;
 use std::panic::Location;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde::Serialize;
-use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use crate::client::Client;
 use crate::client::ws::frame::{Opcode, encode};
-use crate::client::ws::stream::Outbox;
 use crate::record::line::{Side, What};
 use crate::runtime::settle;
 use crate::transcript::assert::{Part, Source};
@@ -37,14 +37,16 @@ use crate::transcript::assert::{Part, Source};
 /// ```
 pub struct Socket {
     client: Client,
-    outbox: UnboundedSender<Vec<u8>>,
 }
 
 impl Socket {
-    pub(crate) fn new(client: Client) -> (Self, Outbox) {
-        let (send, written) = unbounded_channel();
-        let outbox = Outbox { send: send.clone(), written };
-        (Self { client, outbox: send }, outbox)
+    pub(crate) fn new(client: Client) -> Self {
+        Self { client }
+    }
+
+    /// The client without its voice.
+    pub(crate) fn into_client(self) -> Client {
+        self.client
     }
 
     /// Sends a value as JSON text.
@@ -69,7 +71,7 @@ impl Socket {
         let at = Location::caller();
         let text = serde_json::to_string(value);
         let text = text.unwrap_or_else(|error| self.fail(&format!("what is sent cannot be JSON: {error}")));
-        async move { self.say(at, encode(Opcode::Text, text.as_bytes()), What::SentText(text)).await }
+        async move { self.client.say(at, encode(Opcode::Text, text.as_bytes()), What::SentText(text)).await }
     }
 
     /// Sends text as it is.
@@ -87,7 +89,7 @@ impl Socket {
     #[track_caller]
     pub fn send_text(&self, text: impl Into<String>) -> impl Future<Output = ()> + Send {
         let (at, text) = (Location::caller(), text.into());
-        async move { self.say(at, encode(Opcode::Text, text.as_bytes()), What::SentText(text)).await }
+        async move { self.client.say(at, encode(Opcode::Text, text.as_bytes()), What::SentText(text)).await }
     }
 
     /// Sends a binary message.
@@ -105,7 +107,7 @@ impl Socket {
     #[track_caller]
     pub fn send_binary(&self, bytes: impl Into<Vec<u8>>) -> impl Future<Output = ()> + Send {
         let (at, bytes) = (Location::caller(), bytes.into());
-        async move { self.say(at, encode(Opcode::Binary, &bytes), What::SentBinary(bytes)).await }
+        async move { self.client.say(at, encode(Opcode::Binary, &bytes), What::SentBinary(bytes)).await }
     }
 
     /// Sends a ping with this payload, at most 125 bytes if it is to be a proper one.
@@ -123,7 +125,7 @@ impl Socket {
     #[track_caller]
     pub fn ping(&self, payload: impl Into<Vec<u8>>) -> impl Future<Output = ()> + Send {
         let (at, payload) = (Location::caller(), payload.into());
-        async move { self.say(at, encode(Opcode::Ping, &payload), What::SentPing(payload)).await }
+        async move { self.client.say(at, encode(Opcode::Ping, &payload), What::SentPing(payload)).await }
     }
 
     /// Writes bytes behind the handshake as they are: frames that no proper client would send.
@@ -141,7 +143,7 @@ impl Socket {
     #[track_caller]
     pub fn raw(&self, bytes: impl Into<Vec<u8>>) -> impl Future<Output = ()> + Send {
         let (at, bytes) = (Location::caller(), bytes.into());
-        async move { self.say(at, bytes.clone(), What::SentRaw(bytes)).await }
+        async move { self.client.say(at, bytes.clone(), What::SentRaw(bytes)).await }
     }
 
     /// Closes politely with 1000. As a browser does, it leaves hanging up to the server.
@@ -181,26 +183,54 @@ impl Socket {
     #[track_caller]
     pub fn close_with(&self, code: u16, reason: impl Into<String>) -> impl Future<Output = ()> + Send {
         let (at, reason) = (Location::caller(), reason.into());
-        async move {
-            let frame = encode(Opcode::Close, &[&code.to_be_bytes(), reason.as_bytes()].concat());
-            self.client.look(|seat| seat.closing = Some(code));
-            self.say(at, frame, What::Close { code: Some(code), reason, by: Side::Client }).await;
-        }
+        async move { self.client.say_goodbye(at, code, reason).await }
+    }
+}
+
+impl Client {
+    pub(crate) async fn say_goodbye(&self, at: &Location<'_>, code: u16, reason: String) {
+        let frame = encode(Opcode::Close, &[&code.to_be_bytes(), reason.as_bytes()].concat());
+        self.look(|seat| seat.closing = Some(code));
+        self.say(at, frame, What::Close { code: Some(code), reason, by: Side::Client }).await;
     }
 
     async fn say(&self, at: &Location<'_>, frame: Vec<u8>, what: What) {
         settle().await;
-        let (open, standing) = self.client.look(|seat| {
+        let (open, standing) = self.look(|seat| {
             let refused = seat.head.as_ref().is_some_and(|(status, _)| *status != 101);
             (!seat.gone && !refused, seat.standing())
         });
         if !open {
-            self.client.fail_at(at, &format!("`{}` cannot send: its connection is {standing}", self.client.name()));
+            self.fail_at(at, &format!("`{}` cannot send: its connection is {standing}", self.name()));
         }
-        self.client.seat().note(what);
-        // The writing task has ended only if the connection has, at this very instant; the transcript then says so.
-        let _ = self.outbox.send(frame);
+        self.seat().note(what);
+        self.outbox().send(frame);
         settle().await;
+    }
+}
+
+/// What is to be written: by the test, pongs, the answer to a close. Each connection takes it up anew.
+#[derive(Clone, Default)]
+pub(crate) struct Outbox {
+    current: Arc<Mutex<Option<UnboundedSender<Vec<u8>>>>>,
+}
+
+impl Outbox {
+    pub(crate) fn begin(&self) -> UnboundedReceiver<Vec<u8>> {
+        let (send, written) = unbounded_channel();
+        *self.lock() = Some(send);
+        written
+    }
+
+    pub(crate) fn send(&self, bytes: Vec<u8>) {
+        if let Some(current) = &*self.lock() {
+            // The writing task has ended only if the connection has, at this very instant; the transcript then says so.
+            let _ = current.send(bytes);
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<UnboundedSender<Vec<u8>>>> {
+        self.current.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -2,5 +2,5 @@
 
 pub(crate) mod frame;
 pub(crate) mod handshake;
-mod inbound;
+pub(crate) mod inbound;
 pub(crate) mod stream;

@@ -66,6 +66,15 @@ pub(crate) enum Side {
     Server,
 }
 
+/// Where a connection was cut.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Severed {
+    Now,
+    Byte(usize),
+    Inside { nth: usize, id: Option<String>, arrived: usize, of: usize },
+    After { nth: usize, id: Option<String> },
+}
+
 /// What a line is about. The comments name what only `wire` shows.
 #[derive(Debug, Clone)]
 pub(crate) enum What {
@@ -73,6 +82,7 @@ pub(crate) enum What {
     Request {
         method: String,
         target: String,
+        http2: bool,
         upgrade: bool,
         last_event_id: Option<String>,
         body: Vec<u8>,
@@ -92,6 +102,11 @@ pub(crate) enum What {
     },
     Upgraded {
         protocol: Option<String>,
+    },
+    /// An answer that sends a client elsewhere, where it then asks.
+    Moved {
+        status: u16,
+        target: String,
     },
     /// An answer that is not a stream; its body grows as it comes.
     Answer {
@@ -127,8 +142,10 @@ pub(crate) enum What {
     SentBinary(Vec<u8>),
     SentPing(Vec<u8>),
     SentRaw(Vec<u8>),
-    /// A deed that is no bytes: `stall`, `resume`, `vanish`.
-    Deed(&'static str),
+    /// A deed that is no bytes: `stall`, `resume`, `vanish`, a fault that is set, the server's stop and start.
+    Deed(String),
+    /// The connection is cut: by a fault, or by the test at once.
+    Cut(Severed),
     End,
     Abort,
     /// The code is `None` for a frame without one, and for SSE, which has none.
@@ -152,6 +169,7 @@ impl What {
                 | Self::SentPing(_)
                 | Self::SentRaw(_)
                 | Self::Deed(_)
+                | Self::Cut(Severed::Now)
                 | Self::Close { by: Side::Client, .. }
         )
     }

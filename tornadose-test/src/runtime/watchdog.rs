@@ -31,10 +31,12 @@ impl Watchdog {
     }
 }
 
-pub(crate) fn verdict() -> String {
-    "the test hangs: a minute of real time has passed and it has not ended. It waits for work outside its runtime (a \
-     thread, a socket, `spawn_blocking`), or it goes in circles without the clock ever moving"
-        .into()
+pub(crate) fn verdict(run: &Run) -> String {
+    let held = "The clock is held by `hold_clock()`, so that no timer fires, and what is waited for has not come";
+    let free = "It waits for work outside its runtime (a thread, a socket, `spawn_blocking`), or it goes in circles \
+                without the clock ever moving";
+    let why = if run.is_held() { held } else { free };
+    format!("the test hangs: a minute of real time has passed and it has not ended. {why}")
 }
 
 fn watch(wall: Duration, held: &Receiver<()>, ring: oneshot::Sender<()>, run: &Run) {
@@ -43,7 +45,7 @@ fn watch(wall: Duration, held: &Receiver<()>, ring: oneshot::Sender<()>, run: &R
         let _ = ring.send(());
         if let Err(RecvTimeoutError::Timeout) = held.recv_timeout(DEAF) {
             // The test's thread is inside one poll that never returns; nothing in this process can stop it.
-            eprintln!("{}, inside one poll that never returns\n{}", verdict(), run.report());
+            eprintln!("{}, inside one poll that never returns\n{}", verdict(run), run.report());
             abort();
         }
     }

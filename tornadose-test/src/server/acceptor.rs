@@ -1,28 +1,37 @@
 //! Connections without a port: pipes handed from a dialer to Salvo's accept loop.
 
 use std::future::pending;
-use std::io;
+use std::io::{self, IoSlice};
 use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::{Arc, Weak};
+use std::task::{Context, Poll};
 
 use salvo::conn::tcp::TcpCoupler;
 use salvo::conn::{Accepted, Acceptor, ConnCtrl, Holding, StraightStream};
 use salvo::fuse::{ArcFusePolicy, FuseAction, FuseInfo, TransProto};
 use salvo::http::Version;
 use salvo::http::uri::Scheme;
-use tokio::io::{DuplexStream, duplex};
+use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf, duplex};
 use tokio::sync::mpsc;
 
 /// The acceptor behind a [`Harness`](crate::Harness): named here for the closure of
 /// [`Harness::configured`](crate::Harness::configured), never made by hand.
 pub struct InMemory {
-    dialled: mpsc::UnboundedReceiver<(DuplexStream, SocketAddr)>,
+    dialled: mpsc::UnboundedReceiver<(Held, SocketAddr)>,
     /// Taken from the queue and not yet handed on: `accept` may be dropped half-way.
-    pending: Option<(DuplexStream, SocketAddr)>,
+    pending: Option<(Held, SocketAddr)>,
     holdings: Vec<Holding>,
 }
 
 pub(crate) struct Dialer {
-    dialled: mpsc::UnboundedSender<(DuplexStream, SocketAddr)>,
+    dialled: mpsc::UnboundedSender<(Held, SocketAddr)>,
+}
+
+/// The server's end of a connection, which shows for how long the server holds it.
+pub struct Held {
+    stream: DuplexStream,
+    _held: Arc<()>,
 }
 
 pub(crate) fn in_memory() -> (Dialer, InMemory) {
@@ -33,16 +42,19 @@ pub(crate) fn in_memory() -> (Dialer, InMemory) {
 }
 
 impl Dialer {
-    /// The client's end of a new connection, `None` when the server is gone.
-    pub(crate) fn dial(&self, pipe: usize, port: u16) -> Option<DuplexStream> {
-        let (client, server) = duplex(pipe);
-        self.dialled.send((server, SocketAddr::from(([127, 0, 0, 1], port)))).ok().map(|()| client)
+    /// The client's end of a new connection, and what dies with the server's end; `None` when the server is gone.
+    pub(crate) fn dial(&self, pipe: usize, port: u16) -> Option<(DuplexStream, Weak<()>)> {
+        let (client, stream) = duplex(pipe);
+        let held = Arc::new(());
+        let watch = Arc::downgrade(&held);
+        let dialled = (Held { stream, _held: held }, SocketAddr::from(([127, 0, 0, 1], port)));
+        self.dialled.send(dialled).ok().map(|()| (client, watch))
     }
 }
 
 impl Acceptor for InMemory {
     type Coupler = TcpCoupler<Self::Stream>;
-    type Stream = StraightStream<DuplexStream>;
+    type Stream = StraightStream<Held>;
 
     fn holdings(&self) -> &[Holding] {
         &self.holdings
@@ -87,6 +99,38 @@ impl Acceptor for InMemory {
                 http_scheme: Scheme::HTTP,
             });
         }
+    }
+}
+
+impl AsyncRead for Held {
+    fn poll_read(mut self: Pin<&mut Self>, context: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_read(context, into)
+    }
+}
+
+impl AsyncWrite for Held {
+    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(context, bytes)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write_vectored(context, bytes)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(context)
     }
 }
 

@@ -2,30 +2,91 @@
 
 use std::collections::{HashMap, HashSet};
 
-use crate::record::line::{Line, What};
+use crate::record::line::{Line, Severed, What};
+use crate::transcript::mask::Mask;
 use crate::transcript::text;
 
 /// An id inside data is replaced from this length on: a plain handler's `7` may stand for anything there.
 const TELLING: usize = 8;
 
-pub(crate) struct Labels {
+pub(crate) struct Labels<'masks> {
+    masks: &'masks [Mask],
+    /// How many values each mask has replaced.
+    pub(crate) replaced: Vec<usize>,
+    /// What was masked, by the name of its labels and its JSON text.
+    masked: HashMap<(&'masks str, String), usize>,
+    /// Whether labels stand in quotes whatever they replace: the result is to be JSON.
+    json: bool,
     known: HashSet<String>,
     epochs: HashSet<String>,
     ids: HashMap<String, usize>,
     uuids: HashMap<String, usize>,
 }
 
-impl Labels {
+impl<'masks> Labels<'masks> {
     /// Knows the ids that a record's events and positions carry.
-    pub(crate) fn of(lines: &[Line]) -> Self {
+    pub(crate) fn of(lines: &[Line], masks: &'masks [Mask]) -> Self {
         let carried = lines.iter().filter_map(|line| match &line.what {
             What::Event(event) => event.id.clone(),
             What::Position(id) => Some(id.clone()),
+            What::Cut(Severed::Inside { id, .. } | Severed::After { id, .. }) => id.clone(),
             _ => None,
         });
         let known: HashSet<String> = carried.collect();
         let epochs = known.iter().filter_map(|id| epoch(id)).map(str::to_owned).collect();
-        Self { known, epochs, ids: HashMap::new(), uuids: HashMap::new() }
+        Self {
+            masks,
+            replaced: vec![0; masks.len()],
+            masked: HashMap::new(),
+            json: false,
+            known,
+            epochs,
+            ids: HashMap::new(),
+            uuids: HashMap::new(),
+        }
+    }
+
+    /// Labels for data that stays JSON.
+    pub(crate) fn in_json(lines: &[Line], masks: &'masks [Mask]) -> Self {
+        Self { json: true, ..Self::of(lines, masks) }
+    }
+
+    /// Data with its masked values replaced, and its ids and UUIDs relabelled.
+    pub(crate) fn data(&mut self, data: &str) -> String {
+        let masks = self.masks;
+        let found = masks.iter().enumerate();
+        let mut found: Vec<_> =
+            found.flat_map(|(nth, mask)| mask.find(data).into_iter().map(move |place| (place, nth))).collect();
+        found.sort_unstable();
+        let (mut labelled, mut end) = (String::with_capacity(data.len()), 0);
+        for ((from, to), nth) in found {
+            self.replaced[nth] += 1;
+            // What lies inside of a masked value is masked with it.
+            if from >= end {
+                labelled += &self.text(&data[end..from]);
+                let label = self.masked(masks[nth].name(), &data[from..to]);
+                labelled += &label;
+                end = to;
+            }
+        }
+        labelled + &self.text(&data[end..])
+    }
+
+    /// A WebSocket's text: masks are paths into an event's data, and into any other text as a whole.
+    pub(crate) fn frame(&mut self, text: &str) -> String {
+        let data = Mask::parse(".data").map(|data| data.find(text)).unwrap_or_default();
+        match data.first() {
+            Some(&(from, to)) => self.text(&text[..from]) + &self.data(&text[from..to]) + &self.text(&text[to..]),
+            None => self.data(text),
+        }
+    }
+
+    fn masked(&mut self, name: &'masks str, value: &str) -> String {
+        let next = self.masked.keys().filter(|(of, _)| *of == name).count() + 1;
+        let number = *self.masked.entry((name, value.to_owned())).or_insert(next);
+        // Without quotes it shows that it was no text.
+        let quote = if self.json || value.starts_with('"') { "\"" } else { "" };
+        format!("{quote}[{name}-{number}]{quote}")
     }
 
     /// `#1` for an id that was seen on the wire, or is of the same epoch as one that was; else the id, in quotes.
@@ -56,19 +117,30 @@ impl Labels {
     /// The bytes of an SSE block on one line: the ids of its `id` fields relabelled, whatever they look like.
     pub(crate) fn block(&mut self, block: &[u8]) -> String {
         let lines = block.split_inclusive(|byte| matches!(byte, b'\n' | b'\r'));
-        lines.map(|line| self.field(&text::bytes(line))).collect()
+        let mut labelled = String::new();
+        for line in lines {
+            let (line, end) = match line.split_last() {
+                Some((b'\n', line)) => (line, "\\n"),
+                Some((b'\r', line)) => (line, "\\r"),
+                _ => (line, ""),
+            };
+            labelled += &self.field(&text::bytes(line));
+            labelled += end;
+        }
+        labelled
     }
 
     fn field(&mut self, line: &str) -> String {
         if let Some(value) = line.strip_prefix("id:") {
-            let (field, value) = value.strip_prefix(' ').map_or(("id:", value), |value| ("id: ", value));
-            let end = ["\\r", "\\n"].iter().filter_map(|end| value.find(end)).min().unwrap_or(value.len());
-            let (id, end) = value.split_at(end);
+            let (field, id) = value.strip_prefix(' ').map_or(("id:", value), |value| ("id: ", value));
             if self.known.contains(id) {
-                return format!("{field}{}{end}", self.id(id));
+                return format!("{field}{}", self.id(id));
             }
         }
-        self.text(line)
+        match line.strip_prefix("data:") {
+            Some(data) => format!("data:{}", self.data(data)),
+            None => self.text(line),
+        }
     }
 
     fn word(&mut self, word: &str, labelled: &mut String) {
@@ -112,7 +184,7 @@ mod tests {
     use super::{Labels, epoch};
     use crate::record::line::{Event, Line, What};
 
-    fn labels(ids: &[&str]) -> Labels {
+    fn labels(ids: &[&str]) -> Labels<'static> {
         let line = |id: &&str| Line {
             at: Duration::ZERO,
             act: 0,
@@ -121,7 +193,7 @@ mod tests {
             what: What::Event(Event::new(None, Some((*id).to_owned()), String::new())),
             read: false,
         };
-        Labels::of(&ids.iter().map(line).collect::<Vec<_>>())
+        Labels::of(&ids.iter().map(line).collect::<Vec<_>>(), &[])
     }
 
     #[test]

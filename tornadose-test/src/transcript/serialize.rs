@@ -9,7 +9,7 @@ use crate::transcript::{Recording, View, sentence, text};
 
 impl Serialize for Recording {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut labels = Labels::of(&self.lines);
+        let mut labels = Labels::in_json(&self.lines, &self.masks);
         let entries: Vec<Value> = self.chosen().filter_map(|line| self.entry(line, &mut labels)).collect();
         let mut recording = serializer.serialize_struct("Recording", 1)?;
         recording.serialize_field("events", &entries)?;
@@ -18,11 +18,11 @@ impl Serialize for Recording {
 }
 
 impl Recording {
-    fn entry(&self, line: &Line, labels: &mut Labels) -> Option<Value> {
+    fn entry(&self, line: &Line, labels: &mut Labels<'_>) -> Option<Value> {
         let said = sentence::of(&line.what, View::Plain, labels)?;
         let mut entry = Map::new();
         entry.insert("at".into(), text::duration(line.at).into());
-        entry.insert("client".into(), line.client.map_or("server", |client| &self.names[client]).into());
+        entry.insert("client".into(), self.speaker(line).into());
         let (kind, rest) = parts(&line.what, labels);
         entry.insert("kind".into(), kind.into());
         match rest {
@@ -34,10 +34,11 @@ impl Recording {
     }
 }
 
-fn parts(what: &What, labels: &mut Labels) -> (&'static str, Value) {
+fn parts(what: &What, labels: &mut Labels<'_>) -> (&'static str, Value) {
     match what {
         What::Request { .. } => ("request", Value::Null),
         What::Refused => ("refused", json!({})),
+        What::Moved { status, target } => ("answer", json!({"status": status, "to": labels.text(target)})),
         What::Open { status, media, retry } => ("open", json!({"status": status, "media": media, "retry": retry})),
         What::Upgraded { protocol } => ("open", json!({"status": 101, "protocol": protocol})),
         What::Answer { status, body } => {
@@ -61,6 +62,7 @@ fn parts(what: &What, labels: &mut Labels) -> (&'static str, Value) {
         What::Binary(_) => ("binary", Value::Null),
         What::SentBinary(_) | What::SentPing(_) | What::SentRaw(_) | What::Reply { .. } => ("sent", Value::Null),
         What::Deed(_) => ("deed", Value::Null),
+        What::Cut(_) => ("cut", Value::Null),
         What::Violation(_) => ("violation", Value::Null),
         What::Panic(_) => ("panic", Value::Null),
         What::Header { .. } | What::Position(_) | What::Block(_) | What::Frame { .. } => ("wire", Value::Null),
@@ -68,7 +70,7 @@ fn parts(what: &What, labels: &mut Labels) -> (&'static str, Value) {
 }
 
 /// JSON as JSON, anything else as text.
-fn data(text: &str, labels: &mut Labels) -> Value {
-    let text = labels.text(text);
+fn data(text: &str, labels: &mut Labels<'_>) -> Value {
+    let text = labels.data(text);
     serde_json::from_str(&text).unwrap_or(Value::String(text))
 }

@@ -70,10 +70,14 @@ pub(crate) fn answer(body: &[u8]) -> String {
     }
 }
 
-/// A WebSocket's text: JSON objects and lists as they are, anything else in quotes.
+/// Whether a text is a JSON object or list.
+pub(crate) fn is_structured(text: &str) -> bool {
+    text.starts_with(['{', '[']) && serde_json::from_str::<&serde_json::value::RawValue>(text).is_ok()
+}
+
+/// Text as it stands in a message of ours: JSON objects and lists as they are, anything else in quotes.
 pub(crate) fn message(text: &str) -> String {
-    let structured = text.starts_with(['{', '[']) && serde_json::from_str::<&serde_json::value::RawValue>(text).is_ok();
-    if structured { one_line(text) } else { quoted(text) }
+    if is_structured(text) { one_line(text) } else { quoted(text) }
 }
 
 pub(crate) fn quoted(text: &str) -> String {

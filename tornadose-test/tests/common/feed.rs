@@ -25,6 +25,7 @@ pub(crate) fn feed(greeting: &'static str) -> (Feed, Serve) {
     (feed.clone(), Serve { feed, greeting })
 }
 
+#[allow(dead_code, reason = "not every file of tests uses all of it")]
 impl Feed {
     pub(crate) fn push(&self, bytes: &str) {
         for reader in &*self.readers.lock().unwrap() {
@@ -37,7 +38,6 @@ impl Feed {
         self.readers.lock().unwrap().clear();
     }
 
-    #[allow(dead_code, reason = "not every file of tests breaks a body off")]
     pub(crate) fn abort(&self) {
         for reader in self.readers.lock().unwrap().drain(..) {
             let _ = reader.send(Err(io::Error::other("broken")));

@@ -12,7 +12,14 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 #[derive(Clone, Default)]
 pub(crate) struct Line {
     write: Arc<Mutex<Option<UnboundedSender<Vec<u8>>>>>,
-    received: Arc<Mutex<Vec<u8>>>,
+    received: Arc<Mutex<Received>>,
+}
+
+#[derive(Default)]
+struct Received {
+    bytes: Vec<u8>,
+    pieces: Vec<usize>,
+    ended: bool,
 }
 
 pub(crate) struct Serve {
@@ -26,6 +33,7 @@ pub(crate) fn line(headers: &'static [(&'static str, &'static str)]) -> (Line, S
     (line.clone(), Serve { line, headers })
 }
 
+#[allow(dead_code, reason = "not every file of tests uses all of it")]
 impl Line {
     /// Sends bytes as they are: the frames of a server are easily written by hand.
     pub(crate) fn push(&self, bytes: &[u8]) {
@@ -40,9 +48,18 @@ impl Line {
         *self.write.lock().unwrap() = None;
     }
 
+    /// The length of everything that was read at once.
+    pub(crate) fn pieces(&self) -> Vec<usize> {
+        std::mem::take(&mut self.received.lock().unwrap().pieces)
+    }
+
+    pub(crate) fn has_seen_the_end(&self) -> bool {
+        self.received.lock().unwrap().ended
+    }
+
     /// What has come since the last look, unmasked.
     pub(crate) fn received(&self) -> Vec<Vec<u8>> {
-        let bytes = std::mem::take(&mut *self.received.lock().unwrap());
+        let bytes = std::mem::take(&mut self.received.lock().unwrap().bytes);
         let mut rest = &bytes[..];
         let mut frames = Vec::new();
         while let [first, length, a, b, c, d, behind @ ..] = rest {
@@ -72,15 +89,18 @@ impl Handler for Serve {
     }
 }
 
-async fn carry(upgrade: OnUpgrade, mut bytes: UnboundedReceiver<Vec<u8>>, received: Arc<Mutex<Vec<u8>>>) {
+async fn carry(upgrade: OnUpgrade, mut bytes: UnboundedReceiver<Vec<u8>>, received: Arc<Mutex<Received>>) {
     // A client may turn away at the handshake.
     let Ok(upgraded) = upgrade.await else { return };
     let (mut read, mut write) = split(TokioIo::new(upgraded));
     let reading = tokio::spawn(async move {
         let mut buffer = [0; 256];
         while let Ok(count @ 1..) = read.read(&mut buffer).await {
-            received.lock().unwrap().extend_from_slice(&buffer[..count]);
+            let mut received = received.lock().unwrap();
+            received.bytes.extend_from_slice(&buffer[..count]);
+            received.pieces.push(count);
         }
+        received.lock().unwrap().ended = true;
     });
     while let Some(bytes) = bytes.recv().await {
         if write.write_all(&bytes).await.is_err() {

@@ -1,44 +1,62 @@
 //! One WebSocket connection from handshake to end: reading and writing are two tasks, so that a flood in one direction
 //! never stops the other.
 
+use hyper::Response;
+use hyper::body::Incoming;
 use hyper::upgrade::{Upgraded, on};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf, split};
-use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
+use tokio::sync::mpsc::UnboundedReceiver;
 
 use crate::client::answer;
-use crate::client::pipe::Pipe;
+use crate::client::faults::screen::Screen;
+use crate::client::life::After;
+use crate::client::link::Link;
 use crate::client::place::Place;
-use crate::client::request::{self, Ask, Tasks};
+use crate::client::request::{self, Connection};
+use crate::client::socket::Outbox;
 use crate::client::ws::frame::{Frame, Frames, Opcode, encode};
 use crate::client::ws::handshake;
 use crate::client::ws::inbound::{Heard, Inbound};
 use crate::record::line::{Side, What};
 use crate::record::seat::Ending;
 
-/// What is to be written: the sender for pongs and the answer to a close, the receiver for the writing task.
-pub(crate) struct Outbox {
-    pub(crate) send: UnboundedSender<Vec<u8>>,
-    pub(crate) written: UnboundedReceiver<Vec<u8>>,
+/// Lives through one connection, and tells whether a page that keeps its WebSocket open would come back.
+pub(crate) async fn read(link: &Link, outbox: &Outbox, mute: bool) -> After {
+    let seat = &link.seat;
+    let written = outbox.begin();
+    let Some(pipe) = link.dial() else { return After::Return };
+    let connection = Connection::default();
+    let Ok(response) = request::send(pipe, link.ask.clone(), &connection.0).await else {
+        seat.broke_off();
+        return After::Return;
+    };
+    if response.status().as_u16() != 101 {
+        answer::collect(seat, response).await;
+        return After::Return;
+    }
+    if let Err(violation) = opened(link, &response) {
+        seat.ended(Some(What::Violation(violation)), Ending::Abort);
+        return After::Stay;
+    }
+    let Ok(upgraded) = on(response).await else {
+        seat.broke_off();
+        return After::Return;
+    };
+    let (bytes, sink) = split(TokioIo::new(upgraded));
+    connection.0.spawn(write(sink, written));
+    let reader = Reader { seat, outbox, mute, frames: Frames::default(), inbound: Inbound::default() };
+    let after = reader.run(bytes, Screen::of_ws(&link.cuts)).await;
+    // One that has closed by itself does not come back.
+    if seat.closing().is_some() { After::Stay } else { after }
 }
 
-pub(crate) async fn read(seat: Place, pipe: Pipe, ask: Ask, tasks: Tasks, outbox: Outbox, mute: bool) {
-    let asked = ask.headers.clone();
-    let Ok(response) = request::send(pipe, ask, &tasks).await else { return seat.broke_off() };
-    if response.status().as_u16() != 101 {
-        return answer::collect(&seat, response).await;
-    }
-    seat.head(101, response.headers());
+fn opened(link: &Link, response: &Response<Incoming>) -> Result<(), String> {
+    link.seat.head(101, response.headers());
     let protocol = answer::header(response.headers(), "sec-websocket-protocol").map(str::to_owned);
-    seat.note(What::Upgraded { protocol });
-    seat.note_headers(response.headers());
-    if let Err(violation) = handshake::check(&asked, response.headers()) {
-        return seat.ended(Some(What::Violation(violation)), Ending::Abort);
-    }
-    let Ok(upgraded) = on(response).await else { return seat.broke_off() };
-    let (bytes, sink) = split(TokioIo::new(upgraded));
-    tasks.spawn(write(sink, outbox.written));
-    Reader { seat, send: outbox.send, mute, frames: Frames::default(), inbound: Inbound::default() }.run(bytes).await;
+    link.seat.note(What::Upgraded { protocol });
+    link.seat.note_headers(response.headers());
+    handshake::check(&link.ask.headers, response.headers())
 }
 
 async fn write(mut sink: WriteHalf<TokioIo<Upgraded>>, mut written: UnboundedReceiver<Vec<u8>>) {
@@ -50,25 +68,36 @@ async fn write(mut sink: WriteHalf<TokioIo<Upgraded>>, mut written: UnboundedRec
     }
 }
 
-struct Reader {
-    seat: Place,
-    send: UnboundedSender<Vec<u8>>,
+struct Reader<'life> {
+    seat: &'life Place,
+    outbox: &'life Outbox,
     mute: bool,
     frames: Frames,
     inbound: Inbound,
 }
 
-impl Reader {
-    async fn run(mut self, mut bytes: ReadHalf<TokioIo<Upgraded>>) {
+impl Reader<'_> {
+    async fn run(mut self, mut bytes: ReadHalf<TokioIo<Upgraded>>, mut screen: Screen) -> After {
         let mut buffer = [0; 4096];
+        let mut count = 0;
         loop {
-            match bytes.read(&mut buffer).await {
-                Ok(0) | Err(_) => return self.seat.hung_up(),
-                Ok(count) => self.frames.feed(&buffer[..count]),
-            }
+            let (through, severed) = screen.pass(&buffer[..count]);
+            self.frames.feed(&through);
             if let Err(violation) = self.hear() {
-                return self.seat.ended(Some(What::Violation(violation)), Ending::Abort);
+                self.seat.ended(Some(What::Violation(violation)), Ending::Abort);
+                return After::Stay;
             }
+            if let Some(severed) = severed {
+                self.seat.severed(severed);
+                return After::Return;
+            }
+            count = match bytes.read(&mut buffer).await {
+                Ok(0) | Err(_) => {
+                    self.seat.hung_up();
+                    return After::Return;
+                }
+                Ok(count) => count,
+            };
         }
     }
 
@@ -105,8 +134,7 @@ impl Reader {
 
     fn reply(&mut self, opcode: Opcode, payload: Vec<u8>) {
         if !self.mute {
-            // A writer that is gone has met the end of the connection, which is recorded here.
-            let _ = self.send.send(encode(opcode, &payload));
+            self.outbox.send(encode(opcode, &payload));
             self.seat.note(What::Reply { kind: opcode.name(), payload });
         }
     }

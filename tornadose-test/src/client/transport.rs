@@ -1,0 +1,28 @@
+//! Over what a stream comes.
+
+use std::fmt;
+
+/// What a stream comes over, for scenarios that hold over both: see `over` at
+/// [`#[tornadose_test::test]`](macro@crate::test), and [`Harness::open`](crate::Harness::open).
+///
+/// ```
+/// use tornadose_test::Transport;
+///
+/// assert_eq!(Transport::Sse.to_string(), "sse");
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Transport {
+    /// Server-Sent Events.
+    Sse,
+    /// A WebSocket.
+    Ws,
+}
+
+impl fmt::Display for Transport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Sse => "sse",
+            Self::Ws => "ws",
+        })
+    }
+}
