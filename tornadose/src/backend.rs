@@ -2,6 +2,10 @@
 //! is the store's affair; a backend moves bytes.
 
 pub(crate) mod outbox;
+#[cfg(feature = "redis")]
+mod backoff;
+#[cfg(feature = "redis")]
+pub(crate) mod redis;
 
 use std::fmt;
 use std::future::Future;
