@@ -25,3 +25,6 @@ mod outages;
 mod pubsub;
 #[path = "redis/processes.rs"]
 mod processes;
+#[cfg(feature = "redis-tls")]
+#[path = "redis/tls.rs"]
+mod tls;
