@@ -23,8 +23,8 @@ async fn main() -> io::Result<()> {
         Some("stalled") => stalled::run(arguments.next().and_then(|count| count.parse().ok()).unwrap_or(100_000)).await,
         Some("redis") => redis::run(),
         Some("server") => server::serve().await,
-        Some(other) => {
-            Err(io::Error::other(format!("`{other}`: expected nothing, `idle`, `keys`, `redis` or `stalled [MESSAGES]`")))
-        }
+        Some(other) => Err(io::Error::other(format!(
+            "`{other}`: expected nothing, `idle`, `keys`, `redis` or `stalled [MESSAGES]`"
+        ))),
     }
 }

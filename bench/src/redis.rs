@@ -1,6 +1,7 @@
 //! What Redis costs: submits from many tasks beside bare `redis-benchmark` in the same round, the time from a submit in one store to a
 //! reader of another, and how long a new process takes to load 100,000 messages.
 
+use std::future::Future;
 use std::io;
 use std::net::TcpListener;
 use std::process::{Child, Command, Stdio};
@@ -11,12 +12,13 @@ use tornadose::prelude::*;
 use tornadose::{Received, Redis};
 
 const SUBMITS: usize = 200_000;
-const TASKS: usize = 512;
+const TASKS: usize = 2000;
 const ROUNDS: usize = 3;
 const HISTORY: usize = 100_000;
 
 /// 128 bytes of JSON, as `redis-benchmark` appends them too.
-const TEXT: &str = "hello, hello, hello, hello, hello, hello, hello, hello, hello, hello, hello, hello, hello, hello, hello, hello";
+const TEXT: &str =
+    "hello, hello, hello, hello, hello, hello, hello, hello, hello, hello, hello, hello, hello, hello, hello, hello";
 
 #[store(queue, channel = "bench-queue")]
 #[derive(Serialize, Deserialize)]
@@ -58,13 +60,18 @@ async fn measure() -> io::Result<()> {
     let notes = Store::<Note>::open(Redis::streams(&url).history(HISTORY)).await?;
     let ticks = Store::<Tick>::open(Redis::streams(&url).history(HISTORY)).await?;
     println!("{TASKS} tasks, {SUBMITS} submits of 128 bytes; redis-benchmark -c 50 -P 16");
-    println!("{:>6} {:>16} {:>16} {:>8} {:>16} {:>8}", "round", "redis-benchmark", "queue", "ratio", "latest", "ratio");
+    println!("CPU: microseconds per submit in this process (its reading back included), and in redis-server");
+    println!(
+        "{:>6} {:>16} {:>14} {:>6} {:>12} {:>14} {:>6} {:>12}",
+        "round", "redis-benchmark", "queue", "ratio", "CPU", "latest", "ratio", "CPU"
+    );
     for round in 1..=ROUNDS {
         let bare = bare(server.port)?;
-        let queue = rate(&notes, |_| Note { text: TEXT.into() }).await?;
-        let latest = rate(&ticks, |number| Tick { symbol: number % 1000, text: TEXT.into() }).await?;
+        let (queue, queue_cpu) = costed(&server, rate(&notes, |_| Note { text: TEXT.into() })).await?;
+        let latest = rate(&ticks, |number| Tick { symbol: number % 1000, text: TEXT.into() });
+        let (latest, latest_cpu) = costed(&server, latest).await?;
         println!(
-            "{round:>6} {bare:>14.0}/s {queue:>14.0}/s {:>8.2} {latest:>14.0}/s {:>8.2}",
+            "{round:>6} {bare:>14.0}/s {queue:>12.0}/s {:>6.2} {queue_cpu:>12} {latest:>12.0}/s {:>6.2} {latest_cpu:>12}",
             bare / queue,
             bare / latest
         );
@@ -75,6 +82,23 @@ async fn measure() -> io::Result<()> {
     println!("a new process loads {HISTORY} messages in {:.0?}", begun.elapsed());
     drop(loaded);
     Ok(())
+}
+
+/// What comes out, and what it cost here and in the server, per submit.
+async fn costed(server: &Server, work: impl Future<Output = io::Result<f64>>) -> io::Result<(f64, String)> {
+    let before = (cpu(std::process::id())?, cpu(server.child.id())?);
+    let rate = work.await?;
+    let after = (cpu(std::process::id())?, cpu(server.child.id())?);
+    let each = |spent: Duration| spent.as_secs_f64() * 1e6 / f64::from(u32::try_from(SUBMITS).unwrap_or(u32::MAX));
+    Ok((rate, format!("{:.1} + {:.1}", each(after.0.saturating_sub(before.0)), each(after.1.saturating_sub(before.1)))))
+}
+
+/// What a process has spent so far, in hundredths of a second (proc(5)).
+fn cpu(process: u32) -> io::Result<Duration> {
+    let stat = std::fs::read_to_string(format!("/proc/{process}/stat"))?;
+    let fields = stat.rsplit(')').next().unwrap_or_default().split_whitespace();
+    let ticks: u64 = fields.skip(11).take(2).filter_map(|ticks| ticks.parse::<u64>().ok()).sum();
+    Ok(Duration::from_millis(10 * ticks))
 }
 
 fn start() -> io::Result<Server> {

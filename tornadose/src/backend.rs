@@ -77,7 +77,7 @@ impl From<OpenError> for std::io::Error {
 /// ```
 #[derive(Clone, Copy, Debug)]
 pub struct Heard<'a> {
-    /// The message, as serde_json writes its type.
+    /// The message, as `serde_json` writes its type.
     pub payload: &'a [u8],
     /// Which life of which process has sent it and under which number ([`Link::by`], [`Outgoing::number`]), when that is known. A
     /// number that is not above the highest heard of the same life is that of a copy, and dropped.

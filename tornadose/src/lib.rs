@@ -110,9 +110,9 @@ mod script;
 pub mod __private;
 
 pub use crate::backend::outbox::{Kind, Outcome, Outgoing};
-pub use crate::backend::{Backend, Heard, Link, OpenError, Taken};
 #[cfg(feature = "redis")]
 pub use crate::backend::redis::{Redis, RedisPubSub, RedisStreams};
+pub use crate::backend::{Backend, Heard, Link, OpenError, Taken};
 pub use crate::event::Event;
 pub use crate::event::error::EncodeError;
 pub use crate::event::name::EventName;

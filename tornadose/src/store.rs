@@ -304,7 +304,7 @@ impl<M: Message> Store<M> {
     /// ```
     pub fn forget(&self, key: &M::Key) {
         if let Some(remote) = &self.shared.remote {
-            return self.send_forget(remote, key);
+            return Self::send_forget(remote, key);
         }
         let forgotten = self.shared.lock().log.forget(key);
         drop(forgotten);

@@ -8,7 +8,9 @@ use std::time::Duration;
 use futures_util::{FutureExt, StreamExt};
 use tokio::sync::mpsc;
 use tornadose::prelude::*;
-use tornadose::{Backend, Epoch, GapReason, Heard, Kind, Link, Offset, OpenError, Outcome, Received, SubmitError, Taken};
+use tornadose::{
+    Backend, Epoch, GapReason, Heard, Kind, Link, Offset, OpenError, Outcome, Received, SubmitError, Taken,
+};
 use tornadose_test::{Harness, assert_transcript};
 
 #[store(queue, capacity = 4)]
@@ -571,8 +573,12 @@ async fn when_the_log_begins_anew_every_reader_is_told_once_and_gets_what_is_kep
     sse < message #6 {"text":"live"}
     ws < message #6 {"text":"live"}
     meanwhile < message #6 {"text":"live"}
-    former > GET /lines last-event-id #5
+    former > GET /lines last-event-id #1
     former ~ open 200 text/event-stream
+    former < tornadose:gap {"reason":"restarted","missed":null}
+    former < message #3 {"text":"anew"}
+    former < message #4 {"text":"anew"}
+    former < message #5 {"text":"anew"}
     former < message #6 {"text":"live"}
     "#);
 }

@@ -15,9 +15,9 @@ pub(crate) struct Backoff {
 impl Backoff {
     /// The same seed waits the same times; processes take different ones, so that they do not come back together.
     pub(crate) fn new(seed: &str) -> Self {
-        let chance = seed.bytes().fold(0xcbf2_9ce4_8422_2325, |hash: u64, byte| {
-            (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-        });
+        let chance = seed
+            .bytes()
+            .fold(0xcbf2_9ce4_8422_2325, |hash: u64, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
         // Xorshift stands still at 0.
         Self { next: FIRST, chance: chance.max(1) }
     }

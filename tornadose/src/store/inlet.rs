@@ -219,7 +219,9 @@ impl<M: Message> Inlet for Inflow<M> {
         if let Some((by, number)) = from
             && self.heard().is_copy(by, number)
         {
-            offset.into_iter().for_each(|offset| self.reach(offset));
+            if let Some(offset) = offset {
+                self.reach(offset);
+            }
             return (offset.unwrap_or_default(), Taken::Copy);
         }
         match self.decoded(payload) {
@@ -453,7 +455,9 @@ mod tests {
                     }
                 }
             }
-            clients.iter_mut().for_each(|client| client.read(&history));
+            for client in &mut clients {
+                client.read(&history);
+            }
         }
     }
 

@@ -64,7 +64,14 @@ pub(crate) struct Balance {
 impl Ledger {
     /// A reader comes when so much was `appended` for its keys, and is owed `replayed` of that.
     pub(crate) fn open(appended: Amount, replayed: Amount) -> Self {
-        Self { before: appended - replayed, read: Amount::default(), missed: 0, never_came: 0, delivered: 0, filtered: 0 }
+        Self {
+            before: appended - replayed,
+            read: Amount::default(),
+            missed: 0,
+            never_came: 0,
+            delivered: 0,
+            filtered: 0,
+        }
     }
 
     pub(crate) fn reads(&mut self, read: Amount) {

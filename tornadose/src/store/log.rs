@@ -331,7 +331,9 @@ mod tests {
 
     fn append(log: &mut Log<Note>, key: u64) -> Id {
         let offset = log.next();
-        log.append(offset, key, Arc::new(Note(key)), Event::text("x"), Retention::Queue, 1).map(|appended| appended.id).unwrap()
+        log.append(offset, key, Arc::new(Note(key)), Event::text("x"), Retention::Queue, 1)
+            .map(|appended| appended.id)
+            .unwrap()
     }
 
     #[test]

@@ -52,7 +52,9 @@ impl<M: Message + Serialize + DeserializeOwned> Store<M> {
         // Resolves with an error when the task has ended.
         if opened.wait_for(|opened| *opened).await.is_err() {
             let error = failed.lock().unwrap_or_else(PoisonError::into_inner).take();
-            return Err(error.unwrap_or_else(|| OpenError::new("the backend ended before it had told of what there is")));
+            return Err(
+                error.unwrap_or_else(|| OpenError::new("the backend ended before it had told of what there is"))
+            );
         }
         Ok(Self { shared })
     }
@@ -164,7 +166,7 @@ impl<M: Message> Store<M> {
         }
     }
 
-    pub(super) fn send_forget(&self, remote: &Remote<M>, key: &M::Key) {
+    pub(super) fn send_forget(remote: &Remote<M>, key: &M::Key) {
         if !M::LATEST {
             return;
         }

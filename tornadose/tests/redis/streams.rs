@@ -124,7 +124,8 @@ async fn the_password_and_the_database_come_from_the_url() {
     let url = format!("redis://:s3cret@127.0.0.1:{}/3", server.port);
     let store = Store::<Line>::redis(url).await.unwrap();
     store.submit(line("hi")).await.unwrap();
-    let cli = |database| server.cli(&["--no-auth-warning", "-a", "s3cret", "-n", database, "XLEN", "{tornadose:lines}"]);
+    let cli =
+        |database| server.cli(&["--no-auth-warning", "-a", "s3cret", "-n", database, "XLEN", "{tornadose:lines}"]);
     assert_eq!((cli("3").as_str(), cli("0").as_str()), ("1", "0"));
 
     let error = Store::<Line>::redis(format!("redis://:wrongpass@127.0.0.1:{}/3", server.port)).await.unwrap_err();
@@ -157,7 +158,8 @@ async fn the_stream_is_trimmed_and_so_is_what_other_programs_append() {
         store.try_submit(line(number.to_string())).unwrap();
     }
     let length = || server.cli(&["XLEN", "{tornadose:lines}"]).parse::<u64>().unwrap();
-    until("what is submitted is trimmed", || store.head().to_string().len() > 10 && (200..400).contains(&length())).await;
+    until("what is submitted is trimmed", || store.head().to_string().len() > 10 && (200..400).contains(&length()))
+        .await;
     for _ in 0..10 {
         let appends = "for i = 1, 100 do redis.call('XADD', KEYS[1], '*', 'data', '{\"text\":\"foreign\"}') end";
         server.cli(&["EVAL", appends, "1", "{tornadose:lines}"]);

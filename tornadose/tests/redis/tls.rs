@@ -24,10 +24,14 @@ async fn over_tls_it_trusts_the_certificates_that_it_is_given_and_no_others() {
     std::fs::write(folder.join("leaf"), "subjectAltName=IP:127.0.0.1\nbasicConstraints=CA:FALSE\n").unwrap();
     openssl(&folder, "req -x509 -newkey rsa:2048 -nodes -keyout ca.key -out ca.crt -days 2 -subj /CN=authority");
     openssl(&folder, "req -newkey rsa:2048 -nodes -keyout redis.key -out redis.csr -subj /CN=redis");
-    openssl(&folder, "x509 -req -in redis.csr -CA ca.crt -CAkey ca.key -CAcreateserial -out redis.crt -days 2 -extfile leaf");
+    openssl(
+        &folder,
+        "x509 -req -in redis.csr -CA ca.crt -CAkey ca.key -CAcreateserial -out redis.crt -days 2 -extfile leaf",
+    );
 
     let (port, file) = (free_port(), |name| folder.join(name).to_str().unwrap().to_owned());
-    let (tls_port, certificate, key, authority) = (port.to_string(), file("redis.crt"), file("redis.key"), file("ca.crt"));
+    let (tls_port, certificate, key, authority) =
+        (port.to_string(), file("redis.crt"), file("redis.key"), file("ca.crt"));
     let _server = Server::start_with(&[
         "--tls-port",
         &tls_port,

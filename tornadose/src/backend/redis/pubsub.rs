@@ -136,7 +136,9 @@ impl Channel<'_> {
                 Ok(answers) => answers,
                 Err(fault) => {
                     // Sent twice it would be heard twice: what is not known to be published is not published again.
-                    sent.iter().for_each(|(payload, number)| self.fail(payload, *number, Outcome::Unknown));
+                    for (payload, number) in &sent {
+                        self.fail(payload, *number, Outcome::Unknown);
+                    }
                     return Err(fault);
                 }
             };

@@ -182,7 +182,7 @@ impl<'a> Reading<'a> {
             epoch: epoch_of(&epoch),
             extent,
             last_is_there: list(&there).is_some_and(|found| !found.is_empty()),
-            entries: entries_of(&entries)?,
+            entries: entries_of(entries)?,
         })
     }
 
@@ -273,7 +273,9 @@ impl<'a> Reading<'a> {
         let there = String::from_utf8_lossy(bytes(&there).unwrap_or_default()).into_owned();
         if there != name {
             let channel = self.link.channel();
-            return Err(Fault::Wrong(format!("the channel `{channel}` holds messages of the type `{there}`, not `{name}`")));
+            return Err(Fault::Wrong(format!(
+                "the channel `{channel}` holds messages of the type `{there}`, not `{name}`"
+            )));
         }
         let extent = extent(next())?;
         let (kept, stale) = kept_of(&next()?, extent.newest)?;
@@ -334,7 +336,7 @@ impl<'a> Reading<'a> {
             let mut pipeline = redis::pipe();
             pipeline.cmd("XREVRANGE").arg(&self.keys.stream).arg(&from).arg("-").arg("COUNT").arg(count);
             let answer = self.ask(&mut pipeline).await?.pop().unwrap_or(Ok(Value::Nil))?;
-            let older = entries_of(&answer)?;
+            let older = entries_of(answer)?;
             self.adapt(&older);
             let (found, last) = (older.len(), older.last().map(|entry| entry.offset));
             bytes += older.iter().map(Entry::size).sum::<usize>();
@@ -376,9 +378,8 @@ fn extent(answer: Result<Value, RedisError>) -> Result<Extent, Fault> {
     }
 }
 
-fn entries_of(value: &Value) -> Result<Vec<Entry>, Fault> {
-    let entries = list(value).and_then(|entries| entries.iter().map(Entry::of).collect());
-    entries.ok_or_else(|| Fault::Wrong("a range of the stream is not one".into()))
+fn entries_of(value: Value) -> Result<Vec<Entry>, Fault> {
+    Entry::all_of(value).ok_or_else(|| Fault::Wrong("a range of the stream is not one".into()))
 }
 
 /// The values that are kept, by field, and the fields whose value is of a life that is gone, for it is newer than the stream.

@@ -100,7 +100,13 @@ mod tests {
     const READ: Tail = Tail { last: Offset { ms: 5, seq: 10 }, added: 10 };
 
     fn stream(first: u64, newest: u64) -> Extent {
-        Extent { length: newest + 1 - first, added: newest, first: at(first), newest: at(newest), deleted: Offset::START }
+        Extent {
+            length: newest + 1 - first,
+            added: newest,
+            first: at(first),
+            newest: at(newest),
+            deleted: Offset::START,
+        }
     }
 
     #[test]
@@ -127,7 +133,14 @@ mod tests {
             ("flushed, and a few written since", fresh, false, 3, true, Course::Back),
             ("flushed, and more written than were read", refilled, false, 12, true, Course::Back),
             ("an older snapshot", stream(1, 7), false, 0, true, Course::Back),
-            ("another entry in the place of the last", Extent { newest: at(11), ..rewritten }, false, 1, true, Course::Back),
+            (
+                "another entry in the place of the last",
+                Extent { newest: at(11), ..rewritten },
+                false,
+                1,
+                true,
+                Course::Back,
+            ),
             ("fewer added than are there", Extent { added: 11, ..stream(1, 12) }, true, 2, true, Course::Back),
         ] {
             assert_eq!(READ.course(&extent, there, read, all), course, "{name}");

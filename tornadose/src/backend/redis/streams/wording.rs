@@ -24,13 +24,16 @@ impl Keys {
 }
 
 /// Changes the epoch, unless somebody has: KEYS epoch, ARGV the old one, a new one.
-pub(super) const CHANGE_EPOCH: &str = "if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('SET', KEYS[1], ARGV[2]) end";
+pub(super) const CHANGE_EPOCH: &str =
+    "if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('SET', KEYS[1], ARGV[2]) end";
 
-/// Appends a message and keeps it as the newest of its field: KEYS stream, latest; ARGV history, field, data, by, n.
+/// Appends messages and keeps each as the newest of its field: KEYS stream, latest; ARGV history, by, and of each message field,
+/// data, n. Answers each one's id, or why it was refused.
 pub(super) const APPEND_LATEST: &str = "\
-local id = redis.call('XADD', KEYS[1], 'MAXLEN', '~', ARGV[1], '*', 'data', ARGV[3], 'by', ARGV[4], 'n', ARGV[5]) \
-redis.call('HSET', KEYS[2], ARGV[2], id .. ' ' .. ARGV[3]) \
-return id";
+local told = {} for i = 3, #ARGV, 3 do \
+local id = redis.pcall('XADD', KEYS[1], 'MAXLEN', '~', ARGV[1], '*', 'data', ARGV[i + 1], 'by', ARGV[2], 'n', ARGV[i + 2]) \
+if type(id) == 'table' then id = id.err else redis.call('HSET', KEYS[2], ARGV[i], id .. ' ' .. ARGV[i + 1]) end \
+told[#told + 1] = id end return told";
 
 /// Whether one id stands behind another; ids are compared as they are written, for a number of Lua has 53 bits.
 const BEHIND: &str = "\
@@ -92,19 +95,29 @@ pub(super) fn number(value: &Value) -> Option<u64> {
 /// An entry of the stream.
 pub(super) struct Entry {
     pub(super) offset: Offset,
-    fields: Vec<(Vec<u8>, Vec<u8>)>,
+    /// Names and values in turn.
+    fields: Vec<Value>,
 }
 
 impl Entry {
-    pub(super) fn of(value: &Value) -> Option<Self> {
-        let [id, fields] = list(value)? else { return None };
-        let fields = list(fields)?;
-        let pairs = fields.chunks_exact(2).filter_map(|pair| Some((bytes(&pair[0])?.to_vec(), bytes(&pair[1])?.to_vec())));
-        Some(Self { offset: offset(bytes(id)?)?, fields: pairs.collect() })
+    pub(super) fn of(value: Value) -> Option<Self> {
+        let Value::Array(parts) = value else { return None };
+        let [id, Value::Array(fields)] = <[Value; 2]>::try_from(parts).ok()? else { return None };
+        Some(Self { offset: offset(bytes(&id)?)?, fields })
+    }
+
+    /// Entries, as a range or its reverse is answered.
+    pub(super) fn all_of(value: Value) -> Option<Vec<Self>> {
+        match value {
+            Value::Array(entries) => entries.into_iter().map(Self::of).collect(),
+            Value::Nil => Some(Vec::new()),
+            _ => None,
+        }
     }
 
     pub(super) fn field(&self, name: &str) -> Option<&[u8]> {
-        self.fields.iter().find(|(field, _)| field == name.as_bytes()).map(|(_, value)| &value[..])
+        let mut pairs = self.fields.chunks_exact(2);
+        pairs.find(|pair| bytes(&pair[0]) == Some(name.as_bytes())).and_then(|pair| bytes(&pair[1]))
     }
 
     /// Which life of which process has sent it, and under which number.
@@ -114,6 +127,6 @@ impl Entry {
     }
 
     pub(super) fn size(&self) -> usize {
-        self.fields.iter().map(|(name, value)| name.len() + value.len()).sum()
+        self.fields.iter().filter_map(bytes).map(<[u8]>::len).sum()
     }
 }
