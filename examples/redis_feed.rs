@@ -1,5 +1,6 @@
 //! A news feed that anybody can write to: `cargo run --example redis_feed`, then open <http://localhost:8765>, or
-//! `curl -N localhost:8765/stream` and `http post localhost:8765/stream author=me text=hello`.
+//! `curl -N localhost:8765/stream` and `http post localhost:8765/stream author=me text=hello`. With
+//! `REDIS_URL=redis://127.0.0.1/` it shares its news with every process that says the same, and with `redis-cli`.
 
 use salvo::http::StatusCode;
 use salvo::writing::Text;
@@ -47,12 +48,17 @@ fn router(store: &Store<News>) -> Router {
 
 #[tokio::main]
 async fn main() -> std::io::Result<()> {
+    let store = match std::env::var("REDIS_URL") {
+        Ok(url) => Store::redis(url).await?,
+        Err(_) => Store::new(),
+    };
     let hints = [
         "open http://localhost:{port}, or curl -N localhost:{port}/stream",
         r#"curl --json '{"author":"me","text":"hello"}' localhost:{port}/stream"#,
         "http post localhost:{port}/stream author=me text=hello",
+        r#"with REDIS_URL: redis-cli XADD '{tornadose:news}' '*' data '{"author":"me","text":"hello"}'"#,
     ];
-    examples::serve(8765, router(&Store::new()), &hints).await
+    examples::serve(8765, router(&store), &hints).await
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ mod measure;
 mod report;
 mod chart;
 mod keys;
+mod redis;
 mod stalled;
 
 use std::io;
@@ -60,6 +61,8 @@ enum Command {
     },
     /// Whether a submit pays for the readers of other keys, and what a key takes that nobody reads.
     Keys,
+    /// Submits through a Redis of its own beside `redis-benchmark`, latency between two stores, catch-up.
+    Redis,
     #[command(hide = true)]
     Key { kind: String },
     #[command(hide = true)]
@@ -76,6 +79,7 @@ fn main() -> io::Result<()> {
         Some(Command::Load(orders)) => load::run(&orders),
         Some(Command::Stalled { messages }) => stalled::run(messages),
         Some(Command::Keys) => keys::run(),
+        Some(Command::Redis) => redis::run(),
         Some(Command::Key { kind }) => keys::memory(&kind),
         None => measure::run(&measure::Plan {
             rounds: arguments.rounds.max(1),

@@ -2,6 +2,10 @@
 //! is the store's affair; a backend moves bytes.
 
 pub(crate) mod outbox;
+#[cfg(feature = "redis")]
+mod backoff;
+#[cfg(feature = "redis")]
+pub(crate) mod redis;
 
 use std::fmt;
 use std::future::Future;
@@ -73,7 +77,7 @@ impl From<OpenError> for std::io::Error {
 /// ```
 #[derive(Clone, Copy, Debug)]
 pub struct Heard<'a> {
-    /// The message, as serde_json writes its type.
+    /// The message, as `serde_json` writes its type.
     pub payload: &'a [u8],
     /// Which life of which process has sent it and under which number ([`Link::by`], [`Outgoing::number`]), when that is known. A
     /// number that is not above the highest heard of the same life is that of a copy, and dropped.

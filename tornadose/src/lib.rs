@@ -47,6 +47,11 @@
 //!
 //! [`Store::close`] ends its connections, [`serve`] those that it carries; what does not end within 5 s is aborted.
 //!
+//! # Several processes
+//!
+//! A store in memory is its process's own. [`Store::open`] fills the log from a [`Backend`] instead; with the feature `redis`,
+//! `Store::redis` links it to a Redis Stream.
+//!
 //! # Observability
 //!
 //! The edges of a connection are `tracing` events with the target `tornadose`, never its deliveries, and never what a user wrote:
@@ -55,12 +60,14 @@
 //! | event | fields |
 //! |---|---|
 //! | `connection opens` | `transport` (`sse`, `ws`), `number` (of its handler, from 1), `channel`, `keys` (how many; none for all) |
-//! | `connection resumes` | `transport`, `number`, `known` (`known`, `trimmed`, `restarted`): what became of its id |
+//! | `connection resumes` | `transport`, `number`, `known` (`known`, `trimmed`, `restarted`, `awaited`): what became of its id |
 //! | `connection has a gap` | `transport`, `number`, `reason`, `missed` |
 //! | `connection closes` | `transport`, `number`, `why`, `code` (of a WebSocket), and its ledger |
 //! | `connection is turned away` | `number`, `why` (`full`, `closed`, `stopping`) |
 //! | `subscription has a gap`, `subscription ends` | `channel`, and as above |
 //! | `store closes` | `channel`, `readers` |
+//! | `backend is lost`, `backend is reached` | `channel`, `why` |
+//! | `an entry is no message` | `channel`, `entry`, `reason` |
 //!
 //! `why` is `left`, `silent`, `stalled`, `violation`, `refused`, `panicked`, `max_age`, `closed`, `stopping`, `disconnected`,
 //! `lagged` or `aborted`. The ledger counts messages, and balances:
@@ -81,7 +88,8 @@
 //! | `tornadose_delivered_total`, `tornadose_filtered_total` | |
 //! | `tornadose_conflated_total` (added when a reader ends) | |
 //! | `tornadose_missed_total`, `tornadose_gaps_total` | none, `reason` |
-//! | `tornadose_resumes_total` | `known` |
+//! | `tornadose_resumes_total` | `known` (`awaited` too, and then what became of it) |
+//! | `tornadose_unfit_total` (what came from a backend and is no message) | `channel` |
 //!
 //! Install the recorder before connections open: a reader takes its counters for what it delivers when it opens, and adds to them
 //! once per run of messages, when it comes for the next.
@@ -102,6 +110,8 @@ mod script;
 pub mod __private;
 
 pub use crate::backend::outbox::{Kind, Outcome, Outgoing};
+#[cfg(feature = "redis")]
+pub use crate::backend::redis::{Redis, RedisPubSub, RedisStreams};
 pub use crate::backend::{Backend, Heard, Link, OpenError, Taken};
 pub use crate::event::Event;
 pub use crate::event::error::EncodeError;

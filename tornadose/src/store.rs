@@ -81,11 +81,13 @@ impl<M: Message> Store<M> {
     ///
     /// # Errors
     ///
-    /// [`SubmitError`], which gives the message back; then nothing was appended.
+    /// [`SubmitError`], which gives the message back; then nothing was appended, but for `Unavailable` with
+    /// [`Outcome::Unknown`](crate::Outcome::Unknown).
     ///
     /// # Cancel safety
     ///
-    /// A future that is dropped before it is ready has appended nothing.
+    /// In memory, a future that is dropped before it is ready has appended nothing. Over a backend the message appears once or
+    /// never; when the backend has not taken it yet, never.
     ///
     /// ```
     /// # use tornadose::prelude::*;
@@ -110,7 +112,8 @@ impl<M: Message> Store<M> {
     }
 
     /// Appends a message without `await`, from any thread. `None` stands for an id that is not known yet, because the
-    /// message was handed to a backend; in memory there is always one.
+    /// message was handed to a backend; in memory there is always one. The backend sends it whenever it can, in order; what is on
+    /// its way is bounded by the store's `memory`.
     ///
     /// # Errors
     ///
@@ -286,7 +289,7 @@ impl<M: Message> Store<M> {
         waiting.into_iter().for_each(Waker::wake);
     }
 
-    /// Drops the `latest` values of this key; its queue messages stay.
+    /// Drops the `latest` values of this key; its queue messages stay. Over a backend every process does, as soon as it hears of it.
     ///
     /// ```
     /// # use tornadose::prelude::*;
@@ -301,7 +304,7 @@ impl<M: Message> Store<M> {
     /// ```
     pub fn forget(&self, key: &M::Key) {
         if let Some(remote) = &self.shared.remote {
-            return self.send_forget(remote, key);
+            return Self::send_forget(remote, key);
         }
         let forgotten = self.shared.lock().log.forget(key);
         drop(forgotten);

@@ -357,7 +357,7 @@ async fn an_id_that_was_never_read_here_is_trimmed() {
     })
     .await;
     let app = app(&store);
-    for (name, id) in [("old", "7.3"), ("border", "7.4"), ("start", "0"), ("between", "7.6"), ("other", "7.5")] {
+    for (name, id) in [("old", "7.3"), ("border", "7.4"), ("start", "0"), ("known", "7.6"), ("other", "7.5")] {
         let client = app.client(name).last_event_id(format!("aaaaaaaa-{id}")).sse("/lines").await;
         client.close().await;
     }
@@ -399,14 +399,14 @@ async fn an_id_that_was_never_read_here_is_trimmed() {
     start < id: #2\ndata: {"text":"five"}\n\n
     start < id: #3\ndata: {"text":"six"}\n\n
     start ~ close (client)
-    between > GET /lines last-event-id #3
-    between ~ open 200 text/event-stream
-    between ~ content-type: text/event-stream; charset=utf-8
-    between ~ cache-control: no-cache, no-transform
-    between ~ x-accel-buffering: no
-    between ~ transfer-encoding: chunked
-    between < retry: 3000\n: tornadose\n\n
-    between ~ close (client)
+    known > GET /lines last-event-id #3
+    known ~ open 200 text/event-stream
+    known ~ content-type: text/event-stream; charset=utf-8
+    known ~ cache-control: no-cache, no-transform
+    known ~ x-accel-buffering: no
+    known ~ transfer-encoding: chunked
+    known < retry: 3000\n: tornadose\n\n
+    known ~ close (client)
     other > GET /lines last-event-id #2
     other ~ open 200 text/event-stream
     other ~ content-type: text/event-stream; charset=utf-8
@@ -534,6 +534,7 @@ async fn when_the_log_begins_anew_every_reader_is_told_once_and_gets_what_is_kep
     let sse = app.client("sse").sse("/lines").await;
     app.client("ws").ws("/lines").await;
     app.settle().await;
+    let former = sse.last_event_id().unwrap();
     say(&link, 2, "unread");
     link.begin("bbbbbbbb".parse().unwrap(), Offset::START);
     for seq in 1..=6 {
@@ -545,7 +546,7 @@ async fn when_the_log_begins_anew_every_reader_is_told_once_and_gets_what_is_kep
     link.caught_up();
     app.settle().await;
     say(&link, 7, "live");
-    app.client("former").last_event_id(sse.last_event_id().unwrap()).sse("/lines").await;
+    app.client("former").last_event_id(former).sse("/lines").await;
     assert_transcript!(app, @r#"
     sse > GET /lines
     sse ~ open 200 text/event-stream
@@ -572,8 +573,12 @@ async fn when_the_log_begins_anew_every_reader_is_told_once_and_gets_what_is_kep
     sse < message #6 {"text":"live"}
     ws < message #6 {"text":"live"}
     meanwhile < message #6 {"text":"live"}
-    former > GET /lines last-event-id #5
+    former > GET /lines last-event-id #1
     former ~ open 200 text/event-stream
+    former < tornadose:gap {"reason":"restarted","missed":null}
+    former < message #3 {"text":"anew"}
+    former < message #4 {"text":"anew"}
+    former < message #5 {"text":"anew"}
     former < message #6 {"text":"live"}
     "#);
 }

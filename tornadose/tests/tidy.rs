@@ -93,12 +93,13 @@ fn imports(text: &str, sources: &BTreeMap<String, String>) -> BTreeSet<String> {
 }
 
 /// The rooms of `tornadose`, and whom each may import.
-const ROOMS: [(&str, &[&str]); 10] = [
+const ROOMS: [(&str, &[&str]); 11] = [
     ("count", &[]),
     ("event", &["event"]),
     ("store::id", &[]),
     ("message", &["event"]),
-    ("store", &["count", "event", "store::id", "message", "store"]),
+    ("backend", &["store::id", "backend"]),
+    ("store", &["count", "event", "store::id", "message", "backend", "store"]),
     ("wire", &["event", "store::id", "wire"]),
     ("subscriber", &["store", "message"]),
     ("handler", &["count", "event", "store::id", "message", "store", "wire", "subscriber", "handler"]),

@@ -271,7 +271,7 @@ impl Outgoing {
         self.progress.compare_exchange(WAITING, TAKEN, Ordering::AcqRel, Ordering::Acquire).is_ok()
     }
 
-    /// The message, as serde_json writes it; empty for [`Kind::Forget`].
+    /// The message, as `serde_json` writes it; empty for [`Kind::Forget`].
     pub fn payload(&self) -> &[u8] {
         &self.payload
     }

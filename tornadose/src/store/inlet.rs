@@ -219,7 +219,9 @@ impl<M: Message> Inlet for Inflow<M> {
         if let Some((by, number)) = from
             && self.heard().is_copy(by, number)
         {
-            offset.into_iter().for_each(|offset| self.reach(offset));
+            if let Some(offset) = offset {
+                self.reach(offset);
+            }
             return (offset.unwrap_or_default(), Taken::Copy);
         }
         match self.decoded(payload) {
@@ -297,5 +299,177 @@ impl<M: Message> Inlet for Inflow<M> {
             tracing::info!(target: "tornadose", channel = M::CHANNEL, "backend is reached");
         }
         self.opened.send_replace(true);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde::{Deserialize, Serialize};
+
+    use super::*;
+    use crate::event::error::EncodeError;
+    use crate::message::Keys;
+    use crate::store::reader::{Gap, GapReason, Reader, Seen, Step, Terms};
+
+    #[derive(Serialize, Deserialize)]
+    struct Note {
+        key: u64,
+        number: u64,
+    }
+
+    impl Message for Note {
+        type Key = u64;
+        const CAPACITY: usize = 100_000;
+        const LATEST: bool = false;
+        const CHANNEL: &'static str = "notes";
+        fn key(&self) -> u64 {
+            self.key
+        }
+        fn retention(&self) -> Retention {
+            Retention::Queue
+        }
+        fn event(&self) -> Result<Event, EncodeError> {
+            Event::of(self)
+        }
+    }
+
+    /// What happened to a log, in order.
+    #[derive(Clone, Copy, Debug, PartialEq)]
+    enum Item {
+        Note { key: u64, number: u64 },
+        Gap(GapReason, Option<u64>),
+        Life,
+    }
+
+    fn below(chance: &mut u64, bound: u64) -> u64 {
+        *chance ^= *chance << 13;
+        *chance ^= *chance >> 7;
+        *chance ^= *chance << 17;
+        *chance % bound
+    }
+
+    /// A reader, and how much of what happened it has heard of.
+    struct Client {
+        keys: Keys<u64>,
+        reader: Reader<Note>,
+        heard: usize,
+        delivered: u64,
+    }
+
+    impl Client {
+        /// What it is to be told, of what has happened since.
+        fn expected(&self, history: &[Item]) -> Vec<Item> {
+            let news = &history[self.heard..];
+            let all = matches!(self.keys, Keys::All);
+            let (mut expected, mut rest, mut snapshot) = (Vec::new(), news, false);
+            if let Some(life) = news.iter().rposition(|item| *item == Item::Life) {
+                expected.push(Item::Gap(GapReason::Restarted, None));
+                // What follows that is a snapshot of what is kept by now, and says no more of what is not.
+                (rest, snapshot) = (&news[life + 1..], true);
+            }
+            expected.extend(rest.iter().filter_map(|item| match *item {
+                Item::Gap(..) if snapshot => None,
+                Item::Gap(reason, missed) => Some(Item::Gap(reason, missed.filter(|_| all))),
+                Item::Note { key, .. } => match &self.keys {
+                    Keys::All => Some(*item),
+                    Keys::One(one) => (*one == key).then_some(*item),
+                    Keys::Set(set) => set.contains(&key).then_some(*item),
+                },
+                Item::Life => None,
+            }));
+            expected
+        }
+
+        fn read(&mut self, history: &[Item]) {
+            let mut told = Vec::new();
+            loop {
+                match self.reader.step(Waker::noop()) {
+                    Step::Gap(Gap { reason, missed }) => told.push(Item::Gap(reason, missed)),
+                    Step::Run { run, .. } => {
+                        for entry in run.entries() {
+                            let Note { key, number } = *entry.message;
+                            told.push(Item::Note { key, number });
+                            self.reader.delivers(1);
+                            self.delivered += 1;
+                        }
+                    }
+                    Step::Wait { .. } => break,
+                    Step::Hold | Step::Ended(_) => panic!("{told:?}"),
+                }
+            }
+            assert_eq!(told, self.expected(history));
+            self.heard = history.len();
+            let balance = self.reader.balance();
+            assert_eq!((balance.delivered, balance.unread), (self.delivered, 0));
+            assert_eq!(balance.owed, balance.delivered + balance.missed, "{balance:?}");
+        }
+    }
+
+    #[test]
+    fn every_breach_and_new_life_is_told_at_its_place_and_ledgers_balance() {
+        for seed in 1..500_u64 {
+            let mut chance = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15);
+            let shared = Arc::new(Shared::<Note>::new(None));
+            let inflow = Inflow::new(&shared);
+            let begin = || {
+                inflow.begin(Epoch::fresh(), Offset::START);
+                inflow.caught_up();
+            };
+            begin();
+            let (mut history, mut clients, mut number) = (Vec::new(), Vec::<Client>::new(), 0);
+            for _ in 0..100 {
+                match below(&mut chance, 12) {
+                    0 => {
+                        let keys = match below(&mut chance, 3) {
+                            0 => Keys::All,
+                            1 => Keys::One(below(&mut chance, 3)),
+                            _ => Keys::Set(vec![0, 2]),
+                        };
+                        let terms = Terms { replay: 0, connection: false };
+                        let reader = Reader::open(&shared, keys.clone(), Seen::Nothing, terms);
+                        clients.push(Client { keys, reader, heard: history.len(), delivered: 0 });
+                    }
+                    1 => {
+                        inflow.hole(Some(number));
+                        history.push(Item::Gap(GapReason::Trimmed, Some(number)));
+                    }
+                    2 => {
+                        inflow.outage();
+                        history.push(Item::Gap(GapReason::Outage, None));
+                    }
+                    3 if below(&mut chance, 4) == 0 => {
+                        begin();
+                        history.push(Item::Life);
+                    }
+                    4..9 => {
+                        number += 1;
+                        let key = below(&mut chance, 3);
+                        let payload = serde_json::to_vec(&Note { key, number }).unwrap();
+                        inflow.entry(None, Heard { payload: &payload, from: None });
+                        history.push(Item::Note { key, number });
+                    }
+                    _ => {
+                        let count = clients.len().max(1) as u64;
+                        let which = usize::try_from(below(&mut chance, count)).unwrap();
+                        clients.get_mut(which).into_iter().for_each(|client| client.read(&history));
+                    }
+                }
+            }
+            for client in &mut clients {
+                client.read(&history);
+            }
+        }
+    }
+
+    #[test]
+    fn a_flood_of_lives_is_remembered_up_to_a_bound() {
+        let mut before = Before::<u64> { numbers: HashMap::new(), messages: 0, keys: HashMap::new() };
+        for life in 0..50_000 {
+            assert!(!before.is_copy("here all the time", life + 1));
+            assert!(!before.is_copy(&life.to_string(), 1));
+            assert!(before.numbers.len() <= LIVES);
+        }
+        assert!(before.is_copy("here all the time", 50_000));
+        assert!(before.is_copy("49999", 1));
     }
 }

@@ -60,6 +60,34 @@ impl<M: Message + Serialize + DeserializeOwned> Store<M> {
     }
 }
 
+#[cfg(feature = "redis")]
+impl<M: Message + Serialize + DeserializeOwned> Store<M> {
+    /// A store whose log is a Redis Stream, shared by all processes that open it: the same as
+    /// `Store::open(Redis::streams(url))`, where what can be set is set.
+    ///
+    /// # Errors
+    ///
+    /// When Redis cannot be reached, refuses the password, is older than 7.0, or holds messages of another type on this channel.
+    ///
+    /// ```
+    /// use tornadose::prelude::*;
+    ///
+    /// #[store(queue)]
+    /// #[derive(Serialize, Deserialize)]
+    /// struct Line(String);
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() {
+    /// // Nothing listens at this port.
+    /// let error = Store::<Line>::redis("redis://:secret@127.0.0.1:1/").await.unwrap_err();
+    /// assert!(error.to_string().starts_with("Redis at 127.0.0.1:1, database 0: "));
+    /// # }
+    /// ```
+    pub async fn redis(url: impl Into<String>) -> Result<Self, OpenError> {
+        Self::open(crate::backend::redis::Redis::streams(url)).await
+    }
+}
+
 /// Runs a backend until the store is closed and what was handed off has left, or that takes too long.
 async fn carry<M: Message>(
     backend: impl Backend,
@@ -138,7 +166,7 @@ impl<M: Message> Store<M> {
         }
     }
 
-    pub(super) fn send_forget(&self, remote: &Remote<M>, key: &M::Key) {
+    pub(super) fn send_forget(remote: &Remote<M>, key: &M::Key) {
         if !M::LATEST {
             return;
         }

@@ -1,0 +1,172 @@
+//! Several processes on one Redis, killed and started, and pages that move between them.
+
+use std::collections::BTreeMap;
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use tokio::time::{sleep, timeout};
+use tornadose::prelude::*;
+
+use crate::common::{Line, line};
+use crate::page::{Page, Shown, free_port, router};
+use crate::server::Server;
+
+/// A process that serves the feed, until it is killed.
+struct Process {
+    child: Child,
+}
+
+impl Process {
+    fn start(port: u16, url: &str) -> Self {
+        // This very program, told to run nothing but `serves_as_a_process`.
+        let child = Command::new(std::env::current_exe().unwrap())
+            .args(["processes::serves_as_a_process", "--exact", "--ignored", "--nocapture"])
+            .env("TORNADOSE_TEST_PROCESS", format!("{port} {url}"))
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        Self { child }
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        self.child.kill().ok();
+        self.child.wait().ok();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "is a process of the test below: alone it does nothing"]
+async fn serves_as_a_process() {
+    let Ok(order) = std::env::var("TORNADOSE_TEST_PROCESS") else { return };
+    let (port, url) = order.split_once(' ').unwrap();
+    let store = Store::<Line>::redis(url).await.unwrap();
+    let acceptor = tornadose::listen(("127.0.0.1", port.parse::<u16>().unwrap())).await.unwrap();
+    tornadose::serve_on(acceptor, router(&store)).await.unwrap();
+}
+
+/// Xorshift: the same walk for the same seed.
+struct Chance(u64);
+
+impl Chance {
+    fn below(&mut self, bound: u64) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0 % bound
+    }
+}
+
+/// What one page has seen: each text under its id, in order, and how often it was told of a gap.
+#[derive(Default)]
+struct Walk {
+    seen: Vec<(String, u64)>,
+    gaps: Vec<String>,
+    moves: u32,
+}
+
+/// Reads here and there until it has seen the last message.
+async fn walk(ports: Vec<u16>, seed: u64, last: u64) -> Walk {
+    let (mut chance, mut walk, mut position) = (Chance(seed * 0x9E37_79B9 + 1), Walk::default(), None);
+    loop {
+        let port = ports[usize::try_from(chance.below(3)).unwrap()];
+        let Ok(mut page) = Page::open(port, position.clone()).await else {
+            sleep(Duration::from_millis(50 + chance.below(100))).await;
+            continue;
+        };
+        walk.moves += 1;
+        let leaves = Instant::now() + Duration::from_millis(200 + chance.below(1500));
+        loop {
+            match timeout(leaves.saturating_duration_since(Instant::now()), page.next()).await {
+                Ok(Ok(Shown::Text(Some(id), text))) => {
+                    let number = text.parse().unwrap();
+                    walk.seen.push((id, number));
+                    if number == last {
+                        return walk;
+                    }
+                }
+                Ok(Ok(Shown::Text(None, text))) => panic!("{text} without an id: nothing was ever trimmed"),
+                Ok(Ok(Shown::Gap(gap))) => walk.gaps.push(gap),
+                // It leaves, or its process was killed.
+                Ok(Err(_)) | Err(_) => break,
+            }
+        }
+        position = page.last_id;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs redis-server: ./test runs it"]
+async fn pages_that_move_between_processes_see_one_order_and_miss_nothing_unsaid() {
+    let long = std::env::var_os("TORNADOSE_LONG").is_some();
+    let (pages, duration) = (300, Duration::from_secs(if long { 3600 } else { 12 }));
+    let server = Server::start();
+    let ports = vec![free_port(), free_port(), free_port()];
+    let mut processes: Vec<Process> = ports.iter().map(|port| Process::start(*port, &server.url())).collect();
+    for port in &ports {
+        let since = Instant::now();
+        while Page::open(*port, None).await.is_err() {
+            assert!(since.elapsed() < Duration::from_secs(30), "a process does not start");
+            sleep(Duration::from_millis(50)).await;
+        }
+    }
+    let store = Store::<Line>::redis(server.url()).await.unwrap();
+    let begun = Instant::now();
+    let done = Arc::new(AtomicBool::new(false));
+    let writing = {
+        let (store, done) = (store.clone(), Arc::clone(&done));
+        tokio::spawn(async move {
+            let mut number = 0;
+            while !done.load(Ordering::Relaxed) {
+                number += 1;
+                store.submit(line(number.to_string())).await.unwrap();
+                sleep(Duration::from_millis(20)).await;
+            }
+        })
+    };
+    // The last message is one that nobody numbers by counting.
+    let last = u64::MAX;
+    let walks: Vec<_> = (1..=pages).map(|seed| tokio::spawn(walk(ports.clone(), seed, last))).collect();
+    let mut chance = Chance(7);
+    while begun.elapsed() < duration {
+        sleep(Duration::from_millis(1500)).await;
+        let which = usize::try_from(chance.below(3)).unwrap();
+        drop(processes.remove(which));
+        sleep(Duration::from_millis(300)).await;
+        processes.insert(which, Process::start(ports[which], &server.url()));
+    }
+    done.store(true, Ordering::Relaxed);
+    writing.await.unwrap();
+    store.submit(line(last.to_string())).await.unwrap();
+
+    let (mut ids, mut moves, mut gaps, mut messages) = (BTreeMap::new(), 0, 0, 0);
+    for walk in walks {
+        let walk = timeout(Duration::from_secs(60), walk).await.expect("a page never sees the last message").unwrap();
+        moves += walk.moves;
+        gaps += walk.gaps.len();
+        messages += walk.seen.len();
+        let numbers: Vec<u64> = walk.seen.iter().map(|(_, number)| *number).filter(|number| *number != last).collect();
+        let contiguous = numbers.windows(2).all(|pair| pair[1] == pair[0] + 1);
+        assert!(contiguous || !walk.gaps.is_empty(), "a hole that was not told: {numbers:?}");
+        for (id, number) in walk.seen {
+            let known = ids.entry(number).or_insert_with(|| id.clone());
+            assert_eq!(*known, id, "{number} has two ids");
+        }
+    }
+    // Each number's id stands behind that of the number before: one order for all.
+    let places: Vec<(u64, u64)> = ids
+        .values()
+        .map(|id| {
+            let (ms, seq) = id[9..].split_once('.').unwrap();
+            (ms.parse().unwrap(), seq.parse().unwrap())
+        })
+        .collect();
+    assert!(places.is_sorted());
+    eprintln!("{pages} pages, {moves} connections, {messages} messages seen, {gaps} gaps told");
+    assert_eq!(gaps, 0, "nothing was trimmed, so there was nothing to tell");
+}

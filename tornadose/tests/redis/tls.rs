@@ -1,0 +1,59 @@
+//! `rediss://`, with a certificate authority of the test's own.
+
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use tornadose::Redis;
+use tornadose::prelude::*;
+
+use crate::common::{Line, line, text};
+use crate::page::free_port;
+use crate::server::Server;
+
+fn openssl(folder: &Path, arguments: &str) {
+    let mut command = Command::new("openssl");
+    command.args(arguments.split(' ')).current_dir(folder).stdout(Stdio::null()).stderr(Stdio::null());
+    assert!(command.status().expect("this test needs the program openssl").success(), "openssl {arguments}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs redis-server and openssl: ./test runs it"]
+async fn over_tls_it_trusts_the_certificates_that_it_is_given_and_no_others() {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("certificates-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    std::fs::write(folder.join("leaf"), "subjectAltName=IP:127.0.0.1\nbasicConstraints=CA:FALSE\n").unwrap();
+    openssl(&folder, "req -x509 -newkey rsa:2048 -nodes -keyout ca.key -out ca.crt -days 2 -subj /CN=authority");
+    openssl(&folder, "req -newkey rsa:2048 -nodes -keyout redis.key -out redis.csr -subj /CN=redis");
+    openssl(
+        &folder,
+        "x509 -req -in redis.csr -CA ca.crt -CAkey ca.key -CAcreateserial -out redis.crt -days 2 -extfile leaf",
+    );
+
+    let (port, file) = (free_port(), |name| folder.join(name).to_str().unwrap().to_owned());
+    let (tls_port, certificate, key, authority) =
+        (port.to_string(), file("redis.crt"), file("redis.key"), file("ca.crt"));
+    let _server = Server::start_with(&[
+        "--tls-port",
+        &tls_port,
+        "--tls-cert-file",
+        &certificate,
+        "--tls-key-file",
+        &key,
+        "--tls-ca-cert-file",
+        &authority,
+        "--tls-auth-clients",
+        "no",
+    ]);
+    let url = format!("rediss://127.0.0.1:{port}/1");
+    let pem = std::fs::read(&authority).unwrap();
+    std::fs::remove_dir_all(&folder).unwrap();
+
+    let store = Store::<Line>::open(Redis::streams(&url).root_certificates(pem.clone())).await.unwrap();
+    let mut reader = store.subscribe();
+    store.submit(line("in secret")).await.unwrap();
+    assert_eq!(text(&mut reader).await, "in secret");
+    let heard = Store::<Line>::open(Redis::pubsub(&url).root_certificates(pem)).await.unwrap();
+    heard.submit(line("in secret")).await.unwrap();
+    let error = Store::<Line>::redis(&url).await.unwrap_err().to_string();
+    assert!(error.contains("certificate"), "{error}");
+}
