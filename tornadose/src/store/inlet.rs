@@ -17,7 +17,7 @@ use crate::event::Event;
 use crate::message::{Message, Retention};
 use crate::store::id::{Epoch, Offset};
 use crate::store::log::Refused;
-use crate::store::log::life::Cause;
+use crate::store::log::turns::Cause;
 use crate::store::shared::{Shared, State};
 
 /// How many lives of processes are remembered for the highest number heard of each.

@@ -16,8 +16,9 @@ use crate::store::entry::Run;
 use crate::store::id::{Id, Offset};
 use crate::store::ledger::{Balance, Ledger};
 use crate::store::log::Log;
-use crate::store::log::life::Cause;
+
 use crate::store::log::place::{Place, Reading, Start};
+use crate::store::log::turns::Cause;
 use crate::store::readers::{End, Ticket};
 use crate::store::shared::{Shared, State};
 use crate::store::view::View;
