@@ -347,6 +347,49 @@ async fn a_subscription_is_logged_at_its_end() {
     "#);
 }
 
+/// A backend that tells a few entries, is lost, and is back.
+struct Telling;
+
+impl tornadose::Backend for Telling {
+    async fn run(self, link: tornadose::Link) -> Result<(), tornadose::OpenError> {
+        link.begin("aaaaaaaa".parse().unwrap(), tornadose::Offset::START);
+        for (seq, payload) in [(1, &b"{"[..]), (2, br#"{"txt":"secret"}"#), (3, b"\"\xff\""), (4, br#""hi""#)] {
+            link.entry(tornadose::Offset { ms: 7, seq }, tornadose::Heard { payload, from: None });
+        }
+        link.unfit(tornadose::Offset { ms: 7, seq: 5 }, "no field `data`");
+        link.caught_up();
+        link.lost("a test");
+        link.lost("again");
+        link.caught_up();
+        link.hole(Some(3));
+        link.outage();
+        std::future::pending().await
+    }
+}
+
+#[tornadose_test::test]
+async fn what_a_backend_tells_that_is_no_message_is_logged_and_not_quoted() {
+    #[store(queue)]
+    #[derive(Serialize, Deserialize)]
+    struct Note(String);
+
+    let lines = Lines::default();
+    let _guard = lines.listen();
+    let store = Store::<Note>::open(Telling).await.unwrap();
+    assert_eq!(store.head().to_string(), "aaaaaaaa-7.6");
+    insta::assert_snapshot!(lines.take(), @r#"
+    WARN an entry is no message: channel="note" entry=7.1 reason="JSON of another shape, line 1 column 0"
+    WARN an entry is no message: channel="note" entry=7.2 reason="JSON of another shape, line 1 column 0"
+    WARN an entry is no message: channel="note" entry=7.3 reason="not JSON, line 1 column 2"
+    WARN an entry is no message: channel="note" entry=7.5 reason="no field `data`"
+    INFO backend is reached: channel="note"
+    WARN backend is lost: channel="note" why="a test"
+    INFO backend is reached: channel="note"
+    WARN entries were trimmed before they were read: channel="note" missed=3
+    WARN what was sent for a while was not heard: channel="note"
+    "#);
+}
+
 /// The counters, when the feature gives them.
 #[cfg(feature = "metrics")]
 mod counters {

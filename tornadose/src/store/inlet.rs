@@ -17,7 +17,7 @@ use crate::event::Event;
 use crate::message::{Message, Retention};
 use crate::store::id::{Epoch, Offset};
 use crate::store::log::Refused;
-use crate::store::log::life::Cause;
+use crate::store::log::turns::Cause;
 use crate::store::shared::{Shared, State};
 
 /// How many lives of processes are remembered for the highest number heard of each.
@@ -90,7 +90,7 @@ impl<M: Message> Inflow<M> {
             return Err(format!("{} bytes, more than the store's memory", payload.len()));
         }
         let decoded = catch_unwind(AssertUnwindSafe(|| {
-            let message = (self.decode)(payload).map_err(|error| error.to_string())?;
+            let message = (self.decode)(payload).map_err(|error| misfit(&error))?;
             let event = message.event().map_err(|error| error.to_string())?;
             let retention = if M::QUEUED { message.retention() } else { Retention::Latest };
             let key = message.key();
@@ -176,6 +176,12 @@ impl<K> Before<K> {
         self.numbers.insert(by.to_owned(), (number, now));
         false
     }
+}
+
+/// Why a payload is no message, in words that quote nothing of it: it may be anybody's.
+fn misfit(error: &serde_json::Error) -> String {
+    let what = if error.is_data() { "JSON of another shape" } else { "not JSON" };
+    format!("{what}, line {} column {}", error.line(), error.column())
 }
 
 fn say_unfit<M: Message>(offset: Offset, reason: &str) {

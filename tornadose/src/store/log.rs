@@ -16,7 +16,8 @@
 //! The log does not close; its store stops appending.
 
 pub(crate) mod place;
-pub(crate) mod life;
+pub(crate) mod turns;
+mod life;
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
@@ -27,7 +28,7 @@ use crate::event::Event;
 use crate::message::{Message, Retention};
 use crate::store::entry::Entry;
 use crate::store::id::{Epoch, Id, Offset};
-use crate::store::log::life::Turns;
+use crate::store::log::turns::Turns;
 use crate::store::recent::Recent;
 use crate::store::topic::Topic;
 

@@ -9,7 +9,7 @@ use crate::store::entry::{Batch, Entry, Run};
 use crate::store::id::{Id, Offset};
 use crate::store::ledger::Amount;
 use crate::store::log::Log;
-use crate::store::log::life::Cause;
+use crate::store::log::turns::Cause;
 use crate::store::recent::Recent;
 use crate::store::topic::Topic;
 use crate::store::view::{View, merge, merge_all};
