@@ -3,12 +3,14 @@
 
 mod common {
     pub(crate) mod board;
+    pub(crate) mod feed;
 }
 
 use std::panic::catch_unwind;
 use std::time::Duration;
 
 use common::board::{Board, board};
+use common::feed::feed;
 use salvo::Router;
 use tornadose_test::{
     Client, Cut, Ending, Harness, Transport, assert_transcript, resume_at_every_byte, run, run_in_real_time,
@@ -100,6 +102,18 @@ async fn busy(board: Board) {
 async fn a_cut_anywhere_loses_and_doubles_nothing(over: Transport) {
     let cuts = resume_at_every_byte(fresh(0), path(over), busy).over(over).await;
     assert!(cuts > 450, "{cuts}");
+}
+
+#[tornadose_test::test]
+async fn a_client_that_stays_away_for_long_is_waited_for() {
+    let (seen, greeting) = ("id: 1\ndata: 1\n\n", "retry: 90000\n\n");
+    let fresh = move || {
+        let (feed, handler) = feed(greeting);
+        (Router::with_path("news").get(handler), feed)
+    };
+    // A newcomer to this feed hears nothing of what was: to be cut before the first id is to lose it, and no fault.
+    let cuts = resume_at_every_byte(fresh, "/news", async |feed| feed.push(seen)).await;
+    assert_eq!(cuts, greeting.len() + seen.len() + 1);
 }
 
 #[test]
