@@ -194,3 +194,20 @@ async fn time_may_be_real() {
     Harness::new(board(0).router()).advance(Duration::from_millis(30)).await;
     assert!(real.elapsed() >= Duration::from_millis(30) && ours.elapsed() >= Duration::from_millis(30));
 }
+
+#[tornadose_test::test(over = [sse, ws])]
+async fn what_is_equal_over_both_transports_may_stand_inline(over: Transport) {
+    let board = board(0);
+    let app = Harness::new(board.router());
+    let ada = reader(&app, "ada", over).await;
+    board.pin("one");
+    ada.skip(1).await;
+    app.server().stop().await;
+    app.client("operator").lenient().get("/health").await;
+    ada.close().await;
+    assert_transcript!(app, only(["operator"]), @"
+    server ! stop
+    operator > GET /health
+    operator ~ refused
+    ");
+}
