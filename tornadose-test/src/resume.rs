@@ -4,7 +4,7 @@ use std::panic::Location;
 use std::pin::Pin;
 
 use salvo::Service;
-use tokio::time::{Duration, sleep};
+use tokio::time::{Duration, Instant, sleep, sleep_until};
 
 use crate::client::Client;
 use crate::client::builder::ClientBuilder;
@@ -30,8 +30,9 @@ const LONGEST: usize = 64 << 10;
 ///
 /// What has come behind the last id before the cut may come again, as the page knows nothing of it. A client that is cut
 /// before it has any id comes back as a newcomer; then nothing that it gets may be doubled or out of order. An answer
-/// that names a gap counts as a loss, so keep scenarios within what the service keeps. Values that only the newest matters
-/// of, such as those of a `latest` store, are meant to be lost: choose a scenario without them.
+/// that names a gap counts as a loss, so keep scenarios within what the service keeps. Of values of which only the newest
+/// matters, those of a `latest` store for example, some are meant to be lost while the client is away: let the scenario
+/// sleep between them, for longer than the client takes to come back.
 ///
 /// Before the `.await` it can be told [`over`](ResumeAtEveryByte::over) what to go, and [`with`](ResumeAtEveryByte::with)
 /// what kind of client. It returns how many cuts there were.
@@ -210,6 +211,11 @@ where
 }
 
 async fn compare(uncut: &Client, cut: &Client, app: &Harness) -> Outcome {
+    if let Some(due) = cut.look(|seat| seat.due) {
+        current().allow(due.saturating_duration_since(Instant::now()));
+        sleep_until(due).await;
+        settle().await;
+    }
     current().allow(PATIENCE);
     for _ in 0..PATIENCE.as_secs() {
         if cut.look(|seat| seat.returns > 0) && difference(&seen(uncut), &seen(cut)).is_none() {

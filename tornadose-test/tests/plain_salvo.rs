@@ -3,12 +3,14 @@
 
 mod common {
     pub(crate) mod board;
+    pub(crate) mod feed;
 }
 
 use std::panic::catch_unwind;
 use std::time::Duration;
 
 use common::board::{Board, board};
+use common::feed::feed;
 use salvo::Router;
 use tornadose_test::{
     Client, Cut, Ending, Harness, Transport, assert_transcript, resume_at_every_byte, run, run_in_real_time,
@@ -102,6 +104,18 @@ async fn a_cut_anywhere_loses_and_doubles_nothing(over: Transport) {
     assert!(cuts > 450, "{cuts}");
 }
 
+#[tornadose_test::test]
+async fn a_client_that_stays_away_for_long_is_waited_for() {
+    let (seen, greeting) = ("id: 1\ndata: 1\n\n", "retry: 90000\n\n");
+    let fresh = move || {
+        let (feed, handler) = feed(greeting);
+        (Router::with_path("news").get(handler), feed)
+    };
+    // A newcomer to this feed hears nothing of what was: to be cut before the first id is to lose it, and no fault.
+    let cuts = resume_at_every_byte(fresh, "/news", async |feed| feed.push(seen)).await;
+    assert_eq!(cuts, greeting.len() + seen.len() + 1);
+}
+
 #[test]
 fn a_planted_off_by_one_is_found() {
     let said = |skew: isize, over: Transport| {
@@ -179,4 +193,21 @@ async fn time_may_be_real() {
     let (real, ours) = (std::time::Instant::now(), tokio::time::Instant::now());
     Harness::new(board(0).router()).advance(Duration::from_millis(30)).await;
     assert!(real.elapsed() >= Duration::from_millis(30) && ours.elapsed() >= Duration::from_millis(30));
+}
+
+#[tornadose_test::test(over = [sse, ws])]
+async fn what_is_equal_over_both_transports_may_stand_inline(over: Transport) {
+    let board = board(0);
+    let app = Harness::new(board.router());
+    let ada = reader(&app, "ada", over).await;
+    board.pin("one");
+    ada.skip(1).await;
+    app.server().stop().await;
+    app.client("operator").lenient().get("/health").await;
+    ada.close().await;
+    assert_transcript!(app, only(["operator"]), @"
+    server ! stop
+    operator > GET /health
+    operator ~ refused
+    ");
 }
