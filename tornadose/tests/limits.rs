@@ -465,9 +465,21 @@ async fn a_position_that_is_none_is_a_gap_whatever_its_size() {
             assert_eq!(client.next_now::<String>().await, "kept", "{id}");
         }
     }
-    let query = app.client("query").sse(format!("/lines?last_event_id=%FF%00{long}")).await;
-    assert_eq!(query.next_event().await.name, "tornadose:gap");
-    query.skip(1).await;
+    let id = store.head();
+    let doubled = app.client("doubled").header("last-event-id", id.to_string()).header("last-event-id", id.to_string());
+    let queries = [
+        app.client("query").sse(format!("/lines?last_event_id=%FF%00{long}")).await,
+        app.client("queries").sse(format!("/lines?last_event_id={id}&last_event_id={id}")).await,
+        doubled.sse("/lines").await,
+    ];
+    for page in queries {
+        assert_eq!(page.next_event().await.name, "tornadose:gap");
+        assert_eq!(page.next_now::<String>().await, "kept");
+    }
+    // One that is empty is none.
+    let empty =
+        app.client("empty").header("last-event-id", "").sse(format!("/lines?last_event_id=&last_event_id={id}"));
+    empty.await.quiet().await;
 }
 
 // --- Origins

@@ -4,7 +4,8 @@ use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use salvo::Request;
 use salvo::http::header::{
-    ACCEPT, CONNECTION, HeaderMap, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION, UPGRADE,
+    ACCEPT, CONNECTION, HeaderMap, HeaderValue, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION,
+    UPGRADE,
 };
 use salvo::http::{Method, Version};
 use sha1::{Digest, Sha1};
@@ -39,12 +40,15 @@ pub(crate) fn accepts_stream(headers: &HeaderMap) -> bool {
 
 /// The position that the client has: the header, else the query parameter; empty is absent.
 pub(crate) fn last_event_id(request: &Request) -> Option<String> {
-    let header = request.headers().get("last-event-id").filter(|value| !value.is_empty());
-    match header {
-        // What is no text is no id of ours, which is for the log to say.
-        Some(value) => Some(String::from_utf8_lossy(value.as_bytes()).into_owned()),
-        None => request.queries().get("last_event_id").filter(|value| !value.is_empty()).cloned(),
-    }
+    // What is no text is no id of ours, and neither are two: that is for the log to say.
+    let text = |value: &HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
+    let said = |ids: Vec<String>| Some(ids).filter(|ids| !ids.is_empty()).map(|ids| ids.join(", "));
+    let some = |id: &String| !id.is_empty();
+    let headers = request.headers().get_all("last-event-id").iter().map(text).filter(some).collect();
+    said(headers).or_else(|| {
+        let queries = request.queries().get_vec("last_event_id").into_iter().flatten();
+        said(queries.filter(|id| some(id)).cloned().collect())
+    })
 }
 
 /// What is wrong with a request to upgrade.
