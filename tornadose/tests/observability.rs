@@ -283,8 +283,10 @@ async fn ends_by_age_by_lag_and_by_force_are_logged() {
             .push(Router::with_path("strict/{room}").get(handler().lag(Lag::Close)))
             .push(Router::with_path("stuck/{room}").get(handler().keep_alive(None))),
     );
-    let _aging =
-        (app.client("a").lenient().sse("/aging/attic").await, app.client("b").lenient().ws("/aging/attic").await);
+    let _aging = (
+        app.client("a").once().lenient().sse("/aging/attic").await,
+        app.client("b").lenient().ws("/aging/attic").await,
+    );
     app.advance(Duration::from_secs(70)).await;
     assert_eq!(
         ends(&lines),
@@ -293,8 +295,10 @@ async fn ends_by_age_by_lag_and_by_force_are_logged() {
             r#"DEBUG connection closes: transport="sse" number=1 why="max_age""#,
         ]
     );
-    let _strict =
-        (app.client("c").lenient().sse("/strict/cellar").await, app.client("d").lenient().ws("/strict/cellar").await);
+    let _strict = (
+        app.client("c").once().lenient().sse("/strict/cellar").await,
+        app.client("d").lenient().ws("/strict/cellar").await,
+    );
     for _ in 0..8 {
         store.try_submit(said("fast")).unwrap();
     }
@@ -307,7 +311,7 @@ async fn ends_by_age_by_lag_and_by_force_are_logged() {
         ]
     );
     let stuck = (
-        app.client("e").pipe(512).lenient().sse("/stuck/cellar").await,
+        app.client("e").once().pipe(512).lenient().sse("/stuck/cellar").await,
         app.client("f").pipe(512).lenient().ws("/stuck/cellar").await,
     );
     stuck.0.stall().await;
