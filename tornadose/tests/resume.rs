@@ -61,7 +61,7 @@ struct Reads<M> {
     message: PhantomData<fn() -> M>,
 }
 
-/// What a picky reader does not want: one room's messages more than the others'.
+/// A picky reader does not want every third message.
 fn passes(picky: bool, number: u64) -> bool {
     !picky || !number.is_multiple_of(3)
 }
