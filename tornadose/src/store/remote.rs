@@ -18,7 +18,7 @@ use crate::message::{Message, Retention};
 use crate::store::Store;
 use crate::store::error::SubmitError;
 use crate::store::id::Id;
-use crate::store::inlet::{Inflow, field_of};
+use crate::store::inlet::{Inflow, names_of};
 use crate::store::log::Refused;
 use crate::store::shared::{Remote, Shared};
 
@@ -131,11 +131,14 @@ impl<M: Message> Store<M> {
     pub(super) async fn send(&self, remote: &Remote<M>, message: M) -> Result<Id, SubmitError<M>> {
         let until = Instant::now() + remote.deadline;
         let (message, Ready { kind, payload }) = self.ready(remote, message)?;
-        let room = match timeout_at(until, remote.outbox.room(payload.len())).await {
-            Ok(Some(room)) => room,
-            Ok(None) => return Err(SubmitError::Closed { message }),
-            Err(_) => return Err(SubmitError::Unavailable { message, outcome: Outcome::NotSent }),
+        let room = match remote.outbox.room_now(payload.len()) {
+            Some(room) => Some(room),
+            None => match timeout_at(until, remote.outbox.room(payload.len())).await {
+                Ok(room) => room,
+                Err(_) => return Err(SubmitError::Unavailable { message, outcome: Outcome::NotSent }),
+            },
         };
+        let Some(room) = room else { return Err(SubmitError::Closed { message }) };
         let Some(mut receipt) = remote.outbox.hand_off(kind, payload, room) else {
             return Err(SubmitError::Closed { message });
         };
@@ -170,7 +173,7 @@ impl<M: Message> Store<M> {
         if !M::LATEST {
             return;
         }
-        let key = field_of(key, None);
+        let (key, _) = names_of(key, None);
         let room: Option<Room> = remote.outbox.room_now(key.len());
         let left = room.is_some_and(|room| remote.outbox.leave(Kind::Forget { key }, Vec::new(), room));
         if !left {
@@ -189,7 +192,7 @@ impl<M: Message> Store<M> {
         let key = message.key();
         let kind = match retention {
             Retention::Queue => Kind::Queue,
-            Retention::Latest => Kind::Latest { field: field_of(&key, event.name()) },
+            Retention::Latest => Kind::Latest { field: names_of(&key, event.name()).1 },
         };
         let copies = self.shared().copies();
         let state = self.shared().lock();
