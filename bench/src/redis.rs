@@ -49,7 +49,7 @@ impl Drop for Server {
 }
 
 pub(crate) fn run() -> io::Result<()> {
-    tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(measure())
+    tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?.block_on(measure())
 }
 
 async fn measure() -> io::Result<()> {

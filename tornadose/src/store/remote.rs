@@ -41,8 +41,8 @@ impl<M: Message + Serialize + DeserializeOwned> Store<M> {
     /// A future that is dropped before it is ready leaves nothing behind.
     pub async fn open(backend: impl Backend) -> Result<Self, OpenError> {
         let (outbox, deadline) = (Arc::new(Outbox::new(M::MEMORY)), backend.deadline());
-        let payload = |message: &M| serde_json::to_vec(message).map_err(EncodeError::from);
-        let remote = Remote { outbox: Arc::clone(&outbox), deadline, payload };
+        let write = |message: &M, bytes: &mut Vec<u8>| serde_json::to_writer(bytes, message).map_err(EncodeError::from);
+        let remote = Remote { outbox: Arc::clone(&outbox), deadline, write };
         let shared = Arc::new(Shared::new(Some(remote)));
         let inflow = Arc::new(Inflow::new(&shared));
         let mut opened = inflow.opened();
@@ -183,7 +183,12 @@ impl<M: Message> Store<M> {
 
     /// What is to be sent of a message, unless it would not fit.
     fn ready(&self, remote: &Remote<M>, message: M) -> Result<(M, Ready), SubmitError<M>> {
-        let encoded = message.event().and_then(|event| Ok((event, (remote.payload)(&message)?)));
+        let encoded = message.event().and_then(|event| {
+            // As much as the event, and its name if it has one.
+            let mut payload = Vec::with_capacity(event.data().len() + 64);
+            (remote.write)(&message, &mut payload)?;
+            Ok((event, payload))
+        });
         let (event, payload): (Event, Vec<u8>) = match encoded {
             Ok(encoded) => encoded,
             Err(error) => return Err(SubmitError::Encode { message, error }),
