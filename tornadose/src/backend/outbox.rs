@@ -233,6 +233,44 @@ impl Drop for Receipt {
 /// without, what became of it is not known.
 ///
 /// It is numbered, so that a backend may send it again when it does not know whether it has arrived: readers drop a copy.
+///
+/// ```
+/// use tornadose::prelude::*;
+/// use tornadose::{Backend, Epoch, Kind, Link, Offset, OpenError, Outcome, SubmitError};
+///
+/// /// An engine that takes nothing.
+/// struct Full;
+///
+/// impl Backend for Full {
+///     async fn run(self, link: Link) -> Result<(), OpenError> {
+///         link.begin(Epoch::fresh(), Offset::START);
+///         link.caught_up();
+///         while let Some(batch) = link.outgoing(100).await {
+///             for outgoing in batch {
+///                 assert_eq!((outgoing.kind(), outgoing.payload()), (&Kind::Queue, &br#""hi""#[..]));
+///                 // One was submitted, the other handed off.
+///                 assert_eq!((outgoing.number() == 2, true), (outgoing.is_left(), outgoing.is_awaited()));
+///                 outgoing.failed(Outcome::NotSent);
+///             }
+///         }
+///         Ok(())
+///     }
+/// }
+///
+/// #[store(queue)]
+/// #[derive(Serialize, Deserialize)]
+/// struct Line(String);
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), OpenError> {
+/// let store = Store::<Line>::open(Full).await?;
+/// let error = store.submit(Line("hi".into())).await.unwrap_err();
+/// assert!(matches!(error, SubmitError::Unavailable { outcome: Outcome::NotSent, .. }));
+/// assert!(store.try_submit(Line("hi".into())).unwrap().is_none());
+/// # tokio::task::yield_now().await;
+/// # Ok(())
+/// # }
+/// ```
 pub struct Outgoing {
     kind: Kind,
     payload: Vec<u8>,

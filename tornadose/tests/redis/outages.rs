@@ -245,6 +245,7 @@ async fn after_25_seconds_without_redis_readers_are_still_there_and_have_all() {
     for expected in came {
         assert_eq!(page.text().await, expected, "over the connection that it had");
     }
+    assert!(page.comments > 0, "it was not kept alive meanwhile");
     assert!(back.elapsed() < Duration::from_secs(10), "back after {:?}", back.elapsed());
 }
 
