@@ -183,12 +183,12 @@ impl<S: Subscriber> Live<S> {
         }
         res.status_code(StatusCode::SWITCHING_PROTOCOLS);
 
-        let store = self.store.clone();
         let (ender, closing, places) = (feed.reader().ender(), feed.closing().clone(), Seat::places(&seats));
+        let session = Box::new(Session::new(subscriber, self.store.clone(), feed, pace));
         let task = tokio::spawn(async move {
             let _seats = seats;
             match upgrade.await {
-                Ok(upgraded) => Session::new(subscriber, store, feed, TokioIo::new(upgraded), pace).run().await,
+                Ok(upgraded) => session.run(TokioIo::new(upgraded)).await,
                 Err(error) => tracing::debug!(target: "tornadose", %error, "the client left before its upgrade"),
             }
         });

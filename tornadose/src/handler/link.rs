@@ -91,6 +91,10 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Link<IO> {
                 Poll::Ready(Ok(0)) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
                 Poll::Ready(Ok(taken)) => {
                     self.writing.advance(taken);
+                    if self.writing.is_empty() {
+                        // An idle reader keeps nothing alive.
+                        self.writing = Bytes::new();
+                    }
                     self.blocked = None;
                 }
                 Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
