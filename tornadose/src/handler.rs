@@ -15,6 +15,7 @@
 //! is aborted after a while.
 
 mod asked;
+mod bell;
 pub(crate) mod connections;
 pub(crate) mod extract;
 mod feed;
@@ -48,6 +49,7 @@ use tokio::time::Instant;
 use crate::handler::asked::Unfit;
 use crate::handler::connections::{Connections, Control, LAST_WORDS, Seat, drop_quietly};
 use crate::handler::feed::Feed;
+use crate::handler::link::Link;
 use crate::handler::live::Live;
 use crate::handler::session::Session;
 use crate::handler::stream::Stream;
@@ -166,7 +168,6 @@ impl<S: Subscriber> Live<S> {
             keep_alive: options.keep_alive,
             patience: self.settings.patience(),
             until: self.settings.lasts(number).map(|age| Instant::now() + age),
-            max_message: options.max_message,
         };
         if let Some(conn) = req.extensions().get::<ConnCtrl>() {
             conn.relax_timeouts();
@@ -184,11 +185,11 @@ impl<S: Subscriber> Live<S> {
         res.status_code(StatusCode::SWITCHING_PROTOCOLS);
 
         let (ender, closing, places) = (feed.reader().ender(), feed.closing().clone(), Seat::places(&seats));
-        let session = Box::new(Session::new(subscriber, self.store.clone(), feed, pace));
+        let session = Box::new(Session::new(subscriber, self.store.clone(), feed, pace, seats));
+        let max_message = options.max_message;
         let task = tokio::spawn(async move {
-            let _seats = seats;
             match upgrade.await {
-                Ok(upgraded) => session.run(TokioIo::new(upgraded)).await,
+                Ok(upgraded) => session.run(Box::new(Link::new(TokioIo::new(upgraded), max_message))).await,
                 Err(error) => tracing::debug!(target: "tornadose", %error, "the client left before its upgrade"),
             }
         });

@@ -23,7 +23,7 @@ use futures_util::FutureExt;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{Instant, timeout};
 
-use crate::handler::connections::{LAST_WORDS, drop_quietly};
+use crate::handler::connections::{LAST_WORDS, Seat, drop_quietly};
 use crate::handler::feed::{Fed, Feed};
 use crate::handler::format::Ws;
 use crate::handler::link::{Gone, Link};
@@ -41,7 +41,6 @@ pub(crate) struct Pace {
     pub(crate) keep_alive: Option<Duration>,
     pub(crate) patience: Duration,
     pub(crate) until: Option<Instant>,
-    pub(crate) max_message: usize,
 }
 
 pub(crate) struct Session<S: Subscriber> {
@@ -49,6 +48,7 @@ pub(crate) struct Session<S: Subscriber> {
     store: Store<S::Message>,
     feed: Feed<S::Message>,
     clock: Clock,
+    seats: Vec<Seat>,
 }
 
 /// When what is due.
@@ -107,17 +107,22 @@ fn ended(end: End) -> Over {
 }
 
 impl<S: Subscriber> Session<S> {
-    pub(crate) fn new(subscriber: S, store: Store<S::Message>, feed: Feed<S::Message>, pace: Pace) -> Self {
+    pub(crate) fn new(
+        subscriber: S,
+        store: Store<S::Message>,
+        feed: Feed<S::Message>,
+        pace: Pace,
+        seats: Vec<Seat>,
+    ) -> Self {
         let clock = Clock { pace, pinged: None, asked: None, timer: None, calm_since: None };
-        Self { subscriber, store, feed, clock }
+        Self { subscriber, store, feed, clock, seats }
     }
 
     /// Serves until one side ends it, then says goodbye.
     ///
     /// A task has room all its life for all that it may once hold, and once more for what is moved on the way. So the session
-    /// has its own box, and so has what is rare: a hook that runs, a goodbye.
-    pub(crate) async fn run<IO: AsyncRead + AsyncWrite + Unpin>(mut self: Box<Self>, io: IO) {
-        let mut link = Link::new(io, self.clock.pace.max_message);
+    /// and its link have boxes of their own, and so has what is rare: a hook that runs, a goodbye.
+    pub(crate) async fn run<IO: AsyncRead + AsyncWrite + Unpin>(mut self: Box<Self>, mut link: Box<Link<IO>>) {
         let over = loop {
             match poll_fn(|cx| self.poll_turn(&mut link, cx)).await {
                 Turn::Over(over) => break over,
@@ -131,8 +136,8 @@ impl<S: Subscriber> Session<S> {
         Box::pin(self.ends(link, over)).await;
     }
 
-    async fn ends<IO: AsyncRead + AsyncWrite + Unpin>(self: Box<Self>, link: Link<IO>, over: Over) {
-        let Self { subscriber, feed, .. } = *self;
+    async fn ends<IO: AsyncRead + AsyncWrite + Unpin>(self: Box<Self>, link: Box<Link<IO>>, over: Over) {
+        let Self { subscriber, feed, seats: _seats, .. } = *self;
         // Its `Drop` is the disconnect hook, which need not wait for the goodbye. A reader that we end does, for `closed()`
         // waits for it.
         drop_quietly(subscriber);
@@ -201,12 +206,8 @@ impl<S: Subscriber> Session<S> {
     }
 
     /// Lets the subscriber take a text. Meanwhile what was written goes out, the line is watched, and the end is seen.
-    async fn take<IO: AsyncRead + AsyncWrite + Unpin>(
-        &mut self,
-        text: &str,
-        link: &mut Link<IO>,
-    ) -> Result<(), Over> {
-        let Self { subscriber, store, feed, clock } = self;
+    async fn take<IO: AsyncRead + AsyncWrite + Unpin>(&mut self, text: &str, link: &mut Link<IO>) -> Result<(), Over> {
+        let Self { subscriber, store, feed, clock, .. } = self;
         // Called inside the future, so that a panic of the call itself is caught too.
         let mut hook = pin!(AssertUnwindSafe(async { subscriber.on_text(text, store).await }).catch_unwind());
         let outcome = poll_fn(|cx| {
@@ -349,7 +350,7 @@ fn panicked<M: Message>(feed: &Feed<M>) -> Over {
 
 /// Writes the close frame behind what is being written, and hangs up once the client has answered; what does not is hung up
 /// on after a while.
-async fn say_goodbye<IO: AsyncRead + AsyncWrite + Unpin>(mut link: Link<IO>, over: Over) {
+async fn say_goodbye<IO: AsyncRead + AsyncWrite + Unpin>(mut link: Box<Link<IO>>, over: Over) {
     match &over {
         Over::Gone(_) => return,
         Over::Left(code) => ws::close(&mut link.replies, *code, ""),

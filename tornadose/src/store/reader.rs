@@ -105,7 +105,7 @@ pub(crate) struct Reader<M: Message> {
     /// What became of the id that it came with.
     start: Option<Start>,
     /// The id that is still to be judged.
-    awaited: Option<Awaited>,
+    awaited: Option<Box<Awaited>>,
     ledger: Ledger,
     deliveries: Deliveries,
     rest: Arc<Rest>,
@@ -187,7 +187,7 @@ impl<M: Message> Reader<M> {
         };
         if state.loading || matches!(came, Came::With(id) if state.log.may_come_to(id)) {
             reader.start = Some(Start::Awaited).filter(|_| !matches!(came, Came::New));
-            reader.awaited = Some(Awaited { came, replay: terms.replay, too_late: None });
+            reader.awaited = Some(Box::new(Awaited { came, replay: terms.replay, too_late: None }));
         } else {
             reader.begins(&state.log, &came, terms.replay);
         }
@@ -237,8 +237,8 @@ impl<M: Message> Reader<M> {
             state.readers.wait_until(self.ticket, id.offset);
             return false;
         }
-        if let Some(Awaited { came, replay, .. }) = self.awaited.take() {
-            self.begins(&state.log, &came, replay);
+        if let Some(awaited) = self.awaited.take() {
+            self.begins(&state.log, &awaited.came, awaited.replay);
         }
         true
     }
