@@ -82,6 +82,9 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Link<IO> {
 
     /// Writes what there is to write. Ready when all of it was taken.
     pub(crate) fn poll_written(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.flushed && self.replies.is_empty() && self.writing.is_empty() {
+            return Poll::Ready(Ok(()));
+        }
         self.wakes(cx.waker());
         let cx = &mut Context::from_waker(self.bell.waker());
         loop {

@@ -256,6 +256,7 @@ impl<M: Message> Reader<M> {
     /// Notes that so many messages that it read were handed out to be written.
     pub(crate) fn delivers(&mut self, messages: usize) {
         self.ledger.delivered += messages as u64;
+        self.deliveries.report(self.ledger.delivered, self.ledger.filtered);
     }
 
     /// Notes that a message that it read is withheld.

@@ -62,8 +62,14 @@ const RESTING: u8 = 2;
 impl Rest {
     /// Notes that the reader comes for more; true when there is nothing, and its waker is kept.
     pub(crate) fn comes_for_more(&self) -> bool {
-        let handed = self.0.compare_exchange(HANDED, RESTING, Ordering::AcqRel, Ordering::Acquire);
-        handed.is_ok() || handed == Err(RESTING)
+        match self.0.load(Ordering::Acquire) {
+            AWAKE => false,
+            RESTING => true,
+            _ => {
+                let handed = self.0.compare_exchange(HANDED, RESTING, Ordering::AcqRel, Ordering::Acquire);
+                handed.is_ok() || handed == Err(RESTING)
+            }
+        }
     }
 
     /// Has the reader ask the store the next time.
