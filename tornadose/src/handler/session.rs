@@ -183,16 +183,15 @@ impl<S: Subscriber> Session<S> {
         link: &mut Link<IO>,
         cx: &mut Context<'_>,
     ) -> Poll<Over> {
-        if self.clock.timer.as_ref().is_some_and(Timer::is_elapsed) {
-            self.feed.asks_anew();
-        }
+        // A ping goes with the position, for which the store is to be asked.
+        let mut due = self.clock.timer.as_ref().is_some_and(Timer::is_elapsed);
         loop {
             match link.poll_written(cx) {
                 Poll::Ready(Ok(())) => self.clock.all_written(link.heard),
                 Poll::Ready(Err(_)) => return Poll::Ready(Over::Gone(Why::Left)),
                 Poll::Pending => return poll_ended(&self.feed, cx),
             }
-            if self.feed.rests(cx.waker()) {
+            if !std::mem::take(&mut due) && self.feed.rests(cx.waker()) {
                 return Poll::Pending;
             }
             let fed = catch_unwind(AssertUnwindSafe(|| self.feed.next::<Ws>(&self.subscriber, cx.waker())));

@@ -256,6 +256,10 @@ impl<M: Message> Reader<M> {
     /// Notes that so many messages that it read were handed out to be written.
     pub(crate) fn delivers(&mut self, messages: usize) {
         self.ledger.delivered += messages as u64;
+    }
+
+    /// Has the counters hear of what was delivered and filtered.
+    pub(crate) fn reports(&mut self) {
         self.deliveries.report(self.ledger.delivered, self.ledger.filtered);
     }
 
@@ -273,9 +277,14 @@ impl<M: Message> Reader<M> {
         self.ledger.balance(state.log.came(&self.view), state.log.left(&self.view, &self.place))
     }
 
-    /// Where it stands when nothing has come since it was handed all there was; found without the store's lock.
-    pub(crate) fn rests(&self, waker: &Waker) -> Option<Id> {
-        (self.is_woken_by(waker) && self.rest.comes_for_more()).then_some(self.head)
+    /// Whether nothing has come since it was handed all there was; found without the store's lock.
+    pub(crate) fn rests(&self, waker: &Waker) -> bool {
+        self.is_woken_by(waker) && self.rest.comes_for_more()
+    }
+
+    /// Where it stands, when it has read to its end.
+    pub(crate) fn head(&self) -> Id {
+        self.head
     }
 
     fn is_woken_by(&self, waker: &Waker) -> bool {
@@ -284,10 +293,13 @@ impl<M: Message> Reader<M> {
 
     /// What comes next, without waiting. At the end of what there is, `waker` is kept for the next message.
     pub(crate) fn step(&mut self, waker: &Waker) -> Step<M> {
-        self.deliveries.report(self.ledger.delivered, self.ledger.filtered);
-        if let Some(head) = self.rests(waker) {
-            return Step::Wait { head, opening: false };
-        }
+        self.reports();
+        if self.rests(waker) { Step::Wait { head: self.head, opening: false } } else { self.step_awake(waker) }
+    }
+
+    /// As `step`, and asks the store, for who knows that there is something new, or wants to know where the reader stands though
+    /// nothing of its keys has come.
+    pub(crate) fn step_awake(&mut self, waker: &Waker) -> Step<M> {
         if let Some(run) = self.step_live(waker) {
             return Step::Run { before: None, run, numbered: true };
         }
@@ -329,11 +341,6 @@ impl<M: Message> Reader<M> {
         Some(Run::One(entry))
     }
 
-    /// Has the next step ask the store where the reader stands, though nothing new of its keys has come.
-    pub(crate) fn asks_anew(&self) {
-        self.rest.ends();
-    }
-
     /// When it last read.
     pub(crate) fn moved(&self) -> Instant {
         self.moved
@@ -371,7 +378,8 @@ impl<M: Message> Reader<M> {
                 }
                 state.readers.wait(self.ticket, waker, true);
                 self.mark = false;
-                Step::Wait { head: state.log.head(), opening: std::mem::take(&mut self.opening) }
+                self.head = state.log.head();
+                Step::Wait { head: self.head, opening: std::mem::take(&mut self.opening) }
             }
             Reading::Lagged { missed } => {
                 self.ledger.misses(missed);
