@@ -29,6 +29,7 @@ impl Bell {
     }
 
     /// Hangs it at this task. True when it hung at another: who was to ring there must be told anew.
+    #[inline]
     pub(crate) fn hangs_at(&mut self, task: &Waker) -> bool {
         let moves = !self.wire.task.will_wake(task);
         if moves {
@@ -37,12 +38,14 @@ impl Bell {
         moves
     }
 
+    #[inline]
     pub(crate) fn waker(&self) -> &Waker {
         &self.waker
     }
 
     /// Whether it has rung since this was last asked. Who asks a socket does so after this, so that what rings meanwhile is
     /// not lost.
+    #[inline]
     pub(crate) fn has_rung(&self) -> bool {
         // A ring that is not seen here has not woken its task yet, which will ask again.
         self.wire.rung.load(Ordering::Relaxed) && self.wire.rung.swap(false, Ordering::AcqRel)

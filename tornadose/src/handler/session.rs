@@ -127,7 +127,7 @@ impl<S: Subscriber> Session<S> {
             match poll_fn(|cx| self.poll_turn(&mut link, cx)).await {
                 Turn::Over(over) => break over,
                 Turn::Text(text) => {
-                    if let Err(over) = Box::pin(self.take(&text, &mut link)).await {
+                    if let Err(over) = Box::pin(self.take(text, &mut link)).await {
                         break over;
                     }
                 }
@@ -169,6 +169,9 @@ impl<S: Subscriber> Session<S> {
                     Inbound::Close(code) => return Poll::Ready(Turn::Over(Over::Left(code))),
                 },
                 Poll::Pending => {
+                    if self.clock.is_quiet(link) {
+                        return Poll::Pending;
+                    }
                     if let Some(over) = ready!(self.clock.poll(&mut self.feed, link, cx)) {
                         return Poll::Ready(Turn::Over(over));
                     }
@@ -205,10 +208,14 @@ impl<S: Subscriber> Session<S> {
     }
 
     /// Lets the subscriber take a text. Meanwhile what was written goes out, the line is watched, and the end is seen.
-    async fn take<IO: AsyncRead + AsyncWrite + Unpin>(&mut self, text: &str, link: &mut Link<IO>) -> Result<(), Over> {
+    async fn take<IO: AsyncRead + AsyncWrite + Unpin>(
+        &mut self,
+        text: String,
+        link: &mut Link<IO>,
+    ) -> Result<(), Over> {
         let Self { subscriber, store, feed, clock, .. } = self;
         // Called inside the future, so that a panic of the call itself is caught too.
-        let mut hook = pin!(AssertUnwindSafe(async { subscriber.on_text(text, store).await }).catch_unwind());
+        let mut hook = pin!(AssertUnwindSafe(async { subscriber.on_text(&text, store).await }).catch_unwind());
         let outcome = poll_fn(|cx| {
             loop {
                 if let Poll::Ready(outcome) = hook.as_mut().poll(cx) {

@@ -21,6 +21,7 @@ impl Timer {
         self.sleep.deadline()
     }
 
+    #[inline]
     pub(crate) fn is_elapsed(&self) -> bool {
         self.sleep.is_elapsed()
     }
@@ -31,6 +32,7 @@ impl Timer {
     }
 
     /// Whether it has not fired, and will wake this task when it does.
+    #[inline]
     pub(crate) fn waits(&self, waker: &Waker) -> bool {
         self.waker.as_ref().is_some_and(|kept| kept.will_wake(waker)) && !self.sleep.is_elapsed()
     }

@@ -423,24 +423,14 @@ impl<M: Message> Reader<M> {
         self.opening = true;
     }
 
-    /// Ends the reader from elsewhere.
-    pub(crate) fn ender(&self) -> impl Fn(End) + Send + Sync + use<M> {
-        let (shared, ticket) = (Arc::clone(&self.shared), self.ticket);
-        move |end| {
-            let waker = shared.lock().readers.end(ticket, end);
-            waker.into_iter().for_each(Waker::wake);
-        }
+    /// The reader as it is reached from elsewhere.
+    pub(crate) fn remote(&self) -> RemoteReader<M> {
+        RemoteReader { shared: Arc::clone(&self.shared), ticket: self.ticket }
     }
 
     /// Notes that its connection still takes what it was given.
     pub(crate) fn moves(&self) {
         self.shared.lock().readers.moves(self.ticket);
-    }
-
-    /// Since when the reader has not come for what it is owed, to be asked from elsewhere.
-    pub(crate) fn owed_since(&self) -> impl Fn() -> Option<Instant> + Send + Sync + use<M> {
-        let (shared, ticket) = (Arc::clone(&self.shared), self.ticket);
-        move || shared.lock().readers.owed_since(ticket)
     }
 
     /// Why the reader has ended, read to its end or not. Has `waker` woken at its end: who cannot take a message now need
@@ -452,6 +442,24 @@ impl<M: Message> Reader<M> {
             state.readers.wait(self.ticket, waker, false);
         }
         end
+    }
+}
+
+/// A reader, or one that has left, in the hands of another.
+pub(crate) struct RemoteReader<M: Message> {
+    shared: Arc<Shared<M>>,
+    ticket: Ticket,
+}
+
+impl<M: Message> RemoteReader<M> {
+    pub(crate) fn end(&self, end: End) {
+        let waker = self.shared.lock().readers.end(self.ticket, end);
+        waker.into_iter().for_each(Waker::wake);
+    }
+
+    /// Since when the reader has not come for what it is owed.
+    pub(crate) fn owed_since(&self) -> Option<Instant> {
+        self.shared.lock().readers.owed_since(self.ticket)
     }
 }
 

@@ -61,6 +61,7 @@ const RESTING: u8 = 2;
 
 impl Rest {
     /// Notes that the reader comes for more; true when there is nothing, and its waker is kept.
+    #[inline]
     pub(crate) fn comes_for_more(&self) -> bool {
         match self.0.load(Ordering::Acquire) {
             AWAKE => false,
@@ -174,6 +175,7 @@ impl Readers {
         self.connections -= usize::from(seat.connection);
     }
 
+    #[inline]
     pub(crate) fn end_of(&self, ticket: Ticket) -> Option<End> {
         self.seats[ticket.seat].end
     }
@@ -211,6 +213,7 @@ impl Readers {
     }
 
     /// As both together, and when that is.
+    #[inline]
     pub(crate) fn moves_and_is_handed_all(&mut self, ticket: Ticket, waker: &Waker) -> Instant {
         let seat = &mut self.seats[ticket.seat];
         seat.moved = Instant::now();
