@@ -94,13 +94,36 @@ impl<M: Message> Feed<M> {
     /// The next bytes, all that is ready together in one piece. The store is asked, though the feed may [rest](Self::rests): so the
     /// position is known anew, which moves with messages of other keys too.
     pub(crate) fn next<F: Format>(&mut self, subscriber: &impl Subscriber<Message = M>, waker: &Waker) -> Fed {
-        let mut awake = true;
+        if self.lagged {
+            return self.next_after::<F>(None, subscriber, waker);
+        }
+        let Some(run) = self.reader.step_live(waker) else {
+            let step = self.reader.step_any(waker);
+            return self.next_after::<F>(Some(step), subscriber, waker);
+        };
+        self.caught_up = false;
+        match self.run::<F>(subscriber, &run, true) {
+            Some(shared) => Fed::Bytes(shared),
+            None => self.next_after::<F>(None, subscriber, waker),
+        }
+    }
+
+    // Apart, so that the one message that most turns bring does not pay for its room.
+    #[inline(never)]
+    fn next_after<F: Format>(
+        &mut self,
+        mut step: Option<Step<M>>,
+        subscriber: &impl Subscriber<Message = M>,
+        waker: &Waker,
+    ) -> Fed {
         loop {
+            if self.out.len() >= AT_ONCE {
+                return self.take();
+            }
             if self.lagged {
                 return if self.out.is_empty() { Fed::Ended(End::Lagged) } else { self.take() };
             }
-            let step = if std::mem::take(&mut awake) { self.reader.step_awake(waker) } else { self.reader.step(waker) };
-            match step {
+            match step.take().unwrap_or_else(|| self.reader.step(waker)) {
                 Step::Ended(end) => return if self.out.is_empty() { Fed::Ended(end) } else { self.take() },
                 Step::Gap(gap) if gap.reason == GapReason::Lagged && self.lag == Lag::Close => {
                     self.visit.has_gap(gap);
@@ -129,9 +152,6 @@ impl<M: Message> Feed<M> {
                     }
                     return if self.out.is_empty() { Fed::Wait } else { self.take() };
                 }
-            }
-            if self.out.len() >= AT_ONCE {
-                return self.take();
             }
         }
     }

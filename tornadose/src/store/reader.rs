@@ -294,15 +294,18 @@ impl<M: Message> Reader<M> {
     /// What comes next, without waiting. At the end of what there is, `waker` is kept for the next message.
     pub(crate) fn step(&mut self, waker: &Waker) -> Step<M> {
         self.reports();
-        if self.rests(waker) { Step::Wait { head: self.head, opening: false } } else { self.step_awake(waker) }
+        if self.rests(waker) {
+            return Step::Wait { head: self.head, opening: false };
+        }
+        match self.step_live(waker) {
+            Some(run) => Step::Run { before: None, run, numbered: true },
+            None => self.step_any(waker),
+        }
     }
 
-    /// As `step`, and asks the store, for who knows that there is something new, or wants to know where the reader stands though
-    /// nothing of its keys has come.
-    pub(crate) fn step_awake(&mut self, waker: &Waker) -> Step<M> {
-        if let Some(run) = self.step_live(waker) {
-            return Step::Run { before: None, run, numbered: true };
-        }
+    /// As `step`, for who was told by `step_live` that it is not so simple. It finds anew where the reader stands, though nothing
+    /// of its keys has come.
+    pub(crate) fn step_any(&mut self, waker: &Waker) -> Step<M> {
         let shared = Arc::clone(&self.shared);
         let mut state = shared.lock();
         let awaits = self.awaited.is_some();
@@ -326,7 +329,7 @@ impl<M: Message> Reader<M> {
     }
 
     /// The one message that is new, for a reader that has read all before it: what most steps are, without what they need not ask.
-    fn step_live(&mut self, waker: &Waker) -> Option<Run<M>> {
+    pub(crate) fn step_live(&mut self, waker: &Waker) -> Option<Run<M>> {
         if !self.is_woken_by(waker) || self.opening || self.mark || self.gap.is_some() || self.awaited.is_some() {
             return None;
         }
