@@ -40,6 +40,16 @@ enum Ask {
     Deliveries(u64),
     /// How long they took, since this was last asked.
     Latency,
+    /// To read no more, and to stay connected.
+    Rest,
+}
+
+fn ask(line: &str) -> Ask {
+    match line {
+        "latency" => Ask::Latency,
+        "rest" => Ask::Rest,
+        deliveries => Ask::Deliveries(deliveries.parse().unwrap_or(0)),
+    }
 }
 
 struct Readers {
@@ -61,7 +71,7 @@ pub(crate) fn run(orders: &Orders) -> io::Result<()> {
     let (sender, asked) = channel();
     process::on_orders(move |line| {
         // These readers end with this thread.
-        let _ended = sender.send(line.parse().map_or(Ask::Latency, Ask::Deliveries));
+        let _ended = sender.send(ask(line));
         let _unwoken = waker.wake();
     });
     let stalled =
@@ -126,6 +136,12 @@ impl Readers {
                         println!("latency {} {}", at(0.5), at(0.99));
                         self.latency.reset();
                         continue;
+                    }
+                    Ok(Ask::Rest) => {
+                        println!("rests");
+                        // The end of the orders ends this process.
+                        while asked.recv().is_ok() {}
+                        return Ok(());
                     }
                     Err(TryRecvError::Empty) => continue,
                     Err(TryRecvError::Disconnected) => return Ok(()),

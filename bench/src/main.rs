@@ -10,6 +10,7 @@ mod chart;
 mod keys;
 mod redis;
 mod stalled;
+mod guard;
 
 use std::io;
 use std::path::PathBuf;
@@ -61,6 +62,12 @@ enum Command {
     },
     /// Whether a submit pays for the readers of other keys, and what a key takes that nobody reads.
     Keys,
+    /// Whether a delivery takes more instructions than it may, counted by valgrind; no clock is asked.
+    Guard {
+        /// Where to leave the profiles, for `callgrind_annotate`.
+        #[arg(long, value_name = "FOLDER")]
+        keep: Option<PathBuf>,
+    },
     /// Submits through a Redis of its own beside `redis-benchmark`, latency between two stores, catch-up.
     Redis,
     #[command(hide = true)]
@@ -79,6 +86,7 @@ fn main() -> io::Result<()> {
         Some(Command::Load(orders)) => load::run(&orders),
         Some(Command::Stalled { messages }) => stalled::run(messages),
         Some(Command::Keys) => keys::run(),
+        Some(Command::Guard { keep }) => guard::run(keep.as_deref()),
         Some(Command::Redis) => redis::run(),
         Some(Command::Key { kind }) => keys::memory(&kind),
         None => measure::run(&measure::Plan {

@@ -58,9 +58,20 @@ pub(crate) struct Pair {
 
 impl Pair {
     pub(crate) fn open(contestant: Contestant, transport: Transport, threads: usize, shape: Shape) -> io::Result<Self> {
+        Self::open_under(&[], contestant, transport, threads, shape)
+    }
+
+    /// The server under a tool that runs programs, if one is named.
+    pub(crate) fn open_under(
+        tool: &[&str],
+        contestant: Contestant,
+        transport: Transport,
+        threads: usize,
+        shape: Shape,
+    ) -> io::Result<Self> {
         let words = |words: &[&dyn ToString]| words.iter().map(|word| word.to_string()).collect::<Vec<_>>();
         let contestant = format!("{contestant:?}").to_lowercase();
-        let mut server = Process::start(&words(&[&"serve", &contestant, &transport.name(), &threads]))?;
+        let mut server = Process::start_under(tool, &words(&[&"serve", &contestant, &transport.name(), &threads]))?;
         let port = server.answer("ready")?;
         let before = server.memory()?;
         let mut orders = words(&[&"load", &transport.name(), &port, &shape.readers, &shape.stalled]);
@@ -81,6 +92,13 @@ impl Pair {
         self.server.order(&if shape.keyed { "each key".to_owned() } else { shape.burst.to_string() })?;
         let got: u64 = self.readers.answer("got")?.parse().map_err(io::Error::other)?;
         Ok(expected.saturating_sub(got))
+    }
+
+    /// Lets the server end by itself, before its readers: it does nothing for their leaving.
+    pub(crate) fn finish(mut self) -> io::Result<()> {
+        self.readers.order("rest")?;
+        self.readers.answer("rests")?;
+        self.server.finish()
     }
 
     /// The median and the 99th percentile since this was last asked.

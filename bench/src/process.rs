@@ -11,26 +11,45 @@ use rustix::time::{ClockId, clock_gettime};
 /// A child that is told what to do by lines and answers by lines. Killed when it is dropped.
 pub(crate) struct Process {
     child: Child,
-    orders: ChildStdin,
+    /// None once there are no more.
+    orders: Option<ChildStdin>,
     answers: BufReader<ChildStdout>,
 }
 
 impl Process {
     pub(crate) fn start(arguments: &[String]) -> io::Result<Self> {
-        let mut child = Command::new(std::env::current_exe()?)
-            .args(arguments)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()?;
+        Self::start_under(&[], arguments)
+    }
+
+    /// Under a tool that runs programs, if one is named.
+    pub(crate) fn start_under(tool: &[&str], arguments: &[String]) -> io::Result<Self> {
+        let own = std::env::current_exe()?;
+        let mut command = match tool {
+            [] => Command::new(own),
+            [program, options @ ..] => {
+                let mut command = Command::new(program);
+                command.args(options).arg(own);
+                command
+            }
+        };
+        let mut child = command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
         let (Some(orders), Some(answers)) = (child.stdin.take(), child.stdout.take()) else {
             return Err(io::Error::other("a child without input or output"));
         };
-        Ok(Self { child, orders, answers: BufReader::new(answers) })
+        Ok(Self { child, orders: Some(orders), answers: BufReader::new(answers) })
     }
 
     pub(crate) fn order(&mut self, line: &str) -> io::Result<()> {
-        writeln!(self.orders, "{line}")?;
-        self.orders.flush()
+        let orders = self.orders.as_mut().ok_or_else(|| io::Error::other("a child that was told its last"))?;
+        writeln!(orders, "{line}")?;
+        orders.flush()
+    }
+
+    /// Lets it end by itself, as it does when no more orders come.
+    pub(crate) fn finish(&mut self) -> io::Result<()> {
+        self.orders = None;
+        let status = self.child.wait()?;
+        if status.success() { Ok(()) } else { Err(io::Error::other(format!("a child ended with {status}"))) }
     }
 
     /// The next line, which begins with this word; what follows it.

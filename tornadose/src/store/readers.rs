@@ -238,6 +238,10 @@ impl Readers {
                 && let Some(waker) = seat.take_waker()
             {
                 seat.moved = *now.get_or_insert_with(Instant::now);
+                if waiting.is_empty() {
+                    // At once for all who may wait, and not at all when nobody does: what waking allocates does not grow with them.
+                    waiting.reserve_exact(of_topic.len() + self.of_all.len());
+                }
                 waiting.push(waker);
             }
         }
