@@ -63,3 +63,50 @@ impl Wake for Wire {
         self.task.wake_by_ref();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+    use std::sync::atomic::AtomicUsize;
+    use std::task::Poll;
+    use std::time::Duration;
+
+    use tokio::time::timeout;
+
+    use super::*;
+
+    const RINGS: usize = 20_000;
+
+    #[tokio::test]
+    async fn what_rings_while_one_looks_is_not_lost() {
+        let said = Arc::new(AtomicUsize::new(0));
+        let (mut bell, mut ringing) = (Bell::default(), None);
+        let all_heard = poll_fn(|cx| {
+            bell.hangs_at(cx.waker());
+            ringing.get_or_insert_with(|| {
+                let (said, waker) = (Arc::clone(&said), bell.waker().clone());
+                std::thread::spawn(move || {
+                    for ring in 1..=RINGS {
+                        said.store(ring, Ordering::Release);
+                        waker.wake_by_ref();
+                    }
+                })
+            });
+            let heard = bell.has_rung().then(|| said.load(Ordering::Acquire));
+            if heard == Some(RINGS) { Poll::Ready(()) } else { Poll::Pending }
+        });
+        timeout(Duration::from_secs(60), all_heard).await.expect("the last ring is heard");
+    }
+
+    #[test]
+    fn a_bell_that_moves_to_another_task_says_so() {
+        let mut bell = Bell::default();
+        assert!(!bell.hangs_at(Waker::noop()));
+        let other = Bell::at(Waker::noop());
+        assert!(bell.hangs_at(other.waker()));
+        assert!(!bell.hangs_at(other.waker()));
+        bell.waker().wake_by_ref();
+        assert!(bell.has_rung() && other.has_rung());
+        assert!(!bell.has_rung() && !other.has_rung());
+    }
+}

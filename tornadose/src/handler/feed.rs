@@ -97,15 +97,21 @@ impl<M: Message> Feed<M> {
         if self.lagged {
             return self.next_after::<F>(None, subscriber, waker);
         }
-        let Some(run) = self.reader.step_live(waker) else {
+        let Some(entry) = self.reader.step_live(waker) else {
             let step = self.reader.step_any(waker);
             return self.next_after::<F>(Some(step), subscriber, waker);
         };
         self.caught_up = false;
-        match self.run::<F>(subscriber, &run, true) {
-            Some(shared) => Fed::Bytes(shared),
-            None => self.next_after::<F>(None, subscriber, waker),
+        if !subscriber.on_send(&entry.message) {
+            self.withhold::<F>(&entry, true);
+        } else if self.out.is_empty() {
+            self.settled(entry.offset());
+            self.hands_out(1);
+            return Fed::Bytes(entry.encoded::<F>().clone());
+        } else {
+            self.write::<F>(&entry, true);
         }
+        self.next_after::<F>(None, subscriber, waker)
     }
 
     // Apart, so that the one message that most turns bring does not pay for its room.
@@ -117,7 +123,7 @@ impl<M: Message> Feed<M> {
         waker: &Waker,
     ) -> Fed {
         loop {
-            if self.out.len() >= AT_ONCE {
+            if step.is_none() && self.out.len() >= AT_ONCE {
                 return self.take();
             }
             if self.lagged {

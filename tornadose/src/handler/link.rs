@@ -222,9 +222,58 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Link<IO> {
 mod tests {
     use std::future::poll_fn;
 
-    use tokio::io::{AsyncWriteExt, duplex};
+    use tokio::io::{AsyncWriteExt, DuplexStream, duplex};
 
     use super::*;
+
+    /// A socket that counts how often it is read.
+    struct Counted {
+        io: DuplexStream,
+        reads: usize,
+    }
+
+    impl AsyncRead for Counted {
+        fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+            let counted = self.get_mut();
+            counted.reads += 1;
+            Pin::new(&mut counted.io).poll_read(cx, buf)
+        }
+    }
+
+    impl AsyncWrite for Counted {
+        fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+            Pin::new(&mut self.get_mut().io).poll_write(cx, buf)
+        }
+        fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Pin::new(&mut self.get_mut().io).poll_flush(cx)
+        }
+        fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Pin::new(&mut self.get_mut().io).poll_shutdown(cx)
+        }
+    }
+
+    #[tokio::test]
+    async fn a_socket_that_had_nothing_is_read_again_only_when_it_has_rung() {
+        const PONG: [u8; 6] = [0x8A, 0x80, 0, 0, 0, 0];
+        let (mut client, io) = duplex(1 << 10);
+        let mut link = Link::new(Counted { io, reads: 0 }, 1 << 16);
+        for _ in 0..3 {
+            assert!(poll_fn(|cx| Poll::Ready(link.poll_inbound(cx))).await.is_pending());
+            assert_eq!(link.io.reads, 1);
+        }
+        for reads in [3, 5] {
+            client.write_all(&PONG).await.expect("the pipe takes it");
+            let pong = poll_fn(|cx| link.poll_inbound(cx)).await;
+            assert_eq!(pong, Ok(Ok(Inbound::Pong)));
+            assert!(poll_fn(|cx| Poll::Ready(link.poll_inbound(cx))).await.is_pending());
+            assert_eq!(link.io.reads, reads);
+        }
+        // Another task: the socket knows it no more than what it sends.
+        assert!(link.poll_inbound(&mut Context::from_waker(Waker::noop())).is_pending());
+        assert_eq!(link.io.reads, 6);
+        drop(client);
+        assert_eq!(poll_fn(|cx| link.poll_inbound(cx)).await, Err(Gone::Left));
+    }
 
     #[tokio::test]
     async fn a_flood_while_a_hook_runs_is_read_ahead_only_so_far() {

@@ -12,7 +12,7 @@ use tokio::time::{Instant, Sleep, sleep};
 
 use crate::count::{self, Deliveries};
 use crate::message::{Keys, Message};
-use crate::store::entry::Run;
+use crate::store::entry::{Entry, Run};
 use crate::store::id::{Id, Offset};
 use crate::store::ledger::{Amount, Balance, Ledger};
 use crate::store::log::Log;
@@ -298,7 +298,7 @@ impl<M: Message> Reader<M> {
             return Step::Wait { head: self.head, opening: false };
         }
         match self.step_live(waker) {
-            Some(run) => Step::Run { before: None, run, numbered: true },
+            Some(entry) => Step::Run { before: None, run: Run::One(entry), numbered: true },
             None => self.step_any(waker),
         }
     }
@@ -329,7 +329,7 @@ impl<M: Message> Reader<M> {
     }
 
     /// The one message that is new, for a reader that has read all before it: what most steps are, without what they need not ask.
-    pub(crate) fn step_live(&mut self, waker: &Waker) -> Option<Run<M>> {
+    pub(crate) fn step_live(&mut self, waker: &Waker) -> Option<Arc<Entry<M>>> {
         if !self.is_woken_by(waker) || self.opening || self.mark || self.gap.is_some() || self.awaited.is_some() {
             return None;
         }
@@ -341,7 +341,7 @@ impl<M: Message> Reader<M> {
         self.ledger.reads(Amount::of(entry.retention));
         self.head = entry.id;
         self.moved = state.readers.moves_and_is_handed_all(self.ticket, waker);
-        Some(Run::One(entry))
+        Some(entry)
     }
 
     /// When it last read.
