@@ -123,6 +123,74 @@ pub(crate) trait Inlet: Send + Sync {
 }
 
 /// What a [`Backend`] talks to its store through, in both directions. A cheap clone.
+///
+/// ```
+/// use futures_util::StreamExt;
+/// use tornadose::prelude::*;
+/// use tornadose::{Backend, Epoch, Heard, Link, Offset, OpenError, Received, Taken};
+///
+/// /// What an engine might tell: some entries, and its troubles.
+/// struct Script;
+///
+/// impl Backend for Script {
+///     async fn run(self, link: Link) -> Result<(), OpenError> {
+///         assert_eq!((link.channel(), link.type_name(), link.by().len()), ("lines", "Line", 8));
+///         assert!(link.memory() > 0 && link.deadline() == self.deadline());
+///         let at = |seq| Offset { ms: 7, seq };
+///         let tell = |seq, payload| link.entry(at(seq), Heard { payload, from: None });
+///
+///         // What there was before.
+///         link.begin(Epoch::fresh(), Offset::START);
+///         assert_eq!(tell(1, br#""one""#), Taken::Queue);
+///         assert_eq!(tell(2, b"{}"), Taken::Unfit);
+///         link.caught_up();
+///
+///         // What is submitted, and heard back.
+///         for outgoing in link.outgoing(100).await.into_iter().flatten() {
+///             let from = Some((link.by(), outgoing.number()));
+///             link.entry(at(3), Heard { payload: outgoing.payload(), from });
+///             // Sent twice, it is a copy.
+///             assert_eq!(link.entry(at(4), Heard { payload: outgoing.payload(), from }), Taken::Copy);
+///             outgoing.appended(at(3));
+///         }
+///
+///         // The connection breaks, and is mended; two messages were trimmed meanwhile, and a foreign entry has no data.
+///         link.lost("connection reset");
+///         link.hole(Some(2));
+///         link.unfit(at(7), "no field `data`");
+///         tell(8, br#""eight""#);
+///         assert!(link.forget(None, "()").is_empty(), "there are no latest values");
+///         link.caught_up();
+///
+///         // Some were sent that nobody heard; then one without a place takes the next.
+///         link.outage();
+///         link.reach(at(20));
+///         assert_eq!(link.append(Heard { payload: br#""last""#, from: None }), (at(21), Taken::Queue));
+///         std::future::pending().await
+///     }
+/// }
+///
+/// #[store(queue, channel = "lines")]
+/// #[derive(Serialize, Deserialize)]
+/// struct Line(String);
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let store = Store::<Line>::open(Script).await?;
+/// let mut reader = store.subscribe();
+/// store.submit(Line("mine".into())).await?;
+/// let mut seen = Vec::new();
+/// while seen.last().is_none_or(|last| last != "last") {
+///     match reader.next().await {
+///         Some(Received::Message { message, .. }) => seen.push(message.0.clone()),
+///         Some(Received::Gap { reason, missed, .. }) => seen.push(format!("{reason:?} {missed:?}")),
+///         _ => break,
+///     }
+/// }
+/// assert_eq!(seen, ["mine", "Trimmed Some(2)", "eight", "Outage None", "last"]);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone)]
 pub struct Link {
     inlet: Arc<dyn Inlet>,

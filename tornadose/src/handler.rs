@@ -15,6 +15,7 @@
 //! is aborted after a while.
 
 mod asked;
+mod bell;
 pub(crate) mod connections;
 pub(crate) mod extract;
 mod feed;
@@ -22,6 +23,7 @@ mod format;
 mod link;
 pub(crate) mod live;
 mod origin;
+mod reach;
 mod session;
 mod settings;
 mod stream;
@@ -46,12 +48,14 @@ use salvo::{Depot, FlowCtrl, Handler, Request, Response, async_trait};
 use tokio::time::Instant;
 
 use crate::handler::asked::Unfit;
-use crate::handler::connections::{Connections, Control, LAST_WORDS, Seat, drop_quietly};
+use crate::handler::connections::{Connections, LAST_WORDS, Seat, drop_quietly};
 use crate::handler::feed::Feed;
+use crate::handler::link::Link;
 use crate::handler::live::Live;
+use crate::handler::reach::{OverSse, OverWs};
 use crate::handler::session::Session;
 use crate::handler::stream::Stream;
-use crate::handler::visit::{Visit, Why};
+use crate::handler::visit::Visit;
 use crate::message::Keys;
 use crate::store::reader::{Reader, Seen, Terms};
 use crate::subscriber::{KeyOf, Subscriber, Transports};
@@ -123,22 +127,15 @@ impl<S: Subscriber> Live<S> {
         if let Some(conn) = &conn {
             conn.relax_timeouts();
         }
-        let closing = feed.closing().clone();
+        let reach = OverSse { reader: feed.reader().remote(), closing: feed.closing().clone(), conn: conn.clone() };
         let pace = stream::Pace {
             keep_alive: self.settings.options.keep_alive,
             until: self.settings.lasts(number).map(|age| Instant::now() + age),
             return_after: self.settings.return_after(number),
             patience: self.settings.patience(),
-            conn: conn.clone(),
+            conn,
         };
-        Seat::places(&seats).reached_by(Control {
-            end: Box::new(feed.reader().ender()),
-            abort: Box::new(move |why| {
-                closing.because(why, None);
-                conn.iter().for_each(ConnCtrl::abort);
-            }),
-            owed_since: Box::new(feed.reader().owed_since()),
-        });
+        Seat::places(&seats).reached_by(reach);
         stream_head(res);
         res.body(ResBody::Boxed(Box::pin(Stream::new(subscriber, feed, pace, seats))));
         Ok(())
@@ -166,7 +163,6 @@ impl<S: Subscriber> Live<S> {
             keep_alive: options.keep_alive,
             patience: self.settings.patience(),
             until: self.settings.lasts(number).map(|age| Instant::now() + age),
-            max_message: options.max_message,
         };
         if let Some(conn) = req.extensions().get::<ConnCtrl>() {
             conn.relax_timeouts();
@@ -183,25 +179,17 @@ impl<S: Subscriber> Live<S> {
         }
         res.status_code(StatusCode::SWITCHING_PROTOCOLS);
 
-        let store = self.store.clone();
-        let (ender, closing, places) = (feed.reader().ender(), feed.closing().clone(), Seat::places(&seats));
+        let (reader, closing, places) = (feed.reader().remote(), feed.closing().clone(), Seat::places(&seats));
+        let session = Box::new(Session::new(subscriber, self.store.clone(), feed, pace, seats));
+        let max_message = options.max_message;
         let task = tokio::spawn(async move {
-            let _seats = seats;
-            match upgrade.await {
-                Ok(upgraded) => Session::new(subscriber, store, feed, TokioIo::new(upgraded), pace).run().await,
+            let link = upgrade.await.map(|upgraded| Box::new(Link::new(TokioIo::new(upgraded), max_message)));
+            match link {
+                Ok(link) => session.run(link).await,
                 Err(error) => tracing::debug!(target: "tornadose", %error, "the client left before its upgrade"),
             }
         });
-        let task = task.abort_handle();
-        places.reached_by(Control {
-            end: Box::new(ender),
-            abort: Box::new(move |why: Why| {
-                closing.because(why, None);
-                task.abort();
-            }),
-            // A session notices by itself when its socket takes nothing.
-            owed_since: Box::new(|| None),
-        });
+        places.reached_by(OverWs { reader, closing, task: task.abort_handle() });
         Ok(())
     }
 

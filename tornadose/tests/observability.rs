@@ -371,12 +371,12 @@ impl tornadose::Backend for Telling {
     }
 }
 
+#[store(queue)]
+#[derive(Serialize, Deserialize)]
+struct Note(String);
+
 #[tornadose_test::test]
 async fn what_a_backend_tells_that_is_no_message_is_logged_and_not_quoted() {
-    #[store(queue)]
-    #[derive(Serialize, Deserialize)]
-    struct Note(String);
-
     let lines = Lines::default();
     let _guard = lines.listen();
     let store = Store::<Note>::open(Telling).await.unwrap();
@@ -406,7 +406,7 @@ mod counters {
         Counter, CounterFn, Gauge, GaugeFn, Histogram, Key, KeyName, Metadata, Recorder, SharedString, Unit,
     };
 
-    use super::{RoomKey, rooms, said, topic};
+    use super::{Note, RoomKey, Telling, rooms, said, topic};
 
     /// What was counted, by name and labels.
     #[derive(Default)]
@@ -554,5 +554,13 @@ mod counters {
         let named = |name: &str| counts.sum(&format!("tornadose_{name}_total"));
         assert_eq!(named("submitted"), named("delivered") + named("conflated") + named("missed"));
         assert_eq!((named("submitted"), named("delivered"), named("filtered")), (20, 5, 0));
+    }
+
+    #[tornadose_test::test]
+    async fn what_a_backend_tells_that_is_no_message_is_counted() {
+        let counts = Counts::default();
+        let _guard = metrics::set_default_local_recorder(&counts);
+        let _store = tornadose::Store::<Note>::open(Telling).await.unwrap();
+        insta::assert_snapshot!(counts.lines(), @"tornadose_unfit_total channel=note: 4");
     }
 }

@@ -1,7 +1,6 @@
 //! Messages on their way out, between those who submit and the backend that sends. How they are sent is the backend's affair.
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, oneshot};
@@ -50,13 +49,6 @@ pub enum Kind {
 /// What a message counts for, beside its bytes, towards what may be on its way.
 const UNIT: usize = 512;
 
-const WAITING: u8 = 0;
-const TAKEN: u8 = 1;
-const WITHDRAWN: u8 = 2;
-
-/// How far a message has come that somebody may still withdraw.
-type Progress = Arc<AtomicU8>;
-
 type Answer = Result<Offset, Outcome>;
 
 /// Messages handed off, in order, up to a bound in bytes.
@@ -81,7 +73,8 @@ pub(crate) type Room = OwnedSemaphorePermit;
 /// The answer to a message that was handed off. Dropped, it withdraws what has not been taken yet.
 pub(crate) struct Receipt {
     answer: oneshot::Receiver<Answer>,
-    progress: Progress,
+    /// Whether the answer is here, or nobody asks for it any more.
+    settled: bool,
     number: u64,
     outbox: Arc<Outbox>,
 }
@@ -122,24 +115,16 @@ impl Outbox {
     /// Hands a message off whose answer somebody waits for. None when the store is closed.
     pub(crate) fn hand_off(self: &Arc<Self>, kind: Kind, payload: Vec<u8>, room: Room) -> Option<Receipt> {
         let (asked, answer) = oneshot::channel();
-        let progress = Progress::default();
-        let number = self.push(kind, payload, room, Some(asked), Arc::clone(&progress))?;
-        Some(Receipt { answer, progress, number, outbox: Arc::clone(self) })
+        let number = self.push(kind, payload, room, Some(asked))?;
+        Some(Receipt { answer, settled: false, number, outbox: Arc::clone(self) })
     }
 
     /// Hands a message off for good: it is sent whenever that can be done. False when the store is closed.
     pub(crate) fn leave(&self, kind: Kind, payload: Vec<u8>, room: Room) -> bool {
-        self.push(kind, payload, room, None, Progress::default()).is_some()
+        self.push(kind, payload, room, None).is_some()
     }
 
-    fn push(
-        &self,
-        kind: Kind,
-        payload: Vec<u8>,
-        room: Room,
-        asked: Option<oneshot::Sender<Answer>>,
-        progress: Progress,
-    ) -> Option<u64> {
+    fn push(&self, kind: Kind, payload: Vec<u8>, room: Room, asked: Option<oneshot::Sender<Answer>>) -> Option<u64> {
         let mut waiting = self.lock();
         if !waiting.open {
             return None;
@@ -147,19 +132,19 @@ impl Outbox {
         waiting.number += 1;
         let number = waiting.number;
         let left = asked.is_none();
-        waiting.letters.push_back(Outgoing { kind, payload, number, asked, left, progress, _room: room });
+        waiting.letters.push_back(Outgoing { kind, payload, number, asked, left, _room: room });
         drop(waiting);
         self.changed.notify_one();
         Some(number)
     }
 
-    /// Drops a message that was withdrawn.
-    fn remove(&self, number: u64) {
+    /// Drops a message that has not been taken yet. False when it has.
+    fn remove(&self, number: u64) -> bool {
         let mut waiting = self.lock();
-        let removed = waiting.letters.binary_search_by_key(&number, |letter| letter.number).ok();
-        let removed = removed.and_then(|place| waiting.letters.remove(place));
+        let place = waiting.letters.binary_search_by_key(&number, |letter| letter.number).ok();
+        let removed = place.and_then(|place| waiting.letters.remove(place));
         drop(waiting);
-        drop(removed);
+        removed.is_some()
     }
 
     /// Takes what is to be sent, at most so many, waiting for the first. None when the store is closed and all is taken.
@@ -169,12 +154,8 @@ impl Outbox {
             {
                 let mut waiting = self.lock();
                 let count = at_most.max(1).min(waiting.letters.len());
-                let taken: Vec<Outgoing> = waiting.letters.drain(..count).filter(Outgoing::leaves).collect();
-                if !taken.is_empty() {
-                    return Some(taken);
-                }
-                if !waiting.letters.is_empty() {
-                    continue;
+                if count > 0 {
+                    return Some(waiting.letters.drain(..count).collect());
                 }
                 if !waiting.open {
                     return None;
@@ -228,25 +209,23 @@ impl Receipt {
     ///
     /// What has not been taken when it is dropped is withdrawn.
     pub(crate) async fn answer(&mut self) -> Answer {
-        (&mut self.answer).await.unwrap_or(Err(Outcome::Unknown))
+        let answer = (&mut self.answer).await.unwrap_or(Err(Outcome::Unknown));
+        self.settled = true;
+        answer
     }
 
     /// Withdraws the message, if it has not left.
-    pub(crate) fn withdraw(&self) -> Outcome {
-        match self.progress.compare_exchange(WAITING, WITHDRAWN, Ordering::AcqRel, Ordering::Acquire) {
-            Ok(_) => {
-                self.outbox.remove(self.number);
-                Outcome::NotSent
-            }
-            Err(WITHDRAWN) => Outcome::NotSent,
-            Err(_) => Outcome::Unknown,
-        }
+    pub(crate) fn withdraw(mut self) -> Outcome {
+        self.settled = true;
+        if self.outbox.remove(self.number) { Outcome::NotSent } else { Outcome::Unknown }
     }
 }
 
 impl Drop for Receipt {
     fn drop(&mut self) {
-        self.withdraw();
+        if !self.settled {
+            self.outbox.remove(self.number);
+        }
     }
 }
 
@@ -254,6 +233,44 @@ impl Drop for Receipt {
 /// without, what became of it is not known.
 ///
 /// It is numbered, so that a backend may send it again when it does not know whether it has arrived: readers drop a copy.
+///
+/// ```
+/// use tornadose::prelude::*;
+/// use tornadose::{Backend, Epoch, Kind, Link, Offset, OpenError, Outcome, SubmitError};
+///
+/// /// An engine that takes nothing.
+/// struct Full;
+///
+/// impl Backend for Full {
+///     async fn run(self, link: Link) -> Result<(), OpenError> {
+///         link.begin(Epoch::fresh(), Offset::START);
+///         link.caught_up();
+///         while let Some(batch) = link.outgoing(100).await {
+///             for outgoing in batch {
+///                 assert_eq!((outgoing.kind(), outgoing.payload()), (&Kind::Queue, &br#""hi""#[..]));
+///                 // One was submitted, the other handed off.
+///                 assert_eq!((outgoing.number() == 2, true), (outgoing.is_left(), outgoing.is_awaited()));
+///                 outgoing.failed(Outcome::NotSent);
+///             }
+///         }
+///         Ok(())
+///     }
+/// }
+///
+/// #[store(queue)]
+/// #[derive(Serialize, Deserialize)]
+/// struct Line(String);
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), OpenError> {
+/// let store = Store::<Line>::open(Full).await?;
+/// let error = store.submit(Line("hi".into())).await.unwrap_err();
+/// assert!(matches!(error, SubmitError::Unavailable { outcome: Outcome::NotSent, .. }));
+/// assert!(store.try_submit(Line("hi".into())).unwrap().is_none());
+/// # tokio::task::yield_now().await;
+/// # Ok(())
+/// # }
+/// ```
 pub struct Outgoing {
     kind: Kind,
     payload: Vec<u8>,
@@ -261,16 +278,10 @@ pub struct Outgoing {
     asked: Option<oneshot::Sender<Answer>>,
     /// Whether it was handed off for good.
     left: bool,
-    progress: Progress,
     _room: Room,
 }
 
 impl Outgoing {
-    /// From now on nobody withdraws it. False when somebody has.
-    fn leaves(&self) -> bool {
-        self.progress.compare_exchange(WAITING, TAKEN, Ordering::AcqRel, Ordering::Acquire).is_ok()
-    }
-
     /// The message, as `serde_json` writes it; empty for [`Kind::Forget`].
     pub fn payload(&self) -> &[u8] {
         &self.payload

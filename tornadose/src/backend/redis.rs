@@ -121,6 +121,14 @@ impl RedisStreams {
     }
 
     /// How long a submit waits for Redis; 3 s.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use tornadose::{Backend, Redis};
+    ///
+    /// let backend = Redis::streams("redis://127.0.0.1/").deadline(Duration::from_secs(1));
+    /// assert_eq!(Backend::deadline(&backend), Duration::from_secs(1));
+    /// ```
     #[must_use]
     pub fn deadline(mut self, deadline: Duration) -> Self {
         self.options.deadline = deadline;
@@ -128,6 +136,15 @@ impl RedisStreams {
     }
 
     /// The certificates, in PEM, that `rediss://` trusts instead of the system's.
+    ///
+    /// ```no_run
+    /// # fn main() -> std::io::Result<()> {
+    /// let authority = std::fs::read("authority.pem")?;
+    /// let backend = tornadose::Redis::streams("rediss://redis.example/").root_certificates(authority);
+    /// # drop(backend);
+    /// # Ok(())
+    /// # }
+    /// ```
     #[cfg(feature = "redis-tls")]
     #[must_use]
     pub fn root_certificates(mut self, pem: impl Into<Vec<u8>>) -> Self {
@@ -151,6 +168,14 @@ pub struct RedisPubSub {
 
 impl RedisPubSub {
     /// How long a submit waits to be heard back; 3 s.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use tornadose::{Backend, Redis};
+    ///
+    /// let backend = Redis::pubsub("redis://127.0.0.1/").deadline(Duration::from_secs(1));
+    /// assert_eq!(Backend::deadline(&backend), Duration::from_secs(1));
+    /// ```
     #[must_use]
     pub fn deadline(mut self, deadline: Duration) -> Self {
         self.options.deadline = deadline;
@@ -158,6 +183,15 @@ impl RedisPubSub {
     }
 
     /// The certificates, in PEM, that `rediss://` trusts instead of the system's.
+    ///
+    /// ```no_run
+    /// # fn main() -> std::io::Result<()> {
+    /// let authority = std::fs::read("authority.pem")?;
+    /// let backend = tornadose::Redis::pubsub("rediss://redis.example/").root_certificates(authority);
+    /// # drop(backend);
+    /// # Ok(())
+    /// # }
+    /// ```
     #[cfg(feature = "redis-tls")]
     #[must_use]
     pub fn root_certificates(mut self, pem: impl Into<Vec<u8>>) -> Self {

@@ -28,11 +28,11 @@ use crate::store::readers::End;
 pub(crate) const LAST_WORDS: Duration = Duration::from_secs(5);
 
 /// How to reach a connection from elsewhere.
-pub(crate) struct Control {
-    pub(crate) end: Box<dyn Fn(End) + Send + Sync>,
-    pub(crate) abort: Box<dyn Fn(Why) + Send + Sync>,
+pub(crate) trait Control: Send + Sync {
+    fn end(&self, end: End);
+    fn abort(&self, why: Why);
     /// Since when it has not come for what it is owed; a connection that keeps its own time answers nothing.
-    pub(crate) owed_since: Box<dyn Fn() -> Option<Instant> + Send + Sync>,
+    fn owed_since(&self) -> Option<Instant>;
 }
 
 /// The connections that are open, in order of opening.
@@ -54,7 +54,7 @@ impl Drop for Connections {
 #[derive(Default)]
 struct State {
     opened: u64,
-    open: BTreeMap<u64, Option<Arc<Control>>>,
+    open: BTreeMap<u64, Option<Arc<dyn Control>>>,
     stopping: bool,
 }
 
@@ -88,17 +88,17 @@ impl Connections {
 
     /// Ends every connection, and lets no other open.
     pub(crate) fn stop(&self, end: End) {
-        let controls: Vec<Arc<Control>> = {
+        let controls: Vec<Arc<dyn Control>> = {
             let mut state = self.lock();
             state.stopping = true;
             state.open.values().flatten().cloned().collect()
         };
         for control in controls {
-            (control.end)(end);
+            control.end(end);
         }
     }
 
-    fn controls(&self) -> Vec<Arc<Control>> {
+    fn controls(&self) -> Vec<Arc<dyn Control>> {
         self.lock().open.values().flatten().cloned().collect()
     }
 
@@ -107,9 +107,9 @@ impl Connections {
         let now = Instant::now();
         let mut next = now + patience;
         for control in self.controls() {
-            match (control.owed_since)().map(|since| since + patience) {
+            match control.owed_since().map(|since| since + patience) {
                 Some(due) if due <= now => {
-                    (control.abort)(Why::Stalled);
+                    control.abort(Why::Stalled);
                 }
                 Some(due) => next = next.min(due),
                 None => {}
@@ -121,7 +121,7 @@ impl Connections {
     pub(crate) fn abort_all(&self) {
         let controls = self.controls();
         for control in controls {
-            (control.abort)(Why::Aborted);
+            control.abort(Why::Aborted);
         }
     }
 
@@ -154,8 +154,8 @@ impl Seat {
 pub(crate) struct Places(Vec<(Arc<Connections>, u64)>);
 
 impl Places {
-    pub(crate) fn reached_by(self, control: Control) {
-        let control = Arc::new(control);
+    pub(crate) fn reached_by(self, control: impl Control + 'static) {
+        let control: Arc<dyn Control> = Arc::new(control);
         for (connections, number) in self.0 {
             let mut state = connections.lock();
             let stopping = state.stopping;
@@ -166,7 +166,7 @@ impl Places {
             drop(state);
             // It was admitted before the server stopped, but could not be told.
             if stopping {
-                (control.end)(End::Stopping);
+                control.end(End::Stopping);
             }
         }
     }

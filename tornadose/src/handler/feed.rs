@@ -50,13 +50,23 @@ pub(crate) struct Feed<M: Message> {
     written: Option<Offset>,
     /// How many messages the filter has withheld since.
     withheld: usize,
-    /// Where the reader stands, when it has read to its end.
-    caught_up: Option<Id>,
+    /// Whether the reader has read to its end.
+    caught_up: bool,
 }
 
 impl<M: Message> Feed<M> {
     pub(crate) fn new(reader: Reader<M>, visit: Visit, lag: Lag, prologue: BytesMut) -> Self {
-        Self { reader, visit, lag, lagged: false, out: prologue, holds: 0, written: None, withheld: 0, caught_up: None }
+        Self {
+            reader,
+            visit,
+            lag,
+            lagged: false,
+            out: prologue,
+            holds: 0,
+            written: None,
+            withheld: 0,
+            caught_up: false,
+        }
     }
 
     pub(crate) fn visit(&self) -> &Visit {
@@ -71,28 +81,49 @@ impl<M: Message> Feed<M> {
         &self.reader
     }
 
-    /// Has the position be asked for, which moves with messages of other keys too: before it is written for its own sake.
-    pub(crate) fn asks_anew(&self) {
-        self.reader.asks_anew();
-    }
-
     /// Whether there is nothing new and nothing left to write; its waker is kept then. What `next` would say too, for less.
     pub(crate) fn rests(&mut self, waker: &Waker) -> bool {
         if self.lagged || !self.out.is_empty() {
             return false;
         }
-        let head = self.reader.rests(waker);
-        self.caught_up = head.or(self.caught_up);
-        head.is_some()
+        let rests = self.reader.rests(waker);
+        self.caught_up |= rests;
+        rests
     }
 
-    /// The next bytes, all that is ready together in one piece.
+    /// The next bytes, all that is ready together in one piece. The store is asked, though the feed may [rest](Self::rests): so the
+    /// position is known anew, which moves with messages of other keys too.
     pub(crate) fn next<F: Format>(&mut self, subscriber: &impl Subscriber<Message = M>, waker: &Waker) -> Fed {
+        if self.lagged {
+            return self.next_after::<F>(None, subscriber, waker);
+        }
+        let Some(run) = self.reader.step_live(waker) else {
+            let step = self.reader.step_any(waker);
+            return self.next_after::<F>(Some(step), subscriber, waker);
+        };
+        self.caught_up = false;
+        match self.run::<F>(subscriber, &run, true) {
+            Some(shared) => Fed::Bytes(shared),
+            None => self.next_after::<F>(None, subscriber, waker),
+        }
+    }
+
+    // Apart, so that the one message that most turns bring does not pay for its room.
+    #[inline(never)]
+    fn next_after<F: Format>(
+        &mut self,
+        mut step: Option<Step<M>>,
+        subscriber: &impl Subscriber<Message = M>,
+        waker: &Waker,
+    ) -> Fed {
         loop {
+            if self.out.len() >= AT_ONCE {
+                return self.take();
+            }
             if self.lagged {
                 return if self.out.is_empty() { Fed::Ended(End::Lagged) } else { self.take() };
             }
-            match self.reader.step(waker) {
+            match step.take().unwrap_or_else(|| self.reader.step(waker)) {
                 Step::Ended(end) => return if self.out.is_empty() { Fed::Ended(end) } else { self.take() },
                 Step::Gap(gap) if gap.reason == GapReason::Lagged && self.lag == Lag::Close => {
                     self.visit.has_gap(gap);
@@ -102,10 +133,10 @@ impl<M: Message> Feed<M> {
                     self.visit.has_gap(gap);
                     F::gap(&mut self.out, gap);
                     self.written = None;
-                    self.caught_up = None;
+                    self.caught_up = false;
                 }
                 Step::Run { before, run, numbered } => {
-                    self.caught_up = None;
+                    self.caught_up = false;
                     if let Some(id) = before {
                         self.position::<F>(id);
                     }
@@ -115,22 +146,20 @@ impl<M: Message> Feed<M> {
                 }
                 Step::Hold => return if self.out.is_empty() { Fed::Wait } else { self.take() },
                 Step::Wait { head, opening } => {
-                    self.caught_up = Some(head);
+                    self.caught_up = true;
                     if opening && self.written != Some(head.offset) {
                         self.position::<F>(head);
                     }
                     return if self.out.is_empty() { Fed::Wait } else { self.take() };
                 }
             }
-            if self.out.len() >= AT_ONCE {
-                return self.take();
-            }
         }
     }
 
     /// The position of a client that has all that it is owed, moved or not: on a WebSocket it shows that the line is alive.
     pub(crate) fn position_again<F: Format>(&mut self, out: &mut BytesMut) {
-        if let Some(id) = self.caught_up {
+        if self.caught_up {
+            let id = self.reader.head();
             F::position(out, id);
             self.settled(id.offset);
         }
@@ -138,9 +167,8 @@ impl<M: Message> Feed<M> {
 
     /// A position for a client that has all up to its reader's place but has not been told so.
     pub(crate) fn bookmark<F: Format>(&mut self, out: &mut BytesMut) {
-        if let Some(id) = self.caught_up
-            && self.written != Some(id.offset)
-        {
+        let id = self.reader.head();
+        if self.caught_up && self.written != Some(id.offset) {
             F::position(out, id);
             self.settled(id.offset);
         }
@@ -159,7 +187,7 @@ impl<M: Message> Feed<M> {
         if numbered && through == entries.len() {
             self.settled(entries[through - 1].offset());
             if self.out.is_empty() {
-                self.reader.delivers(through);
+                self.hands_out(through);
                 return Some(run.encoded::<F>());
             }
             self.holds += through;
@@ -206,8 +234,14 @@ impl<M: Message> Feed<M> {
         self.withheld = 0;
     }
 
+    fn hands_out(&mut self, messages: usize) {
+        self.reader.delivers(messages);
+        self.reader.reports();
+    }
+
     fn take(&mut self) -> Fed {
-        self.reader.delivers(std::mem::take(&mut self.holds));
+        let holds = std::mem::take(&mut self.holds);
+        self.hands_out(holds);
         Fed::Bytes(std::mem::take(&mut self.out).freeze())
     }
 }

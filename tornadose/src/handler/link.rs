@@ -4,12 +4,13 @@
 use std::io;
 use std::mem::MaybeUninit;
 use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker, ready};
 
 use bytes::{Buf, Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Instant;
 
+use crate::handler::bell::Bell;
 use crate::wire::ws::decoder::{Decoder, Inbound, Violation};
 
 /// How much of what was read may wait, and how much of what is to be said of it: a client that floods us and reads nothing
@@ -18,6 +19,10 @@ const WAITING: usize = 16 << 10;
 
 pub(crate) struct Link<IO> {
     io: IO,
+    /// What the socket wakes.
+    bell: Bell,
+    /// Whether the socket had nothing to read when it was last asked, and will ring.
+    rests: bool,
     decoder: Decoder,
     /// Bytes that the socket has not taken, in one piece.
     writing: Bytes,
@@ -50,6 +55,8 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Link<IO> {
     pub(crate) fn new(io: IO, max_message: usize) -> Self {
         Self {
             io,
+            bell: Bell::default(),
+            rests: false,
             decoder: Decoder::new(max_message),
             writing: Bytes::new(),
             flushed: true,
@@ -66,8 +73,20 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Link<IO> {
         self.writing = bytes;
     }
 
+    /// Has the socket wake this task, for what it was asked before too.
+    fn wakes(&mut self, task: &Waker) {
+        if self.bell.hangs_at(task) {
+            self.rests = false;
+        }
+    }
+
     /// Writes what there is to write. Ready when all of it was taken.
     pub(crate) fn poll_written(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.flushed && self.replies.is_empty() && self.writing.is_empty() {
+            return Poll::Ready(Ok(()));
+        }
+        self.wakes(cx.waker());
+        let cx = &mut Context::from_waker(self.bell.waker());
         loop {
             if self.writing.is_empty() {
                 if self.replies.is_empty() {
@@ -91,6 +110,10 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Link<IO> {
                 Poll::Ready(Ok(0)) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
                 Poll::Ready(Ok(taken)) => {
                     self.writing.advance(taken);
+                    if self.writing.is_empty() {
+                        // An idle reader keeps nothing alive.
+                        self.writing = Bytes::new();
+                    }
                     self.blocked = None;
                 }
                 Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
@@ -139,9 +162,17 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Link<IO> {
         if self.is_full() {
             return Poll::Pending;
         }
+        self.wakes(cx.waker());
+        // A task is woken for every message: the socket is asked only when it has rung.
+        if self.rests && !self.bell.has_rung() {
+            return Poll::Pending;
+        }
+        let cx = &mut Context::from_waker(self.bell.waker());
         let mut chunk = [const { MaybeUninit::uninit() }; 2048];
         let mut chunk = ReadBuf::uninit(&mut chunk);
-        match ready!(Pin::new(&mut self.io).poll_read(cx, &mut chunk)) {
+        let read = Pin::new(&mut self.io).poll_read(cx, &mut chunk);
+        self.rests = read.is_pending();
+        match ready!(read) {
             Ok(()) if !chunk.filled().is_empty() => {
                 self.unread.extend_from_slice(chunk.filled());
                 Poll::Ready(Ok(()))
@@ -182,7 +213,8 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Link<IO> {
     }
 
     pub(crate) fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.io).poll_shutdown(cx)
+        self.wakes(cx.waker());
+        Pin::new(&mut self.io).poll_shutdown(&mut Context::from_waker(self.bell.waker()))
     }
 }
 

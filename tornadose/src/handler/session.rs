@@ -23,7 +23,7 @@ use futures_util::FutureExt;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{Instant, timeout};
 
-use crate::handler::connections::{LAST_WORDS, drop_quietly};
+use crate::handler::connections::{LAST_WORDS, Seat, drop_quietly};
 use crate::handler::feed::{Fed, Feed};
 use crate::handler::format::Ws;
 use crate::handler::link::{Gone, Link};
@@ -41,15 +41,14 @@ pub(crate) struct Pace {
     pub(crate) keep_alive: Option<Duration>,
     pub(crate) patience: Duration,
     pub(crate) until: Option<Instant>,
-    pub(crate) max_message: usize,
 }
 
-pub(crate) struct Session<S: Subscriber, IO> {
+pub(crate) struct Session<S: Subscriber> {
     subscriber: S,
     store: Store<S::Message>,
     feed: Feed<S::Message>,
-    link: Link<IO>,
     clock: Clock,
+    seats: Vec<Seat>,
 }
 
 /// When what is due.
@@ -107,31 +106,38 @@ fn ended(end: End) -> Over {
     close(Why::Ended(end), code, reason)
 }
 
-impl<S: Subscriber, IO: AsyncRead + AsyncWrite + Unpin> Session<S, IO> {
-    pub(crate) fn new(subscriber: S, store: Store<S::Message>, feed: Feed<S::Message>, io: IO, pace: Pace) -> Self {
-        let link = Link::new(io, pace.max_message);
-        Self {
-            subscriber,
-            store,
-            feed,
-            link,
-            clock: Clock { pace, pinged: None, asked: None, timer: None, calm_since: None },
-        }
+impl<S: Subscriber> Session<S> {
+    pub(crate) fn new(
+        subscriber: S,
+        store: Store<S::Message>,
+        feed: Feed<S::Message>,
+        pace: Pace,
+        seats: Vec<Seat>,
+    ) -> Self {
+        let clock = Clock { pace, pinged: None, asked: None, timer: None, calm_since: None };
+        Self { subscriber, store, feed, clock, seats }
     }
 
     /// Serves until one side ends it, then says goodbye.
-    pub(crate) async fn run(mut self) {
+    ///
+    /// A task has room all its life for all that it may once hold, and once more for what is moved on the way. So the session
+    /// and its link have boxes of their own, and so has what is rare: a hook that runs, a goodbye.
+    pub(crate) async fn run<IO: AsyncRead + AsyncWrite + Unpin>(mut self: Box<Self>, mut link: Box<Link<IO>>) {
         let over = loop {
-            match poll_fn(|cx| self.poll_turn(cx)).await {
+            match poll_fn(|cx| self.poll_turn(&mut link, cx)).await {
                 Turn::Over(over) => break over,
                 Turn::Text(text) => {
-                    if let Err(over) = self.take(&text).await {
+                    if let Err(over) = Box::pin(self.take(text, &mut link)).await {
                         break over;
                     }
                 }
             }
         };
-        let Self { subscriber, feed, link, .. } = self;
+        Box::pin(self.ends(link, over)).await;
+    }
+
+    async fn ends<IO: AsyncRead + AsyncWrite + Unpin>(self: Box<Self>, link: Box<Link<IO>>, over: Over) {
+        let Self { subscriber, feed, seats: _seats, .. } = *self;
         // Its `Drop` is the disconnect hook, which need not wait for the goodbye. A reader that we end does, for `closed()`
         // waits for it.
         drop_quietly(subscriber);
@@ -142,24 +148,31 @@ impl<S: Subscriber, IO: AsyncRead + AsyncWrite + Unpin> Session<S, IO> {
         drop(feed);
     }
 
-    fn poll_turn(&mut self, cx: &mut Context<'_>) -> Poll<Turn> {
+    fn poll_turn<IO: AsyncRead + AsyncWrite + Unpin>(
+        &mut self,
+        link: &mut Link<IO>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Turn> {
         loop {
-            if let Poll::Ready(over) = self.poll_outward(cx) {
+            if let Poll::Ready(over) = self.poll_outward(link, cx) {
                 return Poll::Ready(Turn::Over(over));
             }
-            match self.link.poll_inbound(cx) {
+            match link.poll_inbound(cx) {
                 Poll::Ready(Err(Gone::Left)) => return Poll::Ready(Turn::Over(Over::Gone(Why::Left))),
                 Poll::Ready(Ok(Err(violation))) => {
                     return Poll::Ready(Turn::Over(Over::Broken(violation)));
                 }
                 Poll::Ready(Ok(Ok(inbound))) => match inbound {
                     Inbound::Text(text) => return Poll::Ready(Turn::Text(text)),
-                    Inbound::Ping(payload) => ws::pong(&mut self.link.replies, &payload),
+                    Inbound::Ping(payload) => ws::pong(&mut link.replies, &payload),
                     Inbound::Pong => {}
                     Inbound::Close(code) => return Poll::Ready(Turn::Over(Over::Left(code))),
                 },
                 Poll::Pending => {
-                    if let Some(over) = ready!(self.clock.poll(&mut self.feed, &mut self.link, cx)) {
+                    if self.clock.is_quiet(link) {
+                        return Poll::Pending;
+                    }
+                    if let Some(over) = ready!(self.clock.poll(&mut self.feed, link, cx)) {
                         return Poll::Ready(Turn::Over(over));
                     }
                 }
@@ -168,22 +181,25 @@ impl<S: Subscriber, IO: AsyncRead + AsyncWrite + Unpin> Session<S, IO> {
     }
 
     /// Writes messages as long as the socket takes them. Ready only when the session is over.
-    fn poll_outward(&mut self, cx: &mut Context<'_>) -> Poll<Over> {
-        if self.clock.timer.as_ref().is_some_and(Timer::is_elapsed) {
-            self.feed.asks_anew();
-        }
+    fn poll_outward<IO: AsyncRead + AsyncWrite + Unpin>(
+        &mut self,
+        link: &mut Link<IO>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Over> {
+        // A ping goes with the position, for which the store is to be asked.
+        let mut due = self.clock.timer.as_ref().is_some_and(Timer::is_elapsed);
         loop {
-            match self.link.poll_written(cx) {
-                Poll::Ready(Ok(())) => self.clock.all_written(self.link.heard),
+            match link.poll_written(cx) {
+                Poll::Ready(Ok(())) => self.clock.all_written(link.heard),
                 Poll::Ready(Err(_)) => return Poll::Ready(Over::Gone(Why::Left)),
                 Poll::Pending => return poll_ended(&self.feed, cx),
             }
-            if self.feed.rests(cx.waker()) {
+            if !std::mem::take(&mut due) && self.feed.rests(cx.waker()) {
                 return Poll::Pending;
             }
             let fed = catch_unwind(AssertUnwindSafe(|| self.feed.next::<Ws>(&self.subscriber, cx.waker())));
             match fed {
-                Ok(Fed::Bytes(bytes)) => self.link.write(bytes),
+                Ok(Fed::Bytes(bytes)) => link.write(bytes),
                 Ok(Fed::Wait) => return Poll::Pending,
                 Ok(Fed::Ended(end)) => return Poll::Ready(ended(end)),
                 Err(_) => return Poll::Ready(panicked(&self.feed)),
@@ -192,10 +208,14 @@ impl<S: Subscriber, IO: AsyncRead + AsyncWrite + Unpin> Session<S, IO> {
     }
 
     /// Lets the subscriber take a text. Meanwhile what was written goes out, the line is watched, and the end is seen.
-    async fn take(&mut self, text: &str) -> Result<(), Over> {
-        let Self { subscriber, store, feed, link, clock } = self;
+    async fn take<IO: AsyncRead + AsyncWrite + Unpin>(
+        &mut self,
+        text: String,
+        link: &mut Link<IO>,
+    ) -> Result<(), Over> {
+        let Self { subscriber, store, feed, clock, .. } = self;
         // Called inside the future, so that a panic of the call itself is caught too.
-        let mut hook = pin!(AssertUnwindSafe(async { subscriber.on_text(text, store).await }).catch_unwind());
+        let mut hook = pin!(AssertUnwindSafe(async { subscriber.on_text(&text, store).await }).catch_unwind());
         let outcome = poll_fn(|cx| {
             loop {
                 if let Poll::Ready(outcome) = hook.as_mut().poll(cx) {
@@ -336,7 +356,7 @@ fn panicked<M: Message>(feed: &Feed<M>) -> Over {
 
 /// Writes the close frame behind what is being written, and hangs up once the client has answered; what does not is hung up
 /// on after a while.
-async fn say_goodbye<IO: AsyncRead + AsyncWrite + Unpin>(mut link: Link<IO>, over: Over) {
+async fn say_goodbye<IO: AsyncRead + AsyncWrite + Unpin>(mut link: Box<Link<IO>>, over: Over) {
     match &over {
         Over::Gone(_) => return,
         Over::Left(code) => ws::close(&mut link.replies, *code, ""),

@@ -15,7 +15,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::{Arc, Weak};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -122,6 +122,7 @@ impl<S: Subscriber> Stream<S> {
         keep_alive.into_iter().chain(self.pace.until).min()
     }
 
+    #[cold]
     fn say_goodbye(&mut self, why: Why) -> Bytes {
         let bytes = come_back(self.pace.return_after);
         let Some(Open { subscriber, feed, seats }) = self.open.take() else { return bytes };
@@ -153,6 +154,14 @@ impl<S: Subscriber> Stream<S> {
         }
     }
 
+    /// Whether there is nothing to write and nothing due: every delivery is followed by this question, so it is answered
+    /// without more ado.
+    fn is_quiet(&mut self, waker: &Waker) -> bool {
+        self.open.as_mut().is_some_and(|open| open.feed.rests(waker))
+            && self.rest.is_empty()
+            && self.timer.as_ref().is_none_or(|timer| timer.waits(waker))
+    }
+
     fn poll_bytes(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
         if !self.rest.is_empty() {
             if let Some(open) = &self.open {
@@ -165,14 +174,6 @@ impl<S: Subscriber> Stream<S> {
             // A feed that is never quiet would not get as far as the timer.
             if self.pace.until.is_some_and(|until| self.quiet_since >= until) {
                 return Poll::Ready(Some(self.say_goodbye(Why::MaxAge)));
-            }
-            if self.timer.as_ref().is_some_and(Timer::is_elapsed) {
-                open.feed.asks_anew();
-            } else if open.feed.rests(cx.waker()) {
-                if self.timer.as_mut().is_some_and(|timer| timer.poll(cx).is_ready()) {
-                    continue;
-                }
-                return Poll::Pending;
             }
             // A panic of the filter ends this connection alone; on HTTP/2 it would take its neighbours with it.
             let fed = catch_unwind(AssertUnwindSafe(|| open.feed.next::<Sse>(&open.subscriber, cx.waker())));
@@ -191,31 +192,42 @@ impl<S: Subscriber> Stream<S> {
                     return Poll::Ready(Some(self.say_goodbye(Why::Panicked)));
                 }
             }
-            let Some(timer) = &mut self.timer else { return Poll::Pending };
-            if timer.poll(cx).is_pending() {
+            if self.timer.as_mut().is_none_or(|timer| timer.poll(cx).is_pending()) {
                 return Poll::Pending;
             }
-            let now = Instant::now();
-            if self.pace.until.is_some_and(|until| now >= until) {
-                return Poll::Ready(Some(self.say_goodbye(Why::MaxAge)));
-            }
-            let silent = self.pace.keep_alive.is_some_and(|after| now >= self.quiet_since + after);
-            if silent {
-                self.quiet_since = now;
-            }
-            let deadline = self.deadline();
-            if let (Some(timer), Some(deadline)) = (&mut self.timer, deadline) {
-                timer.reset(deadline);
-            }
-            if silent {
-                self.abort_if_stalled(now);
-                let untaken = Arc::new(());
-                self.untaken.get_or_insert_with(|| (Arc::downgrade(&untaken), now));
-                if let Some(open) = &mut self.open {
-                    return Poll::Ready(Some(Self::keep_alive(&mut open.feed, untaken)));
-                }
+            if let Some(bytes) = self.is_due() {
+                return Poll::Ready(Some(bytes));
             }
         }
+    }
+
+    #[inline(never)]
+    fn poll_next_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, salvo::BoxedError>>> {
+        self.poll_bytes(cx).map(|bytes| bytes.map(|bytes| Ok(Frame::data(bytes))))
+    }
+
+    /// What is to be written now that the timer has fired; nothing when messages went out meanwhile.
+    #[cold]
+    fn is_due(&mut self) -> Option<Bytes> {
+        let now = Instant::now();
+        if self.pace.until.is_some_and(|until| now >= until) {
+            return Some(self.say_goodbye(Why::MaxAge));
+        }
+        let silent = self.pace.keep_alive.is_some_and(|after| now >= self.quiet_since + after);
+        if silent {
+            self.quiet_since = now;
+        }
+        let deadline = self.deadline();
+        if let (Some(timer), Some(deadline)) = (&mut self.timer, deadline) {
+            timer.reset(deadline);
+        }
+        if !silent {
+            return None;
+        }
+        self.abort_if_stalled(now);
+        let untaken = Arc::new(());
+        self.untaken.get_or_insert_with(|| (Arc::downgrade(&untaken), now));
+        self.open.as_mut().map(|open| Self::keep_alive(&mut open.feed, untaken))
     }
 }
 
@@ -226,7 +238,7 @@ impl<S: Subscriber> Body for Stream<S> {
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
         // Nothing in it is pinned in place: the timer has its own box.
         let stream = self.get_mut();
-        stream.poll_bytes(cx).map(|bytes| bytes.map(|bytes| Ok(Frame::data(bytes))))
+        if stream.is_quiet(cx.waker()) { Poll::Pending } else { stream.poll_next_frame(cx) }
     }
 }
 

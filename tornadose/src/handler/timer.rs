@@ -21,6 +21,7 @@ impl Timer {
         self.sleep.deadline()
     }
 
+    #[inline]
     pub(crate) fn is_elapsed(&self) -> bool {
         self.sleep.is_elapsed()
     }
@@ -30,10 +31,15 @@ impl Timer {
         self.waker = None;
     }
 
+    /// Whether it has not fired, and will wake this task when it does.
+    #[inline]
+    pub(crate) fn waits(&self, waker: &Waker) -> bool {
+        self.waker.as_ref().is_some_and(|kept| kept.will_wake(waker)) && !self.sleep.is_elapsed()
+    }
+
     /// As the future's own, but cheap while it waits for the same task as before.
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let waits = self.waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker()));
-        if waits && !self.sleep.is_elapsed() {
+        if self.waits(cx.waker()) {
             return Poll::Pending;
         }
         let polled = self.sleep.as_mut().poll(cx);

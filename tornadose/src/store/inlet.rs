@@ -51,12 +51,11 @@ struct Decoded<M: Message> {
     named: Option<(String, String)>,
 }
 
-/// What a key and an event's name are called together where latest values are kept.
-pub(super) fn field_of(key: &impl Debug, name: Option<&str>) -> String {
-    match name {
-        Some(name) => format!("{key:?} {name}"),
-        None => format!("{key:?}"),
-    }
+/// What a key is called where latest values are kept, and what it is called there together with an event's name.
+pub(super) fn names_of(key: &impl Debug, name: Option<&str>) -> (String, String) {
+    let key = format!("{key:?}");
+    let field = name.map_or_else(|| key.clone(), |name| format!("{key} {name}"));
+    (key, field)
 }
 
 impl<M: Message> Inflow<M> {
@@ -95,7 +94,7 @@ impl<M: Message> Inflow<M> {
             let retention = if M::QUEUED { message.retention() } else { Retention::Latest };
             let key = message.key();
             let latest = retention == Retention::Latest;
-            let named = latest.then(|| (field_of(&key, None), field_of(&key, event.name())));
+            let named = latest.then(|| names_of(&key, event.name()));
             Ok(Decoded { message, event, retention, key, named })
         }));
         decoded.unwrap_or_else(|_| Err("the type's own code panicked".into()))

@@ -105,7 +105,7 @@ pub(crate) struct Reader<M: Message> {
     /// What became of the id that it came with.
     start: Option<Start>,
     /// The id that is still to be judged.
-    awaited: Option<Awaited>,
+    awaited: Option<Box<Awaited>>,
     ledger: Ledger,
     deliveries: Deliveries,
     rest: Arc<Rest>,
@@ -187,7 +187,7 @@ impl<M: Message> Reader<M> {
         };
         if state.loading || matches!(came, Came::With(id) if state.log.may_come_to(id)) {
             reader.start = Some(Start::Awaited).filter(|_| !matches!(came, Came::New));
-            reader.awaited = Some(Awaited { came, replay: terms.replay, too_late: None });
+            reader.awaited = Some(Box::new(Awaited { came, replay: terms.replay, too_late: None }));
         } else {
             reader.begins(&state.log, &came, terms.replay);
         }
@@ -237,8 +237,8 @@ impl<M: Message> Reader<M> {
             state.readers.wait_until(self.ticket, id.offset);
             return false;
         }
-        if let Some(Awaited { came, replay, .. }) = self.awaited.take() {
-            self.begins(&state.log, &came, replay);
+        if let Some(awaited) = self.awaited.take() {
+            self.begins(&state.log, &awaited.came, awaited.replay);
         }
         true
     }
@@ -258,6 +258,11 @@ impl<M: Message> Reader<M> {
         self.ledger.delivered += messages as u64;
     }
 
+    /// Has the counters hear of what was delivered and filtered.
+    pub(crate) fn reports(&mut self) {
+        self.deliveries.report(self.ledger.delivered, self.ledger.filtered);
+    }
+
     /// Notes that a message that it read is withheld.
     pub(crate) fn filters(&mut self) {
         self.ledger.filtered += 1;
@@ -272,9 +277,14 @@ impl<M: Message> Reader<M> {
         self.ledger.balance(state.log.came(&self.view), state.log.left(&self.view, &self.place))
     }
 
-    /// Where it stands when nothing has come since it was handed all there was; found without the store's lock.
-    pub(crate) fn rests(&self, waker: &Waker) -> Option<Id> {
-        (self.is_woken_by(waker) && self.rest.comes_for_more()).then_some(self.head)
+    /// Whether nothing has come since it was handed all there was; found without the store's lock.
+    pub(crate) fn rests(&self, waker: &Waker) -> bool {
+        self.is_woken_by(waker) && self.rest.comes_for_more()
+    }
+
+    /// Where it stands, when it has read to its end.
+    pub(crate) fn head(&self) -> Id {
+        self.head
     }
 
     fn is_woken_by(&self, waker: &Waker) -> bool {
@@ -283,13 +293,19 @@ impl<M: Message> Reader<M> {
 
     /// What comes next, without waiting. At the end of what there is, `waker` is kept for the next message.
     pub(crate) fn step(&mut self, waker: &Waker) -> Step<M> {
-        self.deliveries.report(self.ledger.delivered, self.ledger.filtered);
-        if let Some(head) = self.rests(waker) {
-            return Step::Wait { head, opening: false };
+        self.reports();
+        if self.rests(waker) {
+            return Step::Wait { head: self.head, opening: false };
         }
-        if let Some(run) = self.step_live(waker) {
-            return Step::Run { before: None, run, numbered: true };
+        match self.step_live(waker) {
+            Some(run) => Step::Run { before: None, run, numbered: true },
+            None => self.step_any(waker),
         }
+    }
+
+    /// As `step`, for who was told by `step_live` that it is not so simple. It finds anew where the reader stands, though nothing
+    /// of its keys has come.
+    pub(crate) fn step_any(&mut self, waker: &Waker) -> Step<M> {
         let shared = Arc::clone(&self.shared);
         let mut state = shared.lock();
         let awaits = self.awaited.is_some();
@@ -313,7 +329,7 @@ impl<M: Message> Reader<M> {
     }
 
     /// The one message that is new, for a reader that has read all before it: what most steps are, without what they need not ask.
-    fn step_live(&mut self, waker: &Waker) -> Option<Run<M>> {
+    pub(crate) fn step_live(&mut self, waker: &Waker) -> Option<Run<M>> {
         if !self.is_woken_by(waker) || self.opening || self.mark || self.gap.is_some() || self.awaited.is_some() {
             return None;
         }
@@ -326,11 +342,6 @@ impl<M: Message> Reader<M> {
         self.head = entry.id;
         self.moved = state.readers.moves_and_is_handed_all(self.ticket, waker);
         Some(Run::One(entry))
-    }
-
-    /// Has the next step ask the store where the reader stands, though nothing new of its keys has come.
-    pub(crate) fn asks_anew(&self) {
-        self.rest.ends();
     }
 
     /// When it last read.
@@ -370,7 +381,8 @@ impl<M: Message> Reader<M> {
                 }
                 state.readers.wait(self.ticket, waker, true);
                 self.mark = false;
-                Step::Wait { head: state.log.head(), opening: std::mem::take(&mut self.opening) }
+                self.head = state.log.head();
+                Step::Wait { head: self.head, opening: std::mem::take(&mut self.opening) }
             }
             Reading::Lagged { missed } => {
                 self.ledger.misses(missed);
@@ -414,24 +426,14 @@ impl<M: Message> Reader<M> {
         self.opening = true;
     }
 
-    /// Ends the reader from elsewhere.
-    pub(crate) fn ender(&self) -> impl Fn(End) + Send + Sync + use<M> {
-        let (shared, ticket) = (Arc::clone(&self.shared), self.ticket);
-        move |end| {
-            let waker = shared.lock().readers.end(ticket, end);
-            waker.into_iter().for_each(Waker::wake);
-        }
+    /// The reader as it is reached from elsewhere.
+    pub(crate) fn remote(&self) -> RemoteReader<M> {
+        RemoteReader { shared: Arc::clone(&self.shared), ticket: self.ticket }
     }
 
     /// Notes that its connection still takes what it was given.
     pub(crate) fn moves(&self) {
         self.shared.lock().readers.moves(self.ticket);
-    }
-
-    /// Since when the reader has not come for what it is owed, to be asked from elsewhere.
-    pub(crate) fn owed_since(&self) -> impl Fn() -> Option<Instant> + Send + Sync + use<M> {
-        let (shared, ticket) = (Arc::clone(&self.shared), self.ticket);
-        move || shared.lock().readers.owed_since(ticket)
     }
 
     /// Why the reader has ended, read to its end or not. Has `waker` woken at its end: who cannot take a message now need
@@ -443,6 +445,24 @@ impl<M: Message> Reader<M> {
             state.readers.wait(self.ticket, waker, false);
         }
         end
+    }
+}
+
+/// A reader, or one that has left, in the hands of another.
+pub(crate) struct RemoteReader<M: Message> {
+    shared: Arc<Shared<M>>,
+    ticket: Ticket,
+}
+
+impl<M: Message> RemoteReader<M> {
+    pub(crate) fn end(&self, end: End) {
+        let waker = self.shared.lock().readers.end(self.ticket, end);
+        waker.into_iter().for_each(Waker::wake);
+    }
+
+    /// Since when the reader has not come for what it is owed.
+    pub(crate) fn owed_since(&self) -> Option<Instant> {
+        self.shared.lock().readers.owed_since(self.ticket)
     }
 }
 

@@ -61,9 +61,16 @@ const RESTING: u8 = 2;
 
 impl Rest {
     /// Notes that the reader comes for more; true when there is nothing, and its waker is kept.
+    #[inline]
     pub(crate) fn comes_for_more(&self) -> bool {
-        let handed = self.0.compare_exchange(HANDED, RESTING, Ordering::AcqRel, Ordering::Acquire);
-        handed.is_ok() || handed == Err(RESTING)
+        match self.0.load(Ordering::Acquire) {
+            AWAKE => false,
+            RESTING => true,
+            _ => {
+                let handed = self.0.compare_exchange(HANDED, RESTING, Ordering::AcqRel, Ordering::Acquire);
+                handed.is_ok() || handed == Err(RESTING)
+            }
+        }
     }
 
     /// Has the reader ask the store the next time.
@@ -168,6 +175,7 @@ impl Readers {
         self.connections -= usize::from(seat.connection);
     }
 
+    #[inline]
     pub(crate) fn end_of(&self, ticket: Ticket) -> Option<End> {
         self.seats[ticket.seat].end
     }
@@ -205,6 +213,7 @@ impl Readers {
     }
 
     /// As both together, and when that is.
+    #[inline]
     pub(crate) fn moves_and_is_handed_all(&mut self, ticket: Ticket, waker: &Waker) -> Instant {
         let seat = &mut self.seats[ticket.seat];
         seat.moved = Instant::now();

@@ -18,7 +18,7 @@ use crate::message::{Message, Retention};
 use crate::store::Store;
 use crate::store::error::SubmitError;
 use crate::store::id::Id;
-use crate::store::inlet::{Inflow, field_of};
+use crate::store::inlet::{Inflow, names_of};
 use crate::store::log::Refused;
 use crate::store::shared::{Remote, Shared};
 
@@ -41,8 +41,8 @@ impl<M: Message + Serialize + DeserializeOwned> Store<M> {
     /// A future that is dropped before it is ready leaves nothing behind.
     pub async fn open(backend: impl Backend) -> Result<Self, OpenError> {
         let (outbox, deadline) = (Arc::new(Outbox::new(M::MEMORY)), backend.deadline());
-        let payload = |message: &M| serde_json::to_vec(message).map_err(EncodeError::from);
-        let remote = Remote { outbox: Arc::clone(&outbox), deadline, payload };
+        let write = |message: &M, bytes: &mut Vec<u8>| serde_json::to_writer(bytes, message).map_err(EncodeError::from);
+        let remote = Remote { outbox: Arc::clone(&outbox), deadline, write };
         let shared = Arc::new(Shared::new(Some(remote)));
         let inflow = Arc::new(Inflow::new(&shared));
         let mut opened = inflow.opened();
@@ -131,11 +131,14 @@ impl<M: Message> Store<M> {
     pub(super) async fn send(&self, remote: &Remote<M>, message: M) -> Result<Id, SubmitError<M>> {
         let until = Instant::now() + remote.deadline;
         let (message, Ready { kind, payload }) = self.ready(remote, message)?;
-        let room = match timeout_at(until, remote.outbox.room(payload.len())).await {
-            Ok(Some(room)) => room,
-            Ok(None) => return Err(SubmitError::Closed { message }),
-            Err(_) => return Err(SubmitError::Unavailable { message, outcome: Outcome::NotSent }),
+        let room = match remote.outbox.room_now(payload.len()) {
+            Some(room) => Some(room),
+            None => match timeout_at(until, remote.outbox.room(payload.len())).await {
+                Ok(room) => room,
+                Err(_) => return Err(SubmitError::Unavailable { message, outcome: Outcome::NotSent }),
+            },
         };
+        let Some(room) = room else { return Err(SubmitError::Closed { message }) };
         let Some(mut receipt) = remote.outbox.hand_off(kind, payload, room) else {
             return Err(SubmitError::Closed { message });
         };
@@ -170,7 +173,7 @@ impl<M: Message> Store<M> {
         if !M::LATEST {
             return;
         }
-        let key = field_of(key, None);
+        let (key, _) = names_of(key, None);
         let room: Option<Room> = remote.outbox.room_now(key.len());
         let left = room.is_some_and(|room| remote.outbox.leave(Kind::Forget { key }, Vec::new(), room));
         if !left {
@@ -180,7 +183,12 @@ impl<M: Message> Store<M> {
 
     /// What is to be sent of a message, unless it would not fit.
     fn ready(&self, remote: &Remote<M>, message: M) -> Result<(M, Ready), SubmitError<M>> {
-        let encoded = message.event().and_then(|event| Ok((event, (remote.payload)(&message)?)));
+        let encoded = message.event().and_then(|event| {
+            // As much as the event, and its name if it has one.
+            let mut payload = Vec::with_capacity(event.data().len() + 64);
+            (remote.write)(&message, &mut payload)?;
+            Ok((event, payload))
+        });
         let (event, payload): (Event, Vec<u8>) = match encoded {
             Ok(encoded) => encoded,
             Err(error) => return Err(SubmitError::Encode { message, error }),
@@ -189,7 +197,7 @@ impl<M: Message> Store<M> {
         let key = message.key();
         let kind = match retention {
             Retention::Queue => Kind::Queue,
-            Retention::Latest => Kind::Latest { field: field_of(&key, event.name()) },
+            Retention::Latest => Kind::Latest { field: names_of(&key, event.name()).1 },
         };
         let copies = self.shared().copies();
         let state = self.shared().lock();

@@ -26,8 +26,8 @@ pub(crate) struct Shared<M: Message> {
 pub(crate) struct Remote<M> {
     pub(crate) outbox: Arc<Outbox>,
     pub(crate) deadline: Duration,
-    /// `Serialize` of the message, which only such a store asks of it.
-    pub(crate) payload: fn(&M) -> Result<Vec<u8>, EncodeError>,
+    /// Appends the message's JSON: its `Serialize`, which only such a store asks of it.
+    pub(crate) write: fn(&M, &mut Vec<u8>) -> Result<(), EncodeError>,
 }
 
 pub(crate) struct State<M: Message> {

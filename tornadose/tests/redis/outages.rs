@@ -30,6 +30,11 @@ struct Load {
 
 impl Load {
     fn on(store: &Store<Line>) -> Self {
+        Self::of(8, store)
+    }
+
+    /// From so many tasks.
+    fn of(tasks: u32, store: &Store<Line>) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
         let submit = |task: u32| {
             let (store, stop) = (store.clone(), Arc::clone(&stop));
@@ -54,7 +59,7 @@ impl Load {
                 told
             })
         };
-        let tasks = (0..8).map(submit).collect();
+        let tasks = (0..tasks).map(submit).collect();
         Self { stop, tasks }
     }
 
@@ -68,8 +73,8 @@ impl Load {
     }
 }
 
-/// Every acknowledged message came once and in its task's order, none that was not sent, and the others at most once.
-async fn check(mut readers: Vec<Subscription<Line>>, store: &Store<Line>, load: Load) {
+/// Every acknowledged message came once and in its task's order, none that was not sent, and the others, so many, at most once.
+async fn check(mut readers: Vec<Subscription<Line>>, store: &Store<Line>, load: Load) -> usize {
     let told = load.stop().await;
     let since = Instant::now();
     while let Err(error) = store.submit(line("end")).await {
@@ -105,6 +110,7 @@ async fn check(mut readers: Vec<Subscription<Line>>, store: &Store<Line>, load: 
             }
         }
     }
+    count(Told::Unknown)
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -179,6 +185,27 @@ async fn behind_a_blocked_port_it_loses_and_doubles_nothing() {
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs redis-server: ./test runs it"]
+async fn when_writes_are_refused_for_a_while_under_load_it_loses_and_doubles_nothing() {
+    let server = Server::start();
+    let one = Store::<Line>::redis(server.url()).await.unwrap();
+    let other = Store::<Line>::redis(server.url()).await.unwrap();
+    let readers = vec![one.subscribe(), other.subscribe()];
+    // So many that one write is always on its way behind another.
+    let load = Load::of(200, &one);
+    for _ in 0..10 {
+        sleep(Duration::from_millis(100)).await;
+        // A replica of nobody takes no writes.
+        server.cli(&["REPLICAOF", "127.0.0.1", "1"]);
+        sleep(Duration::from_millis(100)).await;
+        server.cli(&["REPLICAOF", "NO", "ONE"]);
+    }
+    sleep(Duration::from_secs(1)).await;
+    // No line was cut: every answer came.
+    assert_eq!(check(readers, &one, load).await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs redis-server: ./test runs it"]
 async fn after_25_seconds_without_redis_readers_are_still_there_and_have_all() {
     let mut server = Server::start();
     let store = Store::<Line>::redis(server.url()).await.unwrap();
@@ -218,6 +245,7 @@ async fn after_25_seconds_without_redis_readers_are_still_there_and_have_all() {
     for expected in came {
         assert_eq!(page.text().await, expected, "over the connection that it had");
     }
+    assert!(page.comments > 0, "it was not kept alive meanwhile");
     assert!(back.elapsed() < Duration::from_secs(10), "back after {:?}", back.elapsed());
 }
 

@@ -38,6 +38,8 @@ pub(crate) enum Shown {
 pub(crate) struct Page {
     stream: BufReader<TcpStream>,
     pub(crate) last_id: Option<String>,
+    /// How many comments came, by which a stream is kept alive.
+    pub(crate) comments: usize,
 }
 
 impl Page {
@@ -54,7 +56,7 @@ impl Page {
             head.clear();
             stream.read_line(&mut head).await?;
         }
-        Ok(Self { stream, last_id })
+        Ok(Self { stream, last_id, comments: 0 })
     }
 
     /// The next message or gap. What frames the chunks is no field, and is skipped like any other line that is none.
@@ -82,6 +84,7 @@ impl Page {
                         _ => id = None,
                     }
                 }
+                _ if line.starts_with(':') => self.comments += 1,
                 _ => {}
             }
         }

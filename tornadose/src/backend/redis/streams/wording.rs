@@ -27,11 +27,11 @@ impl Keys {
 pub(super) const CHANGE_EPOCH: &str =
     "if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('SET', KEYS[1], ARGV[2]) end";
 
-/// Appends messages and keeps each as the newest of its field: KEYS stream, latest; ARGV history, by, and of each message field,
-/// data, n. Answers each one's id, or why it was refused.
+/// Appends messages and keeps each as the newest of its field: KEYS stream, latest; ARGV history, and of each message field,
+/// data, by. Answers each one's id, or why it was refused.
 pub(super) const APPEND_LATEST: &str = "\
-local told = {} for i = 3, #ARGV, 3 do \
-local id = redis.pcall('XADD', KEYS[1], 'MAXLEN', '~', ARGV[1], '*', 'data', ARGV[i + 1], 'by', ARGV[2], 'n', ARGV[i + 2]) \
+local told = {} for i = 2, #ARGV, 3 do \
+local id = redis.pcall('XADD', KEYS[1], 'MAXLEN', '~', ARGV[1], '*', 'data', ARGV[i + 1], 'by', ARGV[i + 2]) \
 if type(id) == 'table' then id = id.err else redis.call('HSET', KEYS[2], ARGV[i], id .. ' ' .. ARGV[i + 1]) end \
 told[#told + 1] = id end return told";
 
@@ -56,6 +56,11 @@ pub(super) fn drop_script() -> String {
         "{BEHIND} for i = 2, #ARGV do local kept = redis.call('HGET', KEYS[1], ARGV[i]) \
          if kept and not behind(kept, ARGV[1]) then redis.call('HDEL', KEYS[1], ARGV[i]) end end"
     )
+}
+
+/// Which life of which process has sent an entry, and under which number: one text, for each of an entry costs as much as the message.
+pub(super) fn by(life: &str, number: u64) -> String {
+    format!("{life}-{number}")
 }
 
 /// The id of an entry, as Redis writes it.
@@ -122,8 +127,8 @@ impl Entry {
 
     /// Which life of which process has sent it, and under which number.
     pub(super) fn from(&self) -> Option<(&str, u64)> {
-        let text = |name| std::str::from_utf8(self.field(name)?).ok();
-        Some((text("by")?, text("n")?.parse().ok()?))
+        let (by, number) = std::str::from_utf8(self.field("by")?).ok()?.rsplit_once('-')?;
+        Some((by, number.parse().ok()?))
     }
 
     pub(super) fn size(&self) -> usize {

@@ -1,0 +1,54 @@
+//! How a connection of either transport is ended and aborted from elsewhere. When it is, is `connections`' affair.
+
+use salvo::conn::ConnCtrl;
+use tokio::task::AbortHandle;
+use tokio::time::Instant;
+
+use crate::handler::connections::Control;
+use crate::handler::visit::{Closing, Why};
+use crate::message::Message;
+use crate::store::reader::RemoteReader;
+use crate::store::readers::End;
+
+pub(crate) struct OverSse<M: Message> {
+    pub(crate) reader: RemoteReader<M>,
+    pub(crate) closing: Closing,
+    pub(crate) conn: Option<ConnCtrl>,
+}
+
+impl<M: Message> Control for OverSse<M> {
+    fn end(&self, end: End) {
+        self.reader.end(end);
+    }
+
+    fn abort(&self, why: Why) {
+        self.closing.because(why, None);
+        self.conn.iter().for_each(ConnCtrl::abort);
+    }
+
+    fn owed_since(&self) -> Option<Instant> {
+        self.reader.owed_since()
+    }
+}
+
+pub(crate) struct OverWs<M: Message> {
+    pub(crate) reader: RemoteReader<M>,
+    pub(crate) closing: Closing,
+    pub(crate) task: AbortHandle,
+}
+
+impl<M: Message> Control for OverWs<M> {
+    fn end(&self, end: End) {
+        self.reader.end(end);
+    }
+
+    fn abort(&self, why: Why) {
+        self.closing.because(why, None);
+        self.task.abort();
+    }
+
+    /// A session notices by itself when its socket takes nothing.
+    fn owed_since(&self) -> Option<Instant> {
+        None
+    }
+}
