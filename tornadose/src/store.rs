@@ -3,6 +3,7 @@
 pub(crate) mod id;
 pub(crate) mod error;
 pub(crate) mod entry;
+pub(crate) mod rest;
 mod recent;
 mod topic;
 pub(crate) mod view;
@@ -160,13 +161,13 @@ impl<M: Message> Store<M> {
                 });
             }
         };
-        let waiting = state.readers.take_waiting(appended.topic);
-        // Wake and drop after unlocking: a woken reader's first act is to take this lock, and a message's `Drop` may.
+        let woken = state.hand(&appended.entry);
+        // Wake and drop after unlocking: a woken reader's first act may be to take this lock, and a message's `Drop` may be.
         drop(state);
-        waiting.into_iter().for_each(Waker::wake);
+        woken.wake();
         drop(appended.displaced);
         count::submitted();
-        Ok(appended.id)
+        Ok(appended.entry.id)
     }
 
     /// The newest message of this key that is kept as `latest`.

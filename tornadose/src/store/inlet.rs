@@ -18,6 +18,7 @@ use crate::message::{Message, Retention};
 use crate::store::id::{Epoch, Offset};
 use crate::store::log::Refused;
 use crate::store::log::turns::Cause;
+use crate::store::readers::Woken;
 use crate::store::shared::{Shared, State};
 
 /// How many lives of processes are remembered for the highest number heard of each.
@@ -119,15 +120,16 @@ impl<M: Message> Inflow<M> {
             return (offset, Taken::Copy);
         }
         let appended = state.log.append(offset, key, Arc::new(message), event, retention, shared.copies());
-        let mut waiting = match &appended {
-            Ok(appended) => state.readers.take_waiting(appended.topic),
-            Err(_) => Vec::new(),
+        let woken = match &appended {
+            Ok(appended) => state.hand(&appended.entry),
+            Err(_) => Woken::default(),
         };
         state.log.reach(offset);
-        waiting.extend(state.readers.take_arrived(offset));
+        let arrived = state.readers.take_arrived(offset);
         drop(state);
         // Wake and drop after unlocking, as a submit does.
-        waiting.into_iter().for_each(Waker::wake);
+        woken.wake();
+        arrived.into_iter().for_each(Waker::wake);
         match appended {
             Ok(appended) => drop(appended.displaced),
             Err(refused) => {

@@ -80,8 +80,7 @@ pub(crate) enum Refused {
 /// What was appended, and what left the log for it. The latter is to be dropped outside of the store's lock, for a
 /// message's own `Drop` may call the store.
 pub(crate) struct Appended<M: Message> {
-    pub(crate) id: Id,
-    pub(crate) topic: usize,
+    pub(crate) entry: Arc<Entry<M>>,
     pub(crate) displaced: Vec<Arc<Entry<M>>>,
 }
 
@@ -146,7 +145,8 @@ impl<M: Message> Log<M> {
         if retention == Retention::Latest {
             displaced.extend(self.take_latest(topic, |entry| entry.is_replaced_by(&message, &event)));
         }
-        self.insert(Arc::new(Entry::new(id, message, event, retention, topic, charge)));
+        let entry = Arc::new(Entry::new(id, message, event, retention, topic, charge));
+        self.insert(Arc::clone(&entry));
         if self.topics[topic].queue.len() > M::CAPACITY.max(1) {
             displaced.extend(self.trim_oldest_of(topic));
         }
@@ -157,7 +157,7 @@ impl<M: Message> Log<M> {
             displaced.extend(self.trim_oldest_of(topic));
             self.settle(topic);
         }
-        Ok(Appended { id, topic, displaced })
+        Ok(Appended { entry, displaced })
     }
 
     /// What a message would take, or why it does not fit: alone, or beside the `latest` values, for those are never dropped.
@@ -333,7 +333,7 @@ mod tests {
     fn append(log: &mut Log<Note>, key: u64) -> Id {
         let offset = log.next();
         log.append(offset, key, Arc::new(Note(key)), Event::text("x"), Retention::Queue, 1)
-            .map(|appended| appended.id)
+            .map(|appended| appended.entry.id)
             .unwrap()
     }
 

@@ -18,7 +18,8 @@ use crate::store::ledger::{Amount, Balance, Ledger};
 use crate::store::log::Log;
 use crate::store::log::place::{Place, Reading, Start};
 use crate::store::log::turns::Cause;
-use crate::store::readers::{End, Rest, Ticket};
+use crate::store::readers::{End, Ticket};
+use crate::store::rest::Rest;
 use crate::store::shared::{Shared, State};
 use crate::store::view::View;
 
@@ -108,7 +109,7 @@ pub(crate) struct Reader<M: Message> {
     awaited: Option<Box<Awaited>>,
     ledger: Ledger,
     deliveries: Deliveries,
-    rest: Arc<Rest>,
+    rest: Arc<Rest<M>>,
     /// Who is woken for it, and where it will stand once it has written what it was handed.
     waker: Option<Waker>,
     head: Id,
@@ -163,7 +164,7 @@ impl<M: Message> Reader<M> {
             Seen::UpTo(text) => text.parse().map_or(Came::Lost, Came::With),
         };
         let end = state.closed.then_some(End::Closed);
-        let rest = Arc::default();
+        let rest = Arc::new(Rest::new());
         let ticket = state.readers.enter(&view, terms.connection, end, &rest);
         // Until it is placed it stands at the head, and is owed what comes.
         let place = state.log.place_after(&view, state.log.head().offset);
@@ -306,6 +307,7 @@ impl<M: Message> Reader<M> {
     /// As `step`, for who was told by `step_live` that it is not so simple. It finds anew where the reader stands, though nothing
     /// of its keys has come.
     pub(crate) fn step_any(&mut self, waker: &Waker) -> Step<M> {
+        drop(self.rest.take_stale());
         let shared = Arc::clone(&self.shared);
         let mut state = shared.lock();
         let awaits = self.awaited.is_some();
@@ -328,19 +330,17 @@ impl<M: Message> Reader<M> {
         step
     }
 
-    /// The one message that is new, for a reader that has read all before it: what most steps are, without what they need not ask.
+    /// The one message that is new, for a reader that has read all before it: what most steps are. It was handed over when it was
+    /// submitted, and the store is not locked for it.
     pub(crate) fn step_live(&mut self, waker: &Waker) -> Option<Arc<Entry<M>>> {
         if !self.is_woken_by(waker) || self.opening || self.mark || self.gap.is_some() || self.awaited.is_some() {
             return None;
         }
-        let mut state = self.shared.lock();
-        if state.readers.end_of(self.ticket).is_some() {
-            return None;
-        }
-        let entry = state.log.read_newest(&self.view, &mut self.place)?;
+        let (entry, moved) = self.rest.take_news()?;
+        self.place.passes(&entry);
         self.ledger.reads(Amount::of(entry.retention));
         self.head = entry.id;
-        self.moved = state.readers.moves_and_is_handed_all(self.ticket, waker);
+        self.moved = moved;
         Some(entry)
     }
 
@@ -413,7 +413,7 @@ impl<M: Message> Reader<M> {
 
     /// Notes under this lock that it was handed all there is: when it comes for more it need not be taken again.
     fn is_handed_all(&mut self, state: &mut State<M>, waker: &Waker) {
-        state.readers.hands_all(self.ticket, waker);
+        state.readers.hands_all(self.ticket, state.log.turn(), waker);
         self.head = state.log.head();
         if !self.is_woken_by(waker) {
             self.waker = Some(waker.clone());
@@ -439,6 +439,7 @@ impl<M: Message> Reader<M> {
     /// Why the reader has ended, read to its end or not. Has `waker` woken at its end: who cannot take a message now need
     /// not hear of every one.
     pub(crate) fn wait_for_end(&self, waker: &Waker) -> Option<End> {
+        drop(self.rest.take_stale());
         let mut state = self.shared.lock();
         let end = state.readers.end_of(self.ticket);
         if end.is_none() {

@@ -2,13 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
 use std::task::Waker;
 
 use slab::Slab;
 use tokio::time::Instant;
 
+use crate::store::entry::Entry;
 use crate::store::id::Offset;
+use crate::store::rest::{Handed, Rest};
 use crate::store::view::View;
 
 /// Why a reader ends.
@@ -48,50 +49,19 @@ pub(crate) struct Ticket {
     seat: usize,
 }
 
-/// Whether a reader has anything new to read, to be asked without the store's lock: most of the times that it is asked it has not.
-#[derive(Default)]
-pub(crate) struct Rest(AtomicU8);
-
-/// There may be something new.
-const AWAKE: u8 = 0;
-/// It was handed all there is, and has not come for more.
-const HANDED: u8 = 1;
-/// It has come for more, and its waker is kept.
-const RESTING: u8 = 2;
-
-impl Rest {
-    /// Notes that the reader comes for more; true when there is nothing, and its waker is kept.
-    #[inline]
-    pub(crate) fn comes_for_more(&self) -> bool {
-        match self.0.load(Ordering::Acquire) {
-            AWAKE => false,
-            RESTING => true,
-            _ => {
-                let handed = self.0.compare_exchange(HANDED, RESTING, Ordering::AcqRel, Ordering::Acquire);
-                handed.is_ok() || handed == Err(RESTING)
-            }
-        }
-    }
-
-    /// Has the reader ask the store the next time.
-    pub(crate) fn ends(&self) {
-        self.0.store(AWAKE, Ordering::Release);
-    }
-}
-
-struct Seat {
+struct Seat<M> {
     number: u64,
     waker: Option<Waker>,
-    rest: Arc<Rest>,
+    rest: Arc<Rest<M>>,
+    /// The turn of the log in which it was handed all there was.
+    turn: u64,
     /// Whether a message wakes it too, or only its end.
     hungry: bool,
-    /// When it last read, or was woken to.
-    moved: Instant,
     end: Option<End>,
     connection: bool,
 }
 
-impl Seat {
+impl<M> Seat<M> {
     /// Whoever wakes a reader lets it ask under the lock.
     fn take_waker(&mut self) -> Option<Waker> {
         self.rest.ends();
@@ -99,9 +69,29 @@ impl Seat {
     }
 }
 
+/// Who is to be woken, in order, and what is to be dropped after unlocking: a message's own `Drop` may call the store.
+pub(crate) struct Woken<M> {
+    wakers: Vec<Waker>,
+    stale: Vec<Arc<Entry<M>>>,
+}
+
+impl<M> Default for Woken<M> {
+    fn default() -> Self {
+        Self { wakers: Vec::new(), stale: Vec::new() }
+    }
+}
+
+impl<M> Woken<M> {
+    /// Wakes them. The store must not be locked: a woken reader's first act may be to lock it.
+    pub(crate) fn wake(self) {
+        self.wakers.into_iter().for_each(Waker::wake);
+        drop(self.stale);
+    }
+}
+
 /// Seats stand in order of subscription, which is the order in which readers are woken.
-pub(crate) struct Readers {
-    seats: Slab<Seat>,
+pub(crate) struct Readers<M> {
+    seats: Slab<Seat<M>>,
     next_number: u64,
     of_topic: Vec<Vec<Ticket>>,
     of_all: Vec<Ticket>,
@@ -110,7 +100,7 @@ pub(crate) struct Readers {
     connections: usize,
 }
 
-impl Readers {
+impl<M> Readers<M> {
     pub(crate) fn new() -> Self {
         Self {
             seats: Slab::new(),
@@ -134,15 +124,15 @@ impl Readers {
         self.connections
     }
 
-    pub(crate) fn enter(&mut self, view: &View, connection: bool, end: Option<End>, rest: &Arc<Rest>) -> Ticket {
+    pub(crate) fn enter(&mut self, view: &View, connection: bool, end: Option<End>, rest: &Arc<Rest<M>>) -> Ticket {
         self.next_number += 1;
         self.connections += usize::from(connection);
         let seat = self.seats.insert(Seat {
             number: self.next_number,
             waker: None,
             rest: Arc::clone(rest),
+            turn: 0,
             hungry: false,
-            moved: Instant::now(),
             end,
             connection,
         });
@@ -183,15 +173,14 @@ impl Readers {
     /// Notes that the reader comes to read, and when that is.
     pub(crate) fn moves(&mut self, ticket: Ticket) -> Instant {
         let seat = &mut self.seats[ticket.seat];
-        seat.moved = Instant::now();
         drop(seat.take_waker());
-        seat.moved
+        seat.rest.moves()
     }
 
     /// Since when a reader that is owed something has not come for it; none while it waits for more.
     pub(crate) fn owed_since(&self, ticket: Ticket) -> Option<Instant> {
         let seat = self.seats.get(ticket.seat).filter(|seat| seat.number == ticket.number)?;
-        (seat.waker.is_none() || seat.rest.0.load(Ordering::Acquire) == HANDED).then_some(seat.moved)
+        (seat.waker.is_none() || seat.rest.is_owed()).then(|| seat.rest.moved())
     }
 
     /// Has the reader woken by its end, and when it is hungry by the next message of its keys.
@@ -206,27 +195,18 @@ impl Readers {
         }
     }
 
-    /// Has the reader woken by what comes next, though it may not have written what it was handed now.
-    pub(crate) fn hands_all(&mut self, ticket: Ticket, waker: &Waker) {
+    /// Has the reader woken by what comes next in this turn of the log, though it may not have written what it was handed now.
+    pub(crate) fn hands_all(&mut self, ticket: Ticket, turn: u64, waker: &Waker) {
         self.wait(ticket, waker, true);
-        self.seats[ticket.seat].rest.0.store(HANDED, Ordering::Release);
-    }
-
-    /// As both together, and when that is.
-    #[inline]
-    pub(crate) fn moves_and_is_handed_all(&mut self, ticket: Ticket, waker: &Waker) -> Instant {
         let seat = &mut self.seats[ticket.seat];
-        seat.moved = Instant::now();
-        seat.hungry = true;
-        seat.waker = Some(waker.clone());
-        seat.rest.0.store(HANDED, Ordering::Release);
-        seat.moved
+        seat.turn = turn;
+        seat.rest.is_handed_all();
     }
 
-    /// The wakers of all who wait for a message of this topic, in order of subscription.
-    pub(crate) fn take_waiting(&mut self, topic: usize) -> Vec<Waker> {
-        let of_topic = self.of_topic.get(topic).map_or(&[][..], Vec::as_slice);
-        let (mut waiting, mut now) = (Vec::new(), None);
+    /// Hands a message to all who have read all before it, in order of subscription; who has not is woken to ask.
+    pub(crate) fn hand(&mut self, entry: &Arc<Entry<M>>, turn: u64) -> Woken<M> {
+        let of_topic = self.of_topic.get(entry.topic).map_or(&[][..], Vec::as_slice);
+        let (mut woken, mut now) = (Woken::default(), None);
         let (mut one, mut all) = (of_topic.iter().peekable(), self.of_all.iter().peekable());
         while let Some(ticket) = match (one.peek(), all.peek()) {
             (Some(one_ticket), Some(all_ticket)) if all_ticket.number < one_ticket.number => all.next(),
@@ -234,18 +214,22 @@ impl Readers {
             (None, _) => all.next(),
         } {
             let seat = &mut self.seats[ticket.seat];
-            if seat.hungry
-                && let Some(waker) = seat.take_waker()
-            {
-                seat.moved = *now.get_or_insert_with(Instant::now);
-                if waiting.is_empty() {
-                    // At once for all who may wait, and not at all when nobody does: what waking allocates does not grow with them.
-                    waiting.reserve_exact(of_topic.len() + self.of_all.len());
+            let Some(waker) = seat.waker.as_ref().filter(|_| seat.hungry) else { continue };
+            if woken.wakers.is_empty() {
+                // At once for all who may wait, and not at all when nobody does: what waking allocates does not grow with them.
+                woken.wakers.reserve_exact(of_topic.len() + self.of_all.len());
+            }
+            let now = *now.get_or_insert_with(Instant::now);
+            let handed = if seat.turn == turn { seat.rest.hand(entry, now) } else { seat.rest.is_awake_since(now) };
+            match handed {
+                Handed::Taken { stale } => {
+                    woken.wakers.push(waker.clone());
+                    woken.stale.extend(stale);
                 }
-                waiting.push(waker);
+                Handed::MustAsk => woken.wakers.extend(seat.take_waker()),
             }
         }
-        waiting
+        woken
     }
 
     /// Has the reader woken when the log has come as far as this place, too.
@@ -265,7 +249,7 @@ impl Readers {
     /// The wakers of all who wait, in order of subscription.
     pub(crate) fn take_all_waiting(&mut self) -> Vec<Waker> {
         self.awaiting.clear();
-        let mut seats: Vec<&mut Seat> = self.seats.iter_mut().map(|(_, seat)| seat).collect();
+        let mut seats: Vec<&mut Seat<M>> = self.seats.iter_mut().map(|(_, seat)| seat).collect();
         seats.sort_unstable_by_key(|seat| seat.number);
         seats.into_iter().filter_map(Seat::take_waker).collect()
     }

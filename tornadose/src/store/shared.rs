@@ -9,8 +9,9 @@ use tokio::sync::Notify;
 use crate::backend::outbox::Outbox;
 use crate::event::error::EncodeError;
 use crate::message::Message;
+use crate::store::entry::Entry;
 use crate::store::log::Log;
-use crate::store::readers::Readers;
+use crate::store::readers::{Readers, Woken};
 
 pub(crate) struct Shared<M: Message> {
     state: Mutex<State<M>>,
@@ -32,12 +33,19 @@ pub(crate) struct Remote<M> {
 
 pub(crate) struct State<M: Message> {
     pub(crate) log: Log<M>,
-    pub(crate) readers: Readers,
+    pub(crate) readers: Readers<M>,
     pub(crate) closed: bool,
     /// Whether what there is can be heard; a store in memory hears itself.
     pub(crate) reachable: bool,
     /// Whether the log is being filled with what was there before; until then it is nothing to read.
     pub(crate) loading: bool,
+}
+
+impl<M: Message> State<M> {
+    /// Hands what was appended to its readers; who is woken by it is woken after unlocking.
+    pub(crate) fn hand(&mut self, entry: &Arc<Entry<M>>) -> Woken<M> {
+        self.readers.hand(entry, self.log.turn())
+    }
 }
 
 impl<M: Message> Shared<M> {

@@ -42,6 +42,12 @@ impl Place {
     fn owed_after(&self) -> Offset {
         self.at.max(self.not_owed)
     }
+
+    /// Moves behind a message before which it has read all.
+    pub(crate) fn passes<M>(&mut self, entry: &Entry<M>) {
+        self.at = entry.offset();
+        self.settled += u64::from(entry.retention == Retention::Queue);
+    }
 }
 
 /// What a reader finds at its place.
@@ -127,35 +133,14 @@ impl<M: Message> Log<M> {
         self.knows(place.unnumbered)
     }
 
+    /// The turn that a reader who has read all has heard of.
+    pub(crate) fn turn(&self) -> u64 {
+        self.turns.now
+    }
+
     /// Whether there is nothing behind a place.
     pub(crate) fn ends_at(&self, place: &Place) -> bool {
         place.at == self.head && place.turn == self.turns.now
-    }
-
-    /// The newest message of all, when a reader of its key has read all before it; its place moves behind it. It finds without a
-    /// search what [`read`](Self::read) would find.
-    pub(crate) fn read_newest(&self, view: &View, place: &mut Place) -> Option<Arc<Entry<M>>> {
-        let View::One(topic) = view else { return None };
-        let topic = &self.topics[*topic];
-        let at = place.at;
-        let settled = at >= place.unnumbered && at >= place.not_owed && at >= topic.trimmed && at >= self.turns.lost;
-        if !settled || topic.newest != self.head || place.turn != self.turns.now {
-            return None;
-        }
-        let is_new = |entry: &&Arc<Entry<M>>| entry.offset() > at;
-        let second = |count: usize| count.checked_sub(2);
-        let (queue, latest) = (topic.queue.back().filter(is_new), topic.latest.last().filter(is_new));
-        let (newest, before) = match (queue, latest) {
-            (Some(newest), None) => (newest, second(topic.queue.len()).and_then(|place| topic.queue.get(place))),
-            (None, Some(newest)) => (newest, second(topic.latest.len()).and_then(|place| topic.latest.get(place))),
-            _ => return None,
-        };
-        if before.is_some_and(|before| is_new(&before)) {
-            return None;
-        }
-        place.at = newest.offset();
-        place.settled += u64::from(newest.retention == Retention::Queue);
-        Some(Arc::clone(newest))
     }
 
     /// The next messages at a place, which moves behind them.
