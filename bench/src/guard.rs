@@ -31,10 +31,10 @@ struct Guarded {
 }
 
 const GUARDED: [Guarded; 4] = [
-    Guarded { transport: Transport::Sse, burst: 1, times: (10, 60), recorded: 4103.0 },
-    Guarded { transport: Transport::Sse, burst: 100, times: (2, 7), recorded: 108.2 },
-    Guarded { transport: Transport::Ws, burst: 1, times: (10, 60), recorded: 1720.0 },
-    Guarded { transport: Transport::Ws, burst: 100, times: (2, 7), recorded: 80.7 },
+    Guarded { transport: Transport::Sse, burst: 1, times: (10, 60), recorded: 3821.0 },
+    Guarded { transport: Transport::Sse, burst: 100, times: (2, 7), recorded: 101.6 },
+    Guarded { transport: Transport::Ws, burst: 1, times: (10, 60), recorded: 1228.0 },
+    Guarded { transport: Transport::Ws, burst: 100, times: (2, 7), recorded: 72.2 },
 ];
 
 /// Counts, prints, and fails above a limit. `keep` is where the profiles of the long runs stay, for `callgrind_annotate`.
