@@ -9,10 +9,10 @@ use crate::report::{median, number};
 use crate::scenario::{Shape, Transport};
 use crate::servers::Contestant;
 
-/// How far above the recorded figures the limits lie. Rounds differ by up to 0.6 %, and on a machine with far too much to do they come
-/// out up to 1 % higher, for a server that is held up is woken at other times. Another version of the compiler or of the C library can
-/// make more.
-const MARGIN: f64 = 0.03;
+/// How far above the recorded figures the limits lie. Rounds differ by up to 0.6 %, the WebSocket's bursts by up to 2.7 %, and on a machine
+/// with far too much to do they come out up to 1 % higher, for a server that is held up is woken at other times. Another version of the
+/// compiler or of the C library can make more.
+const MARGIN: f64 = 0.04;
 
 /// How often each is counted; the median is held against its limit.
 const ROUNDS: usize = 3;
