@@ -1,5 +1,6 @@
 //! What is allocated: something for each message, in the log and as bytes of each transport, and nothing for each delivery. A global
-//! allocator counts, for the thread on which the whole server runs.
+//! allocator counts, for the thread on which the whole server runs. (Who has a filter that withholds something of a burst is written bytes
+//! of its own: those are allocated.)
 
 #![allow(clippy::unwrap_used, reason = "a test may")]
 
