@@ -112,6 +112,32 @@ async fn when_the_stream_is_deleted_and_written_at_once_the_log_begins_anew() {
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs redis-server: ./test runs it"]
+async fn when_the_stream_is_deleted_while_no_process_runs_the_log_begins_anew() {
+    for written_at_once in [false, true] {
+        let server = Server::start();
+        let store = Store::<Line>::redis(server.url()).await.unwrap();
+        // Of a client that came before the first message.
+        let nothing = store.head().to_string();
+        drop(fed(&store, &["gone"]).await);
+        store.close();
+        drop(store);
+        server.cli(&["DEL", "{tornadose:lines}"]);
+        if written_at_once {
+            server.cli(&["XADD", "{tornadose:lines}", "*", "data", r#"{"text":"new"}"#]);
+        }
+        let store = Store::<Line>::redis(server.url()).await.unwrap();
+        let (port, _serving) = serve(&store).await;
+        let mut page = Page::open(port, Some(nothing.clone())).await.unwrap();
+        assert_eq!(page.soon().await, shown_restarted());
+        // Once more started, it is the same life.
+        let head = store.head();
+        assert_eq!(Store::<Line>::redis(server.url()).await.unwrap().head(), head);
+        assert_ne!(head.to_string().split('-').next(), nothing.split('-').next());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs redis-server: ./test runs it"]
 async fn when_redis_is_flushed_the_log_begins_anew() {
     begins_anew(&mut Server::start(), &[], |server| drop(server.cli(&["FLUSHALL"]))).await;
 }

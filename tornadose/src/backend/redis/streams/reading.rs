@@ -186,12 +186,21 @@ impl<'a> Reading<'a> {
         })
     }
 
-    async fn change_epoch(&mut self, old: Epoch) -> Result<(), Fault> {
+    /// Has ids begin a new life, unless another process has. Answers which.
+    async fn change_epoch(&mut self, old: Epoch) -> Result<Epoch, Fault> {
         tracing::warn!(target: "tornadose", channel = self.link.channel(), "the stream went back: its ids begin a new life");
+        let Keys { stream, epoch, .. } = self.keys;
         let mut pipeline = redis::pipe();
-        let change = pipeline.cmd("EVAL").arg(CHANGE_EPOCH).arg(1).arg(&self.keys.epoch);
+        let change = pipeline.atomic().cmd("EVAL").arg(CHANGE_EPOCH).arg(1).arg(epoch);
         change.arg(old.to_string()).arg(Epoch::fresh().to_string());
-        self.ask(&mut pipeline).await?.into_iter().try_for_each(|answer| answer.map(drop).map_err(Fault::from))
+        mark(&mut pipeline, stream);
+        pipeline.cmd("GET").arg(epoch);
+        let mut answers = self.ask(&mut pipeline).await?.into_iter();
+        let mut next = || answers.next().unwrap_or(Ok(Value::Nil));
+        next()?;
+        // It may be there already.
+        drop(next());
+        epoch_of(&next()?).ok_or_else(|| Fault::Wrong(format!("{epoch} holds no epoch")))
     }
 
     /// Tells of one entry. What is to be written beside the stream for it goes to `side`.
@@ -262,12 +271,15 @@ impl<'a> Reading<'a> {
         let name = self.link.type_name();
         let mut pipeline = redis::pipe();
         pipeline.atomic().cmd("SET").arg(epoch).arg(Epoch::fresh().to_string()).arg("NX").cmd("GET").arg(epoch);
+        mark(&mut pipeline, stream);
         pipeline.cmd("SET").arg(kind).arg(name).arg("NX").cmd("GET").arg(kind);
         pipeline.cmd("XINFO").arg("STREAM").arg(stream).cmd("HGETALL").arg(latest);
         let mut answers = self.ask(&mut pipeline).await?.into_iter();
         let mut next = || answers.next().unwrap_or(Ok(Value::Nil));
-        next()?;
-        let epoch = epoch_of(&next()?).ok_or_else(|| Fault::Wrong(format!("{epoch} holds no epoch")))?;
+        let is_new = !matches!(next()?, Value::Nil);
+        let mut epoch = epoch_of(&next()?).ok_or_else(|| Fault::Wrong(format!("{epoch} holds no epoch")))?;
+        // An error says that it is there already; of another type under the key `XINFO` tells.
+        let was_deleted = next().is_ok() && !is_new;
         next()?;
         let there = next()?;
         let there = String::from_utf8_lossy(bytes(&there).unwrap_or_default()).into_owned();
@@ -279,6 +291,9 @@ impl<'a> Reading<'a> {
         }
         let extent = extent(next())?;
         let (kept, stale) = kept_of(&next()?, extent.newest)?;
+        if was_deleted {
+            epoch = self.change_epoch(epoch).await?;
+        }
         let history = self.history_up_to(extent.newest).await?;
         let complete = extent.added == history.len() as u64;
         let floor = match history.first() {
@@ -367,6 +382,12 @@ fn tell_values(link: &Link, values: &BTreeMap<Offset, &Vec<u8>>) {
 
 fn epoch_of(value: &Value) -> Option<Epoch> {
     std::str::from_utf8(bytes(value)?).ok()?.parse().ok()
+}
+
+/// Marks the stream of an epoch by a group that nobody reads: one without was deleted, though nobody may have seen it. An error says
+/// that it is there.
+fn mark(pipeline: &mut Pipeline, stream: &str) {
+    pipeline.cmd("XGROUP").arg("CREATE").arg(stream).arg("tornadose").arg("$").arg("MKSTREAM");
 }
 
 /// What a stream says of itself; a stream that is not there has never had anything.
