@@ -220,8 +220,10 @@ impl<M> Readers<M> {
                 woken.wakers.reserve_exact(of_topic.len() + self.of_all.len());
             }
             let now = *now.get_or_insert_with(Instant::now);
-            let handed = if seat.turn == turn { seat.rest.hand(entry, now) } else { seat.rest.is_awake_since(now) };
-            match handed {
+            if seat.turn != turn {
+                seat.rest.ends();
+            }
+            match seat.rest.hand(entry, now) {
                 Handed::Taken { stale } => {
                     woken.wakers.push(waker.clone());
                     woken.stale.extend(stale);

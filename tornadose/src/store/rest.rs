@@ -54,10 +54,7 @@ impl<M> Rest<M> {
     pub(crate) fn comes_for_more(&self) -> bool {
         match self.state.load(Ordering::Acquire) {
             RESTING => true,
-            HANDED => {
-                let rests = self.state.compare_exchange(HANDED, RESTING, Ordering::AcqRel, Ordering::Acquire);
-                rests.is_ok()
-            }
+            HANDED => self.state.compare_exchange(HANDED, RESTING, Ordering::AcqRel, Ordering::Acquire).is_ok(),
             _ => false,
         }
     }
@@ -97,12 +94,6 @@ impl<M> Rest<M> {
                 Handed::MustAsk
             }
         }
-    }
-
-    /// Notes when the reader was woken to ask.
-    pub(crate) fn is_awake_since(&self, now: Instant) -> Handed<M> {
-        self.own().moved = now;
-        Handed::MustAsk
     }
 
     /// Has the reader ask the log the next time.
