@@ -729,3 +729,31 @@ async fn latest_values_older_than_the_history_are_loaded_before_it() {
     assert!(link.forget(Some(at(13)), "nobody").is_empty());
     assert_eq!(store.head().to_string(), "aaaaaaaa-7.13");
 }
+
+/// What comes at once, to the same task each time: a live reader is known by it.
+async fn at_once(reader: &mut tornadose::Subscription<Line>) -> Option<Received<Line>> {
+    tokio::time::timeout(Duration::from_millis(1), reader.next()).await.ok().flatten()
+}
+
+#[tornadose_test::test]
+async fn a_live_reader_hears_of_a_turn_before_the_messages_behind_it() {
+    let text = |received: Option<Received<Line>>| match received {
+        Some(Received::Message { message, .. }) => message.text.clone(),
+        Some(Received::Gap { reason, .. }) => format!("{reason:?}"),
+        _ => "nothing".into(),
+    };
+    let (store, link) = empty().await;
+    let mut reader = store.subscribe();
+    assert_eq!(text(at_once(&mut reader).await), "nothing");
+    say(&link, 1, "one");
+    assert_eq!(text(at_once(&mut reader).await), "one");
+    link.begin("bbbbbbbb".parse().unwrap(), Offset::START);
+    say(&link, 2, "anew");
+    assert_eq!(text(at_once(&mut reader).await), "nothing");
+    link.caught_up();
+    for expected in ["Restarted", "anew", "nothing"] {
+        assert_eq!(text(at_once(&mut reader).await), expected);
+    }
+    say(&link, 3, "three");
+    assert_eq!(text(at_once(&mut reader).await), "three");
+}
