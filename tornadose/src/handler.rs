@@ -15,7 +15,6 @@
 //! is aborted after a while.
 
 mod asked;
-mod bell;
 pub(crate) mod connections;
 pub(crate) mod extract;
 mod feed;
@@ -58,6 +57,7 @@ use crate::handler::stream::Stream;
 use crate::handler::visit::Visit;
 use crate::message::Keys;
 use crate::store::reader::{Reader, Seen, Terms};
+use crate::store::rest::Call;
 use crate::subscriber::{KeyOf, Subscriber, Transports};
 
 /// How a request came out, when no stream was opened.
@@ -180,10 +180,11 @@ impl<S: Subscriber> Live<S> {
         res.status_code(StatusCode::SWITCHING_PROTOCOLS);
 
         let (reader, closing, places) = (feed.reader().remote(), feed.closing().clone(), Seat::places(&seats));
+        let caller = feed.reader().caller(Call::Socket);
         let session = Box::new(Session::new(subscriber, self.store.clone(), feed, pace, seats));
         let max_message = options.max_message;
         let task = tokio::spawn(async move {
-            let link = upgrade.await.map(|upgraded| Box::new(Link::new(TokioIo::new(upgraded), max_message)));
+            let link = upgrade.await.map(|upgraded| Box::new(Link::new(TokioIo::new(upgraded), max_message, caller)));
             match link {
                 Ok(link) => session.run(link).await,
                 Err(error) => tracing::debug!(target: "tornadose", %error, "the client left before its upgrade"),

@@ -307,7 +307,7 @@ impl<M: Message> Store<M> {
         if let Some(remote) = &self.shared.remote {
             return Self::send_forget(remote, key);
         }
-        let forgotten = self.shared.lock().log.forget(key);
+        let forgotten = self.shared.lock().forget(key);
         drop(forgotten);
     }
 

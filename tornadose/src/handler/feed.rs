@@ -279,6 +279,7 @@ mod tests {
     use crate::store::Store;
     use crate::store::entry::Encoding;
     use crate::store::reader::{Gap, Seen, Terms};
+    use crate::store::rest::NOBODY;
 
     static ASKED: AtomicUsize = AtomicUsize::new(0);
     static ENCODED: AtomicUsize = AtomicUsize::new(0);
@@ -348,7 +349,7 @@ mod tests {
 
     fn read(feed: &mut Feed<Line>) -> Vec<Bytes> {
         let mut pieces = Vec::new();
-        while let Fed::Bytes(bytes) = feed.next::<Counted>(&Reads, Waker::noop()) {
+        while let Fed::Bytes(bytes) = feed.next::<Counted>(&Reads, &NOBODY) {
             pieces.push(bytes);
         }
         pieces

@@ -10,7 +10,6 @@ use bytes::{Buf, Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Instant;
 
-use crate::handler::bell::Bell;
 use crate::wire::ws::decoder::{Decoder, Inbound, Violation};
 
 /// How much of what was read may wait, and how much of what is to be said of it: a client that floods us and reads nothing
@@ -19,23 +18,34 @@ const WAITING: usize = 16 << 10;
 
 pub(crate) struct Link<IO> {
     io: IO,
-    /// What the socket wakes.
-    bell: Bell,
-    /// Whether the socket had nothing to read when it was last asked, and will ring.
+    left: Left,
+    /// Whether nothing is unread and the socket had nothing when it was last asked. It will call.
     rests: bool,
+    /// Whether something has come, or writing was refused, since this was last asked.
+    stirred: bool,
+    /// What the socket wakes; without, it wakes who asks it.
+    caller: Option<Waker>,
     decoder: Decoder,
     /// Bytes that the socket has not taken, in one piece.
     writing: Bytes,
-    /// Whether the socket has nothing of it in a buffer of its own.
-    flushed: bool,
     /// Replies to the client, written before the next messages.
-    pub(crate) replies: BytesMut,
+    replies: BytesMut,
     /// Bytes that came behind what was decoded.
     unread: Vec<u8>,
     /// When the client last sent a frame.
     pub(crate) heard: Instant,
     /// When the socket first refused what is now to be written.
     pub(crate) blocked: Option<Instant>,
+}
+
+/// What is left to write.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Left {
+    Nothing,
+    /// Bytes that the socket has not taken, or has in a buffer of its own.
+    Bytes,
+    /// Replies too.
+    Replies,
 }
 
 /// Whether the client is still there.
@@ -49,17 +59,47 @@ impl<IO> Link<IO> {
     pub(crate) fn is_full(&self) -> bool {
         self.unread.len() > WAITING
     }
+
+    /// Where replies to the client are put.
+    pub(crate) fn replies(&mut self) -> &mut BytesMut {
+        self.left = Left::Replies;
+        &mut self.replies
+    }
+
+    /// The socket has called: it is asked again.
+    pub(crate) fn is_called(&mut self) {
+        self.rests = false;
+    }
+
+    /// Whether something has come, or writing was refused, since this was last asked: what is due when may have changed.
+    #[inline]
+    pub(crate) fn has_stirred(&mut self) -> bool {
+        std::mem::take(&mut self.stirred)
+    }
+
+    /// Has what is due when be looked at again.
+    pub(crate) fn stirs(&mut self) {
+        self.stirred = true;
+    }
+
+    fn hears(&mut self) {
+        self.heard = Instant::now();
+        self.stirred = true;
+    }
+
 }
 
 impl<IO: AsyncRead + AsyncWrite + Unpin> Link<IO> {
-    pub(crate) fn new(io: IO, max_message: usize) -> Self {
+    /// A socket that wakes the `caller`, whoever asks it; who that wakes says so by [`is_called`](Self::is_called).
+    pub(crate) fn new(io: IO, max_message: usize, caller: Waker) -> Self {
         Self {
             io,
-            bell: Bell::default(),
+            left: Left::Nothing,
             rests: false,
+            stirred: true,
+            caller: Some(caller),
             decoder: Decoder::new(max_message),
             writing: Bytes::new(),
-            flushed: true,
             replies: BytesMut::new(),
             unread: Vec::new(),
             heard: Instant::now(),
@@ -67,73 +107,94 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Link<IO> {
         }
     }
 
-    /// Gives the socket these bytes next. Only when it has taken all that came before.
-    pub(crate) fn write(&mut self, bytes: Bytes) {
-        debug_assert!(self.writing.is_empty(), "bytes are written one piece at a time");
-        self.writing = bytes;
+    /// Has the socket wake who asks it, from now on.
+    pub(crate) fn hangs_up(&mut self) {
+        self.caller = None;
+        self.rests = false;
     }
 
-    /// Has the socket wake this task, for what it was asked before too.
-    fn wakes(&mut self, task: &Waker) {
-        if self.bell.hangs_at(task) {
-            self.rests = false;
-        }
+    /// Gives the socket these bytes next; only when it has taken all that came before. Ready when it has taken them too.
+    pub(crate) fn poll_write(&mut self, bytes: Bytes, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        debug_assert!(self.left == Left::Nothing, "bytes are written one piece at a time");
+        self.poll_on(bytes, cx)
     }
 
     /// Writes what there is to write. Ready when all of it was taken.
+    #[inline]
     pub(crate) fn poll_written(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if self.flushed && self.replies.is_empty() && self.writing.is_empty() {
+        if self.left == Left::Nothing {
             return Poll::Ready(Ok(()));
         }
-        self.wakes(cx.waker());
-        let cx = &mut Context::from_waker(self.bell.waker());
+        let writing = std::mem::take(&mut self.writing);
+        self.poll_on(writing, cx)
+    }
+
+    /// Writes these bytes, then the replies.
+    fn poll_on(&mut self, mut writing: Bytes, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         loop {
-            if self.writing.is_empty() {
-                if self.replies.is_empty() {
-                    if self.flushed {
-                        return Poll::Ready(Ok(()));
-                    }
-                    let flushed = Pin::new(&mut self.io).poll_flush(cx);
-                    // A socket with a buffer of its own, as TLS has, refuses here.
-                    if flushed.is_pending() {
-                        self.blocked.get_or_insert_with(Instant::now);
-                    } else {
-                        self.blocked = None;
-                        self.flushed = true;
-                    }
-                    return flushed;
+            let caller = &mut Context::from_waker(self.caller.as_ref().unwrap_or(cx.waker()));
+            if writing.is_empty() {
+                if self.left == Left::Replies {
+                    self.left = Left::Bytes;
+                    writing = std::mem::take(&mut self.replies).freeze();
+                    continue;
                 }
-                self.writing = std::mem::take(&mut self.replies).freeze();
+                // A socket with a buffer of its own, as TLS has, refuses here.
+                let flushed = Pin::new(&mut self.io).poll_flush(caller);
+                if flushed.is_pending() {
+                    self.is_refused();
+                } else {
+                    self.is_taken();
+                    self.left = Left::Nothing;
+                }
+                return flushed;
             }
-            self.flushed = false;
-            match Pin::new(&mut self.io).poll_write(cx, &self.writing) {
+            match Pin::new(&mut self.io).poll_write(caller, &writing) {
                 Poll::Ready(Ok(0)) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
                 Poll::Ready(Ok(taken)) => {
-                    self.writing.advance(taken);
-                    if self.writing.is_empty() {
-                        // An idle reader keeps nothing alive.
-                        self.writing = Bytes::new();
-                    }
-                    self.blocked = None;
+                    writing.advance(taken);
+                    self.is_taken();
                 }
                 Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
                 Poll::Pending => {
-                    self.blocked.get_or_insert_with(Instant::now);
+                    self.writing = writing;
+                    self.is_refused();
                     return Poll::Pending;
                 }
             }
         }
     }
 
+    fn is_refused(&mut self) {
+        if self.left == Left::Nothing {
+            self.left = Left::Bytes;
+        }
+        if self.blocked.is_none() {
+            self.blocked = Some(Instant::now());
+            self.stirred = true;
+        }
+    }
+
+    fn is_taken(&mut self) {
+        // Where nothing was left, nothing was refused.
+        if self.left != Left::Nothing {
+            self.blocked = None;
+        }
+    }
+
     /// The next thing the client sent. Pending also while too much that it should read is waiting.
     pub(crate) fn poll_inbound(&mut self, cx: &mut Context<'_>) -> Poll<Result<Result<Inbound, Violation>, Gone>> {
+        // A task is woken for every message: the socket is asked only when it has called.
+        if self.rests {
+            return Poll::Pending;
+        }
         loop {
             if self.replies.len() > WAITING {
                 return Poll::Pending;
             }
             if self.is_full() {
                 // Its silence was ours until now.
-                self.heard = Instant::now();
+                self.hears();
             }
             if self.unread.is_empty() {
                 ready!(self.poll_fill(cx))?;
@@ -148,7 +209,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Link<IO> {
                 self.unread.drain(..self.unread.len() - rest);
             }
             if self.decoder.frames != frames {
-                self.heard = Instant::now();
+                self.hears();
             }
             match decoded.transpose() {
                 Some(inbound) => return Poll::Ready(Ok(inbound)),
@@ -162,19 +223,15 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Link<IO> {
         if self.is_full() {
             return Poll::Pending;
         }
-        self.wakes(cx.waker());
-        // A task is woken for every message: the socket is asked only when it has rung.
-        if self.rests && !self.bell.has_rung() {
-            return Poll::Pending;
-        }
-        let cx = &mut Context::from_waker(self.bell.waker());
+        let caller = &mut Context::from_waker(self.caller.as_ref().unwrap_or(cx.waker()));
         let mut chunk = [const { MaybeUninit::uninit() }; 2048];
         let mut chunk = ReadBuf::uninit(&mut chunk);
-        let read = Pin::new(&mut self.io).poll_read(cx, &mut chunk);
-        self.rests = read.is_pending();
+        let read = Pin::new(&mut self.io).poll_read(caller, &mut chunk);
+        self.rests = read.is_pending() && self.unread.is_empty() && self.caller.is_some();
         match ready!(read) {
             Ok(()) if !chunk.filled().is_empty() => {
                 self.unread.extend_from_slice(chunk.filled());
+                self.stirred = true;
                 Poll::Ready(Ok(()))
             }
             // An end or an error of the line: either way the client is gone.
@@ -186,7 +243,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Link<IO> {
     pub(crate) fn poll_heard(&mut self, cx: &mut Context<'_>) -> Poll<Gone> {
         loop {
             match ready!(self.poll_fill(cx)) {
-                Ok(()) => self.heard = Instant::now(),
+                Ok(()) => self.hears(),
                 Err(gone) => return Poll::Ready(gone),
             }
         }
@@ -213,8 +270,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Link<IO> {
     }
 
     pub(crate) fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.wakes(cx.waker());
-        Pin::new(&mut self.io).poll_shutdown(&mut Context::from_waker(self.bell.waker()))
+        Pin::new(&mut self.io).poll_shutdown(cx)
     }
 }
 
@@ -225,6 +281,7 @@ mod tests {
     use tokio::io::{AsyncWriteExt, DuplexStream, duplex};
 
     use super::*;
+    use crate::store::rest::NOBODY;
 
     /// A socket that counts how often it is read.
     struct Counted {
@@ -253,33 +310,37 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_socket_that_had_nothing_is_read_again_only_when_it_has_rung() {
+    async fn a_socket_that_had_nothing_is_read_again_only_when_it_has_called() {
         const PONG: [u8; 6] = [0x8A, 0x80, 0, 0, 0, 0];
         let (mut client, io) = duplex(1 << 10);
-        let mut link = Link::new(Counted { io, reads: 0 }, 1 << 16);
+        let mut link = Link::new(Counted { io, reads: 0 }, 1 << 16, NOBODY.clone());
         for _ in 0..3 {
             assert!(poll_fn(|cx| Poll::Ready(link.poll_inbound(cx))).await.is_pending());
             assert_eq!(link.io.reads, 1);
         }
         for reads in [3, 5] {
             client.write_all(&PONG).await.expect("the pipe takes it");
+            link.is_called();
             let pong = poll_fn(|cx| link.poll_inbound(cx)).await;
             assert_eq!(pong, Ok(Ok(Inbound::Pong)));
             assert!(poll_fn(|cx| Poll::Ready(link.poll_inbound(cx))).await.is_pending());
             assert_eq!(link.io.reads, reads);
         }
-        // Another task: the socket knows it no more than what it sends.
-        assert!(link.poll_inbound(&mut Context::from_waker(Waker::noop())).is_pending());
+        // It wakes who asks it: it need not be called.
+        link.hangs_up();
+        assert!(poll_fn(|cx| Poll::Ready(link.poll_inbound(cx))).await.is_pending());
         assert_eq!(link.io.reads, 6);
+        let left = tokio::spawn(async move { poll_fn(|cx| link.poll_inbound(cx)).await });
+        tokio::task::yield_now().await;
         drop(client);
-        assert_eq!(poll_fn(|cx| link.poll_inbound(cx)).await, Err(Gone::Left));
+        assert_eq!(left.await.expect("it does not panic"), Err(Gone::Left));
     }
 
     #[tokio::test]
     async fn a_flood_while_a_hook_runs_is_read_ahead_only_so_far() {
         let (mut client, server) = duplex(1 << 20);
         client.write_all(&vec![0; 1 << 20]).await.expect("the pipe takes it");
-        let mut link = Link::new(server, 1 << 16);
+        let mut link = Link::new(server, 1 << 16, NOBODY.clone());
         let heard = tokio::task::unconstrained(poll_fn(|cx| Poll::Ready(link.poll_heard(cx)))).await;
         assert_eq!(heard, Poll::Pending);
         assert!(link.unread.len() <= WAITING + 2048, "{} bytes wait", link.unread.len());

@@ -32,6 +32,7 @@ use crate::handler::visit::Why;
 use crate::message::Message;
 use crate::store::Store;
 use crate::store::readers::End;
+use crate::store::rest::Call;
 use crate::subscriber::{Close, Refusal, Subscriber};
 use crate::wire::ws;
 use crate::wire::ws::decoder::{Inbound, Violation};
@@ -58,9 +59,9 @@ struct Clock {
     pinged: Option<Instant>,
     /// When the socket took that ping, which stands behind all that was being written.
     asked: Option<Instant>,
+    /// Whether a ping is on its way to the socket.
+    unasked: bool,
     timer: Option<Timer>,
-    /// When the client was last heard, when the timer was set and nothing but the next ping was to come.
-    calm_since: Option<Instant>,
 }
 
 /// Why a session is over.
@@ -114,7 +115,7 @@ impl<S: Subscriber> Session<S> {
         pace: Pace,
         seats: Vec<Seat>,
     ) -> Self {
-        let clock = Clock { pace, pinged: None, asked: None, timer: None, calm_since: None };
+        let clock = Clock { pace, pinged: None, asked: None, unasked: false, timer: None };
         Self { subscriber, store, feed, clock, seats }
     }
 
@@ -136,7 +137,7 @@ impl<S: Subscriber> Session<S> {
         Box::pin(self.ends(link, over)).await;
     }
 
-    async fn ends<IO: AsyncRead + AsyncWrite + Unpin>(self: Box<Self>, link: Box<Link<IO>>, over: Over) {
+    async fn ends<IO: AsyncRead + AsyncWrite + Unpin>(self: Box<Self>, mut link: Box<Link<IO>>, over: Over) {
         let Self { subscriber, feed, seats: _seats, .. } = *self;
         // Its `Drop` is the disconnect hook, which need not wait for the goodbye. A reader that we end does, for `closed()`
         // waits for it.
@@ -144,6 +145,8 @@ impl<S: Subscriber> Session<S> {
         let (why, code) = over.why();
         feed.closing().because(why, code);
         let feed = matches!(over, Over::Close(..)).then_some(feed);
+        // The reader, which its calls go through, may be gone before it.
+        link.hangs_up();
         say_goodbye(link, over).await;
         drop(feed);
     }
@@ -157,6 +160,9 @@ impl<S: Subscriber> Session<S> {
             if let Poll::Ready(over) = self.poll_outward(link, cx) {
                 return Poll::Ready(Turn::Over(over));
             }
+            if self.feed.reader().take_call(Call::Socket) {
+                link.is_called();
+            }
             match link.poll_inbound(cx) {
                 Poll::Ready(Err(Gone::Left)) => return Poll::Ready(Turn::Over(Over::Gone(Why::Left))),
                 Poll::Ready(Ok(Err(violation))) => {
@@ -164,15 +170,12 @@ impl<S: Subscriber> Session<S> {
                 }
                 Poll::Ready(Ok(Ok(inbound))) => match inbound {
                     Inbound::Text(text) => return Poll::Ready(Turn::Text(text)),
-                    Inbound::Ping(payload) => ws::pong(&mut link.replies, &payload),
+                    Inbound::Ping(payload) => ws::pong(link.replies(), &payload),
                     Inbound::Pong => {}
                     Inbound::Close(code) => return Poll::Ready(Turn::Over(Over::Left(code))),
                 },
                 Poll::Pending => {
-                    if self.clock.is_quiet(link) {
-                        return Poll::Pending;
-                    }
-                    if let Some(over) = ready!(self.clock.poll(&mut self.feed, link, cx)) {
+                    if let Some(over) = ready!(self.clock.poll(&mut self.feed, link)) {
                         return Poll::Ready(Turn::Over(over));
                     }
                 }
@@ -187,10 +190,11 @@ impl<S: Subscriber> Session<S> {
         cx: &mut Context<'_>,
     ) -> Poll<Over> {
         // A ping goes with the position, for which the store is to be asked.
-        let mut due = self.clock.timer.as_ref().is_some_and(Timer::is_elapsed);
+        let mut due = self.feed.reader().is_called(Call::Timer);
+        let mut written = link.poll_written(cx);
         loop {
-            match link.poll_written(cx) {
-                Poll::Ready(Ok(())) => self.clock.all_written(link.heard),
+            match written {
+                Poll::Ready(Ok(())) => self.clock.all_written(link),
                 Poll::Ready(Err(_)) => return Poll::Ready(Over::Gone(Why::Left)),
                 Poll::Pending => return poll_ended(&self.feed, cx),
             }
@@ -199,7 +203,7 @@ impl<S: Subscriber> Session<S> {
             }
             let fed = catch_unwind(AssertUnwindSafe(|| self.feed.next::<Ws>(&self.subscriber, cx.waker())));
             match fed {
-                Ok(Fed::Bytes(bytes)) => link.write(bytes),
+                Ok(Fed::Bytes(bytes)) => written = link.poll_write(bytes, cx),
                 Ok(Fed::Wait) => return Poll::Pending,
                 Ok(Fed::Ended(end)) => return Poll::Ready(ended(end)),
                 Err(_) => return Poll::Ready(panicked(&self.feed)),
@@ -228,15 +232,18 @@ impl<S: Subscriber> Session<S> {
                     Some(end) => return Poll::Ready(Err(ended(end))),
                 }
                 match link.poll_written(cx) {
-                    Poll::Ready(Ok(())) => clock.all_written(link.heard),
+                    Poll::Ready(Ok(())) => clock.all_written(link),
                     Poll::Ready(Err(_)) => return Poll::Ready(Err(Over::Gone(Why::Left))),
                     Poll::Pending => {}
+                }
+                if feed.reader().take_call(Call::Socket) {
+                    link.is_called();
                 }
                 if link.poll_heard(cx) == Poll::Ready(Gone::Left) {
                     return Poll::Ready(Err(Over::Gone(Why::Left)));
                 }
                 // Without an end there is a ping to write.
-                if let Some(over) = ready!(clock.poll(feed, link, cx)) {
+                if let Some(over) = ready!(clock.poll(feed, link)) {
                     return Poll::Ready(Err(over));
                 }
             }
@@ -244,7 +251,7 @@ impl<S: Subscriber> Session<S> {
         match outcome.await? {
             Ok(()) => Ok(()),
             Err(Refusal::Say(reason)) => {
-                ws::error(&mut link.replies, &reason);
+                ws::error(link.replies(), &reason);
                 Ok(())
             }
             Err(Refusal::Close(close)) => Err(Over::Close(Why::Refused, close)),
@@ -260,47 +267,39 @@ fn poll_ended<M: Message>(feed: &Feed<M>, cx: &mut Context<'_>) -> Poll<Over> {
 
 impl Clock {
     /// Pings, and ends what is silent, blocked or too old. Ready with nothing when there is something new to write.
-    fn poll<M: Message, IO>(
-        &mut self,
-        feed: &mut Feed<M>,
-        link: &mut Link<IO>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Over>> {
-        if self.is_quiet(link) {
+    #[inline]
+    fn poll<M: Message, IO>(&mut self, feed: &mut Feed<M>, link: &mut Link<IO>) -> Poll<Option<Over>> {
+        if !feed.reader().take_call(Call::Timer) && !link.has_stirred() {
             return Poll::Pending;
         }
-        loop {
-            let now = Instant::now();
-            if let Some(over) = self.due(now, link) {
-                return Poll::Ready(Some(over));
-            }
-            if self.ping_at(link).is_some_and(|at| now >= at) {
-                self.pinged = Some(now);
-                self.asked = None;
-                feed.position_again::<Ws>(&mut link.replies);
-                ws::ping(&mut link.replies);
-                return Poll::Ready(None);
-            }
-            let Some(deadline) = self.deadline(link) else { return Poll::Pending };
-            self.calm_since = Some(link.heard).filter(|_| self.is_calm(link));
-            let timer = self.timer.get_or_insert_with(|| Timer::at(deadline));
-            if deadline < timer.deadline() || timer.is_elapsed() {
-                timer.reset(deadline);
-            }
-            ready!(timer.poll(cx));
+        self.looks(feed, link)
+    }
+
+    fn looks<M: Message, IO>(&mut self, feed: &mut Feed<M>, link: &mut Link<IO>) -> Poll<Option<Over>> {
+        let now = Instant::now();
+        if let Some(over) = self.due(now, link) {
+            return Poll::Ready(Some(over));
         }
-    }
-
-    /// Whether nothing is due before the timer that runs: then the time need not be asked, for its task is told when it fires.
-    fn is_quiet<IO>(&self, link: &Link<IO>) -> bool {
-        self.calm_since == Some(link.heard)
-            && self.is_calm(link)
-            && self.timer.as_ref().is_some_and(|timer| !timer.is_elapsed())
-    }
-
-    /// Whether nothing is to come but the next ping, and the end by age.
-    fn is_calm<IO>(&self, link: &Link<IO>) -> bool {
-        link.blocked.is_none() && !link.is_full() && self.pinged.is_none_or(|pinged| pinged <= link.heard)
+        if self.ping_at(link).is_some_and(|at| now >= at) {
+            self.pinged = Some(now);
+            self.asked = None;
+            self.unasked = true;
+            feed.position_again::<Ws>(link.replies());
+            ws::ping(link.replies());
+            link.stirs();
+            return Poll::Ready(None);
+        }
+        if let Some(deadline) = self.deadline(link) {
+            match &mut self.timer {
+                None => self.timer = Some(Timer::at(deadline, feed.reader().caller(Call::Timer))),
+                Some(timer) => {
+                    if timer.is_due() || deadline < timer.deadline() {
+                        timer.reset(deadline);
+                    }
+                }
+            }
+        }
+        Poll::Pending
     }
 
     /// Why the session is over by now, if it is.
@@ -315,9 +314,11 @@ impl Clock {
     }
 
     /// Notes that the socket has taken all, a ping too.
-    fn all_written(&mut self, heard: Instant) {
-        if self.waits_for_pong(heard) {
-            self.asked.get_or_insert_with(Instant::now);
+    #[inline]
+    fn all_written<IO>(&mut self, link: &mut Link<IO>) {
+        if std::mem::take(&mut self.unasked) {
+            self.asked = Some(Instant::now());
+            link.stirs();
         }
     }
 
@@ -359,9 +360,9 @@ fn panicked<M: Message>(feed: &Feed<M>) -> Over {
 async fn say_goodbye<IO: AsyncRead + AsyncWrite + Unpin>(mut link: Box<Link<IO>>, over: Over) {
     match &over {
         Over::Gone(_) => return,
-        Over::Left(code) => ws::close(&mut link.replies, *code, ""),
-        Over::Broken(Violation { code, reason }) => ws::close(&mut link.replies, Some(*code), reason),
-        Over::Close(_, Close { code, reason }) => ws::close(&mut link.replies, Some(*code), reason),
+        Over::Left(code) => ws::close(link.replies(), *code, ""),
+        Over::Broken(Violation { code, reason }) => ws::close(link.replies(), Some(*code), reason),
+        Over::Close(_, Close { code, reason }) => ws::close(link.replies(), Some(*code), reason),
     }
     let goodbye = async {
         if poll_fn(|cx| link.poll_written(cx)).await.is_err() {

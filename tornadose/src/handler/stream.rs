@@ -29,6 +29,7 @@ use crate::handler::format::Sse;
 use crate::handler::timer::Timer;
 use crate::handler::visit::Why;
 use crate::message::Message;
+use crate::store::rest::Call;
 use crate::subscriber::Subscriber;
 use crate::wire::sse;
 
@@ -113,7 +114,8 @@ impl<S: Subscriber> Stream<S> {
             timer: None,
             untaken: None,
         };
-        stream.timer = stream.deadline().map(Timer::at);
+        let caller = stream.open.as_ref().map(|open| open.feed.reader().caller(Call::Timer));
+        stream.timer = stream.deadline().zip(caller).map(|(deadline, caller)| Timer::at(deadline, caller));
         stream
     }
 
@@ -157,9 +159,8 @@ impl<S: Subscriber> Stream<S> {
     /// Whether there is nothing to write and nothing due: every delivery is followed by this question, so it is answered
     /// without more ado.
     fn is_quiet(&mut self, waker: &Waker) -> bool {
-        self.open.as_mut().is_some_and(|open| open.feed.rests(waker))
-            && self.rest.is_empty()
-            && self.timer.as_ref().is_none_or(|timer| timer.waits(waker))
+        self.rest.is_empty()
+            && self.open.as_mut().is_some_and(|open| open.feed.rests(waker) && !open.feed.reader().is_called(Call::Timer))
     }
 
     fn poll_bytes(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
@@ -172,7 +173,7 @@ impl<S: Subscriber> Stream<S> {
         loop {
             let Some(open) = &mut self.open else { return Poll::Ready(None) };
             // A feed that is never quiet would not get as far as the timer.
-            if self.pace.until.is_some_and(|until| self.quiet_since >= until) {
+            if open.feed.reader().is_called(Call::Timer) && self.pace.until.is_some_and(|until| self.quiet_since >= until) {
                 return Poll::Ready(Some(self.say_goodbye(Why::MaxAge)));
             }
             // A panic of the filter ends this connection alone; on HTTP/2 it would take its neighbours with it.
@@ -192,7 +193,7 @@ impl<S: Subscriber> Stream<S> {
                     return Poll::Ready(Some(self.say_goodbye(Why::Panicked)));
                 }
             }
-            if self.timer.as_mut().is_none_or(|timer| timer.poll(cx).is_pending()) {
+            if !open.feed.reader().take_call(Call::Timer) {
                 return Poll::Pending;
             }
             if let Some(bytes) = self.is_due() {
@@ -206,9 +207,12 @@ impl<S: Subscriber> Stream<S> {
         self.poll_bytes(cx).map(|bytes| bytes.map(|bytes| Ok(Frame::data(bytes))))
     }
 
-    /// What is to be written now that the timer has fired; nothing when messages went out meanwhile.
+    /// What is to be written now that the timer has called; nothing when messages went out meanwhile.
     #[cold]
     fn is_due(&mut self) -> Option<Bytes> {
+        if !self.timer.as_mut()?.is_due() {
+            return None;
+        }
         let now = Instant::now();
         if self.pace.until.is_some_and(|until| now >= until) {
             return Some(self.say_goodbye(Why::MaxAge));
@@ -218,7 +222,7 @@ impl<S: Subscriber> Stream<S> {
             self.quiet_since = now;
         }
         let deadline = self.deadline();
-        if let (Some(timer), Some(deadline)) = (&mut self.timer, deadline) {
+        if let Some((timer, deadline)) = self.timer.as_mut().zip(deadline) {
             timer.reset(deadline);
         }
         if !silent {

@@ -1,49 +1,45 @@
-//! A timer that is asked far more often than it fires. What is due then is its owner's affair.
+//! A timer that calls when it is due, and is not asked before. What is due then is its owner's affair.
 
 use std::future::Future;
 use std::pin::Pin;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Waker};
 
 use tokio::time::{Instant, Sleep, sleep_until};
 
 pub(crate) struct Timer {
     sleep: Pin<Box<Sleep>>,
-    /// Who is woken when it fires; nobody before it was asked.
-    waker: Option<Waker>,
+    caller: Waker,
 }
 
 impl Timer {
-    pub(crate) fn at(deadline: Instant) -> Self {
-        Self { sleep: Box::pin(sleep_until(deadline)), waker: None }
+    /// Calls at this time or a little later.
+    pub(crate) fn at(deadline: Instant, caller: Waker) -> Self {
+        let mut timer = Self { sleep: Box::pin(sleep_until(deadline)), caller };
+        timer.runs();
+        timer
     }
 
     pub(crate) fn deadline(&self) -> Instant {
         self.sleep.deadline()
     }
 
-    #[inline]
-    pub(crate) fn is_elapsed(&self) -> bool {
-        self.sleep.is_elapsed()
-    }
-
     pub(crate) fn reset(&mut self, deadline: Instant) {
         self.sleep.as_mut().reset(deadline);
-        self.waker = None;
+        self.runs();
     }
 
-    /// Whether it has not fired, and will wake this task when it does.
-    #[inline]
-    pub(crate) fn waits(&self, waker: &Waker) -> bool {
-        self.waker.as_ref().is_some_and(|kept| kept.will_wake(waker)) && !self.sleep.is_elapsed()
-    }
-
-    /// As the future's own, but cheap while it waits for the same task as before.
-    pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        if self.waits(cx.waker()) {
-            return Poll::Pending;
+    /// Whether it is due, now that it has called. One that has called too early runs on.
+    pub(crate) fn is_due(&mut self) -> bool {
+        let due = self.sleep.is_elapsed();
+        if !due {
+            self.runs();
         }
-        let polled = self.sleep.as_mut().poll(cx);
-        self.waker = polled.is_pending().then(|| cx.waker().clone());
-        polled
+        due
+    }
+
+    fn runs(&mut self) {
+        if self.sleep.as_mut().poll(&mut Context::from_waker(&self.caller)).is_ready() {
+            self.caller.wake_by_ref();
+        }
     }
 }

@@ -253,7 +253,7 @@ impl<M: Message> Inlet for Inflow<M> {
         }
         let Some((key, fields)) = forgotten else { return Vec::new() };
         if let Some(shared) = self.shared.upgrade() {
-            let dropped = shared.lock().log.forget(&key);
+            let dropped = shared.lock().forget(&key);
             drop(dropped);
         }
         fields
@@ -317,6 +317,7 @@ mod tests {
     use crate::event::error::EncodeError;
     use crate::message::Keys;
     use crate::store::reader::{Gap, GapReason, Reader, Seen, Step, Terms};
+    use crate::store::rest::NOBODY;
 
     #[derive(Serialize, Deserialize)]
     struct Note {
@@ -390,7 +391,7 @@ mod tests {
         fn read(&mut self, history: &[Item]) {
             let mut told = Vec::new();
             loop {
-                match self.reader.step(Waker::noop()) {
+                match self.reader.step(&NOBODY) {
                     Step::Gap(Gap { reason, missed }) => told.push(Item::Gap(reason, missed)),
                     Step::Run { run, .. } => {
                         for entry in run.entries() {

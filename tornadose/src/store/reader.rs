@@ -19,7 +19,7 @@ use crate::store::log::Log;
 use crate::store::log::place::{Place, Reading, Start};
 use crate::store::log::turns::Cause;
 use crate::store::readers::{End, Ticket};
-use crate::store::rest::Rest;
+use crate::store::rest::{Call, Rest};
 use crate::store::shared::{Shared, State};
 use crate::store::view::View;
 
@@ -113,8 +113,6 @@ pub(crate) struct Reader<M: Message> {
     /// Who is woken for it, and where it will stand once it has written what it was handed.
     waker: Option<Waker>,
     head: Id,
-    /// When it last read.
-    moved: Instant,
 }
 
 /// What a reader came with.
@@ -184,7 +182,6 @@ impl<M: Message> Reader<M> {
             rest,
             waker: None,
             head: state.log.head(),
-            moved: Instant::now(),
         };
         if state.loading || matches!(came, Came::With(id) if state.log.may_come_to(id)) {
             reader.start = Some(Start::Awaited).filter(|_| !matches!(came, Came::New));
@@ -336,21 +333,37 @@ impl<M: Message> Reader<M> {
         if !self.is_woken_by(waker) || self.opening || self.mark || self.gap.is_some() || self.awaited.is_some() {
             return None;
         }
-        let (entry, moved) = self.rest.take_news()?;
+        let entry = self.rest.take_news(waker)?;
         self.place.passes(&entry);
         self.ledger.reads(Amount::of(entry.retention));
         self.head = entry.id;
-        self.moved = moved;
         Some(entry)
     }
 
     /// When it last read.
     pub(crate) fn moved(&self) -> Instant {
-        self.moved
+        self.rest.moved()
+    }
+
+    /// What wakes its task from elsewhere, and is noted then.
+    pub(crate) fn caller(&self, by: Call) -> Waker {
+        self.rest.caller(by)
+    }
+
+    /// Whether its task was called by this one.
+    #[inline]
+    pub(crate) fn is_called(&self, by: Call) -> bool {
+        self.rest.is_called(by)
+    }
+
+    /// As `is_called`, and takes the call.
+    #[inline]
+    pub(crate) fn take_call(&self, by: Call) -> bool {
+        self.rest.take_call(by)
     }
 
     fn step_in(&mut self, state: &mut State<M>, waker: &Waker) -> Step<M> {
-        self.moved = state.readers.moves(self.ticket);
+        state.readers.moves(self.ticket);
         let end = state.readers.end_of(self.ticket);
         if let Some(end) = end.filter(|end| !end.lets_read_on()) {
             return Step::Ended(end);

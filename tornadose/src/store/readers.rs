@@ -51,22 +51,13 @@ pub(crate) struct Ticket {
 
 struct Seat<M> {
     number: u64,
-    waker: Option<Waker>,
     rest: Arc<Rest<M>>,
     /// The turn of the log in which it was handed all there was.
     turn: u64,
-    /// Whether a message wakes it too, or only its end.
+    /// Whether it may have to hear of a message; one that is to ask, or waits for its end alone, has not.
     hungry: bool,
     end: Option<End>,
     connection: bool,
-}
-
-impl<M> Seat<M> {
-    /// Whoever wakes a reader lets it ask under the lock.
-    fn take_waker(&mut self) -> Option<Waker> {
-        self.rest.ends();
-        self.waker.take()
-    }
 }
 
 /// Who is to be woken, in order, and what is to be dropped after unlocking: a message's own `Drop` may call the store.
@@ -129,7 +120,6 @@ impl<M> Readers<M> {
         self.connections += usize::from(connection);
         let seat = self.seats.insert(Seat {
             number: self.next_number,
-            waker: None,
             rest: Arc::clone(rest),
             turn: 0,
             hungry: false,
@@ -171,28 +161,20 @@ impl<M> Readers<M> {
     }
 
     /// Notes that the reader comes to read, and when that is.
-    pub(crate) fn moves(&mut self, ticket: Ticket) -> Instant {
-        let seat = &mut self.seats[ticket.seat];
-        drop(seat.take_waker());
-        seat.rest.moves()
+    pub(crate) fn moves(&self, ticket: Ticket) {
+        self.seats[ticket.seat].rest.moves();
     }
 
     /// Since when a reader that is owed something has not come for it; none while it waits for more.
     pub(crate) fn owed_since(&self, ticket: Ticket) -> Option<Instant> {
-        let seat = self.seats.get(ticket.seat).filter(|seat| seat.number == ticket.number)?;
-        (seat.waker.is_none() || seat.rest.is_owed()).then(|| seat.rest.moved())
+        self.seats.get(ticket.seat).filter(|seat| seat.number == ticket.number)?.rest.owed_since()
     }
 
     /// Has the reader woken by its end, and when it is hungry by the next message of its keys.
     pub(crate) fn wait(&mut self, ticket: Ticket, waker: &Waker, hungry: bool) {
         let seat = &mut self.seats[ticket.seat];
-        // Who is not woken by a message must ask for it.
-        seat.rest.ends();
         seat.hungry = hungry;
-        match &mut seat.waker {
-            Some(waiting) => waiting.clone_from(waker),
-            None => seat.waker = Some(waker.clone()),
-        }
+        seat.rest.waits(waker);
     }
 
     /// Has the reader woken by what comes next in this turn of the log, though it may not have written what it was handed now.
@@ -214,24 +196,35 @@ impl<M> Readers<M> {
             (None, _) => all.next(),
         } {
             let seat = &mut self.seats[ticket.seat];
-            let Some(waker) = seat.waker.as_ref().filter(|_| seat.hungry) else { continue };
-            if woken.wakers.is_empty() {
+            if !seat.hungry {
+                continue;
+            }
+            let same_turn = seat.turn == turn;
+            let waker = match seat.rest.hand(entry, same_turn, || *now.get_or_insert_with(Instant::now)) {
+                Handed::Taken { waker, stale } => {
+                    woken.stale.extend(stale);
+                    waker
+                }
+                Handed::MustAsk { waker } => {
+                    seat.hungry = false;
+                    waker
+                }
+            };
+            if waker.is_some() && woken.wakers.is_empty() {
                 // At once for all who may wait, and not at all when nobody does: what waking allocates does not grow with them.
                 woken.wakers.reserve_exact(of_topic.len() + self.of_all.len());
             }
-            let now = *now.get_or_insert_with(Instant::now);
-            if seat.turn != turn {
-                seat.rest.ends();
-            }
-            match seat.rest.hand(entry, now) {
-                Handed::Taken { stale } => {
-                    woken.wakers.push(waker.clone());
-                    woken.stale.extend(stale);
-                }
-                Handed::MustAsk => woken.wakers.extend(seat.take_waker()),
-            }
+            woken.wakers.extend(waker);
         }
         woken
+    }
+
+    /// Takes back what was handed to readers of this topic and not taken yet: they ask the log.
+    pub(crate) fn take_back(&self, topic: usize) {
+        let of_topic = self.of_topic.get(topic).map_or(&[][..], Vec::as_slice);
+        for ticket in of_topic.iter().chain(&self.of_all) {
+            self.seats[ticket.seat].rest.take_back();
+        }
     }
 
     /// Has the reader woken when the log has come as far as this place, too.
@@ -243,7 +236,7 @@ impl<M> Readers<M> {
     pub(crate) fn take_arrived(&mut self, head: Offset) -> Vec<Waker> {
         let mut arrived = Vec::new();
         while let Some(first) = self.awaiting.first_entry().filter(|first| first.key().0 <= head) {
-            arrived.extend(self.seats[first.remove().seat].take_waker());
+            arrived.extend(self.seats[first.remove().seat].rest.ends());
         }
         arrived
     }
@@ -251,16 +244,16 @@ impl<M> Readers<M> {
     /// The wakers of all who wait, in order of subscription.
     pub(crate) fn take_all_waiting(&mut self) -> Vec<Waker> {
         self.awaiting.clear();
-        let mut seats: Vec<&mut Seat<M>> = self.seats.iter_mut().map(|(_, seat)| seat).collect();
+        let mut seats: Vec<&Seat<M>> = self.seats.iter().map(|(_, seat)| seat).collect();
         seats.sort_unstable_by_key(|seat| seat.number);
-        seats.into_iter().filter_map(Seat::take_waker).collect()
+        seats.into_iter().filter_map(|seat| seat.rest.ends()).collect()
     }
 
     /// Ends one reader, if it has not left; an earlier end stands.
     pub(crate) fn end(&mut self, ticket: Ticket, end: End) -> Option<Waker> {
         let seat = self.seats.get_mut(ticket.seat).filter(|seat| seat.number == ticket.number)?;
         seat.end.get_or_insert(end);
-        seat.take_waker()
+        seat.rest.ends()
     }
 
     pub(crate) fn end_topic(&mut self, topic: usize, end: End) -> Vec<Waker> {

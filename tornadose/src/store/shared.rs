@@ -46,6 +46,14 @@ impl<M: Message> State<M> {
     pub(crate) fn hand(&mut self, entry: &Arc<Entry<M>>) -> Woken<M> {
         self.readers.hand(entry, self.log.turn())
     }
+
+    /// Drops the `latest` values of a key, for those too that they lie ready for. What is dropped is dropped after unlocking.
+    pub(crate) fn forget(&mut self, key: &M::Key) -> Vec<Arc<Entry<M>>> {
+        if let Some(topic) = self.log.topic_of(key) {
+            self.readers.take_back(topic);
+        }
+        self.log.forget(key)
+    }
 }
 
 impl<M: Message> Shared<M> {

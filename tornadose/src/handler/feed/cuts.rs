@@ -1,7 +1,6 @@
 //! A stream cut at every one of its bytes, and resumed: nothing is lost, and nothing that carried an id comes twice.
 
 use std::collections::BTreeSet;
-use std::task::Waker;
 
 use bytes::BytesMut;
 use salvo::http::StatusError;
@@ -16,6 +15,7 @@ use crate::handler::visit::Visit;
 use crate::message::{Keys, Message, Retention};
 use crate::store::Store;
 use crate::store::reader::{Reader, Seen, Terms};
+use crate::store::rest::NOBODY;
 use crate::subscriber::{Lag, Subscriber};
 
 /// A message that says its own number: its place in the log.
@@ -142,7 +142,7 @@ impl Told {
 
 fn rest<F: Client>(feed: &mut Feed<Note>) -> Vec<u8> {
     let mut bytes = Vec::new();
-    while let Fed::Bytes(piece) = feed.next::<F>(&Reads, Waker::noop()) {
+    while let Fed::Bytes(piece) = feed.next::<F>(&Reads, &NOBODY) {
         bytes.extend_from_slice(&piece);
     }
     bytes

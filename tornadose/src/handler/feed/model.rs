@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::pin::Pin;
 use std::sync::Mutex;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll};
 
 use bytes::BytesMut;
 use futures_core::Stream;
@@ -22,6 +22,7 @@ use crate::store::Store;
 use crate::store::ledger::Balance;
 use crate::store::reader::{Reader, Seen, Terms};
 use crate::store::readers::End;
+use crate::store::rest::NOBODY;
 use crate::store::subscription::{Received, Subscription};
 use crate::subscriber::{Lag, Subscriber};
 
@@ -263,11 +264,11 @@ impl Client {
         let (fed, asked) = match &mut self.tap {
             Tap::Subscription(_) => return self.step_subscription(history, &lost),
             Tap::Sse(feed, reads) => {
-                let outcome = catch_unwind(AssertUnwindSafe(|| feed.next::<Sse>(reads, Waker::noop())));
+                let outcome = catch_unwind(AssertUnwindSafe(|| feed.next::<Sse>(reads, &NOBODY)));
                 (outcome, std::mem::take(&mut *reads.asked.lock().unwrap()))
             }
             Tap::Ws(feed, reads) => {
-                let outcome = catch_unwind(AssertUnwindSafe(|| feed.next::<Ws>(reads, Waker::noop())));
+                let outcome = catch_unwind(AssertUnwindSafe(|| feed.next::<Ws>(reads, &NOBODY)));
                 (outcome, std::mem::take(&mut *reads.asked.lock().unwrap()))
             }
         };
@@ -320,7 +321,7 @@ impl Client {
 
     fn step_subscription(&mut self, history: &History, lost: &BTreeSet<u64>) {
         let Tap::Subscription(subscription) = &mut self.tap else { return };
-        let next = Pin::new(subscription).poll_next(&mut Context::from_waker(Waker::noop()));
+        let next = Pin::new(subscription).poll_next(&mut Context::from_waker(&NOBODY));
         match next {
             Poll::Ready(Some(Received::Message { message, .. })) => {
                 if self.in_hand.is_empty() {

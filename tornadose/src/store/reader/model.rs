@@ -1,7 +1,6 @@
 //! Readers against a plain model, over random programs: every promise of order, loss, gap and position, seen from a client.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::task::Waker;
 
 use super::{Gap, GapReason, Reader, Seen, Step, Terms};
 use crate::event::Event;
@@ -11,6 +10,7 @@ use crate::store::Store;
 use crate::store::error::SubmitError;
 use crate::store::id::Id;
 use crate::store::log::OVERHEAD;
+use crate::store::rest::NOBODY;
 
 const KEYS: u64 = 4;
 const KEPT: usize = 4;
@@ -203,7 +203,7 @@ impl<const MEMORY: usize> Client<MEMORY> {
 
     fn step(&mut self, history: &History) {
         let Some(reader) = &mut self.reader else { return };
-        match reader.step(Waker::noop()) {
+        match reader.step(&NOBODY) {
             Step::Gap(gap) => self.gap(history, gap),
             Step::Run { before, run, numbered } => {
                 assert!(!self.trimmed_at_open, "a loss was not told");
