@@ -36,36 +36,40 @@ pub(crate) enum Fed {
 }
 
 /// Turns what a reader is given into bytes.
+#[repr(C)]
 pub(crate) struct Feed<M: Message> {
-    reader: Reader<M>,
-    visit: Visit,
-    lag: Lag,
-    /// Whether it has lagged, and is to end then.
-    lagged: bool,
-    /// What is to be written before anything else.
-    out: BytesMut,
-    /// How many messages are in it.
-    holds: usize,
     /// The newest position that the client was given.
     written: Option<Offset>,
     /// How many messages the filter has withheld since.
     withheld: usize,
     /// Whether the reader has read to its end.
     caught_up: bool,
+    /// Whether a message may go out as it is: nothing lies in `out`, and it has not lagged.
+    plain: bool,
+    /// Whether it has lagged, and is to end then.
+    lagged: bool,
+    lag: Lag,
+    reader: Reader<M>,
+    visit: Visit,
+    /// What is to be written before anything else.
+    out: BytesMut,
+    /// How many messages are in it.
+    holds: usize,
 }
 
 impl<M: Message> Feed<M> {
     pub(crate) fn new(reader: Reader<M>, visit: Visit, lag: Lag, prologue: BytesMut) -> Self {
         Self {
-            reader,
-            visit,
-            lag,
-            lagged: false,
-            out: prologue,
-            holds: 0,
             written: None,
             withheld: 0,
             caught_up: false,
+            plain: prologue.is_empty(),
+            lagged: false,
+            lag,
+            reader,
+            visit,
+            out: prologue,
+            holds: 0,
         }
     }
 
@@ -83,10 +87,7 @@ impl<M: Message> Feed<M> {
 
     /// Whether there is nothing new and nothing left to write; its waker is kept then. What `next` would say too, for less.
     pub(crate) fn rests(&mut self, waker: &Waker) -> bool {
-        if self.lagged || !self.out.is_empty() {
-            return false;
-        }
-        let rests = self.reader.rests(waker);
+        let rests = self.plain && self.reader.rests(waker);
         self.caught_up |= rests;
         rests
     }
@@ -94,24 +95,24 @@ impl<M: Message> Feed<M> {
     /// The next bytes, all that is ready together in one piece. The store is asked, though the feed may [rest](Self::rests): so the
     /// position is known anew, which moves with messages of other keys too.
     pub(crate) fn next<F: Format>(&mut self, subscriber: &impl Subscriber<Message = M>, waker: &Waker) -> Fed {
-        if self.lagged {
-            return self.next_after::<F>(None, subscriber, waker);
-        }
-        let Some(entry) = self.reader.step_live(waker) else {
-            let step = self.reader.step_any(waker);
-            return self.next_after::<F>(Some(step), subscriber, waker);
+        let live = if self.plain { self.reader.step_live(waker) } else { None };
+        let step = match live {
+            Some(entry) => {
+                self.caught_up = false;
+                if subscriber.on_send(&entry.message) {
+                    self.settled(entry.offset());
+                    self.hands_out(1);
+                    return Fed::Bytes(entry.encoded::<F>().clone());
+                }
+                self.withhold::<F>(&entry, true);
+                None
+            }
+            None if self.lagged => None,
+            None => Some(self.reader.step_any(waker)),
         };
-        self.caught_up = false;
-        if !subscriber.on_send(&entry.message) {
-            self.withhold::<F>(&entry, true);
-        } else if self.out.is_empty() {
-            self.settled(entry.offset());
-            self.hands_out(1);
-            return Fed::Bytes(entry.encoded::<F>().clone());
-        } else {
-            self.write::<F>(&entry, true);
-        }
-        self.next_after::<F>(None, subscriber, waker)
+        let fed = self.next_after::<F>(step, subscriber, waker);
+        self.plain = self.out.is_empty() && !self.lagged;
+        fed
     }
 
     // Apart, so that the one message that most turns bring does not pay for its room.

@@ -16,6 +16,7 @@ use crate::wire::ws::decoder::{Decoder, Inbound, Violation};
 /// is not read either.
 const WAITING: usize = 16 << 10;
 
+#[repr(C)]
 pub(crate) struct Link<IO> {
     io: IO,
     left: Left,

@@ -44,24 +44,26 @@ pub(crate) struct Pace {
     pub(crate) until: Option<Instant>,
 }
 
+#[repr(C)]
 pub(crate) struct Session<S: Subscriber> {
-    subscriber: S,
     store: Store<S::Message>,
-    feed: Feed<S::Message>,
-    clock: Clock,
     seats: Vec<Seat>,
+    clock: Clock,
+    feed: Feed<S::Message>,
+    subscriber: S,
 }
 
 /// When what is due.
+#[repr(C)]
 struct Clock {
     pace: Pace,
     /// When the client was last pinged.
     pinged: Option<Instant>,
     /// When the socket took that ping, which stands behind all that was being written.
     asked: Option<Instant>,
+    timer: Option<Timer>,
     /// Whether a ping is on its way to the socket.
     unasked: bool,
-    timer: Option<Timer>,
 }
 
 /// Why a session is over.
@@ -115,8 +117,8 @@ impl<S: Subscriber> Session<S> {
         pace: Pace,
         seats: Vec<Seat>,
     ) -> Self {
-        let clock = Clock { pace, pinged: None, asked: None, unasked: false, timer: None };
-        Self { subscriber, store, feed, clock, seats }
+        let clock = Clock { pace, pinged: None, asked: None, timer: None, unasked: false };
+        Self { store, seats, clock, feed, subscriber }
     }
 
     /// Serves until one side ends it, then says goodbye.

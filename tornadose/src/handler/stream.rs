@@ -43,21 +43,23 @@ pub(crate) struct Pace {
     pub(crate) conn: Option<ConnCtrl>,
 }
 
+#[repr(C)]
 pub(crate) struct Stream<S: Subscriber> {
-    /// None once the stream has said its last.
-    open: Option<Open<S>>,
     /// What is left of a piece too big for one frame.
     rest: Bytes,
-    pace: Pace,
     quiet_since: Instant,
+    /// None once the stream has said its last.
+    open: Option<Open<S>>,
     timer: Option<Timer>,
     /// The oldest keep-alive that may not have been taken, and when it was sent.
     untaken: Option<(Weak<()>, Instant)>,
+    pace: Pace,
 }
 
+#[repr(C)]
 struct Open<S: Subscriber> {
-    subscriber: S,
     feed: Feed<S::Message>,
+    subscriber: S,
     seats: Vec<Seat>,
 }
 
@@ -107,12 +109,12 @@ pub(crate) fn come_back(after: Duration) -> Bytes {
 impl<S: Subscriber> Stream<S> {
     pub(crate) fn new(subscriber: S, feed: Feed<S::Message>, pace: Pace, seats: Vec<Seat>) -> Self {
         let mut stream = Self {
-            open: Some(Open { subscriber, feed, seats }),
             rest: Bytes::new(),
-            pace,
             quiet_since: Instant::now(),
+            open: Some(Open { feed, subscriber, seats }),
             timer: None,
             untaken: None,
+            pace,
         };
         let caller = stream.open.as_ref().map(|open| open.feed.reader().caller(Call::Timer));
         stream.timer = stream.deadline().zip(caller).map(|(deadline, caller)| Timer::at(deadline, caller));

@@ -42,7 +42,7 @@ impl Sub for Amount {
 }
 
 /// What a reader counts while it is open: an addition per run, and one per run that is delivered.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Ledger {
     /// What had been appended for its keys when it came and was not owed to it.
     before: Amount,

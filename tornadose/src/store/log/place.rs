@@ -43,10 +43,10 @@ impl Place {
         self.at.max(self.not_owed)
     }
 
-    /// Moves behind a message before which it has read all.
-    pub(crate) fn passes<M>(&mut self, entry: &Entry<M>) {
-        self.at = entry.offset();
-        self.settled += u64::from(entry.retention == Retention::Queue);
+    /// Moves to a message, all before it read, so many of the queue among it.
+    pub(crate) fn passes(&mut self, through: Offset, queue: u64) {
+        self.at = through;
+        self.settled += queue;
     }
 }
 
