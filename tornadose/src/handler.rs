@@ -47,7 +47,7 @@ use salvo::{Depot, FlowCtrl, Handler, Request, Response, async_trait};
 use tokio::time::Instant;
 
 use crate::handler::asked::Unfit;
-use crate::handler::connections::{Connections, LAST_WORDS, Seat, drop_quietly};
+use crate::handler::connections::{Connections, LAST_WORDS, Seat, Seats, drop_quietly};
 use crate::handler::feed::Feed;
 use crate::handler::link::Link;
 use crate::handler::live::Live;
@@ -83,7 +83,7 @@ struct Admitted<S: Subscriber> {
 struct Opening<S: Subscriber> {
     admitted: Admitted<S>,
     number: u64,
-    seats: Vec<Seat>,
+    seats: Seats,
 }
 
 impl<S: Subscriber> Live<S> {
@@ -135,7 +135,7 @@ impl<S: Subscriber> Live<S> {
             patience: self.settings.patience(),
             conn,
         };
-        Seat::places(&seats).reached_by(reach);
+        seats.places().reached_by(reach);
         stream_head(res);
         res.body(ResBody::Boxed(Box::pin(Stream::new(subscriber, feed, pace, seats))));
         Ok(())
@@ -179,7 +179,7 @@ impl<S: Subscriber> Live<S> {
         }
         res.status_code(StatusCode::SWITCHING_PROTOCOLS);
 
-        let (reader, closing, places) = (feed.reader().remote(), feed.closing().clone(), Seat::places(&seats));
+        let (reader, closing, places) = (feed.reader().remote(), feed.closing().clone(), seats.places());
         let caller = feed.reader().caller(Call::Socket);
         let session = Box::new(Session::new(subscriber, self.store.clone(), feed, pace, seats));
         let max_message = options.max_message;
@@ -224,13 +224,13 @@ impl<S: Subscriber> Live<S> {
     }
 
     /// This seat, and one of the server when that is ours; else why there is none.
-    fn seats(&self, seat: Option<Seat>, req: &Request) -> Result<Vec<Seat>, &'static str> {
-        let mut seats = vec![seat.ok_or("full")?];
+    fn seats(&self, seat: Option<Seat>, req: &Request) -> Result<Seats, &'static str> {
+        let mut seats = Seats { of_handler: seat.ok_or("full")?, of_server: None };
         if self.store.is_closed() {
             return Err("closed");
         }
         if let Some(server) = req.extensions().get::<Arc<Connections>>() {
-            seats.push(server.open(None).1.ok_or("stopping")?);
+            seats.of_server = Some(server.open(None).1.ok_or("stopping")?);
         }
         Ok(seats)
     }

@@ -1,16 +1,21 @@
 //! Where connections come from: an acceptor for streams, and a server that ends its streams when it is told to stop.
 
+mod line;
+
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use salvo::conn::{Acceptor, tcp::TcpAcceptor};
+use salvo::conn::tcp::{TcpAcceptor, TcpCoupler};
+use salvo::conn::{Accepted, Acceptor, Holding, StraightStream};
+use salvo::fuse::ArcFusePolicy;
 use salvo::{Depot, FlowCtrl, Handler, Request, Response, Server, Service, async_trait};
 use socket2::{Domain, Protocol, Socket, Type};
-use tokio::net::{TcpListener, ToSocketAddrs, lookup_host};
+use tokio::net::{TcpListener, TcpStream, ToSocketAddrs, lookup_host};
 
+use self::line::Line;
 use crate::handler::connections::{Connections, LAST_WORDS};
 use crate::store::readers::End;
 
@@ -38,7 +43,23 @@ const BACKLOG: i32 = 1024;
 /// # }
 /// ```
 pub async fn listen(addr: impl ToSocketAddrs) -> io::Result<impl Acceptor> {
-    bind(addr).await
+    bind(addr).await.map(Lines)
+}
+
+/// Accepts sockets that are given small pieces in one.
+struct Lines(TcpAcceptor);
+
+impl Acceptor for Lines {
+    type Coupler = TcpCoupler<Self::Stream>;
+    type Stream = Line<StraightStream<TcpStream>>;
+
+    fn holdings(&self) -> &[Holding] {
+        self.0.holdings()
+    }
+
+    async fn accept(&mut self, fuse: Option<ArcFusePolicy>) -> io::Result<Accepted<Self::Coupler, Self::Stream>> {
+        Ok(self.0.accept(fuse).await?.map_into(|_| TcpCoupler::new(), Line))
+    }
 }
 
 async fn bind(addr: impl ToSocketAddrs) -> io::Result<TcpAcceptor> {
@@ -119,7 +140,7 @@ pub async fn serve(addr: impl ToSocketAddrs, service: impl Into<Service>) -> io:
     if let Ok(addr) = acceptor.inner().local_addr() {
         println!("listening on http://{addr}");
     }
-    serve_on(acceptor, service).await
+    serve_on(Lines(acceptor), service).await
 }
 
 /// As [`serve`], on an acceptor of your own, say one with TLS, or after words of your own. Prints nothing.

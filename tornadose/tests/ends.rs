@@ -528,6 +528,39 @@ async fn those_who_read_need_not_wait_for_one_who_does_not() {
 }
 
 #[tornadose_test::test]
+async fn who_reads_on_after_the_end_gets_the_rest_and_the_goodbye() {
+    for stalled in [true, false] {
+        let (store, app, _) = rooms();
+        let page = app.client("page").pipe(64).once().lenient().sse("/rooms/1?who=page").await;
+        let socket = app.client("socket").pipe(64).lenient().ws("/rooms/1?who=socket").await;
+        if stalled {
+            page.stall().await;
+            socket.stall().await;
+        }
+        let before = Instant::now();
+        for number in 0..5 {
+            store.submit(line("1", &number.to_string().repeat(1000))).await.unwrap();
+            if stalled {
+                app.settle().await;
+            }
+        }
+        store.close();
+        if stalled {
+            app.settle().await;
+            page.resume().await;
+            socket.resume().await;
+        }
+        assert_eq!(page.closed().await, Ending::End);
+        assert_eq!(socket.closed().await, Ending::Close { code: 1001, reason: String::new() });
+        assert_eq!(before.elapsed(), Duration::ZERO);
+        let transcript = app.recording().to_string();
+        for number in 0..5 {
+            assert_eq!(transcript.matches(&number.to_string().repeat(1000)).count(), 2);
+        }
+    }
+}
+
+#[tornadose_test::test]
 async fn who_has_reached_its_age_comes_again_and_misses_nothing() {
     let (store, app, drops) = rooms();
     let page = app.client("page").once().sse("/young/1?who=page").await;

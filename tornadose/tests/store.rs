@@ -102,6 +102,22 @@ async fn a_new_subscription_begins_with_the_latest_values() {
 }
 
 #[tokio::test]
+async fn what_is_forgotten_before_it_is_read_is_not_read() {
+    let store = Store::new();
+    let (mut all, mut one) = (store.subscribe(), store.subscribe_to(key("A")));
+    for (bid, forgotten) in [(1, false), (2, false), (3, true), (4, false), (5, true)] {
+        assert_eq!((ready(&mut all), ready(&mut one)), (vec![], vec![]));
+        store.submit(quote("A", bid)).await.unwrap();
+        if forgotten {
+            store.forget(&key("A"));
+        } else {
+            assert_eq!((ready(&mut all), ready(&mut one)), (vec![Ok(quote("A", bid))], vec![Ok(quote("A", bid))]));
+        }
+    }
+    assert_eq!((ready(&mut all), ready(&mut one)), (vec![], vec![]));
+}
+
+#[tokio::test]
 async fn capacity_counts_per_key_and_what_is_missed_is_counted() {
     let store = Store::new();
     let (mut all, mut apple, mut bread) =

@@ -143,14 +143,21 @@ pub(crate) struct Seat {
     number: u64,
 }
 
-impl Seat {
-    /// Where these seats stand, to say how they are reached once that is known.
-    pub(crate) fn places(seats: &[Self]) -> Places {
-        Places(seats.iter().map(|seat| (Arc::clone(&seat.connections), seat.number)).collect())
+/// The seats of one connection: with its handler, and with its server when that is ours.
+pub(crate) struct Seats {
+    pub(crate) of_handler: Seat,
+    pub(crate) of_server: Option<Seat>,
+}
+
+impl Seats {
+    /// Where they stand, to say how they are reached once that is known.
+    pub(crate) fn places(&self) -> Places {
+        let seats = [Some(&self.of_handler), self.of_server.as_ref()];
+        Places(seats.into_iter().flatten().map(|seat| (Arc::clone(&seat.connections), seat.number)).collect())
     }
 }
 
-/// The seats of one connection, with its handler and perhaps its server.
+/// Where the seats of one connection stand.
 pub(crate) struct Places(Vec<(Arc<Connections>, u64)>);
 
 impl Places {

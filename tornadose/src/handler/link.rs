@@ -16,13 +16,14 @@ use crate::wire::ws::decoder::{Decoder, Inbound, Violation};
 /// is not read either.
 const WAITING: usize = 16 << 10;
 
+// What each message touches stands first, in few cache lines.
 #[repr(C)]
 pub(crate) struct Link<IO> {
     io: IO,
     left: Left,
     /// Whether nothing is unread and the socket had nothing when it was last asked. It will call.
     rests: bool,
-    /// Whether something has come, or writing was refused, since this was last asked.
+    /// Whether anything has happened, since this was last asked, by which something may be due at another time.
     stirred: bool,
     /// What the socket wakes; without, it wakes who asks it.
     caller: Option<Waker>,
@@ -67,18 +68,19 @@ impl<IO> Link<IO> {
         &mut self.replies
     }
 
-    /// The socket has called: it is asked again.
-    pub(crate) fn is_called(&mut self) {
+    /// Has the socket asked again, for it has called.
+    pub(crate) fn asks_again(&mut self) {
         self.rests = false;
     }
 
-    /// Whether something has come, or writing was refused, since this was last asked: what is due when may have changed.
+    /// Whether anything has happened, since this was last asked, by which something may be due at another time: something has come, a
+    /// ping was taken, or writing was refused.
     #[inline]
     pub(crate) fn has_stirred(&mut self) -> bool {
         std::mem::take(&mut self.stirred)
     }
 
-    /// Has what is due when be looked at again.
+    /// Has its clock look again what is due when.
     pub(crate) fn stirs(&mut self) {
         self.stirred = true;
     }
@@ -87,11 +89,10 @@ impl<IO> Link<IO> {
         self.heard = Instant::now();
         self.stirred = true;
     }
-
 }
 
 impl<IO: AsyncRead + AsyncWrite + Unpin> Link<IO> {
-    /// A socket that wakes the `caller`, whoever asks it; who that wakes says so by [`is_called`](Self::is_called).
+    /// Whoever asks the socket, it wakes the `caller`. When that has been called, the link is told to [ask again](Self::asks_again).
     pub(crate) fn new(io: IO, max_message: usize, caller: Waker) -> Self {
         Self {
             io,
@@ -108,8 +109,8 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Link<IO> {
         }
     }
 
-    /// Has the socket wake who asks it, from now on.
-    pub(crate) fn hangs_up(&mut self) {
+    /// Has the socket wake whoever asks it, from now on.
+    pub(crate) fn wakes_who_asks(&mut self) {
         self.caller = None;
         self.rests = false;
     }
@@ -278,8 +279,10 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Link<IO> {
 #[cfg(test)]
 mod tests {
     use std::future::poll_fn;
+    use std::time::Duration;
 
     use tokio::io::{AsyncWriteExt, DuplexStream, duplex};
+    use tokio::time::timeout;
 
     use super::*;
     use crate::store::rest::NOBODY;
@@ -321,20 +324,21 @@ mod tests {
         }
         for reads in [3, 5] {
             client.write_all(&PONG).await.expect("the pipe takes it");
-            link.is_called();
+            link.asks_again();
             let pong = poll_fn(|cx| link.poll_inbound(cx)).await;
             assert_eq!(pong, Ok(Ok(Inbound::Pong)));
             assert!(poll_fn(|cx| Poll::Ready(link.poll_inbound(cx))).await.is_pending());
             assert_eq!(link.io.reads, reads);
         }
         // It wakes who asks it: it need not be called.
-        link.hangs_up();
+        link.wakes_who_asks();
         assert!(poll_fn(|cx| Poll::Ready(link.poll_inbound(cx))).await.is_pending());
         assert_eq!(link.io.reads, 6);
         let left = tokio::spawn(async move { poll_fn(|cx| link.poll_inbound(cx)).await });
         tokio::task::yield_now().await;
         drop(client);
-        assert_eq!(left.await.expect("it does not panic"), Err(Gone::Left));
+        let left = timeout(Duration::from_secs(20), left).await.expect("the socket wakes who asks it");
+        assert_eq!(left.expect("it does not panic"), Err(Gone::Left));
     }
 
     #[tokio::test]

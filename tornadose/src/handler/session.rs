@@ -23,7 +23,7 @@ use futures_util::FutureExt;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{Instant, timeout};
 
-use crate::handler::connections::{LAST_WORDS, Seat, drop_quietly};
+use crate::handler::connections::{LAST_WORDS, Seats, drop_quietly};
 use crate::handler::feed::{Fed, Feed};
 use crate::handler::format::Ws;
 use crate::handler::link::{Gone, Link};
@@ -46,11 +46,12 @@ pub(crate) struct Pace {
 
 #[repr(C)]
 pub(crate) struct Session<S: Subscriber> {
+    // An aborted session drops them in this order: its disconnect hook first, its seats last.
+    subscriber: S,
     store: Store<S::Message>,
-    seats: Vec<Seat>,
     clock: Clock,
     feed: Feed<S::Message>,
-    subscriber: S,
+    seats: Seats,
 }
 
 /// When what is due.
@@ -115,10 +116,10 @@ impl<S: Subscriber> Session<S> {
         store: Store<S::Message>,
         feed: Feed<S::Message>,
         pace: Pace,
-        seats: Vec<Seat>,
+        seats: Seats,
     ) -> Self {
         let clock = Clock { pace, pinged: None, asked: None, timer: None, unasked: false };
-        Self { store, seats, clock, feed, subscriber }
+        Self { subscriber, store, clock, feed, seats }
     }
 
     /// Serves until one side ends it, then says goodbye.
@@ -147,8 +148,8 @@ impl<S: Subscriber> Session<S> {
         let (why, code) = over.why();
         feed.closing().because(why, code);
         let feed = matches!(over, Over::Close(..)).then_some(feed);
-        // The reader, which its calls go through, may be gone before it.
-        link.hangs_up();
+        // Nobody leaves a waker with the reader any more, through which the socket would call.
+        link.wakes_who_asks();
         say_goodbye(link, over).await;
         drop(feed);
     }
@@ -163,7 +164,7 @@ impl<S: Subscriber> Session<S> {
                 return Poll::Ready(Turn::Over(over));
             }
             if self.feed.reader().take_call(Call::Socket) {
-                link.is_called();
+                link.asks_again();
             }
             match link.poll_inbound(cx) {
                 Poll::Ready(Err(Gone::Left)) => return Poll::Ready(Turn::Over(Over::Gone(Why::Left))),
@@ -237,9 +238,6 @@ impl<S: Subscriber> Session<S> {
                     Poll::Ready(Ok(())) => clock.all_written(link),
                     Poll::Ready(Err(_)) => return Poll::Ready(Err(Over::Gone(Why::Left))),
                     Poll::Pending => {}
-                }
-                if feed.reader().take_call(Call::Socket) {
-                    link.is_called();
                 }
                 if link.poll_heard(cx) == Poll::Ready(Gone::Left) {
                     return Poll::Ready(Err(Over::Gone(Why::Left)));

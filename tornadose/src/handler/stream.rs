@@ -23,7 +23,7 @@ use http_body::{Body, Frame};
 use salvo::conn::ConnCtrl;
 use tokio::time::Instant;
 
-use crate::handler::connections::{Seat, drop_quietly};
+use crate::handler::connections::{Seats, drop_quietly};
 use crate::handler::feed::{Fed, Feed};
 use crate::handler::format::Sse;
 use crate::handler::timer::Timer;
@@ -60,7 +60,7 @@ pub(crate) struct Stream<S: Subscriber> {
 struct Open<S: Subscriber> {
     feed: Feed<S::Message>,
     subscriber: S,
-    seats: Vec<Seat>,
+    seats: Seats,
 }
 
 /// The last bytes of a stream. They hold its reader and its seats until the socket has taken them, or is gone: so long the
@@ -68,7 +68,7 @@ struct Open<S: Subscriber> {
 struct Goodbye<M: Message> {
     bytes: Bytes,
     _feed: Feed<M>,
-    _seats: Vec<Seat>,
+    _seats: Seats,
 }
 
 impl<M: Message> AsRef<[u8]> for Goodbye<M> {
@@ -107,7 +107,7 @@ pub(crate) fn come_back(after: Duration) -> Bytes {
 }
 
 impl<S: Subscriber> Stream<S> {
-    pub(crate) fn new(subscriber: S, feed: Feed<S::Message>, pace: Pace, seats: Vec<Seat>) -> Self {
+    pub(crate) fn new(subscriber: S, feed: Feed<S::Message>, pace: Pace, seats: Seats) -> Self {
         let mut stream = Self {
             rest: Bytes::new(),
             quiet_since: Instant::now(),
@@ -162,7 +162,10 @@ impl<S: Subscriber> Stream<S> {
     /// without more ado.
     fn is_quiet(&mut self, waker: &Waker) -> bool {
         self.rest.is_empty()
-            && self.open.as_mut().is_some_and(|open| open.feed.rests(waker) && !open.feed.reader().is_called(Call::Timer))
+            && self
+                .open
+                .as_mut()
+                .is_some_and(|open| open.feed.rests(waker) && !open.feed.reader().is_called(Call::Timer))
     }
 
     fn poll_bytes(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
@@ -175,7 +178,9 @@ impl<S: Subscriber> Stream<S> {
         loop {
             let Some(open) = &mut self.open else { return Poll::Ready(None) };
             // A feed that is never quiet would not get as far as the timer.
-            if open.feed.reader().is_called(Call::Timer) && self.pace.until.is_some_and(|until| self.quiet_since >= until) {
+            if open.feed.reader().is_called(Call::Timer)
+                && self.pace.until.is_some_and(|until| self.quiet_since >= until)
+            {
                 return Poll::Ready(Some(self.say_goodbye(Why::MaxAge)));
             }
             // A panic of the filter ends this connection alone; on HTTP/2 it would take its neighbours with it.

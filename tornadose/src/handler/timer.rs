@@ -28,7 +28,7 @@ impl Timer {
         self.runs();
     }
 
-    /// Whether it is due, now that it has called. One that has called too early runs on.
+    /// Whether it is due. While it is not it runs on, though it may have called too early.
     pub(crate) fn is_due(&mut self) -> bool {
         let due = self.sleep.is_elapsed();
         if !due {

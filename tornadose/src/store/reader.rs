@@ -93,16 +93,17 @@ pub(crate) enum Step<M> {
     Ended(End),
 }
 
-/// A place in a log, and a seat among its readers. What each message touches stands first, in few cache lines, and so it does in all
-/// that has a reader.
+/// A place in a log, and a seat among its readers. What each message touches stands first, in few cache lines; the structs around a
+/// reader are laid out for that too.
 #[repr(C)]
 pub(crate) struct Reader<M: Message> {
-    live: Live<M>,
+    following: Following<M>,
     view: View,
     shared: Arc<Shared<M>>,
     ticket: Ticket,
     place: Place,
-    gap: Option<Gap>,
+    /// What it is to be told before all else.
+    gap: Option<GapReason>,
     /// Whether the id-only frame at [`Place::unnumbered`] is still to come.
     mark: bool,
     opening: bool,
@@ -115,18 +116,19 @@ pub(crate) struct Reader<M: Message> {
 }
 
 /// A reader that has read all there was, as it reads on. What it reads so is brought into the books before they are asked for.
-struct Live<M> {
+struct Following<M> {
     rest: Arc<Rest<M>>,
     /// Who is woken for it.
     waker: Option<Waker>,
-    /// Where it will stand once it has written what it was handed.
+    /// Where it will stand once it has written what it was handed, and when it last read.
     head: Id,
+    moved: Instant,
     /// What it has read, and what of all it has read was delivered, since the books were last kept.
     read: Amount,
     delivered: u64,
 }
 
-impl<M> Live<M> {
+impl<M> Following<M> {
     fn is_woken_by(&self, waker: &Waker) -> bool {
         self.waker.as_ref().is_some_and(|kept| kept.will_wake(waker))
     }
@@ -196,7 +198,14 @@ impl<M: Message> Reader<M> {
             awaited: None,
             ledger,
             deliveries: Deliveries::open(),
-            live: Live { rest, waker: None, head: state.log.head(), read: Amount::default(), delivered: 0 },
+            following: Following {
+                rest,
+                waker: None,
+                head: state.log.head(),
+                moved: Instant::now(),
+                read: Amount::default(),
+                delivered: 0,
+            },
         };
         if state.loading || matches!(came, Came::With(id) if state.log.may_come_to(id)) {
             reader.start = Some(Start::Awaited).filter(|_| !matches!(came, Came::New));
@@ -213,7 +222,7 @@ impl<M: Message> Reader<M> {
 
     /// Takes its place, by what the log knows of its id.
     fn begins(&mut self, log: &Log<M>, came: &Came, replay: usize) {
-        let told = |reason| Some(Gap { reason, missed: None }).filter(|_| M::QUEUED);
+        let told = |reason| Some(reason).filter(|_| M::QUEUED);
         let view = &self.view;
         (self.place, self.start) = match came {
             Came::New => (log.place_new(view, replay), None),
@@ -268,7 +277,7 @@ impl<M: Message> Reader<M> {
 
     /// Notes that so many messages that it read were handed out to be written.
     pub(crate) fn delivers(&mut self, messages: usize) {
-        self.live.delivered += messages as u64;
+        self.following.delivered += messages as u64;
     }
 
     /// Has the counters hear of what was delivered and filtered.
@@ -282,13 +291,13 @@ impl<M: Message> Reader<M> {
     /// Brings into the books what was read live.
     fn keeps_books(&mut self) {
         (self.place, self.ledger) = self.books();
-        (self.live.read, self.live.delivered) = (Amount::default(), 0);
+        (self.following.read, self.following.delivered) = (Amount::default(), 0);
     }
 
     /// The books as they would be kept now.
     fn books(&self) -> (Place, Ledger) {
         let (mut place, mut ledger) = (self.place.clone(), self.ledger.clone());
-        let Live { head, read, delivered, .. } = self.live;
+        let Following { head, read, delivered, .. } = self.following;
         if read != Amount::default() {
             place.passes(head.offset, read.queue);
             ledger.reads(read);
@@ -314,19 +323,19 @@ impl<M: Message> Reader<M> {
 
     /// Whether nothing has come since it was handed all there was; found without the store's lock.
     pub(crate) fn rests(&self, waker: &Waker) -> bool {
-        self.live.is_woken_by(waker) && self.live.rest.comes_for_more()
+        self.following.is_woken_by(waker) && self.following.rest.comes_for_more()
     }
 
     /// Where it stands, when it has read to its end.
     pub(crate) fn head(&self) -> Id {
-        self.live.head
+        self.following.head
     }
 
     /// What comes next, without waiting. At the end of what there is, `waker` is kept for the next message.
     pub(crate) fn step(&mut self, waker: &Waker) -> Step<M> {
         self.reports();
         if self.rests(waker) {
-            return Step::Wait { head: self.live.head, opening: false };
+            return Step::Wait { head: self.following.head, opening: false };
         }
         match self.step_live(waker) {
             Some(entry) => Step::Run { before: None, run: Run::One(entry), numbered: true },
@@ -337,7 +346,7 @@ impl<M: Message> Reader<M> {
     /// As `step`, for who was told by `step_live` that it is not so simple. It finds anew where the reader stands, though nothing
     /// of its keys has come.
     pub(crate) fn step_any(&mut self, waker: &Waker) -> Step<M> {
-        drop(self.live.rest.take_stale());
+        drop(self.following.rest.take_stale());
         self.keeps_books();
         let shared = Arc::clone(&self.shared);
         let mut state = shared.lock();
@@ -364,40 +373,40 @@ impl<M: Message> Reader<M> {
     /// The one message that is new, for a reader that has read all before it: what most steps are. It was handed over when it was
     /// submitted, and the store is not locked for it.
     pub(crate) fn step_live(&mut self, waker: &Waker) -> Option<Arc<Entry<M>>> {
-        let live = &mut self.live;
-        if !live.is_woken_by(waker) {
+        let following = &mut self.following;
+        if !following.is_woken_by(waker) {
             return None;
         }
-        let entry = live.rest.take_news(waker)?;
-        live.read += Amount::of(entry.retention);
-        live.head = entry.id;
+        let (entry, moved) = following.rest.take_news(waker)?;
+        following.read += Amount::of(entry.retention);
+        (following.head, following.moved) = (entry.id, moved);
         Some(entry)
     }
 
     /// When it last read.
     pub(crate) fn moved(&self) -> Instant {
-        self.live.rest.moved()
+        self.following.moved
     }
 
-    /// What wakes its task from elsewhere, and is noted then.
+    /// A waker for one who calls the reader's task. That it called is noted.
     pub(crate) fn caller(&self, by: Call) -> Waker {
-        self.live.rest.caller(by)
+        self.following.rest.caller(by)
     }
 
     /// Whether its task was called by this one.
     #[inline]
     pub(crate) fn is_called(&self, by: Call) -> bool {
-        self.live.rest.is_called(by)
+        self.following.rest.is_called(by)
     }
 
     /// As `is_called`, and takes the call.
     #[inline]
     pub(crate) fn take_call(&self, by: Call) -> bool {
-        self.live.rest.take_call(by)
+        self.following.rest.take_call(by)
     }
 
     fn step_in(&mut self, state: &mut State<M>, waker: &Waker) -> Step<M> {
-        state.readers.moves(self.ticket);
+        self.following.moved = state.readers.moves(self.ticket);
         let end = state.readers.end_of(self.ticket);
         if let Some(end) = end.filter(|end| !end.lets_read_on()) {
             return Step::Ended(end);
@@ -406,8 +415,8 @@ impl<M: Message> Reader<M> {
             // What is ended while it waits comes back with the same id, perhaps to a process that knows it.
             return end.map_or(Step::Hold, Step::Ended);
         }
-        if let Some(gap) = self.gap.take() {
-            return Step::Gap(gap);
+        if let Some(reason) = self.gap.take() {
+            return Step::Gap(Gap { reason, missed: None });
         }
         self.read_in(state, end, waker)
     }
@@ -428,8 +437,8 @@ impl<M: Message> Reader<M> {
                 }
                 state.readers.wait(self.ticket, waker, true);
                 self.mark = false;
-                self.live.head = state.log.head();
-                Step::Wait { head: self.live.head, opening: std::mem::take(&mut self.opening) }
+                self.following.head = state.log.head();
+                Step::Wait { head: self.following.head, opening: std::mem::take(&mut self.opening) }
             }
             Reading::Lagged { missed } => {
                 self.ledger.misses(missed);
@@ -461,9 +470,9 @@ impl<M: Message> Reader<M> {
     /// Notes under this lock that it was handed all there is: when it comes for more it need not be taken again.
     fn is_handed_all(&mut self, state: &mut State<M>, waker: &Waker) {
         state.readers.hands_all(self.ticket, state.log.turn(), waker);
-        self.live.head = state.log.head();
-        if !self.live.is_woken_by(waker) {
-            self.live.waker = Some(waker.clone());
+        self.following.head = state.log.head();
+        if !self.following.is_woken_by(waker) {
+            self.following.waker = Some(waker.clone());
         }
     }
 
@@ -486,10 +495,11 @@ impl<M: Message> Reader<M> {
     /// Why the reader has ended, read to its end or not. Has `waker` woken at its end: who cannot take a message now need
     /// not hear of every one.
     pub(crate) fn wait_for_end(&self, waker: &Waker) -> Option<End> {
-        drop(self.live.rest.take_stale());
+        drop(self.following.rest.take_stale());
         let mut state = self.shared.lock();
         let end = state.readers.end_of(self.ticket);
-        if end.is_none() {
+        // One that may read on does so when it can, for which its socket calls it.
+        if end.is_none_or(End::lets_read_on) {
             state.readers.wait(self.ticket, waker, false);
         }
         end

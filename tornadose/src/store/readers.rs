@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use crate::store::entry::Entry;
 use crate::store::id::Offset;
-use crate::store::rest::{Handed, Rest};
+use crate::store::rest::Rest;
 use crate::store::view::View;
 
 /// Why a reader ends.
@@ -161,8 +161,8 @@ impl<M> Readers<M> {
     }
 
     /// Notes that the reader comes to read, and when that is.
-    pub(crate) fn moves(&self, ticket: Ticket) {
-        self.seats[ticket.seat].rest.moves();
+    pub(crate) fn moves(&self, ticket: Ticket) -> Instant {
+        self.seats[ticket.seat].rest.moves()
     }
 
     /// Since when a reader that is owed something has not come for it; none while it waits for more.
@@ -200,21 +200,18 @@ impl<M> Readers<M> {
                 continue;
             }
             let same_turn = seat.turn == turn;
-            let waker = match seat.rest.hand(entry, same_turn, || *now.get_or_insert_with(Instant::now)) {
-                Handed::Taken { waker, stale } => {
-                    woken.stale.extend(stale);
-                    waker
+            let handed = seat.rest.hand(entry, same_turn, || *now.get_or_insert_with(Instant::now));
+            seat.hungry = handed.taken;
+            if let Some(waker) = handed.waker {
+                if woken.wakers.is_empty() {
+                    // At once for all who may wait, and not at all when nobody does: what waking allocates does not grow with them.
+                    woken.wakers.reserve_exact(of_topic.len() + self.of_all.len());
                 }
-                Handed::MustAsk { waker } => {
-                    seat.hungry = false;
-                    waker
-                }
-            };
-            if waker.is_some() && woken.wakers.is_empty() {
-                // At once for all who may wait, and not at all when nobody does: what waking allocates does not grow with them.
-                woken.wakers.reserve_exact(of_topic.len() + self.of_all.len());
+                woken.wakers.push(waker);
             }
-            woken.wakers.extend(waker);
+            if let Some(stale) = handed.stale {
+                woken.stale.push(stale);
+            }
         }
         woken
     }

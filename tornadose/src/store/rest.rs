@@ -1,5 +1,6 @@
-//! What passes between a store and one of its readers without the store's lock: whether there is anything new, and, for a reader that
-//! has read all before it, the one message that is. What else there is to read is asked of the log, under the lock.
+//! What passes between a store and one of its readers without the store's lock: whether there is anything new, for a reader that has
+//! read all before it the one message that is, whom to wake, and who else did. What else there is to read is asked of the log, under
+//! the lock.
 
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -9,8 +10,8 @@ use tokio::time::Instant;
 
 use crate::store::entry::Entry;
 
-/// There may be something new, for which the log must be asked.
-const AWAKE: u8 = 0;
+/// There may be something new, for which the reader asks the log; it may wait until it is woken to.
+const ASKS: u8 = 0;
 /// It was handed all there is, and has not come for more.
 const HANDED: u8 = 1;
 /// It has come for more.
@@ -27,22 +28,24 @@ pub(crate) struct Rest<M> {
     own: Mutex<Own<M>>,
 }
 
-/// What is under a lock that a reader shares with nobody but those who submit to it or call it.
+/// What is under a lock of each reader's own.
 struct Own<M> {
     /// The message, or one that the reader has read by another way or will.
     news: Option<Arc<Entry<M>>>,
     /// When the reader last read, or was woken to.
     moved: Instant,
-    /// Whom to wake; none when it is awake, or has been woken. While it is handed all or rests, it is there.
+    /// Whom to wake: left by a reader that waits or was handed all there is, and taken by the store when it wakes it.
     waker: Option<Waker>,
 }
 
-/// What became of a message that was held out to a reader, and whom to wake, unless it has been woken already.
-pub(crate) enum Handed<M> {
-    /// It lies there for the reader, where another may have lain, to be dropped without a lock.
-    Taken { waker: Option<Waker>, stale: Option<Arc<Entry<M>>> },
-    /// The reader has something before it to read.
-    MustAsk { waker: Option<Waker> },
+/// What became of a message that was held out to a reader.
+pub(crate) struct Handed<M> {
+    /// Whether it lies there for the reader, or the reader has something before it to read.
+    pub(crate) taken: bool,
+    /// Whom to wake, unless it has been woken already.
+    pub(crate) waker: Option<Waker>,
+    /// What lay there before, to be dropped without a lock.
+    pub(crate) stale: Option<Arc<Entry<M>>>,
 }
 
 /// Who calls a reader's task besides its store. It is noted, so that they need not be asked whenever a message wakes it.
@@ -55,7 +58,7 @@ pub(crate) enum Call {
 impl<M> Rest<M> {
     pub(crate) fn new() -> Self {
         let own = Own { news: None, moved: Instant::now(), waker: None };
-        Self { state: AtomicU8::new(AWAKE), calls: AtomicU8::new(0), own: Mutex::new(own) }
+        Self { state: AtomicU8::new(ASKS), calls: AtomicU8::new(0), own: Mutex::new(own) }
     }
 
     fn own(&self) -> MutexGuard<'_, Own<M>> {
@@ -72,8 +75,9 @@ impl<M> Rest<M> {
         }
     }
 
-    /// The one new message, if the reader has read all before it; then it has read all again, and the waker is kept for the next.
-    pub(crate) fn take_news(&self, waker: &Waker) -> Option<Arc<Entry<M>>> {
+    /// The one new message and when it is taken, if the reader has read all before it. Then it has read all again, and the waker is
+    /// kept for the next.
+    pub(crate) fn take_news(&self, waker: &Waker) -> Option<(Arc<Entry<M>>, Instant)> {
         if self.state.load(Ordering::Acquire) != NEWS {
             return None;
         }
@@ -81,7 +85,7 @@ impl<M> Rest<M> {
         self.state.compare_exchange(NEWS, HANDED, Ordering::AcqRel, Ordering::Acquire).ok()?;
         own.waker = Some(waker.clone());
         own.moved = Instant::now();
-        own.news.take()
+        Some((own.news.take()?, own.moved))
     }
 
     /// What lies here for a reader that asks the log instead, to be dropped without a lock.
@@ -102,6 +106,15 @@ impl<M> Rest<M> {
         self.is_called(by) && self.calls.fetch_and(!(by as u8), Ordering::AcqRel) & by as u8 != 0
     }
 
+    /// Notes who calls, and wakes the reader's task, whichever that is then.
+    fn calls(&self, by: Call) {
+        // First the note, then the task that looks for it. Without a waker the task is awake, or has been woken, and looks for calls
+        // after it has left one.
+        self.calls.fetch_or(by as u8, Ordering::Release);
+        let waker = self.own().waker.clone();
+        waker.iter().for_each(Waker::wake_by_ref);
+    }
+
     // What follows is called under the store's lock.
 
     /// Lays a message out for a reader that was handed all before it in this turn of the log, or has it ask.
@@ -115,28 +128,28 @@ impl<M> Rest<M> {
         if same_turn && matches!(self.state.load(Ordering::Acquire), HANDED | RESTING) {
             let stale = own.news.replace(Arc::clone(entry));
             self.state.store(NEWS, Ordering::Release);
-            return Handed::Taken { waker, stale };
+            return Handed { taken: true, waker, stale };
         }
-        self.state.store(AWAKE, Ordering::Release);
-        Handed::MustAsk { waker }
+        self.state.store(ASKS, Ordering::Release);
+        Handed { taken: false, waker, stale: None }
     }
 
     /// Has a reader that has not taken the message ask the log instead.
     pub(crate) fn take_back(&self) {
-        let _unless_it_was_taken = self.state.compare_exchange(NEWS, AWAKE, Ordering::AcqRel, Ordering::Acquire);
+        let _unless_it_was_taken = self.state.compare_exchange(NEWS, ASKS, Ordering::AcqRel, Ordering::Acquire);
     }
 
     /// Has the reader ask the log the next time. Answers whom to wake for that.
     pub(crate) fn ends(&self) -> Option<Waker> {
         let mut own = self.own();
-        self.state.store(AWAKE, Ordering::Release);
+        self.state.store(ASKS, Ordering::Release);
         own.waker.take()
     }
 
     /// Keeps whom to wake for a reader that is to ask the log then.
     pub(crate) fn waits(&self, waker: &Waker) {
         let mut own = self.own();
-        self.state.store(AWAKE, Ordering::Release);
+        self.state.store(ASKS, Ordering::Release);
         match &mut own.waker {
             Some(waiting) => waiting.clone_from(waker),
             None => own.waker = Some(waker.clone()),
@@ -149,15 +162,12 @@ impl<M> Rest<M> {
     }
 
     /// Notes that the reader reads, and when.
-    pub(crate) fn moves(&self) {
+    pub(crate) fn moves(&self) -> Instant {
         let mut own = self.own();
-        self.state.store(AWAKE, Ordering::Release);
+        self.state.store(ASKS, Ordering::Release);
         own.waker = None;
         own.moved = Instant::now();
-    }
-
-    pub(crate) fn moved(&self) -> Instant {
-        self.own().moved
+        own.moved
     }
 
     /// Since when there is something that it has not come for, or has come for and not yet written; none while it waits.
@@ -169,28 +179,36 @@ impl<M> Rest<M> {
 }
 
 impl<M: Send + Sync + 'static> Rest<M> {
-    /// What wakes the reader's task, whichever that is then, and notes who did.
+    /// The waker of one who calls.
     pub(crate) fn caller(self: &Arc<Self>, by: Call) -> Waker {
-        Waker::from(Arc::new(Caller { rest: Arc::clone(self), by }))
+        let rest = Arc::clone(self);
+        match by {
+            Call::Timer => Waker::from(rest),
+            Call::Socket => Waker::from(Arc::new(Socket(rest))),
+        }
     }
 }
 
-struct Caller<M> {
-    rest: Arc<Rest<M>>,
-    by: Call,
-}
-
-impl<M: Send + Sync + 'static> Wake for Caller<M> {
+/// Woken by a timer: every connection has one, which needs nothing of its own so.
+impl<M: Send + Sync + 'static> Wake for Rest<M> {
     fn wake(self: Arc<Self>) {
         self.wake_by_ref();
     }
 
     fn wake_by_ref(self: &Arc<Self>) {
-        // First the note, then the task that looks for it. Without a waker the task is awake, or has been woken, and looks for calls
-        // after it has left one.
-        self.rest.calls.fetch_or(self.by as u8, Ordering::Release);
-        let waker = self.rest.own().waker.clone();
-        waker.iter().for_each(Waker::wake_by_ref);
+        self.calls(Call::Timer);
+    }
+}
+
+struct Socket<M>(Arc<Rest<M>>);
+
+impl<M: Send + Sync + 'static> Wake for Socket<M> {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        self.0.calls(Call::Socket);
     }
 }
 
@@ -200,11 +218,16 @@ pub(crate) static NOBODY: std::sync::LazyLock<Waker> = std::sync::LazyLock::new(
 
 #[cfg(test)]
 mod tests {
+    use std::future::poll_fn;
+    use std::sync::atomic::AtomicU64;
     use std::sync::mpsc::channel;
+    use std::task::Poll;
     use std::thread;
     use std::time::Duration;
 
-    use super::NOBODY;
+    use tokio::time::{sleep, timeout};
+
+    use super::*;
     use crate::event::Event;
     use crate::event::error::EncodeError;
     use crate::message::{Keys, Message, Retention};
@@ -263,5 +286,74 @@ mod tests {
             assert_eq!(numbers(reader.step(&NOBODY)), Some(vec![4, 5]));
             assert!(reader.rests(&NOBODY));
         }
+    }
+
+    /// How often each has spoken, or was heard last: messages, a timer, a socket.
+    type Times = [AtomicU64; 3];
+
+    /// Waits until all are heard, and wakes nobody meanwhile.
+    async fn all_are_heard(heard: &Times, times: [u64; 3]) {
+        let all_heard = async {
+            while [0, 1, 2].map(|one| heard[one].load(Ordering::Acquire)) != times {
+                sleep(Duration::from_millis(1)).await;
+            }
+        };
+        timeout(Duration::from_secs(20), all_heard).await.unwrap_or_else(|_| panic!("{times:?} heard as {heard:?}"));
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+    async fn no_call_and_no_message_is_lost_among_the_others() {
+        const CALLS: [Call; 2] = [Call::Timer, Call::Socket];
+        const TIMES: u64 = 20_000;
+        let store = Store::<Note>::new();
+        let mut reader = Reader::open(store.shared(), Keys::All, Seen::Nothing, Terms { replay: 0, connection: false });
+        let (spoken, heard) = (Arc::new(Times::default()), Arc::new(Times::default()));
+        let callers = CALLS.map(|by| reader.caller(by));
+        let (calls, notes) = (Arc::clone(&spoken), Arc::clone(&heard));
+        let mut polls = 0;
+        let reading = tokio::spawn(poll_fn(move |cx| {
+            polls += 1;
+            if polls % 3 == 0 {
+                // As one that could not write.
+                reader.wait_for_end(cx.waker());
+            }
+            loop {
+                match reader.step(cx.waker()) {
+                    Step::Run { run, .. } => notes[0].store(run.entries().last().unwrap().message.0, Ordering::Release),
+                    Step::Gap(_) => {}
+                    Step::Wait { .. } | Step::Hold => break,
+                    Step::Ended(_) => return Poll::Ready(()),
+                }
+            }
+            for by in CALLS {
+                if reader.take_call(by) {
+                    notes[by as usize].store(calls[by as usize].load(Ordering::Acquire), Ordering::Release);
+                }
+            }
+            Poll::Pending
+        }));
+        let speaks = |one: usize| {
+            let time = spoken[one].fetch_add(1, Ordering::AcqRel) + 1;
+            match one {
+                0 => drop(store.try_submit(Note(time)).unwrap()),
+                caller => callers[caller - 1].wake_by_ref(),
+            }
+        };
+        thread::scope(|scope| {
+            for one in 0..3 {
+                scope.spawn(move || (0..TIMES).for_each(|_| speaks(one)));
+            }
+        });
+        all_are_heard(&heard, [TIMES; 3]).await;
+        // And each alone, while nobody else would wake the reader.
+        for round in 1..=50 {
+            for one in 0..3 {
+                speaks(one);
+                let times = [0, 1, 2].map(|other| TIMES + round - u64::from(other > one));
+                all_are_heard(&heard, times).await;
+            }
+        }
+        store.close();
+        reading.await.unwrap();
     }
 }

@@ -47,7 +47,7 @@ impl<M: Message> State<M> {
         self.readers.hand(entry, self.log.turn())
     }
 
-    /// Drops the `latest` values of a key, for those too that they lie ready for. What is dropped is dropped after unlocking.
+    /// Drops the `latest` values of a key, also where they lie ready for a reader. They are dropped after unlocking.
     pub(crate) fn forget(&mut self, key: &M::Key) -> Vec<Arc<Entry<M>>> {
         if let Some(topic) = self.log.topic_of(key) {
             self.readers.take_back(topic);

@@ -43,7 +43,7 @@ impl Place {
         self.at.max(self.not_owed)
     }
 
-    /// Moves to a message, all before it read, so many of the queue among it.
+    /// Moves to this message. All up to it was read, so many queue messages among that.
     pub(crate) fn passes(&mut self, through: Offset, queue: u64) {
         self.at = through;
         self.settled += queue;
