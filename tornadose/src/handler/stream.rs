@@ -108,6 +108,7 @@ pub(crate) fn come_back(after: Duration) -> Bytes {
 
 impl<S: Subscriber> Stream<S> {
     pub(crate) fn new(subscriber: S, feed: Feed<S::Message>, pace: Pace, seats: Seats) -> Self {
+        let caller = feed.reader().caller(Call::Timer);
         let mut stream = Self {
             rest: Bytes::new(),
             quiet_since: Instant::now(),
@@ -116,8 +117,7 @@ impl<S: Subscriber> Stream<S> {
             untaken: None,
             pace,
         };
-        let caller = stream.open.as_ref().map(|open| open.feed.reader().caller(Call::Timer));
-        stream.timer = stream.deadline().zip(caller).map(|(deadline, caller)| Timer::at(deadline, caller));
+        stream.timer = stream.deadline().map(|deadline| Timer::at(deadline, caller));
         stream
     }
 
