@@ -16,12 +16,16 @@
 
 mod asked;
 pub(crate) mod connections;
+mod direct;
 pub(crate) mod extract;
 mod feed;
 mod format;
+pub(crate) mod handover;
 mod link;
 pub(crate) mod live;
 mod origin;
+mod outward;
+mod pace;
 mod reach;
 mod session;
 mod settings;
@@ -49,9 +53,10 @@ use tokio::time::Instant;
 use crate::handler::asked::Unfit;
 use crate::handler::connections::{Connections, LAST_WORDS, Seat, Seats, drop_quietly};
 use crate::handler::feed::Feed;
+use crate::handler::handover::{Asks, Handover, MayHandOver};
 use crate::handler::link::Link;
 use crate::handler::live::Live;
-use crate::handler::reach::{OverSse, OverWs};
+use crate::handler::reach::{OverServer, OverTask};
 use crate::handler::session::Session;
 use crate::handler::stream::Stream;
 use crate::handler::visit::Visit;
@@ -59,6 +64,7 @@ use crate::message::Keys;
 use crate::store::reader::{Reader, Seen, Terms};
 use crate::store::rest::Call;
 use crate::subscriber::{KeyOf, Subscriber, Transports};
+use crate::wire::ws::decoder::Decoder;
 
 /// How a request came out, when no stream was opened.
 enum Answer {
@@ -116,19 +122,22 @@ impl<S: Subscriber> Live<S> {
         }
         let opening = self.open(req, admitted).map_err(|number| {
             stream_head(res);
-            res.body(ResBody::Once(stream::come_back(self.settings.return_after(number))));
+            res.body(ResBody::Once(pace::come_back(self.settings.return_after(number))));
             Answer::Later
         })?;
         let Opening { admitted: Admitted { subscriber, keys }, number, seats } = opening;
         let reader = self.reader(keys, req);
         let visit = Visit::opens("sse", number, &reader);
-        let feed = self.feed(reader, visit, stream::prologue(self.settings.options.retry));
+        let mut prologue = pace::prologue(self.settings.options.retry);
+        let may_hand_over = req.extensions().get::<MayHandOver>().is_some();
+        let handover = may_hand_over.then(|| Handover::of(prologue.split().freeze()));
+        let feed = self.feed(reader, visit, prologue);
         let conn = req.extensions().get::<ConnCtrl>().cloned();
         if let Some(conn) = &conn {
             conn.relax_timeouts();
         }
-        let reach = OverSse { reader: feed.reader().remote(), closing: feed.closing().clone(), conn: conn.clone() };
-        let pace = stream::Pace {
+        let reach = OverServer { reader: feed.reader().remote(), closing: feed.closing().clone(), conn: conn.clone() };
+        let pace = pace::Pace {
             keep_alive: self.settings.options.keep_alive,
             until: self.settings.lasts(number).map(|age| Instant::now() + age),
             return_after: self.settings.return_after(number),
@@ -137,7 +146,12 @@ impl<S: Subscriber> Live<S> {
         };
         seats.places().reached_by(reach);
         stream_head(res);
-        res.body(ResBody::Boxed(Box::pin(Stream::new(subscriber, feed, pace, seats))));
+        let mut stream = Box::pin(Stream::new(subscriber, feed, pace, seats));
+        if let Some(handover) = handover {
+            res.extensions.insert(Asks::for_body(&*stream, &handover));
+            stream.may_come_by_its_socket(handover);
+        }
+        res.body(ResBody::Boxed(stream));
         Ok(())
     }
 
@@ -184,13 +198,15 @@ impl<S: Subscriber> Live<S> {
         let session = Box::new(Session::new(subscriber, self.store.clone(), feed, pace, seats));
         let max_message = options.max_message;
         let task = tokio::spawn(async move {
-            let link = upgrade.await.map(|upgraded| Box::new(Link::new(TokioIo::new(upgraded), max_message, caller)));
+            let link = upgrade
+                .await
+                .map(|upgraded| Box::new(Link::new(TokioIo::new(upgraded), Decoder::new(max_message), caller)));
             match link {
                 Ok(link) => session.run(link).await,
                 Err(error) => tracing::debug!(target: "tornadose", %error, "the client left before its upgrade"),
             }
         });
-        places.reached_by(OverWs { reader, closing, task: task.abort_handle() });
+        places.reached_by(OverTask { reader, closing, task: task.abort_handle() });
         Ok(())
     }
 

@@ -1,4 +1,5 @@
 //! Bytes in, bytes out: what events look like on each transport. Nothing here waits.
 
+pub(crate) mod chunk;
 pub(crate) mod sse;
 pub(crate) mod ws;

@@ -34,7 +34,7 @@ pub(super) async fn serve(_: Transport) -> io::Result<()> {
     let addr = salvo::conn::Acceptor::holdings(&acceptor)[0].local_addr.clone().into_std();
     ready(addr.ok_or_else(|| io::Error::other("no address"))?);
     let router = Router::new().get(Loads::handler(&all)).push(Router::with_path("{user}").get(Notes::handler(&keys)));
-    tokio::spawn(Server::new(acceptor).serve(router));
+    tokio::spawn(tornadose::serve_on(acceptor, router));
     let mut orders = orders();
     while let Some(order) = orders.recv().await {
         match order {

@@ -102,7 +102,7 @@ impl<M: Message> Feed<M> {
                 if subscriber.on_send(&entry.message) {
                     self.settled(entry.offset());
                     self.hands_out(1);
-                    return Fed::Bytes(entry.encoded::<F>().clone());
+                    return Fed::Bytes(F::shared(entry.encoded::<F>()));
                 }
                 self.withhold::<F>(&entry, true);
                 None
@@ -125,13 +125,13 @@ impl<M: Message> Feed<M> {
     ) -> Fed {
         loop {
             if step.is_none() && self.out.len() >= AT_ONCE {
-                return self.take();
+                return self.take::<F>();
             }
             if self.lagged {
-                return if self.out.is_empty() { Fed::Ended(End::Lagged) } else { self.take() };
+                return if self.out.is_empty() { Fed::Ended(End::Lagged) } else { self.take::<F>() };
             }
             match step.take().unwrap_or_else(|| self.reader.step(waker)) {
-                Step::Ended(end) => return if self.out.is_empty() { Fed::Ended(end) } else { self.take() },
+                Step::Ended(end) => return if self.out.is_empty() { Fed::Ended(end) } else { self.take::<F>() },
                 Step::Gap(gap) if gap.reason == GapReason::Lagged && self.lag == Lag::Close => {
                     self.visit.has_gap(gap);
                     self.lagged = true;
@@ -151,13 +151,13 @@ impl<M: Message> Feed<M> {
                         return Fed::Bytes(shared);
                     }
                 }
-                Step::Hold => return if self.out.is_empty() { Fed::Wait } else { self.take() },
+                Step::Hold => return if self.out.is_empty() { Fed::Wait } else { self.take::<F>() },
                 Step::Wait { head, opening } => {
                     self.caught_up = true;
                     if opening && self.written != Some(head.offset) {
                         self.position::<F>(head);
                     }
-                    return if self.out.is_empty() { Fed::Wait } else { self.take() };
+                    return if self.out.is_empty() { Fed::Wait } else { self.take::<F>() };
                 }
             }
         }
@@ -195,10 +195,10 @@ impl<M: Message> Feed<M> {
             self.settled(entries[through - 1].offset());
             if self.out.is_empty() {
                 self.hands_out(through);
-                return Some(run.encoded::<F>());
+                return Some(F::shared(run.encoded::<F>()));
             }
             self.holds += through;
-            self.out.extend_from_slice(&run.encoded::<F>());
+            F::append(&mut self.out, run.encoded::<F>());
             return None;
         }
         for (place, entry) in entries.iter().enumerate() {
@@ -216,7 +216,7 @@ impl<M: Message> Feed<M> {
     fn write<F: Format>(&mut self, entry: &Entry<M>, numbered: bool) {
         self.holds += 1;
         if numbered {
-            self.out.extend_from_slice(entry.encoded::<F>());
+            F::append(&mut self.out, entry.encoded::<F>());
             self.settled(entry.offset());
         } else {
             F::without_id(&mut self.out, entry);
@@ -246,10 +246,10 @@ impl<M: Message> Feed<M> {
         self.reader.reports();
     }
 
-    fn take(&mut self) -> Fed {
+    fn take<F: Format>(&mut self) -> Fed {
         let holds = std::mem::take(&mut self.holds);
         self.hands_out(holds);
-        Fed::Bytes(std::mem::take(&mut self.out).freeze())
+        Fed::Bytes(F::own(std::mem::take(&mut self.out)))
     }
 }
 
@@ -324,11 +324,20 @@ mod tests {
             ENCODED.fetch_add(1, Relaxed);
             Sse::encode(id, event)
         }
+        fn join<'a>(pieces: impl Iterator<Item = &'a Bytes> + Clone) -> Bytes {
+            Sse::join(pieces)
+        }
     }
 
     impl Format for Counted {
+        fn shared(encoded: &Bytes) -> Bytes {
+            Sse::shared(encoded)
+        }
+        fn append(out: &mut BytesMut, encoded: &Bytes) {
+            Sse::append(out, encoded);
+        }
         fn without_id<T>(out: &mut BytesMut, entry: &Entry<T>) {
-            out.extend_from_slice(&entry.encoded::<Self>()[..]);
+            Sse::append(out, entry.encoded::<Self>());
         }
         fn position(out: &mut BytesMut, id: Id) {
             Sse::position(out, id);

@@ -6,28 +6,54 @@ use crate::event::Event;
 use crate::store::entry::{Encoding, Entry};
 use crate::store::id::{Id, IdText};
 use crate::store::reader::Gap;
-use crate::wire::{sse, ws};
+use crate::wire::{chunk, sse, ws};
 
 /// A transport's way to write what a reader is given.
 pub(crate) trait Format: Encoding {
+    /// What all readers share of something encoded, as it is written.
+    fn shared(encoded: &Bytes) -> Bytes;
+    /// Something encoded, among what is written to one reader alone.
+    fn append(out: &mut BytesMut, encoded: &Bytes);
     fn without_id<M>(out: &mut BytesMut, entry: &Entry<M>);
     fn position(out: &mut BytesMut, id: Id);
     fn gap(out: &mut BytesMut, gap: Gap);
+    /// What is written to one reader alone, as it is written.
+    fn own(out: BytesMut) -> Bytes {
+        out.freeze()
+    }
 }
 
+/// Server-Sent Events, for a body that the server writes. They are kept as [`Chunks`] have them.
 pub(crate) struct Sse;
 
 impl Encoding for Sse {
     const SLOT: usize = 0;
 
     fn encode(id: Id, event: &Event) -> Bytes {
-        sse::event(&IdText::from(id), event)
+        let mut bytes = chunk::begin(sse::length(event));
+        sse::event(&mut bytes, &IdText::from(id), event);
+        chunk::end(bytes)
+    }
+
+    fn join<'a>(pieces: impl Iterator<Item = &'a Bytes> + Clone) -> Bytes {
+        let mut bytes = chunk::begin(pieces.clone().map(Bytes::len).sum());
+        pieces.for_each(|piece| bytes.extend_from_slice(chunk::content(piece)));
+        chunk::end(bytes)
     }
 }
 
 impl Format for Sse {
+    #[inline]
+    fn shared(encoded: &Bytes) -> Bytes {
+        encoded.slice_ref(chunk::content(encoded))
+    }
+
+    fn append(out: &mut BytesMut, encoded: &Bytes) {
+        out.extend_from_slice(chunk::content(encoded));
+    }
+
     fn without_id<M>(out: &mut BytesMut, entry: &Entry<M>) {
-        out.extend_from_slice(&sse::without_id(entry.encoded::<Self>()));
+        out.extend_from_slice(sse::without_id(chunk::content(entry.encoded::<Self>())));
     }
 
     fn position(out: &mut BytesMut, id: Id) {
@@ -39,6 +65,48 @@ impl Format for Sse {
     }
 }
 
+/// Server-Sent Events as the chunks of an HTTP/1.1 body, for a socket of our own.
+pub(crate) struct Chunks;
+
+impl Encoding for Chunks {
+    const SLOT: usize = Sse::SLOT;
+
+    fn encode(id: Id, event: &Event) -> Bytes {
+        Sse::encode(id, event)
+    }
+
+    fn join<'a>(pieces: impl Iterator<Item = &'a Bytes> + Clone) -> Bytes {
+        Sse::join(pieces)
+    }
+}
+
+impl Format for Chunks {
+    #[inline]
+    fn shared(encoded: &Bytes) -> Bytes {
+        encoded.clone()
+    }
+
+    fn append(out: &mut BytesMut, encoded: &Bytes) {
+        Sse::append(out, encoded);
+    }
+
+    fn without_id<M>(out: &mut BytesMut, entry: &Entry<M>) {
+        Sse::without_id(out, entry);
+    }
+
+    fn position(out: &mut BytesMut, id: Id) {
+        Sse::position(out, id);
+    }
+
+    fn gap(out: &mut BytesMut, gap: Gap) {
+        Sse::gap(out, gap);
+    }
+
+    fn own(out: BytesMut) -> Bytes {
+        chunk::of(&out)
+    }
+}
+
 pub(crate) struct Ws;
 
 impl Encoding for Ws {
@@ -47,9 +115,24 @@ impl Encoding for Ws {
     fn encode(id: Id, event: &Event) -> Bytes {
         ws::event(id, event)
     }
+
+    fn join<'a>(pieces: impl Iterator<Item = &'a Bytes> + Clone) -> Bytes {
+        let mut bytes = BytesMut::with_capacity(pieces.clone().map(Bytes::len).sum());
+        pieces.for_each(|piece| bytes.extend_from_slice(piece));
+        bytes.freeze()
+    }
 }
 
 impl Format for Ws {
+    #[inline]
+    fn shared(encoded: &Bytes) -> Bytes {
+        encoded.clone()
+    }
+
+    fn append(out: &mut BytesMut, encoded: &Bytes) {
+        out.extend_from_slice(encoded);
+    }
+
     fn without_id<M>(out: &mut BytesMut, entry: &Entry<M>) {
         ws::without_id(out, entry.encoded::<Self>(), entry.id);
     }

@@ -1,5 +1,5 @@
-//! The two directions of a WebSocket's socket, independent of each other: what is to be written, what has come, and since when
-//! neither has moved. What it means is the session's affair.
+//! The two directions of a connection's socket, independent of each other: what is to be written, what has come, and since when
+//! neither has moved. What it means is its task's affair.
 
 use std::io;
 use std::mem::MaybeUninit;
@@ -18,7 +18,7 @@ const WAITING: usize = 16 << 10;
 
 // What each message touches stands first, in few cache lines.
 #[repr(C)]
-pub(crate) struct Link<IO> {
+pub(crate) struct Link<IO, D> {
     io: IO,
     left: Left,
     /// Whether nothing is unread and the socket had nothing when it was last asked. It will call.
@@ -27,7 +27,8 @@ pub(crate) struct Link<IO> {
     stirred: bool,
     /// What the socket wakes; without, it wakes who asks it.
     caller: Option<Waker>,
-    decoder: Decoder,
+    /// Reads what has come, where that says anything.
+    decoder: D,
     /// Bytes that the socket has not taken, in one piece.
     writing: Bytes,
     /// Replies to the client, written before the next messages.
@@ -56,7 +57,7 @@ pub(crate) enum Gone {
     Left,
 }
 
-impl<IO> Link<IO> {
+impl<IO, D> Link<IO, D> {
     /// Whether so much is waiting that no more is read: the silence of the client is then ours, and its end is not seen.
     pub(crate) fn is_full(&self) -> bool {
         self.unread.len() > WAITING
@@ -74,7 +75,7 @@ impl<IO> Link<IO> {
     }
 
     /// Whether anything has happened, since this was last asked, by which something may be due at another time: something has come, a
-    /// ping was taken, or writing was refused.
+    /// ping was taken, writing was refused, or goes on.
     #[inline]
     pub(crate) fn has_stirred(&mut self) -> bool {
         std::mem::take(&mut self.stirred)
@@ -91,16 +92,16 @@ impl<IO> Link<IO> {
     }
 }
 
-impl<IO: AsyncRead + AsyncWrite + Unpin> Link<IO> {
+impl<IO: AsyncRead + AsyncWrite + Unpin, D> Link<IO, D> {
     /// Whoever asks the socket, it wakes the `caller`. When that has been called, the link is told to [ask again](Self::asks_again).
-    pub(crate) fn new(io: IO, max_message: usize, caller: Waker) -> Self {
+    pub(crate) fn new(io: IO, decoder: D, caller: Waker) -> Self {
         Self {
             io,
             left: Left::Nothing,
             rests: false,
             stirred: true,
             caller: Some(caller),
-            decoder: Decoder::new(max_message),
+            decoder,
             writing: Bytes::new(),
             replies: BytesMut::new(),
             unread: Vec::new(),
@@ -179,11 +180,61 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Link<IO> {
 
     fn is_taken(&mut self) {
         // Where nothing was left, nothing was refused.
-        if self.left != Left::Nothing {
-            self.blocked = None;
+        if self.left != Left::Nothing && self.blocked.take().is_some() {
+            self.stirred = true;
         }
     }
 
+    /// Reads more, to be decoded later. Pending while much is waiting already.
+    pub(crate) fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Gone>> {
+        if self.is_full() {
+            return Poll::Pending;
+        }
+        let caller = &mut Context::from_waker(self.caller.as_ref().unwrap_or(cx.waker()));
+        let mut chunk = [const { MaybeUninit::uninit() }; 2048];
+        let mut chunk = ReadBuf::uninit(&mut chunk);
+        let read = Pin::new(&mut self.io).poll_read(caller, &mut chunk);
+        self.rests = read.is_pending() && self.unread.is_empty() && self.caller.is_some();
+        match ready!(read) {
+            Ok(()) if !chunk.filled().is_empty() => {
+                self.unread.extend_from_slice(chunk.filled());
+                self.stirred = true;
+                Poll::Ready(Ok(()))
+            }
+            // An end or an error of the line: either way the client is gone.
+            Ok(()) | Err(_) => Poll::Ready(Err(Gone::Left)),
+        }
+    }
+
+    /// Reads ahead while nothing is decoded: whatever comes shows that the client is there. Ready only when it has left.
+    pub(crate) fn poll_heard(&mut self, cx: &mut Context<'_>) -> Poll<Gone> {
+        loop {
+            match ready!(self.poll_fill(cx)) {
+                Ok(()) => self.hears(),
+                Err(gone) => return Poll::Ready(gone),
+            }
+        }
+    }
+
+    /// Reads and throws away, until the client leaves.
+    pub(crate) fn poll_left(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.rests {
+            return Poll::Pending;
+        }
+        loop {
+            self.unread = Vec::new();
+            if ready!(self.poll_fill(cx)).is_err() {
+                return Poll::Ready(());
+            }
+        }
+    }
+
+    pub(crate) fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_shutdown(cx)
+    }
+}
+
+impl<IO: AsyncRead + AsyncWrite + Unpin> Link<IO, Decoder> {
     /// The next thing the client sent. Pending also while too much that it should read is waiting.
     pub(crate) fn poll_inbound(&mut self, cx: &mut Context<'_>) -> Poll<Result<Result<Inbound, Violation>, Gone>> {
         // A task is woken for every message: the socket is asked only when it has called.
@@ -220,37 +271,6 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Link<IO> {
         }
     }
 
-    /// Reads more, to be decoded later. Pending while much is waiting already.
-    pub(crate) fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Gone>> {
-        if self.is_full() {
-            return Poll::Pending;
-        }
-        let caller = &mut Context::from_waker(self.caller.as_ref().unwrap_or(cx.waker()));
-        let mut chunk = [const { MaybeUninit::uninit() }; 2048];
-        let mut chunk = ReadBuf::uninit(&mut chunk);
-        let read = Pin::new(&mut self.io).poll_read(caller, &mut chunk);
-        self.rests = read.is_pending() && self.unread.is_empty() && self.caller.is_some();
-        match ready!(read) {
-            Ok(()) if !chunk.filled().is_empty() => {
-                self.unread.extend_from_slice(chunk.filled());
-                self.stirred = true;
-                Poll::Ready(Ok(()))
-            }
-            // An end or an error of the line: either way the client is gone.
-            Ok(()) | Err(_) => Poll::Ready(Err(Gone::Left)),
-        }
-    }
-
-    /// Reads ahead while nothing is decoded: whatever comes shows that the client is there. Ready only when it has left.
-    pub(crate) fn poll_heard(&mut self, cx: &mut Context<'_>) -> Poll<Gone> {
-        loop {
-            match ready!(self.poll_fill(cx)) {
-                Ok(()) => self.hears(),
-                Err(gone) => return Poll::Ready(gone),
-            }
-        }
-    }
-
     /// Reads on until the client says goodbye, or leaves without.
     pub(crate) fn poll_close(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         loop {
@@ -259,20 +279,6 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Link<IO> {
                 Ok(Ok(_)) => {}
             }
         }
-    }
-
-    /// Reads and throws away, until the client leaves.
-    pub(crate) fn poll_left(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        loop {
-            self.unread = Vec::new();
-            if ready!(self.poll_fill(cx)).is_err() {
-                return Poll::Ready(());
-            }
-        }
-    }
-
-    pub(crate) fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.io).poll_shutdown(cx)
     }
 }
 
@@ -317,7 +323,7 @@ mod tests {
     async fn a_socket_that_had_nothing_is_read_again_only_when_it_has_called() {
         const PONG: [u8; 6] = [0x8A, 0x80, 0, 0, 0, 0];
         let (mut client, io) = duplex(1 << 10);
-        let mut link = Link::new(Counted { io, reads: 0 }, 1 << 16, NOBODY.clone());
+        let mut link = Link::new(Counted { io, reads: 0 }, Decoder::new(1 << 16), NOBODY.clone());
         for _ in 0..3 {
             assert!(poll_fn(|cx| Poll::Ready(link.poll_inbound(cx))).await.is_pending());
             assert_eq!(link.io.reads, 1);
@@ -345,7 +351,7 @@ mod tests {
     async fn a_flood_while_a_hook_runs_is_read_ahead_only_so_far() {
         let (mut client, server) = duplex(1 << 20);
         client.write_all(&vec![0; 1 << 20]).await.expect("the pipe takes it");
-        let mut link = Link::new(server, 1 << 16, NOBODY.clone());
+        let mut link = Link::new(server, Decoder::new(1 << 16), NOBODY.clone());
         let heard = tokio::task::unconstrained(poll_fn(|cx| Poll::Ready(link.poll_heard(cx)))).await;
         assert_eq!(heard, Poll::Pending);
         assert!(link.unread.len() <= WAITING + 2048, "{} bytes wait", link.unread.len());

@@ -1,4 +1,5 @@
-//! How a connection of either transport is ended and aborted from elsewhere. When it is, is `connections`' affair.
+//! How a connection is ended and aborted from elsewhere: one that a server of ours polls, and one that has a task of its own. When it
+//! is, is `connections`' affair.
 
 use salvo::conn::ConnCtrl;
 use tokio::task::AbortHandle;
@@ -10,13 +11,13 @@ use crate::message::Message;
 use crate::store::reader::RemoteReader;
 use crate::store::readers::End;
 
-pub(crate) struct OverSse<M: Message> {
+pub(crate) struct OverServer<M: Message> {
     pub(crate) reader: RemoteReader<M>,
     pub(crate) closing: Closing,
     pub(crate) conn: Option<ConnCtrl>,
 }
 
-impl<M: Message> Control for OverSse<M> {
+impl<M: Message> Control for OverServer<M> {
     fn end(&self, end: End) {
         self.reader.end(end);
     }
@@ -31,13 +32,13 @@ impl<M: Message> Control for OverSse<M> {
     }
 }
 
-pub(crate) struct OverWs<M: Message> {
+pub(crate) struct OverTask<M: Message> {
     pub(crate) reader: RemoteReader<M>,
     pub(crate) closing: Closing,
     pub(crate) task: AbortHandle,
 }
 
-impl<M: Message> Control for OverWs<M> {
+impl<M: Message> Control for OverTask<M> {
     fn end(&self, end: End) {
         self.reader.end(end);
     }
@@ -47,7 +48,7 @@ impl<M: Message> Control for OverWs<M> {
         self.task.abort();
     }
 
-    /// A session notices by itself when its socket takes nothing.
+    /// A task notices by itself when its socket takes nothing.
     fn owed_since(&self) -> Option<Instant> {
         None
     }

@@ -14,7 +14,7 @@
 //! and with it the subscriber.
 
 use std::future::poll_fn;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::panic::AssertUnwindSafe;
 use std::pin::pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -24,9 +24,10 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{Instant, timeout};
 
 use crate::handler::connections::{LAST_WORDS, Seats, drop_quietly};
-use crate::handler::feed::{Fed, Feed};
+use crate::handler::feed::Feed;
 use crate::handler::format::Ws;
 use crate::handler::link::{Gone, Link};
+use crate::handler::outward::{self, Stopped, Times};
 use crate::handler::timer::Timer;
 use crate::handler::visit::Why;
 use crate::message::Message;
@@ -35,7 +36,7 @@ use crate::store::readers::End;
 use crate::store::rest::Call;
 use crate::subscriber::{Close, Refusal, Subscriber};
 use crate::wire::ws;
-use crate::wire::ws::decoder::{Inbound, Violation};
+use crate::wire::ws::decoder::{Decoder, Inbound, Violation};
 
 /// What a WebSocket needs to know of its handler.
 pub(crate) struct Pace {
@@ -126,7 +127,7 @@ impl<S: Subscriber> Session<S> {
     ///
     /// A task has room all its life for all that it may once hold, and once more for what is moved on the way. So the session
     /// and its link have boxes of their own, and so has what is rare: a hook that runs, a goodbye.
-    pub(crate) async fn run<IO: AsyncRead + AsyncWrite + Unpin>(mut self: Box<Self>, mut link: Box<Link<IO>>) {
+    pub(crate) async fn run<IO: AsyncRead + AsyncWrite + Unpin>(mut self: Box<Self>, mut link: Box<Link<IO, Decoder>>) {
         let over = loop {
             match poll_fn(|cx| self.poll_turn(&mut link, cx)).await {
                 Turn::Over(over) => break over,
@@ -140,7 +141,7 @@ impl<S: Subscriber> Session<S> {
         Box::pin(self.ends(link, over)).await;
     }
 
-    async fn ends<IO: AsyncRead + AsyncWrite + Unpin>(self: Box<Self>, mut link: Box<Link<IO>>, over: Over) {
+    async fn ends<IO: AsyncRead + AsyncWrite + Unpin>(self: Box<Self>, mut link: Box<Link<IO, Decoder>>, over: Over) {
         let Self { subscriber, feed, seats: _seats, .. } = *self;
         // Its `Drop` is the disconnect hook, which need not wait for the goodbye. A reader that we end does, for `closed()`
         // waits for it.
@@ -156,12 +157,16 @@ impl<S: Subscriber> Session<S> {
 
     fn poll_turn<IO: AsyncRead + AsyncWrite + Unpin>(
         &mut self,
-        link: &mut Link<IO>,
+        link: &mut Link<IO, Decoder>,
         cx: &mut Context<'_>,
     ) -> Poll<Turn> {
         loop {
-            if let Poll::Ready(over) = self.poll_outward(link, cx) {
-                return Poll::Ready(Turn::Over(over));
+            let Self { subscriber, feed, clock, .. } = self;
+            match outward::poll::<Ws, S, _, _>(subscriber, feed, clock, link, cx) {
+                Poll::Ready(Stopped::Gone) => return Poll::Ready(Turn::Over(Over::Gone(Why::Left))),
+                Poll::Ready(Stopped::Ended(end)) => return Poll::Ready(Turn::Over(ended(end))),
+                Poll::Ready(Stopped::Panicked) => return Poll::Ready(Turn::Over(panicked())),
+                Poll::Pending => {}
             }
             if self.feed.reader().take_call(Call::Socket) {
                 link.asks_again();
@@ -186,39 +191,11 @@ impl<S: Subscriber> Session<S> {
         }
     }
 
-    /// Writes messages as long as the socket takes them. Ready only when the session is over.
-    fn poll_outward<IO: AsyncRead + AsyncWrite + Unpin>(
-        &mut self,
-        link: &mut Link<IO>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Over> {
-        // A ping goes with the position, for which the store is to be asked.
-        let mut due = self.feed.reader().is_called(Call::Timer);
-        let mut written = link.poll_written(cx);
-        loop {
-            match written {
-                Poll::Ready(Ok(())) => self.clock.all_written(link),
-                Poll::Ready(Err(_)) => return Poll::Ready(Over::Gone(Why::Left)),
-                Poll::Pending => return poll_ended(&self.feed, cx),
-            }
-            if !std::mem::take(&mut due) && self.feed.rests(cx.waker()) {
-                return Poll::Pending;
-            }
-            let fed = catch_unwind(AssertUnwindSafe(|| self.feed.next::<Ws>(&self.subscriber, cx.waker())));
-            match fed {
-                Ok(Fed::Bytes(bytes)) => written = link.poll_write(bytes, cx),
-                Ok(Fed::Wait) => return Poll::Pending,
-                Ok(Fed::Ended(end)) => return Poll::Ready(ended(end)),
-                Err(_) => return Poll::Ready(panicked(&self.feed)),
-            }
-        }
-    }
-
     /// Lets the subscriber take a text. Meanwhile what was written goes out, the line is watched, and the end is seen.
     async fn take<IO: AsyncRead + AsyncWrite + Unpin>(
         &mut self,
         text: String,
-        link: &mut Link<IO>,
+        link: &mut Link<IO, Decoder>,
     ) -> Result<(), Over> {
         let Self { subscriber, store, feed, clock, .. } = self;
         // Called inside the future, so that a panic of the call itself is caught too.
@@ -226,7 +203,10 @@ impl<S: Subscriber> Session<S> {
         let outcome = poll_fn(|cx| {
             loop {
                 if let Poll::Ready(outcome) = hook.as_mut().poll(cx) {
-                    return Poll::Ready(outcome.map_err(|_| panicked(feed)));
+                    return Poll::Ready(outcome.map_err(|_| {
+                        feed.visit().panics();
+                        panicked()
+                    }));
                 }
                 match feed.reader().wait_for_end(cx.waker()) {
                     None => {}
@@ -235,7 +215,7 @@ impl<S: Subscriber> Session<S> {
                     Some(end) => return Poll::Ready(Err(ended(end))),
                 }
                 match link.poll_written(cx) {
-                    Poll::Ready(Ok(())) => clock.all_written(link),
+                    Poll::Ready(Ok(())) => clock.all_taken(link),
                     Poll::Ready(Err(_)) => return Poll::Ready(Err(Over::Gone(Why::Left))),
                     Poll::Pending => {}
                 }
@@ -259,23 +239,28 @@ impl<S: Subscriber> Session<S> {
     }
 }
 
-/// Whether the reader was ended, while nothing is read. One that may read on will, as soon as it can.
-fn poll_ended<M: Message>(feed: &Feed<M>, cx: &mut Context<'_>) -> Poll<Over> {
-    let end = feed.reader().wait_for_end(cx.waker()).filter(|end| !end.lets_read_on());
-    end.map_or(Poll::Pending, |end| Poll::Ready(ended(end)))
+impl Times for Clock {
+    /// A ping too.
+    #[inline]
+    fn all_taken<IO, D>(&mut self, link: &mut Link<IO, D>) {
+        if std::mem::take(&mut self.unasked) {
+            self.asked = Some(Instant::now());
+            link.stirs();
+        }
+    }
 }
 
 impl Clock {
     /// Pings, and ends what is silent, blocked or too old. Ready with nothing when there is something new to write.
     #[inline]
-    fn poll<M: Message, IO>(&mut self, feed: &mut Feed<M>, link: &mut Link<IO>) -> Poll<Option<Over>> {
+    fn poll<M: Message, IO>(&mut self, feed: &mut Feed<M>, link: &mut Link<IO, Decoder>) -> Poll<Option<Over>> {
         if !feed.reader().take_call(Call::Timer) && !link.has_stirred() {
             return Poll::Pending;
         }
         self.looks(feed, link)
     }
 
-    fn looks<M: Message, IO>(&mut self, feed: &mut Feed<M>, link: &mut Link<IO>) -> Poll<Option<Over>> {
+    fn looks<M: Message, IO>(&mut self, feed: &mut Feed<M>, link: &mut Link<IO, Decoder>) -> Poll<Option<Over>> {
         let now = Instant::now();
         if let Some(over) = self.due(now, link) {
             return Poll::Ready(Some(over));
@@ -290,20 +275,13 @@ impl Clock {
             return Poll::Ready(None);
         }
         if let Some(deadline) = self.deadline(link) {
-            match &mut self.timer {
-                None => self.timer = Some(Timer::at(deadline, feed.reader().caller(Call::Timer))),
-                Some(timer) => {
-                    if timer.is_due() || deadline < timer.deadline() {
-                        timer.reset(deadline);
-                    }
-                }
-            }
+            Timer::calls_by(&mut self.timer, deadline, || feed.reader().caller(Call::Timer));
         }
         Poll::Pending
     }
 
     /// Why the session is over by now, if it is.
-    fn due<IO>(&self, now: Instant, link: &Link<IO>) -> Option<Over> {
+    fn due<IO>(&self, now: Instant, link: &Link<IO, Decoder>) -> Option<Over> {
         if self.silent_at(link).is_some_and(|at| now >= at) {
             return Some(Over::Gone(Why::Silent));
         }
@@ -313,18 +291,9 @@ impl Clock {
         self.pace.until.filter(|until| now >= *until).map(|_| close(Why::MaxAge, 1001, "max age"))
     }
 
-    /// Notes that the socket has taken all, a ping too.
-    #[inline]
-    fn all_written<IO>(&mut self, link: &mut Link<IO>) {
-        if std::mem::take(&mut self.unasked) {
-            self.asked = Some(Instant::now());
-            link.stirs();
-        }
-    }
-
     /// When a client that was asked whether it is there is given up. One that is still busy with a long message has not been
     /// asked yet: what takes nothing at all is `blocked`.
-    fn silent_at<IO>(&self, link: &Link<IO>) -> Option<Instant> {
+    fn silent_at<IO>(&self, link: &Link<IO, Decoder>) -> Option<Instant> {
         let asked = self.asked.filter(|_| self.waits_for_pong(link.heard) && !link.is_full())?;
         self.pace.keep_alive.map(|after| (link.heard + self.pace.patience).max(asked + after))
     }
@@ -335,7 +304,7 @@ impl Clock {
     }
 
     /// When the client is pinged next. One whose answers are not read is pinged on: that it has left shows in the writing.
-    fn ping_at<IO>(&self, link: &Link<IO>) -> Option<Instant> {
+    fn ping_at<IO>(&self, link: &Link<IO, Decoder>) -> Option<Instant> {
         let since = match self.pinged.filter(|pinged| *pinged > link.heard) {
             None => link.heard,
             Some(pinged) if link.is_full() => pinged,
@@ -344,20 +313,19 @@ impl Clock {
         self.pace.keep_alive.map(|after| since + after)
     }
 
-    fn deadline<IO>(&self, link: &Link<IO>) -> Option<Instant> {
+    fn deadline<IO>(&self, link: &Link<IO, Decoder>) -> Option<Instant> {
         let blocked = link.blocked.map(|since| since + self.pace.patience);
         [self.ping_at(link), self.silent_at(link), blocked, self.pace.until].into_iter().flatten().min()
     }
 }
 
-fn panicked<M: Message>(feed: &Feed<M>) -> Over {
-    feed.visit().panics();
+fn panicked() -> Over {
     close(Why::Panicked, 1011, "internal error")
 }
 
 /// Writes the close frame behind what is being written, and hangs up once the client has answered; what does not is hung up
 /// on after a while.
-async fn say_goodbye<IO: AsyncRead + AsyncWrite + Unpin>(mut link: Box<Link<IO>>, over: Over) {
+async fn say_goodbye<IO: AsyncRead + AsyncWrite + Unpin>(mut link: Box<Link<IO, Decoder>>, over: Over) {
     match &over {
         Over::Gone(_) => return,
         Over::Left(code) => ws::close(link.replies(), *code, ""),

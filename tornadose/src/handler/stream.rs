@@ -1,4 +1,5 @@
-//! A connection over Server-Sent Events: a response body that is polled by the server.
+//! A connection over Server-Sent Events: a response body that is polled by the server, until it comes by its socket if it does. How it
+//! goes on then is `direct`'s affair.
 //!
 //! # Ordering
 //!
@@ -16,32 +17,24 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::{Arc, Weak};
 use std::task::{Context, Poll, Waker};
-use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use http_body::{Body, Frame};
-use salvo::conn::ConnCtrl;
 use tokio::time::Instant;
 
 use crate::handler::connections::{Seats, drop_quietly};
+use crate::handler::direct::Direct;
 use crate::handler::feed::{Fed, Feed};
 use crate::handler::format::Sse;
+use crate::handler::handover::{Handover, Socket, Turn};
+use crate::handler::link::Link;
+use crate::handler::pace::{self, Pace};
+use crate::handler::reach::OverTask;
 use crate::handler::timer::Timer;
 use crate::handler::visit::Why;
 use crate::message::Message;
 use crate::store::rest::Call;
 use crate::subscriber::Subscriber;
-use crate::wire::sse;
-
-/// What an SSE connection needs to know of its handler.
-pub(crate) struct Pace {
-    pub(crate) keep_alive: Option<Duration>,
-    pub(crate) until: Option<Instant>,
-    pub(crate) return_after: Duration,
-    /// When a client that takes nothing is given up, and how.
-    pub(crate) patience: Duration,
-    pub(crate) conn: Option<ConnCtrl>,
-}
 
 #[repr(C)]
 pub(crate) struct Stream<S: Subscriber> {
@@ -54,6 +47,8 @@ pub(crate) struct Stream<S: Subscriber> {
     /// The oldest keep-alive that may not have been taken, and when it was sent.
     untaken: Option<(Weak<()>, Instant)>,
     pace: Pace,
+    /// A stream that may yet come by its socket; it has not begun then.
+    handover: Option<Handover>,
 }
 
 #[repr(C)]
@@ -92,20 +87,6 @@ impl AsRef<[u8]> for Untaken {
 /// The most that goes into one frame of the body. Between frames it can be seen whether the client takes anything.
 const FRAME: usize = 128 << 10;
 
-/// What stands before all else: when to come back, and a comment that makes proxies pass the head on.
-pub(crate) fn prologue(retry: Duration) -> BytesMut {
-    let mut bytes = BytesMut::new();
-    sse::prologue(&mut bytes, retry);
-    bytes
-}
-
-/// The whole body for a client that is to come back later: any status but 200 would stop an `EventSource` for good.
-pub(crate) fn come_back(after: Duration) -> Bytes {
-    let mut bytes = BytesMut::new();
-    sse::retry(&mut bytes, after);
-    bytes.freeze()
-}
-
 impl<S: Subscriber> Stream<S> {
     pub(crate) fn new(subscriber: S, feed: Feed<S::Message>, pace: Pace, seats: Seats) -> Self {
         let caller = feed.reader().caller(Call::Timer);
@@ -116,9 +97,15 @@ impl<S: Subscriber> Stream<S> {
             timer: None,
             untaken: None,
             pace,
+            handover: None,
         };
         stream.timer = stream.deadline().map(|deadline| Timer::at(deadline, caller));
         stream
+    }
+
+    /// Has it come by its socket, if that is agreed on, behind what this begins with.
+    pub(crate) fn may_come_by_its_socket(&mut self, handover: Handover) {
+        self.handover = Some(handover);
     }
 
     fn deadline(&self) -> Option<Instant> {
@@ -128,19 +115,11 @@ impl<S: Subscriber> Stream<S> {
 
     #[cold]
     fn say_goodbye(&mut self, why: Why) -> Bytes {
-        let bytes = come_back(self.pace.return_after);
+        let bytes = pace::come_back(self.pace.return_after);
         let Some(Open { subscriber, feed, seats }) = self.open.take() else { return bytes };
         feed.closing().because(why, None);
         drop_quietly(subscriber);
         Bytes::from_owner(Goodbye { bytes, _feed: feed, _seats: seats })
-    }
-
-    /// What the keep-alive timer writes, and the position that moved meanwhile.
-    fn keep_alive(feed: &mut Feed<S::Message>, untaken: Arc<()>) -> Bytes {
-        let mut bytes = BytesMut::new();
-        sse::comment(&mut bytes, "keep-alive");
-        feed.bookmark::<Sse>(&mut bytes);
-        Bytes::from_owner(Untaken { bytes: bytes.freeze(), _untaken: untaken })
     }
 
     /// Aborts the connection when a keep-alive lies untaken for too long. The body would be asked for more for a while yet, for
@@ -209,9 +188,39 @@ impl<S: Subscriber> Stream<S> {
         }
     }
 
+    /// What a stream does that may come by its socket; nothing when it is to go on as it is.
+    #[cold]
+    fn poll_handover(&mut self, waker: &Waker) -> Option<Poll<Option<Bytes>>> {
+        match self.handover.as_mut()?.turn(waker) {
+            Turn::First(bytes) => Some(Poll::Ready(Some(bytes))),
+            Turn::Wait => Some(Poll::Pending),
+            Turn::Taken(socket) => {
+                self.goes_on_by_itself(socket);
+                Some(Poll::Ready(None))
+            }
+            Turn::Kept => {
+                self.handover = None;
+                None
+            }
+        }
+    }
+
+    /// The server is left behind, and told that the body has ended.
+    fn goes_on_by_itself(&mut self, socket: Box<dyn Socket>) {
+        let Some(Open { feed, subscriber, seats }) = self.open.take() else { return };
+        let (reader, closing, places) = (feed.reader().remote(), feed.closing().clone(), seats.places());
+        let link = Box::new(Link::new(socket, (), feed.reader().caller(Call::Socket)));
+        let pace = Pace { conn: None, ..self.pace.clone() };
+        let direct = Box::new(Direct::new(subscriber, feed, pace, seats, self.quiet_since));
+        let task = tokio::spawn(direct.run(link)).abort_handle();
+        places.reached_by(OverTask { reader, closing, task });
+    }
+
     #[inline(never)]
     fn poll_next_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, salvo::BoxedError>>> {
-        self.poll_bytes(cx).map(|bytes| bytes.map(|bytes| Ok(Frame::data(bytes))))
+        let before = if self.handover.is_some() { self.poll_handover(cx.waker()) } else { None };
+        let bytes = before.unwrap_or_else(|| self.poll_bytes(cx));
+        bytes.map(|bytes| bytes.map(|bytes| Ok(Frame::data(bytes))))
     }
 
     /// What is to be written now that the timer has called; nothing when messages went out meanwhile.
@@ -238,7 +247,8 @@ impl<S: Subscriber> Stream<S> {
         self.abort_if_stalled(now);
         let untaken = Arc::new(());
         self.untaken.get_or_insert_with(|| (Arc::downgrade(&untaken), now));
-        self.open.as_mut().map(|open| Self::keep_alive(&mut open.feed, untaken))
+        let bytes = pace::keep_alive(&mut self.open.as_mut()?.feed).freeze();
+        Some(Bytes::from_owner(Untaken { bytes, _untaken: untaken }))
     }
 }
 

@@ -19,8 +19,16 @@ impl Timer {
         timer
     }
 
-    pub(crate) fn deadline(&self) -> Instant {
-        self.sleep.deadline()
+    /// Has a timer call by this time at the latest: one that runs until then runs on, and may have called too early.
+    pub(crate) fn calls_by(timer: &mut Option<Self>, deadline: Instant, caller: impl FnOnce() -> Waker) {
+        match timer {
+            None => *timer = Some(Self::at(deadline, caller())),
+            Some(timer) => {
+                if timer.is_due() || deadline < timer.sleep.deadline() {
+                    timer.reset(deadline);
+                }
+            }
+        }
     }
 
     pub(crate) fn reset(&mut self, deadline: Instant) {

@@ -1,4 +1,5 @@
-//! A socket that is given the few small pieces of an event in one: to the kernel that is less work than a list of pieces.
+//! The socket of a connection as its server has it. The few small pieces of an event go out in one, which to the kernel is less work
+//! than a list of pieces; and a stream that asks for it comes by what is underneath.
 
 use std::cell::RefCell;
 use std::io::{self, IoSlice};
@@ -6,6 +7,8 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use crate::handler::handover::{Asked, Socket};
 
 /// Up to how many bytes are copied into one piece.
 const SMALL: usize = 1 << 10;
@@ -15,19 +18,33 @@ thread_local! {
     static WHOLE: RefCell<[u8; SMALL]> = const { RefCell::new([0; SMALL]) };
 }
 
-pub(super) struct Line<IO>(pub(super) IO);
+/// Without a socket once that was given away: it brings nothing then, and takes what its server has yet to say, the end of the body.
+pub(super) struct Line(Option<Box<dyn Socket>>);
 
-impl<IO: AsyncRead + Unpin> AsyncRead for Line<IO> {
-    #[inline]
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_read(cx, buf)
+impl Line {
+    pub(super) fn over(socket: impl Socket + 'static) -> Self {
+        Self(Some(Box::new(socket)))
     }
 }
 
-impl<IO: AsyncWrite + Unpin> AsyncWrite for Line<IO> {
+impl AsyncRead for Line {
+    #[inline]
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        match &mut self.0 {
+            Some(socket) => Pin::new(socket).poll_read(cx, buf),
+            // Not its end, which would be the client's, before the body has ended. Then nobody reads.
+            None => Poll::Pending,
+        }
+    }
+}
+
+impl AsyncWrite for Line {
     #[inline]
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.0).poll_write(cx, buf)
+        match &mut self.0 {
+            Some(socket) => Pin::new(socket).poll_write(cx, buf),
+            None => Poll::Ready(Ok(buf.len())),
+        }
     }
 
     fn poll_write_vectored(
@@ -35,50 +52,86 @@ impl<IO: AsyncWrite + Unpin> AsyncWrite for Line<IO> {
         cx: &mut Context<'_>,
         pieces: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let io = Pin::new(&mut self.0);
-        if let [piece] = pieces {
-            return io.poll_write(cx, piece);
+        let length = pieces.iter().map(|piece| piece.len()).sum();
+        let Some(socket) = &mut self.0 else { return Poll::Ready(Ok(length)) };
+        let asked = Asked::by(pieces);
+        let written = write_together(Pin::new(socket), cx, pieces, length);
+        // What is not written whole stays with the server, which knows what is left.
+        if let Some(asked) = asked
+            && matches!(written, Poll::Ready(Ok(written)) if written == length)
+            && let Some(socket) = self.0.take()
+        {
+            asked.give(socket);
         }
-        WHOLE.with_borrow_mut(|whole| {
-            let mut length = 0;
-            for piece in pieces {
-                let Some(room) = whole.get_mut(length..length + piece.len()) else {
-                    return io.poll_write_vectored(cx, pieces);
-                };
-                room.copy_from_slice(piece);
-                length += piece.len();
-            }
-            io.poll_write(cx, &whole[..length])
-        })
+        written
     }
 
     fn is_write_vectored(&self) -> bool {
-        self.0.is_write_vectored()
+        self.0.as_ref().is_none_or(AsyncWrite::is_write_vectored)
     }
 
     #[inline]
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_flush(cx)
+        match &mut self.0 {
+            Some(socket) => Pin::new(socket).poll_flush(cx),
+            None => Poll::Ready(Ok(())),
+        }
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_shutdown(cx)
+        match &mut self.0 {
+            Some(socket) => Pin::new(socket).poll_shutdown(cx),
+            None => Poll::Ready(Ok(())),
+        }
     }
+}
+
+fn write_together(
+    socket: Pin<&mut Box<dyn Socket>>,
+    cx: &mut Context<'_>,
+    pieces: &[IoSlice<'_>],
+    length: usize,
+) -> Poll<io::Result<usize>> {
+    if let [piece] = pieces {
+        return socket.poll_write(cx, piece);
+    }
+    if length > SMALL {
+        return socket.poll_write_vectored(cx, pieces);
+    }
+    WHOLE.with_borrow_mut(|whole| {
+        let mut room = &mut whole[..length];
+        for piece in pieces {
+            let (here, rest) = room.split_at_mut(piece.len());
+            here.copy_from_slice(piece);
+            room = rest;
+        }
+        socket.poll_write(cx, &whole[..length])
+    })
 }
 
 #[cfg(test)]
 mod tests {
     use std::future::poll_fn;
+    use std::sync::{Arc, Mutex};
 
     use super::*;
 
-    /// Notes what it is given at once: how many pieces, and their bytes.
-    #[derive(Default)]
-    struct Written(Vec<(usize, Vec<u8>)>);
+    /// What is given at once: how many pieces, and their bytes.
+    type Given = (usize, Vec<u8>);
+
+    /// Notes what it is given.
+    #[derive(Clone, Default)]
+    struct Written(Arc<Mutex<Vec<Given>>>);
+
+    impl AsyncRead for Written {
+        fn poll_read(self: Pin<&mut Self>, _: &mut Context<'_>, _: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+            Poll::Pending
+        }
+    }
 
     impl AsyncWrite for Written {
         fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-            self.get_mut().0.push((1, buf.to_vec()));
+            self.0.lock().expect("no test panics with it").push((1, buf.to_vec()));
             Poll::Ready(Ok(buf.len()))
         }
         fn poll_write_vectored(
@@ -88,7 +141,7 @@ mod tests {
         ) -> Poll<io::Result<usize>> {
             let bytes: Vec<u8> = pieces.iter().flat_map(|piece| piece.to_vec()).collect();
             let length = bytes.len();
-            self.get_mut().0.push((pieces.len(), bytes));
+            self.0.lock().expect("no test panics with it").push((pieces.len(), bytes));
             Poll::Ready(Ok(length))
         }
         fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -107,10 +160,11 @@ mod tests {
             let parts: Vec<Vec<u8>> =
                 lengths.iter().zip(b'a'..).map(|(&length, letter)| vec![letter; length]).collect();
             let slices: Vec<IoSlice<'_>> = parts.iter().map(|part| IoSlice::new(part)).collect();
-            let mut line = Line(Written::default());
+            let written = Written::default();
+            let mut line = Line::over(written.clone());
             let taken = poll_fn(|cx| Pin::new(&mut line).poll_write_vectored(cx, &slices)).await;
             assert_eq!(taken.expect("it is taken"), parts.concat().len());
-            assert_eq!(line.0.0, [(pieces, parts.concat())]);
+            assert_eq!(*written.0.lock().expect("no test panics with it"), [(pieces, parts.concat())]);
         }
     }
 }

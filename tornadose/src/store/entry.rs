@@ -3,7 +3,7 @@
 use std::mem::discriminant;
 use std::sync::{Arc, OnceLock};
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 
 use crate::event::Event;
 use crate::message::Retention;
@@ -18,6 +18,9 @@ pub(crate) trait Encoding {
     const SLOT: usize;
 
     fn encode(id: Id, event: &Event) -> Bytes;
+
+    /// What was encoded, in one piece.
+    fn join<'a>(pieces: impl Iterator<Item = &'a Bytes> + Clone) -> Bytes;
 }
 
 /// A message at its place in the log.
@@ -74,10 +77,10 @@ impl<M> Run<M> {
     }
 
     /// The bytes of all its entries, shared with every reader at the same place.
-    pub(crate) fn encoded<E: Encoding>(&self) -> Bytes {
+    pub(crate) fn encoded<E: Encoding>(&self) -> &Bytes {
         match self {
-            Self::One(entry) => entry.encoded::<E>().clone(),
-            Self::Many(batch) => batch.encodings[E::SLOT].get_or_init(|| batch.concatenated::<E>()).clone(),
+            Self::One(entry) => entry.encoded::<E>(),
+            Self::Many(batch) => batch.encodings[E::SLOT].get_or_init(|| batch.joined::<E>()),
         }
     }
 }
@@ -102,12 +105,7 @@ impl<M> Batch<M> {
         Self { entries: entries.into_boxed_slice(), encodings: [const { OnceLock::new() }; ENCODINGS] }
     }
 
-    fn concatenated<E: Encoding>(&self) -> Bytes {
-        let length = self.entries.iter().map(|entry| entry.encoded::<E>().len()).sum();
-        let mut bytes = BytesMut::with_capacity(length);
-        for entry in &self.entries {
-            bytes.extend_from_slice(entry.encoded::<E>());
-        }
-        bytes.freeze()
+    fn joined<E: Encoding>(&self) -> Bytes {
+        E::join(self.entries.iter().map(|entry| entry.encoded::<E>()))
     }
 }

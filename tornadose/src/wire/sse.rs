@@ -2,30 +2,32 @@
 
 use std::time::Duration;
 
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::{BufMut, BytesMut};
 
 use crate::event::Event;
 use crate::store::id::{Id, IdText};
 
-/// One event in one piece, in the order `id`, `event`, `data`, and the blank line that dispatches it.
-pub(crate) fn event(id: &IdText<'_>, event: &Event) -> Bytes {
-    let data = event.data();
-    let mut bytes = BytesMut::with_capacity(data.len() + event.name().map_or(0, str::len) + 64);
-    field(&mut bytes, "id", id.as_str());
+/// How many bytes an event takes, roughly.
+pub(crate) fn length(event: &Event) -> usize {
+    event.data().len() + event.name().map_or(0, str::len) + 64
+}
+
+/// One event, in the order `id`, `event`, `data`, and the blank line that dispatches it.
+pub(crate) fn event(bytes: &mut BytesMut, id: &IdText<'_>, event: &Event) {
+    field(bytes, "id", id.as_str());
     if let Some(name) = event.name() {
-        field(&mut bytes, "event", name);
+        field(bytes, "event", name);
     }
-    for line in lines(data) {
-        field(&mut bytes, "data", line);
+    for line in lines(event.data()) {
+        field(bytes, "data", line);
     }
     bytes.put_u8(b'\n');
-    bytes.freeze()
 }
 
 /// The same event without its id.
-pub(crate) fn without_id(event: &Bytes) -> Bytes {
+pub(crate) fn without_id(event: &[u8]) -> &[u8] {
     let end = event.iter().position(|&byte| byte == b'\n').map_or(event.len(), |end| end + 1);
-    event.slice(end..)
+    &event[end..]
 }
 
 /// An id-only frame: it moves the client's position and dispatches nothing (§9.2.6: an empty data buffer).
@@ -83,6 +85,7 @@ fn lines(text: &str) -> impl Iterator<Item = &str> {
 
 #[cfg(test)]
 mod tests {
+    use bytes::Bytes;
     use salvo::{Depot, FlowCtrl, Request, Response, Router, async_trait};
     use serde_json::Value;
     use tornadose_test::Harness;
@@ -90,6 +93,12 @@ mod tests {
     use super::*;
     use crate::event::error::EncodeError;
     use crate::event::name::EventName;
+
+    fn one(id: &IdText<'_>, said: &Event) -> Bytes {
+        let mut bytes = BytesMut::new();
+        event(&mut bytes, id, said);
+        bytes.freeze()
+    }
 
     /// What a row's fields become, or why they are refused.
     fn encode(fields: &Value) -> Result<Bytes, String> {
@@ -108,11 +117,10 @@ mod tests {
         if let Some(data) = fields["data"].as_str().or(name.as_ref().map(|_| "")) {
             let plain = Event::text(data);
             let named = name.into_iter().fold(plain, Event::named);
-            let event = match id {
-                Some(id) => event(&id, &named),
-                None => without_id(&event(&IdText::try_from("1").unwrap(), &named)),
-            };
-            bytes.extend_from_slice(&event);
+            match id {
+                Some(id) => event(&mut bytes, &id, &named),
+                None => bytes.put_slice(without_id(&one(&IdText::try_from("1").unwrap(), &named))),
+            }
         }
         Ok(bytes.freeze())
     }
@@ -181,7 +189,7 @@ mod tests {
     #[test]
     fn one_event_is_one_block() {
         for data in ["", "a", "a\nb", "\n\n", "a\r\n\rb\r", "\u{feff}\0:x\ndata: y\n\nevent: z"] {
-            let bytes = event(&IdText::try_from("1").unwrap(), &Event::text(data));
+            let bytes = one(&IdText::try_from("1").unwrap(), &Event::text(data));
             let text = std::str::from_utf8(&bytes).unwrap();
             assert!(text.ends_with("\n\n") && !text.contains('\r'), "{text:?}");
             assert_eq!(text.find("\n\n"), Some(text.len() - 2), "{text:?}");
@@ -195,7 +203,7 @@ mod tests {
         let texts: Vec<String> =
             pieces.iter().flat_map(|one| pieces.map(|other| format!("{one}{other}{one}"))).collect();
         let bytes: Vec<u8> =
-            texts.iter().flat_map(|text| event(&IdText::try_from("1").unwrap(), &Event::text(text))).collect();
+            texts.iter().flat_map(|text| one(&IdText::try_from("1").unwrap(), &Event::text(text))).collect();
         let app = Harness::new(Router::with_path("feed").get(Serves(bytes.into())));
         let feed = app.client("feed").pipe(16).sse("/feed").await;
         for text in texts {

@@ -1,0 +1,179 @@
+//! How a stream comes by the socket of its connection once the head is out, so that what served the request can be dropped: hyper's
+//! buffers, Salvo's futures. What it does with the socket is `direct`'s affair.
+//!
+//! Neither has a way to ask for that, so it is agreed on over what they carry. The hoop that stands before all others sees that the
+//! response's body is the stream itself and not wrapped by a middleware, says that the connection closes behind it (RFC 9112 §9.6),
+//! and agrees. The stream then offers its first piece. When a [`Socket`] is to write that very piece, the same bytes at the same
+//! address, as the chunk behind a head, nothing between has changed the body: no encoding, no other protocol. Having written it whole,
+//! it gives away what it writes to, and shows the server above a line that takes all and brings nothing. Whatever does not fit leaves
+//! the stream with its server.
+
+use std::cell::RefCell;
+use std::io::IoSlice;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::task::Waker;
+
+use bytes::Bytes;
+use salvo::http::header::{CONNECTION, HeaderValue};
+use salvo::http::{ResBody, Version};
+use salvo::{Depot, FlowCtrl, Handler, Request, Response, async_trait};
+use tokio::io::{AsyncRead, AsyncWrite};
+
+use crate::wire::chunk;
+
+/// What bytes are written to and read from.
+pub(crate) trait Socket: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<IO: AsyncRead + AsyncWrite + Send + Unpin> Socket for IO {}
+
+thread_local! {
+    /// The last offer on this thread: a server that asks a body for its first piece writes it in the same turn.
+    static OFFER: RefCell<Option<Offer>> = const { RefCell::new(None) };
+}
+
+struct Offer {
+    /// Kept, so that nothing else can lie at its address.
+    piece: Bytes,
+    claim: Weak<Claim>,
+}
+
+/// Where a socket is put for its stream.
+#[derive(Default)]
+struct Claim(Mutex<Option<Box<dyn Socket>>>);
+
+impl Claim {
+    fn take(&self) -> Option<Box<dyn Socket>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}
+
+// --- The stream's side
+
+/// A stream that may come by its socket.
+pub(crate) struct Handover {
+    first: Bytes,
+    agreed: Arc<AtomicBool>,
+    state: State,
+}
+
+enum State {
+    Begins,
+    /// The first piece is on its way to the socket.
+    Offered(Arc<Claim>),
+    /// And the server was asked to write it.
+    Waits(Arc<Claim>),
+    Kept,
+}
+
+/// What a stream does next.
+pub(crate) enum Turn {
+    /// It gives the server its first piece.
+    First(Bytes),
+    /// It waits until that is written.
+    Wait,
+    /// It has come by its socket, where its first piece is written.
+    Taken(Box<dyn Socket>),
+    /// It stays with its server.
+    Kept,
+}
+
+impl Handover {
+    /// A stream that begins with these bytes, which no other has.
+    pub(crate) fn of(first: Bytes) -> Self {
+        Self { first, agreed: Arc::default(), state: State::Begins }
+    }
+
+    pub(crate) fn turn(&mut self, waker: &Waker) -> Turn {
+        let (state, turn) = match std::mem::replace(&mut self.state, State::Kept) {
+            State::Begins => (self.begins(), Turn::First(self.first.clone())),
+            State::Offered(claim) => {
+                // It is asked again, at the latest, when the server has written what it has.
+                waker.wake_by_ref();
+                (State::Waits(claim), Turn::Wait)
+            }
+            State::Waits(claim) => (State::Kept, claim.take().map_or(Turn::Kept, Turn::Taken)),
+            State::Kept => (State::Kept, Turn::Kept),
+        };
+        self.state = state;
+        turn
+    }
+
+    fn begins(&self) -> State {
+        if !self.agreed.load(Ordering::Relaxed) {
+            return State::Kept;
+        }
+        let claim = Arc::new(Claim::default());
+        let offer = Offer { piece: self.first.clone(), claim: Arc::downgrade(&claim) };
+        OFFER.replace(Some(offer));
+        State::Offered(claim)
+    }
+}
+
+// --- The socket's side
+
+/// A stream that is to come by the socket that writes its first piece.
+pub(crate) struct Asked(Arc<Claim>);
+
+impl Asked {
+    /// Who asks for the socket that is to write these pieces.
+    pub(crate) fn by(pieces: &[IoSlice<'_>]) -> Option<Self> {
+        let [_head, .., length, first, end] = pieces else { return None };
+        let fits = |offer: &Offer| {
+            std::ptr::eq(first.as_ptr(), offer.piece.as_ptr())
+                && first.len() == offer.piece.len()
+                && [&**length, first, end].concat() == chunk::of(first)
+        };
+        let offer = OFFER.with_borrow_mut(|offer| offer.take_if(|offer| fits(offer)))?;
+        offer.claim.upgrade().map(Self)
+    }
+
+    pub(crate) fn give(self, socket: Box<dyn Socket>) {
+        self.0.0.lock().unwrap_or_else(PoisonError::into_inner).replace(socket);
+    }
+}
+
+// --- The hoop's side
+
+/// Stands before all other hoops of a service.
+pub(crate) struct Agrees;
+
+/// Said to a handler by the hoop: what it answers may come by its socket.
+#[derive(Clone, Copy)]
+pub(crate) struct MayHandOver;
+
+/// Said to the hoop by a handler.
+#[derive(Clone)]
+pub(crate) struct Asks {
+    /// Where the stream lies.
+    body: usize,
+    agreed: Arc<AtomicBool>,
+}
+
+impl Asks {
+    pub(crate) fn for_body<B>(body: &B, handover: &Handover) -> Self {
+        Self { body: std::ptr::from_ref(body).addr(), agreed: Arc::clone(&handover.agreed) }
+    }
+
+    /// Whether the response's body is the stream itself.
+    fn is_body_of(&self, res: &Response) -> bool {
+        matches!(&res.body, ResBody::Boxed(body) if std::ptr::from_ref(&**body).addr() == self.body)
+    }
+}
+
+#[async_trait]
+impl Handler for Agrees {
+    async fn handle(&self, req: &mut Request, depot: &mut Depot, res: &mut Response, ctrl: &mut FlowCtrl) {
+        // What has a body of its own to be read is served as ever.
+        if req.version() == Version::HTTP_11 && http_body::Body::is_end_stream(req.body()) {
+            req.extensions_mut().insert(MayHandOver);
+        }
+        ctrl.call_next(req, depot, res).await;
+        if let Some(asks) = res.extensions.remove::<Asks>()
+            && asks.is_body_of(res)
+        {
+            res.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+            asks.agreed.store(true, Ordering::Relaxed);
+        }
+    }
+}
