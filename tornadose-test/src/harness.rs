@@ -5,6 +5,7 @@ mod clock;
 use std::panic::Location;
 use std::sync::Arc;
 
+use salvo::conn::Acceptor;
 use salvo::fuse::FuseConfig;
 use salvo::{Server, Service};
 use tokio::io::DuplexStream;
@@ -108,7 +109,8 @@ impl Harness {
         service: impl Into<Service>,
         configure: impl Fn(&mut Server<InMemory>) + Send + Sync + 'static,
     ) -> Self {
-        Self::built(service, move |mut server| {
+        Self::with_server(service, move |pipes| {
+            let mut server = Server::new(pipes);
             configure(&mut server);
             server
         })
@@ -133,27 +135,44 @@ impl Harness {
     ///
     /// Outside of `#[tornadose_test::test]` and [`run`](crate::run).
     pub fn with_fuse(service: impl Into<Service>, fuse: FuseConfig) -> Self {
-        Self::built(service, move |server| server.fuse_config(fuse))
+        Self::with_server(service, move |pipes| Server::new(pipes).fuse_config(fuse))
     }
 
-    fn built(
+    /// A harness whose server is made by you, now and whenever it is [started anew](ServerControl::start): around the
+    /// pipes that its clients dial, or around an acceptor of yours around these.
+    ///
+    /// ```
+    /// # use salvo::prelude::*;
+    /// # #[handler]
+    /// # async fn hello() -> &'static str { "hello" }
+    /// # use tornadose_test::Harness;
+    /// # tornadose_test::run(async {
+    /// let app = Harness::with_server(Router::new().get(hello), |pipes| Server::new(pipes).max_connections(1));
+    /// assert_eq!(app.get("/").await.text(), "hello");
+    /// # });
+    /// ```
+    ///
+    /// # Panics
+    ///
+    /// Outside of `#[tornadose_test::test]` and [`run`](crate::run).
+    pub fn with_server<A: Acceptor + Send + 'static>(
         service: impl Into<Service>,
-        build: impl Fn(Server<InMemory>) -> Server<InMemory> + Send + Sync + 'static,
+        server: impl Fn(InMemory) -> Server<A> + Send + Sync + 'static,
     ) -> Self {
-        Self::of(Record::new(current()), service, build)
+        Self::of(Record::new(current()), service, server)
     }
 
     /// A harness whose end nobody checks but its maker.
     pub(crate) fn apart(service: impl Into<Service>) -> Self {
-        Self::of(Record::apart(current()), service, |server| server)
+        Self::of(Record::apart(current()), service, Server::new)
     }
 
-    fn of(
+    fn of<A: Acceptor + Send + 'static>(
         record: Arc<Record>,
         service: impl Into<Service>,
-        build: impl Fn(Server<InMemory>) -> Server<InMemory> + Send + Sync + 'static,
+        server: impl Fn(InMemory) -> Server<A> + Send + Sync + 'static,
     ) -> Self {
-        Self { server: ServerControl::new(record.clone(), service.into(), Box::new(build)), record }
+        Self { server: ServerControl::new(record.clone(), service.into(), server), record }
     }
 
     /// A client of this name, to be told more before it opens a stream. A name taken twice gets `-2`, and so on.

@@ -5,6 +5,7 @@ pub(crate) mod acceptor;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use salvo::conn::Acceptor;
 use salvo::server::ServerHandle;
 use salvo::{Server, Service};
 use tokio::io::DuplexStream;
@@ -15,7 +16,8 @@ use crate::runtime::settle;
 use crate::server::acceptor::{Dialer, InMemory};
 use crate::transcript::text::duration;
 
-type Build = dyn Fn(Server<InMemory>) -> Server<InMemory> + Send + Sync;
+/// Serves this service to who dials.
+type Serve = dyn Fn(InMemory, Service) -> (ServerHandle, JoinHandle<()>) + Send + Sync;
 
 /// The server of a [`Harness`](crate::Harness), from [`Harness::server`](crate::Harness::server): stop it, start it
 /// anew. Clients keep what they have recorded.
@@ -26,7 +28,7 @@ pub struct ServerControl {
 
 struct Shared {
     record: Arc<Record>,
-    build: Box<Build>,
+    serve: Box<Serve>,
     state: Mutex<State>,
 }
 
@@ -39,9 +41,21 @@ struct State {
 }
 
 impl ServerControl {
-    pub(crate) fn new(record: Arc<Record>, service: Service, build: Box<Build>) -> Self {
-        let state = Mutex::new(serve(service, &*build));
-        Self { shared: Arc::new(Shared { record, build, state }) }
+    /// A server that `build` makes, now and whenever it is started anew.
+    pub(crate) fn new<A: Acceptor + Send + 'static>(
+        record: Arc<Record>,
+        service: Service,
+        build: impl Fn(InMemory) -> Server<A> + Send + Sync + 'static,
+    ) -> Self {
+        let serve: Box<Serve> = Box::new(move |pipes, service| {
+            let mut server = build(pipes);
+            // The date is the wall clock's.
+            server.http1_mut().auto_date_header(false);
+            let handle = server.handle();
+            (handle, tokio::spawn(server.serve(service)))
+        });
+        let state = Mutex::new(start(service, &*serve));
+        Self { shared: Arc::new(Shared { record, serve, state }) }
     }
 
     /// Dials the server; `None` when nobody listens.
@@ -131,7 +145,7 @@ impl ServerControl {
     }
 
     fn replace(&self, service: Service) {
-        let fresh = serve(service, &*self.shared.build);
+        let fresh = start(service, &*self.shared.serve);
         let mut state = self.lock();
         *state = State { connections: state.connections, ..fresh };
     }
@@ -150,13 +164,8 @@ impl ServerControl {
     }
 }
 
-fn serve(service: Service, build: &Build) -> State {
-    let (dialer, acceptor) = acceptor::in_memory();
-    let mut server = Server::new(acceptor);
-    // The date is the wall clock's.
-    server.http1_mut().auto_date_header(false);
-    let server = build(server);
-    let handle = server.handle();
-    let serving = tokio::spawn(server.serve(service));
+fn start(service: Service, serve: &Serve) -> State {
+    let (dialer, pipes) = acceptor::in_memory();
+    let (handle, serving) = serve(pipes, service);
     State { dialer, handle, serving: Some(serving), connections: 0 }
 }

@@ -2,6 +2,9 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may")]
 
+#[path = "common/harness.rs"]
+mod common;
+
 use std::future::pending;
 use std::time::Duration;
 
@@ -12,6 +15,8 @@ use tornadose::{
     Backend, Epoch, GapReason, Heard, Kind, Link, Offset, OpenError, Outcome, Received, SubmitError, Taken,
 };
 use tornadose_test::{Harness, assert_transcript};
+
+use self::common::harness;
 
 #[store(queue, capacity = 4)]
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
@@ -85,7 +90,7 @@ async fn empty() -> (Store<Line>, Link) {
 }
 
 fn app(store: &Store<Line>) -> Harness {
-    Harness::new(Router::with_path("lines").get(Lines::handler(store)))
+    harness(Router::with_path("lines").get(Lines::handler(store)))
 }
 
 fn secs(seconds: u64) -> Duration {
@@ -254,7 +259,7 @@ async fn an_id_is_good_in_every_process() {
         say(link, 1, "a");
         say(link, 5, "b");
     }
-    let app = Harness::new(
+    let app = harness(
         Router::new()
             .push(Router::with_path("one").get(Lines::handler(&one)))
             .push(Router::with_path("other").get(Lines::handler(&other))),
@@ -680,7 +685,7 @@ async fn latest_values_older_than_the_history_are_loaded_before_it() {
         link.entry(at(11), heard(&quote("MSFT", 2)));
     })
     .await;
-    let app = Harness::new(Router::with_path("prices").get(Prices::handler(&store)));
+    let app = harness(Router::with_path("prices").get(Prices::handler(&store)));
     app.client("new").sse("/prices").await.close().await;
     app.client("knows").last_event_id("aaaaaaaa-7.10").sse("/prices").await.close().await;
     app.client("former").last_event_id("aaaaaaaa-7.2").sse("/prices").await.close().await;

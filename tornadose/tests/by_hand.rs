@@ -2,13 +2,18 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may")]
 
+#[path = "common/harness.rs"]
+mod common;
+
 use salvo::http::StatusError;
 use salvo::{Depot, Request, Router};
 use tornadose::{
     EncodeError, Event, EventName, KeyOf, Keys, Live, Message, Options, Refusal, Retention, Store, Subscriber,
     Transports,
 };
-use tornadose_test::{Harness, assert_transcript};
+use tornadose_test::assert_transcript;
+
+use self::common::harness;
 
 /// A fragment of a page, in HTML, under the name of its place.
 struct Fragment {
@@ -77,7 +82,7 @@ impl Subscriber for Reader {
 #[tornadose_test::test]
 async fn any_text_goes_out_and_comes_back() {
     let store = Store::new();
-    let app = Harness::new(Router::with_path("pages").get(Live::<Reader>::new(&store)));
+    let app = harness(Router::with_path("pages").get(Live::<Reader>::new(&store)));
     let fragment = |page, place, html: &str| Fragment { page, place, html: html.into() };
     store.submit(fragment("home", "list", "<li>1</li>\n<li>2</li>")).await.unwrap();
     store.submit(fragment("home", "draft", "?")).await.unwrap();

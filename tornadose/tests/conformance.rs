@@ -3,10 +3,15 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may")]
 
+#[path = "common/harness.rs"]
+mod common;
+
 use serde_json::{Value, json};
 use tornadose::prelude::*;
 use tornadose::{EncodeError, Event, KeyOf, NoKey, Refusal, Retention};
-use tornadose_test::{Client, Ending, Harness, Socket};
+use tornadose_test::{Client, Ending, Socket};
+
+use self::common::harness;
 
 /// A text, sent back as it came.
 struct Echo(String);
@@ -95,7 +100,7 @@ impl Row {
             Some(max) => handler.max_message(max),
             None => handler,
         };
-        let app = Harness::new(Router::with_path("echo").get(handler));
+        let app = harness(Router::with_path("echo").get(handler));
         let echo = app.client(&self.name).pipe(pipe).lenient().ws("/echo").await;
         echo.raw(self.bytes.clone()).await;
         let told = format!("{} by {pipe}:\n{}", self.name, echo.recording().wire());
@@ -171,7 +176,7 @@ async fn every_row_holds_in_chunks() {
 #[tornadose_test::test]
 async fn a_close_of_ours_is_one_that_may_be_sent() {
     let store = Store::new();
-    let app = Harness::new(Router::with_path("echo").get(Live::<Echoes>::new(&store)));
+    let app = harness(Router::with_path("echo").get(Live::<Echoes>::new(&store)));
     let long = "ü".repeat(100);
     for (code, sent) in [
         (1000, 1000),

@@ -1,7 +1,12 @@
 //! What a connection reads off its request, as clients see it. The hook answers with what was read.
 
+#[path = "common/harness.rs"]
+mod common;
+
 use tornadose::prelude::*;
 use tornadose_test::{Harness, assert_transcript};
+
+use self::common::harness;
 
 #[store(queue)]
 #[derive(Serialize)]
@@ -70,7 +75,7 @@ async fn login(depot: &mut Depot) {
 
 fn app() -> Harness {
     let store = Store::new();
-    Harness::new(
+    harness(
         Router::new()
             .push(Router::with_path("rooms/{room}").hoop(login).get(Feed::handler(&store)))
             .push(Router::with_path("lost").get(Lost::handler(&store)))

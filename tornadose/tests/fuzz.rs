@@ -3,6 +3,9 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may")]
 
+#[path = "common/harness.rs"]
+mod common;
+
 use std::fmt::Write;
 use std::future::poll_fn;
 use std::net::SocketAddr;
@@ -20,7 +23,9 @@ use salvo::http::ReqBody;
 use salvo::http::header::HeaderValue;
 use salvo::http::uri::{Scheme, Uri};
 use tornadose::prelude::*;
-use tornadose_test::{Client, Harness};
+use tornadose_test::Client;
+
+use self::common::harness;
 
 /// Holds a sentence over so many cases, or over those of ten minutes. The smallest case that breaks it is shown.
 fn holds<S: Strategy>(cases: u32, strategy: &S, check: impl Fn(S::Value) -> TestCaseResult) {
@@ -309,7 +314,7 @@ fn inbound() -> impl Strategy<Value = Vec<u8>> {
 /// What a client that writes these bytes hears, `pipe` of them at a time; and whether it is still connected.
 async fn hear(bytes: &[u8], pipe: usize) -> (Vec<String>, bool) {
     let store: Store<Line> = Store::new();
-    let app = Harness::new(Router::with_path("talk").get(Talker::handler(&store)));
+    let app = harness(Router::with_path("talk").get(Talker::handler(&store)));
     let socket = app.client("page").pipe(pipe).lenient().ws("/talk").await;
     socket.raw(bytes).await;
     let wire = socket.recording().wire();

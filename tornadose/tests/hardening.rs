@@ -2,6 +2,9 @@
 
 #![allow(clippy::unwrap_used, clippy::pedantic, reason = "a test may")]
 
+#[path = "common/harness.rs"]
+mod common;
+
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::time::Duration;
@@ -11,6 +14,8 @@ use salvo::conn::Acceptor;
 use tornadose::prelude::*;
 use tornadose::{EncodeError, Event, KeyOf, Options, Received, Retention, SubmitError, Transports};
 use tornadose_test::{Ending, Harness, assert_transcript};
+
+use self::common::harness;
 
 const fn secs(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
@@ -48,7 +53,7 @@ fn fill(store: &Store<Profile>, user: &str) {
 #[tornadose_test::test]
 async fn a_readers_key_is_its_own_after_another_was_forgotten() {
     let store = Store::new();
-    let app = Harness::new(Router::with_path("{user}").get(Profiles::handler(&store)));
+    let app = harness(Router::with_path("{user}").get(Profiles::handler(&store)));
     fill(&store, "ada");
     let ada = app.client("ada").sse("/ada").await;
     ada.skip(2).await;
@@ -167,7 +172,7 @@ impl Lines {
 
 fn lines() -> (Store<Line>, Harness) {
     let store = Store::new();
-    let app = Harness::new(Router::with_path("lines").get(Lines::handler(&store)));
+    let app = harness(Router::with_path("lines").get(Lines::handler(&store)));
     (store, app)
 }
 
@@ -273,7 +278,7 @@ impl Subscriber for Panics {
 #[tornadose_test::test]
 async fn a_panic_of_keys_is_answered() {
     let store = Store::new();
-    let app = Harness::new(Router::with_path("lines").get(Live::<Panics>::new(&store)));
+    let app = harness(Router::with_path("lines").get(Live::<Panics>::new(&store)));
     let page = app.client("page").lenient().sse("/lines").await;
     app.expect_panic("keys").await;
     assert_eq!(page.status(), 500);
@@ -300,7 +305,7 @@ impl Drop for LoudDrop {
 #[tornadose_test::test]
 async fn a_panic_of_drop_keeps_the_goodbye() {
     let store = Store::new();
-    let app = Harness::new(Router::with_path("lines").get(Live::<LoudDrop>::new(&store)));
+    let app = harness(Router::with_path("lines").get(Live::<LoudDrop>::new(&store)));
     let sse = app.client("sse").lenient().sse("/lines").await;
     let ws = app.client("ws").lenient().ws("/lines").await;
     store.close();
@@ -339,7 +344,7 @@ impl Subscriber for ZeroAlive {
 #[tornadose_test::test]
 async fn a_keep_alive_of_zero_counts_as_a_millisecond() {
     let store = Store::new();
-    let app = Harness::new(Router::with_path("lines").get(Live::<ZeroAlive>::new(&store)));
+    let app = harness(Router::with_path("lines").get(Live::<ZeroAlive>::new(&store)));
     let _page = app.client("page").lenient().ws("/lines").await;
     assert_eq!(store.subscribers(), 1);
 }
@@ -348,7 +353,7 @@ async fn a_keep_alive_of_zero_counts_as_a_millisecond() {
 async fn a_keep_alive_without_end_is_never() {
     let store = Store::new();
     let handler = Lines::handler(&store).keep_alive(Duration::MAX).max_age(Duration::MAX).retry(Duration::MAX);
-    let app = Harness::new(Router::with_path("lines").get(handler));
+    let app = harness(Router::with_path("lines").get(handler));
     app.client("page").lenient().sse("/lines").await;
     app.client("socket").lenient().ws("/lines").await;
     assert_eq!(store.subscribers(), 2);
@@ -372,7 +377,7 @@ fn a_message_that_can_never_fit_is_too_large_not_full() {
 #[tornadose_test::test]
 async fn a_message_comes_at_once_to_a_client_that_reads_again() {
     let store = Store::new();
-    let app = Harness::new(Router::with_path("lines").get(Steady::handler(&store)));
+    let app = harness(Router::with_path("lines").get(Steady::handler(&store)));
     let stream = app.client("stream").pipe(64).sse("/lines").await;
     let socket = app.client("socket").pipe(64).ws("/lines").await;
     for turn in 0..3 {
@@ -527,7 +532,7 @@ impl Slow {
 #[tornadose_test::test]
 async fn a_store_that_closes_while_a_hook_runs_lets_nobody_in() {
     let store = Store::new();
-    let app = Harness::new(Router::with_path("lines").get(Slow::handler(&store)));
+    let app = harness(Router::with_path("lines").get(Slow::handler(&store)));
     let closing = store.clone();
     tokio::spawn(async move {
         tokio::time::sleep(secs(1)).await;
@@ -544,7 +549,7 @@ async fn a_store_that_closes_while_a_hook_runs_lets_nobody_in() {
 #[tornadose_test::test]
 async fn clients_that_leave_during_a_hook_leave_nothing() {
     let store = Store::new();
-    let app = Harness::new(Router::with_path("lines").get(Slow::handler(&store)));
+    let app = harness(Router::with_path("lines").get(Slow::handler(&store)));
     for turn in 0..20 {
         let page = tokio::time::timeout(secs(1), app.client(format!("a{turn}")).lenient().sse("/lines")).await;
         drop(page);
@@ -589,7 +594,7 @@ impl Subscriber for Lfs {
 #[tornadose_test::test]
 async fn memory_counts_encoded_bytes() {
     let store = Store::new();
-    let app = Harness::new(Router::with_path("lines").get(Live::<Lfs>::new(&store)));
+    let app = harness(Router::with_path("lines").get(Live::<Lfs>::new(&store)));
     for _ in 0..200 {
         store.submit(Lf(10_000)).await.unwrap();
     }
@@ -631,11 +636,11 @@ fn a_handler_outlives_its_first_runtime() {
     let first = Router::with_path("lines").get(Shared(service.0.clone()));
     let service = Router::with_path("lines").get(service);
     tornadose_test::run(async move {
-        let app = Harness::new(first);
+        let app = harness(first);
         app.client("page").lenient().sse("/lines").await.close().await;
     });
     tornadose_test::run(async move {
-        let app = Harness::new(service);
+        let app = harness(service);
         let page = app.client("page").pipe(64).lenient().ws("/lines").await;
         page.stall().await;
         for _ in 0..5 {

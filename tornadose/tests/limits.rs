@@ -2,6 +2,9 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may")]
 
+#[path = "common/harness.rs"]
+mod common;
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
@@ -13,6 +16,8 @@ use salvo::http::ReqBody;
 use salvo::http::uri::Scheme;
 use tornadose::prelude::*;
 use tornadose_test::{Client, Ending, Harness, Socket};
+
+use self::common::harness;
 
 const fn secs(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
@@ -79,7 +84,7 @@ async fn rush(app: &Harness, turn: &str, many: usize) -> (Vec<Client>, Vec<Socke
 #[tornadose_test::test]
 async fn a_rush_does_not_break_the_limit_and_who_leaves_makes_room() {
     let store = Store::new();
-    let app = Harness::new(Router::with_path("lines").get(Limited::handler(&store)));
+    let app = harness(Router::with_path("lines").get(Limited::handler(&store)));
     let (mut pages, mut sockets) = rush(&app, "first", 40).await;
     assert_eq!((pages.len() + sockets.len(), store.subscribers()), (5, 5));
     for turn in 0..3 {
@@ -98,7 +103,7 @@ async fn a_rush_does_not_break_the_limit_and_who_leaves_makes_room() {
 #[tornadose_test::test]
 async fn who_leaves_while_asked_takes_no_place() {
     let store = Store::new();
-    let app = Harness::new(Router::with_path("lines").get(Limited::handler(&store)));
+    let app = harness(Router::with_path("lines").get(Limited::handler(&store)));
     for number in 0..20 {
         let page = app.client(format!("gone-{number}")).lenient().sse("/lines").await;
         page.close().await;
@@ -171,7 +176,7 @@ impl Count {
 fn talk() -> (Store<Line>, Count, Harness) {
     let (store, count) = (Store::new(), Count::default());
     let router = Router::with_path("talk").hoop(count.clone()).get(Talker::handler(&store));
-    (store, count, Harness::new(router))
+    (store, count, harness(router))
 }
 
 /// A text in JSON that takes so many bytes.
@@ -320,7 +325,7 @@ async fn a_flood_that_is_never_read_ends_its_connection() {
         for flood in [frame(TEXT, br#""hi""#), frame(PING, &[b'x'; 125])] {
             let (store, count) = (Store::new(), Count::default());
             let talker = Talker::handler(&store).keep_alive(keep_alive);
-            let app = Harness::new(Router::with_path("talk").hoop(count.clone()).get(talker));
+            let app = harness(Router::with_path("talk").hoop(count.clone()).get(talker));
             let socket = app.client("flood").pipe(PIPE).lenient().ws("/talk").await;
             socket.stall().await;
             socket.raw(flood.repeat(MANY)).await;
@@ -401,7 +406,7 @@ impl Wide {
 #[tornadose_test::test]
 async fn a_request_may_be_long() {
     let store = Store::new();
-    let app = Harness::new(Router::with_path("wide").get(Wide::handler(&store)));
+    let app = harness(Router::with_path("wide").get(Wide::handler(&store)));
     let tags = (0..1000).map(|tag| format!("tag={tag}")).collect::<Vec<_>>().join("&");
     let strangers = (0..1000).map(|name| format!("name{name}={name}")).collect::<Vec<_>>().join("&");
     let long = "x".repeat(60 << 10);
@@ -430,7 +435,7 @@ async fn a_request_may_be_long() {
 #[tornadose_test::test]
 async fn a_request_without_measure_is_refused_before_it_is_read() {
     let store = Store::new();
-    let app = Harness::new(Router::with_path("wide").get(Wide::handler(&store)));
+    let app = harness(Router::with_path("wide").get(Wide::handler(&store)));
     let mut many = app.client("many");
     for number in 0..200 {
         many = many.header(format!("x-{number}"), "x");
@@ -448,7 +453,7 @@ struct Lines;
 #[tornadose_test::test]
 async fn a_position_that_is_none_is_a_gap_whatever_its_size() {
     let store = Store::new();
-    let app = Harness::new(Router::with_path("lines").get(Lines::handler(&store)));
+    let app = harness(Router::with_path("lines").get(Lines::handler(&store)));
     store.submit(Line("kept".into())).await.unwrap();
     let long = "9".repeat(10 << 10);
     let positions =
@@ -535,7 +540,7 @@ const ORIGINS: [Origin; 34] = [
 #[tornadose_test::test]
 async fn an_origin_is_the_host_or_opens_no_websocket() {
     let store: Store<Line> = Store::new();
-    let app = Harness::new(Router::with_path("lines").get(Lines::handler(&store)));
+    let app = harness(Router::with_path("lines").get(Lines::handler(&store)));
     for Origin { host, origins, admitted } in ORIGINS {
         let client = || {
             let named = app.client("page").header("host", host);
@@ -558,7 +563,7 @@ async fn behind_a_proxy_the_host_is_kept_or_the_origin_is_named() {
     let lines = Lines::handler(&store);
     let named = Lines::handler(&store).origins(["https://app.example"]);
     let router = Router::new().push(Router::with_path("lines").get(lines)).push(Router::with_path("named").get(named));
-    let app = Harness::new(router);
+    let app = harness(router);
     for (host, path, status) in [
         ("app.example", "/lines", 101),
         ("backend:9000", "/lines", 403),
@@ -597,7 +602,7 @@ async fn pages_that_are_named_read_with_credentials() {
         .push(Router::with_path("named").get(named()))
         .push(Router::with_path("any").get(Lines::handler(&store).any_origin()))
         .push(Router::with_path("own").hoop(cors_of_its_own).get(named()));
-    let app = Harness::new(router);
+    let app = harness(router);
     let exact = |origin| Some((origin, Some("true")));
     for (path, origin, allowed) in [
         ("/named", "https://app.example", exact("https://app.example")),

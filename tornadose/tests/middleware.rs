@@ -2,6 +2,9 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may")]
 
+#[path = "common/harness.rs"]
+mod common;
+
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::time::Duration;
@@ -21,6 +24,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::{Instant, timeout};
 use tornadose::prelude::*;
 use tornadose_test::{Client, Ending, Harness};
+
+use self::common::{harness, harness_with_fuse};
 
 const fn secs(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
@@ -88,7 +93,7 @@ fn is(headers: &HeaderMap, name: &str, value: &str) -> bool {
 
 #[tornadose_test::test]
 async fn the_middleware_is_there() {
-    let app = Harness::new(router(&Store::new()));
+    let app = harness(router(&Store::new()));
     let page = app.client("page").header("accept-encoding", "gzip").get("/page").await;
     assert!(is(&page.headers(), "content-encoding", "gzip"), "{:?}", page.headers());
     assert!(page.headers().contains_key("x-request-id"));
@@ -117,7 +122,7 @@ async fn open(app: &Harness, path: &str) -> Vec<Client> {
 #[tornadose_test::test]
 async fn events_come_at_once_and_as_they_are() {
     let store = Store::new();
-    let app = Harness::new(router(&store));
+    let app = harness(router(&store));
     let pages = open(&app, "/lines").await;
     let client = app.client("socket").header("accept-encoding", "gzip").origin("https://app.example");
     let socket = client.ws("/lines").await;
@@ -169,7 +174,7 @@ async fn live_for_hours(app: &Harness, store: &Store<Line>) {
 #[tornadose_test::test]
 async fn silent_streams_live_for_hours_behind_a_strict_fuse() {
     let store = Store::new();
-    let app = Harness::with_fuse(router(&store), FuseConfig::strict());
+    let app = harness_with_fuse(router(&store), FuseConfig::strict());
     let pages = open(&app, "/silent").await;
     let socket = app.client("socket").origin("https://app.example").ws("/silent").await;
     app.advance(HOURS).await;
@@ -188,14 +193,14 @@ async fn silent_streams_live_for_hours_behind_a_strict_fuse() {
 #[tornadose_test::test]
 async fn streams_live_for_hours() {
     let store = Store::new();
-    let app = Harness::new(router(&store));
+    let app = harness(router(&store));
     live_for_hours(&app, &store).await;
 }
 
 #[tornadose_test::test]
 async fn streams_live_for_hours_behind_a_strict_fuse() {
     let store = Store::new();
-    let app = Harness::with_fuse(router(&store), FuseConfig::strict());
+    let app = harness_with_fuse(router(&store), FuseConfig::strict());
     // It is strict: a stream by hand breaks in its silence, and a line that asks nothing is hung up on.
     let by_hand = app.client("by_hand").lenient().sse("/by_hand").await;
     let mut idle = app.connect();
@@ -210,7 +215,7 @@ async fn streams_live_for_hours_behind_a_strict_fuse() {
 #[tornadose_test::test]
 async fn a_silent_stream_over_http_2_lives_for_hours_behind_a_strict_fuse() {
     let store = Store::new();
-    let app = Harness::with_fuse(router(&store), FuseConfig::strict());
+    let app = harness_with_fuse(router(&store), FuseConfig::strict());
     let (mut sender, connection) =
         http2::handshake::<_, _, String>(TokioExecutor::new(), TokioIo::new(app.connect())).await.unwrap();
     tokio::spawn(connection);

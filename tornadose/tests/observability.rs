@@ -2,6 +2,9 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may")]
 
+#[path = "common/harness.rs"]
+mod common;
+
 use std::fmt::{Debug, Write as _};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -14,6 +17,8 @@ use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
 use tracing::subscriber::Interest;
 use tracing::{Event, Metadata};
+
+use self::common::harness;
 
 #[store(queue, capacity = 4)]
 #[derive(Serialize)]
@@ -66,7 +71,7 @@ fn topic(topic: &str) -> Room {
 
 fn rooms() -> (Store<Room>, Harness) {
     let store = Store::new();
-    let app = Harness::new(Router::with_path("rooms/{room}").get(Member::handler(&store)));
+    let app = harness(Router::with_path("rooms/{room}").get(Member::handler(&store)));
     (store, app)
 }
 
@@ -248,7 +253,7 @@ async fn who_is_turned_away_is_logged() {
     let lines = Lines::default();
     let _guard = lines.listen();
     let store = Store::new();
-    let app = Harness::new(Router::with_path("rooms/{room}").get(Member::handler(&store).max_connections(1)));
+    let app = harness(Router::with_path("rooms/{room}").get(Member::handler(&store).max_connections(1)));
     let _first = app.client("first").lenient().sse("/rooms/cellar").await;
     app.client("second").lenient().sse("/rooms/cellar").await;
     app.client("third").lenient().ws("/rooms/cellar").await;
@@ -277,7 +282,7 @@ async fn ends_by_age_by_lag_and_by_force_are_logged() {
     let _guard = lines.listen();
     let store = Store::new();
     let handler = || Member::handler(&store);
-    let app = Harness::new(
+    let app = harness(
         Router::new()
             .push(Router::with_path("aging/{room}").get(handler().max_age(Duration::from_secs(60))))
             .push(Router::with_path("strict/{room}").get(handler().lag(Lag::Close)))

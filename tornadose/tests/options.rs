@@ -2,12 +2,17 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may")]
 
+#[path = "common/harness.rs"]
+mod common;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::time::Duration;
 
 use tornadose::prelude::*;
 use tornadose_test::{Ending, Harness, assert_transcript};
+
+use self::common::harness;
 
 const fn secs(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
@@ -39,7 +44,7 @@ impl Guarded {
 
 fn guarded() -> (Store<Line>, Harness) {
     let store = Store::new();
-    let app = Harness::new(Router::with_path("lines").get(Guarded::handler(&store)));
+    let app = harness(Router::with_path("lines").get(Guarded::handler(&store)));
     (store, app)
 }
 
@@ -147,7 +152,7 @@ async fn options_of_the_handler_stand_over_those_of_the_attribute() {
         .protocols(["v9"])
         .max_message(2)
         .lag(tornadose::Lag::Close);
-    let app = Harness::new(Router::with_path("lines").get(handler));
+    let app = harness(Router::with_path("lines").get(handler));
     for number in 0..5 {
         say(&store, &number.to_string()).await;
     }
@@ -179,7 +184,7 @@ struct Impatient;
 #[tornadose_test::test]
 async fn a_reader_that_lags_ends_when_so_declared() {
     let store = Store::new();
-    let app = Harness::new(Router::with_path("lines").get(Impatient::handler(&store)));
+    let app = harness(Router::with_path("lines").get(Impatient::handler(&store)));
     let page = app.client("page").pipe(64).lenient().sse("/lines").await;
     let socket = app.client("socket").pipe(64).lenient().ws("/lines").await;
     page.stall().await;
@@ -221,7 +226,7 @@ async fn the_struct_is_dropped_once_when_its_connection_ends() {
     let store: Store<Line> = Store::new();
     let count = Arc::new(AtomicUsize::new(0));
     let router = Router::with_path("lines").hoop(Counts(Arc::clone(&count)));
-    let app = Harness::new(router.get(Dropped::handler(&store)));
+    let app = harness(router.get(Dropped::handler(&store)));
     let page = app.client("page").sse("/lines").await;
     let socket = app.client("socket").ws("/lines").await;
     let gone = app.client("gone").ws("/lines").await;
@@ -248,7 +253,7 @@ async fn each_transport_answers_for_itself() {
     let router = Router::new()
         .push(Router::with_path("ws").get(WsOnly::handler(&store)))
         .push(Router::with_path("sse").goal(SseOnly::handler(&store)));
-    let app = Harness::new(router);
+    let app = harness(router);
     assert_eq!(app.client("a").sse("/ws").await.status(), 426);
     assert_eq!(app.client("b").ws("/sse").await.status(), 200);
     let post = app.post("/sse", "").await;

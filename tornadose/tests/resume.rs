@@ -3,6 +3,9 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may")]
 
+#[path = "common/harness.rs"]
+mod common;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::marker::PhantomData;
 use std::ops::RangeInclusive;
@@ -21,6 +24,8 @@ use tokio::net::TcpStream;
 use tornadose::prelude::*;
 use tornadose::{EncodeError, Event, KeyOf, OVERHEAD, Retention};
 use tornadose_test::Harness;
+
+use self::common::harness;
 
 const ROOMS: u8 = 4;
 
@@ -504,7 +509,7 @@ impl Seat {
 async fn play(asks: &[Asks], acts: &[Act], closes: bool) -> u64 {
     // Less memory than the queues of all rooms take.
     let store: Store<Note<6, { 12 << 10 }>> = Store::new();
-    let app = Harness::new(router(&store));
+    let app = harness(router(&store));
     let mut history = History { kept: Some(BTreeSet::new()), ..History::default() };
     let mut seats: Vec<Seat> = asks.iter().map(|asks| Seat { client: Client::new(asks), line: None }).collect();
     for act in acts {

@@ -2,10 +2,15 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may")]
 
+#[path = "common/harness.rs"]
+mod common;
+
 use std::time::Duration;
 
 use tornadose::prelude::*;
 use tornadose_test::{Harness, assert_transcript};
+
+use self::common::harness;
 
 const fn secs(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
@@ -51,13 +56,13 @@ fn topic(room: &str, topic: &str) -> Room {
 
 fn ticker() -> (Store<Tick>, Harness) {
     let store = Store::new();
-    let app = Harness::new(Router::with_path("ticks").get(Ticks::handler(&store)));
+    let app = harness(Router::with_path("ticks").get(Ticks::handler(&store)));
     (store, app)
 }
 
 fn rooms() -> (Store<Room>, Harness) {
     let store = Store::new();
-    let app = Harness::new(Router::with_path("rooms/{room}").get(RoomFeed::handler(&store)));
+    let app = harness(Router::with_path("rooms/{room}").get(RoomFeed::handler(&store)));
     (store, app)
 }
 
@@ -265,7 +270,7 @@ async fn the_query_names_a_position_where_a_header_cannot() {
 #[tornadose_test::test]
 async fn quiet_keys_and_filters_are_bookmarked() {
     let store = Store::new();
-    let app = Harness::new(Router::with_path("loud").get(Loud::handler(&store)));
+    let app = harness(Router::with_path("loud").get(Loud::handler(&store)));
     let loud = app.sse("/loud").await;
     store.submit(said("go", "HI")).await.unwrap();
     store.submit(said("go", "hush")).await.unwrap();

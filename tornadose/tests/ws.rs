@@ -2,10 +2,15 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may")]
 
+#[path = "common/harness.rs"]
+mod common;
+
 use std::time::Duration;
 
 use tornadose::prelude::*;
 use tornadose_test::{Harness, assert_transcript};
+
+use self::common::harness;
 
 const fn secs(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
@@ -50,7 +55,7 @@ impl Member {
 
 fn room() -> (Store<Room>, Harness) {
     let store = Store::new();
-    let app = Harness::new(Router::with_path("room").get(Member::handler(&store)));
+    let app = harness(Router::with_path("room").get(Member::handler(&store)));
     (store, app)
 }
 

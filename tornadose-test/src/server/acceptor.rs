@@ -15,8 +15,9 @@ use salvo::http::uri::Scheme;
 use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf, duplex};
 use tokio::sync::mpsc;
 
-/// The acceptor behind a [`Harness`](crate::Harness): named here for the closure of
-/// [`Harness::configured`](crate::Harness::configured), never made by hand.
+/// The acceptor behind a [`Harness`](crate::Harness): named here for the closures of
+/// [`Harness::configured`](crate::Harness::configured) and [`Harness::with_server`](crate::Harness::with_server), never made
+/// by hand.
 pub struct InMemory {
     dialled: mpsc::UnboundedReceiver<(Held, SocketAddr)>,
     /// Taken from the queue and not yet handed on: `accept` may be dropped half-way.

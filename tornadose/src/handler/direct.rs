@@ -151,6 +151,7 @@ impl Clock {
             self.quiet_since = now;
             let keep_alive = pace::keep_alive(feed);
             link.replies().extend_from_slice(&chunk::of(&keep_alive));
+            link.stirs();
         }
         silent
     }

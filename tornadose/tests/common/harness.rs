@@ -1,0 +1,28 @@
+//! The harness of these tests. Over HTTP/1.1 a stream lives in two ways: its server writes it, or it goes on by itself, as under
+//! `tornadose::serve`. A client must not see a difference, so `./test` runs the tests in both: `TORNADOSE_DIRECT` asks for the second.
+
+use salvo::fuse::FuseConfig;
+use salvo::{Server, Service};
+use tornadose_test::Harness;
+
+/// Whether streams go on by themselves.
+pub(crate) fn is_direct() -> bool {
+    std::env::var_os("TORNADOSE_DIRECT").is_some()
+}
+
+pub(crate) fn harness(service: impl Into<Service>) -> Harness {
+    harness_with_fuse(service, FuseConfig::default())
+}
+
+pub(crate) fn harness_with_fuse(service: impl Into<Service>, fuse: FuseConfig) -> Harness {
+    if is_direct() {
+        // The one line of the head that differs, left out of every snapshot of this test.
+        let mut settings = insta::Settings::clone_current();
+        settings.add_filter(r"\n\S+ ~ connection: close", "");
+        std::mem::forget(settings.bind_to_scope());
+        let server = move |pipes| Server::new(tornadose::lines(pipes)).fuse_config(fuse);
+        Harness::with_server(tornadose::direct(service), server)
+    } else {
+        Harness::with_fuse(service, fuse)
+    }
+}
