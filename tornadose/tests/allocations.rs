@@ -14,9 +14,9 @@ use std::time::Duration;
 
 use allocation_counter::measure;
 use futures_util::Stream;
-use salvo::Handler;
 use salvo::conn::Acceptor;
 use salvo::http::body::Body;
+use salvo::{Handler, Service};
 use tokio::runtime::Runtime;
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 use tornadose::prelude::*;
@@ -178,14 +178,17 @@ fn a_subscription_allocates_nothing_for_what_another_was_given() {
 
 // --- The whole server, over sockets
 
-/// What the thread of a server allocates, from submit until the readers on another thread have it all.
-fn served(path: &'static str, upgrade: &'static str, readers: usize, burst: Burst) -> u64 {
+/// What the thread of a server allocates, from submit until the readers on another thread have it all. Its streams go on by
+/// themselves, or stay with it.
+fn served(path: &'static str, upgrade: &'static str, direct: bool, readers: usize, burst: Burst) -> u64 {
     let (runtime, store) = (runtime(), Store::new());
     let addr = runtime.block_on(async {
         let acceptor = tornadose::listen("127.0.0.1:0").await.unwrap();
         let addr = acceptor.holdings()[0].local_addr.clone().into_std().unwrap();
         let rooms = Router::with_path("rooms/{room}").get(Room::handler(&store));
-        tokio::spawn(Server::new(acceptor).serve(Router::new().get(House::handler(&store)).push(rooms)));
+        let service = Service::new(Router::new().get(House::handler(&store)).push(rooms));
+        let service = if direct { tornadose::direct(service) } else { service };
+        tokio::spawn(Server::new(acceptor).serve(service));
         addr
     });
     let (orders, asked) = channel();
@@ -239,10 +242,10 @@ fn read(mut lines: Vec<TcpStream>, messages: usize, asked: &Receiver<usize>, ans
     }
 }
 
-fn check_served(upgrade: &'static str) {
+fn check_served(upgrade: &'static str, direct: bool) {
     for path in ["/", "/rooms/1"] {
         for burst in BURSTS {
-            let (few, many) = (served(path, upgrade, FEW, burst), served(path, upgrade, MANY, burst));
+            let [few, many] = [FEW, MANY].map(|readers| served(path, upgrade, direct, readers, burst));
             assert!(few >= (COUNTED * burst.submitted) as u64, "a message is kept somewhere");
             let deliveries = (MANY - FEW) * COUNTED * burst.delivered;
             // Fewer than one for each burst: once a second hyper makes its `date` anew.
@@ -256,7 +259,12 @@ fn check_served(upgrade: &'static str) {
 
 #[test]
 fn a_delivery_over_sse_allocates_nothing_in_the_whole_server() {
-    check_served("");
+    check_served("", false);
+}
+
+#[test]
+fn a_delivery_over_sse_allocates_nothing_when_the_stream_goes_on_by_itself() {
+    check_served("", true);
 }
 
 #[test]
@@ -264,5 +272,6 @@ fn a_delivery_over_websocket_allocates_nothing_in_the_whole_server() {
     check_served(
         "connection: upgrade\r\nupgrade: websocket\r\nsec-websocket-version: 13\r\n\
          sec-websocket-key: AAAAAAAAAAAAAAAAAAAAAA==\r\n",
+        false,
     );
 }

@@ -7,6 +7,7 @@ use std::net::{TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use salvo::conn::Acceptor;
 use tornadose::prelude::*;
 
 #[store(queue)]
@@ -67,10 +68,7 @@ impl Server {
     }
 
     fn ask(&self, headers: &str) -> TcpStream {
-        let mut stream = TcpStream::connect(&self.addr).unwrap();
-        stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
-        write!(stream, "GET / HTTP/1.1\r\nhost: {}\r\n{headers}\r\n", self.addr).unwrap();
-        stream
+        ask(&self.addr, headers)
     }
 
     fn signal(&self, signal: &str) {
@@ -90,6 +88,13 @@ impl Drop for Server {
         // It has ended already, as it should.
         let _ended = self.child.kill();
     }
+}
+
+fn ask(addr: &str, headers: &str) -> TcpStream {
+    let mut stream = TcpStream::connect(addr).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    write!(stream, "GET / HTTP/1.1\r\nhost: {addr}\r\n{headers}\r\n").unwrap();
+    stream
 }
 
 /// Reads until the text has come.
@@ -122,6 +127,44 @@ fn a_signal_ends_every_stream_and_the_server_at_once() {
         page.read_to_string(&mut last).unwrap();
         assert!(last.contains("retry: ") && last.ends_with("0\r\n\r\n"), "{last:?}");
         assert!(server.ends_within() < Duration::from_secs(1));
+    }
+}
+
+/// What is left of a line that its server has dropped.
+fn read_to_end(mut stream: TcpStream) -> String {
+    let mut rest = Vec::new();
+    // A reset is an end, too.
+    let _ended = stream.read_to_end(&mut rest);
+    String::from_utf8_lossy(&rest).into_owned()
+}
+
+#[test]
+fn a_server_that_is_dropped_takes_its_streams_along() {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let store = Store::new();
+    let (addr, serving) = runtime.block_on(async {
+        let acceptor = tornadose::listen("127.0.0.1:0").await.unwrap();
+        let addr = acceptor.holdings()[0].local_addr.clone().into_std().unwrap();
+        (addr, tokio::spawn(tornadose::serve_on(acceptor, Router::new().get(Lines::handler(&store)))))
+    });
+    let mut lines = ["", UPGRADE].map(|headers| ask(&addr.to_string(), headers));
+    for line in &mut lines {
+        read_until(line, "HTTP/1.1 ");
+    }
+    let soon = |readers| {
+        let start = Instant::now();
+        while store.subscribers() != readers {
+            assert!(start.elapsed() < Duration::from_secs(20), "{} readers", store.subscribers());
+            std::thread::yield_now();
+        }
+    };
+    soon(2);
+    serving.abort();
+    soon(0);
+    for line in lines {
+        let rest = read_to_end(line);
+        // Without a goodbye.
+        assert!(!rest.contains("0\r\n\r\n") && !rest.as_bytes().contains(&0x88), "{rest}");
     }
 }
 

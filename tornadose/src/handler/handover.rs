@@ -177,3 +177,88 @@ impl Handler for Agrees {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::duplex;
+
+    use super::*;
+    use crate::store::rest::NOBODY;
+
+    const HEAD: &[u8] = b"HTTP/1.1 200 OK\r\n\r\n";
+    const LENGTH: &[u8] = b"C\r\n";
+    const LINE: &[u8] = b"\r\n";
+
+    /// A stream that has offered its first piece, and that.
+    fn offers(agreed: bool) -> (Handover, Bytes) {
+        let mut stream = Handover::of(Bytes::from(b"retry: 300\n\n".to_vec()));
+        stream.agreed.store(agreed, Ordering::Relaxed);
+        let Turn::First(first) = stream.turn(&NOBODY) else { panic!("it begins with its first piece") };
+        (stream, first)
+    }
+
+    /// Who asks for a socket that is to write this.
+    fn asked(pieces: &[&[u8]]) -> Option<Asked> {
+        let pieces: Vec<IoSlice<'_>> = pieces.iter().map(|piece| IoSlice::new(piece)).collect();
+        Asked::by(&pieces)
+    }
+
+    #[test]
+    fn a_socket_goes_to_the_stream_whose_very_bytes_it_writes_as_a_chunk() {
+        let (mut stream, first) = offers(true);
+        let copy = first.to_vec();
+        for other in [
+            &[HEAD, LENGTH, &copy, LINE][..],
+            &[HEAD, LENGTH, &first[..11], LINE],
+            &[HEAD, LENGTH, &first[1..], LINE],
+            &[HEAD, LINE, &first, LINE],
+            &[HEAD, LENGTH, &first, LINE, LENGTH],
+            &[HEAD, LENGTH, &first],
+            &[HEAD, &first],
+            &[LENGTH, &first, LINE],
+            &[&first],
+            &[],
+        ] {
+            assert!(asked(other).is_none(), "{other:?}");
+        }
+        let asks = asked(&[HEAD, LENGTH, &first, LINE]).expect("it offered them");
+        asks.give(Box::new(duplex(1).0));
+        assert!(matches!(stream.turn(&NOBODY), Turn::Wait));
+        assert!(matches!(stream.turn(&NOBODY), Turn::Taken(_)));
+        assert!(matches!(stream.turn(&NOBODY), Turn::Kept));
+        // No other line gives it a second.
+        assert!(asked(&[HEAD, LENGTH, &first, LINE]).is_none());
+    }
+
+    #[test]
+    fn a_stream_stays_where_it_is_unless_it_was_agreed_and_done_in_time() {
+        let whole = |first: &Bytes| asked(&[HEAD, LENGTH, first, LINE]);
+        // Nobody agreed.
+        let (mut stream, first) = offers(false);
+        assert!(whole(&first).is_none());
+        assert!(matches!(stream.turn(&NOBODY), Turn::Kept));
+        // It was not written whole.
+        let (mut stream, first) = offers(true);
+        assert!(whole(&first).is_some());
+        assert!(matches!(stream.turn(&NOBODY), Turn::Wait));
+        assert!(matches!(stream.turn(&NOBODY), Turn::Kept));
+        // It was written when the stream no longer waited.
+        let (mut stream, first) = offers(true);
+        assert!(matches!(stream.turn(&NOBODY), Turn::Wait));
+        assert!(matches!(stream.turn(&NOBODY), Turn::Kept));
+        assert!(whole(&first).is_none());
+        // Another has begun on this thread before it was written.
+        let (mut stream, first) = offers(true);
+        let (mut other, others) = offers(true);
+        assert!(whole(&first).is_none());
+        assert!(whole(&others).is_some());
+        for stream in [&mut stream, &mut other] {
+            assert!(matches!(stream.turn(&NOBODY), Turn::Wait));
+            assert!(matches!(stream.turn(&NOBODY), Turn::Kept));
+        }
+        // It was dropped meanwhile.
+        let (stream, first) = offers(true);
+        drop(stream);
+        assert!(whole(&first).is_none());
+    }
+}

@@ -1,0 +1,404 @@
+//! A stream that goes on by itself: when it does, so that its server is done with it, and when it stays with its server. How it is
+//! served then, every other test of streams shows, run with `TORNADOSE_DIRECT`.
+
+#![allow(clippy::unwrap_used, reason = "a test may")]
+
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body::{Body, Frame};
+use salvo::conn::Acceptor;
+use salvo::http::ResBody;
+use salvo::{BoxedError, Service};
+use salvo_compression::{Compression, CompressionLevel};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+use tornadose::prelude::*;
+use tornadose_test::{Ending, Harness, InMemory, assert_transcript};
+
+const fn secs(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
+}
+
+#[store(queue)]
+#[derive(Serialize)]
+struct Line {
+    #[key]
+    room: u32,
+    text: String,
+}
+
+#[subscriber(sse, store = Line, authorize = public)]
+struct Room {
+    #[key]
+    room: u32,
+}
+
+fn line(room: u32, text: &str) -> Line {
+    Line { room, text: text.into() }
+}
+
+fn rooms(store: &Store<Line>) -> Router {
+    Router::with_path("{room}").get(Room::handler(store))
+}
+
+/// A server for one connection at a time: who is let in beside a stream shows that it is done with that.
+fn one_at_a_time(pipes: InMemory) -> Server<impl Acceptor + 'static> {
+    Server::new(tornadose::lines(pipes)).max_connections(1)
+}
+
+/// Passes on what another body brings, and counts it.
+struct Wrapped(ResBody, Arc<AtomicUsize>);
+
+impl Body for Wrapped {
+    type Data = Bytes;
+    type Error = BoxedError;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxedError>>> {
+        let frame = Pin::new(&mut self.0).poll_frame(cx);
+        if frame.is_ready() {
+            self.1.fetch_add(1, SeqCst);
+        }
+        frame.map(|frame| frame.map(|frame| frame.map_err(Into::into)))
+    }
+}
+
+/// A middleware that puts every body into another.
+#[derive(Clone, Default)]
+struct Wraps(Arc<AtomicUsize>);
+
+#[handler]
+impl Wraps {
+    async fn handle(&self, req: &mut Request, depot: &mut Depot, res: &mut Response, ctrl: &mut FlowCtrl) {
+        ctrl.call_next(req, depot, res).await;
+        let body = Wrapped(res.take_body(), Arc::clone(&self.0));
+        res.body(ResBody::Boxed(Box::pin(body)));
+    }
+}
+
+/// A middleware that says how long every body is.
+#[handler]
+async fn says_a_length(req: &mut Request, depot: &mut Depot, res: &mut Response, ctrl: &mut FlowCtrl) {
+    ctrl.call_next(req, depot, res).await;
+    res.headers_mut().insert("content-length", "100000".parse().unwrap());
+}
+
+/// A middleware that has its own answer to everything.
+#[handler]
+async fn answers_itself(req: &mut Request, depot: &mut Depot, res: &mut Response, ctrl: &mut FlowCtrl) {
+    ctrl.call_next(req, depot, res).await;
+    res.body("mine");
+}
+
+async fn ask(app: &Harness, request: &str) -> DuplexStream {
+    let mut pipe = app.connect();
+    pipe.write_all(request.as_bytes()).await.unwrap();
+    pipe
+}
+
+/// Reads until this has come; what was read.
+async fn read_until(pipe: &mut DuplexStream, text: &str) -> String {
+    let mut read = Vec::new();
+    let reading = async {
+        while !String::from_utf8_lossy(&read).contains(text) {
+            assert!(pipe.read_buf(&mut read).await.unwrap() > 0, "it ended");
+        }
+    };
+    let came = timeout(secs(60), reading).await.is_ok();
+    let read = String::from_utf8(read).unwrap();
+    assert!(came, "{text} does not come: {read}");
+    read
+}
+
+const GET: &str = "GET /1 HTTP/1.1\r\nhost: localhost\r\n\r\n";
+
+/// Opens a stream, sees that it flows, and whether its server lets it go.
+async fn check(app: &Harness, store: &Store<Line>, request: &str, goes: bool) {
+    let mut page = ask(app, request).await;
+    app.settle().await;
+    let mut behind = ask(app, "GET /nowhere/at/all HTTP/1.1\r\nhost: localhost\r\n\r\n").await;
+    let answered = timeout(secs(1), behind.read_u8()).await.is_ok();
+    drop(behind);
+    assert_eq!(store.subscribers(), 1);
+    store.submit(line(1, "hi")).await.unwrap();
+    let head = read_until(&mut page, "\"hi\"").await;
+    assert_eq!(answered, goes, "{head}");
+    assert_eq!(head.contains("\r\nconnection: close\r\n"), goes, "{head}");
+    // From now on it is quiet, and alive.
+    for _ in 0..3 {
+        read_until(&mut page, ": keep-alive\n").await;
+    }
+    store.submit(line(1, "there")).await.unwrap();
+    read_until(&mut page, "\"there\"").await;
+    drop(page);
+    app.settle().await;
+    // Who has sent more than its request is missed at the next write.
+    store.submit(line(1, "to nobody")).await.unwrap();
+    app.settle().await;
+    assert_eq!(store.subscribers(), 0);
+}
+
+async fn check_service(service: impl Fn(Router) -> Service, request: &str, goes: bool) {
+    let store = Store::new();
+    let app = Harness::with_server(service(rooms(&store)), one_at_a_time);
+    check(&app, &store, request, goes).await;
+}
+
+#[tornadose_test::test]
+async fn a_stream_is_let_go_once_its_head_is_out() {
+    check_service(tornadose::direct, GET, true).await;
+}
+
+#[tornadose_test::test]
+async fn it_is_let_go_when_its_line_has_carried_another_request_before() {
+    let first = "GET /nowhere/at/all HTTP/1.1\r\nhost: localhost\r\n\r\n";
+    let store = Store::new();
+    let app = Harness::with_server(tornadose::direct(rooms(&store)), one_at_a_time);
+    let mut page = ask(&app, first).await;
+    read_until(&mut page, "404").await;
+    page.write_all(GET.as_bytes()).await.unwrap();
+    app.settle().await;
+    assert_eq!(app.get("/nowhere/at/all").await.status(), 404);
+    store.submit(line(1, "hi")).await.unwrap();
+    read_until(&mut page, "\"hi\"").await;
+}
+
+#[tornadose_test::test]
+async fn middleware_that_leaves_the_body_alone_keeps_nothing() {
+    let compression = || Compression::new().enable_gzip(CompressionLevel::Minsize).min_length(0).force_priority(true);
+    let hoops = |router: Router| tornadose::direct(Service::new(router.hoop(compression())).hoop(compression()));
+    check_service(hoops, "GET /1 HTTP/1.1\r\nhost: localhost\r\naccept-encoding: gzip\r\n\r\n", true).await;
+}
+
+#[tornadose_test::test]
+async fn a_stream_whose_body_was_wrapped_stays_with_its_server() {
+    for of_service in [true, false] {
+        let wraps = Wraps::default();
+        let service = |router: Router| {
+            if of_service {
+                tornadose::direct(Service::new(router).hoop(wraps.clone()))
+            } else {
+                tornadose::direct(router.hoop(wraps.clone()))
+            }
+        };
+        check_service(service, GET, false).await;
+        assert!(wraps.0.load(SeqCst) >= 5, "the wrapper saw {} pieces", wraps.0.load(SeqCst));
+    }
+}
+
+#[tornadose_test::test]
+async fn what_cannot_go_on_by_itself_stays_with_its_server() {
+    for request in [
+        // No chunks.
+        "GET /1 HTTP/1.0\r\nhost: localhost\r\n\r\n",
+        // Something is to be read yet.
+        "GET /1 HTTP/1.1\r\nhost: localhost\r\ncontent-length: 4\r\n\r\nhalf",
+        "GET /1 HTTP/1.1\r\nhost: localhost\r\ntransfer-encoding: chunked\r\n\r\n1\r\nx\r\n",
+    ] {
+        check_service(tornadose::direct, request, false).await;
+    }
+}
+
+#[tornadose_test::test]
+async fn without_lines_or_without_the_hoop_it_stays_with_its_server() {
+    let store = Store::new();
+    let app = Harness::with_server(rooms(&store), one_at_a_time);
+    check(&app, &store, GET, false).await;
+    // It says that its line closes, for it cannot know.
+    let store = Store::new();
+    let app = Harness::with_server(tornadose::direct(rooms(&store)), Server::new);
+    let page = app.client("page").sse("/1").await;
+    store.submit(line(1, "hi")).await.unwrap();
+    page.skip(1).await;
+    store.close();
+    assert_eq!(page.closed().await, Ending::End);
+}
+
+#[tornadose_test::test]
+async fn a_stream_of_a_length_that_somebody_else_has_said_stays_with_its_server() {
+    let store = Store::new();
+    let service = tornadose::direct(rooms(&store).hoop(says_a_length));
+    let app = Harness::with_server(service, one_at_a_time);
+    let mut page = ask(&app, GET).await;
+    app.settle().await;
+    store.submit(line(1, "hi")).await.unwrap();
+    let read = read_until(&mut page, "\"hi\"").await;
+    assert!(read.contains("content-length: 100000\r\n") && !read.contains("chunked"), "{read}");
+    read_until(&mut page, ": keep-alive\n").await;
+}
+
+#[tornadose_test::test]
+async fn an_answer_that_replaces_the_stream_ends_it() {
+    let store = Store::new();
+    let app = Harness::with_server(tornadose::direct(rooms(&store).hoop(answers_itself)), one_at_a_time);
+    let answer = app.get("/1").await;
+    assert_eq!(answer.text(), "mine");
+    assert_eq!(store.subscribers(), 0);
+}
+
+#[tornadose_test::test]
+async fn a_head_that_is_not_taken_at_once_stays_with_its_server() {
+    let store = Store::new();
+    let app = Harness::with_server(tornadose::direct(rooms(&store)), one_at_a_time);
+    // So wide, for the answer's head and first chunk.
+    for width in [1, 16, 100, 199, 1 << 10] {
+        let page = app.client(format!("page{width}")).once().pipe(width).sse("/1").await;
+        for number in 0..20 {
+            store.submit(line(1, &format!("{number}"))).await.unwrap();
+        }
+        for number in 0..20 {
+            let text = page.next_event().await.data;
+            assert_eq!(text, format!(r#"{{"room":1,"text":"{number}"}}"#), "{width}");
+        }
+        page.close().await;
+        assert_eq!(store.subscribers(), 0);
+    }
+}
+
+/// Some go on by themselves and some do not, all opened at one time: each is written to its own client.
+#[tornadose_test::test]
+async fn no_stream_comes_by_the_socket_of_another() {
+    let store = Store::new();
+    let service = Service::new(
+        Router::new()
+            .push(Router::with_path("wrapped").hoop(Wraps::default()).push(rooms(&store)))
+            .push(Router::with_path("plain").push(rooms(&store))),
+    );
+    let app = Harness::with_server(tornadose::direct(service), |pipes| Server::new(tornadose::lines(pipes)));
+    let mut pages = Vec::new();
+    for room in 0..200 {
+        let path = if room % 3 == 0 { "wrapped" } else { "plain" };
+        let version = if room % 7 == 0 { "1.0" } else { "1.1" };
+        let request = format!("GET /{path}/{room} HTTP/{version}\r\nhost: localhost\r\n\r\n");
+        let mut pipe = app.connect();
+        // Its request comes in two parts, and the second parts all at once.
+        pipe.write_all(&request.as_bytes()[..20]).await.unwrap();
+        pages.push((pipe, request));
+    }
+    app.settle().await;
+    for (pipe, request) in &mut pages {
+        pipe.write_all(&request.as_bytes()[20..]).await.unwrap();
+    }
+    app.settle().await;
+    assert_eq!(store.subscribers(), 200);
+    for room in 0..200 {
+        store.submit(line(room, "yours")).await.unwrap();
+    }
+    store.close();
+    for (room, (mut pipe, _)) in (0..).zip(pages) {
+        let mut all = String::new();
+        timeout(secs(60), pipe.read_to_string(&mut all)).await.unwrap().unwrap();
+        assert_eq!(all.matches("HTTP/1.").count(), 1, "{all}");
+        assert_eq!(all.matches("\"yours\"").count(), 1, "{all}");
+        assert!(all.contains(&format!("data: {{\"room\":{room},\"text\":\"yours\"}}\n\n")), "{room}: {all}");
+        assert_eq!(all.matches("retry: ").count(), 2, "{all}");
+    }
+    assert_eq!(store.subscribers(), 0);
+}
+
+#[tornadose_test::test]
+async fn a_client_sees_one_response_to_its_end() {
+    let store = Store::new();
+    let app = Harness::with_server(tornadose::direct(rooms(&store)), one_at_a_time);
+    let page = app.client("page").once().sse("/1").await;
+    store.submit(line(1, "hi")).await.unwrap();
+    app.advance(secs(15)).await;
+    store.close();
+    app.settle().await;
+    assert_transcript!(page, wire, @r#"
+    page > GET /1
+    page ~ open 200 text/event-stream
+    page ~ content-type: text/event-stream; charset=utf-8
+    page ~ cache-control: no-cache, no-transform
+    page ~ x-accel-buffering: no
+    page ~ connection: close
+    page ~ transfer-encoding: chunked
+    page < retry: 3000\n: tornadose\n\n
+    page < id: #1\n\n
+    page < id: #2\ndata: {"room":1,"text":"hi"}\n\n
+    after 15s
+    page < : keep-alive\n\n
+    page < retry: 6708\n\n
+    page ~ end
+    "#);
+}
+
+#[tornadose_test::test]
+async fn a_server_that_stops_does_not_wait_for_it_and_a_closed_store_does() {
+    let store = Store::new();
+    let app = Harness::with_server(tornadose::direct(rooms(&store)), one_at_a_time);
+    let page = app.client("page").once().sse("/1").await;
+    app.server().stop_gracefully(secs(5)).await;
+    store.submit(line(1, "hi")).await.unwrap();
+    page.skip(1).await;
+    assert_eq!(store.subscribers(), 1);
+    store.close();
+    timeout(secs(1), store.closed()).await.unwrap();
+    assert_eq!(page.closed().await, Ending::End);
+}
+
+#[tornadose_test::test]
+async fn a_client_that_talks_on_is_not_heard_and_pays_alone() {
+    let store = Store::new();
+    let app = Harness::with_server(tornadose::direct(rooms(&store)), one_at_a_time);
+    let mut loud = ask(&app, GET).await;
+    let page = app.client("page").once().sse("/1").await;
+    for number in 0..50 {
+        loud.write_all(&[b'x'; 10_000]).await.unwrap();
+        store.submit(line(1, &format!("<{number}>"))).await.unwrap();
+        read_until(&mut loud, &format!("<{number}>")).await;
+    }
+    page.skip(50).await;
+    drop(loud);
+    app.settle().await;
+    assert_eq!(store.subscribers(), 1);
+}
+
+/// Comes so many times, each time from where it was, and reads one message.
+async fn page(addr: SocketAddr, store: Store<Line>, room: u32, times: u32) {
+    let mut id = String::new();
+    for time in 0..times {
+        let mut pipe = TcpStream::connect(addr).await.unwrap();
+        let request = format!("GET /{room} HTTP/1.1\r\nhost: {addr}\r\nlast-event-id: {id}\r\n\r\n");
+        pipe.write_all(request.as_bytes()).await.unwrap();
+        let mut read = Vec::new();
+        while !String::from_utf8_lossy(&read).contains(": tornadose\n\n") {
+            assert!(pipe.read_buf(&mut read).await.unwrap() > 0, "it ended");
+        }
+        store.submit(line(room, &format!("<{room} {time}>"))).await.unwrap();
+        let (own, end) = (format!("<{room} {time}>"), "\"}\n\n\r\n");
+        while !String::from_utf8_lossy(&read).split(&own).nth(1).is_some_and(|rest| rest.contains(end)) {
+            assert!(pipe.read_buf(&mut read).await.unwrap() > 0, "it ended");
+        }
+        let read = String::from_utf8(read).unwrap();
+        assert_eq!(read.matches("HTTP/1.1 200 OK").count(), 1, "{read}");
+        assert_eq!(read.matches(&format!("\"<{room} ")).count(), 1, "{read}");
+        assert_eq!(read.matches("\"<").count(), 1, "{read}");
+        read.rsplit("id: ").next().unwrap().lines().next().unwrap().clone_into(&mut id);
+    }
+}
+
+/// Real sockets and several threads: pages come and go while each room has its own messages.
+#[test]
+fn many_come_and_go_over_many_threads_and_each_reads_its_own() {
+    const PAGES: u32 = 40;
+    const TIMES: u32 = 25;
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(4).enable_all().build().unwrap();
+    let store = Store::new();
+    runtime.block_on(async {
+        let acceptor = tornadose::listen("127.0.0.1:0").await.unwrap();
+        let addr = acceptor.holdings()[0].local_addr.clone().into_std().unwrap();
+        let serving = tokio::spawn(tornadose::serve_on(acceptor, rooms(&store)));
+        let pages: Vec<_> = (0..PAGES).map(|room| tokio::spawn(page(addr, store.clone(), room, TIMES))).collect();
+        for page in pages {
+            timeout(secs(60), page).await.unwrap().unwrap();
+        }
+        serving.abort();
+    });
+}
