@@ -451,6 +451,25 @@ async fn a_request_without_measure_is_refused_before_it_is_read() {
 struct Lines;
 
 #[tornadose_test::test]
+async fn who_reads_on_after_a_silence_gets_its_keep_alive_with_what_it_left() {
+    let store = Store::new();
+    let app = harness(Router::with_path("lines").get(Lines::handler(&store)));
+    let page = app.client("page").once().pipe(512).sse("/lines").await;
+    let keep_alives = || page.recording().to_string().matches("page < : keep-alive").count();
+    page.stall().await;
+    store.submit(Line("x".repeat(20 << 10))).await.unwrap();
+    app.advance(secs(20)).await;
+    assert_eq!(keep_alives(), 0);
+    page.resume().await;
+    assert_eq!(page.next_now::<String>().await.len(), 20 << 10);
+    app.settle().await;
+    assert_eq!(keep_alives(), 1);
+    // And one each 15 s from then on.
+    app.advance(secs(45)).await;
+    assert_eq!(keep_alives(), 4);
+}
+
+#[tornadose_test::test]
 async fn a_position_that_is_none_is_a_gap_whatever_its_size() {
     let store = Store::new();
     let app = harness(Router::with_path("lines").get(Lines::handler(&store)));
