@@ -20,6 +20,7 @@ mod direct;
 pub(crate) mod extract;
 mod feed;
 mod format;
+mod guest;
 pub(crate) mod handover;
 mod link;
 pub(crate) mod live;
@@ -51,8 +52,9 @@ use salvo::{Depot, FlowCtrl, Handler, Request, Response, async_trait};
 use tokio::time::Instant;
 
 use crate::handler::asked::Unfit;
-use crate::handler::connections::{Connections, LAST_WORDS, Seat, Seats, drop_quietly};
+use crate::handler::connections::{Connections, LAST_WORDS, Seat, Seats};
 use crate::handler::feed::Feed;
+use crate::handler::guest::Guest;
 use crate::handler::handover::{Asks, Handover, MayHandOver};
 use crate::handler::link::Link;
 use crate::handler::live::Live;
@@ -81,7 +83,7 @@ impl From<StatusError> for Answer {
 
 /// A subscriber that may open, and whose messages it gets.
 struct Admitted<S: Subscriber> {
-    subscriber: S,
+    subscriber: Guest<S>,
     keys: Keys<KeyOf<S>>,
 }
 
@@ -116,7 +118,7 @@ impl<S: Subscriber> Live<S> {
         }
         let admitted = self.admit(req, depot).await?;
         if req.method() == Method::HEAD {
-            drop_quietly(admitted.subscriber);
+            drop(admitted.subscriber);
             stream_head(res);
             return Ok(());
         }
@@ -216,7 +218,7 @@ impl<S: Subscriber> Live<S> {
             let mut subscriber = S::from_request(req, depot)?;
             subscriber.on_open().await?;
             let keys = subscriber.keys();
-            Ok(Admitted { subscriber, keys })
+            Ok(Admitted { subscriber: Guest::new(subscriber), keys })
         });
         asked.catch_unwind().await.unwrap_or_else(|_| {
             tracing::error!(target: "tornadose", "a hook panicked before the head; the request is answered 500");
@@ -232,7 +234,7 @@ impl<S: Subscriber> Live<S> {
             Ok(seats) => seats,
             Err(why) => {
                 tracing::debug!(target: "tornadose", number, why, "connection is turned away");
-                drop_quietly(admitted.subscriber);
+                drop(admitted.subscriber);
                 return Err(number);
             }
         };

@@ -77,8 +77,8 @@ where
 /// does so, and [`serve_on`] with an acceptor of [`listen`] or [`lines`]; this is for who runs Salvo's `Server`, on such an acceptor.
 ///
 /// A stream goes on by itself over HTTP/1.1, when no middleware has put its body into another (compression does, where it is let), and
-/// then answers `connection: close`. As with a WebSocket, the server counts it no more: its `max_connections`, its `FuseConfig` and a
-/// `ConnCtrl` do not reach it, and `stop_graceful` does not wait for it. [`Store::close`](crate::Store::close) ends it, and
+/// then answers `connection: close`. As with a WebSocket, the server counts it no more: its `max_connections`, its `FuseConfig`, hyper's
+/// `half_close` and a `ConnCtrl` do not reach it, and `stop_graceful` does not wait for it. [`Store::close`](crate::Store::close) ends it, and
 /// [`Store::closed`](crate::Store::closed) waits for it.
 ///
 /// ```no_run

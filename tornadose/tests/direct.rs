@@ -3,20 +3,26 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may")]
 
-use std::net::SocketAddr;
+use std::future::{pending, poll_fn};
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::FutureExt;
 use http_body::{Body, Frame};
-use salvo::conn::Acceptor;
-use salvo::http::ResBody;
-use salvo::{BoxedError, Service};
+use salvo::conn::tcp::TcpCoupler;
+use salvo::conn::{Accepted, Acceptor, ConnCtrl, Holding};
+use salvo::fuse::ArcFusePolicy;
+use salvo::http::uri::Scheme;
+use salvo::http::{ReqBody, ResBody};
+use salvo::{BoxedError, Handler, Service, async_trait};
 use salvo_compression::{Compression, CompressionLevel};
-use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufWriter, DuplexStream, ReadBuf, duplex};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tornadose::prelude::*;
@@ -25,6 +31,8 @@ use tornadose_test::{Ending, Harness, InMemory, assert_transcript};
 const fn secs(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
 }
+
+const HERE: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 80);
 
 #[store(queue)]
 #[derive(Serialize)]
@@ -344,20 +352,177 @@ async fn a_server_that_stops_does_not_wait_for_it_and_a_closed_store_does() {
 }
 
 #[tornadose_test::test]
-async fn a_client_that_talks_on_is_not_heard_and_pays_alone() {
+async fn a_client_that_talks_on_is_not_heard_for_long() {
     let store = Store::new();
     let app = Harness::with_server(tornadose::direct(rooms(&store)), one_at_a_time);
     let mut loud = ask(&app, GET).await;
     let page = app.client("page").once().sse("/1").await;
+    let mut talked = 0;
+    while let Ok(more) = timeout(secs(1), loud.write(&[b'x'; 1000])).await {
+        talked += more.unwrap();
+    }
+    // What the pipe holds, and what was read of it.
+    assert!((64 << 10..100 << 10).contains(&talked), "{talked} bytes");
     for number in 0..50 {
-        loud.write_all(&[b'x'; 10_000]).await.unwrap();
         store.submit(line(1, &format!("<{number}>"))).await.unwrap();
         read_until(&mut loud, &format!("<{number}>")).await;
     }
     page.skip(50).await;
     drop(loud);
     app.settle().await;
+    assert_eq!(store.subscribers(), 2);
+    // That it has left shows in the writing.
+    store.submit(line(1, "to one")).await.unwrap();
+    page.skip(1).await;
     assert_eq!(store.subscribers(), 1);
+}
+
+/// Takes connections into a buffer, which is written on only when it is told to.
+struct Buffered<A>(A);
+
+impl<A> Acceptor for Buffered<A>
+where
+    A: Acceptor,
+    A::Stream: AsyncRead + AsyncWrite,
+{
+    type Coupler = TcpCoupler<Self::Stream>;
+    type Stream = BufWriter<A::Stream>;
+
+    fn holdings(&self) -> &[Holding] {
+        self.0.holdings()
+    }
+
+    async fn accept(&mut self, fuse: Option<ArcFusePolicy>) -> io::Result<Accepted<Self::Coupler, Self::Stream>> {
+        Ok(self.0.accept(fuse).await?.map_into(|_| TcpCoupler::new(), BufWriter::new))
+    }
+}
+
+#[tornadose_test::test]
+async fn what_a_socket_has_in_a_buffer_of_its_own_is_not_forgotten() {
+    let store = Store::new();
+    let server = |pipes| Server::new(tornadose::lines(Buffered(pipes)));
+    let silent = Router::with_path("{room}").get(Room::handler(&store).keep_alive(None));
+    let app = Harness::with_server(tornadose::direct(silent), server);
+    let mut page = ask(&app, GET).await;
+    let opening = read_until(&mut page, "-0\n\n").await;
+    let id = opening.rsplit("id: ").next().unwrap().lines().next().unwrap();
+    // There is nothing to write to it but the head.
+    let request = format!("GET /1 HTTP/1.1\r\nhost: localhost\r\nlast-event-id: {id}\r\n\r\n");
+    let mut back = ask(&app, &request).await;
+    read_until(&mut back, ": tornadose\n\n").await;
+    store.submit(line(1, "hi")).await.unwrap();
+    store.close();
+    for pipe in [&mut page, &mut back] {
+        assert!(read_until(pipe, "0\r\n\r\n").await.contains("\"hi\""));
+    }
+}
+
+/// Answers with the body of a service within, and not with its head.
+struct PassesOn(Service);
+
+#[async_trait]
+impl Handler for PassesOn {
+    async fn handle(&self, _: &mut Request, _: &mut Depot, res: &mut Response, _: &mut FlowCtrl) {
+        let within = self.0.hyper_handler(HERE.into(), HERE.into(), Scheme::HTTP, None, ConnCtrl::new(), None);
+        let request = hyper::Request::get("/1").body(ReqBody::None).unwrap();
+        let mut answer = within.handle(Request::from_hyper(request, Scheme::HTTP)).await;
+        res.headers_mut().insert("content-type", "text/event-stream".parse().unwrap());
+        res.body(answer.take_body());
+    }
+}
+
+#[tornadose_test::test]
+async fn a_stream_whose_head_does_not_say_that_its_line_closes_stays_with_its_server() {
+    let store = Store::new();
+    let passes_on = Router::new().get(PassesOn(tornadose::direct(rooms(&store))));
+    let app = Harness::with_server(passes_on, one_at_a_time);
+    let mut page = ask(&app, "GET / HTTP/1.1\r\nhost: localhost\r\n\r\n").await;
+    let mut behind = ask(&app, "GET /nowhere HTTP/1.1\r\nhost: localhost\r\n\r\n").await;
+    assert!(timeout(secs(1), behind.read_u8()).await.is_err());
+    store.submit(line(1, "hi")).await.unwrap();
+    read_until(&mut page, "\"hi\"").await;
+}
+
+type Happens = Box<dyn FnOnce() + Send>;
+
+/// A pipe on which something happens while it is written to for the first time.
+struct Eventful(DuplexStream, Arc<Mutex<Option<Happens>>>);
+
+impl AsyncRead for Eventful {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_read(cx, buf)
+    }
+}
+
+impl AsyncWrite for Eventful {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.0).poll_write(cx, buf);
+        if let Some(happens) = self.1.lock().unwrap().take() {
+            happens();
+        }
+        written
+    }
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_flush(cx)
+    }
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_shutdown(cx)
+    }
+}
+
+/// Takes one pipe.
+struct One(Option<Eventful>);
+
+impl Acceptor for One {
+    type Coupler = TcpCoupler<Self::Stream>;
+    type Stream = Eventful;
+
+    fn holdings(&self) -> &[Holding] {
+        &[]
+    }
+
+    async fn accept(&mut self, _: Option<ArcFusePolicy>) -> io::Result<Accepted<Self::Coupler, Self::Stream>> {
+        let Some(stream) = self.0.take() else { return pending().await };
+        Ok(Accepted {
+            coupler: TcpCoupler::new(),
+            stream,
+            fuse_config: None,
+            conn_ctrl: ConnCtrl::new(),
+            local_addr: HERE.into(),
+            remote_addr: HERE.into(),
+            http_scheme: Scheme::HTTP,
+        })
+    }
+}
+
+/// As by another thread.
+#[tornadose_test::test]
+async fn a_stream_that_comes_by_its_socket_while_its_server_is_dropped_goes_with_it() {
+    type Serving = Pin<Box<dyn Future<Output = io::Result<()>> + Send>>;
+    let store = Store::new();
+    store.submit(line(1, &"x".repeat(100_000))).await.unwrap();
+    let router = Router::with_path("{room}").get(Room::handler(&store).replay(1));
+    let (mut page, pipe) = duplex(4096);
+    page.write_all(GET.as_bytes()).await.unwrap();
+    let serving: Arc<Mutex<Option<Serving>>> = Arc::default();
+    let server = Arc::clone(&serving);
+    let drops: Happens = Box::new(move || drop(server.lock().unwrap().take()));
+    let lines = tornadose::lines(One(Some(Eventful(pipe, Arc::new(Mutex::new(Some(drops)))))));
+    *serving.lock().unwrap() = Some(Box::pin(tornadose::serve_on(lines, router)));
+    poll_fn(|cx| match &mut *serving.lock().unwrap() {
+        Some(serving) => serving.as_mut().poll(cx).map(drop),
+        None => Poll::Ready(()),
+    })
+    .now_or_never();
+    let mut read = Vec::new();
+    let ended = timeout(secs(1), page.read_to_end(&mut read)).await;
+    let read = String::from_utf8(read).unwrap();
+    assert!(ended.is_ok() && serving.lock().unwrap().is_none(), "{read}");
+    assert!(read.contains(": tornadose\n\n") && !read.ends_with("0\r\n\r\n"), "without a goodbye: {read}");
+    assert_eq!(store.subscribers(), 0);
 }
 
 /// Comes so many times, each time from where it was, and reads one message.

@@ -745,8 +745,18 @@ async fn a_panic_of_the_disconnect_hook_is_logged_however_its_client_went() {
         app.expect_panic("drop").await;
         assert!(logged.take().contains(&"ERROR a disconnect hook panicked".into()));
     }
+    // They take nothing, and are aborted in the end.
+    let _stuck = (ask(&app, &get("loud", "")).await, ask(&app, &get("loud", UPGRADE)).await);
+    store.submit(line("1", &"x".repeat(1 << 20))).await.unwrap();
     app.settle().await;
-    assert_eq!((store.subscribers(), drops.take()), (0, vec!["loud".into(); 4]));
+    store.close();
+    app.advance(secs(6)).await;
+    let panics = logged.take().into_iter().filter(|line| line == "ERROR a disconnect hook panicked").count();
+    assert_eq!(panics, 2);
+    for _ in 0..2 {
+        app.expect_panic("drop").await;
+    }
+    assert_eq!((store.subscribers(), drops.take()), (0, vec!["loud".into(); 6]));
 }
 
 #[tornadose_test::test]

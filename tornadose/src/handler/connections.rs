@@ -13,7 +13,6 @@
 //! A seat is free when it is dropped, however its connection came to its end.
 
 use std::collections::BTreeMap;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
@@ -56,6 +55,7 @@ struct State {
     opened: u64,
     open: BTreeMap<u64, Option<Arc<dyn Control>>>,
     stopping: bool,
+    aborted: bool,
 }
 
 impl Connections {
@@ -118,8 +118,13 @@ impl Connections {
         next
     }
 
+    /// Aborts every connection, also one that is only now reached in another way.
     pub(crate) fn abort_all(&self) {
-        let controls = self.controls();
+        let controls: Vec<Arc<dyn Control>> = {
+            let mut state = self.lock();
+            state.aborted = true;
+            state.open.values().flatten().cloned().collect()
+        };
         for control in controls {
             control.abort(Why::Aborted);
         }
@@ -165,15 +170,18 @@ impl Places {
         let control: Arc<dyn Control> = Arc::new(control);
         for (connections, number) in self.0 {
             let mut state = connections.lock();
-            let stopping = state.stopping;
+            let (stopping, aborted) = (state.stopping, state.aborted);
             // A connection that is over already has left its seat.
             if let Some(seat) = state.open.get_mut(&number) {
                 *seat = Some(Arc::clone(&control));
             }
             drop(state);
-            // It was admitted before the server stopped, but could not be told.
+            // It was admitted before, but could not be told.
             if stopping {
                 control.end(End::Stopping);
+            }
+            if aborted {
+                control.abort(Why::Aborted);
             }
         }
     }
@@ -188,12 +196,5 @@ impl Drop for Seat {
         if last {
             self.connections.gone.notify_waiters();
         }
-    }
-}
-
-/// Drops a subscriber. Its `Drop` is the disconnect hook, whose panic is its own: the goodbye is still said.
-pub(crate) fn drop_quietly<S>(subscriber: S) {
-    if catch_unwind(AssertUnwindSafe(|| drop(subscriber))).is_err() {
-        tracing::error!(target: "tornadose", "a disconnect hook panicked");
     }
 }

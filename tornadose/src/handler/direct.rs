@@ -19,11 +19,12 @@ use std::task::{Context, Poll};
 
 use tokio::time::{Instant, timeout};
 
-use crate::handler::connections::{LAST_WORDS, Seats, drop_quietly};
+use crate::handler::connections::{LAST_WORDS, Seats};
 use crate::handler::feed::Feed;
 use crate::handler::format::Chunks;
+use crate::handler::guest::Guest;
 use crate::handler::handover::Socket;
-use crate::handler::link::Link;
+use crate::handler::link::{Link, WAITING};
 use crate::handler::outward::{self, Stopped, Times};
 use crate::handler::pace::{self, Pace};
 use crate::handler::timer::Timer;
@@ -39,9 +40,11 @@ pub(crate) type DirectLink = Link<Box<dyn Socket>, ()>;
 #[repr(C)]
 pub(crate) struct Direct<S: Subscriber> {
     // An aborted connection drops them in this order: its disconnect hook first, its seats last.
-    subscriber: S,
+    subscriber: Guest<S>,
     clock: Clock,
     feed: Feed<S::Message>,
+    /// How much more is read of a client that has nothing to say.
+    strays: usize,
     seats: Seats,
 }
 
@@ -62,8 +65,14 @@ enum Over {
 }
 
 impl<S: Subscriber> Direct<S> {
-    pub(crate) fn new(subscriber: S, feed: Feed<S::Message>, pace: Pace, seats: Seats, quiet_since: Instant) -> Self {
-        Self { subscriber, clock: Clock { quiet_since, timer: None, pace }, feed, seats }
+    pub(crate) fn new(
+        subscriber: Guest<S>,
+        feed: Feed<S::Message>,
+        pace: Pace,
+        seats: Seats,
+        quiet_since: Instant,
+    ) -> Self {
+        Self { subscriber, clock: Clock { quiet_since, timer: None, pace }, feed, strays: WAITING, seats }
     }
 
     /// Serves until one side ends it, then says goodbye. What a task holds all its life has boxes, as a WebSocket's has.
@@ -74,7 +83,7 @@ impl<S: Subscriber> Direct<S> {
 
     fn poll_over(&mut self, link: &mut DirectLink, cx: &mut Context<'_>) -> Poll<Over> {
         loop {
-            let Self { subscriber, clock, feed, .. } = self;
+            let Self { subscriber, clock, feed, strays, .. } = self;
             match outward::poll::<Chunks, S, _, _>(subscriber, feed, clock, link, cx) {
                 Poll::Ready(Stopped::Gone) => return Poll::Ready(Over::Gone(Why::Left)),
                 Poll::Ready(Stopped::Ended(end)) => return Poll::Ready(Over::Goodbye(Why::Ended(end))),
@@ -84,7 +93,7 @@ impl<S: Subscriber> Direct<S> {
             if feed.reader().take_call(Call::Socket) {
                 link.asks_again();
             }
-            if link.poll_left(cx).is_ready() {
+            if link.poll_left(strays, cx).is_ready() {
                 return Poll::Ready(Over::Gone(Why::Left));
             }
             if !feed.reader().take_call(Call::Timer) && !link.has_stirred() {
@@ -101,10 +110,10 @@ impl<S: Subscriber> Direct<S> {
     }
 
     async fn ends(self: Box<Self>, mut link: Box<DirectLink>, over: Over) {
-        let Self { subscriber, clock, feed, seats } = *self;
+        let Self { subscriber, clock, feed, seats, .. } = *self;
         // Its `Drop` is the disconnect hook, which need not wait for the goodbye. The reader and the seats do: so long the
         // connection counts, is waited for, and can be aborted.
-        drop_quietly(subscriber);
+        drop(subscriber);
         let (Over::Gone(why) | Over::Goodbye(why)) = over;
         feed.closing().because(why, None);
         // Nobody leaves a waker with the reader any more, through which the socket would call.
@@ -116,13 +125,11 @@ impl<S: Subscriber> Direct<S> {
                 poll_fn(|cx| link.poll_written(cx)).await?;
                 poll_fn(|cx| link.poll_shutdown(cx)).await
             };
-            let said = matches!(timeout(LAST_WORDS, said).await, Ok(Ok(())));
-            drop((feed, seats));
-            if said {
-                // Unread bytes would reset the line, and the goodbye with it.
-                let _whoever_stays = timeout(LAST_WORDS, poll_fn(|cx| link.poll_left(cx))).await;
+            if timeout(LAST_WORDS, said).await.is_err() {
+                tracing::debug!(target: "tornadose", transport = "sse", "aborted: the client did not take the end");
             }
         }
+        drop((feed, seats));
     }
 }
 

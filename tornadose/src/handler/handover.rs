@@ -118,11 +118,12 @@ pub(crate) struct Asked(Arc<Claim>);
 impl Asked {
     /// Who asks for the socket that is to write these pieces.
     pub(crate) fn by(pieces: &[IoSlice<'_>]) -> Option<Self> {
-        let [_head, .., length, first, end] = pieces else { return None };
+        let [head, .., length, first, end] = pieces else { return None };
         let fits = |offer: &Offer| {
             std::ptr::eq(first.as_ptr(), offer.piece.as_ptr())
                 && first.len() == offer.piece.len()
                 && [&**length, first, end].concat() == chunk::of(first)
+                && says_close(head)
         };
         let offer = OFFER.with_borrow_mut(|offer| offer.take_if(|offer| fits(offer)))?;
         offer.claim.upgrade().map(Self)
@@ -131,6 +132,12 @@ impl Asked {
     pub(crate) fn give(self, socket: Box<dyn Socket>) {
         self.0.0.lock().unwrap_or_else(PoisonError::into_inner).replace(socket);
     }
+}
+
+/// Whether the server has said in this head that its line closes behind it, as it does when nobody has changed what was agreed.
+fn says_close(head: &[u8]) -> bool {
+    const CLOSE: &[u8] = b"\r\nconnection: close\r\n";
+    head.windows(CLOSE.len()).any(|line| line.eq_ignore_ascii_case(CLOSE))
 }
 
 // --- The hoop's side
@@ -185,7 +192,8 @@ mod tests {
     use super::*;
     use crate::store::rest::NOBODY;
 
-    const HEAD: &[u8] = b"HTTP/1.1 200 OK\r\n\r\n";
+    const HEAD: &[u8] = b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n";
+    const OTHER: &[u8] = b"HTTP/1.1 200 OK\r\nconnection: keep-alive\r\n\r\n";
     const LENGTH: &[u8] = b"C\r\n";
     const LINE: &[u8] = b"\r\n";
 
@@ -211,7 +219,7 @@ mod tests {
             &[HEAD, LENGTH, &copy, LINE][..],
             &[HEAD, LENGTH, &first[..11], LINE],
             &[HEAD, LENGTH, &first[1..], LINE],
-            &[HEAD, LINE, &first, LINE],
+            &[OTHER, LENGTH, &first, LINE],
             &[HEAD, LENGTH, &first, LINE, LENGTH],
             &[HEAD, LENGTH, &first],
             &[HEAD, &first],

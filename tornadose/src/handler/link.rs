@@ -14,7 +14,7 @@ use crate::wire::ws::decoder::{Decoder, Inbound, Violation};
 
 /// How much of what was read may wait, and how much of what is to be said of it: a client that floods us and reads nothing
 /// is not read either.
-const WAITING: usize = 16 << 10;
+pub(crate) const WAITING: usize = 16 << 10;
 
 // What each message touches stands first, in few cache lines.
 #[repr(C)]
@@ -108,6 +108,11 @@ impl<IO: AsyncRead + AsyncWrite + Unpin, D> Link<IO, D> {
             heard: Instant::now(),
             blocked: None,
         }
+    }
+
+    /// The socket was written to before, and may hold that in a buffer of its own.
+    pub(crate) fn goes_on(self) -> Self {
+        Self { left: Left::Bytes, ..self }
     }
 
     /// Has the socket wake whoever asks it, from now on.
@@ -216,17 +221,17 @@ impl<IO: AsyncRead + AsyncWrite + Unpin, D> Link<IO, D> {
         }
     }
 
-    /// Reads and throws away, until the client leaves.
-    pub(crate) fn poll_left(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        if self.rests {
-            return Poll::Pending;
-        }
-        loop {
+    /// Reads and throws away so many bytes at most, until the client leaves. One that has sent more is not read any further: that it
+    /// has left shows in the writing.
+    pub(crate) fn poll_left(&mut self, most: &mut usize, cx: &mut Context<'_>) -> Poll<()> {
+        while !self.rests && *most > 0 {
             self.unread = Vec::new();
             if ready!(self.poll_fill(cx)).is_err() {
                 return Poll::Ready(());
             }
+            *most = most.saturating_sub(self.unread.len());
         }
+        Poll::Pending
     }
 
     pub(crate) fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

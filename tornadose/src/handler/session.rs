@@ -23,9 +23,10 @@ use futures_util::FutureExt;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{Instant, timeout};
 
-use crate::handler::connections::{LAST_WORDS, Seats, drop_quietly};
+use crate::handler::connections::{LAST_WORDS, Seats};
 use crate::handler::feed::Feed;
 use crate::handler::format::Ws;
+use crate::handler::guest::Guest;
 use crate::handler::link::{Gone, Link};
 use crate::handler::outward::{self, Stopped, Times};
 use crate::handler::timer::Timer;
@@ -48,7 +49,7 @@ pub(crate) struct Pace {
 #[repr(C)]
 pub(crate) struct Session<S: Subscriber> {
     // An aborted session drops them in this order: its disconnect hook first, its seats last.
-    subscriber: S,
+    subscriber: Guest<S>,
     store: Store<S::Message>,
     clock: Clock,
     feed: Feed<S::Message>,
@@ -113,7 +114,7 @@ fn ended(end: End) -> Over {
 
 impl<S: Subscriber> Session<S> {
     pub(crate) fn new(
-        subscriber: S,
+        subscriber: Guest<S>,
         store: Store<S::Message>,
         feed: Feed<S::Message>,
         pace: Pace,
@@ -145,7 +146,7 @@ impl<S: Subscriber> Session<S> {
         let Self { subscriber, feed, seats: _seats, .. } = *self;
         // Its `Drop` is the disconnect hook, which need not wait for the goodbye. A reader that we end does, for `closed()`
         // waits for it.
-        drop_quietly(subscriber);
+        drop(subscriber);
         let (why, code) = over.why();
         feed.closing().because(why, code);
         let feed = matches!(over, Over::Close(..)).then_some(feed);
@@ -341,7 +342,8 @@ async fn say_goodbye<IO: AsyncRead + AsyncWrite + Unpin>(mut link: Box<Link<IO, 
         }
         if poll_fn(|cx| link.poll_shutdown(cx)).await.is_ok() && matches!(over, Over::Broken(_)) {
             // What it sent behind the violation is read away: unread bytes would reset the line, and the close with it.
-            poll_fn(|cx| link.poll_left(cx)).await;
+            let mut all = usize::MAX;
+            poll_fn(|cx| link.poll_left(&mut all, cx)).await;
         }
     };
     if timeout(LAST_WORDS, goodbye).await.is_err() {

@@ -22,10 +22,11 @@ use bytes::Bytes;
 use http_body::{Body, Frame};
 use tokio::time::Instant;
 
-use crate::handler::connections::{Seats, drop_quietly};
+use crate::handler::connections::Seats;
 use crate::handler::direct::Direct;
 use crate::handler::feed::{Fed, Feed};
 use crate::handler::format::Sse;
+use crate::handler::guest::Guest;
 use crate::handler::handover::{Handover, Socket, Turn};
 use crate::handler::link::Link;
 use crate::handler::pace::{self, Pace};
@@ -53,8 +54,9 @@ pub(crate) struct Stream<S: Subscriber> {
 
 #[repr(C)]
 struct Open<S: Subscriber> {
+    // A body that is dropped drops them in this order: its disconnect hook first, its seats last.
+    subscriber: Guest<S>,
     feed: Feed<S::Message>,
-    subscriber: S,
     seats: Seats,
 }
 
@@ -88,12 +90,12 @@ impl AsRef<[u8]> for Untaken {
 const FRAME: usize = 128 << 10;
 
 impl<S: Subscriber> Stream<S> {
-    pub(crate) fn new(subscriber: S, feed: Feed<S::Message>, pace: Pace, seats: Seats) -> Self {
+    pub(crate) fn new(subscriber: Guest<S>, feed: Feed<S::Message>, pace: Pace, seats: Seats) -> Self {
         let caller = feed.reader().caller(Call::Timer);
         let mut stream = Self {
             rest: Bytes::new(),
             quiet_since: Instant::now(),
-            open: Some(Open { feed, subscriber, seats }),
+            open: Some(Open { subscriber, feed, seats }),
             timer: None,
             untaken: None,
             pace,
@@ -118,7 +120,7 @@ impl<S: Subscriber> Stream<S> {
         let bytes = pace::come_back(self.pace.return_after);
         let Some(Open { subscriber, feed, seats }) = self.open.take() else { return bytes };
         feed.closing().because(why, None);
-        drop_quietly(subscriber);
+        drop(subscriber);
         Bytes::from_owner(Goodbye { bytes, _feed: feed, _seats: seats })
     }
 
@@ -163,7 +165,7 @@ impl<S: Subscriber> Stream<S> {
                 return Poll::Ready(Some(self.say_goodbye(Why::MaxAge)));
             }
             // A panic of the filter ends this connection alone; on HTTP/2 it would take its neighbours with it.
-            let fed = catch_unwind(AssertUnwindSafe(|| open.feed.next::<Sse>(&open.subscriber, cx.waker())));
+            let fed = catch_unwind(AssertUnwindSafe(|| open.feed.next::<Sse>(&*open.subscriber, cx.waker())));
             match fed {
                 Ok(Fed::Bytes(mut bytes)) => {
                     self.quiet_since = open.feed.reader().moved();
@@ -207,9 +209,9 @@ impl<S: Subscriber> Stream<S> {
 
     /// The server is left behind, and told that the body has ended.
     fn goes_on_by_itself(&mut self, socket: Box<dyn Socket>) {
-        let Some(Open { feed, subscriber, seats }) = self.open.take() else { return };
+        let Some(Open { subscriber, feed, seats }) = self.open.take() else { return };
         let (reader, closing, places) = (feed.reader().remote(), feed.closing().clone(), seats.places());
-        let link = Box::new(Link::new(socket, (), feed.reader().caller(Call::Socket)));
+        let link = Box::new(Link::new(socket, (), feed.reader().caller(Call::Socket)).goes_on());
         let pace = Pace { conn: None, ..self.pace.clone() };
         let direct = Box::new(Direct::new(subscriber, feed, pace, seats, self.quiet_since));
         let task = tokio::spawn(direct.run(link)).abort_handle();
@@ -264,12 +266,3 @@ impl<S: Subscriber> Body for Stream<S> {
 }
 
 impl<S: Subscriber> Unpin for Stream<S> {}
-
-/// A body that is dropped before it has said its last: its client left, or was aborted.
-impl<S: Subscriber> Drop for Stream<S> {
-    fn drop(&mut self) {
-        if let Some(Open { subscriber, .. }) = self.open.take() {
-            drop_quietly(subscriber);
-        }
-    }
-}
