@@ -15,7 +15,7 @@ use salvo::conn::ConnCtrl;
 use salvo::http::ReqBody;
 use salvo::http::uri::Scheme;
 use tornadose::prelude::*;
-use tornadose_test::{Client, Ending, Harness, Socket};
+use tornadose_test::{Client, Ending, Harness, Socket, assert_transcript};
 
 use self::common::harness;
 
@@ -449,6 +449,25 @@ async fn a_request_without_measure_is_refused_before_it_is_read() {
 
 #[subscriber(sse, ws, store = Line, replay = 10)]
 struct Lines;
+
+#[tornadose_test::test]
+async fn a_keep_alive_comes_so_long_after_the_last_event() {
+    let store = Store::new();
+    let app = harness(Router::with_path("lines").get(Lines::handler(&store)));
+    let page = app.client("page").sse("/lines").await;
+    app.advance(secs(10)).await;
+    store.submit(Line("hi".into())).await.unwrap();
+    page.skip(1).await;
+    app.advance(secs(20)).await;
+    assert_transcript!(page, @r#"
+    page > GET /lines
+    page ~ open 200 text/event-stream
+    after 10s
+    page < message #1 "hi"
+    after 15s
+    page < : keep-alive
+    "#);
+}
 
 #[tornadose_test::test]
 async fn who_reads_on_after_a_silence_gets_its_keep_alive_with_what_it_left() {

@@ -136,8 +136,7 @@ impl Asked {
 
 /// Whether the server has said in this head that its line closes behind it, as it does when nobody has changed what was agreed.
 fn says_close(head: &[u8]) -> bool {
-    const CLOSE: &[u8] = b"\r\nconnection: close\r\n";
-    head.windows(CLOSE.len()).any(|line| line.eq_ignore_ascii_case(CLOSE))
+    head.split(|&byte| byte == b'\n').any(|line| line.eq_ignore_ascii_case(b"connection: close\r"))
 }
 
 // --- The hoop's side
@@ -187,6 +186,8 @@ impl Handler for Agrees {
 
 #[cfg(test)]
 mod tests {
+    use std::task::Wake;
+
     use tokio::io::duplex;
 
     use super::*;
@@ -236,6 +237,22 @@ mod tests {
         assert!(matches!(stream.turn(&NOBODY), Turn::Kept));
         // No other line gives it a second.
         assert!(asked(&[HEAD, LENGTH, &first, LINE]).is_none());
+    }
+
+    struct Woken(AtomicBool);
+
+    impl Wake for Woken {
+        fn wake(self: Arc<Self>) {
+            self.0.store(true, Ordering::Relaxed);
+        }
+    }
+
+    #[test]
+    fn a_stream_that_waits_for_its_socket_is_asked_again_whoever_asks_it() {
+        let (mut stream, _first) = offers(true);
+        let woken = Arc::new(Woken(AtomicBool::new(false)));
+        assert!(matches!(stream.turn(&Arc::clone(&woken).into()), Turn::Wait));
+        assert!(woken.0.load(Ordering::Relaxed));
     }
 
     #[test]
