@@ -41,7 +41,6 @@ use std::sync::Arc;
 use bytes::BytesMut;
 use futures_util::FutureExt;
 use hyper::upgrade::OnUpgrade;
-use hyper_util::rt::TokioIo;
 use salvo::conn::ConnCtrl;
 use salvo::http::header::{
     ACCEPT, ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_TYPE, HeaderValue, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_PROTOCOL,
@@ -200,9 +199,10 @@ impl<S: Subscriber> Live<S> {
         let session = Box::new(Session::new(subscriber, self.store.clone(), feed, pace, seats));
         let max_message = options.max_message;
         let task = tokio::spawn(async move {
-            let link = upgrade
-                .await
-                .map(|upgraded| Box::new(Link::new(TokioIo::new(upgraded), Decoder::new(max_message), caller)));
+            let link = upgrade.await.map(|line| {
+                let (socket, read) = handover::beneath(line);
+                Box::new(Link::new(socket, Decoder::new(max_message), caller).has_read(read))
+            });
             match link {
                 Ok(link) => session.run(link).await,
                 Err(error) => tracing::debug!(target: "tornadose", %error, "the client left before its upgrade"),

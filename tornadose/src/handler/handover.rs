@@ -10,15 +10,18 @@
 
 use std::cell::RefCell;
 use std::io::IoSlice;
+use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
-use std::task::Waker;
+use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
+use hyper::upgrade::Upgraded;
+use hyper_util::rt::TokioIo;
 use salvo::http::header::{CONNECTION, HeaderValue};
 use salvo::http::{ResBody, Version};
 use salvo::{Depot, FlowCtrl, Handler, Request, Response, async_trait};
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::wire::chunk;
 
@@ -110,6 +113,33 @@ impl Handover {
     }
 }
 
+// --- The WebSocket's side
+
+/// The socket beneath a line that was upgraded, and what was read of it before; the line itself where that does not give it away.
+///
+/// The line is asked to write nothing, which changes nothing for whoever else is asked.
+pub(crate) fn beneath(line: Upgraded) -> (Box<dyn Socket>, Vec<u8>) {
+    let mut line = TokioIo::new(line);
+    let cx = &mut Context::from_waker(Waker::noop());
+    let claim = Arc::new(Claim::default());
+    let piece = Bytes::from(vec![0]);
+    OFFER.replace(Some(Offer { piece: piece.clone(), claim: Arc::downgrade(&claim) }));
+    // Its answer says nothing: one that cannot write now is asked for more anon.
+    let _written = Pin::new(&mut line).poll_write(cx, &piece[..0]);
+    OFFER.take();
+    let Some(socket) = claim.take() else { return (Box::new(line), Vec::new()) };
+    let mut read = Vec::new();
+    let mut room = [0; 1024];
+    loop {
+        let mut room = ReadBuf::new(&mut room);
+        match Pin::new(&mut line).poll_read(cx, &mut room) {
+            Poll::Ready(Ok(())) if !room.filled().is_empty() => read.extend_from_slice(room.filled()),
+            // The line has nothing more, and brings nothing.
+            _ => return (socket, read),
+        }
+    }
+}
+
 // --- The socket's side
 
 /// A stream that is to come by the socket that writes its first piece.
@@ -125,6 +155,13 @@ impl Asked {
                 && [&**length, first, end].concat() == chunk::of(first)
                 && says_close(head)
         };
+        let offer = OFFER.with_borrow_mut(|offer| offer.take_if(|offer| fits(offer)))?;
+        offer.claim.upgrade().map(Self)
+    }
+
+    /// Who asks for the socket that is to write nothing: nothing at the address of an offer.
+    pub(crate) fn by_nothing(nothing: &[u8]) -> Option<Self> {
+        let fits = |offer: &Offer| nothing.is_empty() && std::ptr::eq(nothing.as_ptr(), offer.piece.as_ptr());
         let offer = OFFER.with_borrow_mut(|offer| offer.take_if(|offer| fits(offer)))?;
         offer.claim.upgrade().map(Self)
     }

@@ -110,6 +110,11 @@ impl<IO: AsyncRead + AsyncWrite + Unpin, D> Link<IO, D> {
         }
     }
 
+    /// This was read of the socket before.
+    pub(crate) fn has_read(self, unread: Vec<u8>) -> Self {
+        Self { unread, ..self }
+    }
+
     /// The socket was written to before, and may hold that in a buffer of its own.
     pub(crate) fn goes_on(self) -> Self {
         Self { left: Left::Bytes, ..self }

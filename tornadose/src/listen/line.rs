@@ -41,6 +41,12 @@ impl AsyncRead for Line {
 impl AsyncWrite for Line {
     #[inline]
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        if buf.is_empty()
+            && let Some(asked) = Asked::by_nothing(buf)
+            && let Some(socket) = self.0.take()
+        {
+            asked.give(socket);
+        }
         match &mut self.0 {
             Some(socket) => Pin::new(socket).poll_write(cx, buf),
             None => Poll::Ready(Ok(buf.len())),
@@ -114,7 +120,15 @@ mod tests {
     use std::future::poll_fn;
     use std::sync::{Arc, Mutex};
 
+    use hyper::body::Incoming;
+    use hyper::server::conn::http1;
+    use hyper::service::service_fn;
+    use hyper::{Request, Response};
+    use hyper_util::rt::TokioIo;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
+
     use super::*;
+    use crate::handler::handover::beneath;
 
     /// What is given at once: how many pieces, and their bytes.
     type Given = (usize, Vec<u8>);
@@ -166,5 +180,37 @@ mod tests {
             assert_eq!(taken.expect("it is taken"), parts.concat().len());
             assert_eq!(*written.0.lock().expect("no test panics with it"), [(pieces, parts.concat())]);
         }
+    }
+
+    #[tokio::test]
+    async fn a_line_gives_its_socket_to_the_websocket_that_it_became_and_what_was_read_of_it() {
+        let (mut client, server) = duplex(1 << 10);
+        let line = TokioIo::new(Line::over(server));
+        let upgrades = service_fn(|mut request: Request<Incoming>| async move {
+            let upgrade = hyper::upgrade::on(&mut request);
+            tokio::spawn(async move {
+                let (mut socket, read) = beneath(upgrade.await.expect("it is upgraded"));
+                // Whatever hyper has put around a socket is another type.
+                assert_eq!(std::mem::size_of_val(&*socket), size_of::<DuplexStream>());
+                assert_eq!(read, b"early");
+                let mut late = [0; 4];
+                socket.read_exact(&mut late).await.expect("it reads on");
+                socket.write_all(&late).await.expect("it is written to");
+            });
+            let answer = Response::builder().status(101).header("connection", "upgrade").header("upgrade", "x");
+            answer.body(String::new())
+        });
+        tokio::spawn(http1::Builder::new().serve_connection(line, upgrades).with_upgrades());
+        client
+            .write_all(b"GET / HTTP/1.1\r\nconnection: upgrade\r\nupgrade: x\r\n\r\nearly")
+            .await
+            .expect("it is sent");
+        let mut answer = vec![0; 1 << 10];
+        let length = client.read(&mut answer).await.expect("it is answered");
+        assert!(answer[..length].starts_with(b"HTTP/1.1 101 "));
+        client.write_all(b"late").await.expect("it is sent");
+        let mut echo = [0; 4];
+        client.read_exact(&mut echo).await.expect("it is answered");
+        assert_eq!(&echo, b"late");
     }
 }
