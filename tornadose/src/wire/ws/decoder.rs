@@ -23,11 +23,18 @@ fn violation<T>(code: u16, reason: &'static str) -> Result<T, Violation> {
     Err(Violation { code, reason })
 }
 
-/// Reads the frames of a client, whatever the chunks they come in. It holds no more than one message and one control frame.
+/// Reads the frames of a client, whatever the chunks they come in. It holds no more than one message and one control frame, and
+/// nothing between them: that is what most connections are waiting in.
 pub(crate) struct Decoder {
     /// How many frames have come whole, of any kind.
     pub(crate) frames: u64,
     max_message: usize,
+    part: Option<Box<Part>>,
+}
+
+/// What has come of a frame, or of a message.
+#[derive(Default)]
+struct Part {
     header: Header,
     frame: Option<Frame>,
     /// The text message that is under way, when one is.
@@ -55,36 +62,43 @@ struct Frame {
 
 impl Decoder {
     pub(crate) fn new(max_message: usize) -> Self {
-        Self {
-            frames: 0,
-            max_message,
-            header: Header::default(),
-            frame: None,
-            message: None,
-            valid: 0,
-            control: Vec::new(),
-        }
+        Self { frames: 0, max_message, part: None }
     }
 
     /// The next thing the client sent, taken off the front of `input`; `None` when more bytes are needed.
     pub(crate) fn next(&mut self, input: &mut &[u8]) -> Result<Option<Inbound>, Violation> {
+        let mut part = self.part.take().unwrap_or_default();
+        let next = part.next(input, self.max_message, &mut self.frames);
+        self.part = Some(part).filter(|part| !part.is_nothing());
+        next
+    }
+}
+
+impl Part {
+    fn is_nothing(&self) -> bool {
+        self.header.length == 0 && self.frame.is_none() && self.message.is_none()
+    }
+
+    fn next(&mut self, input: &mut &[u8], max_message: usize, frames: &mut u64) -> Result<Option<Inbound>, Violation> {
         loop {
             if self.frame.is_none() {
                 let Some(header) = self.header.take(input)? else { return Ok(None) };
-                self.admit(&header)?;
+                self.admit(&header, max_message)?;
                 self.frame = Some(header);
             }
-            if let Some(inbound) = self.payload(input)? {
-                return Ok(Some(inbound));
-            }
+            let inbound = self.payload(input)?;
             if self.frame.is_some() {
                 return Ok(None);
+            }
+            *frames += 1;
+            if inbound.is_some() {
+                return Ok(inbound);
             }
         }
     }
 
     /// Judges a frame by its header alone, so that nothing is kept of one that is refused.
-    fn admit(&mut self, frame: &Frame) -> Result<(), Violation> {
+    fn admit(&mut self, frame: &Frame, max_message: usize) -> Result<(), Violation> {
         match (frame.opcode, &self.message) {
             (CONTINUATION, None) => return violation(1002, "a continuation of nothing"),
             (TEXT | BINARY, Some(_)) => return violation(1002, "a new message inside a fragmented one"),
@@ -96,7 +110,7 @@ impl Decoder {
             _ => {}
         }
         let so_far = self.message.as_ref().map_or(0, Vec::len);
-        if frame.opcode < CLOSE && frame.left > self.max_message - so_far {
+        if frame.opcode < CLOSE && frame.left > max_message - so_far {
             return violation(1009, "the message is too big");
         }
         Ok(())
@@ -116,7 +130,6 @@ impl Decoder {
         let (opcode, whole, last) = (frame.opcode, frame.left == 0, frame.left == 0 && frame.fin);
         if whole {
             self.frame = None;
-            self.frames += 1;
         }
         match opcode {
             CLOSE | PING | PONG => {
