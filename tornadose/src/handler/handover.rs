@@ -7,6 +7,9 @@
 //! address, as the chunk behind a head, nothing between has changed the body: no encoding, no other protocol. Having written it whole,
 //! it gives away what it writes to, and shows the server above a line that takes all and brings nothing. Whatever does not fit leaves
 //! the stream with its server.
+//!
+//! A WebSocket is handed a line by hyper, and comes in the same way by what is beneath: by asking it to write nothing, at the address
+//! of an offer of its own.
 
 use std::cell::RefCell;
 use std::io::IoSlice;
