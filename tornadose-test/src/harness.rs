@@ -87,7 +87,7 @@ impl Harness {
     }
 
     /// A harness whose server is configured before it serves, and again whenever it is
-    /// [started anew](ServerControl::start).
+    /// [started anew](ServerControl::start). Its answers carry no `date`, which would be the wall clock's.
     ///
     /// ```
     /// # use salvo::prelude::*;
@@ -139,7 +139,8 @@ impl Harness {
     }
 
     /// A harness whose server is made by you, now and whenever it is [started anew](ServerControl::start): around the
-    /// pipes that its clients dial, or around an acceptor of yours around these.
+    /// pipes that its clients dial, or around an acceptor of yours around these. Its answers carry no `date`, which would be
+    /// the wall clock's.
     ///
     /// ```
     /// # use salvo::prelude::*;

@@ -105,7 +105,7 @@ impl ServerControl {
         self.stopped().await;
     }
 
-    /// Stops the server at once: every connection that it still carries breaks off. A WebSocket that a handler has
+    /// Stops the server at once: every connection that it still carries breaks off. A connection that a handler has
     /// taken over belongs to that handler's task, as on a real server.
     ///
     /// ```

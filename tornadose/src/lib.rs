@@ -117,7 +117,7 @@ pub use crate::event::Event;
 pub use crate::event::error::EncodeError;
 pub use crate::event::name::EventName;
 pub use crate::handler::live::Live;
-pub use crate::listen::{direct, lines, listen, serve, serve_on};
+pub use crate::listen::{direct, listen, listen_on, serve, serve_on};
 pub use crate::message::{Keys, Message, NoKey, Retention};
 pub use crate::script::script;
 pub use crate::store::Store;

@@ -1,4 +1,5 @@
-//! Where connections come from: an acceptor for streams, and a server that ends its streams when it is told to stop.
+//! Where connections come from: an acceptor for streams, a service that lets them take their sockets over, and a server that ends them
+//! when it is told to stop. How a socket is taken over is `handler::handover`'s affair.
 
 mod line;
 
@@ -49,8 +50,8 @@ pub async fn listen(addr: impl ToSocketAddrs) -> io::Result<impl Acceptor> {
     bind(addr).await.map(Lines)
 }
 
-/// An acceptor of your own, say of a Unix socket, for streams that go on by themselves: see [`direct`]. What [`listen`] answers is one
-/// already.
+/// As [`listen`], on an acceptor of your own, say of a Unix socket: streams may take its sockets over, see [`direct`], and a WebSocket does.
+/// Its connections are served by Salvo's coupler for TCP.
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")]
@@ -59,12 +60,12 @@ pub async fn listen(addr: impl ToSocketAddrs) -> io::Result<impl Acceptor> {
 /// use tokio::net::TcpListener;
 ///
 /// let acceptor = TcpAcceptor::try_from(TcpListener::bind("127.0.0.1:0").await?)?;
-/// let acceptor = tornadose::lines(acceptor);
+/// let acceptor = tornadose::listen_on(acceptor);
 /// # drop(acceptor);
 /// # Ok(())
 /// # }
 /// ```
-pub fn lines<A>(acceptor: A) -> impl Acceptor
+pub fn listen_on<A>(acceptor: A) -> impl Acceptor
 where
     A: Acceptor,
     A::Stream: AsyncRead + AsyncWrite,
@@ -74,12 +75,14 @@ where
 
 /// A service whose event streams go on by themselves once their head is out, as a WebSocket does: a task of ours writes to the socket,
 /// and what had served the request is dropped. That takes a tenth of the memory, and a delivery less than a third of the instructions. [`serve`]
-/// does so, and [`serve_on`] with an acceptor of [`listen`] or [`lines`]; this is for who runs Salvo's `Server`, on such an acceptor.
+/// does so, and [`serve_on`] with an acceptor of [`listen`] or [`listen_on`]; this is for who runs Salvo's `Server`, on such an acceptor.
 ///
-/// A stream goes on by itself over HTTP/1.1, when no middleware has put its body into another (compression does, where it is let), and
-/// then answers `connection: close`. As with a WebSocket, the server counts it no more: its `max_connections`, its `FuseConfig`, hyper's
-/// `half_close` and a `ConnCtrl` do not reach it, and `stop_graceful` does not wait for it. [`Store::close`](crate::Store::close) ends it, and
-/// [`Store::closed`](crate::Store::closed) waits for it.
+/// A stream goes on by itself over HTTP/1.1, when its request has no body, no middleware has put its body into another (compression
+/// does, where it is let), and its socket takes lists of pieces, as TCP and Unix sockets do. Its answer says `connection: close`, also where
+/// the acceptor turns out to be another. As with a WebSocket, the server counts it no more: the server's `max_connections`, its
+/// `FuseConfig`, hyper's `half_close` and a `ConnCtrl` do not reach it; `stop_graceful` does not wait for it; `stop_forceful`, or dropping the
+/// server's future, does not end it. The handler's own `max_connections` still counts it. [`Store::close`](crate::Store::close) ends it,
+/// and [`Store::closed`](crate::Store::closed) waits for it.
 ///
 /// ```no_run
 /// use tornadose::prelude::*;
@@ -209,7 +212,7 @@ pub async fn serve(addr: impl ToSocketAddrs, service: impl Into<Service>) -> io:
 }
 
 /// As [`serve`], on an acceptor of your own, say one with TLS, or after words of your own. Prints nothing. Streams go on by themselves
-/// as [`direct`] says when the acceptor is one of [`listen`] or [`lines`].
+/// as [`direct`] says when the acceptor is one of [`listen`] or [`listen_on`].
 ///
 /// # Errors
 ///
@@ -231,7 +234,8 @@ pub async fn serve(addr: impl ToSocketAddrs, service: impl Into<Service>) -> io:
 /// ```
 pub async fn serve_on<A: Acceptor>(acceptor: A, service: impl Into<Service>) -> io::Result<()> {
     let mut stop = Stop::new()?;
-    let Carried(carried) = &Carried(Arc::default());
+    let kept = Carried(Arc::default());
+    let carried = &kept.0;
     let server = Server::new(acceptor);
     let handle = server.handle();
     let service = service.into().hoop(Carries(Arc::clone(carried)));

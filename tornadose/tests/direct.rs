@@ -58,7 +58,7 @@ fn rooms(store: &Store<Line>) -> Router {
 
 /// A server for one connection at a time: who is let in beside a stream shows that it is done with that.
 fn one_at_a_time(pipes: InMemory) -> Server<impl Acceptor + 'static> {
-    Server::new(tornadose::lines(pipes)).max_connections(1)
+    Server::new(tornadose::listen_on(pipes)).max_connections(1)
 }
 
 /// Passes on what another body brings, and counts it.
@@ -278,7 +278,7 @@ async fn no_stream_comes_by_the_socket_of_another() {
             .push(Router::with_path("wrapped").hoop(Wraps::default()).push(rooms(&store)))
             .push(Router::with_path("plain").push(rooms(&store))),
     );
-    let app = Harness::with_server(tornadose::direct(service), |pipes| Server::new(tornadose::lines(pipes)));
+    let app = Harness::with_server(tornadose::direct(service), |pipes| Server::new(tornadose::listen_on(pipes)));
     let mut pages = Vec::new();
     for room in 0..200 {
         let path = if room % 3 == 0 { "wrapped" } else { "plain" };
@@ -400,7 +400,7 @@ where
 #[tornadose_test::test]
 async fn what_a_socket_has_in_a_buffer_of_its_own_is_not_forgotten() {
     let store = Store::new();
-    let server = |pipes| Server::new(tornadose::lines(Buffered(pipes)));
+    let server = |pipes| Server::new(tornadose::listen_on(Buffered(pipes)));
     let silent = Router::with_path("{room}").get(Room::handler(&store).keep_alive(None));
     let app = Harness::with_server(tornadose::direct(silent), server);
     let mut page = ask(&app, GET).await;
@@ -510,7 +510,7 @@ async fn a_stream_that_comes_by_its_socket_while_its_server_is_dropped_goes_with
     let serving: Arc<Mutex<Option<Serving>>> = Arc::default();
     let server = Arc::clone(&serving);
     let drops: Happens = Box::new(move || drop(server.lock().unwrap().take()));
-    let lines = tornadose::lines(One(Some(Eventful(pipe, Arc::new(Mutex::new(Some(drops)))))));
+    let lines = tornadose::listen_on(One(Some(Eventful(pipe, Arc::new(Mutex::new(Some(drops)))))));
     *serving.lock().unwrap() = Some(Box::pin(tornadose::serve_on(lines, router)));
     poll_fn(|cx| match &mut *serving.lock().unwrap() {
         Some(serving) => serving.as_mut().poll(cx).map(drop),

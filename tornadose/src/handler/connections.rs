@@ -118,7 +118,7 @@ impl Connections {
         next
     }
 
-    /// Aborts every connection, also one that is only now reached in another way.
+    /// Aborts every connection, also one that only now says how it is reached.
     pub(crate) fn abort_all(&self) {
         let controls: Vec<Arc<dyn Control>> = {
             let mut state = self.lock();
@@ -176,7 +176,7 @@ impl Places {
                 *seat = Some(Arc::clone(&control));
             }
             drop(state);
-            // It was admitted before, but could not be told.
+            // It was admitted before that, and could not be told.
             if stopping {
                 control.end(End::Stopping);
             }

@@ -1,7 +1,7 @@
 //! How a stream comes by the socket of its connection once the head is out, so that what served the request can be dropped: hyper's
 //! buffers, Salvo's futures. What it does with the socket is `direct`'s affair.
 //!
-//! Neither has a way to ask for that, so it is agreed on over what they carry. The hoop that stands before all others sees that the
+//! Neither hyper nor Salvo can be asked for it, so it is agreed on over what they carry. The hoop that stands before all others sees that the
 //! response's body is the stream itself and not wrapped by a middleware, says that the connection closes behind it (RFC 9112 §9.6),
 //! and agrees. The stream then offers its first piece. When a [`Socket`] is to write that very piece, the same bytes at the same
 //! address, as the chunk behind a head, nothing between has changed the body: no encoding, no other protocol. Having written it whole,
@@ -67,7 +67,7 @@ enum State {
     Begins,
     /// The first piece is on its way to the socket.
     Offered(Arc<Claim>),
-    /// And the server was asked to write it.
+    /// The server has been left to write it: when it asks next, it has, or will not.
     Waits(Arc<Claim>),
     Kept,
 }
@@ -127,7 +127,7 @@ pub(crate) fn beneath(line: Upgraded) -> (Box<dyn Socket>, Vec<u8>) {
     let claim = Arc::new(Claim::default());
     let piece = Bytes::from(vec![0]);
     OFFER.replace(Some(Offer { piece: piece.clone(), claim: Arc::downgrade(&claim) }));
-    // Its answer says nothing: one that cannot write now is asked for more anon.
+    // What it answers does not matter: either its socket is ours now, or it is used as it is.
     let _written = Pin::new(&mut line).poll_write(cx, &piece[..0]);
     OFFER.take();
     let Some(socket) = claim.take() else { return (Box::new(line), Vec::new()) };

@@ -1,4 +1,4 @@
-//! How a connection is ended and aborted from elsewhere: one that a server of ours polls, and one that has a task of its own. When it
+//! How a connection is ended and aborted from elsewhere: one whose body its server polls, and one that has a task of its own. When it
 //! is, is `connections`' affair.
 
 use salvo::conn::ConnCtrl;

@@ -32,7 +32,7 @@ impl AsyncRead for Line {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         match &mut self.0 {
             Some(socket) => Pin::new(socket).poll_read(cx, buf),
-            // Not its end, which would be the client's, before the body has ended. Then nobody reads.
+            // An end would be taken for the client's while the body goes on; afterwards nobody reads.
             None => Poll::Pending,
         }
     }

@@ -19,8 +19,9 @@ pub(crate) fn harness_with_fuse(service: impl Into<Service>, fuse: FuseConfig) -
         // The one line of the head that differs, left out of every snapshot of this test.
         let mut settings = insta::Settings::clone_current();
         settings.add_filter(r"\n\S+ ~ connection: close", "");
+        // Bound as long as this test's thread lives.
         std::mem::forget(settings.bind_to_scope());
-        let server = move |pipes| Server::new(tornadose::lines(pipes)).fuse_config(fuse);
+        let server = move |pipes| Server::new(tornadose::listen_on(pipes)).fuse_config(fuse);
         Harness::with_server(tornadose::direct(service), server)
     } else {
         Harness::with_fuse(service, fuse)
