@@ -54,7 +54,7 @@ use crate::handler::asked::Unfit;
 use crate::handler::connections::{Connections, LAST_WORDS, Seat, Seats};
 use crate::handler::feed::Feed;
 use crate::handler::guest::Guest;
-use crate::handler::handover::{Asks, Handover, MayHandOver};
+use crate::handler::handover::{Handover, MayHandOver, Proposal};
 use crate::handler::link::Link;
 use crate::handler::live::Live;
 use crate::handler::reach::{OverServer, OverTask};
@@ -117,7 +117,6 @@ impl<S: Subscriber> Live<S> {
         }
         let admitted = self.admit(req, depot).await?;
         if req.method() == Method::HEAD {
-            drop(admitted.subscriber);
             stream_head(res);
             return Ok(());
         }
@@ -143,14 +142,13 @@ impl<S: Subscriber> Live<S> {
             until: self.settings.lasts(number).map(|age| Instant::now() + age),
             return_after: self.settings.return_after(number),
             patience: self.settings.patience(),
-            conn,
         };
         seats.places().reached_by(reach);
         stream_head(res);
-        let mut stream = Box::pin(Stream::new(subscriber, feed, pace, seats));
+        let mut stream = Box::pin(Stream::new(subscriber, feed, pace, conn, seats));
         if let Some(handover) = handover {
-            res.extensions.insert(Asks::for_body(&*stream, &handover));
-            stream.may_come_by_its_socket(handover);
+            res.extensions.insert(Proposal::for_body(&*stream, &handover));
+            stream.may_take_over(handover);
         }
         res.body(ResBody::Boxed(stream));
         Ok(())
@@ -234,7 +232,6 @@ impl<S: Subscriber> Live<S> {
             Ok(seats) => seats,
             Err(why) => {
                 tracing::debug!(target: "tornadose", number, why, "connection is turned away");
-                drop(admitted.subscriber);
                 return Err(number);
             }
         };

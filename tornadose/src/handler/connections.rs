@@ -58,6 +58,13 @@ struct State {
     aborted: bool,
 }
 
+impl State {
+    /// Those that have said how they are reached.
+    fn controls(&self) -> Vec<Arc<dyn Control>> {
+        self.open.values().flatten().cloned().collect()
+    }
+}
+
 impl Connections {
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
@@ -91,22 +98,19 @@ impl Connections {
         let controls: Vec<Arc<dyn Control>> = {
             let mut state = self.lock();
             state.stopping = true;
-            state.open.values().flatten().cloned().collect()
+            state.controls()
         };
         for control in controls {
             control.end(end);
         }
     }
 
-    fn controls(&self) -> Vec<Arc<dyn Control>> {
-        self.lock().open.values().flatten().cloned().collect()
-    }
-
     /// Aborts what has not come for what it is owed for so long, and answers when to look again.
     pub(crate) fn abort_stalled(&self, patience: Duration) -> Instant {
         let now = Instant::now();
         let mut next = now + patience;
-        for control in self.controls() {
+        let controls = self.lock().controls();
+        for control in controls {
             match control.owed_since().map(|since| since + patience) {
                 Some(due) if due <= now => {
                     control.abort(Why::Stalled);
@@ -123,7 +127,7 @@ impl Connections {
         let controls: Vec<Arc<dyn Control>> = {
             let mut state = self.lock();
             state.aborted = true;
-            state.open.values().flatten().cloned().collect()
+            state.controls()
         };
         for control in controls {
             control.abort(Why::Aborted);

@@ -1,5 +1,5 @@
 //! A connection over Server-Sent Events whose socket is its own: a task that writes chunks (RFC 9112 §7.1), once the head is out. How
-//! it came by the socket is `handover`'s affair.
+//! it took the socket over is `handover`'s affair.
 //!
 //! # Ordering
 //!
@@ -23,8 +23,7 @@ use crate::handler::connections::{LAST_WORDS, Seats};
 use crate::handler::feed::Feed;
 use crate::handler::format::Chunks;
 use crate::handler::guest::Guest;
-use crate::handler::handover::Socket;
-use crate::handler::link::{Link, WAITING};
+use crate::handler::link::Link;
 use crate::handler::outward::{self, Stopped, Times};
 use crate::handler::pace::{self, Pace};
 use crate::handler::timer::Timer;
@@ -35,7 +34,10 @@ use crate::subscriber::Subscriber;
 use crate::wire::chunk;
 
 /// Nothing that the client sends says anything.
-pub(crate) type DirectLink = Link<Box<dyn Socket>, ()>;
+type DirectLink = Link<()>;
+
+/// How much is read of a client that has nothing to say.
+const STRAYS: usize = 16 << 10;
 
 #[repr(C)]
 pub(crate) struct Direct<S: Subscriber> {
@@ -43,7 +45,7 @@ pub(crate) struct Direct<S: Subscriber> {
     subscriber: Guest<S>,
     clock: Clock,
     feed: Feed<S::Message>,
-    /// How much more is read of a client that has nothing to say.
+    /// How many more of them are read.
     strays: usize,
     seats: Seats,
 }
@@ -72,7 +74,7 @@ impl<S: Subscriber> Direct<S> {
         seats: Seats,
         quiet_since: Instant,
     ) -> Self {
-        Self { subscriber, clock: Clock { quiet_since, timer: None, pace }, feed, strays: WAITING, seats }
+        Self { subscriber, clock: Clock { quiet_since, timer: None, pace }, feed, strays: STRAYS, seats }
     }
 
     /// Serves until one side ends it, then says goodbye. What a task holds all its life has boxes, as a WebSocket's has.
@@ -84,7 +86,7 @@ impl<S: Subscriber> Direct<S> {
     fn poll_over(&mut self, link: &mut DirectLink, cx: &mut Context<'_>) -> Poll<Over> {
         loop {
             let Self { subscriber, clock, feed, strays, .. } = self;
-            match outward::poll::<Chunks, S, _, _>(subscriber, feed, clock, link, cx) {
+            match outward::poll::<Chunks, S, _>(subscriber, feed, clock, link, cx) {
                 Poll::Ready(Stopped::Gone) => return Poll::Ready(Over::Gone(Why::Left)),
                 Poll::Ready(Stopped::Ended(end)) => return Poll::Ready(Over::Goodbye(Why::Ended(end))),
                 Poll::Ready(Stopped::Panicked) => return Poll::Ready(Over::Goodbye(Why::Panicked)),
@@ -135,7 +137,7 @@ impl<S: Subscriber> Direct<S> {
 
 impl Times for Clock {
     #[inline]
-    fn gives(&mut self, at: Instant) {
+    fn is_given(&mut self, at: Instant) {
         self.quiet_since = at;
     }
 }

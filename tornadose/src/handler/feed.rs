@@ -319,31 +319,31 @@ mod tests {
     struct Counted;
 
     impl Encoding for Counted {
-        const SLOT: usize = Sse::SLOT;
+        const SLOT: usize = <Sse>::SLOT;
         fn encode(id: Id, event: &Event) -> Bytes {
             ENCODED.fetch_add(1, Relaxed);
-            Sse::encode(id, event)
+            <Sse>::encode(id, event)
         }
         fn join<'a>(pieces: impl Iterator<Item = &'a Bytes> + Clone) -> Bytes {
-            Sse::join(pieces)
+            <Sse>::join(pieces)
         }
     }
 
     impl Format for Counted {
         fn shared(encoded: &Bytes) -> Bytes {
-            Sse::shared(encoded)
+            <Sse>::shared(encoded)
         }
         fn append(out: &mut BytesMut, encoded: &Bytes) {
-            Sse::append(out, encoded);
+            <Sse>::append(out, encoded);
         }
         fn without_id<T>(out: &mut BytesMut, entry: &Entry<T>) {
-            Sse::append(out, entry.encoded::<Self>());
+            <Sse>::append(out, entry.encoded::<Self>());
         }
         fn position(out: &mut BytesMut, id: Id) {
-            Sse::position(out, id);
+            <Sse>::position(out, id);
         }
         fn gap(out: &mut BytesMut, gap: Gap) {
-            Sse::gap(out, gap);
+            <Sse>::gap(out, gap);
         }
     }
 

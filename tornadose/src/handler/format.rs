@@ -23,10 +23,13 @@ pub(crate) trait Format: Encoding {
     }
 }
 
-/// Server-Sent Events, for a body that the server writes. They are kept as [`Chunks`] have them.
-pub(crate) struct Sse;
+/// Server-Sent Events: for a body that the server writes, or as the chunks of an HTTP/1.1 body, for a socket of our own. They are kept as
+/// chunks.
+pub(crate) struct Sse<const CHUNKED: bool = false>;
 
-impl Encoding for Sse {
+pub(crate) type Chunks = Sse<true>;
+
+impl<const CHUNKED: bool> Encoding for Sse<CHUNKED> {
     const SLOT: usize = 0;
 
     fn encode(id: Id, event: &Event) -> Bytes {
@@ -42,10 +45,10 @@ impl Encoding for Sse {
     }
 }
 
-impl Format for Sse {
+impl<const CHUNKED: bool> Format for Sse<CHUNKED> {
     #[inline]
     fn shared(encoded: &Bytes) -> Bytes {
-        encoded.slice_ref(chunk::content(encoded))
+        if CHUNKED { encoded.clone() } else { encoded.slice_ref(chunk::content(encoded)) }
     }
 
     fn append(out: &mut BytesMut, encoded: &Bytes) {
@@ -63,47 +66,9 @@ impl Format for Sse {
     fn gap(out: &mut BytesMut, gap: Gap) {
         sse::notice(out, "tornadose:gap", &gap_data(gap));
     }
-}
-
-/// Server-Sent Events as the chunks of an HTTP/1.1 body, for a socket of our own.
-pub(crate) struct Chunks;
-
-impl Encoding for Chunks {
-    const SLOT: usize = Sse::SLOT;
-
-    fn encode(id: Id, event: &Event) -> Bytes {
-        Sse::encode(id, event)
-    }
-
-    fn join<'a>(pieces: impl Iterator<Item = &'a Bytes> + Clone) -> Bytes {
-        Sse::join(pieces)
-    }
-}
-
-impl Format for Chunks {
-    #[inline]
-    fn shared(encoded: &Bytes) -> Bytes {
-        encoded.clone()
-    }
-
-    fn append(out: &mut BytesMut, encoded: &Bytes) {
-        Sse::append(out, encoded);
-    }
-
-    fn without_id<M>(out: &mut BytesMut, entry: &Entry<M>) {
-        Sse::without_id(out, entry);
-    }
-
-    fn position(out: &mut BytesMut, id: Id) {
-        Sse::position(out, id);
-    }
-
-    fn gap(out: &mut BytesMut, gap: Gap) {
-        Sse::gap(out, gap);
-    }
 
     fn own(out: BytesMut) -> Bytes {
-        chunk::of(&out)
+        if CHUNKED { chunk::of(&out) } else { out.freeze() }
     }
 }
 

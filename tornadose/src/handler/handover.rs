@@ -1,4 +1,4 @@
-//! How a stream comes by the socket of its connection once the head is out, so that what served the request can be dropped: hyper's
+//! How a stream takes over the socket of its connection once the head is out, so that what served the request can be dropped: hyper's
 //! buffers, Salvo's futures. What it does with the socket is `direct`'s affair.
 //!
 //! Neither hyper nor Salvo can be asked for it, so it is agreed on over what they carry. The hoop that stands before all others sees that the
@@ -8,7 +8,7 @@
 //! it gives away what it writes to, and shows the server above a line that takes all and brings nothing. Whatever does not fit leaves
 //! the stream with its server.
 //!
-//! A WebSocket is handed a line by hyper, and comes in the same way by what is beneath: by asking it to write nothing, at the address
+//! A WebSocket is handed a line by hyper, and takes over what is beneath in the same way: by asking it to write nothing, at the address
 //! of an offer of its own.
 
 use std::cell::RefCell;
@@ -56,7 +56,7 @@ impl Claim {
 
 // --- The stream's side
 
-/// A stream that may come by its socket.
+/// A stream that may take its socket over.
 pub(crate) struct Handover {
     first: Bytes,
     agreed: Arc<AtomicBool>,
@@ -78,7 +78,7 @@ pub(crate) enum Turn {
     First(Bytes),
     /// It waits until that is written.
     Wait,
-    /// It has come by its socket, where its first piece is written.
+    /// It has taken its socket over, where its first piece is written.
     Taken(Box<dyn Socket>),
     /// It stays with its server.
     Kept,
@@ -145,12 +145,12 @@ pub(crate) fn beneath(line: Upgraded) -> (Box<dyn Socket>, Vec<u8>) {
 
 // --- The socket's side
 
-/// A stream that is to come by the socket that writes its first piece.
-pub(crate) struct Asked(Arc<Claim>);
+/// The stream that takes over the socket that writes its first piece.
+pub(crate) struct Taker(Arc<Claim>);
 
-impl Asked {
-    /// Who asks for the socket that is to write these pieces.
-    pub(crate) fn by(pieces: &[IoSlice<'_>]) -> Option<Self> {
+impl Taker {
+    /// Who takes over the socket that is to write these pieces.
+    pub(crate) fn of(pieces: &[IoSlice<'_>]) -> Option<Self> {
         let [head, .., length, first, end] = pieces else { return None };
         let fits = |offer: &Offer| {
             std::ptr::eq(first.as_ptr(), offer.piece.as_ptr())
@@ -162,8 +162,8 @@ impl Asked {
         offer.claim.upgrade().map(Self)
     }
 
-    /// Who asks for the socket that is to write nothing: nothing at the address of an offer.
-    pub(crate) fn by_nothing(nothing: &[u8]) -> Option<Self> {
+    /// Who takes over the socket that is to write nothing: nothing at the address of an offer.
+    pub(crate) fn of_nothing(nothing: &[u8]) -> Option<Self> {
         let fits = |offer: &Offer| nothing.is_empty() && std::ptr::eq(nothing.as_ptr(), offer.piece.as_ptr());
         let offer = OFFER.with_borrow_mut(|offer| offer.take_if(|offer| fits(offer)))?;
         offer.claim.upgrade().map(Self)
@@ -184,19 +184,19 @@ fn says_close(head: &[u8]) -> bool {
 /// Stands before all other hoops of a service.
 pub(crate) struct Agrees;
 
-/// Said to a handler by the hoop: what it answers may come by its socket.
+/// Said to a handler by the hoop: what it answers may take its socket over.
 #[derive(Clone, Copy)]
 pub(crate) struct MayHandOver;
 
 /// Said to the hoop by a handler.
 #[derive(Clone)]
-pub(crate) struct Asks {
+pub(crate) struct Proposal {
     /// Where the stream lies.
     body: usize,
     agreed: Arc<AtomicBool>,
 }
 
-impl Asks {
+impl Proposal {
     pub(crate) fn for_body<B>(body: &B, handover: &Handover) -> Self {
         Self { body: std::ptr::from_ref(body).addr(), agreed: Arc::clone(&handover.agreed) }
     }
@@ -215,11 +215,11 @@ impl Handler for Agrees {
             req.extensions_mut().insert(MayHandOver);
         }
         ctrl.call_next(req, depot, res).await;
-        if let Some(asks) = res.extensions.remove::<Asks>()
-            && asks.is_body_of(res)
+        if let Some(proposal) = res.extensions.remove::<Proposal>()
+            && proposal.is_body_of(res)
         {
             res.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
-            asks.agreed.store(true, Ordering::Relaxed);
+            proposal.agreed.store(true, Ordering::Relaxed);
         }
     }
 }
@@ -246,10 +246,10 @@ mod tests {
         (stream, first)
     }
 
-    /// Who asks for a socket that is to write this.
-    fn asked(pieces: &[&[u8]]) -> Option<Asked> {
+    /// Who takes over a socket that is to write this.
+    fn taker(pieces: &[&[u8]]) -> Option<Taker> {
         let pieces: Vec<IoSlice<'_>> = pieces.iter().map(|piece| IoSlice::new(piece)).collect();
-        Asked::by(&pieces)
+        Taker::of(&pieces)
     }
 
     #[test]
@@ -268,15 +268,15 @@ mod tests {
             &[&first],
             &[],
         ] {
-            assert!(asked(other).is_none(), "{other:?}");
+            assert!(taker(other).is_none(), "{other:?}");
         }
-        let asks = asked(&[HEAD, LENGTH, &first, LINE]).expect("it offered them");
-        asks.give(Box::new(duplex(1).0));
+        let offered = taker(&[HEAD, LENGTH, &first, LINE]).expect("it offered them");
+        offered.give(Box::new(duplex(1).0));
         assert!(matches!(stream.turn(&NOBODY), Turn::Wait));
         assert!(matches!(stream.turn(&NOBODY), Turn::Taken(_)));
         assert!(matches!(stream.turn(&NOBODY), Turn::Kept));
         // No other line gives it a second.
-        assert!(asked(&[HEAD, LENGTH, &first, LINE]).is_none());
+        assert!(taker(&[HEAD, LENGTH, &first, LINE]).is_none());
     }
 
     struct Woken(AtomicBool);
@@ -297,7 +297,7 @@ mod tests {
 
     #[test]
     fn a_stream_stays_where_it_is_unless_it_was_agreed_and_done_in_time() {
-        let whole = |first: &Bytes| asked(&[HEAD, LENGTH, first, LINE]);
+        let whole = |first: &Bytes| taker(&[HEAD, LENGTH, first, LINE]);
         // Nobody agreed.
         let (mut stream, first) = offers(false);
         assert!(whole(&first).is_none());

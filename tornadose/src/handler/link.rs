@@ -10,16 +10,17 @@ use bytes::{Buf, Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Instant;
 
+use crate::handler::handover::Socket;
 use crate::wire::ws::decoder::{Decoder, Inbound, Violation};
 
 /// How much of what was read may wait, and how much of what is to be said of it: a client that floods us and reads nothing
 /// is not read either.
-pub(crate) const WAITING: usize = 16 << 10;
+const WAITING: usize = 16 << 10;
 
 // What each message touches stands first, in few cache lines.
 #[repr(C)]
-pub(crate) struct Link<IO, D> {
-    io: IO,
+pub(crate) struct Link<D> {
+    io: Box<dyn Socket>,
     left: Left,
     /// Whether nothing is unread and the socket had nothing when it was last asked. It will call.
     rests: bool,
@@ -57,7 +58,7 @@ pub(crate) enum Gone {
     Left,
 }
 
-impl<IO, D> Link<IO, D> {
+impl<D> Link<D> {
     /// Whether so much is waiting that no more is read: the silence of the client is then ours, and its end is not seen.
     pub(crate) fn is_full(&self) -> bool {
         self.unread.len() > WAITING
@@ -92,9 +93,9 @@ impl<IO, D> Link<IO, D> {
     }
 }
 
-impl<IO: AsyncRead + AsyncWrite + Unpin, D> Link<IO, D> {
+impl<D> Link<D> {
     /// Whoever asks the socket, it wakes the `caller`. When that has been called, the link is told to [ask again](Self::asks_again).
-    pub(crate) fn new(io: IO, decoder: D, caller: Waker) -> Self {
+    pub(crate) fn new(io: Box<dyn Socket>, decoder: D, caller: Waker) -> Self {
         Self {
             io,
             left: Left::Nothing,
@@ -116,7 +117,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin, D> Link<IO, D> {
     }
 
     /// The socket was written to before, and may hold that in a buffer of its own.
-    pub(crate) fn goes_on(self) -> Self {
+    pub(crate) fn was_written_to(self) -> Self {
         Self { left: Left::Bytes, ..self }
     }
 
@@ -244,7 +245,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin, D> Link<IO, D> {
     }
 }
 
-impl<IO: AsyncRead + AsyncWrite + Unpin> Link<IO, Decoder> {
+impl Link<Decoder> {
     /// The next thing the client sent. Pending also while too much that it should read is waiting.
     pub(crate) fn poll_inbound(&mut self, cx: &mut Context<'_>) -> Poll<Result<Result<Inbound, Violation>, Gone>> {
         // A task is woken for every message: the socket is asked only when it has called.
@@ -295,6 +296,9 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Link<IO, Decoder> {
 #[cfg(test)]
 mod tests {
     use std::future::poll_fn;
+    use std::sync::Arc;
+    use std::sync::atomic::AtomicUsize;
+    use std::sync::atomic::Ordering::Relaxed;
     use std::time::Duration;
 
     use tokio::io::{AsyncWriteExt, DuplexStream, duplex};
@@ -306,13 +310,13 @@ mod tests {
     /// A socket that counts how often it is read.
     struct Counted {
         io: DuplexStream,
-        reads: usize,
+        reads: Arc<AtomicUsize>,
     }
 
     impl AsyncRead for Counted {
         fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
             let counted = self.get_mut();
-            counted.reads += 1;
+            counted.reads.fetch_add(1, Relaxed);
             Pin::new(&mut counted.io).poll_read(cx, buf)
         }
     }
@@ -333,23 +337,25 @@ mod tests {
     async fn a_socket_that_had_nothing_is_read_again_only_when_it_has_called() {
         const PONG: [u8; 6] = [0x8A, 0x80, 0, 0, 0, 0];
         let (mut client, io) = duplex(1 << 10);
-        let mut link = Link::new(Counted { io, reads: 0 }, Decoder::new(1 << 16), NOBODY.clone());
+        let reads = Arc::new(AtomicUsize::new(0));
+        let mut link =
+            Link::new(Box::new(Counted { io, reads: Arc::clone(&reads) }), Decoder::new(1 << 16), NOBODY.clone());
         for _ in 0..3 {
             assert!(poll_fn(|cx| Poll::Ready(link.poll_inbound(cx))).await.is_pending());
-            assert_eq!(link.io.reads, 1);
+            assert_eq!(reads.load(Relaxed), 1);
         }
-        for reads in [3, 5] {
+        for expected in [3, 5] {
             client.write_all(&PONG).await.expect("the pipe takes it");
             link.asks_again();
             let pong = poll_fn(|cx| link.poll_inbound(cx)).await;
             assert_eq!(pong, Ok(Ok(Inbound::Pong)));
             assert!(poll_fn(|cx| Poll::Ready(link.poll_inbound(cx))).await.is_pending());
-            assert_eq!(link.io.reads, reads);
+            assert_eq!(reads.load(Relaxed), expected);
         }
         // It wakes who asks it: it need not be called.
         link.wakes_who_asks();
         assert!(poll_fn(|cx| Poll::Ready(link.poll_inbound(cx))).await.is_pending());
-        assert_eq!(link.io.reads, 6);
+        assert_eq!(reads.load(Relaxed), 6);
         let left = tokio::spawn(async move { poll_fn(|cx| link.poll_inbound(cx)).await });
         tokio::task::yield_now().await;
         drop(client);
@@ -361,7 +367,7 @@ mod tests {
     async fn a_flood_while_a_hook_runs_is_read_ahead_only_so_far() {
         let (mut client, server) = duplex(1 << 20);
         client.write_all(&vec![0; 1 << 20]).await.expect("the pipe takes it");
-        let mut link = Link::new(server, Decoder::new(1 << 16), NOBODY.clone());
+        let mut link = Link::new(Box::new(server), Decoder::new(1 << 16), NOBODY.clone());
         let heard = tokio::task::unconstrained(poll_fn(|cx| Poll::Ready(link.poll_heard(cx)))).await;
         assert_eq!(heard, Poll::Pending);
         assert!(link.unread.len() <= WAITING + 2048, "{} bytes wait", link.unread.len());

@@ -58,7 +58,7 @@ impl<S: Subscriber> Live<S> {
     pub fn new(store: &Store<S::Message>) -> Self {
         let settings = Settings::of(S::OPTIONS);
         if settings.options.transports != Transports::Ws {
-            store.will_encode(Sse::SLOT);
+            store.will_encode(<Sse>::SLOT);
         }
         if settings.options.transports != Transports::Sse {
             store.will_encode(Ws::SLOT);

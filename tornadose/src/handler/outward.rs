@@ -4,7 +4,6 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::task::{Context, Poll};
 
-use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::Instant;
 
 use crate::handler::feed::{Fed, Feed};
@@ -27,19 +26,19 @@ pub(crate) enum Stopped {
 pub(crate) trait Times {
     /// A message is given to the socket, at about this time.
     #[inline]
-    fn gives(&mut self, _at: Instant) {}
+    fn is_given(&mut self, _at: Instant) {}
 
     /// The socket has taken all that it was given.
     #[inline]
-    fn all_taken<IO, D>(&mut self, _link: &mut Link<IO, D>) {}
+    fn all_taken<D>(&mut self, _link: &mut Link<D>) {}
 }
 
 /// Writes messages as long as the socket takes them. Ready only when that is over.
-pub(crate) fn poll<F: Format, S: Subscriber, IO: AsyncRead + AsyncWrite + Unpin, D>(
+pub(crate) fn poll<F: Format, S: Subscriber, D>(
     subscriber: &S,
     feed: &mut Feed<S::Message>,
     times: &mut impl Times,
-    link: &mut Link<IO, D>,
+    link: &mut Link<D>,
     cx: &mut Context<'_>,
 ) -> Poll<Stopped> {
     // What a timer writes goes with the position, for which the store is to be asked.
@@ -62,7 +61,7 @@ pub(crate) fn poll<F: Format, S: Subscriber, IO: AsyncRead + AsyncWrite + Unpin,
         }
         match catch_unwind(AssertUnwindSafe(|| feed.next::<F>(subscriber, cx.waker()))) {
             Ok(Fed::Bytes(bytes)) => {
-                times.gives(feed.reader().moved());
+                times.is_given(feed.reader().moved());
                 written = link.poll_write(bytes, cx);
             }
             Ok(Fed::Wait) => return Poll::Pending,

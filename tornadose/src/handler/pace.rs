@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use salvo::conn::ConnCtrl;
 use tokio::time::Instant;
 
 use crate::handler::feed::Feed;
@@ -12,14 +11,13 @@ use crate::message::Message;
 use crate::wire::sse;
 
 /// What an SSE connection needs to know of its handler.
-#[derive(Clone)]
+#[derive(Clone, Copy)]
 pub(crate) struct Pace {
     pub(crate) keep_alive: Option<Duration>,
     pub(crate) until: Option<Instant>,
     pub(crate) return_after: Duration,
-    /// When a client that takes nothing is given up, and how.
+    /// When a client that takes nothing is given up.
     pub(crate) patience: Duration,
-    pub(crate) conn: Option<ConnCtrl>,
 }
 
 /// What a keep-alive writes, and the position that moved meanwhile.

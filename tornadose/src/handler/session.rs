@@ -20,7 +20,6 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use futures_util::FutureExt;
-use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{Instant, timeout};
 
 use crate::handler::connections::{LAST_WORDS, Seats};
@@ -128,7 +127,7 @@ impl<S: Subscriber> Session<S> {
     ///
     /// A task has room all its life for all that it may once hold, and once more for what is moved on the way. So the session
     /// and its link have boxes of their own, and so has what is rare: a hook that runs, a goodbye.
-    pub(crate) async fn run<IO: AsyncRead + AsyncWrite + Unpin>(mut self: Box<Self>, mut link: Box<Link<IO, Decoder>>) {
+    pub(crate) async fn run(mut self: Box<Self>, mut link: Box<Link<Decoder>>) {
         let over = loop {
             match poll_fn(|cx| self.poll_turn(&mut link, cx)).await {
                 Turn::Over(over) => break over,
@@ -142,7 +141,7 @@ impl<S: Subscriber> Session<S> {
         Box::pin(self.ends(link, over)).await;
     }
 
-    async fn ends<IO: AsyncRead + AsyncWrite + Unpin>(self: Box<Self>, mut link: Box<Link<IO, Decoder>>, over: Over) {
+    async fn ends(self: Box<Self>, mut link: Box<Link<Decoder>>, over: Over) {
         let Self { subscriber, feed, seats: _seats, .. } = *self;
         // Its `Drop` is the disconnect hook, which need not wait for the goodbye. A reader that we end does, for `closed()`
         // waits for it.
@@ -156,14 +155,10 @@ impl<S: Subscriber> Session<S> {
         drop(feed);
     }
 
-    fn poll_turn<IO: AsyncRead + AsyncWrite + Unpin>(
-        &mut self,
-        link: &mut Link<IO, Decoder>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Turn> {
+    fn poll_turn(&mut self, link: &mut Link<Decoder>, cx: &mut Context<'_>) -> Poll<Turn> {
         loop {
             let Self { subscriber, feed, clock, .. } = self;
-            match outward::poll::<Ws, S, _, _>(subscriber, feed, clock, link, cx) {
+            match outward::poll::<Ws, S, _>(subscriber, feed, clock, link, cx) {
                 Poll::Ready(Stopped::Gone) => return Poll::Ready(Turn::Over(Over::Gone(Why::Left))),
                 Poll::Ready(Stopped::Ended(end)) => return Poll::Ready(Turn::Over(ended(end))),
                 Poll::Ready(Stopped::Panicked) => return Poll::Ready(Turn::Over(panicked())),
@@ -193,11 +188,7 @@ impl<S: Subscriber> Session<S> {
     }
 
     /// Lets the subscriber take a text. Meanwhile what was written goes out, the line is watched, and the end is seen.
-    async fn take<IO: AsyncRead + AsyncWrite + Unpin>(
-        &mut self,
-        text: String,
-        link: &mut Link<IO, Decoder>,
-    ) -> Result<(), Over> {
+    async fn take(&mut self, text: String, link: &mut Link<Decoder>) -> Result<(), Over> {
         let Self { subscriber, store, feed, clock, .. } = self;
         // Called inside the future, so that a panic of the call itself is caught too.
         let mut hook = pin!(AssertUnwindSafe(async { subscriber.on_text(&text, store).await }).catch_unwind());
@@ -243,7 +234,7 @@ impl<S: Subscriber> Session<S> {
 impl Times for Clock {
     /// A ping too.
     #[inline]
-    fn all_taken<IO, D>(&mut self, link: &mut Link<IO, D>) {
+    fn all_taken<D>(&mut self, link: &mut Link<D>) {
         if std::mem::take(&mut self.unasked) {
             self.asked = Some(Instant::now());
             link.stirs();
@@ -254,14 +245,14 @@ impl Times for Clock {
 impl Clock {
     /// Pings, and ends what is silent, blocked or too old. Ready with nothing when there is something new to write.
     #[inline]
-    fn poll<M: Message, IO>(&mut self, feed: &mut Feed<M>, link: &mut Link<IO, Decoder>) -> Poll<Option<Over>> {
+    fn poll<M: Message>(&mut self, feed: &mut Feed<M>, link: &mut Link<Decoder>) -> Poll<Option<Over>> {
         if !feed.reader().take_call(Call::Timer) && !link.has_stirred() {
             return Poll::Pending;
         }
         self.looks(feed, link)
     }
 
-    fn looks<M: Message, IO>(&mut self, feed: &mut Feed<M>, link: &mut Link<IO, Decoder>) -> Poll<Option<Over>> {
+    fn looks<M: Message>(&mut self, feed: &mut Feed<M>, link: &mut Link<Decoder>) -> Poll<Option<Over>> {
         let now = Instant::now();
         if let Some(over) = self.due(now, link) {
             return Poll::Ready(Some(over));
@@ -282,7 +273,7 @@ impl Clock {
     }
 
     /// Why the session is over by now, if it is.
-    fn due<IO>(&self, now: Instant, link: &Link<IO, Decoder>) -> Option<Over> {
+    fn due(&self, now: Instant, link: &Link<Decoder>) -> Option<Over> {
         if self.silent_at(link).is_some_and(|at| now >= at) {
             return Some(Over::Gone(Why::Silent));
         }
@@ -294,7 +285,7 @@ impl Clock {
 
     /// When a client that was asked whether it is there is given up. One that is still busy with a long message has not been
     /// asked yet: what takes nothing at all is `blocked`.
-    fn silent_at<IO>(&self, link: &Link<IO, Decoder>) -> Option<Instant> {
+    fn silent_at(&self, link: &Link<Decoder>) -> Option<Instant> {
         let asked = self.asked.filter(|_| self.waits_for_pong(link.heard) && !link.is_full())?;
         self.pace.keep_alive.map(|after| (link.heard + self.pace.patience).max(asked + after))
     }
@@ -305,7 +296,7 @@ impl Clock {
     }
 
     /// When the client is pinged next. One whose answers are not read is pinged on: that it has left shows in the writing.
-    fn ping_at<IO>(&self, link: &Link<IO, Decoder>) -> Option<Instant> {
+    fn ping_at(&self, link: &Link<Decoder>) -> Option<Instant> {
         let since = match self.pinged.filter(|pinged| *pinged > link.heard) {
             None => link.heard,
             Some(pinged) if link.is_full() => pinged,
@@ -314,7 +305,7 @@ impl Clock {
         self.pace.keep_alive.map(|after| since + after)
     }
 
-    fn deadline<IO>(&self, link: &Link<IO, Decoder>) -> Option<Instant> {
+    fn deadline(&self, link: &Link<Decoder>) -> Option<Instant> {
         let blocked = link.blocked.map(|since| since + self.pace.patience);
         [self.ping_at(link), self.silent_at(link), blocked, self.pace.until].into_iter().flatten().min()
     }
@@ -326,7 +317,7 @@ fn panicked() -> Over {
 
 /// Writes the close frame behind what is being written, and hangs up once the client has answered; what does not is hung up
 /// on after a while.
-async fn say_goodbye<IO: AsyncRead + AsyncWrite + Unpin>(mut link: Box<Link<IO, Decoder>>, over: Over) {
+async fn say_goodbye(mut link: Box<Link<Decoder>>, over: Over) {
     match &over {
         Over::Gone(_) => return,
         Over::Left(code) => ws::close(link.replies(), *code, ""),

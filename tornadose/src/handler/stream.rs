@@ -1,4 +1,4 @@
-//! A connection over Server-Sent Events: a response body that is polled by the server, until it comes by its socket if it does. How it
+//! A connection over Server-Sent Events: a response body that is polled by the server, until it takes its socket over if it does. How it
 //! goes on then is `direct`'s affair.
 //!
 //! # Ordering
@@ -20,6 +20,7 @@ use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
 use http_body::{Body, Frame};
+use salvo::conn::ConnCtrl;
 use tokio::time::Instant;
 
 use crate::handler::connections::Seats;
@@ -48,7 +49,9 @@ pub(crate) struct Stream<S: Subscriber> {
     /// The oldest keep-alive that may not have been taken, and when it was sent.
     untaken: Option<(Weak<()>, Instant)>,
     pace: Pace,
-    /// A stream that may yet come by its socket; it has not begun then.
+    /// How to abort the connection of a client that takes nothing.
+    conn: Option<ConnCtrl>,
+    /// A stream that may yet take its socket over; it has not begun then.
     handover: Option<Handover>,
 }
 
@@ -90,7 +93,13 @@ impl AsRef<[u8]> for Untaken {
 const FRAME: usize = 128 << 10;
 
 impl<S: Subscriber> Stream<S> {
-    pub(crate) fn new(subscriber: Guest<S>, feed: Feed<S::Message>, pace: Pace, seats: Seats) -> Self {
+    pub(crate) fn new(
+        subscriber: Guest<S>,
+        feed: Feed<S::Message>,
+        pace: Pace,
+        conn: Option<ConnCtrl>,
+        seats: Seats,
+    ) -> Self {
         let caller = feed.reader().caller(Call::Timer);
         let mut stream = Self {
             rest: Bytes::new(),
@@ -99,14 +108,15 @@ impl<S: Subscriber> Stream<S> {
             timer: None,
             untaken: None,
             pace,
+            conn,
             handover: None,
         };
         stream.timer = stream.deadline().map(|deadline| Timer::at(deadline, caller));
         stream
     }
 
-    /// Has it come by its socket, if that is agreed on, behind what this begins with.
-    pub(crate) fn may_come_by_its_socket(&mut self, handover: Handover) {
+    /// Has it take its socket over, if that is agreed on, behind what this begins with.
+    pub(crate) fn may_take_over(&mut self, handover: Handover) {
         self.handover = Some(handover);
     }
 
@@ -130,7 +140,7 @@ impl<S: Subscriber> Stream<S> {
         self.untaken = self.untaken.take().filter(|(untaken, _)| untaken.strong_count() > 0);
         if let Some((_, since)) = &self.untaken
             && now >= *since + self.pace.patience
-            && let Some(conn) = &self.pace.conn
+            && let Some(conn) = &self.conn
         {
             if let Some(open) = &self.open {
                 open.feed.closing().because(Why::Stalled, None);
@@ -190,7 +200,7 @@ impl<S: Subscriber> Stream<S> {
         }
     }
 
-    /// What a stream does that may come by its socket; nothing when it is to go on as it is.
+    /// What a stream does that may take its socket over; nothing when it is to go on as it is.
     #[cold]
     fn poll_handover(&mut self, waker: &Waker) -> Option<Poll<Option<Bytes>>> {
         match self.handover.as_mut()?.turn(waker) {
@@ -211,9 +221,8 @@ impl<S: Subscriber> Stream<S> {
     fn goes_on_by_itself(&mut self, socket: Box<dyn Socket>) {
         let Some(Open { subscriber, feed, seats }) = self.open.take() else { return };
         let (reader, closing, places) = (feed.reader().remote(), feed.closing().clone(), seats.places());
-        let link = Box::new(Link::new(socket, (), feed.reader().caller(Call::Socket)).goes_on());
-        let pace = Pace { conn: None, ..self.pace.clone() };
-        let direct = Box::new(Direct::new(subscriber, feed, pace, seats, self.quiet_since));
+        let link = Box::new(Link::new(socket, (), feed.reader().caller(Call::Socket)).was_written_to());
+        let direct = Box::new(Direct::new(subscriber, feed, self.pace, seats, self.quiet_since));
         let task = tokio::spawn(direct.run(link)).abort_handle();
         places.reached_by(OverTask { reader, closing, task });
     }

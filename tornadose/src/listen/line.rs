@@ -1,5 +1,5 @@
 //! The socket of a connection as its server has it. The few small pieces of an event go out in one, which to the kernel is less work
-//! than a list of pieces; and a stream that asks for it comes by what is underneath.
+//! than a list of pieces; and a stream that asks for it takes over what is underneath.
 
 use std::cell::RefCell;
 use std::io::{self, IoSlice};
@@ -8,7 +8,7 @@ use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use crate::handler::handover::{Asked, Socket};
+use crate::handler::handover::{Socket, Taker};
 
 /// Up to how many bytes are copied into one piece.
 const SMALL: usize = 1 << 10;
@@ -42,10 +42,10 @@ impl AsyncWrite for Line {
     #[inline]
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         if buf.is_empty()
-            && let Some(asked) = Asked::by_nothing(buf)
+            && let Some(taker) = Taker::of_nothing(buf)
             && let Some(socket) = self.0.take()
         {
-            asked.give(socket);
+            taker.give(socket);
         }
         match &mut self.0 {
             Some(socket) => Pin::new(socket).poll_write(cx, buf),
@@ -60,14 +60,14 @@ impl AsyncWrite for Line {
     ) -> Poll<io::Result<usize>> {
         let length = pieces.iter().map(|piece| piece.len()).sum();
         let Some(socket) = &mut self.0 else { return Poll::Ready(Ok(length)) };
-        let asked = Asked::by(pieces);
+        let taker = Taker::of(pieces);
         let written = write_together(Pin::new(socket), cx, pieces, length);
         // What is not written whole stays with the server, which knows what is left.
-        if let Some(asked) = asked
+        if let Some(taker) = taker
             && matches!(written, Poll::Ready(Ok(written)) if written == length)
             && let Some(socket) = self.0.take()
         {
-            asked.give(socket);
+            taker.give(socket);
         }
         written
     }
