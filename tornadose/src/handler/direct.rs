@@ -36,7 +36,7 @@ use crate::wire::chunk;
 /// Nothing that the client sends says anything.
 type DirectLink = Link<()>;
 
-/// How much is read of a client that has nothing to say.
+/// How many bytes are read of a client that has nothing to say.
 const STRAYS: usize = 16 << 10;
 
 #[repr(C)]
@@ -45,7 +45,7 @@ pub(crate) struct Direct<S: Subscriber> {
     subscriber: Guest<S>,
     clock: Clock,
     feed: Feed<S::Message>,
-    /// How many more of them are read.
+    /// How many bytes more are read of its client.
     strays: usize,
     seats: Seats,
 }
