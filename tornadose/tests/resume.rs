@@ -93,7 +93,9 @@ impl<const CAPACITY: usize, const MEMORY: usize> Subscriber for Reads<Note<CAPAC
 
 fn router<const CAPACITY: usize, const MEMORY: usize>(store: &Store<Note<CAPACITY, MEMORY>>) -> Router {
     let replays = [0, 3, 100];
-    let route = |replay: usize| Router::with_path(replay.to_string()).get(Live::<Reads<_>>::new(store).replay(replay));
+    // Nobody here answers a ping, and the machine may be slow.
+    let patient = || Live::<Reads<_>>::new(store).keep_alive(Duration::from_hours(1));
+    let route = |replay: usize| Router::with_path(replay.to_string()).get(patient().replay(replay));
     replays.map(route).into_iter().fold(Router::new(), Router::push)
 }
 
