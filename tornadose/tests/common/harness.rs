@@ -1,6 +1,8 @@
 //! The harness of these tests. Over HTTP/1.1 a stream lives in two ways: its server writes it, or it goes on by itself, as under
 //! `tornadose::serve`. A client must not see a difference, so `./test` runs the tests in both: `TORNADOSE_DIRECT` asks for the second.
 
+use std::cell::Cell;
+
 use salvo::fuse::FuseConfig;
 use salvo::{Server, Service};
 use tornadose_test::Harness;
@@ -10,17 +12,26 @@ pub(crate) fn is_direct() -> bool {
     std::env::var_os("TORNADOSE_DIRECT").is_some()
 }
 
+/// The one line of the head that differs is left out of every snapshot of this thread, which is this test's.
+fn leave_the_difference_out() {
+    thread_local! {
+        static LEFT_OUT: Cell<bool> = const { Cell::new(false) };
+    }
+    // Once, for a fuzzer makes many harnesses, and settings upon settings would take all memory.
+    if !LEFT_OUT.replace(true) {
+        let mut settings = insta::Settings::clone_current();
+        settings.add_filter(r"\n\S+ ~ connection: close", "");
+        std::mem::forget(settings.bind_to_scope());
+    }
+}
+
 pub(crate) fn harness(service: impl Into<Service>) -> Harness {
     harness_with_fuse(service, FuseConfig::default())
 }
 
 pub(crate) fn harness_with_fuse(service: impl Into<Service>, fuse: FuseConfig) -> Harness {
     if is_direct() {
-        // The one line of the head that differs, left out of every snapshot of this test.
-        let mut settings = insta::Settings::clone_current();
-        settings.add_filter(r"\n\S+ ~ connection: close", "");
-        // Bound as long as this test's thread lives.
-        std::mem::forget(settings.bind_to_scope());
+        leave_the_difference_out();
         let server = move |pipes| Server::new(tornadose::listen_on(pipes)).fuse_config(fuse);
         Harness::with_server(tornadose::direct(service), server)
     } else {
