@@ -42,7 +42,7 @@ struct Arguments {
     /// A tenth of the messages: to see that it runs.
     #[arg(long)]
     quick: bool,
-    /// Where to write every round as JSON.
+    /// Where to write every round as JSON, as it goes.
     #[arg(long)]
     json: Option<PathBuf>,
     /// Where to draw the table as SVG.

@@ -129,14 +129,15 @@ pub(crate) fn run(plan: &Plan) -> io::Result<()> {
                     figure.ratio = Some(figure.cpu / floor).filter(|ratio| ratio.is_finite());
                     figures.push(figure);
                 }
+                // At once: a run takes long, and may be ended.
+                if let Some(path) = &plan.json {
+                    std::fs::write(path, serde_json::to_string_pretty(&figures)?)?;
+                }
             }
         }
     }
     eprintln!("\r\x1b[K");
     report::print(plan, &contestants, &figures);
-    if let Some(path) = &plan.json {
-        std::fs::write(path, serde_json::to_string_pretty(&figures)?)?;
-    }
     if let Some(path) = &plan.chart {
         chart::draw(path, plan, &contestants, &figures)?;
     }

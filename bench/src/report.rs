@@ -37,7 +37,8 @@ fn line(scenario: Scenario, transport: Transport, contestant: Contestant, figure
     let ratios = || figures.iter().filter_map(|figure| figure.ratio);
     let (least, most) = (ratios().fold(f64::INFINITY, f64::min), ratios().fold(0.0, f64::max));
     let time = |value: fn(&Figure) -> u64| {
-        Duration::from_nanos(figures.iter().map(|figure| value(figure)).sum::<u64>() / figures.len().max(1) as u64)
+        let nanos = median(figures.iter().map(|figure| number(value(figure))));
+        Duration::from_secs_f64(nanos / 1e9)
     };
     println!(
         "{:<15} {:<4} {:<14} {:>9.0} ns {:>7.2} {:>13} {:>11.0} {:>9.1?} {:>9.1?} {:>8}",
