@@ -4,6 +4,8 @@ mod by_variant;
 pub(crate) mod error;
 pub(crate) mod name;
 
+use std::cell::Cell;
+
 use serde::ser::Serialize;
 
 use crate::event::by_variant::ByVariant;
@@ -41,6 +43,14 @@ enum Data {
     Text(String),
 }
 
+thread_local! {
+    /// Where JSON is written, to be copied at its length: what is kept has no spare room, which no bound would count.
+    static DRAFT: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+}
+
+/// Room that a thread keeps for its next draft, in bytes.
+const LONGEST_DRAFT: usize = 64 << 10;
+
 impl Event {
     /// The event of a value, as serde sees it: a variant of an enum is named after the variant and carries its content,
     /// anything else has no name and is its own JSON.
@@ -49,9 +59,15 @@ impl Event {
     ///
     /// When serde refuses the value, or its variant's name cannot stand on the wire ([`EventName`]).
     pub fn of<T: Serialize + ?Sized>(value: &T) -> Result<Self, EncodeError> {
-        let mut bytes = Vec::with_capacity(128);
-        let name = value.serialize(ByVariant(&mut serde_json::Serializer::new(&mut bytes)))?;
-        let json = String::from_utf8(bytes).expect("serde_json writes UTF-8");
+        // Taken, so that a value which makes events while it is serialized finds another.
+        let mut draft = DRAFT.try_with(Cell::take).unwrap_or_default();
+        draft.clear();
+        let name = value.serialize(ByVariant(&mut serde_json::Serializer::new(&mut draft)))?;
+        let json = str::from_utf8(&draft).expect("serde_json writes UTF-8").to_owned();
+        if draft.capacity() <= LONGEST_DRAFT {
+            // A thread that is about to end has no place for it.
+            DRAFT.try_with(|kept| kept.set(draft)).ok();
+        }
         Ok(Self { name: name.map(EventName::try_from).transpose()?, data: Data::Json(json) })
     }
 
@@ -119,5 +135,69 @@ impl Event {
 
     pub(crate) fn is_json(&self) -> bool {
         matches!(self.data, Data::Json(_))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde::ser::{Error, Serializer};
+
+    use super::*;
+
+    /// Makes an event while it is made one.
+    struct Nested;
+
+    impl Serialize for Nested {
+        fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+            let inner = Event::of("inner").map_err(S::Error::custom)?;
+            serializer.collect_seq(["outer", inner.data()])
+        }
+    }
+
+    #[test]
+    fn a_value_may_make_events_while_it_is_serialized() {
+        for _ in 0..2 {
+            assert_eq!(Event::of(&Nested).unwrap().data(), r#"["outer","\"inner\""]"#);
+        }
+    }
+
+    /// Fails behind what it has written already.
+    struct Broken;
+
+    impl Serialize for Broken {
+        fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+            serializer.collect_seq([Ok(1), Err("no")].map(|item| item.map_err(Half)))
+        }
+    }
+
+    struct Half(&'static str);
+
+    impl Serialize for Half {
+        fn serialize<S: Serializer>(&self, _: S) -> Result<S::Ok, S::Error> {
+            Err(S::Error::custom(self.0))
+        }
+    }
+
+    #[test]
+    fn nothing_of_a_value_that_failed_is_in_the_next() {
+        assert!(Event::of(&Broken).is_err());
+        assert_eq!(Event::of(&7).unwrap().data(), "7");
+    }
+
+    #[test]
+    fn what_is_kept_has_no_room_to_spare() {
+        for length in [0, 100, 1000, LONGEST_DRAFT + 1] {
+            let event = Event::of(&"x".repeat(length)).unwrap();
+            let Data::Json(json) = event.data else { panic!("not JSON") };
+            assert_eq!((json.len(), json.capacity()), (length + 2, length + 2));
+        }
+    }
+
+    #[test]
+    fn a_thread_keeps_no_long_draft() {
+        Event::of(&"x".repeat(LONGEST_DRAFT + 1)).unwrap();
+        assert_eq!(DRAFT.take().capacity(), 0);
+        Event::of("x").unwrap();
+        assert!((1..=LONGEST_DRAFT).contains(&DRAFT.take().capacity()));
     }
 }

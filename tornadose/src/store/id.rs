@@ -1,7 +1,7 @@
 //! The id of a place in a log, and its text. What an id is known for is the log's affair.
 
 use std::borrow::Cow;
-use std::fmt;
+use std::fmt::{self, Write};
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::str::FromStr;
 
@@ -215,7 +215,10 @@ impl IdText<'_> {
 
 impl From<Id> for IdText<'static> {
     fn from(id: Id) -> Self {
-        Self(Cow::Owned(id.to_string()))
+        // At once what the longest takes: an epoch, two numbers and two signs.
+        let mut text = String::with_capacity(50);
+        write!(text, "{id}").expect("a string takes all");
+        Self(Cow::Owned(text))
     }
 }
 

@@ -2,6 +2,8 @@
 
 pub(crate) mod decoder;
 
+use std::io::Write;
+
 use bytes::{BufMut, Bytes, BytesMut};
 
 use crate::event::Event;
@@ -23,7 +25,7 @@ pub(crate) fn event(id: Id, event: &Event) -> Bytes {
     let data = event.data();
     let mut text = Vec::with_capacity(data.len() + event.name().map_or(0, str::len) + 64);
     text.extend_from_slice(b"{\"id\":\"");
-    text.extend_from_slice(id.to_string().as_bytes());
+    write!(text, "{id}").expect("a vector takes all");
     text.extend_from_slice(b"\",");
     put_content(&mut text, event);
     let mut bytes = BytesMut::with_capacity(text.len() + 10);
