@@ -32,10 +32,10 @@ struct Guarded {
 }
 
 const GUARDED: [Guarded; 4] = [
-    Guarded { transport: Transport::Sse, burst: 1, times: (10, 60), recorded: 1090.0, promised: 4000.0 },
-    Guarded { transport: Transport::Sse, burst: 100, times: (5, 25), recorded: 76.3, promised: 150.0 },
+    Guarded { transport: Transport::Sse, burst: 1, times: (10, 60), recorded: 1086.0, promised: 4000.0 },
+    Guarded { transport: Transport::Sse, burst: 100, times: (5, 25), recorded: 71.6, promised: 150.0 },
     Guarded { transport: Transport::Ws, burst: 1, times: (10, 60), recorded: 1142.0, promised: 1500.0 },
-    Guarded { transport: Transport::Ws, burst: 100, times: (5, 25), recorded: 73.4, promised: 150.0 },
+    Guarded { transport: Transport::Ws, burst: 100, times: (5, 25), recorded: 71.9, promised: 150.0 },
 ];
 
 /// Counts, prints, and fails above a limit. `keep` is where the profiles of the long runs stay, for `callgrind_annotate`.
