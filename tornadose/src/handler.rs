@@ -54,7 +54,7 @@ use crate::handler::asked::Unfit;
 use crate::handler::connections::{Connections, LAST_WORDS, Seat, Seats};
 use crate::handler::feed::Feed;
 use crate::handler::guest::Guest;
-use crate::handler::handover::{Handover, MayHandOver, Proposal};
+use crate::handler::handover::{ConnectionHandle, ConnectionLookup, Proposal, StreamHandover};
 use crate::handler::link::Link;
 use crate::handler::live::Live;
 use crate::handler::reach::{OverServer, OverTask};
@@ -129,8 +129,8 @@ impl<S: Subscriber> Live<S> {
         let reader = self.reader(keys, req);
         let visit = Visit::opens("sse", number, &reader);
         let mut prologue = pace::prologue(self.settings.options.retry);
-        let may_hand_over = req.extensions().get::<MayHandOver>().is_some();
-        let handover = may_hand_over.then(|| Handover::of(prologue.split().freeze()));
+        let connection = claim_connection(req);
+        let handover = connection.map(|connection| StreamHandover::new(prologue.split().freeze(), connection));
         let feed = self.feed(reader, visit, prologue);
         let conn = req.extensions().get::<ConnCtrl>().cloned();
         if let Some(conn) = &conn {
@@ -147,7 +147,7 @@ impl<S: Subscriber> Live<S> {
         stream_head(res);
         let mut stream = Box::pin(Stream::new(subscriber, feed, pace, conn, seats));
         if let Some(handover) = handover {
-            res.extensions.insert(Proposal::for_body(&*stream, &handover));
+            res.extensions.insert(Proposal::new(&*stream, &handover));
             stream.may_take_over(handover);
         }
         res.body(ResBody::Boxed(stream));
@@ -177,6 +177,7 @@ impl<S: Subscriber> Live<S> {
             patience: self.settings.patience(),
             until: self.settings.lasts(number).map(|age| Instant::now() + age),
         };
+        let connection = claim_connection(req);
         if let Some(conn) = req.extensions().get::<ConnCtrl>() {
             conn.relax_timeouts();
         }
@@ -198,7 +199,7 @@ impl<S: Subscriber> Live<S> {
         let max_message = options.max_message;
         let task = tokio::spawn(async move {
             let link = upgrade.await.map(|line| {
-                let (socket, read) = handover::beneath(line);
+                let (socket, read) = handover::take_upgraded(line, connection.as_deref());
                 Box::new(Link::new(socket, Decoder::new(max_message), caller).has_read(read))
             });
             match link {
@@ -281,6 +282,11 @@ impl<S: Subscriber> Live<S> {
     fn feed(&self, reader: Reader<S::Message>, visit: Visit, prologue: BytesMut) -> Feed<S::Message> {
         Feed::new(reader, visit, self.settings.options.lag, prologue)
     }
+}
+
+/// Returns the connection of this request if its socket can be given away.
+fn claim_connection(req: &Request) -> Option<Arc<ConnectionHandle>> {
+    req.extensions().get::<ConnectionLookup>()?.claim(req.extensions().get::<ConnCtrl>()?)
 }
 
 fn stream_head(res: &mut Response) {

@@ -102,7 +102,7 @@ mod store;
 mod wire;
 mod subscriber;
 mod handler;
-mod listen;
+mod server;
 mod script;
 
 #[doc(hidden)]
@@ -117,9 +117,11 @@ pub use crate::event::Event;
 pub use crate::event::error::EncodeError;
 pub use crate::event::name::EventName;
 pub use crate::handler::live::Live;
-pub use crate::listen::{direct, listen, listen_on, serve, serve_on};
 pub use crate::message::{Keys, Message, NoKey, Retention};
 pub use crate::script::script;
+pub use crate::server::bind::listen;
+pub use crate::server::handover::{Handover, HandoverAcceptor, HandoverIo};
+pub use crate::server::serve::{serve, serve_on, serve_with_shutdown};
 pub use crate::store::Store;
 pub use crate::store::error::SubmitError;
 pub use crate::store::id::{Epoch, Id, IdError, Offset};

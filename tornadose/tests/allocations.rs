@@ -178,17 +178,21 @@ fn a_subscription_allocates_nothing_for_what_another_was_given() {
 
 // --- The whole server, over sockets
 
-/// What the thread of a server allocates, from submit until the readers on another thread have it all. Its streams go on by
-/// themselves, or stay with it.
-fn served(path: &'static str, upgrade: &'static str, direct: bool, readers: usize, burst: Burst) -> u64 {
+/// What the thread of a server allocates, from submit until the readers on another thread have it all. Its streams are
+/// detached, or stay with it.
+fn served(path: &'static str, upgrade: &'static str, detached: bool, readers: usize, burst: Burst) -> u64 {
     let (runtime, store) = (runtime(), Store::new());
     let addr = runtime.block_on(async {
         let acceptor = tornadose::listen("127.0.0.1:0").await.unwrap();
         let addr = acceptor.holdings()[0].local_addr.clone().into_std().unwrap();
         let rooms = Router::with_path("rooms/{room}").get(Room::handler(&store));
         let service = Service::new(Router::new().get(House::handler(&store)).push(rooms));
-        let service = if direct { tornadose::direct(service) } else { service };
-        tokio::spawn(Server::new(acceptor).serve(service));
+        if detached {
+            let handover = tornadose::Handover::new();
+            tokio::spawn(Server::new(handover.acceptor(acceptor)).serve(handover.service(service)));
+        } else {
+            tokio::spawn(Server::new(acceptor).serve(service));
+        }
         addr
     });
     let (orders, asked) = channel();
@@ -242,10 +246,10 @@ fn read(mut lines: Vec<TcpStream>, messages: usize, asked: &Receiver<usize>, ans
     }
 }
 
-fn check_served(upgrade: &'static str, direct: bool) {
+fn check_served(upgrade: &'static str, detached: bool) {
     for path in ["/", "/rooms/1"] {
         for burst in BURSTS {
-            let [few, many] = [FEW, MANY].map(|readers| served(path, upgrade, direct, readers, burst));
+            let [few, many] = [FEW, MANY].map(|readers| served(path, upgrade, detached, readers, burst));
             assert!(few >= (COUNTED * burst.submitted) as u64, "a message is kept somewhere");
             let deliveries = (MANY - FEW) * COUNTED * burst.delivered;
             // Fewer than one for each burst: once a second hyper makes its `date` anew.

@@ -7,7 +7,6 @@ use std::net::{TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use salvo::conn::Acceptor;
 use tornadose::prelude::*;
 
 #[store(queue)]
@@ -144,7 +143,7 @@ fn a_server_that_is_dropped_takes_its_streams_along() {
     let store = Store::new();
     let (addr, serving) = runtime.block_on(async {
         let acceptor = tornadose::listen("127.0.0.1:0").await.unwrap();
-        let addr = acceptor.holdings()[0].local_addr.clone().into_std().unwrap();
+        let addr = acceptor.local_addr().unwrap();
         (addr, tokio::spawn(tornadose::serve_on(acceptor, Router::new().get(Lines::handler(&store)))))
     });
     let mut lines = ["", UPGRADE].map(|headers| ask(&addr.to_string(), headers));

@@ -1,329 +1,446 @@
-//! How a stream takes over the socket of its connection once the head is out, so that what served the request can be dropped: hyper's
-//! buffers, Salvo's futures. What it does with the socket is `direct`'s affair.
+//! How a stream takes over the socket of its connection once the response head is written, so that hyper's buffers and Salvo's
+//! futures can be dropped.
 //!
-//! Neither hyper nor Salvo can be asked for it, so it is agreed on over what they carry. The hoop that stands before all others sees that the
-//! response's body is the stream itself and not wrapped by a middleware, says that the connection closes behind it (RFC 9112 §9.6),
-//! and agrees. The stream then offers its first piece. When a [`Socket`] is to write that very piece, the same bytes at the same
-//! address, as the chunk behind a head, nothing between has changed the body: no encoding, no other protocol. Having written it whole,
-//! it gives away what it writes to, and shows the server above a line that takes all and brings nothing. Whatever does not fit leaves
-//! the stream with its server.
+//! hyper hands a socket over only for an upgrade. So the acceptor wraps each socket and enters the connection in an
+//! [`OpenConnections`]; a request finds its own connection there, see [`OpenConnections::claim`]. The stream then *requests* the
+//! socket and waits. The wrapper gives the socket up when hyper has flushed it: at that moment everything that hyper had to write is
+//! written. What is left of the connection in hyper's hands writes to nowhere.
 //!
-//! A WebSocket is handed a line by hyper, and takes over what is beneath in the same way: by asking it to write nothing, at the address
-//! of an offer of its own.
+//! The stream requests the socket only when the outermost middleware has agreed: the response's body must still be the stream itself, in
+//! chunks of HTTP/1.1 (RFC 9112 §7.1), on a connection that closes with the response (RFC 9112 §9.6). Every other stream stays *attached*: its
+//! server writes it.
 
-use std::cell::RefCell;
-use std::io::IoSlice;
+use std::collections::HashMap;
+use std::net;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
-use std::task::{Context, Poll, Waker};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Waker};
 
 use bytes::Bytes;
 use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
-use salvo::http::header::{CONNECTION, HeaderValue};
-use salvo::http::{ResBody, Version};
-use salvo::{Depot, FlowCtrl, Handler, Request, Response, async_trait};
+use salvo::Response;
+use salvo::conn::{ConnCtrl, SocketAddr};
+use salvo::http::ResBody;
+use salvo::http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-
-use crate::wire::chunk;
 
 /// What bytes are written to and read from.
 pub(crate) trait Socket: AsyncRead + AsyncWrite + Send + Unpin {}
 
 impl<IO: AsyncRead + AsyncWrite + Send + Unpin> Socket for IO {}
 
-thread_local! {
-    /// The last offer on this thread: a server that asks a body for its first piece writes it in the same turn.
-    static OFFER: RefCell<Option<Offer>> = const { RefCell::new(None) };
+// --- One connection
+
+/// A connection that may give its socket to a stream.
+pub(crate) struct ConnectionHandle {
+    /// A clone of the control that Salvo puts into each request of this connection.
+    control: ConnCtrl,
+    /// Whether `transfer` is `Requested`, readable without its lock: the wrapper asks at every flush.
+    requested: AtomicBool,
+    transfer: Mutex<Transfer>,
 }
 
-struct Offer {
-    /// Kept, so that nothing else can lie at its address.
-    piece: Bytes,
-    claim: Weak<Claim>,
+enum Transfer {
+    Idle,
+    /// A stream waits for the socket, with this waker.
+    Requested(Waker),
+    Given(Box<dyn Socket>),
 }
 
-/// Where a socket is put for its stream.
-#[derive(Default)]
-struct Claim(Mutex<Option<Box<dyn Socket>>>);
+impl ConnectionHandle {
+    fn new(control: ConnCtrl) -> Self {
+        Self { control, requested: AtomicBool::new(false), transfer: Mutex::new(Transfer::Idle) }
+    }
 
-impl Claim {
-    fn take(&self) -> Option<Box<dyn Socket>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+    fn lock(&self) -> MutexGuard<'_, Transfer> {
+        self.transfer.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Requests the socket. Returns it once it was given; until then `waker` is woken when that happens.
+    fn request(&self, waker: &Waker) -> Option<Box<dyn Socket>> {
+        let mut transfer = self.lock();
+        match std::mem::replace(&mut *transfer, Transfer::Idle) {
+            Transfer::Given(socket) => Some(socket),
+            Transfer::Idle | Transfer::Requested(_) => {
+                *transfer = Transfer::Requested(waker.clone());
+                self.requested.store(true, Ordering::Relaxed);
+                None
+            }
+        }
+    }
+
+    /// Withdraws the request. Returns the socket if it was given meanwhile.
+    fn withdraw(&self) -> Option<Box<dyn Socket>> {
+        let mut transfer = self.lock();
+        self.requested.store(false, Ordering::Relaxed);
+        match std::mem::replace(&mut *transfer, Transfer::Idle) {
+            Transfer::Given(socket) => Some(socket),
+            Transfer::Idle | Transfer::Requested(_) => None,
+        }
+    }
+
+    /// Whether a stream waits for the socket.
+    #[inline]
+    pub(crate) fn is_requested(&self) -> bool {
+        self.requested.load(Ordering::Relaxed)
+    }
+
+    /// Gives the socket to the stream that requested it, and takes it out of `socket`; leaves it there when none does.
+    pub(crate) fn give(&self, socket: &mut Option<Box<dyn Socket>>) {
+        let mut transfer = self.lock();
+        if let (Transfer::Requested(waker), Some(given)) = (&*transfer, socket.take_if(|_| self.is_requested())) {
+            let waker = waker.clone();
+            *transfer = Transfer::Given(given);
+            self.requested.store(false, Ordering::Relaxed);
+            drop(transfer);
+            waker.wake();
+        }
     }
 }
 
-// --- The stream's side
+// --- All connections of a server
 
-/// A stream that may take its socket over.
-pub(crate) struct Handover {
+/// The open connections of a server whose acceptor wraps its sockets.
+#[derive(Default)]
+pub(crate) struct OpenConnections {
+    by_address: Mutex<HashMap<Address, Vec<Arc<ConnectionHandle>>>>,
+}
+
+/// The addresses of a connection's two ends. Several connections may have the same: one port bound to all local addresses is reported as
+/// one local address.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Address {
+    local: EndAddress,
+    remote: EndAddress,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+enum EndAddress {
+    Ip(net::SocketAddr),
+    /// A Unix socket, or whatever has no address that could be compared.
+    Other,
+}
+
+impl From<&SocketAddr> for EndAddress {
+    fn from(address: &SocketAddr) -> Self {
+        address.clone().into_std().map_or(Self::Other, Self::Ip)
+    }
+}
+
+impl Address {
+    pub(crate) fn new(local: &SocketAddr, remote: &SocketAddr) -> Self {
+        Self { local: local.into(), remote: remote.into() }
+    }
+}
+
+impl OpenConnections {
+    fn lock(&self) -> MutexGuard<'_, HashMap<Address, Vec<Arc<ConnectionHandle>>>> {
+        self.by_address.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn insert(&self, address: Address, control: ConnCtrl) -> Arc<ConnectionHandle> {
+        let handle = Arc::new(ConnectionHandle::new(control));
+        self.lock().entry(address).or_default().push(Arc::clone(&handle));
+        handle
+    }
+
+    pub(crate) fn remove(&self, address: &Address, handle: &Arc<ConnectionHandle>) {
+        let mut by_address = self.lock();
+        if let Some(handles) = by_address.get_mut(address) {
+            handles.retain(|other| !Arc::ptr_eq(other, handle));
+            if handles.is_empty() {
+                by_address.remove(address);
+            }
+        }
+    }
+
+    /// Returns the connection whose requests carry this control, and relaxes the control's timeouts.
+    ///
+    /// A request names its connection by its addresses, which several may share, and by its control, whose identity Salvo does not
+    /// show. But clones of a control share one state: of the connections at the address, the right one is that whose clone turns relaxed when
+    /// this control is relaxed. `None` when none does or more than one (somebody else relaxes another at the same moment), or when
+    /// the control was relaxed before, so that nothing can be seen.
+    fn claim(&self, address: &Address, control: &ConnCtrl) -> Option<Arc<ConnectionHandle>> {
+        if control.is_relaxed() {
+            return None;
+        }
+        let by_address = self.lock();
+        let handles = by_address.get(address).map_or(&[][..], Vec::as_slice);
+        let candidates: Vec<_> = handles.iter().filter(|handle| !handle.control.is_relaxed()).collect();
+        control.relax_timeouts();
+        let mut relaxed = candidates.into_iter().filter(|handle| handle.control.is_relaxed());
+        match (relaxed.next(), relaxed.next()) {
+            (Some(handle), None) => Some(Arc::clone(handle)),
+            _ => None,
+        }
+    }
+}
+
+/// Where the connection of a request is found. The outermost middleware puts it into the request.
+#[derive(Clone)]
+pub(crate) struct ConnectionLookup {
+    pub(crate) connections: Arc<OpenConnections>,
+    pub(crate) address: Address,
+}
+
+impl ConnectionLookup {
+    /// Returns the connection of the request that carries `control`, if its socket can be given away. Relaxes the control's timeouts.
+    pub(crate) fn claim(&self, control: &ConnCtrl) -> Option<Arc<ConnectionHandle>> {
+        self.connections.claim(&self.address, control)
+    }
+}
+
+// --- A stream's side
+
+/// A stream that may take its socket over, until that is decided.
+pub(crate) struct StreamHandover {
+    /// What the stream begins with. It is written before the socket changes hands.
     first: Bytes,
+    connection: Arc<ConnectionHandle>,
     agreed: Arc<AtomicBool>,
     state: State,
 }
 
 enum State {
-    Begins,
-    /// The first piece is on its way to the socket.
-    Offered(Arc<Claim>),
-    /// The server has been left to write it: when it asks next, it has, or will not.
-    Waits(Arc<Claim>),
-    Kept,
+    Begin,
+    /// `first` is on its way to the socket; the body has nothing more until it is flushed.
+    FirstReturned,
+    Decided,
 }
 
 /// What a stream does next.
-pub(crate) enum Turn {
-    /// It gives the server its first piece.
+pub(crate) enum Step {
+    /// Return these bytes as the body's first frame.
     First(Bytes),
-    /// It waits until that is written.
+    /// Wait until they are flushed.
     Wait,
-    /// It has taken its socket over, where its first piece is written.
-    Taken(Box<dyn Socket>),
-    /// It stays with its server.
-    Kept,
+    /// Go on by this socket, to which the first bytes are written.
+    Detached(Box<dyn Socket>),
+    /// Go on as a body: the stream stays with its server.
+    Attached,
 }
 
-impl Handover {
-    /// A stream that begins with these bytes, which no other has.
-    pub(crate) fn of(first: Bytes) -> Self {
-        Self { first, agreed: Arc::default(), state: State::Begins }
+impl StreamHandover {
+    pub(crate) fn new(first: Bytes, connection: Arc<ConnectionHandle>) -> Self {
+        Self { first, connection, agreed: Arc::default(), state: State::Begin }
     }
 
-    pub(crate) fn turn(&mut self, waker: &Waker) -> Turn {
-        let (state, turn) = match std::mem::replace(&mut self.state, State::Kept) {
-            State::Begins => (self.begins(), Turn::First(self.first.clone())),
-            State::Offered(claim) => {
-                // It is asked again, at the latest, when the server has written what it has.
-                waker.wake_by_ref();
-                (State::Waits(claim), Turn::Wait)
+    /// Returns what the stream does next. `waker` is woken when that changes.
+    pub(crate) fn poll(&mut self, waker: &Waker) -> Step {
+        match self.state {
+            State::Begin if self.agreed.load(Ordering::Relaxed) => {
+                self.state = State::FirstReturned;
+                Step::First(std::mem::take(&mut self.first))
             }
-            State::Waits(claim) => (State::Kept, claim.take().map_or(Turn::Kept, Turn::Taken)),
-            State::Kept => (State::Kept, Turn::Kept),
-        };
-        self.state = state;
-        turn
-    }
-
-    fn begins(&self) -> State {
-        if !self.agreed.load(Ordering::Relaxed) {
-            return State::Kept;
-        }
-        let claim = Arc::new(Claim::default());
-        let offer = Offer { piece: self.first.clone(), claim: Arc::downgrade(&claim) };
-        OFFER.replace(Some(offer));
-        State::Offered(claim)
-    }
-}
-
-// --- The WebSocket's side
-
-/// The socket beneath a line that was upgraded, and what was read of it before; the line itself where that does not give it away.
-///
-/// The line is asked to write nothing, which changes nothing for whoever else is asked.
-pub(crate) fn beneath(line: Upgraded) -> (Box<dyn Socket>, Vec<u8>) {
-    let mut line = TokioIo::new(line);
-    let cx = &mut Context::from_waker(Waker::noop());
-    let claim = Arc::new(Claim::default());
-    let piece = Bytes::from(vec![0]);
-    OFFER.replace(Some(Offer { piece: piece.clone(), claim: Arc::downgrade(&claim) }));
-    // What it answers does not matter: either its socket is ours now, or it is used as it is.
-    let _written = Pin::new(&mut line).poll_write(cx, &piece[..0]);
-    OFFER.take();
-    let Some(socket) = claim.take() else { return (Box::new(line), Vec::new()) };
-    let mut read = Vec::new();
-    let mut room = [0; 1024];
-    loop {
-        let mut room = ReadBuf::new(&mut room);
-        match Pin::new(&mut line).poll_read(cx, &mut room) {
-            Poll::Ready(Ok(())) if !room.filled().is_empty() => read.extend_from_slice(room.filled()),
-            // The line has nothing more, and brings nothing.
-            _ => return (socket, read),
+            State::Begin => {
+                self.state = State::Decided;
+                Step::First(std::mem::take(&mut self.first))
+            }
+            State::FirstReturned => match self.connection.request(waker) {
+                Some(socket) => {
+                    self.state = State::Decided;
+                    Step::Detached(socket)
+                }
+                None => Step::Wait,
+            },
+            State::Decided => Step::Attached,
         }
     }
-}
 
-// --- The socket's side
-
-/// The stream that takes over the socket that writes its first piece.
-pub(crate) struct Taker(Arc<Claim>);
-
-impl Taker {
-    /// Who takes over the socket that is to write these pieces.
-    pub(crate) fn of(pieces: &[IoSlice<'_>]) -> Option<Self> {
-        let [head, .., length, first, end] = pieces else { return None };
-        let fits = |offer: &Offer| {
-            std::ptr::eq(first.as_ptr(), offer.piece.as_ptr())
-                && first.len() == offer.piece.len()
-                && [&**length, first, end].concat() == chunk::of(first)
-                && says_close(head)
-        };
-        let offer = OFFER.with_borrow_mut(|offer| offer.take_if(|offer| fits(offer)))?;
-        offer.claim.upgrade().map(Self)
-    }
-
-    /// Who takes over the socket that is to write nothing: nothing at the address of an offer.
-    pub(crate) fn of_nothing(nothing: &[u8]) -> Option<Self> {
-        let fits = |offer: &Offer| nothing.is_empty() && std::ptr::eq(nothing.as_ptr(), offer.piece.as_ptr());
-        let offer = OFFER.with_borrow_mut(|offer| offer.take_if(|offer| fits(offer)))?;
-        offer.claim.upgrade().map(Self)
-    }
-
-    pub(crate) fn give(self, socket: Box<dyn Socket>) {
-        self.0.0.lock().unwrap_or_else(PoisonError::into_inner).replace(socket);
+    /// Stops waiting for the socket, because the stream has something else to do.
+    pub(crate) fn stop_waiting(&mut self) -> Step {
+        self.state = State::Decided;
+        self.connection.withdraw().map_or(Step::Attached, Step::Detached)
     }
 }
 
-/// Whether the server has said in this head that its line closes behind it, as it does when nobody has changed what was agreed.
-fn says_close(head: &[u8]) -> bool {
-    head.split(|&byte| byte == b'\n').any(|line| line.eq_ignore_ascii_case(b"connection: close\r"))
+impl Drop for StreamHandover {
+    fn drop(&mut self) {
+        // A socket that was given to a stream that is gone is closed here.
+        drop(self.connection.withdraw());
+    }
 }
 
-// --- The hoop's side
-
-/// Stands before all other hoops of a service.
-pub(crate) struct Agrees;
-
-/// Said to a handler by the hoop: what it answers may take its socket over.
-#[derive(Clone, Copy)]
-pub(crate) struct MayHandOver;
-
-/// Said to the hoop by a handler.
+/// Tells the outermost middleware which stream may take its socket over.
 #[derive(Clone)]
 pub(crate) struct Proposal {
-    /// Where the stream lies.
+    /// The address of the stream, which is boxed.
     body: usize,
     agreed: Arc<AtomicBool>,
 }
 
 impl Proposal {
-    pub(crate) fn for_body<B>(body: &B, handover: &Handover) -> Self {
+    pub(crate) fn new<B>(body: &B, handover: &StreamHandover) -> Self {
         Self { body: std::ptr::from_ref(body).addr(), agreed: Arc::clone(&handover.agreed) }
     }
 
-    /// Whether the response's body is the stream itself.
-    fn is_body_of(&self, res: &Response) -> bool {
-        matches!(&res.body, ResBody::Boxed(body) if std::ptr::from_ref(&**body).addr() == self.body)
+    /// Agrees if the response is still the stream, in chunks. Returns whether it did.
+    pub(crate) fn agree(self, res: &Response) -> bool {
+        let is_stream = matches!(&res.body, ResBody::Boxed(body) if std::ptr::from_ref(&**body).addr() == self.body);
+        let is_chunked = !res.headers.contains_key(CONTENT_LENGTH) && !res.headers.contains_key(TRANSFER_ENCODING);
+        let agrees = is_stream && is_chunked;
+        self.agreed.store(agrees, Ordering::Relaxed);
+        agrees
     }
 }
 
-#[async_trait]
-impl Handler for Agrees {
-    async fn handle(&self, req: &mut Request, depot: &mut Depot, res: &mut Response, ctrl: &mut FlowCtrl) {
-        // What has a body of its own to be read is served as ever.
-        if req.version() == Version::HTTP_11 && http_body::Body::is_end_stream(req.body()) {
-            req.extensions_mut().insert(MayHandOver);
-        }
-        ctrl.call_next(req, depot, res).await;
-        if let Some(proposal) = res.extensions.remove::<Proposal>()
-            && proposal.is_body_of(res)
-        {
-            res.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
-            proposal.agreed.store(true, Ordering::Relaxed);
+// --- A WebSocket's side
+
+/// Takes the socket out of an upgraded connection, with what was read of it before. Without a handle, or when the socket has not been flushed, the
+/// upgraded connection itself is the socket.
+pub(crate) fn take_upgraded(upgraded: Upgraded, connection: Option<&ConnectionHandle>) -> (Box<dyn Socket>, Vec<u8>) {
+    let mut upgraded = TokioIo::new(upgraded);
+    let cx = &mut Context::from_waker(Waker::noop());
+    let given = connection.and_then(|connection| {
+        connection.request(Waker::noop());
+        // Its result does not matter: an error shows again in the first write.
+        let _flushed = Pin::new(&mut upgraded).poll_flush(cx);
+        connection.withdraw()
+    });
+    let Some(socket) = given else { return (Box::new(upgraded), Vec::new()) };
+    let mut read = Vec::new();
+    let mut buffer = [0; 1024];
+    loop {
+        let mut buffer = ReadBuf::new(&mut buffer);
+        match Pin::new(&mut upgraded).poll_read(cx, &mut buffer) {
+            std::task::Poll::Ready(Ok(())) if !buffer.filled().is_empty() => read.extend_from_slice(buffer.filled()),
+            // What hyper had read is read, and the wrapper has no socket.
+            _ => return (socket, read),
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::AtomicUsize;
     use std::task::Wake;
 
     use tokio::io::duplex;
 
     use super::*;
-    use crate::store::rest::NOBODY;
 
-    const HEAD: &[u8] = b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n";
-    const OTHER: &[u8] = b"HTTP/1.1 200 OK\r\nconnection: keep-alive\r\n\r\n";
-    const LENGTH: &[u8] = b"C\r\n";
-    const LINE: &[u8] = b"\r\n";
-
-    /// A stream that has offered its first piece, and that.
-    fn offers(agreed: bool) -> (Handover, Bytes) {
-        let mut stream = Handover::of(Bytes::from(b"retry: 300\n\n".to_vec()));
-        stream.agreed.store(agreed, Ordering::Relaxed);
-        let Turn::First(first) = stream.turn(&NOBODY) else { panic!("it begins with its first piece") };
-        (stream, first)
+    fn address(port: u16) -> Address {
+        let end = |port| SocketAddr::from(net::SocketAddr::from(([127, 0, 0, 1], port)));
+        Address::new(&end(80), &end(port))
     }
 
-    /// Who takes over a socket that is to write this.
-    fn taker(pieces: &[&[u8]]) -> Option<Taker> {
-        let pieces: Vec<IoSlice<'_>> = pieces.iter().map(|piece| IoSlice::new(piece)).collect();
-        Taker::of(&pieces)
+    /// Connections at the addresses of these ports.
+    fn open<const N: usize>(ports: [u16; N]) -> (OpenConnections, [Arc<ConnectionHandle>; N]) {
+        let connections = OpenConnections::default();
+        let handles = ports.map(|port| connections.insert(address(port), ConnCtrl::new()));
+        (connections, handles)
     }
 
     #[test]
-    fn a_socket_goes_to_the_stream_whose_very_bytes_it_writes_as_a_chunk() {
-        let (mut stream, first) = offers(true);
-        let copy = first.to_vec();
-        for other in [
-            &[HEAD, LENGTH, &copy, LINE][..],
-            &[HEAD, LENGTH, &first[..11], LINE],
-            &[HEAD, LENGTH, &first[1..], LINE],
-            &[OTHER, LENGTH, &first, LINE],
-            &[HEAD, LENGTH, &first, LINE, LENGTH],
-            &[HEAD, LENGTH, &first],
-            &[HEAD, &first],
-            &[LENGTH, &first, LINE],
-            &[&first],
-            &[],
-        ] {
-            assert!(taker(other).is_none(), "{other:?}");
+    fn a_request_finds_its_own_connection_also_among_several_at_one_address() {
+        let (connections, handles) = open([1, 2, 2, 2]);
+        for (handle, port) in handles.iter().zip([1, 2, 2, 2]) {
+            let found = connections.claim(&address(port), &handle.control.clone()).expect("it is open");
+            assert!(Arc::ptr_eq(&found, handle));
         }
-        let offered = taker(&[HEAD, LENGTH, &first, LINE]).expect("it offered them");
-        offered.give(Box::new(duplex(1).0));
-        assert!(matches!(stream.turn(&NOBODY), Turn::Wait));
-        assert!(matches!(stream.turn(&NOBODY), Turn::Taken(_)));
-        assert!(matches!(stream.turn(&NOBODY), Turn::Kept));
-        // No other line gives it a second.
-        assert!(taker(&[HEAD, LENGTH, &first, LINE]).is_none());
     }
 
-    struct Woken(AtomicBool);
+    #[test]
+    fn a_request_of_no_open_connection_finds_none() {
+        let (connections, handles) = open([1, 2]);
+        // The control of another server's connection.
+        assert!(connections.claim(&address(1), &ConnCtrl::new()).is_none());
+        // A connection at another address.
+        assert!(connections.claim(&address(3), &handles[0].control).is_none());
+        // A connection that is gone.
+        connections.remove(&address(2), &handles[1]);
+        assert!(connections.claim(&address(2), &handles[1].control).is_none());
+        assert_eq!(connections.lock().len(), 1);
+    }
 
-    impl Wake for Woken {
+    #[test]
+    fn a_connection_that_was_relaxed_before_is_not_found() {
+        let (connections, handles) = open([1]);
+        handles[0].control.relax_timeouts();
+        assert!(connections.claim(&address(1), &handles[0].control).is_none());
+    }
+
+    #[derive(Default)]
+    struct Wakes(AtomicUsize);
+
+    impl Wake for Wakes {
         fn wake(self: Arc<Self>) {
-            self.0.store(true, Ordering::Relaxed);
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    fn socket() -> Option<Box<dyn Socket>> {
+        Some(Box::new(duplex(1).0))
+    }
+
+    #[test]
+    fn a_socket_is_given_once_and_only_on_request() {
+        let (_, [handle]) = open([1]);
+        let wakes = Arc::new(Wakes::default());
+        let waker = Waker::from(Arc::clone(&wakes));
+        let mut held = socket();
+        handle.give(&mut held);
+        assert!(held.is_some() && !handle.is_requested());
+        assert!(handle.request(&waker).is_none() && handle.is_requested());
+        handle.give(&mut held);
+        assert!(held.is_none() && !handle.is_requested());
+        assert_eq!(wakes.0.load(Ordering::Relaxed), 1);
+        assert!(handle.request(&waker).is_some());
+        // A request that is withdrawn is not served any more.
+        assert!(handle.withdraw().is_none());
+        held = socket();
+        handle.give(&mut held);
+        assert!(held.is_some());
+    }
+
+    #[test]
+    fn a_stream_waits_for_its_socket_only_when_the_middleware_agreed() {
+        let first = || Bytes::from_static(b"retry: 300\n\n");
+        for agreed in [true, false] {
+            let (_, [handle]) = open([1]);
+            let mut stream = StreamHandover::new(first(), Arc::clone(&handle));
+            stream.agreed.store(agreed, Ordering::Relaxed);
+            assert!(matches!(stream.poll(Waker::noop()), Step::First(bytes) if bytes == first()));
+            assert!(!handle.is_requested(), "the first bytes are not written yet");
+            assert!(matches!((agreed, stream.poll(Waker::noop())), (true, Step::Wait) | (false, Step::Attached)));
+            assert_eq!(handle.is_requested(), agreed);
+            let mut held = socket();
+            handle.give(&mut held);
+            assert_eq!(held.is_none(), agreed);
+            assert!(matches!(
+                (agreed, stream.poll(Waker::noop())),
+                (true, Step::Detached(_)) | (false, Step::Attached)
+            ));
         }
     }
 
     #[test]
-    fn a_stream_that_waits_for_its_socket_is_asked_again_whoever_asks_it() {
-        let (mut stream, _first) = offers(true);
-        let woken = Arc::new(Woken(AtomicBool::new(false)));
-        assert!(matches!(stream.turn(&Arc::clone(&woken).into()), Turn::Wait));
-        assert!(woken.0.load(Ordering::Relaxed));
+    fn a_stream_that_stops_waiting_keeps_a_socket_that_was_given_meanwhile() {
+        for given in [true, false] {
+            let (_, [handle]) = open([1]);
+            let mut stream = StreamHandover::new(Bytes::new(), Arc::clone(&handle));
+            stream.agreed.store(true, Ordering::Relaxed);
+            let _first = stream.poll(Waker::noop());
+            assert!(matches!(stream.poll(Waker::noop()), Step::Wait));
+            let mut held = socket();
+            if given {
+                handle.give(&mut held);
+            }
+            assert!(matches!((given, stream.stop_waiting()), (true, Step::Detached(_)) | (false, Step::Attached)));
+            assert!(!handle.is_requested());
+        }
     }
 
     #[test]
-    fn a_stream_stays_where_it_is_unless_it_was_agreed_and_done_in_time() {
-        let whole = |first: &Bytes| taker(&[HEAD, LENGTH, first, LINE]);
-        // Nobody agreed.
-        let (mut stream, first) = offers(false);
-        assert!(whole(&first).is_none());
-        assert!(matches!(stream.turn(&NOBODY), Turn::Kept));
-        // It was not written whole.
-        let (mut stream, first) = offers(true);
-        assert!(whole(&first).is_some());
-        assert!(matches!(stream.turn(&NOBODY), Turn::Wait));
-        assert!(matches!(stream.turn(&NOBODY), Turn::Kept));
-        // It was written when the stream no longer waited.
-        let (mut stream, first) = offers(true);
-        assert!(matches!(stream.turn(&NOBODY), Turn::Wait));
-        assert!(matches!(stream.turn(&NOBODY), Turn::Kept));
-        assert!(whole(&first).is_none());
-        // Another has begun on this thread before it was written.
-        let (mut stream, first) = offers(true);
-        let (mut other, others) = offers(true);
-        assert!(whole(&first).is_none());
-        assert!(whole(&others).is_some());
-        for stream in [&mut stream, &mut other] {
-            assert!(matches!(stream.turn(&NOBODY), Turn::Wait));
-            assert!(matches!(stream.turn(&NOBODY), Turn::Kept));
-        }
-        // It was dropped meanwhile.
-        let (stream, first) = offers(true);
+    fn a_stream_that_is_dropped_requests_nothing() {
+        let (_, [handle]) = open([1]);
+        let mut stream = StreamHandover::new(Bytes::new(), Arc::clone(&handle));
+        stream.agreed.store(true, Ordering::Relaxed);
+        let _first = stream.poll(Waker::noop());
+        assert!(matches!(stream.poll(Waker::noop()), Step::Wait));
         drop(stream);
-        assert!(whole(&first).is_none());
+        assert!(!handle.is_requested());
     }
 }

@@ -28,7 +28,7 @@ use crate::handler::direct::Direct;
 use crate::handler::feed::{Fed, Feed};
 use crate::handler::format::Sse;
 use crate::handler::guest::Guest;
-use crate::handler::handover::{Handover, Socket, Turn};
+use crate::handler::handover::{Socket, Step, StreamHandover};
 use crate::handler::link::Link;
 use crate::handler::pace::{self, Pace};
 use crate::handler::reach::OverTask;
@@ -52,7 +52,7 @@ pub(crate) struct Stream<S: Subscriber> {
     /// How to abort the connection of a client that takes nothing.
     conn: Option<ConnCtrl>,
     /// A stream that may yet take its socket over; it has not begun then.
-    handover: Option<Handover>,
+    handover: Option<StreamHandover>,
 }
 
 #[repr(C)]
@@ -116,7 +116,7 @@ impl<S: Subscriber> Stream<S> {
     }
 
     /// Has it take its socket over, if that is agreed on, behind what this begins with.
-    pub(crate) fn may_take_over(&mut self, handover: Handover) {
+    pub(crate) fn may_take_over(&mut self, handover: StreamHandover) {
         self.handover = Some(handover);
     }
 
@@ -203,18 +203,32 @@ impl<S: Subscriber> Stream<S> {
     /// What a stream does that may take its socket over; nothing when it is to go on as it is.
     #[cold]
     fn poll_handover(&mut self, waker: &Waker) -> Option<Poll<Option<Bytes>>> {
-        match self.handover.as_mut()?.turn(waker) {
-            Turn::First(bytes) => Some(Poll::Ready(Some(bytes))),
-            Turn::Wait => Some(Poll::Pending),
-            Turn::Taken(socket) => {
+        let mut step = self.handover.as_mut()?.poll(waker);
+        // What ends the stream or is due meanwhile cannot wait for a client that takes nothing.
+        if matches!(step, Step::Wait) && self.is_disturbed(waker) {
+            step = self.handover.as_mut()?.stop_waiting();
+        }
+        match step {
+            Step::First(bytes) => Some(Poll::Ready(Some(bytes))),
+            Step::Wait => Some(Poll::Pending),
+            Step::Detached(socket) => {
+                self.handover = None;
                 self.goes_on_by_itself(socket);
                 Some(Poll::Ready(None))
             }
-            Turn::Kept => {
+            Step::Attached => {
                 self.handover = None;
                 None
             }
         }
+    }
+
+    /// Whether the reader has ended or the timer has fired. Leaves the waker for either.
+    fn is_disturbed(&self, waker: &Waker) -> bool {
+        self.open.as_ref().is_some_and(|open| {
+            let reader = open.feed.reader();
+            reader.wait_for_end(waker).is_some() || reader.is_called(Call::Timer)
+        })
     }
 
     /// The server is left behind, and told that the body has ended.

@@ -5,6 +5,7 @@ use std::cell::Cell;
 
 use salvo::fuse::FuseConfig;
 use salvo::{Server, Service};
+use tornadose::Handover;
 use tornadose_test::Harness;
 
 /// Whether streams go on by themselves.
@@ -32,8 +33,9 @@ pub(crate) fn harness(service: impl Into<Service>) -> Harness {
 pub(crate) fn harness_with_fuse(service: impl Into<Service>, fuse: FuseConfig) -> Harness {
     if is_direct() {
         leave_the_difference_out();
-        let server = move |pipes| Server::new(tornadose::listen_on(pipes)).fuse_config(fuse);
-        Harness::with_server(tornadose::direct(service), server)
+        let handover = Handover::new();
+        let service = handover.service(service);
+        Harness::with_server(service, move |pipes| Server::new(handover.acceptor(pipes)).fuse_config(fuse))
     } else {
         Harness::with_fuse(service, fuse)
     }

@@ -15,8 +15,12 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::FutureExt;
 use http_body::{Body, Frame};
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
+use rustls::{ClientConfig, RootCertStore};
+use salvo::conn::rustls::{Keycert, RustlsConfig};
 use salvo::conn::tcp::TcpCoupler;
-use salvo::conn::{Accepted, Acceptor, ConnCtrl, Holding};
+use salvo::conn::{Accepted, Acceptor, ConnCtrl, Holding, Listener};
 use salvo::fuse::ArcFusePolicy;
 use salvo::http::uri::Scheme;
 use salvo::http::{ReqBody, ResBody};
@@ -25,6 +29,8 @@ use salvo_compression::{Compression, CompressionLevel};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufWriter, DuplexStream, ReadBuf, duplex};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
+use tokio_rustls::TlsConnector;
+use tornadose::Handover;
 use tornadose::prelude::*;
 use tornadose_test::{Ending, Harness, InMemory, assert_transcript};
 
@@ -56,9 +62,11 @@ fn rooms(store: &Store<Line>) -> Router {
     Router::with_path("{room}").get(Room::handler(store))
 }
 
-/// A server for one connection at a time: who is let in beside a stream shows that it is done with that.
-fn one_at_a_time(pipes: InMemory) -> Server<impl Acceptor + 'static> {
-    Server::new(tornadose::listen_on(pipes)).max_connections(1)
+/// A harness on a server that carries one connection at a time, so that a second request is served only when the first stream has detached.
+fn one_at_a_time(service: impl Into<Service>) -> Harness {
+    let handover = Handover::new();
+    let service = handover.service(service);
+    Harness::with_server(service, move |pipes| Server::new(handover.acceptor(pipes)).max_connections(1))
 }
 
 /// Passes on what another body brings, and counts it.
@@ -102,6 +110,17 @@ async fn says_a_length(req: &mut Request, depot: &mut Depot, res: &mut Response,
 async fn answers_itself(req: &mut Request, depot: &mut Depot, res: &mut Response, ctrl: &mut FlowCtrl) {
     ctrl.call_next(req, depot, res).await;
     res.body("mine");
+}
+
+/// A harness on a server without limits, whose acceptor is made of the harness's.
+fn detaching<A>(service: impl Into<Service>, acceptor: impl Fn(InMemory) -> A + Send + Sync + 'static) -> Harness
+where
+    A: Acceptor + Send + 'static,
+    A::Stream: AsyncRead + AsyncWrite,
+{
+    let handover = Handover::new();
+    let service = handover.service(service);
+    Harness::with_server(service, move |pipes| Server::new(handover.acceptor(acceptor(pipes))))
 }
 
 async fn ask(app: &Harness, request: &str) -> DuplexStream {
@@ -154,20 +173,20 @@ async fn check(app: &Harness, store: &Store<Line>, request: &str, goes: bool) {
 
 async fn check_service(service: impl Fn(Router) -> Service, request: &str, goes: bool) {
     let store = Store::new();
-    let app = Harness::with_server(service(rooms(&store)), one_at_a_time);
+    let app = one_at_a_time(service(rooms(&store)));
     check(&app, &store, request, goes).await;
 }
 
 #[tornadose_test::test]
 async fn a_stream_is_let_go_once_its_head_is_out() {
-    check_service(tornadose::direct, GET, true).await;
+    check_service(Service::new, GET, true).await;
 }
 
 #[tornadose_test::test]
 async fn it_is_let_go_when_its_line_has_carried_another_request_before() {
     let first = "GET /nowhere/at/all HTTP/1.1\r\nhost: localhost\r\n\r\n";
     let store = Store::new();
-    let app = Harness::with_server(tornadose::direct(rooms(&store)), one_at_a_time);
+    let app = one_at_a_time(rooms(&store));
     let mut page = ask(&app, first).await;
     read_until(&mut page, "404").await;
     page.write_all(GET.as_bytes()).await.unwrap();
@@ -180,7 +199,7 @@ async fn it_is_let_go_when_its_line_has_carried_another_request_before() {
 #[tornadose_test::test]
 async fn middleware_that_leaves_the_body_alone_keeps_nothing() {
     let compression = || Compression::new().enable_gzip(CompressionLevel::Minsize).min_length(0).force_priority(true);
-    let hoops = |router: Router| tornadose::direct(Service::new(router.hoop(compression())).hoop(compression()));
+    let hoops = |router: Router| Service::new(router.hoop(compression())).hoop(compression());
     check_service(hoops, "GET /1 HTTP/1.1\r\nhost: localhost\r\naccept-encoding: gzip\r\n\r\n", true).await;
 }
 
@@ -189,11 +208,7 @@ async fn a_stream_whose_body_was_wrapped_stays_with_its_server() {
     for of_service in [true, false] {
         let wraps = Wraps::default();
         let service = |router: Router| {
-            if of_service {
-                tornadose::direct(Service::new(router).hoop(wraps.clone()))
-            } else {
-                tornadose::direct(router.hoop(wraps.clone()))
-            }
+            if of_service { Service::new(router).hoop(wraps.clone()) } else { Service::new(router.hoop(wraps.clone())) }
         };
         check_service(service, GET, false).await;
         assert!(wraps.0.load(SeqCst) >= 5, "the wrapper saw {} pieces", wraps.0.load(SeqCst));
@@ -209,30 +224,29 @@ async fn what_cannot_go_on_by_itself_stays_with_its_server() {
         "GET /1 HTTP/1.1\r\nhost: localhost\r\ncontent-length: 4\r\n\r\nhalf",
         "GET /1 HTTP/1.1\r\nhost: localhost\r\ntransfer-encoding: chunked\r\n\r\n1\r\nx\r\n",
     ] {
-        check_service(tornadose::direct, request, false).await;
+        check_service(Service::new, request, false).await;
     }
 }
 
 #[tornadose_test::test]
-async fn without_lines_or_without_the_hoop_it_stays_with_its_server() {
-    let store = Store::new();
-    let app = Harness::with_server(rooms(&store), one_at_a_time);
-    check(&app, &store, GET, false).await;
-    // It says that its line closes, for it cannot know.
-    let store = Store::new();
-    let app = Harness::with_server(tornadose::direct(rooms(&store)), Server::new);
-    let page = app.client("page").sse("/1").await;
-    store.submit(line(1, "hi")).await.unwrap();
-    page.skip(1).await;
-    store.close();
-    assert_eq!(page.closed().await, Ending::End);
+async fn a_stream_stays_with_its_server_unless_acceptor_and_service_are_wrapped() {
+    for (wrap_acceptor, wrap_service) in [(false, false), (true, false), (false, true)] {
+        let store = Store::new();
+        let handover = Handover::new();
+        let service = if wrap_service { handover.service(rooms(&store)) } else { Service::new(rooms(&store)) };
+        let app = if wrap_acceptor {
+            Harness::with_server(service, move |pipes| Server::new(handover.acceptor(pipes)).max_connections(1))
+        } else {
+            Harness::with_server(service, |pipes| Server::new(pipes).max_connections(1))
+        };
+        check(&app, &store, GET, false).await;
+    }
 }
 
 #[tornadose_test::test]
 async fn a_stream_of_a_length_that_somebody_else_has_said_stays_with_its_server() {
     let store = Store::new();
-    let service = tornadose::direct(rooms(&store).hoop(says_a_length));
-    let app = Harness::with_server(service, one_at_a_time);
+    let app = one_at_a_time(rooms(&store).hoop(says_a_length));
     let mut page = ask(&app, GET).await;
     app.settle().await;
     store.submit(line(1, "hi")).await.unwrap();
@@ -244,16 +258,16 @@ async fn a_stream_of_a_length_that_somebody_else_has_said_stays_with_its_server(
 #[tornadose_test::test]
 async fn an_answer_that_replaces_the_stream_ends_it() {
     let store = Store::new();
-    let app = Harness::with_server(tornadose::direct(rooms(&store).hoop(answers_itself)), one_at_a_time);
+    let app = one_at_a_time(rooms(&store).hoop(answers_itself));
     let answer = app.get("/1").await;
     assert_eq!(answer.text(), "mine");
     assert_eq!(store.subscribers(), 0);
 }
 
 #[tornadose_test::test]
-async fn a_head_that_is_not_taken_at_once_stays_with_its_server() {
+async fn a_stream_detaches_once_its_client_has_taken_the_head_in_pieces() {
     let store = Store::new();
-    let app = Harness::with_server(tornadose::direct(rooms(&store)), one_at_a_time);
+    let app = one_at_a_time(rooms(&store));
     // So wide, for the answer's head and first chunk.
     for width in [1, 16, 100, 199, 1 << 10] {
         let page = app.client(format!("page{width}")).once().pipe(width).sse("/1").await;
@@ -264,6 +278,7 @@ async fn a_head_that_is_not_taken_at_once_stays_with_its_server() {
             let text = page.next_event().await.data;
             assert_eq!(text, format!(r#"{{"room":1,"text":"{number}"}}"#), "{width}");
         }
+        assert_eq!(app.get("/nowhere/at/all").await.status(), 404, "the stream is detached");
         page.close().await;
         assert_eq!(store.subscribers(), 0);
     }
@@ -278,7 +293,7 @@ async fn no_stream_comes_by_the_socket_of_another() {
             .push(Router::with_path("wrapped").hoop(Wraps::default()).push(rooms(&store)))
             .push(Router::with_path("plain").push(rooms(&store))),
     );
-    let app = Harness::with_server(tornadose::direct(service), |pipes| Server::new(tornadose::listen_on(pipes)));
+    let app = detaching(service, |pipes| pipes);
     let mut pages = Vec::new();
     for room in 0..200 {
         let path = if room % 3 == 0 { "wrapped" } else { "plain" };
@@ -313,7 +328,7 @@ async fn no_stream_comes_by_the_socket_of_another() {
 #[tornadose_test::test]
 async fn a_client_sees_one_response_to_its_end() {
     let store = Store::new();
-    let app = Harness::with_server(tornadose::direct(rooms(&store)), one_at_a_time);
+    let app = one_at_a_time(rooms(&store));
     let page = app.client("page").once().sse("/1").await;
     store.submit(line(1, "hi")).await.unwrap();
     app.advance(secs(15)).await;
@@ -340,7 +355,7 @@ async fn a_client_sees_one_response_to_its_end() {
 #[tornadose_test::test]
 async fn a_server_that_stops_does_not_wait_for_it_and_a_closed_store_does() {
     let store = Store::new();
-    let app = Harness::with_server(tornadose::direct(rooms(&store)), one_at_a_time);
+    let app = one_at_a_time(rooms(&store));
     let page = app.client("page").once().sse("/1").await;
     app.server().stop_gracefully(secs(5)).await;
     store.submit(line(1, "hi")).await.unwrap();
@@ -354,7 +369,7 @@ async fn a_server_that_stops_does_not_wait_for_it_and_a_closed_store_does() {
 #[tornadose_test::test]
 async fn a_client_that_talks_on_is_not_heard_for_long() {
     let store = Store::new();
-    let app = Harness::with_server(tornadose::direct(rooms(&store)), one_at_a_time);
+    let app = one_at_a_time(rooms(&store));
     let mut loud = ask(&app, GET).await;
     let page = app.client("page").once().sse("/1").await;
     let mut talked = 0;
@@ -400,9 +415,8 @@ where
 #[tornadose_test::test]
 async fn what_a_socket_has_in_a_buffer_of_its_own_is_not_forgotten() {
     let store = Store::new();
-    let server = |pipes| Server::new(tornadose::listen_on(Buffered(pipes)));
     let silent = Router::with_path("{room}").get(Room::handler(&store).keep_alive(None));
-    let app = Harness::with_server(tornadose::direct(silent), server);
+    let app = detaching(silent, Buffered);
     let mut page = ask(&app, GET).await;
     let opening = read_until(&mut page, "-0\n\n").await;
     let id = opening.rsplit("id: ").next().unwrap().lines().next().unwrap();
@@ -434,8 +448,10 @@ impl Handler for PassesOn {
 #[tornadose_test::test]
 async fn a_stream_whose_head_does_not_say_that_its_line_closes_stays_with_its_server() {
     let store = Store::new();
-    let passes_on = Router::new().get(PassesOn(tornadose::direct(rooms(&store))));
-    let app = Harness::with_server(passes_on, one_at_a_time);
+    let handover = Handover::new();
+    let passes_on = Router::new().get(PassesOn(handover.service(rooms(&store))));
+    let server = move |pipes| Server::new(handover.acceptor(pipes)).max_connections(1);
+    let app = Harness::with_server(passes_on, server);
     let mut page = ask(&app, "GET / HTTP/1.1\r\nhost: localhost\r\n\r\n").await;
     let mut behind = ask(&app, "GET /nowhere HTTP/1.1\r\nhost: localhost\r\n\r\n").await;
     assert!(timeout(secs(1), behind.read_u8()).await.is_err());
@@ -510,8 +526,8 @@ async fn a_stream_that_comes_by_its_socket_while_its_server_is_dropped_goes_with
     let serving: Arc<Mutex<Option<Serving>>> = Arc::default();
     let server = Arc::clone(&serving);
     let drops: Happens = Box::new(move || drop(server.lock().unwrap().take()));
-    let lines = tornadose::listen_on(One(Some(Eventful(pipe, Arc::new(Mutex::new(Some(drops)))))));
-    *serving.lock().unwrap() = Some(Box::pin(tornadose::serve_on(lines, router)));
+    let acceptor = One(Some(Eventful(pipe, Arc::new(Mutex::new(Some(drops))))));
+    *serving.lock().unwrap() = Some(Box::pin(tornadose::serve_on(acceptor, router)));
     poll_fn(|cx| match &mut *serving.lock().unwrap() {
         Some(serving) => serving.as_mut().poll(cx).map(drop),
         None => Poll::Ready(()),
@@ -558,7 +574,7 @@ fn many_come_and_go_over_many_threads_and_each_reads_its_own() {
     let store = Store::new();
     runtime.block_on(async {
         let acceptor = tornadose::listen("127.0.0.1:0").await.unwrap();
-        let addr = acceptor.holdings()[0].local_addr.clone().into_std().unwrap();
+        let addr = acceptor.local_addr().unwrap();
         let serving = tokio::spawn(tornadose::serve_on(acceptor, rooms(&store)));
         let pages: Vec<_> = (0..PAGES).map(|room| tokio::spawn(page(addr, store.clone(), room, TIMES))).collect();
         for page in pages {
@@ -566,4 +582,93 @@ fn many_come_and_go_over_many_threads_and_each_reads_its_own() {
         }
         serving.abort();
     });
+}
+
+/// Opens a stream on this connection, whose server carries one connection at a time; a second connection is served once the stream has
+/// detached.
+async fn check_detached<C>(store: &Store<Line>, mut connect: impl AsyncFnMut() -> C)
+where
+    C: AsyncRead + AsyncWrite + Unpin,
+{
+    let mut page = connect().await;
+    page.write_all(GET.as_bytes()).await.unwrap();
+    let mut read = Vec::new();
+    while !String::from_utf8_lossy(&read).contains(": tornadose\n\n") {
+        assert!(page.read_buf(&mut read).await.unwrap() > 0, "the stream ended");
+    }
+    let mut second = connect().await;
+    second.write_all(b"GET /nowhere/at/all HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n").await.unwrap();
+    let mut response = String::new();
+    // A TLS session that ends without its close_notify is an error; what was read before counts.
+    let _read = timeout(secs(20), second.read_to_string(&mut response)).await.expect("the stream is not detached");
+    assert!(response.starts_with("HTTP/1.1 404"), "{response}");
+    store.submit(line(1, "hi")).await.unwrap();
+    store.close();
+    let ended = timeout(secs(20), page.read_to_end(&mut read)).await.expect("the stream ends");
+    let read = String::from_utf8(read).unwrap();
+    assert!(ended.is_ok() && read.contains("\"hi\"") && read.ends_with("0\r\n\r\n"), "{read}");
+}
+
+#[tokio::test]
+async fn a_stream_detaches_over_tls() {
+    let file = |name| std::fs::read(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/").to_owned() + name).unwrap();
+    let (certificate, key) = (file("localhost.cert.pem"), file("localhost.key.pem"));
+    let config = RustlsConfig::new(Keycert::new().cert(certificate.clone()).key(key));
+    let acceptor = salvo::conn::TcpListener::new("127.0.0.1:0").rustls(config).bind().await;
+    let addr = acceptor.holdings()[0].local_addr.clone().into_std().unwrap();
+    let (store, handover) = (Store::new(), Handover::new());
+    let server = Server::new(handover.acceptor(acceptor)).max_connections(1);
+    let serving = tokio::spawn(server.try_serve(handover.service(rooms(&store))));
+
+    let mut roots = RootCertStore::empty();
+    roots.add(CertificateDer::from_pem_slice(&certificate).unwrap()).unwrap();
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
+    let mut config = config.with_root_certificates(roots).with_no_client_auth();
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    let connector = TlsConnector::from(Arc::new(config));
+    check_detached(&store, async || {
+        let socket = TcpStream::connect(addr).await.unwrap();
+        connector.connect("localhost".try_into().unwrap(), socket).await.unwrap()
+    })
+    .await;
+    serving.abort();
+}
+
+/// The connections of a Unix socket have no addresses of their own.
+#[cfg(unix)]
+#[tokio::test]
+async fn a_stream_detaches_over_a_unix_socket() {
+    let path = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("handover-{}", std::process::id()));
+    let acceptor = salvo::conn::UnixListener::new(path.clone()).bind().await;
+    let (store, handover) = (Store::new(), Handover::new());
+    let server = Server::new(handover.acceptor(acceptor)).max_connections(3);
+    let serving = tokio::spawn(server.try_serve(handover.service(rooms(&store))));
+    let connect = async || tokio::net::UnixStream::connect(&path).await.unwrap();
+    let _idle = [connect().await, connect().await];
+    check_detached(&store, connect).await;
+    serving.abort();
+    std::fs::remove_file(&path).unwrap();
+}
+
+/// A middleware that puts the address of a proxy's client into the request.
+#[handler]
+async fn forwarded(req: &mut Request) {
+    *req.remote_addr_mut() = SocketAddr::from(([203, 0, 113, 9], 1234)).into();
+}
+
+/// A middleware that relaxes the connection's timeouts before the stream does.
+#[handler]
+async fn relaxes(req: &mut Request) {
+    req.extensions().get::<ConnCtrl>().unwrap().relax_timeouts();
+}
+
+#[tornadose_test::test]
+async fn a_middleware_may_change_the_address_of_the_client() {
+    check_service(|router| Service::new(router).hoop(forwarded), GET, true).await;
+}
+
+#[tornadose_test::test]
+async fn a_stream_whose_connection_cannot_be_recognised_stays_with_its_server() {
+    check_service(|router| Service::new(router).hoop(relaxes), GET, false).await;
 }
