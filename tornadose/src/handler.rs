@@ -199,7 +199,7 @@ impl<S: Subscriber> Live<S> {
         let max_message = options.max_message;
         let task = tokio::spawn(async move {
             let link = upgrade.await.map(|line| {
-                let (socket, read) = handover::take_upgraded(line, connection.as_deref());
+                let (socket, read) = handover::take_upgraded(line, connection);
                 Box::new(Link::new(socket, Decoder::new(max_message), caller).has_read(read))
             });
             match link {

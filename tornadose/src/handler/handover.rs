@@ -10,10 +10,10 @@
 //! chunks of HTTP/1.1 (RFC 9112 §7.1), on a connection that closes with the response (RFC 9112 §9.6). Every other stream stays *attached*: its
 //! server writes it.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::net;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Waker};
 
@@ -105,18 +105,22 @@ impl ConnectionHandle {
 /// The open connections of a server whose acceptor wraps its sockets.
 #[derive(Default)]
 pub(crate) struct OpenConnections {
-    by_address: Mutex<HashMap<Address, Vec<Arc<ConnectionHandle>>>>,
+    handles: Mutex<BTreeMap<ConnectionKey, Arc<ConnectionHandle>>>,
+    accepted: AtomicU64,
 }
+
+/// A connection's addresses, and its number among all that were accepted.
+pub(crate) type ConnectionKey = (Address, u64);
 
 /// The addresses of a connection's two ends. Several connections may have the same: one port bound to all local addresses is reported as
 /// one local address.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Address {
     local: EndAddress,
     remote: EndAddress,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum EndAddress {
     Ip(net::SocketAddr),
     /// A Unix socket, or whatever has no address that could be compared.
@@ -136,24 +140,19 @@ impl Address {
 }
 
 impl OpenConnections {
-    fn lock(&self) -> MutexGuard<'_, HashMap<Address, Vec<Arc<ConnectionHandle>>>> {
-        self.by_address.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<ConnectionKey, Arc<ConnectionHandle>>> {
+        self.handles.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(crate) fn insert(&self, address: Address, control: ConnCtrl) -> Arc<ConnectionHandle> {
+    pub(crate) fn insert(&self, address: Address, control: ConnCtrl) -> (ConnectionKey, Arc<ConnectionHandle>) {
+        let key = (address, self.accepted.fetch_add(1, Ordering::Relaxed));
         let handle = Arc::new(ConnectionHandle::new(control));
-        self.lock().entry(address).or_default().push(Arc::clone(&handle));
-        handle
+        self.lock().insert(key, Arc::clone(&handle));
+        (key, handle)
     }
 
-    pub(crate) fn remove(&self, address: &Address, handle: &Arc<ConnectionHandle>) {
-        let mut by_address = self.lock();
-        if let Some(handles) = by_address.get_mut(address) {
-            handles.retain(|other| !Arc::ptr_eq(other, handle));
-            if handles.is_empty() {
-                by_address.remove(address);
-            }
-        }
+    pub(crate) fn remove(&self, key: ConnectionKey) {
+        self.lock().remove(&key);
     }
 
     /// Returns the connection whose requests carry this control, and relaxes the control's timeouts.
@@ -162,13 +161,13 @@ impl OpenConnections {
     /// show. But clones of a control share one state: of the connections at the address, the right one is that whose clone turns relaxed when
     /// this control is relaxed. `None` when none does or more than one (somebody else relaxes another at the same moment), or when
     /// the control was relaxed before, so that nothing can be seen.
-    fn claim(&self, address: &Address, control: &ConnCtrl) -> Option<Arc<ConnectionHandle>> {
+    fn claim(&self, address: Address, control: &ConnCtrl) -> Option<Arc<ConnectionHandle>> {
         if control.is_relaxed() {
             return None;
         }
-        let by_address = self.lock();
-        let handles = by_address.get(address).map_or(&[][..], Vec::as_slice);
-        let candidates: Vec<_> = handles.iter().filter(|handle| !handle.control.is_relaxed()).collect();
+        let handles = self.lock();
+        let at_address = handles.range((address, 0)..=(address, u64::MAX)).map(|(_, handle)| handle);
+        let candidates: Vec<_> = at_address.filter(|handle| !handle.control.is_relaxed()).collect();
         control.relax_timeouts();
         let mut relaxed = candidates.into_iter().filter(|handle| handle.control.is_relaxed());
         match (relaxed.next(), relaxed.next()) {
@@ -188,7 +187,7 @@ pub(crate) struct ConnectionLookup {
 impl ConnectionLookup {
     /// Returns the connection of the request that carries `control`, if its socket can be given away. Relaxes the control's timeouts.
     pub(crate) fn claim(&self, control: &ConnCtrl) -> Option<Arc<ConnectionHandle>> {
-        self.connections.claim(&self.address, control)
+        self.connections.claim(self.address, control)
     }
 }
 
@@ -290,7 +289,10 @@ impl Proposal {
 
 /// Takes the socket out of an upgraded connection, with what was read of it before. Without a handle, or when the socket has not been flushed, the
 /// upgraded connection itself is the socket.
-pub(crate) fn take_upgraded(upgraded: Upgraded, connection: Option<&ConnectionHandle>) -> (Box<dyn Socket>, Vec<u8>) {
+pub(crate) fn take_upgraded(
+    upgraded: Upgraded,
+    connection: Option<Arc<ConnectionHandle>>,
+) -> (Box<dyn Socket>, Vec<u8>) {
     let mut upgraded = TokioIo::new(upgraded);
     let cx = &mut Context::from_waker(Waker::noop());
     let given = connection.and_then(|connection| {
@@ -329,7 +331,7 @@ mod tests {
     /// Connections at the addresses of these ports.
     fn open<const N: usize>(ports: [u16; N]) -> (OpenConnections, [Arc<ConnectionHandle>; N]) {
         let connections = OpenConnections::default();
-        let handles = ports.map(|port| connections.insert(address(port), ConnCtrl::new()));
+        let handles = ports.map(|port| connections.insert(address(port), ConnCtrl::new()).1);
         (connections, handles)
     }
 
@@ -337,7 +339,7 @@ mod tests {
     fn a_request_finds_its_own_connection_also_among_several_at_one_address() {
         let (connections, handles) = open([1, 2, 2, 2]);
         for (handle, port) in handles.iter().zip([1, 2, 2, 2]) {
-            let found = connections.claim(&address(port), &handle.control.clone()).expect("it is open");
+            let found = connections.claim(address(port), &handle.control.clone()).expect("it is open");
             assert!(Arc::ptr_eq(&found, handle));
         }
     }
@@ -346,12 +348,12 @@ mod tests {
     fn a_request_of_no_open_connection_finds_none() {
         let (connections, handles) = open([1, 2]);
         // The control of another server's connection.
-        assert!(connections.claim(&address(1), &ConnCtrl::new()).is_none());
+        assert!(connections.claim(address(1), &ConnCtrl::new()).is_none());
         // A connection at another address.
-        assert!(connections.claim(&address(3), &handles[0].control).is_none());
+        assert!(connections.claim(address(3), &handles[0].control).is_none());
         // A connection that is gone.
-        connections.remove(&address(2), &handles[1]);
-        assert!(connections.claim(&address(2), &handles[1].control).is_none());
+        connections.remove((address(2), 1));
+        assert!(connections.claim(address(2), &handles[1].control).is_none());
         assert_eq!(connections.lock().len(), 1);
     }
 
@@ -359,38 +361,38 @@ mod tests {
     fn a_connection_that_was_relaxed_before_is_not_found() {
         let (connections, handles) = open([1]);
         handles[0].control.relax_timeouts();
-        assert!(connections.claim(&address(1), &handles[0].control).is_none());
+        assert!(connections.claim(address(1), &handles[0].control).is_none());
     }
 
     #[derive(Default)]
-    struct Wakes(AtomicUsize);
+    struct WakeCount(AtomicUsize);
 
-    impl Wake for Wakes {
+    impl Wake for WakeCount {
         fn wake(self: Arc<Self>) {
             self.0.fetch_add(1, Ordering::Relaxed);
         }
     }
 
-    fn socket() -> Option<Box<dyn Socket>> {
-        Some(Box::new(duplex(1).0))
+    fn socket() -> Box<dyn Socket> {
+        Box::new(duplex(1).0)
     }
 
     #[test]
     fn a_socket_is_given_once_and_only_on_request() {
         let (_, [handle]) = open([1]);
-        let wakes = Arc::new(Wakes::default());
-        let waker = Waker::from(Arc::clone(&wakes));
-        let mut held = socket();
+        let count = Arc::new(WakeCount::default());
+        let waker = Waker::from(Arc::clone(&count));
+        let mut held = Some(socket());
         handle.give(&mut held);
         assert!(held.is_some() && !handle.is_requested());
         assert!(handle.request(&waker).is_none() && handle.is_requested());
         handle.give(&mut held);
         assert!(held.is_none() && !handle.is_requested());
-        assert_eq!(wakes.0.load(Ordering::Relaxed), 1);
+        assert_eq!(count.0.load(Ordering::Relaxed), 1);
         assert!(handle.request(&waker).is_some());
         // A request that is withdrawn is not served any more.
         assert!(handle.withdraw().is_none());
-        held = socket();
+        held = Some(socket());
         handle.give(&mut held);
         assert!(held.is_some());
     }
@@ -406,7 +408,7 @@ mod tests {
             assert!(!handle.is_requested(), "the first bytes are not written yet");
             assert!(matches!((agreed, stream.poll(Waker::noop())), (true, Step::Wait) | (false, Step::Attached)));
             assert_eq!(handle.is_requested(), agreed);
-            let mut held = socket();
+            let mut held = Some(socket());
             handle.give(&mut held);
             assert_eq!(held.is_none(), agreed);
             assert!(matches!(
@@ -424,7 +426,7 @@ mod tests {
             stream.agreed.store(true, Ordering::Relaxed);
             let _first = stream.poll(Waker::noop());
             assert!(matches!(stream.poll(Waker::noop()), Step::Wait));
-            let mut held = socket();
+            let mut held = Some(socket());
             if given {
                 handle.give(&mut held);
             }

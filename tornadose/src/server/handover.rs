@@ -15,7 +15,9 @@ use salvo::http::header::{CONNECTION, HeaderValue};
 use salvo::{Depot, FlowCtrl, Handler, Request, Response, Service, async_trait};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use crate::handler::handover::{Address, ConnectionHandle, ConnectionLookup, OpenConnections, Proposal, Socket};
+use crate::handler::handover::{
+    Address, ConnectionHandle, ConnectionKey, ConnectionLookup, OpenConnections, Proposal, Socket,
+};
 
 /// Lets the streams of a Salvo [`Server`](salvo::Server) of your own detach, as those of [`serve`](crate::serve) do: once its response head is
 /// written, a stream owns its socket and is written by a task of its own, and what had served the request is dropped. That takes a
@@ -153,8 +155,8 @@ where
     async fn accept(&mut self, fuse: Option<ArcFusePolicy>) -> io::Result<Accepted<Self::Coupler, Self::Stream>> {
         let accepted = self.inner.accept(fuse).await?;
         let address = Address::new(&accepted.local_addr, &accepted.remote_addr);
-        let handle = self.connections.insert(address.clone(), accepted.conn_ctrl.clone());
-        let entry = Entry { connections: Arc::clone(&self.connections), address, handle };
+        let (key, handle) = self.connections.insert(address, accepted.conn_ctrl.clone());
+        let entry = Entry { connections: Arc::clone(&self.connections), key, handle };
         Ok(accepted.map_into(|_| TcpCoupler::new(), |socket| HandoverIo { socket: Some(Box::new(socket)), entry }))
     }
 }
@@ -162,13 +164,13 @@ where
 /// The entry of one connection, removed when its server drops the connection.
 struct Entry {
     connections: Arc<OpenConnections>,
-    address: Address,
+    key: ConnectionKey,
     handle: Arc<ConnectionHandle>,
 }
 
 impl Drop for Entry {
     fn drop(&mut self) {
-        self.connections.remove(&self.address, &self.handle);
+        self.connections.remove(self.key);
     }
 }
 

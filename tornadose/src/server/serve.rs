@@ -129,8 +129,8 @@ where
     A::Stream: AsyncRead + AsyncWrite,
     F: Future<Output = ()> + Send,
 {
-    let served = ServedConnections(Arc::default());
-    let connections = &served.0;
+    let guard = ServedConnections(Arc::default());
+    let connections = &guard.0;
     let handover = Handover::new();
     let server = Server::new(handover.acceptor(acceptor));
     let handle = server.handle();
