@@ -116,7 +116,7 @@ pub use crate::backend::{Backend, Heard, Link, OpenError, Taken};
 pub use crate::event::Event;
 pub use crate::event::error::EncodeError;
 pub use crate::event::name::EventName;
-pub use crate::handler::live::Live;
+pub use crate::handler::builder::Live;
 pub use crate::message::{Keys, Message, NoKey, Retention};
 pub use crate::script::script;
 pub use crate::server::bind::listen;
@@ -140,7 +140,7 @@ pub mod prelude {
     pub use salvo::{Depot, FlowCtrl, Request, Response, Router, Server, handler};
     pub use serde::{Deserialize, Serialize};
 
-    pub use crate::handler::live::Live;
+    pub use crate::handler::builder::Live;
     pub use crate::message::{Keys, Message};
     pub use crate::store::Store;
     pub use crate::subscriber::{Close, Subscriber};

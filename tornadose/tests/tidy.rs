@@ -103,7 +103,7 @@ const ROOMS: [(&str, &[&str]); 11] = [
     ("wire", &["event", "store::id", "wire"]),
     ("subscriber", &["store", "message"]),
     ("handler", &["count", "event", "store::id", "message", "store", "wire", "subscriber", "handler"]),
-    ("listen", &["store", "handler"]),
+    ("server", &["store", "handler", "server"]),
     ("script", &[]),
 ];
 
@@ -136,7 +136,7 @@ fn only_the_handler_knows_salvo() {
     for (module, text) in &Plan::of("tornadose").sources {
         let code = code(text);
         match room(module) {
-            Some("handler" | "listen" | "script") | None => {}
+            Some("handler" | "server" | "script") | None => {}
             Some("subscriber") => {
                 let named = code.lines().filter(|line| line.contains("salvo"));
                 assert_eq!(named.collect::<Vec<_>>(), ["use salvo::{Depot, Request, http::StatusError};"]);

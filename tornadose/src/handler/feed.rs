@@ -12,12 +12,14 @@
 //!
 //! An ended reader has nothing more to say; what its connection says last is the transport's affair.
 
+pub(crate) mod format;
+
 use std::task::Waker;
 
 use bytes::{Bytes, BytesMut};
 
-use crate::handler::format::Format;
-use crate::handler::visit::{Closing, Visit};
+use crate::handler::connection::span::{Closing, Visit};
+use crate::handler::feed::format::Format;
 use crate::message::Message;
 use crate::store::entry::{Entry, Run};
 use crate::store::id::{Id, Offset};
@@ -275,7 +277,7 @@ mod tests {
     use super::*;
     use crate::event::Event;
     use crate::event::error::EncodeError;
-    use crate::handler::format::Sse;
+    use crate::handler::feed::format::Sse;
     use crate::message::{Keys, NoKey, Retention};
     use crate::store::Store;
     use crate::store::entry::Encoding;

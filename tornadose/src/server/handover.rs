@@ -1,5 +1,5 @@
 //! The server's part of a handover: sockets that can be given to a stream, the acceptor that wraps them, and the middleware that lets a stream
-//! detach. The stream's part is [`handler::handover`](crate::handler::handover).
+//! detach. The stream's part is [`handler::connection::handover`](crate::handler::connection::handover).
 
 use std::fmt;
 use std::io::{self, IoSlice};
@@ -15,7 +15,7 @@ use salvo::http::header::{CONNECTION, HeaderValue};
 use salvo::{Depot, FlowCtrl, Handler, Request, Response, Service, async_trait};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use crate::handler::handover::{
+use crate::handler::connection::handover::{
     Address, ConnectionHandle, ConnectionKey, ConnectionLookup, OpenConnections, Proposal, Socket,
 };
 

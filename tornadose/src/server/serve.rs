@@ -10,7 +10,7 @@ use salvo::{Depot, FlowCtrl, Handler, Request, Response, Server, Service, async_
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::ToSocketAddrs;
 
-use crate::handler::connections::{Connections, LAST_WORDS};
+use crate::handler::connection::registry::{Connections, LAST_WORDS};
 use crate::server::bind::listen;
 use crate::server::handover::Handover;
 use crate::store::readers::End;

@@ -19,15 +19,15 @@ use std::task::{Context, Poll};
 
 use tokio::time::{Instant, timeout};
 
-use crate::handler::connections::{LAST_WORDS, Seats};
+use crate::handler::connection::catch_drop::Guest;
+use crate::handler::connection::io::Link;
+use crate::handler::connection::pump::{self, Stopped, Times};
+use crate::handler::connection::registry::{LAST_WORDS, Seats};
+use crate::handler::connection::span::Why;
+use crate::handler::connection::timers::Timer;
 use crate::handler::feed::Feed;
-use crate::handler::format::Chunks;
-use crate::handler::guest::Guest;
-use crate::handler::link::Link;
-use crate::handler::outward::{self, Stopped, Times};
-use crate::handler::pace::{self, Pace};
-use crate::handler::timer::Timer;
-use crate::handler::visit::Why;
+use crate::handler::feed::format::Chunks;
+use crate::handler::sse::frames::{self, Pace};
 use crate::message::Message;
 use crate::store::rest::Call;
 use crate::subscriber::Subscriber;
@@ -86,7 +86,7 @@ impl<S: Subscriber> Direct<S> {
     fn poll_over(&mut self, link: &mut DirectLink, cx: &mut Context<'_>) -> Poll<Over> {
         loop {
             let Self { subscriber, clock, feed, strays, .. } = self;
-            match outward::poll::<Chunks, S, _>(subscriber, feed, clock, link, cx) {
+            match pump::poll::<Chunks, S, _>(subscriber, feed, clock, link, cx) {
                 Poll::Ready(Stopped::Gone) => return Poll::Ready(Over::Gone(Why::Left)),
                 Poll::Ready(Stopped::Ended(end)) => return Poll::Ready(Over::Goodbye(Why::Ended(end))),
                 Poll::Ready(Stopped::Panicked) => return Poll::Ready(Over::Goodbye(Why::Panicked)),
@@ -121,7 +121,7 @@ impl<S: Subscriber> Direct<S> {
         // Nobody leaves a waker with the reader any more, through which the socket would call.
         link.wakes_who_asks();
         if let Over::Goodbye(_) = over {
-            link.replies().extend_from_slice(&chunk::of(&pace::come_back(clock.pace.return_after)));
+            link.replies().extend_from_slice(&chunk::of(&frames::come_back(clock.pace.return_after)));
             link.replies().extend_from_slice(chunk::END);
             let said = async {
                 poll_fn(|cx| link.poll_written(cx)).await?;
@@ -158,7 +158,7 @@ impl Clock {
         let silent = self.keep_alive_at(link).is_some_and(|at| now >= at);
         if silent {
             self.quiet_since = now;
-            let keep_alive = pace::keep_alive(feed);
+            let keep_alive = frames::keep_alive(feed);
             link.replies().extend_from_slice(&chunk::of(&keep_alive));
             link.stirs();
         }

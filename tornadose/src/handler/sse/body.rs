@@ -23,17 +23,17 @@ use http_body::{Body, Frame};
 use salvo::conn::ConnCtrl;
 use tokio::time::Instant;
 
-use crate::handler::connections::Seats;
-use crate::handler::direct::Direct;
+use crate::handler::connection::catch_drop::Guest;
+use crate::handler::connection::control::OverTask;
+use crate::handler::connection::handover::{Socket, Step, StreamHandover};
+use crate::handler::connection::io::Link;
+use crate::handler::connection::registry::Seats;
+use crate::handler::connection::span::Why;
+use crate::handler::connection::timers::Timer;
+use crate::handler::feed::format::Sse;
 use crate::handler::feed::{Fed, Feed};
-use crate::handler::format::Sse;
-use crate::handler::guest::Guest;
-use crate::handler::handover::{Socket, Step, StreamHandover};
-use crate::handler::link::Link;
-use crate::handler::pace::{self, Pace};
-use crate::handler::reach::OverTask;
-use crate::handler::timer::Timer;
-use crate::handler::visit::Why;
+use crate::handler::sse::frames::{self, Pace};
+use crate::handler::sse::task::Direct;
 use crate::message::Message;
 use crate::store::rest::Call;
 use crate::subscriber::Subscriber;
@@ -127,7 +127,7 @@ impl<S: Subscriber> Stream<S> {
 
     #[cold]
     fn say_goodbye(&mut self, why: Why) -> Bytes {
-        let bytes = pace::come_back(self.pace.return_after);
+        let bytes = frames::come_back(self.pace.return_after);
         let Some(Open { subscriber, feed, seats }) = self.open.take() else { return bytes };
         feed.closing().because(why, None);
         drop(subscriber);
@@ -272,7 +272,7 @@ impl<S: Subscriber> Stream<S> {
         self.abort_if_stalled(now);
         let untaken = Arc::new(());
         self.untaken.get_or_insert_with(|| (Arc::downgrade(&untaken), now));
-        let bytes = pace::keep_alive(&mut self.open.as_mut()?.feed).freeze();
+        let bytes = frames::keep_alive(&mut self.open.as_mut()?.feed).freeze();
         Some(Bytes::from_owner(Untaken { bytes, _untaken: untaken }))
     }
 }

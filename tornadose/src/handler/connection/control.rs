@@ -5,8 +5,8 @@ use salvo::conn::ConnCtrl;
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
-use crate::handler::connections::Control;
-use crate::handler::visit::{Closing, Why};
+use crate::handler::connection::registry::Control;
+use crate::handler::connection::span::{Closing, Why};
 use crate::message::Message;
 use crate::store::reader::RemoteReader;
 use crate::store::readers::End;

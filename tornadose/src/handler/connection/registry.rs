@@ -20,7 +20,7 @@ use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
-use crate::handler::visit::Why;
+use crate::handler::connection::span::Why;
 use crate::store::readers::End;
 
 /// How long a connection that was told to end may take before it is aborted.

@@ -22,14 +22,14 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use tokio::time::{Instant, timeout};
 
-use crate::handler::connections::{LAST_WORDS, Seats};
+use crate::handler::connection::catch_drop::Guest;
+use crate::handler::connection::io::{Gone, Link};
+use crate::handler::connection::pump::{self, Stopped, Times};
+use crate::handler::connection::registry::{LAST_WORDS, Seats};
+use crate::handler::connection::span::Why;
+use crate::handler::connection::timers::Timer;
 use crate::handler::feed::Feed;
-use crate::handler::format::Ws;
-use crate::handler::guest::Guest;
-use crate::handler::link::{Gone, Link};
-use crate::handler::outward::{self, Stopped, Times};
-use crate::handler::timer::Timer;
-use crate::handler::visit::Why;
+use crate::handler::feed::format::Ws;
 use crate::message::Message;
 use crate::store::Store;
 use crate::store::readers::End;
@@ -158,7 +158,7 @@ impl<S: Subscriber> Session<S> {
     fn poll_turn(&mut self, link: &mut Link<Decoder>, cx: &mut Context<'_>) -> Poll<Turn> {
         loop {
             let Self { subscriber, feed, clock, .. } = self;
-            match outward::poll::<Ws, S, _>(subscriber, feed, clock, link, cx) {
+            match pump::poll::<Ws, S, _>(subscriber, feed, clock, link, cx) {
                 Poll::Ready(Stopped::Gone) => return Poll::Ready(Turn::Over(Over::Gone(Why::Left))),
                 Poll::Ready(Stopped::Ended(end)) => return Poll::Ready(Turn::Over(ended(end))),
                 Poll::Ready(Stopped::Panicked) => return Poll::Ready(Turn::Over(panicked())),

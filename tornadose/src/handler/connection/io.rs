@@ -10,7 +10,7 @@ use bytes::{Buf, Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Instant;
 
-use crate::handler::handover::Socket;
+use crate::handler::connection::handover::Socket;
 use crate::wire::ws::decoder::{Decoder, Inbound, Violation};
 
 /// How much of what was read may wait, and how much of what is to be said of it: a client that floods us and reads nothing

@@ -6,13 +6,12 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::handler::connections::Connections;
-use crate::handler::format::{Sse, Ws};
+use crate::handler::connection::registry::Connections;
+use crate::handler::feed::format::{Sse, Ws};
 use crate::handler::origin::Admitted;
-use crate::handler::settings::{Settings, bounded};
 use crate::store::Store;
 use crate::store::entry::Encoding;
-use crate::subscriber::{Lag, Subscriber, Transports};
+use crate::subscriber::{Lag, Options, Subscriber, Transports};
 
 /// The Salvo handler of a subscriber: Server-Sent Events, WebSocket, or both on one route.
 ///
@@ -35,9 +34,9 @@ use crate::subscriber::{Lag, Subscriber, Transports};
 /// # drop(router);
 /// ```
 pub struct Live<S: Subscriber> {
-    pub(super) store: Store<S::Message>,
-    pub(super) settings: Settings,
-    pub(super) connections: Arc<Connections>,
+    pub(crate) store: Store<S::Message>,
+    pub(crate) settings: Settings,
+    pub(crate) connections: Arc<Connections>,
     _subscriber: PhantomData<fn() -> S>,
 }
 
@@ -258,5 +257,73 @@ impl<S: Subscriber> Live<S> {
 impl<S: Subscriber> fmt::Debug for Live<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Live").field("store", &self.store).finish_non_exhaustive()
+    }
+}
+
+const A_YEAR: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+
+#[derive(Clone)]
+pub(crate) struct Settings {
+    /// `origins` and `protocols` of these are read once, into the fields below.
+    pub(crate) options: Options,
+    pub(crate) origins: Admitted,
+    pub(crate) protocols: Vec<Cow<'static, str>>,
+}
+
+impl Settings {
+    /// Times are taken between a millisecond and a year: no time at all would spin, and the end of time overflows.
+    pub(crate) fn of(options: Options) -> Self {
+        Self {
+            options: Options {
+                keep_alive: options.keep_alive.map(bounded),
+                retry: options.retry.min(A_YEAR),
+                max_age: options.max_age.map(bounded),
+                ..options
+            },
+            origins: Admitted::from(options.origins),
+            protocols: options.protocols.iter().copied().map(Cow::Borrowed).collect(),
+        }
+    }
+
+    /// When a reader that is owed something and takes no byte is aborted.
+    pub(crate) fn patience(&self) -> Duration {
+        self.options.keep_alive.map_or(Duration::from_secs(30), |keep_alive| keep_alive * 2)
+    }
+
+    /// When the `number`th connection is to come back after an end: spread over three times `retry`, without chance.
+    pub(crate) fn return_after(&self, number: u64) -> Duration {
+        spread(self.options.retry, number, 1_000_000, 2_000_000)
+    }
+
+    /// How long the `number`th connection lasts.
+    pub(crate) fn lasts(&self, number: u64) -> Option<Duration> {
+        self.options.max_age.map(|age| spread(age, number, 900_000, 200_000))
+    }
+}
+
+const MILLION: u128 = 1_000_000;
+
+fn bounded(time: Duration) -> Duration {
+    time.clamp(Duration::from_millis(1), A_YEAR)
+}
+
+/// `duration × (from + width · frac(number · 0.618034))` in whole milliseconds, `from` and `width` in millionths: the golden
+/// ratio puts neighbours far apart.
+fn spread(duration: Duration, number: u64, from: u128, width: u128) -> Duration {
+    let place = u128::from(number) * 618_034 % MILLION;
+    let millis = duration.as_millis() * (from * MILLION + width * place) / (MILLION * MILLION);
+    Duration::from_millis(u64::try_from(millis).unwrap_or(u64::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn returns_are_spread_without_chance() {
+        let settings = Settings::of(Options { max_age: Some(Duration::from_secs(600)), ..Options::DEFAULT });
+        let returns = [1, 2, 3].map(|number| settings.return_after(number).as_millis());
+        assert_eq!(returns, [6708, 4416, 8124]);
+        assert_eq!(settings.lasts(1), Some(Duration::from_millis(614_164)));
     }
 }

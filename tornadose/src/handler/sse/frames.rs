@@ -6,7 +6,7 @@ use bytes::{Bytes, BytesMut};
 use tokio::time::Instant;
 
 use crate::handler::feed::Feed;
-use crate::handler::format::Sse;
+use crate::handler::feed::format::Sse;
 use crate::message::Message;
 use crate::wire::sse;
 

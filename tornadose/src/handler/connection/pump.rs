@@ -6,9 +6,9 @@ use std::task::{Context, Poll};
 
 use tokio::time::Instant;
 
+use crate::handler::connection::io::Link;
+use crate::handler::feed::format::Format;
 use crate::handler::feed::{Fed, Feed};
-use crate::handler::format::Format;
-use crate::handler::link::Link;
 use crate::store::readers::End;
 use crate::store::rest::Call;
 use crate::subscriber::Subscriber;

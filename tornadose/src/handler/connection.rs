@@ -1,0 +1,10 @@
+//! What connections of both transports have in common: their registry, how they are ended, logged and timed, and their socket.
+
+pub(crate) mod span;
+pub(crate) mod control;
+pub(crate) mod registry;
+pub(crate) mod catch_drop;
+pub(crate) mod timers;
+pub(crate) mod handover;
+pub(crate) mod io;
+pub(crate) mod pump;
