@@ -1,4 +1,4 @@
-use tornadose_test::{Harness, Socket, Transport, assert_transcript, resume_at_every_byte};
+use tornadose_test::{Harness, Transport, WsClient, assert_transcript, resume_at_every_byte};
 
 use super::*;
 
@@ -8,7 +8,7 @@ fn app() -> Harness {
     Harness::new(router(&Store::new()))
 }
 
-async fn enter(app: &Harness, room: &str, user: &str) -> Socket {
+async fn enter(app: &Harness, room: &str, user: &str) -> WsClient {
     app.client(user).ws(format!("/rooms/{room}?user={user}")).await
 }
 

@@ -39,7 +39,7 @@ fn one(arguments: &Arguments, function: &ItemFn, name: &Ident, over: Option<&Ide
     } else {
         let real = arguments.real.then(|| quote!(.in_real_time()));
         let over = transport.as_ref().map(|transport| quote!(.over(#transport)));
-        quote!(<#library::Plan as ::core::default::Default>::default() #real #over .run_test)
+        quote!(<#library::TestConfig as ::core::default::Default>::default() #real #over .run_test)
     };
     // The inner function bears the test's own name: snapshots are named after the function they stand in.
     quote! {
@@ -204,7 +204,7 @@ mod tests {
             #[::core::prelude::v1::test]
             fn it_works_over_sse() {
                 async fn it_works(over: Transport) {}
-                <::tornadose_test::Plan as ::core::default::Default>::default()
+                <::tornadose_test::TestConfig as ::core::default::Default>::default()
                     .in_real_time()
                     .over(::tornadose_test::Transport::Sse)
                     .run_test(it_works(::tornadose_test::Transport::Sse))
@@ -212,7 +212,7 @@ mod tests {
             #[::core::prelude::v1::test]
             fn it_works_over_ws() {
                 async fn it_works(over: Transport) {}
-                <::tornadose_test::Plan as ::core::default::Default>::default()
+                <::tornadose_test::TestConfig as ::core::default::Default>::default()
                     .in_real_time()
                     .over(::tornadose_test::Transport::Ws)
                     .run_test(it_works(::tornadose_test::Transport::Ws))

@@ -16,7 +16,7 @@ mod reading;
 mod read;
 mod deeds;
 pub(crate) mod socket;
-pub(crate) mod answer;
+pub(crate) mod response;
 
 use std::panic::Location;
 use std::sync::Arc;
@@ -36,7 +36,7 @@ use crate::transcript::Recording;
 use crate::transcript::assert::{Part, Source};
 
 /// A client with its stream, from [`Harness::sse`](crate::Harness::sse) or
-/// [`ClientBuilder::sse`](crate::ClientBuilder::sse); a WebSocket's [`Socket`](crate::Socket) is one too.
+/// [`ClientBuilder::sse`](crate::ClientBuilder::sse); a WebSocket's [`WsClient`](crate::WsClient) is one too.
 ///
 /// It records by itself, from the first byte. What it has received is read in order with [`next`](Self::next) and its
 /// like, or compared as a whole with [`assert_transcript!`](crate::assert_transcript); what nobody has read fails the
@@ -85,7 +85,7 @@ impl Client {
     }
 
     /// Goes away politely, and does not come back: the connection is closed at once. A WebSocket does more: see
-    /// [`Socket::close`](crate::Socket::close).
+    /// [`WsClient::close`](crate::WsClient::close).
     ///
     /// ```
     #[doc = include_str!("../doc/news.md")]

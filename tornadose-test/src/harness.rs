@@ -11,14 +11,14 @@ use salvo::{Server, Service};
 use tokio::io::DuplexStream;
 
 use crate::client::Client;
-use crate::client::answer::Answer;
 use crate::client::builder::ClientBuilder;
-use crate::client::socket::Socket;
+use crate::client::response::Response;
+use crate::client::socket::WsClient;
 use crate::client::transport::Transport;
 use crate::record::Record;
 use crate::runtime::{current, settle};
 use crate::server::ServerControl;
-use crate::server::acceptor::InMemory;
+use crate::server::acceptor::InMemoryAcceptor;
 use crate::transcript::Recording;
 use crate::transcript::assert::{Part, Source};
 use crate::transcript::mask::Mask;
@@ -107,7 +107,7 @@ impl Harness {
     /// Outside of `#[tornadose_test::test]` and [`run`](crate::run).
     pub fn configured(
         service: impl Into<Service>,
-        configure: impl Fn(&mut Server<InMemory>) + Send + Sync + 'static,
+        configure: impl Fn(&mut Server<InMemoryAcceptor>) + Send + Sync + 'static,
     ) -> Self {
         Self::with_server(service, move |pipes| {
             let mut server = Server::new(pipes);
@@ -158,7 +158,7 @@ impl Harness {
     /// Outside of `#[tornadose_test::test]` and [`run`](crate::run).
     pub fn with_server<A: Acceptor + Send + 'static>(
         service: impl Into<Service>,
-        server: impl Fn(InMemory) -> Server<A> + Send + Sync + 'static,
+        server: impl Fn(InMemoryAcceptor) -> Server<A> + Send + Sync + 'static,
     ) -> Self {
         Self::of(Record::new(current()), service, server)
     }
@@ -171,7 +171,7 @@ impl Harness {
     fn of<A: Acceptor + Send + 'static>(
         record: Arc<Record>,
         service: impl Into<Service>,
-        server: impl Fn(InMemory) -> Server<A> + Send + Sync + 'static,
+        server: impl Fn(InMemoryAcceptor) -> Server<A> + Send + Sync + 'static,
     ) -> Self {
         Self { server: ServerControl::new(record.clone(), service.into(), server), record }
     }
@@ -209,7 +209,7 @@ impl Harness {
     /// let room = app.ws("/room").await; // the client `room`
     /// # });
     /// ```
-    pub async fn ws(&self, path: impl AsRef<str>) -> Socket {
+    pub async fn ws(&self, path: impl AsRef<str>) -> WsClient {
         ClientBuilder::new(self.clone(), None).ws(path).await
     }
 
@@ -235,7 +235,7 @@ impl Harness {
     /// assert_eq!(app.get("/elsewhere").await.status(), 404);
     /// # });
     /// ```
-    pub async fn get(&self, path: impl AsRef<str>) -> Answer {
+    pub async fn get(&self, path: impl AsRef<str>) -> Response {
         ClientBuilder::new(self.clone(), None).get(path).await
     }
 
@@ -246,7 +246,7 @@ impl Harness {
     /// assert_eq!(app.post("/news", "hi").await.status(), 405);
     /// # });
     /// ```
-    pub async fn post(&self, path: impl AsRef<str>, body: impl AsRef<[u8]>) -> Answer {
+    pub async fn post(&self, path: impl AsRef<str>, body: impl AsRef<[u8]>) -> Response {
         ClientBuilder::new(self.clone(), None).post(path, body).await
     }
 

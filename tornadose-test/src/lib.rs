@@ -1,7 +1,7 @@
 #![doc = include_str!("../doc/guide.md")]
 
 mod runtime;
-mod outcome;
+mod test_result;
 mod harness;
 mod server;
 mod client;
@@ -10,22 +10,22 @@ mod transcript;
 mod resume;
 
 pub use client::Client;
-pub use client::answer::Answer;
 pub use client::builder::ClientBuilder;
 pub use client::faults::{Chunks, Cut, Fault, ReadRate};
-pub use client::socket::Socket;
+pub use client::response::Response;
+pub use client::socket::WsClient;
 pub use client::transport::Transport;
 pub use harness::Harness;
-pub use outcome::Outcome;
 pub use record::line::Event;
 pub use record::seat::Ending;
 pub use resume::{ResumeAtEveryByte, resume_at_every_byte};
-pub use runtime::run::HeldClock;
+pub use runtime::run::ClockGuard;
 #[doc(hidden)]
-pub use runtime::{Plan, run_test};
+pub use runtime::{TestConfig, run_test};
 pub use runtime::{run, run_in_real_time, settle};
 pub use server::ServerControl;
-pub use server::acceptor::InMemory;
+pub use server::acceptor::InMemoryAcceptor;
+pub use test_result::TestResult;
 pub use transcript::Recording;
 
 /// Makes an `async fn` a test, on its own runtime: one thread, the clock paused from birth.

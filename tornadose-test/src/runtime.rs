@@ -18,9 +18,9 @@ use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::client::transport::Transport;
-use crate::outcome::Outcome;
 use crate::runtime::run::{Clock, Run};
 use crate::runtime::watchdog::Watchdog;
+use crate::test_result::TestResult;
 
 /// How long a test may take on the wall clock. It is a net under hangs, not a limit on honest work.
 const WALL: Duration = Duration::from_mins(1);
@@ -57,7 +57,7 @@ thread_local! {
 /// With the body's own panic, and with the failures listed above. Also when the body waits for something outside its
 /// runtime while the clock runs away, and when it takes a minute of real time.
 pub fn run<F: Future>(body: F) -> F::Output {
-    run_within(WALL, Plan::default(), body, |_| false)
+    run_within(WALL, TestConfig::default(), body, |_| false)
 }
 
 /// [`run`] in real time, as `#[tornadose_test::test(clock = real)]` does: for hooks that talk to a database.
@@ -80,31 +80,31 @@ pub fn run<F: Future>(body: F) -> F::Output {
 ///
 /// As [`run`] does.
 pub fn run_in_real_time<F: Future>(body: F) -> F::Output {
-    run_within(WALL, Plan { clock: Clock::Real, ..Plan::default() }, body, |_| false)
+    run_within(WALL, TestConfig { clock: Clock::Real, ..TestConfig::default() }, body, |_| false)
 }
 
 /// What `#[tornadose_test::test]` calls: an `Err` is the test's own failure and is not covered by another.
 #[doc(hidden)]
-pub fn run_test<F: Future<Output: Outcome>>(body: F) -> F::Output {
-    Plan::default().run_test(body)
+pub fn run_test<F: Future<Output: TestResult>>(body: F) -> F::Output {
+    TestConfig::default().run_test(body)
 }
 
 /// What `#[tornadose_test::test]` with options calls.
 #[doc(hidden)]
 #[derive(Clone, Copy)]
-pub struct Plan {
+pub struct TestConfig {
     pub(crate) clock: Clock,
     pub(crate) over: Option<Transport>,
 }
 
-impl Default for Plan {
+impl Default for TestConfig {
     fn default() -> Self {
         Self { clock: Clock::Virtual, over: None }
     }
 }
 
 #[doc(hidden)]
-impl Plan {
+impl TestConfig {
     #[must_use]
     pub fn in_real_time(self) -> Self {
         Self { clock: Clock::Real, ..self }
@@ -115,22 +115,27 @@ impl Plan {
         Self { over: Some(over), ..self }
     }
 
-    pub fn run_test<F: Future<Output: Outcome>>(self, body: F) -> F::Output {
-        run_within(WALL, self, body, Outcome::failed)
+    pub fn run_test<F: Future<Output: TestResult>>(self, body: F) -> F::Output {
+        run_within(WALL, self, body, TestResult::failed)
     }
 }
 
-fn run_within<F: Future>(wall: Duration, plan: Plan, body: F, failed: impl FnOnce(&F::Output) -> bool) -> F::Output {
+fn run_within<F: Future>(
+    wall: Duration,
+    config: TestConfig,
+    body: F,
+    failed: impl FnOnce(&F::Output) -> bool,
+) -> F::Output {
     panics::install();
     let runtime = Builder::new_current_thread()
         .enable_all()
-        .start_paused(plan.clock == Clock::Virtual)
+        .start_paused(config.clock == Clock::Virtual)
         .on_thread_park(wake_waiting)
         .on_thread_unpark(timers::woken)
         .build()
         .expect("a current-thread runtime needs nothing that could be missing");
     let entered = runtime.enter();
-    let run = Arc::new(Run::new(plan));
+    let run = Arc::new(Run::new(config));
     let _current = Current::set(&run);
     let _followed = panics::follow(runtime.handle().id(), &run);
     let (_watchdog, alarm) = Watchdog::start(wall, &run);
@@ -265,7 +270,7 @@ mod tests {
 
     use salvo::Router;
 
-    use super::{Plan, run, run_within, settle};
+    use super::{TestConfig, run, run_within, settle};
     use crate::harness::Harness;
 
     #[test]
@@ -274,7 +279,7 @@ mod tests {
         let said = catch_unwind(|| {
             run_within(
                 Duration::from_millis(20),
-                Plan::default(),
+                TestConfig::default(),
                 async {
                     // Blocking work holds the clock, as a call to a database would.
                     spawn_blocking(move || held.recv());
@@ -292,7 +297,7 @@ mod tests {
         let said = catch_unwind(|| {
             run_within(
                 Duration::from_millis(20),
-                Plan::default(),
+                TestConfig::default(),
                 async {
                     let app = Harness::new(Router::new());
                     let _held = app.hold_clock();

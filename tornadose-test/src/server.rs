@@ -13,11 +13,11 @@ use tokio::task::JoinHandle;
 
 use crate::record::Record;
 use crate::runtime::settle;
-use crate::server::acceptor::{Dialer, InMemory};
+use crate::server::acceptor::{Dialer, InMemoryAcceptor};
 use crate::transcript::text::duration;
 
 /// Serves this service to who dials.
-type Serve = dyn Fn(InMemory, Service) -> (ServerHandle, JoinHandle<()>) + Send + Sync;
+type Serve = dyn Fn(InMemoryAcceptor, Service) -> (ServerHandle, JoinHandle<()>) + Send + Sync;
 
 /// The server of a [`Harness`](crate::Harness), from [`Harness::server`](crate::Harness::server): stop it, start it
 /// anew. Clients keep what they have recorded.
@@ -45,7 +45,7 @@ impl ServerControl {
     pub(crate) fn new<A: Acceptor + Send + 'static>(
         record: Arc<Record>,
         service: Service,
-        build: impl Fn(InMemory) -> Server<A> + Send + Sync + 'static,
+        build: impl Fn(InMemoryAcceptor) -> Server<A> + Send + Sync + 'static,
     ) -> Self {
         let serve: Box<Serve> = Box::new(move |pipes, service| {
             let mut server = build(pipes);
@@ -59,11 +59,11 @@ impl ServerControl {
     }
 
     /// Dials the server; `None` when nobody listens.
-    pub(crate) fn dial(&self, pipe: usize, client: Option<usize>) -> Option<DuplexStream> {
+    pub(crate) fn dial(&self, buffer_size: usize, client: Option<usize>) -> Option<DuplexStream> {
         let mut state = self.lock();
         state.connections += 1;
         let port = u16::try_from(1024 + state.connections % 60_000).expect("it is below 61024");
-        let (stream, held) = state.dialer.dial(pipe, port)?;
+        let (stream, held) = state.dialer.dial(buffer_size, port)?;
         drop(state);
         if let Some(client) = client {
             self.shared.record.hold(client, held);

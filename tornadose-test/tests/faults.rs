@@ -138,7 +138,7 @@ async fn a_piece_is_seen_alone_by_the_server() {
     let app = Harness::new(Router::with_path("a").get(handler));
     let a = app.ws("/a").await;
     a.fault(Chunks::at([1, 2, 5])).await;
-    a.raw(b"\x81\x83\x00\x00\x00\x00abc").await;
+    a.send_raw(b"\x81\x83\x00\x00\x00\x00abc").await;
     assert_eq!(line.pieces(), [1, 1, 3, 4]);
 }
 
@@ -146,7 +146,7 @@ async fn a_piece_is_seen_alone_by_the_server() {
 async fn a_slow_reader_takes_its_time() {
     let (feed, handler) = feed("");
     let app = Harness::new(Router::with_path("slow").get(handler));
-    let slow = app.client("slow").pipe(64).sse("/slow").await;
+    let slow = app.client("slow").buffer_size(64).sse("/slow").await;
     slow.fault(ReadRate::bytes_per_second(100)).await;
     let start = Instant::now();
     for n in 0..100 {

@@ -130,7 +130,7 @@ async fn check(row: Row) {
     }
     let posts = name == "post-body-resent";
     let client = app.client("page");
-    let client = if posts { client.posting("what is new?") } else { client };
+    let client = if posts { client.post_body("what is new?") } else { client };
     let client = client.sse("/feed").await;
     if row.connections[0].network_error {
         app.server().start(router()).await;

@@ -135,7 +135,7 @@ async fn a_broken_body_is_an_abort() {
 async fn a_stalled_client_lets_the_server_wait_and_reads_on() {
     let (feed, handler) = feed("");
     let app = Harness::new(Router::with_path("slow").get(handler));
-    let slow = app.client("slow").pipe(64).sse("/slow").await;
+    let slow = app.client("slow").buffer_size(64).sse("/slow").await;
     slow.stall().await;
     for n in 0..100 {
         feed.push(&format!("data: {n}\n\n"));
@@ -262,7 +262,7 @@ async fn crowded() -> String {
     let (feed, handler) = feed("retry: 1500\n\n");
     let app = Harness::new(Router::with_path("{**path}").get(handler));
     for n in 0..20 {
-        app.client(format!("c{n}")).pipe(1 + n * 7).lenient().sse("/all").await;
+        app.client(format!("c{n}")).buffer_size(1 + n * 7).lenient().sse("/all").await;
         feed.push(&format!("id: k3v9x0aq-{n}\ndata: {n}\n\n"));
         let late = feed.clone();
         tokio::spawn(async move {

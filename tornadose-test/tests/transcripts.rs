@@ -188,7 +188,7 @@ async fn http2_carries_a_stream_and_a_request_to_their_end() {
     let (feed, news) = feed("id: 1\ndata: 1\n\n");
     let router = Router::new().push(Router::with_path("news").get(news));
     let app = Harness::new(router.push(Router::with_path("login").post(login)));
-    let ada = app.client("ada").http2().pipe(16).sse("/news").await;
+    let ada = app.client("ada").http2().buffer_size(16).sse("/news").await;
     let answer = app.client("ada").http2().header("host", "app.example").post("/login", "name=ada").await;
     assert_eq!((answer.status(), answer.json::<serde_json::Value>()["ttl"].as_u64()), (200, Some(60)));
     feed.end();

@@ -105,7 +105,7 @@ async fn every_way_to_speak_has_its_line() {
     a.quiet().await;
     let kinds: Vec<u8> = line.received().iter().map(|frame| frame[0]).collect();
     assert_eq!(kinds, [0x81, 0x81, 0x82, 0x89], "a mute client answers neither the ping nor the close");
-    a.raw([0x81, 0x00]).await;
+    a.send_raw([0x81, 0x00]).await;
     assert_transcript!(a, @r#"
     a > GET /a upgrade websocket
     a ~ open 101

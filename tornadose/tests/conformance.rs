@@ -9,7 +9,7 @@ mod common;
 use serde_json::{Value, json};
 use tornadose::prelude::*;
 use tornadose::{EncodeError, Event, KeyOf, NoKey, Refusal, Retention};
-use tornadose_test::{Client, Ending, Socket};
+use tornadose_test::{Client, Ending, WsClient};
 
 use self::common::harness;
 
@@ -101,8 +101,8 @@ impl Row {
             None => handler,
         };
         let app = harness(Router::with_path("echo").get(handler));
-        let echo = app.client(&self.name).pipe(pipe).lenient().ws("/echo").await;
-        echo.raw(self.bytes.clone()).await;
+        let echo = app.client(&self.name).buffer_size(pipe).lenient().ws("/echo").await;
+        echo.send_raw(self.bytes.clone()).await;
         let told = format!("{} by {pipe}:\n{}", self.name, echo.recording().wire());
 
         let Some(expected) = self.close() else {
@@ -122,7 +122,7 @@ impl Row {
     }
 
     /// The texts that came back, and the pongs; nothing else.
-    async fn check_received(&self, echo: &Socket, told: &str) {
+    async fn check_received(&self, echo: &WsClient, told: &str) {
         let wire = echo.recording().wire();
         let received = |prefix: &str| {
             let prefix = format!("{} < {prefix}", self.name);

@@ -210,7 +210,7 @@ async fn a_line_that_is_reset_is_gone_at_once() {
 #[tornadose_test::test]
 async fn one_that_vanished_is_gone_after_the_stated_time() {
     let (store, app, drops) = rooms();
-    let page = app.client("page").pipe(512).lenient().sse("/rooms/1?who=page").await;
+    let page = app.client("page").buffer_size(512).lenient().sse("/rooms/1?who=page").await;
     let socket = app.client("socket").lenient().ws("/rooms/2?who=socket").await;
     page.vanish().await;
     socket.vanish().await;
@@ -516,8 +516,8 @@ async fn those_who_read_need_not_wait_for_one_who_does_not() {
     let (store, app, drops) = rooms();
     let page = app.client("page").once().sse("/rooms/1?who=page").await;
     let socket = app.client("socket").ws("/rooms/1?who=socket").await;
-    let mute = app.client("mute").pipe(64).lenient().sse("/rooms/2?who=mute").await;
-    let muted = app.client("muted").pipe(64).lenient().ws("/rooms/2?who=muted").await;
+    let mute = app.client("mute").buffer_size(64).lenient().sse("/rooms/2?who=mute").await;
+    let muted = app.client("muted").buffer_size(64).lenient().ws("/rooms/2?who=muted").await;
     mute.stall().await;
     muted.stall().await;
     for _ in 0..5 {
@@ -541,8 +541,8 @@ async fn those_who_read_need_not_wait_for_one_who_does_not() {
 async fn who_reads_on_after_the_end_gets_the_rest_and_the_goodbye() {
     for stalled in [true, false] {
         let (store, app, _) = rooms();
-        let page = app.client("page").pipe(64).once().lenient().sse("/rooms/1?who=page").await;
-        let socket = app.client("socket").pipe(64).lenient().ws("/rooms/1?who=socket").await;
+        let page = app.client("page").buffer_size(64).once().lenient().sse("/rooms/1?who=page").await;
+        let socket = app.client("socket").buffer_size(64).lenient().ws("/rooms/1?who=socket").await;
         if stalled {
             page.stall().await;
             socket.stall().await;

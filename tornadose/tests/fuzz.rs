@@ -315,8 +315,8 @@ fn inbound() -> impl Strategy<Value = Vec<u8>> {
 async fn hear(bytes: &[u8], pipe: usize) -> (Vec<String>, bool) {
     let store: Store<Line> = Store::new();
     let app = harness(Router::with_path("talk").get(Talker::handler(&store)));
-    let socket = app.client("page").pipe(pipe).lenient().ws("/talk").await;
-    socket.raw(bytes).await;
+    let socket = app.client("page").buffer_size(pipe).lenient().ws("/talk").await;
+    socket.send_raw(bytes).await;
     let wire = socket.recording().wire();
     // The id of the first position is chance.
     let heard = wire.lines().filter(|line| line.starts_with("page < ") && !line.contains(r##"{"id":"#"##));

@@ -32,7 +32,7 @@ use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 use tornadose::Handover;
 use tornadose::prelude::*;
-use tornadose_test::{Ending, Harness, InMemory, assert_transcript};
+use tornadose_test::{Ending, Harness, InMemoryAcceptor, assert_transcript};
 
 const fn secs(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
@@ -113,7 +113,10 @@ async fn answers_itself(req: &mut Request, depot: &mut Depot, res: &mut Response
 }
 
 /// A harness on a server without limits, whose acceptor is made of the harness's.
-fn detaching<A>(service: impl Into<Service>, acceptor: impl Fn(InMemory) -> A + Send + Sync + 'static) -> Harness
+fn detaching<A>(
+    service: impl Into<Service>,
+    acceptor: impl Fn(InMemoryAcceptor) -> A + Send + Sync + 'static,
+) -> Harness
 where
     A: Acceptor + Send + 'static,
     A::Stream: AsyncRead + AsyncWrite,
@@ -270,7 +273,7 @@ async fn a_stream_detaches_once_its_client_has_taken_the_head_in_pieces() {
     let app = one_at_a_time(rooms(&store));
     // So wide, for the answer's head and first chunk.
     for width in [1, 16, 100, 199, 1 << 10] {
-        let page = app.client(format!("page{width}")).once().pipe(width).sse("/1").await;
+        let page = app.client(format!("page{width}")).once().buffer_size(width).sse("/1").await;
         for number in 0..20 {
             store.submit(line(1, &format!("{number}"))).await.unwrap();
         }

@@ -179,7 +179,7 @@ fn lines() -> (Store<Line>, Harness) {
 #[tornadose_test::test]
 async fn a_stalled_stream_that_was_told_its_end_is_aborted_too() {
     let (store, app) = lines();
-    let page = app.client("page").pipe(512).lenient().sse("/lines").await;
+    let page = app.client("page").buffer_size(512).lenient().sse("/lines").await;
     page.stall().await;
     // More than the pipe takes, less than makes hyper stop reading the body.
     for _ in 0..5 {
@@ -196,7 +196,7 @@ async fn a_stalled_stream_that_was_told_its_end_is_aborted_too() {
 #[tornadose_test::test]
 async fn closed_waits_for_the_last_words_of_a_stream() {
     let (store, app) = lines();
-    let page = app.client("page").pipe(512).lenient().sse("/lines").await;
+    let page = app.client("page").buffer_size(512).lenient().sse("/lines").await;
     page.stall().await;
     for _ in 0..5 {
         store.submit(Line("x".repeat(1000))).await.unwrap();
@@ -210,7 +210,7 @@ async fn closed_waits_for_the_last_words_of_a_stream() {
 #[tornadose_test::test]
 async fn closed_waits_for_the_last_words_of_a_socket() {
     let (store, app) = lines();
-    let page = app.client("page").pipe(64).lenient().ws("/lines").await;
+    let page = app.client("page").buffer_size(64).lenient().ws("/lines").await;
     page.stall().await;
     for _ in 0..5 {
         store.submit(Line("x".repeat(1000))).await.unwrap();
@@ -225,7 +225,7 @@ async fn closed_waits_for_the_last_words_of_a_socket() {
 #[tornadose_test::test]
 async fn a_stalled_socket_is_aborted_when_its_server_is_gone_too() {
     let (store, app) = lines();
-    let page = app.client("page").pipe(64).lenient().ws("/lines").await;
+    let page = app.client("page").buffer_size(64).lenient().ws("/lines").await;
     page.stall().await;
     for _ in 0..5 {
         store.submit(Line("x".repeat(1000))).await.unwrap();
@@ -378,8 +378,8 @@ fn a_message_that_can_never_fit_is_too_large_not_full() {
 async fn a_message_comes_at_once_to_a_client_that_reads_again() {
     let store = Store::new();
     let app = harness(Router::with_path("lines").get(Steady::handler(&store)));
-    let stream = app.client("stream").pipe(64).sse("/lines").await;
-    let socket = app.client("socket").pipe(64).ws("/lines").await;
+    let stream = app.client("stream").buffer_size(64).sse("/lines").await;
+    let socket = app.client("socket").buffer_size(64).ws("/lines").await;
     for turn in 0..3 {
         stream.stall().await;
         socket.stall().await;
@@ -598,7 +598,7 @@ async fn memory_counts_encoded_bytes() {
     for _ in 0..200 {
         store.submit(Lf(10_000)).await.unwrap();
     }
-    let page = app.client("page").pipe(1 << 20).lenient().sse("/lines").await;
+    let page = app.client("page").buffer_size(1 << 20).lenient().sse("/lines").await;
     let events = page.recording().to_string().lines().filter(|line| line.contains("message")).count();
     let bytes = events * 10_000 * 7;
     assert!(bytes <= 1 << 20, "{events} events, {bytes} encoded bytes are kept; memory is {}", 1 << 20);
@@ -641,7 +641,7 @@ fn a_handler_outlives_its_first_runtime() {
     });
     tornadose_test::run(async move {
         let app = harness(service);
-        let page = app.client("page").pipe(64).lenient().ws("/lines").await;
+        let page = app.client("page").buffer_size(64).lenient().ws("/lines").await;
         page.stall().await;
         for _ in 0..5 {
             store.submit(Line("x".repeat(1000))).await.unwrap();

@@ -15,7 +15,7 @@ use salvo::conn::ConnCtrl;
 use salvo::http::ReqBody;
 use salvo::http::uri::Scheme;
 use tornadose::prelude::*;
-use tornadose_test::{Client, Ending, Harness, Socket, assert_transcript};
+use tornadose_test::{Client, Ending, Harness, WsClient, assert_transcript};
 
 use self::common::harness;
 
@@ -62,7 +62,7 @@ impl Limited {
 }
 
 /// Those that were let in, of so many that open at the same time, half of them over each transport.
-async fn rush(app: &Harness, turn: &str, many: usize) -> (Vec<Client>, Vec<Socket>) {
+async fn rush(app: &Harness, turn: &str, many: usize) -> (Vec<Client>, Vec<WsClient>) {
     let (mut pages, mut sockets) = (Vec::new(), Vec::new());
     for number in 0..many {
         if number % 2 == 0 {
@@ -209,7 +209,7 @@ async fn a_message_may_be_as_big_as_said_and_no_bigger() {
     ] {
         let before = count.get();
         let socket = app.client(name).lenient().ws("/talk").await;
-        socket.raw(bytes).await;
+        socket.send_raw(bytes).await;
         let told = socket.recording().to_string();
         if fits {
             assert!(count.get() > before && !told.contains("close"), "{told}");
@@ -231,7 +231,7 @@ async fn a_message_too_big_is_refused_by_its_header() {
         ("largest", &[0x81, 0xFF, 0x7F, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF]),
     ] {
         let socket = app.client(name).ws("/talk").await;
-        socket.raw([header, &[0; 4]].concat()).await;
+        socket.send_raw([header, &[0; 4]].concat()).await;
         assert!(matches!(socket.closed().await, Ending::Close { code: 1009, .. }), "{name}");
     }
 }
@@ -244,7 +244,7 @@ async fn a_client_that_speaks_owes_no_pong() {
     let socket = app.client("mute").mute().lenient().ws("/talk").await;
     for _ in 0..10 {
         app.advance(secs(29)).await;
-        socket.raw(frame(TEXT, br#""hi""#)).await;
+        socket.send_raw(frame(TEXT, br#""hi""#)).await;
     }
     assert_eq!((count.get(), store.subscribers()), (10, 1));
     app.advance(secs(30)).await;
@@ -258,7 +258,7 @@ async fn a_trickle_of_bytes_is_no_sign_of_life() {
     let text = frame(TEXT, &json_of(100));
     for byte in &text[..29] {
         app.advance(secs(1)).await;
-        socket.raw([*byte]).await;
+        socket.send_raw([*byte]).await;
     }
     assert_eq!(store.subscribers(), 1);
     app.advance(secs(1)).await;
@@ -281,9 +281,9 @@ fn errors(socket: &Client) -> Vec<String> {
 #[tornadose_test::test]
 async fn a_flood_of_texts_waits_until_its_answers_are_read() {
     let (store, count, app) = talk();
-    let socket = app.client("flood").pipe(PIPE).lenient().ws("/talk").await;
+    let socket = app.client("flood").buffer_size(PIPE).lenient().ws("/talk").await;
     socket.stall().await;
-    socket.raw(frame(TEXT, br#""hi""#).repeat(MANY)).await;
+    socket.send_raw(frame(TEXT, br#""hi""#).repeat(MANY)).await;
     // Each was answered by some 60 bytes, which wait: then nothing more is taken.
     let taken = count.get();
     assert!(taken > 0 && taken * 60 <= PIPE + 2 * WAITING, "{taken} texts were taken");
@@ -301,12 +301,12 @@ async fn a_flood_of_texts_waits_until_its_answers_are_read() {
 #[tornadose_test::test]
 async fn a_flood_of_pings_waits_until_its_pongs_are_read() {
     let (store, count, app) = talk();
-    let socket = app.client("flood").pipe(PIPE).lenient().ws("/talk").await;
+    let socket = app.client("flood").buffer_size(PIPE).lenient().ws("/talk").await;
     socket.stall().await;
     // A text behind every ten shows how many were taken.
     let ten = |turn: usize| (turn * 10..turn * 10 + 10).flat_map(|n| frame(PING, format!("ping {n:0100}").as_bytes()));
     let pings: Vec<u8> = (0..MANY / 10).flat_map(|turn| ten(turn).chain(frame(TEXT, br#""hi""#))).collect();
-    socket.raw(pings).await;
+    socket.send_raw(pings).await;
     let taken = count.get();
     assert!(taken > 0 && taken * 10 * 107 <= PIPE + 2 * WAITING, "{taken} times ten pings were taken");
     app.advance(secs(25)).await;
@@ -326,9 +326,9 @@ async fn a_flood_that_is_never_read_ends_its_connection() {
             let (store, count) = (Store::new(), Count::default());
             let talker = Talker::handler(&store).keep_alive(keep_alive);
             let app = harness(Router::with_path("talk").hoop(count.clone()).get(talker));
-            let socket = app.client("flood").pipe(PIPE).lenient().ws("/talk").await;
+            let socket = app.client("flood").buffer_size(PIPE).lenient().ws("/talk").await;
             socket.stall().await;
-            socket.raw(flood.repeat(MANY)).await;
+            socket.send_raw(flood.repeat(MANY)).await;
             let taken = count.get();
             app.advance(secs(patience - 1)).await;
             assert_eq!(store.subscribers(), 1, "{keep_alive:?}");
@@ -341,10 +341,10 @@ async fn a_flood_that_is_never_read_ends_its_connection() {
 #[tornadose_test::test]
 async fn a_flood_behind_a_slow_hook_is_answered_in_order() {
     let (store, count, app) = talk();
-    let socket = app.client("flood").pipe(PIPE).lenient().ws("/talk").await;
+    let socket = app.client("flood").buffer_size(PIPE).lenient().ws("/talk").await;
     let flood =
         [frame(TEXT, br#""wait 5""#), frame(TEXT, br#""hi""#).repeat(MANY), frame(TEXT, br#""wait 5""#)].concat();
-    socket.raw(flood).await;
+    socket.send_raw(flood).await;
     assert_eq!(count.get(), 0);
     app.advance(secs(5)).await;
     assert_eq!(count.get(), MANY + 1);
@@ -359,9 +359,9 @@ async fn a_flood_behind_a_slow_hook_is_answered_in_order() {
 #[tornadose_test::test]
 async fn who_leaves_behind_a_flood_and_a_slow_hook_is_missed() {
     let (store, count, app) = talk();
-    let socket = app.client("flood").pipe(PIPE).lenient().ws("/talk").await;
+    let socket = app.client("flood").buffer_size(PIPE).lenient().ws("/talk").await;
     // More than is read ahead, so that the end of the line stands behind what nobody reads.
-    socket.raw([frame(TEXT, br#""wait 100000""#), frame(TEXT, br#""hi""#).repeat(MANY)].concat()).await;
+    socket.send_raw([frame(TEXT, br#""wait 100000""#), frame(TEXT, br#""hi""#).repeat(MANY)].concat()).await;
     // It is there, and its pongs stand in the same place.
     app.advance(secs(300)).await;
     assert_eq!((store.subscribers(), count.get()), (1, 0));
@@ -373,10 +373,10 @@ async fn who_leaves_behind_a_flood_and_a_slow_hook_is_missed() {
 #[tornadose_test::test]
 async fn a_flood_holds_up_nobody_else() {
     let (store, _, app) = talk();
-    let flood = app.client("flood").pipe(PIPE).lenient().ws("/talk").await;
+    let flood = app.client("flood").buffer_size(PIPE).lenient().ws("/talk").await;
     let other = app.client("other").ws("/talk").await;
     flood.stall().await;
-    flood.raw(frame(PING, &[b'x'; 125]).repeat(MANY)).await;
+    flood.send_raw(frame(PING, &[b'x'; 125]).repeat(MANY)).await;
     for number in 0..100 {
         store.submit(Line(number.to_string())).await.unwrap();
         assert_eq!(other.next_now::<String>().await, number.to_string());
@@ -473,7 +473,7 @@ async fn a_keep_alive_comes_so_long_after_the_last_event() {
 async fn who_reads_on_after_a_silence_gets_its_keep_alive_with_what_it_left() {
     let store = Store::new();
     let app = harness(Router::with_path("lines").get(Lines::handler(&store)));
-    let page = app.client("page").once().pipe(512).sse("/lines").await;
+    let page = app.client("page").once().buffer_size(512).sse("/lines").await;
     let keep_alives = || page.recording().to_string().matches("page < : keep-alive").count();
     page.stall().await;
     store.submit(Line("x".repeat(20 << 10))).await.unwrap();

@@ -225,7 +225,7 @@ async fn who_takes_nothing_or_says_nothing_is_logged_so() {
     let lines = Lines::default();
     let _guard = lines.listen();
     let (store, app) = rooms();
-    let page = app.client("page").pipe(512).lenient().sse("/rooms/cellar").await;
+    let page = app.client("page").buffer_size(512).lenient().sse("/rooms/cellar").await;
     let gone = app.client("gone").lenient().ws("/rooms/attic").await;
     page.stall().await;
     gone.vanish().await;
@@ -316,8 +316,8 @@ async fn ends_by_age_by_lag_and_by_force_are_logged() {
         ]
     );
     let stuck = (
-        app.client("e").once().pipe(512).lenient().sse("/stuck/cellar").await,
-        app.client("f").pipe(512).lenient().ws("/stuck/cellar").await,
+        app.client("e").once().buffer_size(512).lenient().sse("/stuck/cellar").await,
+        app.client("f").buffer_size(512).lenient().ws("/stuck/cellar").await,
     );
     stuck.0.stall().await;
     stuck.1.stall().await;

@@ -185,8 +185,8 @@ struct Impatient;
 async fn a_reader_that_lags_ends_when_so_declared() {
     let store = Store::new();
     let app = harness(Router::with_path("lines").get(Impatient::handler(&store)));
-    let page = app.client("page").pipe(64).lenient().sse("/lines").await;
-    let socket = app.client("socket").pipe(64).lenient().ws("/lines").await;
+    let page = app.client("page").buffer_size(64).lenient().sse("/lines").await;
+    let socket = app.client("socket").buffer_size(64).lenient().ws("/lines").await;
     page.stall().await;
     socket.stall().await;
     for _ in 0..50 {

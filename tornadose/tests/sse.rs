@@ -310,7 +310,7 @@ impl Loud {
 #[tornadose_test::test]
 async fn a_reader_that_lags_is_told_exactly_what_it_missed() {
     let (store, app) = rooms();
-    let slow = app.client("slow").pipe(64).sse("/rooms/go").await;
+    let slow = app.client("slow").buffer_size(64).sse("/rooms/go").await;
     store.submit(said("go", "0")).await.unwrap();
     slow.skip(1).await;
     slow.stall().await;
@@ -375,7 +375,7 @@ async fn closing_ends_every_stream_and_spreads_the_returns() {
 async fn a_client_that_takes_nothing_is_aborted_five_seconds_after_the_end() {
     let (store, app) = rooms();
     for path in ["/rooms/go", "/rooms/rust"] {
-        let stalled = app.client("stalled").pipe(64).lenient();
+        let stalled = app.client("stalled").buffer_size(64).lenient();
         if path == "/rooms/go" { stalled.sse(path).await.stall().await } else { stalled.ws(path).await.stall().await }
     }
     for number in 0..100 {
@@ -415,7 +415,7 @@ async fn bad_requests_are_answered_in_words() {
 #[tornadose_test::test]
 async fn a_reader_that_takes_nothing_of_what_it_is_owed_is_aborted() {
     let (store, app) = rooms();
-    let slow = app.client("slow").pipe(64).lenient().sse("/rooms/go").await;
+    let slow = app.client("slow").buffer_size(64).lenient().sse("/rooms/go").await;
     let live = app.client("live").sse("/rooms/go").await;
     // Idle for long, and then too much for its pipe and for what the server buffers.
     app.advance(secs(100)).await;
@@ -434,7 +434,7 @@ async fn a_reader_that_takes_nothing_of_what_it_is_owed_is_aborted() {
 #[tornadose_test::test]
 async fn a_reader_that_does_not_even_take_its_keep_alives_is_aborted() {
     let (store, app) = ticker();
-    let idle = app.client("idle").pipe(64).lenient().sse("/ticks").await;
+    let idle = app.client("idle").buffer_size(64).lenient().sse("/ticks").await;
     idle.stall().await;
     app.client("reads").sse("/ticks").await;
     // The pipe takes three of them; the fourth, after a minute, waits in front of it.

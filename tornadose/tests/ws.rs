@@ -159,13 +159,13 @@ async fn what_cannot_be_taken_is_said_to_its_sender_alone() {
 async fn violations_are_closed_with_their_code() {
     let (_, app) = room();
     let too_big = app.client("too-big").ws("/room?user=u").await;
-    too_big.raw([0x81, 0xFE, 0x04, 0x01, 0, 0, 0, 0]).await;
+    too_big.send_raw([0x81, 0xFE, 0x04, 0x01, 0, 0, 0, 0]).await;
     let binary = app.client("binary").ws("/room?user=u").await;
     binary.send_binary([1, 2, 3]).await;
     let not_utf8 = app.client("not-utf8").ws("/room?user=u").await;
-    not_utf8.raw([0x81, 0x81, 0, 0, 0, 0, 0xFF]).await;
+    not_utf8.send_raw([0x81, 0x81, 0, 0, 0, 0, 0xFF]).await;
     let unmasked = app.client("unmasked").ws("/room?user=u").await;
-    unmasked.raw([0x81, 0x01, b'x']).await;
+    unmasked.send_raw([0x81, 0x01, b'x']).await;
     let panics = app.client("panics").ws("/room?user=u").await;
     panics.send_text(r#"{"type":"panic"}"#).await;
     app.expect_panic("as asked").await;

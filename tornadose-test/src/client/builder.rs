@@ -8,7 +8,7 @@ use crate::client::faults::Fault;
 use crate::harness::Harness;
 
 /// So many bytes fit into a connection by default: a reader that stalls is soon felt.
-const PIPE: usize = 1024;
+const BUFFER_SIZE: usize = 1024;
 
 pub(crate) const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 
@@ -25,7 +25,7 @@ pub(crate) const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event
 /// use tornadose_test::{Harness, assert_transcript};
 /// # tornadose_test::run(async {
 /// let app = Harness::new(Router::with_path("inbox").get(inbox));
-/// let ada = app.client("ada").cookie("user", "ada").last_event_id("8").pipe(64).sse("/inbox").await;
+/// let ada = app.client("ada").cookie("user", "ada").last_event_id("8").buffer_size(64).sse("/inbox").await;
 /// assert_transcript!(ada, @r#"
 /// ada > GET /inbox last-event-id #1
 /// ada ~ open 200 text/event-stream
@@ -41,11 +41,11 @@ pub struct ClientBuilder {
     pub(crate) name: Option<String>,
     pub(crate) headers: HeaderMap,
     pub(crate) without: Vec<HeaderName>,
-    pub(crate) pipe: usize,
+    pub(crate) buffer_size: usize,
     pub(crate) lenient: bool,
     pub(crate) mute: bool,
     pub(crate) http2: bool,
-    pub(crate) posting: Option<Vec<u8>>,
+    pub(crate) post_body: Option<Vec<u8>>,
     pub(crate) faults: Vec<Fault>,
     /// Whether it comes back; else as its transport does.
     pub(crate) returns: Option<bool>,
@@ -58,11 +58,11 @@ impl ClientBuilder {
             name,
             headers: HeaderMap::new(),
             without: Vec::new(),
-            pipe: PIPE,
+            buffer_size: BUFFER_SIZE,
             lenient: false,
             mute: false,
             http2: false,
-            posting: None,
+            post_body: None,
             faults: Vec::new(),
             returns: None,
         }
@@ -182,7 +182,7 @@ impl ClientBuilder {
     ///
     /// ```
     #[doc = include_str!("../../doc/news.md")]
-    /// let ada = app.client("ada").pipe(64).sse("/news").await;
+    /// let ada = app.client("ada").buffer_size(64).sse("/news").await;
     /// ada.skip(1).await;
     /// # });
     /// ```
@@ -190,9 +190,9 @@ impl ClientBuilder {
     /// # Panics
     ///
     /// When it is 0: nothing could ever come through.
-    pub fn pipe(mut self, bytes: usize) -> Self {
+    pub fn buffer_size(mut self, bytes: usize) -> Self {
         assert!(bytes > 0, "a pipe holds at least 1 byte");
-        self.pipe = bytes;
+        self.buffer_size = bytes;
         self
     }
 
@@ -225,12 +225,12 @@ impl ClientBuilder {
     /// # use tornadose_test::Harness;
     /// # tornadose_test::run(async {
     /// let app = Harness::new(Router::with_path("search").post(search));
-    /// let hits = app.client("hits").posting("needle").sse("/search").await;
+    /// let hits = app.client("hits").post_body("needle").sse("/search").await;
     /// assert_eq!(hits.next::<String>().await, "found");
     /// # });
     /// ```
-    pub fn posting(mut self, body: impl Into<Vec<u8>>) -> Self {
-        self.posting = Some(body.into());
+    pub fn post_body(mut self, body: impl Into<Vec<u8>>) -> Self {
+        self.post_body = Some(body.into());
         self
     }
 

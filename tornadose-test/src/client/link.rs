@@ -19,7 +19,7 @@ pub(crate) struct Link {
     pub(crate) server: ServerControl,
     pub(crate) ask: Ask,
     /// How many bytes fit into the connection, each way.
-    pub(crate) pipe: usize,
+    pub(crate) buffer_size: usize,
     pub(crate) valve: Valve,
     pub(crate) cuts: Cuts,
 }
@@ -27,7 +27,7 @@ pub(crate) struct Link {
 impl Link {
     /// A connection, `None` when nobody listens, which is recorded.
     pub(crate) fn dial(&self) -> Option<Pipe> {
-        let stream = self.server.dial(self.pipe, Some(self.seat.number));
+        let stream = self.server.dial(self.buffer_size, Some(self.seat.number));
         if stream.is_none() {
             self.seat.ended(Some(What::Refused), Ending::Abort);
         }

@@ -5,14 +5,14 @@ use hyper::header::{
 };
 use hyper::{Method, Version};
 
-use crate::client::answer::Answer;
 use crate::client::builder::ClientBuilder;
 use crate::client::life::{self, Speech};
 use crate::client::link::Link;
 use crate::client::request::{self, Ask};
-use crate::client::socket::{Outbox, Socket};
+use crate::client::response::Response;
+use crate::client::socket::{Outbox, WsClient};
 use crate::client::transport::Transport;
-use crate::client::{Client, answer, ws};
+use crate::client::{Client, response, ws};
 use crate::record::line::What;
 use crate::runtime::settle;
 
@@ -30,7 +30,7 @@ impl ClientBuilder {
         self.default(HOST, "localhost");
         self.default(ACCEPT, "text/event-stream");
         self.default(CACHE_CONTROL, "no-cache");
-        let body = std::mem::take(&mut self.posting);
+        let body = std::mem::take(&mut self.post_body);
         let method = if body.is_some() { Method::POST } else { Method::GET };
         let (client, link) = self.open_link(Kind::Sse, method, path.as_ref(), body.unwrap_or_default()).await;
         client.tasks().spawn(life::live(link, Speech::Sse, self.returns != Some(false)));
@@ -47,7 +47,7 @@ impl ClientBuilder {
     /// assert_eq!(ada.status(), 101);
     /// # });
     /// ```
-    pub async fn ws(mut self, path: impl AsRef<str>) -> Socket {
+    pub async fn ws(mut self, path: impl AsRef<str>) -> WsClient {
         self.default(HOST, "localhost");
         self.default(CONNECTION, "Upgrade");
         self.default(UPGRADE, "websocket");
@@ -57,7 +57,7 @@ impl ClientBuilder {
         let speech = Speech::Ws { outbox: client.outbox(), mute: self.mute };
         client.tasks().spawn(life::live(link, speech, self.returns == Some(true)));
         settle().await;
-        Socket::new(client)
+        WsClient::new(client)
     }
 
     /// Opens a stream over this transport: [`sse`](Self::sse), or [`ws`](Self::ws) for one that only listens.
@@ -84,7 +84,7 @@ impl ClientBuilder {
     /// assert_eq!(app.client("ada").get("/elsewhere").await.status(), 404);
     /// # });
     /// ```
-    pub async fn get(self, path: impl AsRef<str>) -> Answer {
+    pub async fn get(self, path: impl AsRef<str>) -> Response {
         self.request("GET", path, "").await
     }
 
@@ -95,7 +95,7 @@ impl ClientBuilder {
     /// assert_eq!(app.client("ada").post("/news", "hi").await.status(), 405);
     /// # });
     /// ```
-    pub async fn post(self, path: impl AsRef<str>, body: impl AsRef<[u8]>) -> Answer {
+    pub async fn post(self, path: impl AsRef<str>, body: impl AsRef<[u8]>) -> Response {
         self.request("POST", path, body).await
     }
 
@@ -123,15 +123,15 @@ impl ClientBuilder {
     /// # Panics
     ///
     /// When the method cannot be one.
-    pub async fn request(mut self, method: impl AsRef<str>, path: impl AsRef<str>, body: impl AsRef<[u8]>) -> Answer {
+    pub async fn request(mut self, method: impl AsRef<str>, path: impl AsRef<str>, body: impl AsRef<[u8]>) -> Response {
         let method = method.as_ref();
         let method = Method::from_bytes(method.as_bytes()).unwrap_or_else(|_| panic!("`{method}` is not a method"));
         self.default(HOST, "localhost");
         self.default(ACCEPT, "*/*");
         let (client, link) = self.open_link(Kind::Plain, method, path.as_ref(), body.as_ref().to_vec()).await;
-        client.tasks().spawn(async move { answer::read(&link).await });
+        client.tasks().spawn(async move { response::read(&link).await });
         settle().await;
-        Answer::new(client)
+        Response::new(client)
     }
 
     async fn open_link(&self, kind: Kind, method: Method, path: &str, body: Vec<u8>) -> (Client, Link) {
@@ -160,7 +160,8 @@ impl ClientBuilder {
             client.set(fault.clone()).expect("nothing has passed yet that it could be too late for");
         }
         let (seat, server) = (client.seat(), self.app.server().clone());
-        let link = Link { seat, server, ask, pipe: self.pipe, valve: client.valve(), cuts: client.cuts() };
+        let link =
+            Link { seat, server, ask, buffer_size: self.buffer_size, valve: client.valve(), cuts: client.cuts() };
         (client, link)
     }
 

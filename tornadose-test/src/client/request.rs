@@ -10,8 +10,8 @@ use hyper::{Method, Request, Response, Uri, Version};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::task::AbortHandle;
 
-use crate::client::answer::header;
 use crate::client::pipe::Pipe;
+use crate::client::response::header;
 use crate::record::line::What;
 
 /// What a client says when it opens a connection.

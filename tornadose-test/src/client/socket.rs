@@ -35,11 +35,11 @@ use crate::transcript::assert::{Part, Source};
 /// ");
 /// # });
 /// ```
-pub struct Socket {
+pub struct WsClient {
     client: Client,
 }
 
-impl Socket {
+impl WsClient {
     pub(crate) fn new(client: Client) -> Self {
         Self { client }
     }
@@ -133,7 +133,7 @@ impl Socket {
     /// ```
     #[doc = include_str!("../../doc/room.md")]
     /// let bob = app.client("bob").ws("/room").await;
-    /// bob.raw([0x81, 0x02, b'h', b'i']).await; // without a mask
+    /// bob.send_raw([0x81, 0x02, b'h', b'i']).await; // without a mask
     /// # });
     /// ```
     ///
@@ -141,7 +141,7 @@ impl Socket {
     ///
     /// When the connection is not open.
     #[track_caller]
-    pub fn raw(&self, bytes: impl Into<Vec<u8>>) -> impl Future<Output = ()> + Send {
+    pub fn send_raw(&self, bytes: impl Into<Vec<u8>>) -> impl Future<Output = ()> + Send {
         let (at, bytes) = (Location::caller(), bytes.into());
         async move { self.client.say(at, bytes.clone(), What::SentRaw(bytes)).await }
     }
@@ -234,7 +234,7 @@ impl Outbox {
     }
 }
 
-impl Deref for Socket {
+impl Deref for WsClient {
     type Target = Client;
 
     fn deref(&self) -> &Client {
@@ -242,7 +242,7 @@ impl Deref for Socket {
     }
 }
 
-impl Source for Socket {
+impl Source for WsClient {
     fn part(&self) -> Part {
         self.client.part()
     }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::time::sleep;
 
 use crate::harness::Harness;
-use crate::runtime::run::{Clock, HeldClock};
+use crate::runtime::run::{Clock, ClockGuard};
 use crate::runtime::settle;
 
 impl Harness {
@@ -61,7 +61,7 @@ impl Harness {
     /// assert_eq!(before.elapsed(), Duration::ZERO); // without it hours may have passed
     /// # });
     /// ```
-    pub fn hold_clock(&self) -> HeldClock {
+    pub fn hold_clock(&self) -> ClockGuard {
         self.record.run.hold()
     }
 

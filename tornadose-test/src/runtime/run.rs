@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use crate::client::transport::Transport;
 use crate::record::Record;
 use crate::record::line::{Line, What};
-use crate::runtime::{Plan, timers};
+use crate::runtime::{TestConfig, timers};
 use crate::transcript::text::duration;
 
 /// How much time a wait may take: virtual, or real.
@@ -52,12 +52,12 @@ pub(crate) struct Run {
 }
 
 impl Run {
-    pub(crate) fn new(plan: Plan) -> Self {
+    pub(crate) fn new(config: TestConfig) -> Self {
         let start = Instant::now();
         Self {
             start,
-            clock: plan.clock,
-            over: plan.over,
+            clock: config.clock,
+            over: config.over,
             held: Arc::default(),
             lines: AtomicU64::new(0),
             acts: AtomicU64::new(0),
@@ -110,14 +110,14 @@ impl Run {
     }
 
     /// Holds the clock until the result is dropped.
-    pub(crate) fn hold(&self) -> HeldClock {
+    pub(crate) fn hold(&self) -> ClockGuard {
         self.held.fetch_add(1, Ordering::Relaxed);
         let (held, until_dropped) = channel::<()>();
         if self.clock == Clock::Virtual {
             // Blocking work holds a paused clock; this ends when the other end of the channel is dropped.
             tokio::task::spawn_blocking(move || until_dropped.recv());
         }
-        HeldClock { _held: held, count: self.held.clone() }
+        ClockGuard { _held: held, count: self.held.clone() }
     }
 
     pub(crate) fn is_held(&self) -> bool {
@@ -230,12 +230,12 @@ impl Run {
 
 /// The clock stands still as long as this lives; from [`Harness::hold_clock`](crate::Harness::hold_clock).
 #[must_use = "the clock is held only as long as this lives: `let _held = app.hold_clock();`"]
-pub struct HeldClock {
+pub struct ClockGuard {
     _held: Sender<()>,
     count: Arc<AtomicUsize>,
 }
 
-impl Drop for HeldClock {
+impl Drop for ClockGuard {
     fn drop(&mut self) {
         self.count.fetch_sub(1, Ordering::Relaxed);
     }

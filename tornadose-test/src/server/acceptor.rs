@@ -18,7 +18,7 @@ use tokio::sync::mpsc;
 /// The acceptor behind a [`Harness`](crate::Harness): named here for the closures of
 /// [`Harness::configured`](crate::Harness::configured) and [`Harness::with_server`](crate::Harness::with_server), never made
 /// by hand.
-pub struct InMemory {
+pub struct InMemoryAcceptor {
     dialled: mpsc::UnboundedReceiver<(Held, SocketAddr)>,
     /// Taken from the queue and not yet handed on: `accept` may be dropped half-way.
     pending: Option<(Held, SocketAddr)>,
@@ -35,17 +35,17 @@ pub struct Held {
     _held: Arc<()>,
 }
 
-pub(crate) fn in_memory() -> (Dialer, InMemory) {
+pub(crate) fn in_memory() -> (Dialer, InMemoryAcceptor) {
     let (dial, dialled) = mpsc::unbounded_channel();
     let holding =
         Holding { local_addr: local().into(), http_versions: vec![Version::HTTP_11], http_scheme: Scheme::HTTP };
-    (Dialer { dialled: dial }, InMemory { dialled, pending: None, holdings: vec![holding] })
+    (Dialer { dialled: dial }, InMemoryAcceptor { dialled, pending: None, holdings: vec![holding] })
 }
 
 impl Dialer {
     /// The client's end of a new connection, and what dies with the server's end; `None` when the server is gone.
-    pub(crate) fn dial(&self, pipe: usize, port: u16) -> Option<(DuplexStream, Weak<()>)> {
-        let (client, stream) = duplex(pipe);
+    pub(crate) fn dial(&self, buffer_size: usize, port: u16) -> Option<(DuplexStream, Weak<()>)> {
+        let (client, stream) = duplex(buffer_size);
         let held = Arc::new(());
         let watch = Arc::downgrade(&held);
         let dialled = (Held { stream, _held: held }, SocketAddr::from(([127, 0, 0, 1], port)));
@@ -53,7 +53,7 @@ impl Dialer {
     }
 }
 
-impl Acceptor for InMemory {
+impl Acceptor for InMemoryAcceptor {
     type Coupler = TcpCoupler<Self::Stream>;
     type Stream = StraightStream<Held>;
 

@@ -205,7 +205,7 @@ mod tests {
         let bytes: Vec<u8> =
             texts.iter().flat_map(|text| one(&IdText::try_from("1").unwrap(), &Event::text(text))).collect();
         let app = Harness::new(Router::with_path("feed").get(Serves(bytes.into())));
-        let feed = app.client("feed").pipe(16).sse("/feed").await;
+        let feed = app.client("feed").buffer_size(16).sse("/feed").await;
         for text in texts {
             let read = text.replace("\r\n", "\n").replace('\r', "\n");
             assert_eq!(feed.next_event().await.data, read, "{text:?}");

@@ -4,12 +4,12 @@ use http_body_util::BodyExt;
 use hyper::body::{Frame, Incoming};
 use hyper::{Method, Response, StatusCode, Uri};
 
-use crate::client::answer;
 use crate::client::faults::screen::Screen;
 use crate::client::life::After;
 use crate::client::link::Link;
 use crate::client::place::Place;
 use crate::client::request::{self, Connection};
+use crate::client::response;
 use crate::client::sse::{Heard, Parser};
 use crate::record::line::{Event, Severed, What};
 use crate::record::seat::Ending;
@@ -22,10 +22,10 @@ pub(crate) async fn read(link: &Link) -> After {
     let seat = &link.seat;
     let Some((connection, response)) = ask(link).await else { return After::Return };
     let status = response.status().as_u16();
-    let media = answer::header(response.headers(), "content-type").unwrap_or_default();
+    let media = response::header(response.headers(), "content-type").unwrap_or_default();
     let media = media.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
     if status != 200 || media != "text/event-stream" {
-        answer::collect(seat, response).await;
+        response::collect(seat, response).await;
         return After::Stay;
     }
     seat.head(status, response.headers());
@@ -80,7 +80,7 @@ fn moved(response: &Response<Incoming>) -> Option<String> {
     if !matches!(response.status().as_u16(), 301 | 302 | 303 | 307 | 308) {
         return None;
     }
-    let location: Uri = answer::header(response.headers(), "location")?.parse().ok()?;
+    let location: Uri = response::header(response.headers(), "location")?.parse().ok()?;
     let path = location.path_and_query()?.to_string();
     path.starts_with('/').then_some(path)
 }

@@ -5,7 +5,7 @@ use base64::prelude::BASE64_STANDARD;
 use salvo::http::HeaderMap;
 use sha1::{Digest, Sha1};
 
-use crate::client::answer::header;
+use crate::client::response::header;
 
 /// The key of RFC 6455's own example: the same in every run.
 pub(crate) const KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";

@@ -8,12 +8,12 @@ use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf, split};
 use tokio::sync::mpsc::UnboundedReceiver;
 
-use crate::client::answer;
 use crate::client::faults::screen::Screen;
 use crate::client::life::After;
 use crate::client::link::Link;
 use crate::client::place::Place;
 use crate::client::request::{self, Connection};
+use crate::client::response;
 use crate::client::socket::Outbox;
 use crate::client::ws::frame::{Frame, Frames, Opcode, encode};
 use crate::client::ws::handshake;
@@ -32,7 +32,7 @@ pub(crate) async fn read(link: &Link, outbox: &Outbox, mute: bool) -> After {
         return After::Return;
     };
     if response.status().as_u16() != 101 {
-        answer::collect(seat, response).await;
+        response::collect(seat, response).await;
         return After::Return;
     }
     if let Err(violation) = opened(link, &response) {
@@ -53,7 +53,7 @@ pub(crate) async fn read(link: &Link, outbox: &Outbox, mute: bool) -> After {
 
 fn opened(link: &Link, response: &Response<Incoming>) -> Result<(), String> {
     link.seat.head(101, response.headers());
-    let protocol = answer::header(response.headers(), "sec-websocket-protocol").map(str::to_owned);
+    let protocol = response::header(response.headers(), "sec-websocket-protocol").map(str::to_owned);
     link.seat.note(What::Upgraded { protocol });
     link.seat.note_headers(response.headers());
     handshake::check(&link.ask.headers, response.headers())

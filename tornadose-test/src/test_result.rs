@@ -1,30 +1,30 @@
-//! What a test function may return.
+//! The return types of a test function.
 
 use std::fmt::Debug;
 
 /// The result of a test: `()`, or a `Result` whose error can be shown.
 ///
 /// ```
-/// fn returns_an_outcome(_: impl tornadose_test::Outcome) {}
-/// returns_an_outcome(());
-/// returns_an_outcome(Ok::<(), std::io::Error>(()));
+/// fn returns_a_test_result(_: impl tornadose_test::TestResult) {}
+/// returns_a_test_result(());
+/// returns_a_test_result(Ok::<(), std::io::Error>(()));
 /// ```
 #[diagnostic::on_unimplemented(
     message = "a test returns `()` or `Result<(), E>` with `E: Debug`, not `{Self}`",
-    label = "not the outcome of a test"
+    label = "not a test result"
 )]
-pub trait Outcome {
+pub trait TestResult {
     /// Whether the test has failed by what it returned.
     fn failed(&self) -> bool;
 }
 
-impl Outcome for () {
+impl TestResult for () {
     fn failed(&self) -> bool {
         false
     }
 }
 
-impl<E: Debug> Outcome for Result<(), E> {
+impl<E: Debug> TestResult for Result<(), E> {
     fn failed(&self) -> bool {
         self.is_err()
     }

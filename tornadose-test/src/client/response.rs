@@ -3,7 +3,6 @@
 use std::str::from_utf8;
 
 use http_body_util::BodyExt;
-use hyper::Response;
 use hyper::body::Incoming;
 use salvo::http::HeaderMap;
 use serde::de::DeserializeOwned;
@@ -30,11 +29,11 @@ use crate::record::seat::Ending;
 /// assert_eq!(answer.json::<Vec<u8>>(), [1, 2]);
 /// # });
 /// ```
-pub struct Answer {
+pub struct Response {
     client: Client,
 }
 
-impl Answer {
+impl Response {
     pub(crate) fn new(client: Client) -> Self {
         Self { client }
     }
@@ -89,7 +88,7 @@ pub(crate) async fn read(link: &Link) {
 }
 
 /// Records a response that is not a stream.
-pub(crate) async fn collect(seat: &Place, response: Response<Incoming>) {
+pub(crate) async fn collect(seat: &Place, response: hyper::Response<Incoming>) {
     seat.head(response.status().as_u16(), response.headers());
     seat.note(What::Answer { status: response.status().as_u16(), body: Vec::new() });
     seat.note_headers(response.headers());
