@@ -1,4 +1,4 @@
-//! tornadose.js, the page's side of a stream, as a handler. What it speaks is the affair of `wire`.
+//! A handler that serves `tornadose.js`, the browser's side of a stream.
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
@@ -37,14 +37,25 @@ const SOURCE: &str = include_str!("tornadose.js");
 /// </script>
 /// ```
 ///
-/// The handlers are called by the event's name, `message` for events without one. `"tornadose:gap"({ reason, missed })`
-/// tells of a loss, `"tornadose:error"({ reason })` that the server did not take what was sent; `open()` and
-/// `error({ reason, wait })` that the connection stands, or is lost and tried again in `wait` ms: `null` when the browser does
-/// that in its own time, `Infinity` when the server ended it for good (WebSocket 1000 and 4000 to 4999). `{ ws: true }` as the
-/// third argument connects over WebSocket, and then `feed.send(value)` sends a value as JSON. `feed.close()` ends it.
+/// Each handler is called for the event of its name:
 ///
-/// A connection that was lost comes back, with jitter, and resumes behind its last id; an `EventSource` too that a proxy's
-/// error has stopped. Browsers keep the script and ask whether it is still the same: its tag is made of its content.
+/// | handler | called |
+/// |---|---|
+/// | `said(data, id)` | for each event named `said` |
+/// | `message(data, id)` | for each event without a name |
+/// | `"tornadose:gap"({ reason, missed })` | when messages are lost |
+/// | `"tornadose:error"({ reason })` | when the server did not accept what was sent |
+/// | `open()` | when the connection is open |
+/// | `error({ reason, wait })` | when the connection is lost and tried again in `wait` ms |
+///
+/// `wait` is `null` when the browser reconnects in its own time, and `Infinity` when the server ended the connection for good (WebSocket
+/// close codes 1000 and 4000 to 4999).
+///
+/// `{ ws: true }` as the third argument connects over WebSocket. `feed.send(value)` then sends a value as JSON. `feed.close()` closes the
+/// connection.
+///
+/// A lost connection is opened again, with jitter, and resumes after its last id, also when a proxy's error has stopped the `EventSource`.
+/// Browsers cache the script and revalidate it by an `ETag` of its content.
 pub fn script() -> impl Handler {
     Script { tag: tag() }
 }
@@ -75,7 +86,8 @@ impl Handler for Script {
     }
 }
 
-/// Whether `If-None-Match` names this tag; a proxy that compressed the script has made the tag a weak one (RFC 9110 §13.1.2).
+/// Whether `If-None-Match` names this tag.
+// RFC 9110 §13.1.2: the comparison is weak, so a proxy that compressed the script may mark the tag as weak.
 fn lists(tags: &HeaderValue, tag: &HeaderValue) -> bool {
     let (Ok(tags), Ok(tag)) = (tags.to_str(), tag.to_str()) else { return false };
     tags.split(',').map(str::trim).any(|listed| listed == "*" || listed.trim_start_matches("W/") == tag)
@@ -89,7 +101,7 @@ mod tests {
     use super::*;
 
     #[tornadose_test::test]
-    async fn a_browser_that_has_the_script_is_not_sent_it_again() {
+    async fn a_browser_that_has_the_script_gets_304() {
         let app = Harness::new(Router::with_path("tornadose.js").get(script()));
         let first = app.get("/tornadose.js").await;
         assert_eq!((first.status(), first.text().as_str()), (200, SOURCE));
@@ -100,12 +112,12 @@ mod tests {
     }
 
     #[test]
-    fn the_script_stays_short() {
+    fn the_script_has_at_most_100_lines() {
         assert!(SOURCE.lines().count() <= 100);
     }
 
     #[test]
-    fn a_known_tag_is_found_in_a_list_and_behind_a_proxy() {
+    fn a_tag_is_found_in_a_list_and_as_a_weak_tag() {
         let tag = tag();
         let known = |tags: &str| lists(&HeaderValue::try_from(tags).unwrap(), &tag);
         let text = tag.to_str().unwrap();

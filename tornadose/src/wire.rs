@@ -1,4 +1,4 @@
-//! Bytes in, bytes out: what events look like on each transport. Nothing here waits.
+//! The wire formats of both transports. Plain functions from values to bytes and back; nothing here waits.
 
 pub(crate) mod chunk;
 pub(crate) mod sse;

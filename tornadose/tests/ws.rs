@@ -179,7 +179,7 @@ async fn violations_are_closed_with_their_code() {
     binary > GET /room?user=u upgrade websocket
     binary ~ open 101
     binary > binary 01 02 03
-    binary ~ close 1003 (server) only text is taken
+    binary ~ close 1003 (server) only text is accepted
     not-utf8 > GET /room?user=u upgrade websocket
     not-utf8 ~ open 101
     not-utf8 > raw 81 81 00 00 00 00 ff

@@ -1,4 +1,4 @@
-//! Server-Sent Events (WHATWG HTML §9.2): fields to bytes. Reading them is a client's affair.
+//! Server-Sent Events as a server writes them. A block is written whole or not at all.
 
 use std::time::Duration;
 
@@ -7,55 +7,59 @@ use bytes::{BufMut, BytesMut};
 use crate::event::Event;
 use crate::store::id::{Id, IdText};
 
-/// How many bytes an event takes, roughly.
+/// Returns roughly how many bytes an event takes.
 pub(crate) fn length(event: &Event) -> usize {
     event.data().len() + event.name().map_or(0, str::len) + 64
 }
 
-/// One event, in the order `id`, `event`, `data`, and the blank line that dispatches it.
+/// Writes an event: `id`, `event`, `data`, and the blank line that dispatches it.
 pub(crate) fn event(bytes: &mut BytesMut, id: &IdText<'_>, event: &Event) {
     field(bytes, "id", id.as_str());
     if let Some(name) = event.name() {
         field(bytes, "event", name);
     }
+    // WHATWG HTML §9.2.6: a client joins `data` lines with line feeds, so each line of the data is a field of its own.
     for line in lines(event.data()) {
         field(bytes, "data", line);
     }
     bytes.put_u8(b'\n');
 }
 
-/// The same event without its id.
+/// Returns the same event without its id.
 pub(crate) fn without_id(event: &[u8]) -> &[u8] {
     let end = event.iter().position(|&byte| byte == b'\n').map_or(event.len(), |end| end + 1);
     &event[end..]
 }
 
-/// An id-only frame: it moves the client's position and dispatches nothing (§9.2.6: an empty data buffer).
+/// Writes a position frame: it moves the client's position and dispatches nothing.
+// WHATWG HTML §9.2.6: a block with an empty data buffer sets the last event id and dispatches no event.
 pub(crate) fn position(bytes: &mut BytesMut, id: Id) {
     field(bytes, "id", IdText::from(id).as_str());
     bytes.put_u8(b'\n');
 }
 
-/// An event of our own, whose name no message can have. It moves no position.
+/// Writes an event of the library, whose name no message can have. It moves no position.
 pub(crate) fn notice(bytes: &mut BytesMut, name: &str, json: &str) {
     field(bytes, "event", name);
     field(bytes, "data", json);
     bytes.put_u8(b'\n');
 }
 
-/// When the client is to come back, in whole milliseconds.
+/// Writes the reconnection delay, in whole milliseconds.
 pub(crate) fn retry(bytes: &mut BytesMut, after: Duration) {
+    // WHATWG HTML §9.2.6: `retry` takes ASCII digits alone.
     field(bytes, "retry", &after.as_millis().to_string());
     bytes.put_u8(b'\n');
 }
 
-/// The first frame of a stream.
+/// Writes the first frame of a stream.
 pub(crate) fn prologue(bytes: &mut BytesMut, retry: Duration) {
     field(bytes, "retry", &retry.as_millis().to_string());
     comment(bytes, "tornadose");
 }
 
-/// Text that no client dispatches; it keeps the line open.
+/// Writes a comment, which no client dispatches. It keeps the connection open.
+// WHATWG HTML §9.2.6: a line that starts with a colon is ignored.
 pub(crate) fn comment(bytes: &mut BytesMut, text: &str) {
     for line in lines(text) {
         field(bytes, "", line);
@@ -65,13 +69,14 @@ pub(crate) fn comment(bytes: &mut BytesMut, text: &str) {
 
 fn field(bytes: &mut BytesMut, name: &str, value: &str) {
     bytes.put_slice(name.as_bytes());
-    // Always a space: a client strips one, so a value's own leading space survives.
+    // WHATWG HTML §9.2.6: a client strips one space after the colon, so a value's own leading space survives.
     bytes.put_slice(b": ");
     bytes.put_slice(value.as_bytes());
     bytes.put_u8(b'\n');
 }
 
-/// Splits at CRLF, CR and LF; the text after the last line's end is a line too.
+/// Splits at CRLF, CR and LF. The text after the last line end is a line too.
+// WHATWG HTML §9.2.5: these three end a line.
 fn lines(text: &str) -> impl Iterator<Item = &str> {
     let mut rest = Some(text);
     std::iter::from_fn(move || {
@@ -94,13 +99,13 @@ mod tests {
     use crate::event::error::EncodeError;
     use crate::event::name::EventName;
 
-    fn one(id: &IdText<'_>, said: &Event) -> Bytes {
+    fn encode_event(id: &IdText<'_>, written: &Event) -> Bytes {
         let mut bytes = BytesMut::new();
-        event(&mut bytes, id, said);
+        event(&mut bytes, id, written);
         bytes.freeze()
     }
 
-    /// What a row's fields become, or why they are refused.
+    /// Encodes the fields of a row. The error says why they are refused.
     fn encode(fields: &Value) -> Result<Bytes, String> {
         let mut bytes = BytesMut::new();
         if let Some(text) = fields["comment"].as_str() {
@@ -119,7 +124,7 @@ mod tests {
             let named = name.into_iter().fold(plain, Event::named);
             match id {
                 Some(id) => event(&mut bytes, &id, &named),
-                None => bytes.put_slice(without_id(&one(&IdText::try_from("1").unwrap(), &named))),
+                None => bytes.put_slice(without_id(&encode_event(&IdText::try_from("1").unwrap(), &named))),
             }
         }
         Ok(bytes.freeze())
@@ -135,9 +140,9 @@ mod tests {
         }
     }
 
-    /// Holds the bytes against what the fake client reads, which shares no code with this module.
+    /// Compares the bytes with what the fake client reads, which shares no code with this module.
     async fn check(name: &str, bytes: Bytes, expected: &Value) {
-        // Behind a first event, for comments of the first frame are not shown.
+        // A first event goes ahead, because comments of the first frame are not shown.
         let bytes = [b"data: first\n\n".as_slice(), &bytes].concat().into();
         let app = Harness::new(Router::with_path("feed").get(Serves(bytes)));
         let feed = app.sse("/feed").await;
@@ -178,7 +183,7 @@ mod tests {
                     check(name, bytes, &allowed).await;
                 }
                 ("reject", outcome) => assert!(outcome.is_err(), "{name}: {outcome:?}"),
-                // Held by the next two tests.
+                // The next two tests show it.
                 ("property", _) => {}
                 (outcome, encoded) => panic!("{name}: {outcome}, {encoded:?}"),
             }
@@ -189,7 +194,7 @@ mod tests {
     #[test]
     fn one_event_is_one_block() {
         for data in ["", "a", "a\nb", "\n\n", "a\r\n\rb\r", "\u{feff}\0:x\ndata: y\n\nevent: z"] {
-            let bytes = one(&IdText::try_from("1").unwrap(), &Event::text(data));
+            let bytes = encode_event(&IdText::try_from("1").unwrap(), &Event::text(data));
             let text = std::str::from_utf8(&bytes).unwrap();
             assert!(text.ends_with("\n\n") && !text.contains('\r'), "{text:?}");
             assert_eq!(text.find("\n\n"), Some(text.len() - 2), "{text:?}");
@@ -203,7 +208,7 @@ mod tests {
         let texts: Vec<String> =
             pieces.iter().flat_map(|one| pieces.map(|other| format!("{one}{other}{one}"))).collect();
         let bytes: Vec<u8> =
-            texts.iter().flat_map(|text| one(&IdText::try_from("1").unwrap(), &Event::text(text))).collect();
+            texts.iter().flat_map(|text| encode_event(&IdText::try_from("1").unwrap(), &Event::text(text))).collect();
         let app = Harness::new(Router::with_path("feed").get(Serves(bytes.into())));
         let feed = app.client("feed").buffer_size(16).sse("/feed").await;
         for text in texts {

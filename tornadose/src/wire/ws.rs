@@ -1,4 +1,4 @@
-//! WebSocket frames (RFC 6455 §5) as a server writes them. Reading them is `decoder`'s affair, the socket the handler's.
+//! WebSocket frames as a server writes them. [`decoder`] reads what a client sends.
 
 pub(crate) mod decoder;
 
@@ -17,10 +17,11 @@ const PING: u8 = 0x9;
 const PONG: u8 = 0xA;
 const FIN: u8 = 0x80;
 
-/// A control frame carries no more (RFC 6455 §5.5).
+/// The longest payload of a control frame.
+// RFC 6455 §5.5: at most 125 bytes, not fragmented.
 const CONTROL_PAYLOAD: usize = 125;
 
-/// An event as one text frame, `{"id":"…","event":"…","data":…}`; `event` is left out when it has no name.
+/// Encodes an event as one text frame, `{"id":"…","event":"…","data":…}`; `event` is left out when it has no name.
 pub(crate) fn event(id: Id, event: &Event) -> Bytes {
     let data = event.data();
     let mut text = Vec::with_capacity(data.len() + event.name().map_or(0, str::len) + 64);
@@ -33,7 +34,7 @@ pub(crate) fn event(id: Id, event: &Event) -> Bytes {
     bytes.freeze()
 }
 
-/// The same event without its id, from its frame.
+/// Writes the same event without its id, from its frame.
 pub(crate) fn without_id(bytes: &mut BytesMut, event: &[u8], id: Id) {
     let header = match event[1] {
         126 => 4,
@@ -66,17 +67,17 @@ fn put_json(text: &mut Vec<u8>, value: &str) {
     serde_json::to_writer(text, value).expect("a string is JSON, and a vector takes it");
 }
 
-/// The frame of a position: `{"id":"…"}`.
+/// Writes a position frame: `{"id":"…"}`.
 pub(crate) fn position(bytes: &mut BytesMut, id: Id) {
     frame(bytes, TEXT, format!("{{\"id\":\"{id}\"}}").as_bytes());
 }
 
-/// An event of our own, whose name no message can have.
+/// Writes an event of the library, whose name no message can have.
 pub(crate) fn notice(bytes: &mut BytesMut, name: &str, json: &str) {
     frame(bytes, TEXT, format!("{{\"event\":\"{name}\",\"data\":{json}}}").as_bytes());
 }
 
-/// Tells a client why its message was not taken.
+/// Writes the event that tells a client why its message was not accepted.
 pub(crate) fn error(bytes: &mut BytesMut, reason: &str) {
     let mut data = b"{\"reason\":".to_vec();
     put_json(&mut data, reason);
@@ -92,7 +93,8 @@ pub(crate) fn pong(bytes: &mut BytesMut, payload: &[u8]) {
     frame(bytes, PONG, payload);
 }
 
-/// A close frame. A code that must not be sent becomes 1011, a reason too long for a control frame is cut at a character.
+/// Writes a close frame. A code that must not be sent becomes 1011. A reason that is too long for a control frame is cut at a character.
+// RFC 6455 §5.5.1: the code in network byte order, then the reason in UTF-8.
 pub(crate) fn close(bytes: &mut BytesMut, code: Option<u16>, reason: &str) {
     let Some(code) = code else { return frame(bytes, CLOSE, b"") };
     let code = if may_be_sent(code) { code } else { 1011 };
@@ -101,11 +103,13 @@ pub(crate) fn close(bytes: &mut BytesMut, code: Option<u16>, reason: &str) {
     frame(bytes, CLOSE, &payload);
 }
 
-/// Codes that an endpoint may send (RFC 6455 §7.4; 1012 to 1014 are registered since).
+/// Whether an endpoint may send this close code.
+// RFC 6455 §7.4: 1004 to 1006 and 1015 are reserved; IANA has registered 1012 to 1014 since.
 fn may_be_sent(code: u16) -> bool {
     matches!(code, 1000..=1003 | 1007..=1014 | 3000..=4999)
 }
 
+// RFC 6455 §5.1: a server does not mask. RFC 6455 §5.2: the length takes the fewest bytes that hold it.
 fn frame(bytes: &mut BytesMut, opcode: u8, payload: &[u8]) {
     bytes.put_u8(FIN | opcode);
     let length = payload.len();
@@ -148,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn a_close_carries_what_may_be_sent() {
+    fn a_close_frame_has_only_codes_that_may_be_sent() {
         let closed = |code, reason: &str| {
             let mut bytes = BytesMut::new();
             close(&mut bytes, code, reason);
@@ -162,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn an_event_names_its_id_and_its_data() {
+    fn an_event_has_its_id_and_its_data() {
         let id: Id = "k3v0q8zd-7".parse().unwrap();
         let text = |event: &Event| String::from_utf8(super::event(id, event)[2..].to_vec()).unwrap();
         assert_eq!(text(&Event::of(&0.5).unwrap()), r#"{"id":"k3v0q8zd-7","data":0.5}"#);

@@ -1,18 +1,18 @@
-//! WebSocket frames (RFC 6455 §5) as a server reads them, whatever the chunks they come in.
+//! WebSocket frames as a server reads them, in any chunks.
 
 use crate::wire::ws::{BINARY, CLOSE, CONTINUATION, CONTROL_PAYLOAD, FIN, PING, PONG, TEXT, may_be_sent};
 
-/// What a client sent.
+/// A message or control frame of a client.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Inbound {
     Text(String),
     Ping(Vec<u8>),
     Pong,
-    /// The client's own code, none when it gave none.
+    /// The client's close code, if it sent one.
     Close(Option<u16>),
 }
 
-/// What a client may not send: the code to close with, and why.
+/// A breach of the protocol, or input that is not accepted: the code to close with, and the reason.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Violation {
     pub(crate) code: u16,
@@ -23,28 +23,29 @@ fn violation<T>(code: u16, reason: &'static str) -> Result<T, Violation> {
     Err(Violation { code, reason })
 }
 
-/// Reads the frames of a client, whatever the chunks they come in. It holds no more than one message and one control frame, and
-/// nothing between them: that is what most connections are waiting in.
+/// Reads the frames of a client, in any chunks.
+///
+/// It holds at most one message and one control frame. Between frames, where most connections wait, it holds nothing.
 pub(crate) struct Decoder {
-    /// How many frames have come whole, of any kind.
+    /// How many frames are complete, of any kind.
     pub(crate) frames: u64,
     max_message: usize,
-    part: Option<Box<Part>>,
+    partial: Option<Box<Partial>>,
 }
 
-/// What has come of a frame, or of a message.
+/// An incomplete frame or message.
 #[derive(Default)]
-struct Part {
+struct Partial {
     header: Header,
     frame: Option<Frame>,
-    /// The text message that is under way, when one is.
+    /// The incomplete text message, if there is one.
     message: Option<Vec<u8>>,
-    /// How much of it is known to be UTF-8.
+    /// How many of its bytes are known to be UTF-8.
     valid: usize,
     control: Vec<u8>,
 }
 
-/// The bytes of a frame's header that have come.
+/// The bytes of a frame's header so far.
 #[derive(Default)]
 struct Header {
     bytes: [u8; 14],
@@ -54,28 +55,28 @@ struct Header {
 struct Frame {
     opcode: u8,
     fin: bool,
-    left: usize,
+    remaining: usize,
     mask: [u8; 4],
-    /// Which byte of the mask comes next.
-    turn: usize,
+    /// The index of the mask's next byte.
+    mask_index: usize,
 }
 
 impl Decoder {
     pub(crate) fn new(max_message: usize) -> Self {
-        Self { frames: 0, max_message, part: None }
+        Self { frames: 0, max_message, partial: None }
     }
 
-    /// The next thing the client sent, taken off the front of `input`; `None` when more bytes are needed.
+    /// Takes the next message or control frame off the front of `input`. `None` means that more bytes are needed.
     pub(crate) fn next(&mut self, input: &mut &[u8]) -> Result<Option<Inbound>, Violation> {
-        let mut part = self.part.take().unwrap_or_default();
-        let next = part.next(input, self.max_message, &mut self.frames);
-        self.part = Some(part).filter(|part| !part.is_nothing());
+        let mut partial = self.partial.take().unwrap_or_default();
+        let next = partial.next(input, self.max_message, &mut self.frames);
+        self.partial = Some(partial).filter(|partial| !partial.is_empty());
         next
     }
 }
 
-impl Part {
-    fn is_nothing(&self) -> bool {
+impl Partial {
+    fn is_empty(&self) -> bool {
         self.header.length == 0 && self.frame.is_none() && self.message.is_none()
     }
 
@@ -83,7 +84,7 @@ impl Part {
         loop {
             if self.frame.is_none() {
                 let Some(header) = self.header.take(input)? else { return Ok(None) };
-                self.admit(&header, max_message)?;
+                self.check_header(&header, max_message)?;
                 self.frame = Some(header);
             }
             let inbound = self.payload(input)?;
@@ -97,12 +98,13 @@ impl Part {
         }
     }
 
-    /// Judges a frame by its header alone, so that nothing is kept of one that is refused.
-    fn admit(&mut self, frame: &Frame, max_message: usize) -> Result<(), Violation> {
+    /// Checks a frame by its header alone, so that nothing is kept of a frame that is refused.
+    fn check_header(&mut self, frame: &Frame, max_message: usize) -> Result<(), Violation> {
         match (frame.opcode, &self.message) {
-            (CONTINUATION, None) => return violation(1002, "a continuation of nothing"),
+            // RFC 6455 §5.4: the frames of a message follow each other; only control frames may come between.
+            (CONTINUATION, None) => return violation(1002, "continuation frame without a message"),
             (TEXT | BINARY, Some(_)) => return violation(1002, "a new message inside a fragmented one"),
-            (BINARY, None) => return violation(1003, "only text is taken"),
+            (BINARY, None) => return violation(1003, "only text is accepted"),
             (TEXT, None) => {
                 self.message = Some(Vec::new());
                 self.valid = 0;
@@ -110,7 +112,7 @@ impl Part {
             _ => {}
         }
         let so_far = self.message.as_ref().map_or(0, Vec::len);
-        if frame.opcode < CLOSE && frame.left > max_message - so_far {
+        if frame.opcode < CLOSE && frame.remaining > max_message - so_far {
             return violation(1009, "the message is too big");
         }
         Ok(())
@@ -118,22 +120,24 @@ impl Part {
 
     fn payload(&mut self, input: &mut &[u8]) -> Result<Option<Inbound>, Violation> {
         let Some(frame) = &mut self.frame else { return Ok(None) };
-        let (now, rest) = input.split_at(frame.left.min(input.len()));
+        let (now, rest) = input.split_at(frame.remaining.min(input.len()));
         *input = rest;
-        frame.left -= now.len();
+        frame.remaining -= now.len();
         let target = match &mut self.message {
             Some(message) if frame.opcode < CLOSE => message,
             _ => &mut self.control,
         };
-        target.extend(now.iter().zip(frame.turn..).map(|(byte, turn)| byte ^ frame.mask[turn % 4]));
-        frame.turn = (frame.turn + now.len()) % 4;
-        let (opcode, whole, last) = (frame.opcode, frame.left == 0, frame.left == 0 && frame.fin);
-        if whole {
+        // RFC 6455 §5.3: byte i is masked with byte i mod 4 of the mask.
+        target.extend(now.iter().zip(frame.mask_index..).map(|(byte, index)| byte ^ frame.mask[index % 4]));
+        frame.mask_index = (frame.mask_index + now.len()) % 4;
+        let complete = frame.remaining == 0;
+        let (opcode, last) = (frame.opcode, complete && frame.fin);
+        if complete {
             self.frame = None;
         }
         match opcode {
             CLOSE | PING | PONG => {
-                if whole {
+                if complete {
                     self.control(opcode).map(Some)
                 } else {
                     Ok(None)
@@ -143,7 +147,8 @@ impl Part {
         }
     }
 
-    /// Checks the UTF-8 of a text as it comes (RFC 6455 §8.1), and gives it out when it is whole.
+    /// Checks the UTF-8 of a text as it arrives, and returns the text when it is complete.
+    // RFC 6455 §8.1: text that is not UTF-8 fails the connection.
     fn text(&mut self, last: bool) -> Result<Option<Inbound>, Violation> {
         let not_utf8 = violation(1007, "the text is not UTF-8");
         let message = self.message.as_deref().unwrap_or_default();
@@ -166,6 +171,7 @@ impl Part {
         match opcode {
             PING => Ok(Inbound::Ping(payload)),
             PONG => Ok(Inbound::Pong),
+            // RFC 6455 §5.5.1: a payload, if there is one, begins with a code of two bytes.
             _ => match *payload {
                 [] => Ok(Inbound::Close(None)),
                 [_] => violation(1002, "a close code of one byte"),
@@ -174,7 +180,7 @@ impl Part {
                     if !may_be_sent(code) {
                         violation(1002, "a close code that must not be sent")
                     } else if std::str::from_utf8(reason).is_err() {
-                        violation(1007, "the reason of the close is not UTF-8")
+                        violation(1007, "the close reason is not UTF-8")
                     } else {
                         Ok(Inbound::Close(Some(code)))
                     }
@@ -185,7 +191,7 @@ impl Part {
 }
 
 impl Header {
-    /// The header, when it is whole. What is wrong with it is said as soon as it can be seen.
+    /// Returns the header when it is complete. An error in it is reported as soon as its bytes are there.
     fn take(&mut self, input: &mut &[u8]) -> Result<Option<Frame>, Violation> {
         loop {
             let needed = self.needed()?;
@@ -202,6 +208,7 @@ impl Header {
             [] => u64::from(self.bytes[1] & 0x7F),
             _ => extended.iter().fold(0, |length, byte| length << 8 | u64::from(*byte)),
         };
+        // RFC 6455 §5.2: the length takes the fewest bytes that hold it, and its highest bit is 0.
         if matches!(extended.len(), 2 if length < 126)
             || matches!(extended.len(), 8 if length < 65_536 || length >> 63 == 1)
         {
@@ -210,25 +217,27 @@ impl Header {
         let frame = Frame {
             opcode: self.bytes[0] & 0x0F,
             fin: self.bytes[0] & FIN != 0,
-            left: usize::try_from(length).unwrap_or(usize::MAX),
+            remaining: usize::try_from(length).unwrap_or(usize::MAX),
             mask: mask.try_into().expect("a mask has four bytes"),
-            turn: 0,
+            mask_index: 0,
         };
         self.length = 0;
         Ok(Some(frame))
     }
 
-    /// How many bytes the header has, as far as those that have come can tell.
+    /// Returns how many bytes the header has, as far as those so far show.
     fn needed(&self) -> Result<usize, Violation> {
         let (first, second) = (self.bytes[0], self.bytes[1]);
         if self.length >= 1 {
             let opcode = first & 0x0F;
+            // RFC 6455 §5.2: a reserved bit or opcode fails the connection, because no extension gives it a meaning.
             if first & 0x70 != 0 {
                 return violation(1002, "a reserved bit is set");
             }
             if !matches!(opcode, CONTINUATION | TEXT | BINARY | CLOSE | PING | PONG) {
                 return violation(1002, "a reserved opcode");
             }
+            // RFC 6455 §5.5: control frames are not fragmented.
             if opcode >= CLOSE && first & FIN == 0 {
                 return violation(1002, "a fragmented control frame");
             }
@@ -236,6 +245,7 @@ impl Header {
         if self.length < 2 {
             return Ok(2);
         }
+        // RFC 6455 §5.1: a client masks every frame.
         if second & 0x80 == 0 {
             return violation(1002, "a frame without a mask");
         }
@@ -275,7 +285,7 @@ mod tests {
             .collect()
     }
 
-    /// What a server makes of bytes in chunks: what it takes, and the code it closes with; 0 for an empty close.
+    /// Decodes bytes in chunks. Returns what a server accepts, and the code that it closes with; 0 for an empty close.
     fn decode(bytes: &[u8], chunk: usize, max_message: usize) -> (Vec<Inbound>, Option<u16>) {
         let mut decoder = Decoder::new(max_message);
         let mut taken = Vec::new();
@@ -292,7 +302,7 @@ mod tests {
         (taken, None)
     }
 
-    /// The close codes that a row admits. We take only text, so a message of binary is refused before all else.
+    /// Returns the close codes that a row allows. Only text is accepted, so a binary message is refused first.
     fn codes(case: &Value, bytes: &[u8]) -> Vec<Option<u16>> {
         if bytes[0] == FIN | BINARY {
             return vec![Some(1003)];
