@@ -14,7 +14,7 @@ use crate::event::name::EventName;
 
 /// The name and the data of one message, before it has a place in a log.
 ///
-/// The attribute `#[store]` makes it by [`Event::of`]; who implements [`Message`](crate::Message) by hand may send any text.
+/// The attribute `#[store]` makes it by [`Event::json`]; who implements [`Message`](crate::Message) by hand may send any text.
 ///
 /// ```
 /// use tornadose::Event;
@@ -25,7 +25,7 @@ use crate::event::name::EventName;
 ///     Said { text: String },
 /// }
 ///
-/// let event = Event::of(&Room::Said { text: "hi".into() })?;
+/// let event = Event::json(&Room::Said { text: "hi".into() })?;
 /// assert_eq!(event.name(), Some("said"));
 /// assert_eq!(event.data(), r#"{"text":"hi"}"#);
 /// # Ok::<(), tornadose::EncodeError>(())
@@ -58,7 +58,7 @@ impl Event {
     /// # Errors
     ///
     /// When serde refuses the value, or its variant's name cannot stand on the wire ([`EventName`]).
-    pub fn of<T: Serialize + ?Sized>(value: &T) -> Result<Self, EncodeError> {
+    pub fn json<T: Serialize + ?Sized>(value: &T) -> Result<Self, EncodeError> {
         // Taken, so that a value which makes events while it is serialized finds another.
         let mut draft = DRAFT.try_with(Cell::take).unwrap_or_default();
         draft.clear();
@@ -76,7 +76,7 @@ impl Event {
     /// ```
     /// use tornadose::{Event, EventName};
     ///
-    /// let event = Event::text("<li>one</li>\n<li>two</li>").named(EventName::try_from("list")?);
+    /// let event = Event::text("<li>one</li>\n<li>two</li>").with_name(EventName::try_from("list")?);
     /// assert_eq!(event.name(), Some("list"));
     /// # Ok::<(), tornadose::EncodeError>(())
     /// ```
@@ -89,12 +89,12 @@ impl Event {
     /// ```
     /// use tornadose::{Event, EventName};
     ///
-    /// let event = Event::of("hi")?.named(EventName::try_from("greeting")?);
+    /// let event = Event::json("hi")?.with_name(EventName::try_from("greeting")?);
     /// assert_eq!(event.name(), Some("greeting"));
     /// # Ok::<(), tornadose::EncodeError>(())
     /// ```
     #[must_use]
-    pub fn named(mut self, name: EventName) -> Self {
+    pub fn with_name(mut self, name: EventName) -> Self {
         self.name = Some(name);
         self
     }
@@ -111,7 +111,7 @@ impl Event {
     /// The data, a JSON text unless the event was made by [`Event::text`].
     ///
     /// ```
-    /// assert_eq!(tornadose::Event::of(&[1, 2])?.data(), "[1,2]");
+    /// assert_eq!(tornadose::Event::json(&[1, 2])?.data(), "[1,2]");
     /// # Ok::<(), tornadose::EncodeError>(())
     /// ```
     pub fn data(&self) -> &str {
@@ -149,7 +149,7 @@ mod tests {
 
     impl Serialize for Nested {
         fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-            let inner = Event::of("inner").map_err(S::Error::custom)?;
+            let inner = Event::json("inner").map_err(S::Error::custom)?;
             serializer.collect_seq(["outer", inner.data()])
         }
     }
@@ -157,7 +157,7 @@ mod tests {
     #[test]
     fn a_value_may_make_events_while_it_is_serialized() {
         for _ in 0..2 {
-            assert_eq!(Event::of(&Nested).unwrap().data(), r#"["outer","\"inner\""]"#);
+            assert_eq!(Event::json(&Nested).unwrap().data(), r#"["outer","\"inner\""]"#);
         }
     }
 
@@ -180,14 +180,14 @@ mod tests {
 
     #[test]
     fn nothing_of_a_value_that_failed_is_in_the_next() {
-        assert!(Event::of(&Broken).is_err());
-        assert_eq!(Event::of(&7).unwrap().data(), "7");
+        assert!(Event::json(&Broken).is_err());
+        assert_eq!(Event::json(&7).unwrap().data(), "7");
     }
 
     #[test]
     fn what_is_kept_has_no_room_to_spare() {
         for length in [0, 100, 1000, LONGEST_DRAFT + 1] {
-            let event = Event::of(&"x".repeat(length)).unwrap();
+            let event = Event::json(&"x".repeat(length)).unwrap();
             let Data::Json(json) = event.data else { panic!("not JSON") };
             assert_eq!((json.len(), json.capacity()), (length + 2, length + 2));
         }
@@ -195,9 +195,9 @@ mod tests {
 
     #[test]
     fn a_thread_keeps_no_long_draft() {
-        Event::of(&"x".repeat(LONGEST_DRAFT + 1)).unwrap();
+        Event::json(&"x".repeat(LONGEST_DRAFT + 1)).unwrap();
         assert_eq!(DRAFT.take().capacity(), 0);
-        Event::of("x").unwrap();
+        Event::json("x").unwrap();
         assert!((1..=LONGEST_DRAFT).contains(&DRAFT.take().capacity()));
     }
 }

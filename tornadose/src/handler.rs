@@ -2,7 +2,7 @@
 //!
 //! # Ordering
 //!
-//! The fields are read, the subscriber is asked (`on_open`), and only then it takes its place in the log, with everything
+//! The fields are read, the subscriber is asked (`authorize`), and only then it takes its place in the log, with everything
 //! that follows; the head is sent after that.
 //!
 //! # Lagging
@@ -28,12 +28,13 @@ use salvo::http::header::{ACCEPT, ALLOW, HeaderValue};
 use salvo::http::{Method, StatusError};
 use salvo::{Depot, FlowCtrl, Handler, Request, Response, async_trait};
 
-use crate::handler::builder::Live;
+use crate::handler::builder::StreamHandler;
 use crate::handler::open::Answer;
 use crate::handler::ws::upgrade_required;
-use crate::subscriber::{Subscriber, Transports};
+use crate::subscriber::Subscriber;
+use crate::subscriber::options::Transports;
 
-impl<S: Subscriber> Live<S> {
+impl<S: Subscriber> StreamHandler<S> {
     async fn serve(&self, req: &mut Request, depot: &Depot, res: &mut Response) -> Result<(), Answer> {
         if !matches!(*req.method(), Method::GET | Method::HEAD) {
             res.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
@@ -51,7 +52,7 @@ impl<S: Subscriber> Live<S> {
 }
 
 #[async_trait]
-impl<S: Subscriber> Handler for Live<S> {
+impl<S: Subscriber> Handler for StreamHandler<S> {
     async fn handle(&self, req: &mut Request, depot: &mut Depot, res: &mut Response, ctrl: &mut FlowCtrl) {
         if let Err(Answer::Error(error)) = self.serve(req, depot, res).await {
             // A page reads none of it; a person at a terminal reads plain text. A Catcher may still say it its own way.

@@ -1,7 +1,7 @@
 //! Annotate plain types; get live event streams, over Server-Sent Events and WebSocket, on the Salvo web framework.
 //!
 //! [`#[store]`](macro@store) on the type of a message says what is kept of it; [`#[subscriber]`](macro@subscriber) on a plain
-//! struct says what one connection is; the pair gives a Salvo handler, [`Live`].
+//! struct says what one connection is; the pair gives a Salvo handler, [`StreamHandler`].
 //!
 //! ```no_run
 //! use tornadose::prelude::*;
@@ -116,7 +116,7 @@ pub use crate::backend::{Backend, Heard, Link, OpenError, Taken};
 pub use crate::event::Event;
 pub use crate::event::error::EncodeError;
 pub use crate::event::name::EventName;
-pub use crate::handler::builder::Live;
+pub use crate::handler::builder::StreamHandler;
 pub use crate::message::{Keys, Message, NoKey, Retention};
 pub use crate::script::script;
 pub use crate::server::bind::listen;
@@ -128,7 +128,9 @@ pub use crate::store::id::{Epoch, Id, IdError, Offset};
 pub use crate::store::log::OVERHEAD;
 pub use crate::store::reader::GapReason;
 pub use crate::store::subscription::{Received, Subscription};
-pub use crate::subscriber::{Close, KeyOf, Lag, Options, Origins, Refusal, Subscriber, Transports};
+pub use crate::subscriber::close::{Close, CloseCode, CloseCodeError, ReceiveError};
+pub use crate::subscriber::options::{Lag, Options, Origins, Transports};
+pub use crate::subscriber::{KeyOf, Subscriber};
 #[doc = include_str!("docs/store.md")]
 pub use tornadose_macros::store;
 #[doc = include_str!("docs/subscriber.md")]
@@ -140,9 +142,10 @@ pub mod prelude {
     pub use salvo::{Depot, FlowCtrl, Request, Response, Router, Server, handler};
     pub use serde::{Deserialize, Serialize};
 
-    pub use crate::handler::builder::Live;
+    pub use crate::handler::builder::StreamHandler;
     pub use crate::message::{Keys, Message};
     pub use crate::store::Store;
-    pub use crate::subscriber::{Close, Subscriber};
+    pub use crate::subscriber::Subscriber;
+    pub use crate::subscriber::close::{Close, CloseCode};
     pub use tornadose_macros::{store, subscriber};
 }

@@ -51,10 +51,10 @@ pub trait Message: Send + Sync + Sized + 'static {
 
     /// Whether any message of this type is [`Retention::Queue`]. When `false`, every message is kept as
     /// [`Retention::Latest`] and no reader is ever told of a gap: the newest values are all there is to know.
-    const QUEUED: bool = true;
+    const HAS_QUEUE: bool = true;
 
     /// Whether any message of this type is [`Retention::Latest`]. When `false`, what is missing at a hole can be counted.
-    const LATEST: bool = true;
+    const HAS_LATEST: bool = true;
 
     /// How many queue messages of each key are kept for slow readers, for `replay` and for resuming; 0 counts as 1.
     const CAPACITY: usize = 1024;
@@ -85,6 +85,7 @@ pub trait Message: Send + Sync + Sized + 'static {
 /// assert_ne!(tornadose::Retention::Latest, tornadose::Retention::Queue);
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Retention {
     /// Only the newest of its key and variant: a new reader gets it at once, a slow reader skips what it replaced.
     Latest,
@@ -109,6 +110,7 @@ pub struct NoKey;
 /// assert_ne!(rooms, Keys::All);
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Keys<K> {
     /// Those of one key.
     One(K),

@@ -7,8 +7,10 @@ pub use salvo::{Depot, Request};
 
 pub use crate::event::Event;
 pub use crate::event::error::EncodeError;
-pub use crate::handler::builder::Live;
-pub use crate::handler::extract::{Outcome, cookie, depot, depot_named, header, inbound, param, query};
+pub use crate::handler::builder::StreamHandler;
+pub use crate::handler::extract::{IntoReceiveResult, cookie, depot, depot_named, header, param, parse_text, query};
 pub use crate::message::{Keys, Message, NoKey, Retention};
 pub use crate::store::Store;
-pub use crate::subscriber::{KeyOf, Lag, Options, Origins, Refusal, Subscriber, Transports};
+pub use crate::subscriber::close::ReceiveError;
+pub use crate::subscriber::options::{Lag, Options, Origins, Transports};
+pub use crate::subscriber::{KeyOf, Subscriber};

@@ -140,7 +140,7 @@ impl<M: Message> Store<M> {
             Ok(event) => event,
             Err(error) => return Err(SubmitError::Encode { message, error }),
         };
-        let retention = if M::QUEUED { message.retention() } else { Retention::Latest };
+        let retention = if M::HAS_QUEUE { message.retention() } else { Retention::Latest };
         let (key, message) = (message.key(), Arc::new(message));
         let mut state = self.shared.lock();
         let appended = if state.closed {

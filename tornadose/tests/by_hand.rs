@@ -8,8 +8,8 @@ mod common;
 use salvo::http::StatusError;
 use salvo::{Depot, Request, Router};
 use tornadose::{
-    EncodeError, Event, EventName, KeyOf, Keys, Live, Message, Options, Refusal, Retention, Store, Subscriber,
-    Transports,
+    EncodeError, Event, EventName, KeyOf, Keys, Message, Options, ReceiveError, Retention, Store, StreamHandler,
+    Subscriber, Transports,
 };
 use tornadose_test::assert_transcript;
 
@@ -33,7 +33,7 @@ impl Message for Fragment {
         Retention::Latest
     }
     fn event(&self) -> Result<Event, EncodeError> {
-        Ok(Event::text(&self.html).named(EventName::try_from(self.place)?))
+        Ok(Event::text(&self.html).with_name(EventName::try_from(self.place)?))
     }
 }
 
@@ -45,7 +45,7 @@ struct Reader {
 
 impl Subscriber for Reader {
     type Message = Fragment;
-    const OPTIONS: Options = Options { transports: Transports::Both, ..Options::DEFAULT };
+    const OPTIONS: Options = Options::new().transports(Transports::Both);
 
     fn from_request(request: &Request, _: &Depot) -> Result<Self, StatusError> {
         let pages: String = request.query("pages").ok_or_else(|| StatusError::bad_request().brief("which `pages`?"))?;
@@ -57,24 +57,24 @@ impl Subscriber for Reader {
         if self.pages.is_empty() { Keys::All } else { Keys::Set(self.pages.clone()) }
     }
 
-    async fn on_open(&mut self) -> Result<(), StatusError> {
+    async fn authorize(&mut self) -> Result<(), StatusError> {
         self.may_answer = self.pages.contains(&"news");
         Ok(())
     }
 
-    fn on_send(&self, message: &Fragment) -> bool {
+    fn filter(&self, message: &Fragment) -> bool {
         message.place != "draft"
     }
 
-    async fn on_text(&mut self, text: &str, store: &Store<Fragment>) -> Result<(), Refusal> {
+    async fn receive(&mut self, text: &str, store: &Store<Fragment>) -> Result<(), ReceiveError> {
         if !self.may_answer {
-            return Err(Refusal::Say("read only".into()));
+            return Err(ReceiveError::Report("read only".into()));
         }
         let html = text.to_owned();
         store
             .submit(Fragment { page: "news", place: "answer", html })
             .await
-            .map_err(|error| Refusal::Say(error.to_string()))?;
+            .map_err(|error| ReceiveError::Report(error.to_string()))?;
         Ok(())
     }
 }
@@ -82,7 +82,7 @@ impl Subscriber for Reader {
 #[tornadose_test::test]
 async fn any_text_goes_out_and_comes_back() {
     let store = Store::new();
-    let app = harness(Router::with_path("pages").get(Live::<Reader>::new(&store)));
+    let app = harness(Router::with_path("pages").get(StreamHandler::<Reader>::new(&store)));
     let fragment = |page, place, html: &str| Fragment { page, place, html: html.into() };
     store.submit(fragment("home", "list", "<li>1</li>\n<li>2</li>")).await.unwrap();
     store.submit(fragment("home", "draft", "?")).await.unwrap();

@@ -8,7 +8,7 @@ mod common;
 
 use serde_json::{Value, json};
 use tornadose::prelude::*;
-use tornadose::{EncodeError, Event, KeyOf, NoKey, Refusal, Retention};
+use tornadose::{EncodeError, Event, KeyOf, NoKey, ReceiveError, Retention};
 use tornadose_test::{Client, Ending, WsClient};
 
 use self::common::harness;
@@ -42,11 +42,12 @@ impl Subscriber for Echoes {
     fn keys(&self) -> Keys<KeyOf<Self>> {
         Keys::All
     }
-    async fn on_text(&mut self, text: &str, store: &Store<Echo>) -> Result<(), Refusal> {
+    async fn receive(&mut self, text: &str, store: &Store<Echo>) -> Result<(), ReceiveError> {
         if let Some((code, reason)) = text.strip_prefix("close ").and_then(|close| close.split_once(' ')) {
-            return Err(Refusal::Close(Close { code: code.parse().unwrap(), reason: reason.to_owned().into() }));
+            let code = CloseCode::try_from(code.parse::<u16>().unwrap()).unwrap();
+            return Err(ReceiveError::Close(Close::new(code, reason.to_owned())));
         }
-        store.submit(Echo(text.into())).await.map_err(|error| Refusal::Say(error.to_string()))?;
+        store.submit(Echo(text.into())).await.map_err(|error| ReceiveError::Report(error.to_string()))?;
         Ok(())
     }
 }
@@ -95,7 +96,7 @@ impl Row {
     /// `pipe` bytes come at a time: 1 splits at every byte.
     async fn check(&self, pipe: usize) {
         let store = Store::new();
-        let handler = Live::<Echoes>::new(&store);
+        let handler = StreamHandler::<Echoes>::new(&store);
         let handler = match self.max_message {
             Some(max) => handler.max_message(max),
             None => handler,
@@ -176,30 +177,16 @@ async fn every_row_holds_in_chunks() {
 #[tornadose_test::test]
 async fn a_close_of_ours_is_one_that_may_be_sent() {
     let store = Store::new();
-    let app = harness(Router::with_path("echo").get(Live::<Echoes>::new(&store)));
+    let app = harness(Router::with_path("echo").get(StreamHandler::<Echoes>::new(&store)));
     let long = "ü".repeat(100);
-    for (code, sent) in [
-        (1000, 1000),
-        (1001, 1001),
-        (1008, 1008),
-        (1014, 1014),
-        (3000, 3000),
-        (4999, 4999),
-        (0, 1011),
-        (999, 1011),
-        (1004, 1011),
-        (1005, 1011),
-        (1006, 1011),
-        (1015, 1011),
-        (1016, 1011),
-        (2999, 1011),
-        (5000, 1011),
-        (65535, 1011),
-    ] {
+    for code in [0, 999, 1004, 1005, 1006, 1015, 1016, 2999, 5000, 65535] {
+        assert!(CloseCode::try_from(code).is_err(), "{code}");
+    }
+    for code in [1000, 1001, 1008, 1014, 3000, 4999] {
         for (reason, kept) in [("", ""), ("enough", "enough"), (&long, &long[..122])] {
             let echo = app.client("echo").ws("/echo").await;
             echo.send_text(format!("close {code} {reason}")).await;
-            assert_eq!(echo.closed().await, Ending::Close { code: sent, reason: kept.to_owned() }, "{code}");
+            assert_eq!(echo.closed().await, Ending::Close { code, reason: kept.to_owned() }, "{code}");
             assert_eq!(store.subscribers(), 0);
         }
     }

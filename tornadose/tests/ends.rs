@@ -106,7 +106,7 @@ struct Everything;
 
 impl Subscriber for Everything {
     type Message = Line;
-    const OPTIONS: Options = Options { transports: Transports::Both, ..Options::DEFAULT };
+    const OPTIONS: Options = Options::new().transports(Transports::Both);
     fn from_request(_: &Request, _: &Depot) -> Result<Self, StatusError> {
         Ok(Self)
     }
@@ -121,7 +121,7 @@ fn router(store: &Store<Line>, drops: &Drops) -> Router {
         .push(Router::with_path("rooms/{room}").get(Reader::handler(store)))
         .push(Router::with_path("goal/{room}").goal(Reader::handler(store)))
         .push(Router::with_path("young/{room}").get(Reader::handler(store).max_age(secs(60)).keep_alive(None)))
-        .push(Router::with_path("all").get(Live::<Everything>::new(store)))
+        .push(Router::with_path("all").get(StreamHandler::<Everything>::new(store)))
 }
 
 fn rooms() -> (Store<Line>, Harness, Drops) {

@@ -82,7 +82,7 @@ impl Message for Loud {
         Retention::Queue
     }
     fn event(&self) -> Result<Event, EncodeError> {
-        Event::of(&self.0)
+        Event::json(&self.0)
     }
 }
 
@@ -278,7 +278,7 @@ impl Subscriber for Panics {
 #[tornadose_test::test]
 async fn a_panic_of_keys_is_answered() {
     let store = Store::new();
-    let app = harness(Router::with_path("lines").get(Live::<Panics>::new(&store)));
+    let app = harness(Router::with_path("lines").get(StreamHandler::<Panics>::new(&store)));
     let page = app.client("page").lenient().sse("/lines").await;
     app.expect_panic("keys").await;
     assert_eq!(page.status(), 500);
@@ -305,7 +305,7 @@ impl Drop for LoudDrop {
 #[tornadose_test::test]
 async fn a_panic_of_drop_keeps_the_goodbye() {
     let store = Store::new();
-    let app = harness(Router::with_path("lines").get(Live::<LoudDrop>::new(&store)));
+    let app = harness(Router::with_path("lines").get(StreamHandler::<LoudDrop>::new(&store)));
     let sse = app.client("sse").lenient().sse("/lines").await;
     let ws = app.client("ws").lenient().ws("/lines").await;
     store.close();
@@ -332,7 +332,7 @@ struct ZeroAlive;
 
 impl Subscriber for ZeroAlive {
     type Message = Line;
-    const OPTIONS: Options = Options { keep_alive: Some(Duration::ZERO), ..Options::DEFAULT };
+    const OPTIONS: Options = Options::new().keep_alive(Duration::ZERO);
     fn from_request(_: &Request, _: &Depot) -> Result<Self, StatusError> {
         Ok(Self)
     }
@@ -344,7 +344,7 @@ impl Subscriber for ZeroAlive {
 #[tornadose_test::test]
 async fn a_keep_alive_of_zero_counts_as_a_millisecond() {
     let store = Store::new();
-    let app = harness(Router::with_path("lines").get(Live::<ZeroAlive>::new(&store)));
+    let app = harness(Router::with_path("lines").get(StreamHandler::<ZeroAlive>::new(&store)));
     let _page = app.client("page").lenient().ws("/lines").await;
     assert_eq!(store.subscribers(), 1);
 }
@@ -582,7 +582,7 @@ struct Lfs;
 
 impl Subscriber for Lfs {
     type Message = Lf;
-    const OPTIONS: Options = Options { transports: Transports::Sse, replay: usize::MAX, ..Options::DEFAULT };
+    const OPTIONS: Options = Options::new().transports(Transports::Sse).replay(usize::MAX);
     fn from_request(_: &Request, _: &Depot) -> Result<Self, StatusError> {
         Ok(Self)
     }
@@ -594,7 +594,7 @@ impl Subscriber for Lfs {
 #[tornadose_test::test]
 async fn memory_counts_encoded_bytes() {
     let store = Store::new();
-    let app = harness(Router::with_path("lines").get(Live::<Lfs>::new(&store)));
+    let app = harness(Router::with_path("lines").get(StreamHandler::<Lfs>::new(&store)));
     for _ in 0..200 {
         store.submit(Lf(10_000)).await.unwrap();
     }
@@ -620,7 +620,7 @@ async fn the_last_messages_are_not_lost_to_a_hook() {
 
 // --- Two runtimes
 
-struct Shared(std::sync::Arc<Live<Lines>>);
+struct Shared(std::sync::Arc<StreamHandler<Lines>>);
 
 #[salvo::async_trait]
 impl salvo::Handler for Shared {

@@ -57,7 +57,7 @@ impl Member {
     }
 
     async fn ordered(&mut self, Order(reason): Order, _: &Store<Room>) -> Result<(), Close> {
-        Err(Close { code: 4000, reason: reason.into() })
+        Err(Close::new(CloseCode::literal::<4000>(), reason))
     }
 }
 

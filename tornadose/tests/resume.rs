@@ -49,7 +49,7 @@ impl<const CAPACITY: usize, const MEMORY: usize> Message for Note<CAPACITY, MEMO
     }
     fn event(&self) -> Result<Event, EncodeError> {
         let name = if self.told.latest { "topic" } else { "said" };
-        Ok(Event::of(&self.number)?.named(name.try_into()?))
+        Ok(Event::json(&self.number)?.with_name(name.try_into()?))
     }
 }
 
@@ -86,7 +86,7 @@ impl<const CAPACITY: usize, const MEMORY: usize> Subscriber for Reads<Note<CAPAC
             _ => Keys::Set(self.rooms.clone()),
         }
     }
-    fn on_send(&self, note: &Self::Message) -> bool {
+    fn filter(&self, note: &Self::Message) -> bool {
         passes(self.picky, note.number)
     }
 }
@@ -94,7 +94,7 @@ impl<const CAPACITY: usize, const MEMORY: usize> Subscriber for Reads<Note<CAPAC
 fn router<const CAPACITY: usize, const MEMORY: usize>(store: &Store<Note<CAPACITY, MEMORY>>) -> Router {
     let replays = [0, 3, 100];
     // Nobody here answers a ping, and the machine may be slow.
-    let patient = || Live::<Reads<_>>::new(store).keep_alive(Duration::from_hours(1));
+    let patient = || StreamHandler::<Reads<_>>::new(store).keep_alive(Duration::from_hours(1));
     let route = |replay: usize| Router::with_path(replay.to_string()).get(patient().replay(replay));
     replays.map(route).into_iter().fold(Router::new(), Router::push)
 }

@@ -43,9 +43,9 @@ impl Member {
         match inbound {
             Inbound::Say { text } => {
                 let message = Room::Said { user: self.user.clone(), text };
-                store.submit(message).await.map_err(|_| Close { code: 1011, reason: "closed".into() })?;
+                store.submit(message).await.map_err(|_| Close::new(CloseCode::INTERNAL_ERROR, "closed"))?;
             }
-            Inbound::Leave => return Err(Close { code: 4000, reason: "bye".into() }),
+            Inbound::Leave => return Err(Close::new(CloseCode::literal::<4000>(), "bye")),
             Inbound::Panic => panic!("as asked"),
             Inbound::Wait { seconds } => tokio::time::sleep(secs(seconds)).await,
         }

@@ -16,12 +16,12 @@ pub(crate) fn expand(model: &Model) -> TokenStream {
     let key_type = if keys.is_empty() { quote!(#rt::NoKey) } else { key_name(name).into_token_stream() };
     let queued = (!model.has_queue()).then(|| {
         quote!(
-            const QUEUED: ::core::primitive::bool = false;
+            const HAS_QUEUE: ::core::primitive::bool = false;
         )
     });
     let latest = (!model.has_latest()).then(|| {
         quote!(
-            const LATEST: ::core::primitive::bool = false;
+            const HAS_LATEST: ::core::primitive::bool = false;
         )
     });
     let capacity = model.capacity.map(|count| {
@@ -37,7 +37,7 @@ pub(crate) fn expand(model: &Model) -> TokenStream {
     let this = this(name.span());
     // What does not implement `Serialize` is told at the type's name.
     let here = rt.at(name.span());
-    let event = quote_spanned!(name.span()=> #here::Event::of::<#name>(#this));
+    let event = quote_spanned!(name.span()=> #here::Event::json::<#name>(#this));
 
     quote! {
         #key_struct

@@ -17,12 +17,12 @@ pub(crate) fn expand(model: &Model) -> TokenStream {
     let store = quote_spanned!(type_span(message)=> #here::Store<#message>);
     // Documentation shows this name, so it has no underscores.
     let given = Ident::new("its_store", type_span(message));
-    let serve = quote_spanned!(type_span(message)=> #here::Live::new(#given));
+    let serve = quote_spanned!(type_span(message)=> #here::StreamHandler::new(#given));
     let from_request = from_request(model);
     let keys = keys(model);
-    let on_open = model.authorize.as_ref().map(|hook| on_open(hook, rt));
-    let on_send = model.filter.as_ref().map(on_send);
-    let on_text = model.receive.as_ref().map(|hook| on_text(hook, rt));
+    let authorize = model.authorize.as_ref().map(|hook| authorize(hook, rt));
+    let filter = model.filter.as_ref().map(filter);
+    let receive = model.receive.as_ref().map(|hook| receive(hook, rt));
 
     quote! {
         #[automatically_derived]
@@ -33,62 +33,55 @@ pub(crate) fn expand(model: &Model) -> TokenStream {
 
             #from_request
             #keys
-            #on_open
-            #on_send
-            #on_text
+            #authorize
+            #filter
+            #receive
         }
 
         impl #name {
             /// The Salvo handler that sends the messages of a store to its clients.
             #[allow(dead_code, unused_qualifications)]
             #[must_use = "a handler serves nobody until a router has it"]
-            #visibility fn handler(#given: &#store) -> #rt::Live<Self> {
+            #visibility fn handler(#given: &#store) -> #rt::StreamHandler<Self> {
                 #serve
             }
         }
     }
 }
 
-/// The number of fields of the library's `Options`.
-const EVERY: usize = 10;
-
+/// The chain of the options that the user wrote, and of the transports.
 fn options(options: &Options, rt: &Runtime) -> TokenStream {
     let transports = match options.transports {
         Transports::Sse => quote!(Sse),
         Transports::Ws => quote!(Ws),
         Transports::Both => quote!(Both),
     };
-    let some = |value: TokenStream| quote!(::core::option::Option::Some(#value));
-    let written: Vec<TokenStream> = [
-        Some(quote!(transports: #rt::Transports::#transports)),
-        options.replay.map(whole).map(|count| quote!(replay: #count)),
-        options.lag.map(|lag| match lag {
-            Lag::Skip => quote!(lag: #rt::Lag::Skip),
-            Lag::Close => quote!(lag: #rt::Lag::Close),
-        }),
-        options.keep_alive.map(|keep_alive| match keep_alive {
-            KeepAlive::Off => quote!(keep_alive: ::core::option::Option::None),
-            KeepAlive::Milliseconds(length) => {
-                let length = some(duration(length));
-                quote!(keep_alive: #length)
-            }
-        }),
-        options.retry.map(duration).map(|length| quote!(retry: #length)),
-        options.origins.as_ref().map(|origins| match origins {
-            Origins::Any => quote!(origins: #rt::Origins::Any),
-            Origins::List(list) => quote!(origins: #rt::Origins::List(&[#(#list),*])),
-        }),
-        options.max_connections.map(|count| some(whole(count))).map(|count| quote!(max_connections: #count)),
-        options.max_age.map(|length| some(duration(length))).map(|length| quote!(max_age: #length)),
-        options.protocols.as_ref().map(|list| quote!(protocols: &[#(#list),*])),
-        options.max_message.map(whole).map(|bytes| quote!(max_message: #bytes)),
-    ]
-    .into_iter()
-    .flatten()
-    .collect();
-    // Clippy tells of a base that adds nothing.
-    let base = (written.len() < EVERY).then(|| quote!(..#rt::Options::DEFAULT));
-    quote!(#rt::Options { #(#written,)* #base })
+    let replay = options.replay.map(whole).map(|count| quote!(.replay(#count)));
+    let lag = options.lag.map(|lag| match lag {
+        Lag::Skip => quote!(.lag(#rt::Lag::Skip)),
+        Lag::Close => quote!(.lag(#rt::Lag::Close)),
+    });
+    let keep_alive = options.keep_alive.map(|keep_alive| match keep_alive {
+        KeepAlive::Off => quote!(.no_keep_alive()),
+        KeepAlive::Milliseconds(length) => {
+            let length = duration(length);
+            quote!(.keep_alive(#length))
+        }
+    });
+    let retry = options.retry.map(duration).map(|length| quote!(.retry(#length)));
+    let origins = options.origins.as_ref().map(|origins| match origins {
+        Origins::Any => quote!(.origins(#rt::Origins::Any)),
+        Origins::List(list) => quote!(.origins(#rt::Origins::List(&[#(#list),*]))),
+    });
+    let max_connections = options.max_connections.map(whole).map(|count| quote!(.max_connections(#count)));
+    let max_age = options.max_age.map(duration).map(|length| quote!(.max_age(#length)));
+    let protocols = options.protocols.as_ref().map(|list| quote!(.protocols(&[#(#list),*])));
+    let max_message = options.max_message.map(whole).map(|bytes| quote!(.max_message(#bytes)));
+    quote! {
+        #rt::Options::new()
+            .transports(#rt::Transports::#transports)
+            #replay #lag #keep_alive #retry #origins #max_connections #max_age #protocols #max_message
+    }
 }
 
 fn from_request(model: &Model) -> TokenStream {
@@ -156,40 +149,40 @@ fn keys(model: &Model) -> TokenStream {
     }
 }
 
-fn on_open(hook: &ExprPath, rt: &Runtime) -> TokenStream {
+fn authorize(hook: &ExprPath, rt: &Runtime) -> TokenStream {
     let at = path_span(&hook.path);
     let (here, this) = (rt.at(at), this(at));
     quote_spanned! {at=>
-        async fn on_open(&mut #this) -> ::core::result::Result<(), #here::StatusError> {
+        async fn authorize(&mut #this) -> ::core::result::Result<(), #here::StatusError> {
             #hook(#this).await
         }
     }
 }
 
-fn on_send(hook: &ExprPath) -> TokenStream {
+fn filter(hook: &ExprPath) -> TokenStream {
     let at = path_span(&hook.path);
     let (this, message) = (this(at), local("message", at));
     quote_spanned! {at=>
         #[deny(unconditional_recursion)]
-        fn on_send(&#this, #message: &Self::Message) -> ::core::primitive::bool {
+        fn filter(&#this, #message: &Self::Message) -> ::core::primitive::bool {
             #hook(#this, #message)
         }
     }
 }
 
-fn on_text(hook: &ExprPath, rt: &Runtime) -> TokenStream {
+fn receive(hook: &ExprPath, rt: &Runtime) -> TokenStream {
     let at = path_span(&hook.path);
     let (here, this) = (rt.at(at), this(at));
     let (text, store, message) = (local("text", at), local("store", at), local("message", at));
     // The message's type is inferred from the hook.
     quote_spanned! {at=>
-        async fn on_text(
+        async fn receive(
             &mut #this,
             #text: &::core::primitive::str,
             #store: &#here::Store<Self::Message>,
-        ) -> ::core::result::Result<(), #here::Refusal> {
-            let #message = #here::inbound(#text)?;
-            #here::Outcome::outcome(#hook(#this, #message, #store).await)
+        ) -> ::core::result::Result<(), #here::ReceiveError> {
+            let #message = #here::parse_text(#text)?;
+            #here::IntoReceiveResult::into_receive_result(#hook(#this, #message, #store).await)
         }
     }
 }

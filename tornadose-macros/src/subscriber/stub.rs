@@ -37,7 +37,7 @@ pub(crate) fn stub(args: &Args, item: &DeriveInput) -> TokenStream {
 
             impl #generics #name #arguments {
                 #[allow(dead_code)]
-                #visibility fn handler(_: &#rt::Store<#message>) -> #rt::Live<Self> {
+                #visibility fn handler(_: &#rt::Store<#message>) -> #rt::StreamHandler<Self> {
                     loop {}
                 }
             }
@@ -69,7 +69,7 @@ pub(crate) fn stub(args: &Args, item: &DeriveInput) -> TokenStream {
 
         impl #generics #name #arguments {
             #[allow(dead_code)]
-            #visibility fn handler<M: #rt::Message>(_: &#rt::Store<M>) -> #rt::Live<Self> {
+            #visibility fn handler<M: #rt::Message>(_: &#rt::Store<M>) -> #rt::StreamHandler<Self> {
                 loop {}
             }
         }

@@ -11,7 +11,8 @@ use crate::handler::feed::format::{Sse, Ws};
 use crate::handler::origin::Admitted;
 use crate::store::Store;
 use crate::store::entry::Encoding;
-use crate::subscriber::{Lag, Options, Subscriber, Transports};
+use crate::subscriber::Subscriber;
+use crate::subscriber::options::{Lag, Options, Transports};
 
 /// The Salvo handler of a subscriber: Server-Sent Events, WebSocket, or both on one route.
 ///
@@ -33,14 +34,14 @@ use crate::subscriber::{Lag, Options, Subscriber, Transports};
 /// let router = Router::with_path("ticks").get(handler);
 /// # drop(router);
 /// ```
-pub struct Live<S: Subscriber> {
+pub struct StreamHandler<S: Subscriber> {
     pub(crate) store: Store<S::Message>,
     pub(crate) settings: Settings,
     pub(crate) connections: Arc<Connections>,
     _subscriber: PhantomData<fn() -> S>,
 }
 
-impl<S: Subscriber> Live<S> {
+impl<S: Subscriber> StreamHandler<S> {
     /// The handler that serves this store's messages, as [`Subscriber::OPTIONS`] says.
     ///
     /// ```
@@ -51,7 +52,7 @@ impl<S: Subscriber> Live<S> {
     /// # #[subscriber(sse, store = Tick)]
     /// # struct Ticks;
     /// let store = Store::new();
-    /// let router = Router::new().get(Live::<Ticks>::new(&store));
+    /// let router = Router::new().get(StreamHandler::<Ticks>::new(&store));
     /// # drop(router);
     /// ```
     pub fn new(store: &Store<S::Message>) -> Self {
@@ -254,9 +255,9 @@ impl<S: Subscriber> Live<S> {
     }
 }
 
-impl<S: Subscriber> fmt::Debug for Live<S> {
+impl<S: Subscriber> fmt::Debug for StreamHandler<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Live").field("store", &self.store).finish_non_exhaustive()
+        f.debug_struct("StreamHandler").field("store", &self.store).finish_non_exhaustive()
     }
 }
 
@@ -321,7 +322,7 @@ mod tests {
 
     #[test]
     fn returns_are_spread_without_chance() {
-        let settings = Settings::of(Options { max_age: Some(Duration::from_secs(600)), ..Options::DEFAULT });
+        let settings = Settings::of(Options::new().max_age(Duration::from_secs(600)));
         let returns = [1, 2, 3].map(|number| settings.return_after(number).as_millis());
         assert_eq!(returns, [6708, 4416, 8124]);
         assert_eq!(settings.lasts(1), Some(Duration::from_millis(614_164)));

@@ -12,7 +12,7 @@ use salvo::{Depot, Request};
 use serde::de::DeserializeOwned;
 
 use crate::handler::extract::text::{Lists, Unread, read};
-use crate::subscriber::{Close, Refusal};
+use crate::subscriber::close::{Close, ReceiveError};
 
 /// The path parameter `{name}`, percent-decoded.
 ///
@@ -105,8 +105,8 @@ fn refused(source: &str, name: &str, unread: &Unread) -> StatusError {
 /// # Errors
 ///
 /// Says to the client what does not fit.
-pub fn inbound<T: DeserializeOwned>(text: &str) -> Result<T, Refusal> {
-    serde_json::from_str(text).map_err(|error| Refusal::Say(error.to_string()))
+pub fn parse_text<T: DeserializeOwned>(text: &str) -> Result<T, ReceiveError> {
+    serde_json::from_str(text).map_err(|error| ReceiveError::Report(error.to_string()))
 }
 
 /// What a `receive` function may return.
@@ -114,30 +114,30 @@ pub fn inbound<T: DeserializeOwned>(text: &str) -> Result<T, Refusal> {
     message = "a `receive` function returns nothing or a `Result<(), E>` whose error can be displayed, not `{Self}`",
     label = "returns `{Self}`"
 )]
-pub trait Outcome {
+pub trait IntoReceiveResult {
     /// Whether the text was taken.
     ///
     /// # Errors
     ///
     /// Why it was not.
-    fn outcome(self) -> Result<(), Refusal>;
+    fn into_receive_result(self) -> Result<(), ReceiveError>;
 }
 
-impl Outcome for () {
-    fn outcome(self) -> Result<(), Refusal> {
+impl IntoReceiveResult for () {
+    fn into_receive_result(self) -> Result<(), ReceiveError> {
         Ok(())
     }
 }
 
-impl<T, E: Display> Outcome for Result<T, E> {
-    fn outcome(self) -> Result<(), Refusal> {
-        self.map(drop).map_err(|error| Refusal::Say(error.to_string()))
+impl<T, E: Display> IntoReceiveResult for Result<T, E> {
+    fn into_receive_result(self) -> Result<(), ReceiveError> {
+        self.map(drop).map_err(|error| ReceiveError::Report(error.to_string()))
     }
 }
 
-impl<T> Outcome for Result<T, Close> {
-    fn outcome(self) -> Result<(), Refusal> {
-        self.map(drop).map_err(Refusal::Close)
+impl<T> IntoReceiveResult for Result<T, Close> {
+    fn into_receive_result(self) -> Result<(), ReceiveError> {
+        self.map(drop).map_err(ReceiveError::Close)
     }
 }
 
@@ -149,8 +149,8 @@ mod tests {
     use salvo::http::{StatusCode, StatusError};
     use salvo::{Depot, Request};
 
-    use super::{Outcome, cookie, depot, depot_named, header, inbound, param, query};
-    use crate::subscriber::{Close, Refusal};
+    use super::{IntoReceiveResult, cookie, depot, depot_named, header, param, parse_text, query};
+    use crate::subscriber::close::{Close, CloseCode, ReceiveError};
 
     fn request(query: &str) -> Request {
         let mut request = Request::default();
@@ -240,18 +240,18 @@ mod tests {
 
     #[test]
     fn a_text_that_is_no_json_of_the_type_is_answered() {
-        assert_eq!(inbound::<u8>("7"), Ok(7));
+        assert_eq!(parse_text::<u8>("7"), Ok(7));
         for text in ["", "hello?", "256", "7 8", "\u{0}", "[".repeat(10_000).as_str()] {
-            assert!(matches!(inbound::<u8>(text), Err(Refusal::Say(_))), "{text:?}");
+            assert!(matches!(parse_text::<u8>(text), Err(ReceiveError::Report(_))), "{text:?}");
         }
     }
 
     #[test]
     fn an_error_that_is_a_close_ends_the_connection() {
-        let close = Close { code: 4003, reason: "muted".into() };
-        assert_eq!(().outcome(), Ok(()));
-        assert_eq!(Ok::<u8, String>(7).outcome(), Ok(()));
-        assert_eq!(Err::<(), _>("not now").outcome(), Err(Refusal::Say("not now".into())));
-        assert_eq!(Err::<(), _>(close.clone()).outcome(), Err(Refusal::Close(close)));
+        let close = Close::new(CloseCode::literal::<4003>(), "muted");
+        assert_eq!(().into_receive_result(), Ok(()));
+        assert_eq!(Ok::<u8, String>(7).into_receive_result(), Ok(()));
+        assert_eq!(Err::<(), _>("not now").into_receive_result(), Err(ReceiveError::Report("not now".into())));
+        assert_eq!(Err::<(), _>(close.clone()).into_receive_result(), Err(ReceiveError::Close(close)));
     }
 }

@@ -25,7 +25,8 @@ use crate::store::entry::{Entry, Run};
 use crate::store::id::{Id, Offset};
 use crate::store::reader::{GapReason, Reader, Step};
 use crate::store::readers::End;
-use crate::subscriber::{Lag, Subscriber};
+use crate::subscriber::Subscriber;
+use crate::subscriber::options::Lag;
 
 /// What is written at once, roughly, before the socket is asked again.
 const AT_ONCE: usize = 64 << 10;
@@ -101,7 +102,7 @@ impl<M: Message> Feed<M> {
         let step = match live {
             Some(entry) => {
                 self.caught_up = false;
-                if subscriber.on_send(&entry.message) {
+                if subscriber.filter(&entry.message) {
                     self.settled(entry.offset());
                     self.hands_out(1);
                     return Fed::Bytes(F::shared(entry.encoded::<F>()));
@@ -192,7 +193,7 @@ impl<M: Message> Feed<M> {
         numbered: bool,
     ) -> Option<Bytes> {
         let entries = run.entries();
-        let through = entries.iter().take_while(|entry| subscriber.on_send(&entry.message)).count();
+        let through = entries.iter().take_while(|entry| subscriber.filter(&entry.message)).count();
         if numbered && through == entries.len() {
             self.settled(entries[through - 1].offset());
             if self.out.is_empty() {
@@ -205,7 +206,7 @@ impl<M: Message> Feed<M> {
         }
         for (place, entry) in entries.iter().enumerate() {
             // Asked once per message: those before `through` have passed, the one there has not.
-            let passes = place < through || (place > through && subscriber.on_send(&entry.message));
+            let passes = place < through || (place > through && subscriber.filter(&entry.message));
             if passes {
                 self.write::<F>(entry, numbered);
             } else {

@@ -10,7 +10,7 @@ use salvo::conn::ConnCtrl;
 use salvo::http::StatusError;
 use salvo::{Depot, Request};
 
-use crate::handler::builder::Live;
+use crate::handler::builder::StreamHandler;
 use crate::handler::connection::catch_drop::Guest;
 use crate::handler::connection::handover::{ConnectionHandle, ConnectionLookup};
 use crate::handler::connection::registry::{Connections, LAST_WORDS, Seat, Seats};
@@ -47,12 +47,12 @@ pub(crate) struct Opening<S: Subscriber> {
     pub(crate) seats: Seats,
 }
 
-impl<S: Subscriber> Live<S> {
+impl<S: Subscriber> StreamHandler<S> {
     /// Reads the fields and asks the subscriber. A panic in it is answered 500, and ends nothing else.
     pub(crate) async fn admit(&self, req: &Request, depot: &Depot) -> Result<Admitted<S>, StatusError> {
         let asked = AssertUnwindSafe(async {
             let mut subscriber = S::from_request(req, depot)?;
-            subscriber.on_open().await?;
+            subscriber.authorize().await?;
             let keys = subscriber.keys();
             Ok(Admitted { subscriber: Guest::new(subscriber), keys })
         });

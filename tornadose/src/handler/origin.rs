@@ -5,7 +5,7 @@ use salvo::http::header::{
 };
 use salvo::http::uri::Authority;
 
-use crate::subscriber::Origins;
+use crate::subscriber::options::Origins;
 
 /// Which origins a handler admits.
 #[derive(Clone)]

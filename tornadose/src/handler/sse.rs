@@ -10,7 +10,7 @@ use salvo::http::{Method, ResBody, StatusCode, StatusError};
 use salvo::{Depot, Request, Response};
 use tokio::time::Instant;
 
-use crate::handler::builder::Live;
+use crate::handler::builder::StreamHandler;
 use crate::handler::connection::control::OverServer;
 use crate::handler::connection::handover::{Proposal, StreamHandover};
 use crate::handler::connection::span::Visit;
@@ -19,7 +19,7 @@ use crate::handler::request;
 use crate::handler::sse::body::Stream;
 use crate::subscriber::Subscriber;
 
-impl<S: Subscriber> Live<S> {
+impl<S: Subscriber> StreamHandler<S> {
     pub(crate) async fn serve_sse(&self, req: &Request, depot: &Depot, res: &mut Response) -> Result<(), Answer> {
         self.settings.origins.allow(req.headers(), res.headers_mut());
         if !request::accepts_stream(req.headers()) {

@@ -12,7 +12,7 @@ use salvo::http::{StatusCode, StatusError};
 use salvo::{Depot, Request, Response};
 use tokio::time::Instant;
 
-use crate::handler::builder::Live;
+use crate::handler::builder::StreamHandler;
 use crate::handler::connection::control::OverTask;
 use crate::handler::connection::handover;
 use crate::handler::connection::io::Link;
@@ -24,7 +24,7 @@ use crate::store::rest::Call;
 use crate::subscriber::Subscriber;
 use crate::wire::ws::decoder::Decoder;
 
-impl<S: Subscriber> Live<S> {
+impl<S: Subscriber> StreamHandler<S> {
     pub(crate) async fn serve_ws(&self, req: &mut Request, depot: &Depot, res: &mut Response) -> Result<(), Answer> {
         let accept = request::accept_key(req.headers()).map_err(|unfit| match unfit {
             Unfit::Version => upgrade_required(res, "expected `sec-websocket-version: 13`"),

@@ -92,7 +92,7 @@ impl<M: Message> Inflow<M> {
         let decoded = catch_unwind(AssertUnwindSafe(|| {
             let message = (self.decode)(payload).map_err(|error| misfit(&error))?;
             let event = message.event().map_err(|error| error.to_string())?;
-            let retention = if M::QUEUED { message.retention() } else { Retention::Latest };
+            let retention = if M::HAS_QUEUE { message.retention() } else { Retention::Latest };
             let key = message.key();
             let latest = retention == Retention::Latest;
             let named = latest.then(|| names_of(&key, event.name()));
@@ -328,7 +328,7 @@ mod tests {
     impl Message for Note {
         type Key = u64;
         const CAPACITY: usize = 100_000;
-        const LATEST: bool = false;
+        const HAS_LATEST: bool = false;
         const CHANNEL: &'static str = "notes";
         fn key(&self) -> u64 {
             self.key
@@ -337,7 +337,7 @@ mod tests {
             Retention::Queue
         }
         fn event(&self) -> Result<Event, EncodeError> {
-            Event::of(self)
+            Event::json(self)
         }
     }
 

@@ -222,7 +222,7 @@ impl<M: Message> Reader<M> {
 
     /// Takes its place, by what the log knows of its id.
     fn begins(&mut self, log: &Log<M>, came: &Came, replay: usize) {
-        let told = |reason| Some(reason).filter(|_| M::QUEUED);
+        let told = |reason| Some(reason).filter(|_| M::HAS_QUEUE);
         let view = &self.view;
         (self.place, self.start) = match came {
             Came::New => (log.place_new(view, replay), None),
@@ -453,7 +453,7 @@ impl<M: Message> Reader<M> {
                     Cause::Trimmed => GapReason::Trimmed,
                     Cause::Outage => GapReason::Outage,
                 };
-                if M::QUEUED { Step::Gap(Gap { reason, missed }) } else { self.read_in(state, end, waker) }
+                if M::HAS_QUEUE { Step::Gap(Gap { reason, missed }) } else { self.read_in(state, end, waker) }
             }
             Reading::Restarted => {
                 // What it had not read of the former life is gone, told or not.
@@ -462,7 +462,7 @@ impl<M: Message> Reader<M> {
                 self.place = place;
                 self.loses(&state.log);
                 let gap = Gap { reason: GapReason::Restarted, missed: None };
-                if M::QUEUED { Step::Gap(gap) } else { self.read_in(state, end, waker) }
+                if M::HAS_QUEUE { Step::Gap(gap) } else { self.read_in(state, end, waker) }
             }
         }
     }

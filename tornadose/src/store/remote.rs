@@ -170,7 +170,7 @@ impl<M: Message> Store<M> {
     }
 
     pub(super) fn send_forget(remote: &Remote<M>, key: &M::Key) {
-        if !M::LATEST {
+        if !M::HAS_LATEST {
             return;
         }
         let (key, _) = names_of(key, None);
@@ -193,7 +193,7 @@ impl<M: Message> Store<M> {
             Ok(encoded) => encoded,
             Err(error) => return Err(SubmitError::Encode { message, error }),
         };
-        let retention = if M::QUEUED { message.retention() } else { Retention::Latest };
+        let retention = if M::HAS_QUEUE { message.retention() } else { Retention::Latest };
         let key = message.key();
         let kind = match retention {
             Retention::Queue => Kind::Queue,

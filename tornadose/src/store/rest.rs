@@ -238,14 +238,14 @@ mod tests {
 
     impl Message for Note {
         type Key = ();
-        const LATEST: bool = false;
+        const HAS_LATEST: bool = false;
         const CHANNEL: &'static str = "notes";
         fn key(&self) {}
         fn retention(&self) -> Retention {
             Retention::Queue
         }
         fn event(&self) -> Result<Event, EncodeError> {
-            Event::of(&self.0)
+            Event::json(&self.0)
         }
     }
 

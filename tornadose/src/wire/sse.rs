@@ -121,7 +121,7 @@ mod tests {
         // An event always has data, if only an empty line: without it a client never sees the name.
         if let Some(data) = fields["data"].as_str().or(name.as_ref().map(|_| "")) {
             let plain = Event::text(data);
-            let named = name.into_iter().fold(plain, Event::named);
+            let named = name.into_iter().fold(plain, Event::with_name);
             match id {
                 Some(id) => event(&mut bytes, &id, &named),
                 None => bytes.put_slice(without_id(&encode_event(&IdText::try_from("1").unwrap(), &named))),

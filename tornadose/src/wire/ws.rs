@@ -105,7 +105,7 @@ pub(crate) fn close(bytes: &mut BytesMut, code: Option<u16>, reason: &str) {
 
 /// Whether an endpoint may send this close code.
 // RFC 6455 §7.4: 1004 to 1006 and 1015 are reserved; IANA has registered 1012 to 1014 since.
-fn may_be_sent(code: u16) -> bool {
+pub(crate) const fn may_be_sent(code: u16) -> bool {
     matches!(code, 1000..=1003 | 1007..=1014 | 3000..=4999)
 }
 
@@ -169,7 +169,7 @@ mod tests {
     fn an_event_has_its_id_and_its_data() {
         let id: Id = "k3v0q8zd-7".parse().unwrap();
         let text = |event: &Event| String::from_utf8(super::event(id, event)[2..].to_vec()).unwrap();
-        assert_eq!(text(&Event::of(&0.5).unwrap()), r#"{"id":"k3v0q8zd-7","data":0.5}"#);
+        assert_eq!(text(&Event::json(&0.5).unwrap()), r#"{"id":"k3v0q8zd-7","data":0.5}"#);
         let html = Event::text("<b>\"hi\"</b>\n").named("list".try_into().unwrap());
         assert_eq!(text(&html), r#"{"id":"k3v0q8zd-7","event":"list","data":"<b>\"hi\"</b>\n"}"#);
         for event in [html, Event::text("x".repeat(200)), Event::text("x".repeat(70_000))] {

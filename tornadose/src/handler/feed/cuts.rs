@@ -16,7 +16,8 @@ use crate::message::{Keys, Message, Retention};
 use crate::store::Store;
 use crate::store::reader::{Reader, Seen, Terms};
 use crate::store::rest::NOBODY;
-use crate::subscriber::{Lag, Subscriber};
+use crate::subscriber::Subscriber;
+use crate::subscriber::options::Lag;
 
 /// A message that says its own number: its place in the log.
 struct Note {
@@ -36,7 +37,7 @@ impl Message for Note {
         if self.latest { Retention::Latest } else { Retention::Queue }
     }
     fn event(&self) -> Result<Event, EncodeError> {
-        Event::of(&self.number)
+        Event::json(&self.number)
     }
 }
 
@@ -51,7 +52,7 @@ impl Subscriber for Reads {
     fn keys(&self) -> Keys<char> {
         Keys::All
     }
-    fn on_send(&self, message: &Note) -> bool {
+    fn filter(&self, message: &Note) -> bool {
         !message.number.is_multiple_of(9)
     }
 }

@@ -24,7 +24,8 @@ use crate::store::reader::{Reader, Seen, Terms};
 use crate::store::readers::End;
 use crate::store::rest::NOBODY;
 use crate::store::subscription::{Received, Subscription};
-use crate::subscriber::{Lag, Subscriber};
+use crate::subscriber::Subscriber;
+use crate::subscriber::options::Lag;
 
 const KEYS: u64 = 4;
 const KEPT: usize = 4;
@@ -50,7 +51,7 @@ impl Message for Note {
     fn event(&self) -> Result<Event, EncodeError> {
         let event = Event::text(self.number.to_string());
         Ok(match self.latest {
-            Some(name) => event.named(name.try_into()?),
+            Some(name) => event.with_name(name.try_into()?),
             None => event,
         })
     }
@@ -86,7 +87,7 @@ impl Subscriber for Reads {
     fn keys(&self) -> Keys<u64> {
         Keys::All
     }
-    fn on_send(&self, note: &Note) -> bool {
+    fn filter(&self, note: &Note) -> bool {
         let mut chance = Chance((note.number << 20 | self.salt) + 1);
         chance.below(7);
         if chance.below(60) == 0 {

@@ -34,7 +34,8 @@ use crate::message::Message;
 use crate::store::Store;
 use crate::store::readers::End;
 use crate::store::rest::Call;
-use crate::subscriber::{Close, Refusal, Subscriber};
+use crate::subscriber::Subscriber;
+use crate::subscriber::close::{Close, CloseCode, ReceiveError};
 use crate::wire::ws;
 use crate::wire::ws::decoder::{Decoder, Inbound, Violation};
 
@@ -87,7 +88,7 @@ impl Over {
             Self::Gone(why) => (*why, None),
             Self::Left(code) => (Why::Left, *code),
             Self::Broken(violation) => (Why::Violation, Some(violation.code)),
-            Self::Close(why, close) => (*why, Some(close.code)),
+            Self::Close(why, close) => (*why, Some(close.code.as_u16())),
         }
     }
 }
@@ -98,15 +99,15 @@ enum Turn {
     Over(Over),
 }
 
-fn close(why: Why, code: u16, reason: &'static str) -> Over {
-    Over::Close(why, Close { code, reason: reason.into() })
+fn close(why: Why, code: CloseCode, reason: &'static str) -> Over {
+    Over::Close(why, Close::new(code, reason))
 }
 
 fn ended(end: End) -> Over {
     let (code, reason) = match end {
-        End::Closed | End::Stopping => (1001, ""),
-        End::Disconnected => (1008, "disconnected"),
-        End::Lagged => (1013, "lagged"),
+        End::Closed | End::Stopping => (CloseCode::GOING_AWAY, ""),
+        End::Disconnected => (CloseCode::POLICY_VIOLATION, "disconnected"),
+        End::Lagged => (CloseCode::TRY_AGAIN_LATER, "lagged"),
     };
     close(Why::Ended(end), code, reason)
 }
@@ -191,7 +192,7 @@ impl<S: Subscriber> Session<S> {
     async fn take(&mut self, text: String, link: &mut Link<Decoder>) -> Result<(), Over> {
         let Self { subscriber, store, feed, clock, .. } = self;
         // Called inside the future, so that a panic of the call itself is caught too.
-        let mut hook = pin!(AssertUnwindSafe(async { subscriber.on_text(&text, store).await }).catch_unwind());
+        let mut hook = pin!(AssertUnwindSafe(async { subscriber.receive(&text, store).await }).catch_unwind());
         let outcome = poll_fn(|cx| {
             loop {
                 if let Poll::Ready(outcome) = hook.as_mut().poll(cx) {
@@ -222,11 +223,11 @@ impl<S: Subscriber> Session<S> {
         });
         match outcome.await? {
             Ok(()) => Ok(()),
-            Err(Refusal::Say(reason)) => {
+            Err(ReceiveError::Report(reason)) => {
                 ws::error(link.replies(), &reason);
                 Ok(())
             }
-            Err(Refusal::Close(close)) => Err(Over::Close(Why::Refused, close)),
+            Err(ReceiveError::Close(close)) => Err(Over::Close(Why::Refused, close)),
         }
     }
 }
@@ -280,7 +281,7 @@ impl Clock {
         if link.blocked.is_some_and(|since| now >= since + self.pace.patience) {
             return Some(Over::Gone(Why::Stalled));
         }
-        self.pace.until.filter(|until| now >= *until).map(|_| close(Why::MaxAge, 1001, "max age"))
+        self.pace.until.filter(|until| now >= *until).map(|_| close(Why::MaxAge, CloseCode::GOING_AWAY, "max age"))
     }
 
     /// When a client that was asked whether it is there is given up. One that is still busy with a long message has not been
@@ -312,7 +313,7 @@ impl Clock {
 }
 
 fn panicked() -> Over {
-    close(Why::Panicked, 1011, "internal error")
+    close(Why::Panicked, CloseCode::INTERNAL_ERROR, "internal error")
 }
 
 /// Writes the close frame behind what is being written, and hangs up once the client has answered; what does not is hung up
@@ -322,7 +323,7 @@ async fn say_goodbye(mut link: Box<Link<Decoder>>, over: Over) {
         Over::Gone(_) => return,
         Over::Left(code) => ws::close(link.replies(), *code, ""),
         Over::Broken(Violation { code, reason }) => ws::close(link.replies(), Some(*code), reason),
-        Over::Close(_, Close { code, reason }) => ws::close(link.replies(), Some(*code), reason),
+        Over::Close(_, Close { code, reason }) => ws::close(link.replies(), Some(code.as_u16()), reason),
     }
     let goodbye = async {
         if poll_fn(|cx| link.poll_written(cx)).await.is_err() {

@@ -200,7 +200,7 @@ impl<M: Message> Log<M> {
         place.turn = breach.turn;
         // They are known to be its own only when everything is, and when all count.
         let all = matches!(view, View::All) || TypeId::of::<M::Key>() == TypeId::of::<NoKey>();
-        Some(Reading::Breach { cause: breach.cause, missed: breach.missed.filter(|_| all && !M::LATEST) })
+        Some(Reading::Breach { cause: breach.cause, missed: breach.missed.filter(|_| all && !M::HAS_LATEST) })
     }
 
     /// How much was appended for these keys, kept or not.

@@ -39,7 +39,7 @@ impl<const MEMORY: usize> Message for Note<MEMORY> {
     fn event(&self) -> Result<Event, EncodeError> {
         let event = Event::text("x");
         Ok(match self.latest {
-            Some(name) => event.named(name.try_into()?),
+            Some(name) => event.with_name(name.try_into()?),
             None => event,
         })
     }

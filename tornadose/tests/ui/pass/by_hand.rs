@@ -4,7 +4,7 @@
 use std::marker::PhantomData;
 
 use tornadose::prelude::*;
-use tornadose::{EncodeError, Event, KeyOf, Lag, NoKey, Options, Origins, Refusal, Retention, Transports};
+use tornadose::{EncodeError, Event, KeyOf, Lag, NoKey, Options, Origins, ReceiveError, Retention, Transports};
 
 /// A fragment of HTML.
 pub struct Fragment {
@@ -32,13 +32,11 @@ pub struct Pages(Vec<String>);
 
 impl Subscriber for Pages {
     type Message = Fragment;
-    const OPTIONS: Options = Options {
-        transports: Transports::Ws,
-        replay: 2,
-        lag: Lag::Close,
-        origins: Origins::List(&["https://app.example"]),
-        ..Options::DEFAULT
-    };
+    const OPTIONS: Options = Options::new()
+        .transports(Transports::Ws)
+        .replay(2)
+        .lag(Lag::Close)
+        .origins(Origins::List(&["https://app.example"]));
 
     fn from_request(request: &Request, _: &Depot) -> Result<Self, StatusError> {
         request.query("pages").map(Self).ok_or_else(StatusError::bad_request)
@@ -46,16 +44,16 @@ impl Subscriber for Pages {
     fn keys(&self) -> Keys<KeyOf<Self>> {
         Keys::Set(self.0.clone())
     }
-    async fn on_open(&mut self) -> Result<(), StatusError> {
+    async fn authorize(&mut self) -> Result<(), StatusError> {
         if self.0.is_empty() { Err(StatusError::forbidden()) } else { Ok(()) }
     }
-    fn on_send(&self, fragment: &Fragment) -> bool {
+    fn filter(&self, fragment: &Fragment) -> bool {
         !fragment.html.is_empty()
     }
-    async fn on_text(&mut self, text: &str, _: &Store<Fragment>) -> Result<(), Refusal> {
+    async fn receive(&mut self, text: &str, _: &Store<Fragment>) -> Result<(), ReceiveError> {
         match text {
-            "bye" => Err(Refusal::Close(Close { code: 1000, reason: "bye".into() })),
-            _ => Err(Refusal::Say("what?".into())),
+            "bye" => Err(ReceiveError::Close(Close::new(CloseCode::NORMAL, "bye"))),
+            _ => Err(ReceiveError::Report("what?".into())),
         }
     }
 }
@@ -85,9 +83,12 @@ struct Tick(f64);
 /// Builds the handlers.
 pub fn main() {
     let fragments = Store::new();
-    let _handlers =
-        (Live::<Pages>::new(&fragments), Everything::handler(&fragments), Live::<All<Fragment>>::new(&fragments));
-    let _ticks = Live::<All<Tick>>::new(&Store::new());
+    let _handlers = (
+        StreamHandler::<Pages>::new(&fragments),
+        Everything::handler(&fragments),
+        StreamHandler::<All<Fragment>>::new(&fragments),
+    );
+    let _ticks = StreamHandler::<All<Tick>>::new(&Store::new());
     assert!(Fragment { page: String::new(), html: String::new() }.event().is_ok());
     assert_eq!(Tick(1.0).key(), NoKey);
 }

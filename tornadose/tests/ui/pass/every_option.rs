@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use tornadose::prelude::*;
-use tornadose::{Lag, Origins, Retention, Transports};
+use tornadose::{Lag, Options, Origins, Retention, Transports};
 
 /// Has every option.
 #[store(queue, capacity = 2_000, memory = "128KiB", channel = "every:option", crate = tornadose,)]
@@ -94,7 +94,7 @@ impl Feed {
     }
     async fn received(&mut self, event: Event, store: &Store<Event>) -> Result<u8, Close> {
         drop((event, store.clone()));
-        Err(Close { code: 4000, reason: "no".into() })
+        Err(Close::new(CloseCode::literal::<4000>(), "no"))
     }
 }
 
@@ -103,10 +103,10 @@ impl Feed {
 pub struct Words {}
 
 /// Without parentheses around nothing.
-#[subscriber(ws, store = Event, all_keys, max_age = "8760h", receive = on_text)]
+#[subscriber(ws, store = Event, all_keys, max_age = "8760h", receive = receive)]
 pub struct Empty();
 
-async fn on_text(_: &mut Empty, _: serde_json::Value, _: &Store<Event>) -> Result<(), String> {
+async fn receive(_: &mut Empty, _: serde_json::Value, _: &Store<Event>) -> Result<(), String> {
     Err("no".into())
 }
 
@@ -148,15 +148,21 @@ pub struct Ping;
 /// Reads the options back.
 pub fn main() {
     let _handlers = (Feed::handler(&Store::new()), Words::handler(&Store::new()), Empty::handler(&Store::new()));
-    let options = Feed::OPTIONS;
-    assert_eq!((options.transports, options.replay, options.lag), (Transports::Both, 20, Lag::Close));
-    assert_eq!(options.keep_alive, Some(Duration::from_millis(500)));
-    assert_eq!((options.retry, options.max_age), (Duration::from_millis(1500), Some(Duration::from_mins(10))));
-    assert_eq!(options.origins, Origins::List(&["https://app.example", "http://localhost:3000"]));
-    assert_eq!((options.max_connections, options.max_message), (Some(10_000), 64 << 10));
-    assert_eq!(options.protocols, ["v1", "v2"]);
-    assert_eq!((Words::OPTIONS.keep_alive, Words::OPTIONS.origins), (None, Origins::Any));
-    assert_eq!((Words::OPTIONS.transports, Empty::OPTIONS.transports), (Transports::Sse, Transports::Ws));
+    let every = Options::new()
+        .transports(Transports::Both)
+        .replay(20)
+        .lag(Lag::Close)
+        .keep_alive(Duration::from_millis(500))
+        .retry(Duration::from_millis(1500))
+        .origins(Origins::List(&["https://app.example", "http://localhost:3000"]))
+        .max_connections(10_000)
+        .max_age(Duration::from_mins(10))
+        .protocols(&["v1", "v2"])
+        .max_message(64 << 10);
+    assert_eq!(Feed::OPTIONS, every);
+    let words = Options::new().transports(Transports::Sse).no_keep_alive().origins(Origins::Any).lag(Lag::Skip);
+    assert_eq!(Words::OPTIONS, words);
+    assert_eq!(Empty::OPTIONS, Options::new().transports(Transports::Ws).max_age(Duration::from_hours(8760)));
 
     assert_eq!((Event::CAPACITY, Event::MEMORY, Event::CHANNEL), (2_000, 128 << 10, "every:option"));
     let (begun, named) = (
@@ -165,7 +171,7 @@ pub fn main() {
     );
     assert_eq!(begun.key(), named.key());
     assert_eq!((begun.retention(), named.retention()), (Retention::Queue, Retention::Latest));
-    assert_eq!((Event::QUEUED, Light::QUEUED, Quote::QUEUED, Ping::QUEUED), (true, true, false, true));
+    assert_eq!((Event::HAS_QUEUE, Light::HAS_QUEUE, Quote::HAS_QUEUE, Ping::HAS_QUEUE), (true, true, false, true));
     for light in [Light::Green, Light::Yellow(1, 2), Light::Red { seconds: 1 }] {
         assert_eq!(light.retention(), Retention::Latest);
     }

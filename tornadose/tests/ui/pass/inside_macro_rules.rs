@@ -2,7 +2,10 @@
 #![deny(warnings, missing_docs)]
 
 use tornadose::prelude::*;
+use tornadose::{Options, Origins};
 
+// Rustfmt would indent the arguments of `subscriber` further at each run.
+#[rustfmt::skip]
 macro_rules! feed {
     (
         $message:ident { $key:ident: $key_type:ty }, $feed:ident, $capacity:literal, $replay:expr, $channel:literal,
@@ -17,15 +20,15 @@ macro_rules! feed {
         }
 
         #[subscriber(
-                                                                                            sse,
-                                                                                            ws,
-                                                                                            store = $message,
-                                                                                            replay = $replay,
-                                                                                            origins = [$origin],
-                                                                                            filter = $filter,
-                                                                                            authorize = Self::allowed,
-                                                                                            receive = Self::received
-                                                                                        )]
+            sse,
+            ws,
+            store = $message,
+            replay = $replay,
+            origins = [$origin],
+            filter = $filter,
+            authorize = Self::allowed,
+            receive = Self::received
+        )]
         struct $feed {
             #[key]
             #[query($query)]
@@ -88,7 +91,8 @@ room!(Joined, Left);
 /// Builds the handlers.
 pub fn main() {
     let _handlers = (Feed::handler(&Store::new()), Ticks::handler(&Store::new()));
-    assert_eq!((Line::CAPACITY, Line::CHANNEL, Feed::OPTIONS.replay), (10, "lines", 5));
+    assert_eq!((Line::CAPACITY, Line::CHANNEL), (10, "lines"));
+    assert_eq!(Feed::OPTIONS, Options::new().replay(5).origins(Origins::List(&["https://app.example"])));
     assert!(Line { room: String::new(), text: String::new() }.event().is_ok());
     assert!(Tick(1.0).event().is_ok());
     let joined = Room::Joined { room: "a".into() };

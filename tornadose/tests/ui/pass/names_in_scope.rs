@@ -17,7 +17,7 @@ pub mod taken {
     struct Message;
     struct Subscriber;
     struct Keys;
-    struct Live;
+    struct StreamHandler;
     struct Options;
     struct bool;
     struct usize;

@@ -91,7 +91,7 @@ pub mod chat {
         async fn receive(&mut self, inbound: Inbound, _: &Store<RoomEvent>) -> Result<(), Close> {
             match inbound {
                 Inbound::Join => Ok(()),
-                Inbound::Say { text } => Err(Close { code: 4000, reason: text.into() }),
+                Inbound::Say { text } => Err(Close::new(CloseCode::literal::<4000>(), text)),
             }
         }
     }
@@ -183,6 +183,6 @@ pub fn main() {
     let _ = Market::Halt { symbol: String::new(), halted: true };
     let _ = chat::RoomEvent::Joined { room: String::new(), user: String::new() };
     let _ = chat::RoomEvent::Said { room: String::new(), user: String::new(), text: String::new() };
-    assert_eq!((Tick::QUEUED, Market::QUEUED), (false, true));
+    assert_eq!((Tick::HAS_QUEUE, Market::HAS_QUEUE), (false, true));
     assert_eq!((Market::CAPACITY, Tick::CHANNEL, chat::RoomEvent::CHANNEL), (10_000, "tick", "room-event"));
 }

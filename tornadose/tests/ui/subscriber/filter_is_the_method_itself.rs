@@ -4,7 +4,7 @@ use tornadose::prelude::*;
 #[derive(Serialize)]
 struct Tick(f64);
 
-#[subscriber(sse, store = Tick, filter = Self::on_send)]
+#[subscriber(sse, store = Tick, filter = Self::filter)]
 struct Ticks;
 
 fn main() {}

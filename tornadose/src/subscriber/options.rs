@@ -1,0 +1,296 @@
+//! The options of a subscriber: how its connections are served. [`StreamHandler`](crate::StreamHandler) can override
+//! them per route.
+
+use std::time::Duration;
+
+/// How the connections of a subscriber are served.
+///
+/// Start from [`Options::new`] and override what differs. Every method is a `const fn`, because
+/// [`Subscriber::OPTIONS`](crate::Subscriber::OPTIONS) is a constant:
+///
+/// ```
+/// use tornadose::{Lag, Options};
+///
+/// const OPTIONS: Options = Options::new().replay(20).lag(Lag::Close);
+/// # assert_ne!(OPTIONS, Options::new());
+/// ```
+///
+/// | option | default | off |
+/// |---|---|---|
+/// | [`transports`](Self::transports) | [`Transports::Both`] | – |
+/// | [`replay`](Self::replay) | 0 messages | 0 |
+/// | [`lag`](Self::lag) | [`Lag::Skip`] | – |
+/// | [`keep_alive`](Self::keep_alive) | 15 s | [`no_keep_alive`](Self::no_keep_alive) |
+/// | [`retry`](Self::retry) | 3 s | – |
+/// | [`origins`](Self::origins) | [`Origins::SameHost`] | [`Origins::Any`] |
+/// | [`max_connections`](Self::max_connections) | no limit | leave it out |
+/// | [`max_age`](Self::max_age) | no limit | leave it out |
+/// | [`protocols`](Self::protocols) | none | `&[]` |
+/// | [`max_message`](Self::max_message) | 64 KiB | – |
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Options {
+    pub(crate) transports: Transports,
+    pub(crate) replay: usize,
+    pub(crate) lag: Lag,
+    /// `None` when it is off.
+    pub(crate) keep_alive: Option<Duration>,
+    pub(crate) retry: Duration,
+    pub(crate) origins: Origins,
+    /// `None` for no limit.
+    pub(crate) max_connections: Option<usize>,
+    /// `None` for no limit.
+    pub(crate) max_age: Option<Duration>,
+    pub(crate) protocols: &'static [&'static str],
+    pub(crate) max_message: usize,
+}
+
+impl Options {
+    /// Returns the defaults.
+    ///
+    /// ```
+    /// use tornadose::{Lag, Options, Origins, Transports};
+    ///
+    /// let spelled_out = Options::new().transports(Transports::Both).replay(0).lag(Lag::Skip).origins(Origins::SameHost);
+    /// assert_eq!(spelled_out, Options::new());
+    /// ```
+    #[must_use]
+    pub const fn new() -> Self {
+        Self {
+            transports: Transports::Both,
+            replay: 0,
+            lag: Lag::Skip,
+            keep_alive: Some(Duration::from_secs(15)),
+            retry: Duration::from_secs(3),
+            origins: Origins::SameHost,
+            max_connections: None,
+            max_age: None,
+            protocols: &[],
+            max_message: 64 << 10,
+        }
+    }
+
+    /// Sets the transports that the handler serves. Default: [`Transports::Both`].
+    ///
+    /// ```
+    /// use tornadose::{Options, Transports};
+    ///
+    /// const OPTIONS: Options = Options::new().transports(Transports::Ws);
+    /// # assert_ne!(OPTIONS, Options::new());
+    /// ```
+    #[must_use]
+    pub const fn transports(mut self, transports: Transports) -> Self {
+        self.transports = transports;
+        self
+    }
+
+    /// Sets the number of kept queue messages that a new connection receives first: the newest of all its keys together,
+    /// counted before the filter. Default: 0, which sends none.
+    ///
+    /// ```
+    /// use tornadose::Options;
+    ///
+    /// const OPTIONS: Options = Options::new().replay(20);
+    /// # assert_ne!(OPTIONS, Options::new());
+    /// ```
+    #[must_use]
+    pub const fn replay(mut self, messages: usize) -> Self {
+        self.replay = messages;
+        self
+    }
+
+    /// Sets what happens to a reader that lagged. Default: [`Lag::Skip`].
+    ///
+    /// ```
+    /// use tornadose::{Lag, Options};
+    ///
+    /// const OPTIONS: Options = Options::new().lag(Lag::Close);
+    /// # assert_ne!(OPTIONS, Options::new());
+    /// ```
+    #[must_use]
+    pub const fn lag(mut self, lag: Lag) -> Self {
+        self.lag = lag;
+        self
+    }
+
+    /// Sets the silence after which a comment (SSE) or a ping (WebSocket) is sent. Default: 15 s. Clamped to
+    /// 1 ms ..= 365 days, so zero is 1 ms; [`no_keep_alive`](Self::no_keep_alive) turns it off.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use tornadose::Options;
+    ///
+    /// const OPTIONS: Options = Options::new().keep_alive(Duration::from_secs(25));
+    /// # assert_ne!(OPTIONS, Options::new());
+    /// ```
+    #[must_use]
+    pub const fn keep_alive(mut self, after: Duration) -> Self {
+        self.keep_alive = Some(after);
+        self
+    }
+
+    /// Turns the keep-alive off: nothing is sent during silence.
+    ///
+    /// ```
+    /// use tornadose::Options;
+    ///
+    /// const OPTIONS: Options = Options::new().no_keep_alive();
+    /// # assert_ne!(OPTIONS, Options::new());
+    /// ```
+    #[must_use]
+    pub const fn no_keep_alive(mut self) -> Self {
+        self.keep_alive = None;
+        self
+    }
+
+    /// Sets the reconnection delay sent to `EventSource` clients (`retry:`) at every open, in whole milliseconds.
+    /// Default: 3 s. At most 365 days; zero lets clients reconnect at once.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use tornadose::Options;
+    ///
+    /// const OPTIONS: Options = Options::new().retry(Duration::from_secs(1));
+    /// # assert_ne!(OPTIONS, Options::new());
+    /// ```
+    #[must_use]
+    pub const fn retry(mut self, after: Duration) -> Self {
+        self.retry = after;
+        self
+    }
+
+    /// Sets whose pages may open a WebSocket, and get CORS headers for SSE. Default: [`Origins::SameHost`].
+    ///
+    /// ```
+    /// use tornadose::{Options, Origins};
+    ///
+    /// const OPTIONS: Options = Options::new().origins(Origins::List(&["https://app.example"]));
+    /// # assert_ne!(OPTIONS, Options::new());
+    /// ```
+    #[must_use]
+    pub const fn origins(mut self, origins: Origins) -> Self {
+        self.origins = origins;
+        self
+    }
+
+    /// Sets how many connections the handler serves at once, counted after
+    /// [`Subscriber::authorize`](crate::Subscriber::authorize). Default: no limit. Zero serves none.
+    ///
+    /// ```
+    /// use tornadose::Options;
+    ///
+    /// const OPTIONS: Options = Options::new().max_connections(10_000);
+    /// # assert_ne!(OPTIONS, Options::new());
+    /// ```
+    #[must_use]
+    pub const fn max_connections(mut self, connections: usize) -> Self {
+        self.max_connections = Some(connections);
+        self
+    }
+
+    /// Sets the maximum age of a connection, jittered by ±10 %. The client then reconnects, is authorized again and
+    /// resumes. Default: no limit. Clamped to 1 ms ..= 365 days.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use tornadose::Options;
+    ///
+    /// const OPTIONS: Options = Options::new().max_age(Duration::from_secs(600));
+    /// # assert_ne!(OPTIONS, Options::new());
+    /// ```
+    #[must_use]
+    pub const fn max_age(mut self, age: Duration) -> Self {
+        self.max_age = Some(age);
+        self
+    }
+
+    /// Sets the WebSocket subprotocols on offer. The client's first that is listed is chosen (RFC 6455 §1.9).
+    /// Default: none.
+    ///
+    /// ```
+    /// use tornadose::Options;
+    ///
+    /// const OPTIONS: Options = Options::new().protocols(&["v2", "v1"]);
+    /// # assert_ne!(OPTIONS, Options::new());
+    /// ```
+    #[must_use]
+    pub const fn protocols(mut self, protocols: &'static [&'static str]) -> Self {
+        self.protocols = protocols;
+        self
+    }
+
+    /// Sets the greatest length of a WebSocket message from the client, in bytes; a longer one ends the connection with
+    /// 1009. Default: 64 KiB. Zero accepts empty messages only.
+    ///
+    /// ```
+    /// use tornadose::Options;
+    ///
+    /// const OPTIONS: Options = Options::new().max_message(1 << 20);
+    /// # assert_ne!(OPTIONS, Options::new());
+    /// ```
+    #[must_use]
+    pub const fn max_message(mut self, bytes: usize) -> Self {
+        self.max_message = bytes;
+        self
+    }
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// The transports that a handler serves.
+///
+/// ```
+/// use tornadose::{Options, Transports};
+///
+/// const OPTIONS: Options = Options::new().transports(Transports::Sse);
+/// # assert_ne!(OPTIONS, Options::new());
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Transports {
+    /// Server-Sent Events only; an upgrade request gets a stream.
+    Sse,
+    /// WebSocket only; any other request gets the status 426.
+    Ws,
+    /// A WebSocket for an upgrade request, Server-Sent Events for any other.
+    Both,
+}
+
+/// What happens to a reader that lagged: an unread message of its keys was trimmed.
+///
+/// ```
+/// use tornadose::{Lag, Options};
+///
+/// assert_eq!(Options::new().lag(Lag::Skip), Options::new());
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Lag {
+    /// The gap is reported to it. It then receives what a resume from its position would bring.
+    Skip,
+    /// Its connection ends (WebSocket: 1013). The client reconnects and resumes.
+    Close,
+}
+
+/// Whose pages may open a WebSocket, and get CORS headers for SSE.
+///
+/// ```
+/// use tornadose::{Options, Origins};
+///
+/// const OPTIONS: Options = Options::new().origins(Origins::List(&["https://app.example"]));
+/// # assert_ne!(OPTIONS, Options::new());
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Origins {
+    /// Pages of the host and port that the request names, and clients that send no `Origin`.
+    SameHost,
+    /// Every page, without credentials.
+    Any,
+    /// Pages of these origins (`scheme://host[:port]`), and clients that send no `Origin`.
+    List(&'static [&'static str]),
+}
