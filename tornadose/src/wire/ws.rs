@@ -170,7 +170,7 @@ mod tests {
         let id: Id = "k3v0q8zd-7".parse().unwrap();
         let text = |event: &Event| String::from_utf8(super::event(id, event)[2..].to_vec()).unwrap();
         assert_eq!(text(&Event::json(&0.5).unwrap()), r#"{"id":"k3v0q8zd-7","data":0.5}"#);
-        let html = Event::text("<b>\"hi\"</b>\n").named("list".try_into().unwrap());
+        let html = Event::text("<b>\"hi\"</b>\n").with_name("list".try_into().unwrap());
         assert_eq!(text(&html), r#"{"id":"k3v0q8zd-7","event":"list","data":"<b>\"hi\"</b>\n"}"#);
         for event in [html, Event::text("x".repeat(200)), Event::text("x".repeat(70_000))] {
             let framed = super::event(id, &event);
