@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::backend::outbox::{Outbox, Outgoing};
-use crate::store::id::{Epoch, Offset};
+use crate::id::{Epoch, Offset};
 
 #[doc = include_str!("docs/backend.md")]
 pub trait Backend: Send + Sized + 'static {

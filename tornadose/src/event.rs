@@ -1,6 +1,6 @@
 //! What a message looks like outside: an event has a name and data. Ids belong to the log, bytes to `wire`.
 
-mod by_variant;
+mod variant;
 pub(crate) mod error;
 pub(crate) mod name;
 
@@ -8,9 +8,9 @@ use std::cell::Cell;
 
 use serde::ser::Serialize;
 
-use crate::event::by_variant::ByVariant;
 use crate::event::error::EncodeError;
 use crate::event::name::EventName;
+use crate::event::variant::ByVariant;
 
 /// The name and the data of one message, before it has a place in a log.
 ///

@@ -94,7 +94,8 @@
 //! Install the recorder before connections open: a reader takes its counters for what it delivers when it opens, and adds to them
 //! once per run of messages, when it comes for the next.
 
-mod count;
+mod metrics;
+mod id;
 mod event;
 mod backend;
 mod message;
@@ -117,6 +118,7 @@ pub use crate::event::Event;
 pub use crate::event::error::EncodeError;
 pub use crate::event::name::EventName;
 pub use crate::handler::builder::StreamHandler;
+pub use crate::id::{Epoch, Id, IdError, Offset};
 pub use crate::message::{Keys, Message, NoKey, Retention};
 pub use crate::script::script;
 pub use crate::server::bind::listen;
@@ -124,7 +126,6 @@ pub use crate::server::handover::{Handover, HandoverAcceptor, HandoverIo};
 pub use crate::server::serve::{serve, serve_on, serve_with_shutdown};
 pub use crate::store::Store;
 pub use crate::store::error::SubmitError;
-pub use crate::store::id::{Epoch, Id, IdError, Offset};
 pub use crate::store::log::OVERHEAD;
 pub use crate::store::reader::GapReason;
 pub use crate::store::subscription::{Received, Subscription};

@@ -1,32 +1,27 @@
 //! The handle of a store: submit, latest, subscribe, close. What is kept, and for whom, is the log's affair.
 
-pub(crate) mod id;
 pub(crate) mod error;
 pub(crate) mod entry;
-pub(crate) mod rest;
-mod recent;
-mod topic;
-pub(crate) mod view;
 pub(crate) mod ledger;
 pub(crate) mod log;
-pub(crate) mod readers;
+pub(crate) mod registry;
 pub(crate) mod shared;
 pub(crate) mod reader;
 pub(crate) mod subscription;
-mod inlet;
-mod remote;
+mod ingest;
+mod open;
 
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::Waker;
 
-use crate::count;
+use crate::id::Id;
 use crate::message::{Keys, Message, Retention};
+use crate::metrics;
 use crate::store::error::SubmitError;
-use crate::store::id::Id;
 use crate::store::log::Refused;
-use crate::store::readers::End;
+use crate::store::registry::End;
 use crate::store::shared::{Shared, State};
 use crate::store::subscription::Subscription;
 
@@ -166,7 +161,7 @@ impl<M: Message> Store<M> {
         drop(state);
         woken.wake();
         drop(appended.displaced);
-        count::submitted();
+        metrics::submitted();
         Ok(appended.entry.id)
     }
 

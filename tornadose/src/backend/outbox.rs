@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, oneshot};
 
-use crate::store::id::{Epoch, Offset};
+use crate::id::{Epoch, Offset};
 
 /// What became of a message that was not acknowledged.
 ///

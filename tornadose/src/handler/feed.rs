@@ -22,9 +22,9 @@ use crate::handler::connection::span::{Closing, Visit};
 use crate::handler::feed::format::Format;
 use crate::message::Message;
 use crate::store::entry::{Entry, Run};
-use crate::store::id::{Id, Offset};
+use crate::id::{Id, Offset};
 use crate::store::reader::{GapReason, Reader, Step};
-use crate::store::readers::End;
+use crate::store::registry::End;
 use crate::subscriber::Subscriber;
 use crate::subscriber::options::Lag;
 
@@ -283,7 +283,7 @@ mod tests {
     use crate::store::Store;
     use crate::store::entry::Encoding;
     use crate::store::reader::{Gap, Seen, Terms};
-    use crate::store::rest::NOBODY;
+    use crate::store::reader::mailbox::NOBODY;
 
     static ASKED: AtomicUsize = AtomicUsize::new(0);
     static ENCODED: AtomicUsize = AtomicUsize::new(0);

@@ -20,7 +20,7 @@ use crate::handler::connection::span::Visit;
 use crate::handler::open::{Admitted, Answer, Opening, claim_connection};
 use crate::handler::request::{self, Unfit};
 use crate::handler::ws::session::Session;
-use crate::store::rest::Call;
+use crate::store::reader::mailbox::Call;
 use crate::subscriber::Subscriber;
 use crate::wire::ws::decoder::Decoder;
 

@@ -13,7 +13,7 @@ use tokio::net::ToSocketAddrs;
 use crate::handler::connection::registry::{Connections, LAST_WORDS};
 use crate::server::bind::listen;
 use crate::server::handover::Handover;
-use crate::store::readers::End;
+use crate::store::registry::End;
 
 /// Serves until Ctrl-C or SIGTERM, then ends every stream that it carries and drains. Prints its URL once it listens.
 ///

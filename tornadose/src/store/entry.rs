@@ -6,8 +6,8 @@ use std::sync::{Arc, OnceLock};
 use bytes::Bytes;
 
 use crate::event::Event;
+use crate::id::{Id, Offset};
 use crate::message::Retention;
-use crate::store::id::{Id, Offset};
 
 /// How many encodings an entry can carry, one for each transport.
 pub(crate) const ENCODINGS: usize = 2;

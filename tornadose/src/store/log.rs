@@ -15,8 +15,11 @@
 //!
 //! The log does not close; its store stops appending.
 
-pub(crate) mod place;
-pub(crate) mod turns;
+mod batch;
+pub(crate) mod key;
+pub(crate) mod merge;
+pub(crate) mod gaps;
+pub(crate) mod cursor;
 mod life;
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
@@ -25,12 +28,12 @@ use std::sync::Arc;
 use slab::Slab;
 
 use crate::event::Event;
+use crate::id::{Epoch, Id, Offset};
 use crate::message::{Message, Retention};
 use crate::store::entry::Entry;
-use crate::store::id::{Epoch, Id, Offset};
-use crate::store::log::turns::Turns;
-use crate::store::recent::Recent;
-use crate::store::topic::Topic;
+use crate::store::log::batch::Recent;
+use crate::store::log::gaps::Turns;
+use crate::store::log::key::Topic;
 
 /// Bytes that a store's `memory` counts for each kept message and for each key with something kept, beside the encoded
 /// bytes: their places in the index, and the heads of the buffers.
@@ -310,8 +313,8 @@ impl<M: Message> Log<M> {
 mod tests {
     use super::*;
     use crate::event::error::EncodeError;
-    use crate::store::log::place::Start;
-    use crate::store::view::View;
+    use crate::store::log::cursor::Start;
+    use crate::store::log::merge::View;
 
     struct Note(u64);
 

@@ -1,5 +1,7 @@
 //! A reader's place in a store: resume, snapshot, replay, live, gap, end. Bytes and sockets are the handler's affair.
 
+pub(crate) mod mailbox;
+
 use std::collections::HashSet;
 use std::fmt;
 use std::future::Future;
@@ -10,18 +12,18 @@ use std::time::Duration;
 
 use tokio::time::{Instant, Sleep, sleep};
 
-use crate::count::{self, Deliveries};
+use crate::id::{Id, Offset};
 use crate::message::{Keys, Message};
+use crate::metrics::{self, Deliveries};
 use crate::store::entry::{Entry, Run};
-use crate::store::id::{Id, Offset};
 use crate::store::ledger::{Amount, Balance, Ledger};
 use crate::store::log::Log;
-use crate::store::log::place::{Place, Reading, Start};
-use crate::store::log::turns::Cause;
-use crate::store::readers::{End, Ticket};
-use crate::store::rest::{Call, Rest};
+use crate::store::log::cursor::{Place, Reading, Start};
+use crate::store::log::gaps::Cause;
+use crate::store::log::merge::View;
+use crate::store::reader::mailbox::{Call, Rest};
+use crate::store::registry::{End, Ticket};
 use crate::store::shared::{Shared, State};
-use crate::store::view::View;
 
 /// A loss, said aloud.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -215,7 +217,7 @@ impl<M: Message> Reader<M> {
         }
         drop(state);
         if let Some(start) = reader.start {
-            count::resumed(start.name());
+            metrics::resumed(start.name());
         }
         reader
     }
@@ -358,10 +360,10 @@ impl<M: Message> Reader<M> {
         // After unlocking, for a message's own `Drop` may call the store.
         drop(discarded);
         if let (true, None, Some(start)) = (awaits, &self.awaited, self.start) {
-            count::resumed(start.name());
+            metrics::resumed(start.name());
         }
         if let Step::Gap(gap) = &step {
-            count::gap(gap.reason.name(), gap.missed.unwrap_or(0));
+            metrics::gap(gap.reason.name(), gap.missed.unwrap_or(0));
         }
         if matches!(step, Step::Wait { .. }) && end.is_some() {
             // It is told where it stands, and then that it has ended, which nobody else will wake it for.
@@ -548,7 +550,7 @@ impl<M: Message> Drop for Reader<M> {
         let last = state.closed && state.readers.connections() == 0;
         drop(state);
         if let Some(balance) = balance {
-            count::conflated(balance.conflated);
+            metrics::conflated(balance.conflated);
         }
         if last {
             self.shared.gone.notify_waiters();

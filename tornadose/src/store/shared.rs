@@ -11,7 +11,7 @@ use crate::event::error::EncodeError;
 use crate::message::Message;
 use crate::store::entry::Entry;
 use crate::store::log::Log;
-use crate::store::readers::{Readers, Woken};
+use crate::store::registry::{Readers, Woken};
 
 pub(crate) struct Shared<M: Message> {
     state: Mutex<State<M>>,

@@ -7,9 +7,9 @@ use std::task::{Context, Poll};
 
 use futures_core::Stream;
 
+use crate::id::Id;
 use crate::message::{Keys, Message};
 use crate::store::entry::Run;
-use crate::store::id::Id;
 use crate::store::ledger::Balance;
 use crate::store::reader::{Gap, GapReason, Reader, Seen, Step, Terms};
 use crate::store::shared::Shared;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use bytes::{BufMut, BytesMut};
 
 use crate::event::Event;
-use crate::store::id::{Id, IdText};
+use crate::id::{Id, IdText};
 
 /// Returns roughly how many bytes an event takes.
 pub(crate) fn length(event: &Event) -> usize {

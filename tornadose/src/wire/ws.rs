@@ -7,7 +7,7 @@ use std::io::Write;
 use bytes::{BufMut, Bytes, BytesMut};
 
 use crate::event::Event;
-use crate::store::id::Id;
+use crate::id::Id;
 
 const CONTINUATION: u8 = 0x0;
 const TEXT: u8 = 0x1;

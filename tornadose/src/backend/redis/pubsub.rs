@@ -13,7 +13,7 @@ use crate::backend::backoff::Backoff;
 use crate::backend::outbox::{Kind, Outcome, Outgoing};
 use crate::backend::redis::connect::{Fault, Server, within};
 use crate::backend::{Heard, Link, OpenError};
-use crate::store::id::{Epoch, Offset};
+use crate::id::{Epoch, Offset};
 
 /// How often the subscription is probed, and how long that may take: a dead one is noticed within the sum.
 const PROBE: Duration = Duration::from_secs(5);

@@ -31,7 +31,7 @@ mod tests {
     use crate::backend::outbox::Outbox;
     use crate::backend::redis::Redis;
     use crate::backend::{Heard, Inlet, Taken};
-    use crate::store::id::{Epoch, Offset};
+    use crate::id::{Epoch, Offset};
 
     /// Remembers when Redis was said to be lost.
     #[derive(Default)]

@@ -9,7 +9,7 @@ use crate::handler::connection::registry::Control;
 use crate::handler::connection::span::{Closing, Why};
 use crate::message::Message;
 use crate::store::reader::RemoteReader;
-use crate::store::readers::End;
+use crate::store::registry::End;
 
 pub(crate) struct OverServer<M: Message> {
     pub(crate) reader: RemoteReader<M>,

@@ -305,7 +305,7 @@ mod tests {
     use tokio::time::timeout;
 
     use super::*;
-    use crate::store::rest::NOBODY;
+    use crate::store::reader::mailbox::NOBODY;
 
     /// A socket that counts how often it is read.
     struct Counted {

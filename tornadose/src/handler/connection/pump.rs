@@ -9,8 +9,8 @@ use tokio::time::Instant;
 use crate::handler::connection::io::Link;
 use crate::handler::feed::format::Format;
 use crate::handler::feed::{Fed, Feed};
-use crate::store::readers::End;
-use crate::store::rest::Call;
+use crate::store::registry::End;
+use crate::store::reader::mailbox::Call;
 use crate::subscriber::Subscriber;
 
 /// Why nothing more goes out.

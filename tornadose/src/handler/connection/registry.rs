@@ -21,7 +21,7 @@ use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
 use crate::handler::connection::span::Why;
-use crate::store::readers::End;
+use crate::store::registry::End;
 
 /// How long a connection that was told to end may take before it is aborted.
 pub(crate) const LAST_WORDS: Duration = Duration::from_secs(5);

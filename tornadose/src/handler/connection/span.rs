@@ -2,11 +2,11 @@
 
 use std::sync::{Arc, OnceLock};
 
-use crate::count;
 use crate::message::Message;
+use crate::metrics;
 use crate::store::ledger::Balance;
 use crate::store::reader::{Gap, Reader};
-use crate::store::readers::End;
+use crate::store::registry::End;
 
 /// Why a connection closes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,7 +71,7 @@ impl Visit {
         if let Some(start) = reader.start() {
             tracing::debug!(target: "tornadose", transport, number, known = start.name(), "connection resumes");
         }
-        count::opened(transport);
+        metrics::opened(transport);
         Self { transport, number, closing: Closing::default() }
     }
 
@@ -103,6 +103,6 @@ impl Visit {
                 "connection closes"
             );
         }
-        count::closed(transport, why);
+        metrics::closed(transport, why);
     }
 }

@@ -15,7 +15,7 @@ use crate::handler::feed::format::{Format, Sse, Ws};
 use crate::message::{Keys, Message, Retention};
 use crate::store::Store;
 use crate::store::reader::{Reader, Seen, Terms};
-use crate::store::rest::NOBODY;
+use crate::store::reader::mailbox::NOBODY;
 use crate::subscriber::Subscriber;
 use crate::subscriber::options::Lag;
 

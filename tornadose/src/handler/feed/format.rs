@@ -3,8 +3,8 @@
 use bytes::{Bytes, BytesMut};
 
 use crate::event::Event;
+use crate::id::{Id, IdText};
 use crate::store::entry::{Encoding, Entry};
-use crate::store::id::{Id, IdText};
 use crate::store::reader::Gap;
 use crate::wire::{chunk, sse, ws};
 

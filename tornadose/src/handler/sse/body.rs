@@ -35,7 +35,7 @@ use crate::handler::feed::{Fed, Feed};
 use crate::handler::sse::frames::{self, Pace};
 use crate::handler::sse::task::Direct;
 use crate::message::Message;
-use crate::store::rest::Call;
+use crate::store::reader::mailbox::Call;
 use crate::subscriber::Subscriber;
 
 #[repr(C)]

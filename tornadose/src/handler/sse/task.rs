@@ -29,7 +29,7 @@ use crate::handler::feed::Feed;
 use crate::handler::feed::format::Chunks;
 use crate::handler::sse::frames::{self, Pace};
 use crate::message::Message;
-use crate::store::rest::Call;
+use crate::store::reader::mailbox::Call;
 use crate::subscriber::Subscriber;
 use crate::wire::chunk;
 

@@ -4,12 +4,12 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use crate::id::{Epoch, Id, Offset};
 use crate::message::Message;
 use crate::store::entry::Entry;
-use crate::store::id::{Epoch, Id, Offset};
 use crate::store::log::Log;
-use crate::store::log::place::Place;
-use crate::store::log::turns::{BREACHES, Breach, Cause, SEEN};
+use crate::store::log::cursor::Place;
+use crate::store::log::gaps::{BREACHES, Breach, Cause, SEEN};
 
 impl<M: Message> Log<M> {
     /// Begins a life, with nothing in it: what the log held is not of it. Readers will hear that it began anew. Messages at or below

@@ -5,12 +5,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::{Gap, GapReason, Reader, Seen, Step, Terms};
 use crate::event::Event;
 use crate::event::error::EncodeError;
+use crate::id::Id;
 use crate::message::{Keys, Message, Retention};
 use crate::store::Store;
 use crate::store::error::SubmitError;
-use crate::store::id::Id;
 use crate::store::log::OVERHEAD;
-use crate::store::rest::NOBODY;
+use crate::store::reader::mailbox::NOBODY;
 
 const KEYS: u64 = 4;
 const KEPT: usize = 4;

@@ -14,7 +14,7 @@ use crate::backend::redis::streams::wording::{
     CHANGE_EPOCH, Entry, Keys, bytes, drop_script, fold_script, list, offset, written,
 };
 use crate::backend::{Heard, Link, Taken};
-use crate::store::id::{Epoch, Offset};
+use crate::id::{Epoch, Offset};
 
 /// How long one wait for the next entry lasts; then the stream is looked at anyhow.
 const DOORBELL: Duration = Duration::from_secs(1);

@@ -3,7 +3,7 @@
 use redis::Value;
 
 use crate::backend::redis::streams::wording::{bytes, list, number, offset};
-use crate::store::id::Offset;
+use crate::id::Offset;
 
 /// How far a stream has been read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

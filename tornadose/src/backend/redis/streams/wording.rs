@@ -2,7 +2,7 @@
 
 use redis::Value;
 
-use crate::store::id::Offset;
+use crate::id::Offset;
 
 /// The keys of one channel, which share a slot of a cluster.
 pub(super) struct Keys {

@@ -10,21 +10,21 @@
 #[inline]
 pub(crate) fn submitted() {
     #[cfg(feature = "metrics")]
-    metrics::counter!("tornadose_submitted_total").increment(1);
+    ::metrics::counter!("tornadose_submitted_total").increment(1);
 }
 
 /// A backend told of an entry that is no message.
 pub(crate) fn unfit(channel: &'static str) {
     #[cfg(feature = "metrics")]
-    metrics::counter!("tornadose_unfit_total", "channel" => channel).increment(1);
+    ::metrics::counter!("tornadose_unfit_total", "channel" => channel).increment(1);
 }
 
 /// A connection opens.
 pub(crate) fn opened(transport: &'static str) {
     #[cfg(feature = "metrics")]
     {
-        metrics::counter!("tornadose_connections_opened_total", "transport" => transport).increment(1);
-        metrics::gauge!("tornadose_connections").increment(1.0);
+        ::metrics::counter!("tornadose_connections_opened_total", "transport" => transport).increment(1);
+        ::metrics::gauge!("tornadose_connections").increment(1.0);
     }
 }
 
@@ -32,30 +32,30 @@ pub(crate) fn opened(transport: &'static str) {
 pub(crate) fn closed(transport: &'static str, why: &'static str) {
     #[cfg(feature = "metrics")]
     {
-        metrics::counter!("tornadose_connections_closed_total", "transport" => transport, "why" => why).increment(1);
-        metrics::gauge!("tornadose_connections").decrement(1.0);
+        ::metrics::counter!("tornadose_connections_closed_total", "transport" => transport, "why" => why).increment(1);
+        ::metrics::gauge!("tornadose_connections").decrement(1.0);
     }
 }
 
 /// A reader comes with an id: `known`, `trimmed` or `restarted`.
 pub(crate) fn resumed(known: &'static str) {
     #[cfg(feature = "metrics")]
-    metrics::counter!("tornadose_resumes_total", "known" => known).increment(1);
+    ::metrics::counter!("tornadose_resumes_total", "known" => known).increment(1);
 }
 
 /// A reader is told of a loss.
 pub(crate) fn gap(reason: &'static str, missed: u64) {
     #[cfg(feature = "metrics")]
     {
-        metrics::counter!("tornadose_gaps_total", "reason" => reason).increment(1);
-        metrics::counter!("tornadose_missed_total").increment(missed);
+        ::metrics::counter!("tornadose_gaps_total", "reason" => reason).increment(1);
+        ::metrics::counter!("tornadose_missed_total").increment(missed);
     }
 }
 
 /// A reader ends, which is when it is known how much was conflated for it.
 pub(crate) fn conflated(messages: u64) {
     #[cfg(feature = "metrics")]
-    metrics::counter!("tornadose_conflated_total").increment(messages);
+    ::metrics::counter!("tornadose_conflated_total").increment(messages);
 }
 
 /// What one reader has delivered and filtered, on its way to the counters.
@@ -70,9 +70,9 @@ impl Deliveries {
     pub(crate) fn open() -> Self {
         Self {
             #[cfg(feature = "metrics")]
-            delivered: Meter { counter: metrics::counter!("tornadose_delivered_total"), reported: 0 },
+            delivered: Meter { counter: ::metrics::counter!("tornadose_delivered_total"), reported: 0 },
             #[cfg(feature = "metrics")]
-            filtered: Meter { counter: metrics::counter!("tornadose_filtered_total"), reported: 0 },
+            filtered: Meter { counter: ::metrics::counter!("tornadose_filtered_total"), reported: 0 },
         }
     }
 
@@ -89,7 +89,7 @@ impl Deliveries {
 
 #[cfg(feature = "metrics")]
 struct Meter {
-    counter: metrics::Counter,
+    counter: ::metrics::Counter,
     reported: u64,
 }
 

@@ -12,13 +12,13 @@ use serde::de::DeserializeOwned;
 use tokio::sync::watch;
 
 use crate::backend::{Heard, Inlet, Taken};
-use crate::count;
 use crate::event::Event;
+use crate::id::{Epoch, Offset};
 use crate::message::{Message, Retention};
-use crate::store::id::{Epoch, Offset};
+use crate::metrics;
 use crate::store::log::Refused;
-use crate::store::log::turns::Cause;
-use crate::store::readers::Woken;
+use crate::store::log::gaps::Cause;
+use crate::store::registry::Woken;
 use crate::store::shared::{Shared, State};
 
 /// How many lives of processes are remembered for the highest number heard of each.
@@ -187,7 +187,7 @@ fn misfit(error: &serde_json::Error) -> String {
 
 fn say_unfit<M: Message>(offset: Offset, reason: &str) {
     tracing::warn!(target: "tornadose", channel = M::CHANNEL, entry = %offset, reason, "an entry is no message");
-    count::unfit(M::CHANNEL);
+    metrics::unfit(M::CHANNEL);
 }
 
 impl<M: Message> Inlet for Inflow<M> {
@@ -316,8 +316,8 @@ mod tests {
     use super::*;
     use crate::event::error::EncodeError;
     use crate::message::Keys;
+    use crate::store::reader::mailbox::NOBODY;
     use crate::store::reader::{Gap, GapReason, Reader, Seen, Step, Terms};
-    use crate::store::rest::NOBODY;
 
     #[derive(Serialize, Deserialize)]
     struct Note {

@@ -4,15 +4,15 @@ use std::any::TypeId;
 use std::ops::Bound;
 use std::sync::Arc;
 
+use crate::id::{Id, Offset};
 use crate::message::{Message, NoKey, Retention};
 use crate::store::entry::{Batch, Entry, Run};
-use crate::store::id::{Id, Offset};
 use crate::store::ledger::Amount;
 use crate::store::log::Log;
-use crate::store::log::turns::Cause;
-use crate::store::recent::Recent;
-use crate::store::topic::Topic;
-use crate::store::view::{View, merge, merge_all};
+use crate::store::log::batch::Recent;
+use crate::store::log::gaps::Cause;
+use crate::store::log::key::Topic;
+use crate::store::log::merge::{View, merge, merge_all};
 
 /// How many encoded bytes a reader takes at once; more only when one message has more.
 const RUN_BYTES: usize = 64 << 10;

@@ -7,10 +7,10 @@ use std::task::Waker;
 use slab::Slab;
 use tokio::time::Instant;
 
+use crate::id::Offset;
 use crate::store::entry::Entry;
-use crate::store::id::Offset;
-use crate::store::rest::Rest;
-use crate::store::view::View;
+use crate::store::log::merge::View;
+use crate::store::reader::mailbox::Rest;
 
 /// Why a reader ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

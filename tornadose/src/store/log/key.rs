@@ -3,32 +3,32 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use crate::id::Offset;
 use crate::message::Message;
 use crate::store::entry::Entry;
-use crate::store::id::Offset;
 
-pub(super) struct Topic<M: Message> {
-    pub(super) key: M::Key,
+pub(in crate::store) struct Topic<M: Message> {
+    pub(in crate::store) key: M::Key,
     /// The queue messages kept, in log order.
-    pub(super) queue: VecDeque<Arc<Entry<M>>>,
+    pub(in crate::store) queue: VecDeque<Arc<Entry<M>>>,
     /// The newest of each variant, in log order.
-    pub(super) latest: Vec<Arc<Entry<M>>>,
+    pub(in crate::store) latest: Vec<Arc<Entry<M>>>,
     /// The newest queue message that was trimmed.
-    pub(super) trimmed: Offset,
+    pub(in crate::store) trimmed: Offset,
     /// How many queue messages have come, kept or not.
-    pub(super) appended: u64,
+    pub(in crate::store) appended: u64,
     /// How many `latest` messages have come, kept or not.
-    pub(super) appended_latest: u64,
+    pub(in crate::store) appended_latest: u64,
     /// The newest message of any kind.
-    pub(super) newest: Offset,
+    pub(in crate::store) newest: Offset,
     /// Changes with every change of what is kept.
-    pub(super) version: u64,
+    pub(in crate::store) version: u64,
     /// How many readers hold the key.
-    pub(super) readers: usize,
+    pub(in crate::store) readers: usize,
 }
 
 impl<M: Message> Topic<M> {
-    pub(super) fn new(key: M::Key, trimmed: Offset) -> Self {
+    pub(in crate::store) fn new(key: M::Key, trimmed: Offset) -> Self {
         Self {
             key,
             queue: VecDeque::new(),
@@ -43,26 +43,26 @@ impl<M: Message> Topic<M> {
     }
 
     /// Keeps nothing of a former life but its counts.
-    pub(super) fn clear(&mut self, version: u64) {
+    pub(in crate::store) fn clear(&mut self, version: u64) {
         self.queue.clear();
         self.latest.clear();
         (self.trimmed, self.newest, self.version) = (Offset::START, Offset::START, version);
     }
 
-    pub(super) fn keeps_nothing(&self) -> bool {
+    pub(in crate::store) fn keeps_nothing(&self) -> bool {
         self.queue.is_empty() && self.latest.is_empty()
     }
 
-    pub(super) fn queue_after(&self, after: Offset) -> impl Iterator<Item = &Arc<Entry<M>>> {
+    pub(in crate::store) fn queue_after(&self, after: Offset) -> impl Iterator<Item = &Arc<Entry<M>>> {
         self.queue.range(self.queue.partition_point(|entry| entry.offset() <= after)..)
     }
 
-    pub(super) fn latest_after(&self, after: Offset) -> impl Iterator<Item = &Arc<Entry<M>>> {
+    pub(in crate::store) fn latest_after(&self, after: Offset) -> impl Iterator<Item = &Arc<Entry<M>>> {
         self.latest[self.latest.partition_point(|entry| entry.offset() <= after)..].iter()
     }
 
     /// The newest `latest` message and the newest queue message kept at or below a place.
-    pub(super) fn newest_up_to(&self, place: Offset) -> (Option<Offset>, Option<Offset>) {
+    pub(in crate::store) fn newest_up_to(&self, place: Offset) -> (Option<Offset>, Option<Offset>) {
         let newest = |entry: Option<&Arc<Entry<M>>>| entry.map(|entry| entry.offset());
         let queue = self.queue.partition_point(|entry| entry.offset() <= place);
         (
@@ -71,7 +71,7 @@ impl<M: Message> Topic<M> {
         )
     }
 
-    pub(super) fn count_after(&self, after: Offset) -> u64 {
+    pub(in crate::store) fn count_after(&self, after: Offset) -> u64 {
         (self.queue.len() - self.queue.partition_point(|entry| entry.offset() <= after)) as u64
     }
 }

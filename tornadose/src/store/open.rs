@@ -11,14 +11,14 @@ use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::backend::outbox::{Kind, Outbox, Outcome, Room};
 use crate::backend::{Backend, Inlet, Link, OpenError};
-use crate::count;
 use crate::event::Event;
 use crate::event::error::EncodeError;
+use crate::id::Id;
 use crate::message::{Message, Retention};
+use crate::metrics;
 use crate::store::Store;
 use crate::store::error::SubmitError;
-use crate::store::id::Id;
-use crate::store::inlet::{Inflow, names_of};
+use crate::store::ingest::{Inflow, names_of};
 use crate::store::log::Refused;
 use crate::store::shared::{Remote, Shared};
 
@@ -148,7 +148,7 @@ impl<M: Message> Store<M> {
         };
         match answer {
             Ok(offset) => {
-                count::submitted();
+                metrics::submitted();
                 Ok(self.shared().lock().log.id(offset))
             }
             Err(outcome) => Err(SubmitError::Unavailable { message, outcome }),
@@ -162,7 +162,7 @@ impl<M: Message> Store<M> {
             return Err(SubmitError::Unavailable { message, outcome: Outcome::NotSent });
         };
         if remote.outbox.leave(kind, payload, room) {
-            count::submitted();
+            metrics::submitted();
             Ok(())
         } else {
             Err(SubmitError::Closed { message })

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use crate::store::id::Offset;
+use crate::id::Offset;
 
 /// How many places are remembered to have been seen, beside those of what is kept.
 pub(super) const SEEN: usize = 100_000;

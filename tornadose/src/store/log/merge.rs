@@ -5,8 +5,8 @@ use std::collections::BinaryHeap;
 use std::iter::Peekable;
 use std::sync::Arc;
 
+use crate::id::Offset;
 use crate::store::entry::Entry;
-use crate::store::id::Offset;
 
 /// The topics whose messages a reader receives.
 #[derive(Clone, Debug)]
@@ -28,9 +28,9 @@ impl View {
 }
 
 /// Two sequences of entries in log order, as one.
-pub(super) struct Merge<A: Iterator, B: Iterator>(Peekable<A>, Peekable<B>);
+pub(in crate::store) struct Merge<A: Iterator, B: Iterator>(Peekable<A>, Peekable<B>);
 
-pub(super) fn merge<'a, M: 'a, A, B>(one: A, other: B) -> Merge<A, B>
+pub(in crate::store) fn merge<'a, M: 'a, A, B>(one: A, other: B) -> Merge<A, B>
 where
     A: Iterator<Item = &'a Arc<Entry<M>>>,
     B: Iterator<Item = &'a Arc<Entry<M>>>,
@@ -55,12 +55,12 @@ where
 }
 
 /// Any number of sequences of entries in log order, as one.
-pub(super) struct MergeAll<I: Iterator> {
+pub(in crate::store) struct MergeAll<I: Iterator> {
     sequences: Vec<Peekable<I>>,
     next: BinaryHeap<Reverse<(Offset, usize)>>,
 }
 
-pub(super) fn merge_all<'a, M: 'a, I: Iterator<Item = &'a Arc<Entry<M>>>>(
+pub(in crate::store) fn merge_all<'a, M: 'a, I: Iterator<Item = &'a Arc<Entry<M>>>>(
     sequences: impl Iterator<Item = I>,
 ) -> MergeAll<I> {
     let mut sequences: Vec<Peekable<I>> = sequences.map(Iterator::peekable).collect();
