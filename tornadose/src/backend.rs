@@ -136,7 +136,7 @@ pub(crate) trait Inlet: Send + Sync {
 ///     async fn run(self, link: Link) -> Result<(), OpenError> {
 ///         assert_eq!((link.channel(), link.type_name(), link.by().len()), ("lines", "Line", 8));
 ///         assert!(link.memory() > 0 && link.deadline() == self.deadline());
-///         let at = |seq| Offset { ms: 7, seq };
+///         let at = |seq| Offset::new(7, seq);
 ///         let tell = |seq, payload| link.entry(at(seq), Heard { payload, from: None });
 ///
 ///         // What there was before.

@@ -1,4 +1,4 @@
-//! What a message looks like outside: an event has a name and data. Ids belong to the log, bytes to `wire`.
+//! The name and the data of a message, as clients receive them. The log adds the id; `wire` writes the bytes.
 
 mod variant;
 pub(crate) mod error;
@@ -10,11 +10,11 @@ use serde::ser::Serialize;
 
 use crate::event::error::EncodeError;
 use crate::event::name::EventName;
-use crate::event::variant::ByVariant;
+use crate::event::variant::VariantSerializer;
 
-/// The name and the data of one message, before it has a place in a log.
+/// The name and the data of one message, before it has an id.
 ///
-/// The attribute `#[store]` makes it by [`Event::json`]; who implements [`Message`](crate::Message) by hand may send any text.
+/// The attribute `#[store]` makes it with [`Event::json`]. A [`Message`](crate::Message) that is implemented by hand may send any text.
 ///
 /// ```
 /// use tornadose::Event;
@@ -36,7 +36,7 @@ pub struct Event {
     data: Data,
 }
 
-/// JSON stands in a WebSocket event as it is; other text becomes a JSON string there.
+/// A WebSocket event embeds JSON as it is, and other text as a JSON string.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Data {
     Json(String),
@@ -44,34 +44,43 @@ enum Data {
 }
 
 thread_local! {
-    /// Where JSON is written, to be copied at its length: what is kept has no spare room, which no bound would count.
-    static DRAFT: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+    /// JSON is written here and then copied at its exact length: spare capacity would be kept and not be counted by `memory`.
+    static ENCODE_BUFFER: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
 }
 
-/// Room that a thread keeps for its next draft, in bytes.
-const LONGEST_DRAFT: usize = 64 << 10;
+/// The largest capacity, in bytes, that a thread keeps for its next event.
+const ENCODE_BUFFER_MAX: usize = 64 << 10;
 
 impl Event {
-    /// The event of a value, as serde sees it: a variant of an enum is named after the variant and carries its content,
-    /// anything else has no name and is its own JSON.
+    /// Creates the event of a value, as serde sees it. The event of an enum's variant has the variant's name and content; the event
+    /// of any other value has no name, and the value's JSON.
     ///
     /// # Errors
     ///
-    /// When serde refuses the value, or its variant's name cannot stand on the wire ([`EventName`]).
+    /// [`EncodeError`], when the value cannot be serialized or the variant's name is not an [`EventName`].
+    ///
+    /// ```
+    /// use tornadose::Event;
+    ///
+    /// assert_eq!(Event::json(&[1, 2])?.data(), "[1,2]");
+    /// assert_eq!(Event::json(&Some("hi"))?.name(), None);
+    /// # Ok::<(), tornadose::EncodeError>(())
+    /// ```
     pub fn json<T: Serialize + ?Sized>(value: &T) -> Result<Self, EncodeError> {
-        // Taken, so that a value which makes events while it is serialized finds another.
-        let mut draft = DRAFT.try_with(Cell::take).unwrap_or_default();
-        draft.clear();
-        let name = value.serialize(ByVariant(&mut serde_json::Serializer::new(&mut draft)))?;
-        let json = str::from_utf8(&draft).expect("serde_json writes UTF-8").to_owned();
-        if draft.capacity() <= LONGEST_DRAFT {
-            // A thread that is about to end has no place for it.
-            DRAFT.try_with(|kept| kept.set(draft)).ok();
+        // The buffer is taken: a value may make other events while it is serialized.
+        let mut buffer = ENCODE_BUFFER.try_with(Cell::take).unwrap_or_default();
+        buffer.clear();
+        let name = value.serialize(VariantSerializer(&mut serde_json::Serializer::new(&mut buffer)))?;
+        let json = str::from_utf8(&buffer).expect("serde_json writes UTF-8").to_owned();
+        if buffer.capacity() <= ENCODE_BUFFER_MAX {
+            // In a thread that is ending the thread-local may be gone; the buffer is dropped then.
+            ENCODE_BUFFER.try_with(|kept| kept.set(buffer)).ok();
         }
         Ok(Self { name: name.map(EventName::try_from).transpose()?, data: Data::Json(json) })
     }
 
-    /// An event whose data is any text, say a fragment of HTML. Its lines may end with LF, CR or CRLF; a client reads LF.
+    /// Creates an event whose data is any text, for example a fragment of HTML. Its lines may end with LF, CR or CRLF; a client
+    /// reads LF.
     ///
     /// ```
     /// use tornadose::{Event, EventName};
@@ -84,7 +93,7 @@ impl Event {
         Self { name: None, data: Data::Text(data.into()) }
     }
 
-    /// The same event under this name.
+    /// Replaces the name.
     ///
     /// ```
     /// use tornadose::{Event, EventName};
@@ -99,7 +108,7 @@ impl Event {
         self
     }
 
-    /// The name; without one a browser dispatches the event as `message`.
+    /// Returns the name. A browser dispatches an event without a name as `message`.
     ///
     /// ```
     /// assert_eq!(tornadose::Event::text("hi").name(), None);
@@ -108,7 +117,7 @@ impl Event {
         self.name.as_ref().map(EventName::as_str)
     }
 
-    /// The data, a JSON text unless the event was made by [`Event::text`].
+    /// Returns the data: JSON, unless the event was made with [`Event::text`].
     ///
     /// ```
     /// assert_eq!(tornadose::Event::json(&[1, 2])?.data(), "[1,2]");
@@ -120,9 +129,9 @@ impl Event {
         }
     }
 
-    /// At most how many bytes it takes on a transport, beside a fixed envelope: a line of text takes `data: ` with Server-Sent
-    /// Events, a control character or a quote takes an escape in the JSON of a WebSocket.
-    pub(crate) fn weight(&self) -> usize {
+    /// Returns the most bytes that the event takes on any transport, without the fixed envelope. Each line of text takes `data: ` in
+    /// Server-Sent Events; a control character or a quote takes an escape in the JSON of a WebSocket.
+    pub(crate) fn encoded_len_max(&self) -> usize {
         let escaped = |text: &str| {
             text.len() + 6 * text.bytes().filter(|byte| byte.is_ascii_control() || matches!(byte, b'"' | b'\\')).count()
         };
@@ -144,7 +153,7 @@ mod tests {
 
     use super::*;
 
-    /// Makes an event while it is made one.
+    /// Makes another event while it is serialized.
     struct Nested;
 
     impl Serialize for Nested {
@@ -161,32 +170,32 @@ mod tests {
         }
     }
 
-    /// Fails behind what it has written already.
+    /// Fails after part of it has been written.
     struct Broken;
 
     impl Serialize for Broken {
         fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-            serializer.collect_seq([Ok(1), Err("no")].map(|item| item.map_err(Half)))
+            serializer.collect_seq([Ok(1), Err("no")].map(|item| item.map_err(Unserializable)))
         }
     }
 
-    struct Half(&'static str);
+    struct Unserializable(&'static str);
 
-    impl Serialize for Half {
+    impl Serialize for Unserializable {
         fn serialize<S: Serializer>(&self, _: S) -> Result<S::Ok, S::Error> {
             Err(S::Error::custom(self.0))
         }
     }
 
     #[test]
-    fn nothing_of_a_value_that_failed_is_in_the_next() {
+    fn an_event_has_nothing_of_a_value_that_failed_before() {
         assert!(Event::json(&Broken).is_err());
         assert_eq!(Event::json(&7).unwrap().data(), "7");
     }
 
     #[test]
-    fn what_is_kept_has_no_room_to_spare() {
-        for length in [0, 100, 1000, LONGEST_DRAFT + 1] {
+    fn an_event_has_no_spare_capacity() {
+        for length in [0, 100, 1000, ENCODE_BUFFER_MAX + 1] {
             let event = Event::json(&"x".repeat(length)).unwrap();
             let Data::Json(json) = event.data else { panic!("not JSON") };
             assert_eq!((json.len(), json.capacity()), (length + 2, length + 2));
@@ -194,10 +203,10 @@ mod tests {
     }
 
     #[test]
-    fn a_thread_keeps_no_long_draft() {
-        Event::json(&"x".repeat(LONGEST_DRAFT + 1)).unwrap();
-        assert_eq!(DRAFT.take().capacity(), 0);
+    fn a_thread_keeps_no_large_buffer() {
+        Event::json(&"x".repeat(ENCODE_BUFFER_MAX + 1)).unwrap();
+        assert_eq!(ENCODE_BUFFER.take().capacity(), 0);
         Event::json("x").unwrap();
-        assert!((1..=LONGEST_DRAFT).contains(&DRAFT.take().capacity()));
+        assert!((1..=ENCODE_BUFFER_MAX).contains(&ENCODE_BUFFER.take().capacity()));
     }
 }

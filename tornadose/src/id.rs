@@ -1,16 +1,23 @@
-//! The id of a place in a log, and its text. What an id is known for is the log's affair.
+//! The id of a message: its epoch and its offset in the log. Ids travel to clients and back as text, which is parsed here.
 
 use std::borrow::Cow;
+use std::cmp::Ordering;
 use std::fmt::{self, Write};
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::str::FromStr;
 
-/// The place of a message in a log: `<epoch>-<offset>`, opaque to clients, at most 128 visible ASCII characters.
+use serde::de::{self, Deserialize, Deserializer, Visitor};
+use serde::ser::{Serialize, Serializer};
+
+/// The position of a message in a log: `<epoch>-<offset>`, opaque to clients, at most 128 visible ASCII characters.
 ///
-/// The epoch, 8 characters, names one life of the log; offsets grow within it. A client sends the newest id it has seen as
-/// `Last-Event-ID` (WHATWG HTML §9.2.4) or as `?last_event_id=` and gets what came after it.
+/// The epoch, 8 characters, names one incarnation of the log; offsets grow within it. A client sends the newest id it has seen as
+/// `Last-Event-ID` (WHATWG HTML §9.2.4) or as `?last_event_id=`, and receives the messages after it.
 ///
 /// In memory an offset is a number, 1 for the first message; on Redis it is the stream entry's own `<ms>.<seq>`.
+///
+/// With serde an id is its text. Ids are ordered within an epoch only: ids of two epochs are neither less, equal nor greater, so
+/// an id is [`PartialOrd`] and not [`Ord`].
 ///
 /// ```
 /// use tornadose::Id;
@@ -18,14 +25,25 @@ use std::str::FromStr;
 /// for text in ["k3v0q8zd-41", "k3v0q8zd-1794200000000.3"] {
 ///     let id: Id = text.parse()?;
 ///     assert_eq!(id.to_string(), text);
+///     assert_eq!(serde_json::to_string(&id).unwrap(), format!("{text:?}"));
 /// }
 /// assert!("41".parse::<Id>().is_err());
+///
+/// let [first, second, other]: [Id; 3] = ["k3v0q8zd-1".parse()?, "k3v0q8zd-2".parse()?, "zzzzzzzz-3".parse()?];
+/// assert!(first < second);
+/// assert!(second.partial_cmp(&other).is_none());
 /// # Ok::<(), tornadose::IdError>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Id {
     pub(crate) epoch: Epoch,
     pub(crate) offset: Offset,
+}
+
+impl PartialOrd for Id {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        (self.epoch == other.epoch).then(|| self.offset.cmp(&other.offset))
+    }
 }
 
 impl fmt::Display for Id {
@@ -37,11 +55,36 @@ impl fmt::Display for Id {
 impl FromStr for Id {
     type Err = IdError;
 
-    /// Reads what `Display` writes, and nothing else: no sign, no leading zero, no blank.
+    /// Parses the text that `Display` writes, and no other: no sign, no leading zero, no blank.
     fn from_str(text: &str) -> Result<Self, IdError> {
-        let (epoch, offset) = text.split_once('-').ok_or(IdError)?;
-        let (epoch, offset) = (epoch.parse().map_err(|_| IdError)?, offset.parse().map_err(|_| IdError)?);
-        Ok(Self { epoch, offset })
+        let (epoch, offset) = text.split_once('-').ok_or(IdError(()))?;
+        Ok(Self { epoch: epoch.parse()?, offset: offset.parse()? })
+    }
+}
+
+impl Serialize for Id {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Id {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_str(IdVisitor)
+    }
+}
+
+struct IdVisitor;
+
+impl Visitor<'_> for IdVisitor {
+    type Value = Id;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an id, `<epoch>-<offset>`")
+    }
+
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<Id, E> {
+        text.parse().map_err(E::custom)
     }
 }
 
@@ -52,7 +95,7 @@ impl FromStr for Id {
 /// assert_eq!(error.to_string(), "not an id: expected `<epoch>-<offset>`, as an event of this store carried it");
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct IdError;
+pub struct IdError(());
 
 impl fmt::Display for IdError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -62,10 +105,10 @@ impl fmt::Display for IdError {
 
 impl std::error::Error for IdError {}
 
-/// Digits and lower-case letters without the four that are misread (Crockford's base 32).
+/// Digits and lower-case letters without the four that are easily misread (Crockford's base 32).
 const ALPHABET: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
 
-/// One life of a log, 8 characters: ids of another are never taken for this one's.
+/// One incarnation of a log, 8 characters. An id is only valid in its own epoch.
 ///
 /// ```
 /// use tornadose::Epoch;
@@ -79,7 +122,7 @@ const ALPHABET: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
 pub struct Epoch([u8; 8]);
 
 impl Epoch {
-    /// A fresh one: 40 bits from the operating system's chance, which seeds every `RandomState`.
+    /// Returns a new epoch: 40 random bits, seeded by the operating system as every `RandomState` is.
     ///
     /// ```
     /// use tornadose::Epoch;
@@ -88,7 +131,7 @@ impl Epoch {
     /// ```
     pub fn fresh() -> Self {
         let bits = RandomState::new().build_hasher().finish();
-        Self(std::array::from_fn(|place| ALPHABET[(bits >> (5 * place) & 31) as usize]))
+        Self(std::array::from_fn(|index| ALPHABET[(bits >> (5 * index) & 31) as usize]))
     }
 }
 
@@ -96,8 +139,8 @@ impl FromStr for Epoch {
     type Err = IdError;
 
     fn from_str(text: &str) -> Result<Self, IdError> {
-        let epoch: [u8; 8] = text.as_bytes().try_into().map_err(|_| IdError)?;
-        if epoch.iter().all(|byte| ALPHABET.contains(byte)) { Ok(Self(epoch)) } else { Err(IdError) }
+        let epoch: [u8; 8] = text.as_bytes().try_into().map_err(|_| IdError(()))?;
+        if epoch.iter().all(|byte| ALPHABET.contains(byte)) { Ok(Self(epoch)) } else { Err(IdError(())) }
     }
 }
 
@@ -113,64 +156,91 @@ impl fmt::Debug for Epoch {
     }
 }
 
-/// A place in the order of a log, two numbers of which the first weighs more; 0 stands before the first message.
+/// A position in a log, made of two numbers; the major one is compared first. Offset 0 is before the first message.
 ///
-/// A log that only counts leaves the first number 0, and such an offset is written as the second alone.
+/// A log that only counts leaves the major number 0, and such an offset is written as the minor number alone.
 ///
 /// ```
 /// use tornadose::Offset;
 ///
-/// assert!(Offset { ms: 7, seq: 0 } > Offset { ms: 6, seq: 9 });
-/// assert_eq!(Offset { ms: 7, seq: 1 }.to_string(), "7.1");
-/// assert_eq!(Offset { ms: 0, seq: 41 }.to_string(), "41");
-/// assert_eq!("7.1".parse(), Ok(Offset { ms: 7, seq: 1 }));
+/// assert!(Offset::new(7, 0) > Offset::new(6, 9));
+/// assert_eq!(Offset::new(7, 1).to_string(), "7.1");
+/// assert_eq!(Offset::new(0, 41).to_string(), "41");
+/// assert_eq!("7.1".parse(), Ok(Offset::new(7, 1)));
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Offset {
-    /// The number that weighs more; on Redis, milliseconds.
-    pub ms: u64,
-    /// The number that weighs less.
-    pub seq: u64,
+    major: u64,
+    minor: u64,
 }
 
 impl Offset {
-    /// Before the first message.
+    /// The position before the first message.
     ///
     /// ```
     /// assert_eq!(tornadose::Offset::START.to_string(), "0");
     /// ```
-    pub const START: Self = Self { ms: 0, seq: 0 };
+    pub const START: Self = Self::new(0, 0);
 
-    /// The smallest that is greater; the greatest there is stays itself.
+    /// Returns the offset of these two numbers. On Redis they are the milliseconds and the sequence number of an entry's id.
     ///
     /// ```
     /// use tornadose::Offset;
     ///
-    /// assert_eq!(Offset { ms: 7, seq: 1 }.next(), Offset { ms: 7, seq: 2 });
-    /// assert_eq!(Offset { ms: 7, seq: u64::MAX }.next(), Offset { ms: 8, seq: 0 });
+    /// assert_eq!(Offset::new(0, 0), Offset::START);
+    /// ```
+    pub const fn new(major: u64, minor: u64) -> Self {
+        Self { major, minor }
+    }
+
+    /// Returns the number that is compared first.
+    ///
+    /// ```
+    /// assert_eq!(tornadose::Offset::new(7, 1).major(), 7);
+    /// ```
+    pub const fn major(self) -> u64 {
+        self.major
+    }
+
+    /// Returns the number that is compared when the major ones are equal.
+    ///
+    /// ```
+    /// assert_eq!(tornadose::Offset::new(7, 1).minor(), 1);
+    /// ```
+    pub const fn minor(self) -> u64 {
+        self.minor
+    }
+
+    /// Returns the next offset, saturating.
+    ///
+    /// ```
+    /// use tornadose::Offset;
+    ///
+    /// assert_eq!(Offset::new(7, 1).next(), Offset::new(7, 2));
+    /// assert_eq!(Offset::new(7, u64::MAX).next(), Offset::new(8, 0));
     /// ```
     #[must_use]
     pub fn next(self) -> Self {
-        match (self.seq.checked_add(1), self.ms.checked_add(1)) {
-            (Some(seq), _) => Self { ms: self.ms, seq },
-            (None, Some(ms)) => Self { ms, seq: 0 },
+        match (self.minor.checked_add(1), self.major.checked_add(1)) {
+            (Some(minor), _) => Self { major: self.major, minor },
+            (None, Some(major)) => Self { major, minor: 0 },
             (None, None) => self,
         }
     }
 
-    /// The greatest that is smaller; 0 stays itself.
+    /// Returns the previous offset, saturating.
     ///
     /// ```
     /// use tornadose::Offset;
     ///
-    /// assert_eq!(Offset { ms: 7, seq: 0 }.before(), Offset { ms: 6, seq: u64::MAX });
+    /// assert_eq!(Offset::new(7, 0).before(), Offset::new(6, u64::MAX));
     /// assert_eq!(Offset::START.before(), Offset::START);
     /// ```
     #[must_use]
     pub fn before(self) -> Self {
-        match (self.seq.checked_sub(1), self.ms.checked_sub(1)) {
-            (Some(seq), _) => Self { ms: self.ms, seq },
-            (None, Some(ms)) => Self { ms, seq: u64::MAX },
+        match (self.minor.checked_sub(1), self.major.checked_sub(1)) {
+            (Some(minor), _) => Self { major: self.major, minor },
+            (None, Some(major)) => Self { major, minor: u64::MAX },
             (None, None) => self,
         }
     }
@@ -178,9 +248,9 @@ impl Offset {
 
 impl fmt::Display for Offset {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.ms {
-            0 => write!(f, "{}", self.seq),
-            ms => write!(f, "{ms}.{}", self.seq),
+        match self.major {
+            0 => write!(f, "{}", self.minor),
+            major => write!(f, "{major}.{}", self.minor),
         }
     }
 }
@@ -188,24 +258,27 @@ impl fmt::Display for Offset {
 impl FromStr for Offset {
     type Err = IdError;
 
-    /// Reads what `Display` writes, and nothing else.
+    /// Parses the text that `Display` writes, and no other.
     fn from_str(text: &str) -> Result<Self, IdError> {
-        let Some((ms, seq)) = text.split_once('.') else { return Ok(Self { ms: 0, seq: whole(text)? }) };
-        match whole(ms)? {
-            0 => Err(IdError),
-            ms => Ok(Self { ms, seq: whole(seq)? }),
+        let Some((major, minor)) = text.split_once('.') else { return Ok(Self::new(0, parse_number(text)?)) };
+        match parse_number(major)? {
+            0 => Err(IdError(())),
+            major => Ok(Self::new(major, parse_number(minor)?)),
         }
     }
 }
 
-fn whole(digits: &str) -> Result<u64, IdError> {
-    let canonical = digits == "0" || !digits.starts_with(['0', '+']);
-    digits.parse().ok().filter(|_| canonical).ok_or(IdError)
+fn parse_number(digits: &str) -> Result<u64, IdError> {
+    let is_canonical = digits == "0" || !digits.starts_with(['0', '+']);
+    digits.parse().ok().filter(|_| is_canonical).ok_or(IdError(()))
 }
 
-/// Text that may stand in an `id:` field: CR and LF would end the line, and a client ignores an id with NUL (WHATWG HTML §9.2.6).
+/// Text that is safe in an `id:` field: CR and LF would end the field, and a client ignores an id with NUL (WHATWG HTML §9.2.6).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct IdText<'a>(Cow<'a, str>);
+
+/// The longest text of an [`Id`]: an epoch, two numbers of 20 digits, `-` and `.`.
+const ID_TEXT_MAX: usize = 8 + 2 * 20 + 2;
 
 impl IdText<'_> {
     pub(crate) fn as_str(&self) -> &str {
@@ -215,9 +288,8 @@ impl IdText<'_> {
 
 impl From<Id> for IdText<'static> {
     fn from(id: Id) -> Self {
-        // At once what the longest takes: an epoch, two numbers and two signs.
-        let mut text = String::with_capacity(50);
-        write!(text, "{id}").expect("a string takes all");
+        let mut text = String::with_capacity(ID_TEXT_MAX);
+        write!(text, "{id}").expect("writing to a string cannot fail");
         Self(Cow::Owned(text))
     }
 }
@@ -239,12 +311,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_id_reads_only_what_it_writes() {
-        let (big, small) = (u64::MAX, 0);
-        for (ms, seq) in [(0, 0), (0, 1), (0, big), (1, small), (big, small), (big, big)] {
-            let id = Id { epoch: Epoch::fresh(), offset: Offset { ms, seq } };
+    fn an_id_parses_only_the_text_that_it_writes() {
+        const BIG: u64 = u64::MAX;
+        for (major, minor) in [(0, 0), (0, 1), (0, BIG), (1, 0), (BIG, 0), (BIG, BIG)] {
+            let id = Id { epoch: Epoch::fresh(), offset: Offset::new(major, minor) };
             assert_eq!(id.to_string().parse(), Ok(id));
-            assert!(id.to_string().len() <= 128);
+            assert!(id.to_string().len() <= ID_TEXT_MAX);
+            let json = serde_json::to_string(&id).unwrap();
+            assert_eq!(serde_json::from_str::<Id>(&json).unwrap(), id);
         }
         for text in [
             "",
@@ -267,8 +341,19 @@ mod tests {
             "k3v0q8zd-1.1.1",
             "k3v0q8zd-1.18446744073709551616",
         ] {
-            assert_eq!(text.parse::<Id>(), Err(IdError), "{text}");
+            assert_eq!(text.parse::<Id>(), Err(IdError(())), "{text}");
+            let json = serde_json::to_string(text).unwrap();
+            assert!(serde_json::from_str::<Id>(&json).is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn ids_are_ordered_within_an_epoch() {
+        let epoch = Epoch::fresh();
+        let id = |epoch, minor| Id { epoch, offset: Offset::new(0, minor) };
+        assert!(id(epoch, 1) < id(epoch, 2));
+        assert_eq!(id(epoch, 1).partial_cmp(&id(epoch, 1)), Some(Ordering::Equal));
+        assert_eq!(id(epoch, 1).partial_cmp(&id(Epoch::fresh(), 2)), None);
     }
 
     #[test]

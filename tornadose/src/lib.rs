@@ -126,7 +126,7 @@ pub use crate::server::handover::{Handover, HandoverAcceptor, HandoverIo};
 pub use crate::server::serve::{serve, serve_on, serve_with_shutdown};
 pub use crate::store::Store;
 pub use crate::store::error::SubmitError;
-pub use crate::store::log::OVERHEAD;
+pub use crate::store::log::ENTRY_OVERHEAD;
 pub use crate::store::reader::GapReason;
 pub use crate::store::subscription::{Received, Subscription};
 pub use crate::subscriber::close::{Close, CloseCode, CloseCodeError, ReceiveError};

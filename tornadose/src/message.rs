@@ -44,7 +44,7 @@ use crate::event::error::EncodeError;
 pub trait Message: Send + Sync + Sized + 'static {
     /// What routes a message to its readers; [`NoKey`] when every reader gets every message.
     ///
-    /// Keep keys short: a store counts [`OVERHEAD`](crate::OVERHEAD) for a key, whatever its own size, and remembers 65,536 keys
+    /// Keep keys short: a store counts [`ENTRY_OVERHEAD`](crate::ENTRY_OVERHEAD) for a key, whatever its own size, and remembers 65,536 keys
     /// with nothing kept. A key of 12 characters with one small `latest` value was measured at about 780 bytes, one of which nothing
     /// is kept any more at 350; one that was merely asked for leaves nothing. `Eq`, `Hash`, `Clone` and `Drop` of a key run under the store's lock, and must not call the store.
     type Key: Clone + Eq + Hash + Debug + Send + Sync + 'static;
@@ -59,7 +59,7 @@ pub trait Message: Send + Sync + Sized + 'static {
     /// How many queue messages of each key are kept for slow readers, for `replay` and for resuming; 0 counts as 1.
     const CAPACITY: usize = 1024;
 
-    /// How many encoded bytes the whole store keeps, with [`OVERHEAD`](crate::OVERHEAD) for each message and key.
+    /// How many encoded bytes the whole store keeps, with [`ENTRY_OVERHEAD`](crate::ENTRY_OVERHEAD) for each message and key.
     const MEMORY: usize = 64 << 20;
 
     /// The channel's name where other processes publish; unused in memory.

@@ -60,7 +60,7 @@ impl Backend for Puppet {
 const EPOCH: &str = "aaaaaaaa";
 
 fn at(seq: u64) -> Offset {
-    Offset { ms: 7, seq }
+    Offset::new(7, seq)
 }
 
 fn say(link: &Link, seq: u64, text: &str) -> Taken {

@@ -363,9 +363,9 @@ impl tornadose::Backend for Telling {
     async fn run(self, link: tornadose::Link) -> Result<(), tornadose::OpenError> {
         link.begin("aaaaaaaa".parse().unwrap(), tornadose::Offset::START);
         for (seq, payload) in [(1, &b"{"[..]), (2, br#"{"txt":"secret"}"#), (3, b"\"\xff\""), (4, br#""hi""#)] {
-            link.entry(tornadose::Offset { ms: 7, seq }, tornadose::Heard { payload, from: None });
+            link.entry(tornadose::Offset::new(7, seq), tornadose::Heard { payload, from: None });
         }
-        link.unfit(tornadose::Offset { ms: 7, seq: 5 }, "no field `data`");
+        link.unfit(tornadose::Offset::new(7, 5), "no field `data`");
         link.caught_up();
         link.lost("a test");
         link.lost("again");

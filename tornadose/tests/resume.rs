@@ -22,7 +22,7 @@ use serde_json::Value;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt, DuplexStream};
 use tokio::net::TcpStream;
 use tornadose::prelude::*;
-use tornadose::{EncodeError, Event, KeyOf, OVERHEAD, Retention};
+use tornadose::{ENTRY_OVERHEAD, EncodeError, Event, KeyOf, Retention};
 use tornadose_test::Harness;
 
 use self::common::harness;
@@ -141,9 +141,9 @@ impl History {
         let rooms: BTreeSet<u8> = held.iter().map(|number| self.at(*number).room).collect();
         let charge = |number: &u64| {
             let name = if self.at(*number).latest { "topic" } else { "said" };
-            OVERHEAD + 3 * (name.len() + number.to_string().len())
+            ENTRY_OVERHEAD + 3 * (name.len() + number.to_string().len())
         };
-        rooms.len() * OVERHEAD + held.iter().map(charge).sum::<usize>()
+        rooms.len() * ENTRY_OVERHEAD + held.iter().map(charge).sum::<usize>()
     }
 
     /// The newest topic of each room.

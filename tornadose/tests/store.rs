@@ -4,7 +4,7 @@
 
 use futures_util::{FutureExt, StreamExt};
 use tornadose::prelude::*;
-use tornadose::{GapReason, OVERHEAD, Received, SubmitError, Subscription};
+use tornadose::{ENTRY_OVERHEAD, GapReason, Received, SubmitError, Subscription};
 
 #[store(queue, capacity = 4)]
 #[derive(Serialize, Debug, Clone, PartialEq)]
@@ -169,8 +169,8 @@ async fn memory_drops_the_oldest_whatever_its_key() {
     }
     assert_eq!(ready(&mut one), [Err(Some(1)), Ok(newest(1, 1000))]);
     // 8192 bytes, less the latest value with its key and the other key's share, in messages of 1000 and what goes with it.
-    let message = OVERHEAD + 1000 + r#"{"key":2,"text":""}Queued"#.len();
-    let kept = (8192 - (message + OVERHEAD) - OVERHEAD) / message;
+    let message = ENTRY_OVERHEAD + 1000 + r#"{"key":2,"text":""}Queued"#.len();
+    let kept = (8192 - (message + ENTRY_OVERHEAD) - ENTRY_OVERHEAD) / message;
     let mut expected = vec![Err(Some(10 - kept as u64))];
     expected.extend(vec![Ok(queued(2, 1000)); kept]);
     assert_eq!(ready(&mut two), expected);

@@ -1,14 +1,14 @@
-//! Why a message has no event.
+//! The error of a message that cannot become an event.
 
 use std::fmt;
 
 use serde::ser;
 
-/// Why a message has no event: serde refused it, or its name cannot stand on the wire.
+/// The reason why a message has no event: it cannot be serialized, or its name is not an [`EventName`](crate::EventName).
 ///
 /// ```
 /// let error = tornadose::EventName::try_from("open").unwrap_err();
-/// assert!(error.to_string().contains("are taken"));
+/// assert!(error.to_string().contains("is reserved"));
 /// ```
 #[derive(Debug)]
 pub struct EncodeError(pub(super) Cause);
@@ -16,14 +16,14 @@ pub struct EncodeError(pub(super) Cause);
 #[derive(Debug)]
 pub(super) enum Cause {
     Json(serde_json::Error),
-    Name { name: Box<str>, why: &'static str },
+    Name { name: Box<str>, reason: &'static str },
 }
 
 impl fmt::Display for EncodeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
             Cause::Json(error) => write!(f, "the message cannot be written as JSON: {error}"),
-            Cause::Name { name, why } => write!(f, "the event name {name:?} {why}"),
+            Cause::Name { name, reason } => write!(f, "the event name {name:?} {reason}"),
         }
     }
 }

@@ -1,16 +1,21 @@
-//! Names that an event may carry.
+//! The checked name of an event.
+
+use std::fmt;
+use std::str::FromStr;
 
 use crate::event::error::{Cause, EncodeError};
 
-/// A name that an event may carry: not empty, without CR or LF, and none of those that a page's own `EventSource` handlers
-/// or ours listen to (`error`, `open`, `tornadose:*`).
+/// A valid name of an event: not empty, without CR or LF, and not reserved (`error`, `open`, `tornadose:*`).
 ///
-/// The field `event` ends at a line's end (WHATWG HTML §9.2.6), so CR or LF in a name would forge fields or events.
+/// The reserved names would run the handlers that a page sets on its own `EventSource`, or those of this library. The field `event`
+/// ends where its line ends (WHATWG HTML §9.2.6), so CR or LF in a name would forge fields or events.
 ///
 /// ```
 /// use tornadose::EventName;
 ///
-/// assert_eq!(EventName::try_from("said")?.as_str(), "said");
+/// let name: EventName = "said".parse()?;
+/// assert_eq!(name.to_string(), "said");
+/// assert_eq!(EventName::try_from(String::from("said"))?, name);
 /// assert_eq!(EventName::try_from("a\nid: 9").unwrap_err().to_string(), r#"the event name "a\nid: 9" has a line break"#);
 /// # Ok::<(), tornadose::EncodeError>(())
 /// ```
@@ -18,7 +23,7 @@ use crate::event::error::{Cause, EncodeError};
 pub struct EventName(Box<str>);
 
 impl EventName {
-    /// The name as text.
+    /// Returns the name as text.
     ///
     /// ```
     /// # use tornadose::EventName;
@@ -34,16 +39,50 @@ impl TryFrom<&str> for EventName {
     type Error = EncodeError;
 
     fn try_from(name: &str) -> Result<Self, EncodeError> {
-        let refused = |why| Err(EncodeError(Cause::Name { name: name.into(), why }));
-        if name.is_empty() {
-            return refused("is empty");
-        }
-        if name.contains(['\r', '\n']) {
-            return refused("has a line break");
-        }
-        if name == "error" || name == "open" || name.starts_with("tornadose:") {
-            return refused("would fire a handler that is not meant: `error`, `open` and `tornadose:*` are taken");
-        }
+        check(name)?;
         Ok(Self(name.into()))
     }
+}
+
+impl TryFrom<String> for EventName {
+    type Error = EncodeError;
+
+    fn try_from(name: String) -> Result<Self, EncodeError> {
+        check(&name)?;
+        Ok(Self(name.into()))
+    }
+}
+
+impl FromStr for EventName {
+    type Err = EncodeError;
+
+    fn from_str(name: &str) -> Result<Self, EncodeError> {
+        Self::try_from(name)
+    }
+}
+
+impl AsRef<str> for EventName {
+    fn as_ref(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for EventName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+fn check(name: &str) -> Result<(), EncodeError> {
+    let invalid = |reason| Err(EncodeError(Cause::Name { name: name.into(), reason }));
+    if name.is_empty() {
+        return invalid("is empty");
+    }
+    if name.contains(['\r', '\n']) {
+        return invalid("has a line break");
+    }
+    if name == "error" || name == "open" || name.starts_with("tornadose:") {
+        return invalid("is reserved: `error`, `open` and `tornadose:*` are names of built-in events");
+    }
+    Ok(())
 }

@@ -1,4 +1,4 @@
-//! Serde's view of a value: of a variant its name and its content, of anything else its JSON.
+//! A serializer that separates the name of an enum's variant from its content. [`Event::json`](crate::event::Event::json) uses it.
 
 use serde::ser::{self, Serialize};
 
@@ -6,10 +6,10 @@ use crate::event::error::EncodeError;
 
 pub(super) type Json<'a> = serde_json::Serializer<&'a mut Vec<u8>>;
 
-/// Writes a value's JSON, but of a variant only the content; answers the variant's name.
-pub(super) struct ByVariant<'a, 'b>(pub(super) &'a mut Json<'b>);
+/// Writes a value's JSON, or only the content of a variant, and returns the variant's name.
+pub(super) struct VariantSerializer<'a, 'b>(pub(super) &'a mut Json<'b>);
 
-/// The content of a variant with several fields, and the variant's name for the end.
+/// The content of a variant with several fields. At its end it returns the variant's name.
 pub(super) struct Content<C> {
     json: C,
     variant: &'static str,
@@ -24,7 +24,7 @@ macro_rules! unnamed {
     )*};
 }
 
-impl<'a, 'b> ser::Serializer for ByVariant<'a, 'b> {
+impl<'a, 'b> ser::Serializer for VariantSerializer<'a, 'b> {
     type Ok = Option<&'static str>;
     type Error = EncodeError;
     type SerializeSeq = Unnamed<<&'a mut Json<'b> as ser::Serializer>::SerializeSeq>;
@@ -113,7 +113,7 @@ impl<'a, 'b> ser::Serializer for ByVariant<'a, 'b> {
     }
 }
 
-/// A sequence, map or struct that is not a variant's content.
+/// A sequence, map or struct that is not the content of a variant.
 pub(super) struct Unnamed<C>(C);
 
 macro_rules! forward {

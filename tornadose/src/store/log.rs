@@ -39,9 +39,9 @@ use crate::store::log::key::Topic;
 /// bytes: their places in the index, and the heads of the buffers.
 ///
 /// ```
-/// assert_eq!(tornadose::OVERHEAD, 512);
+/// assert_eq!(tornadose::ENTRY_OVERHEAD, 512);
 /// ```
-pub const OVERHEAD: usize = 512;
+pub const ENTRY_OVERHEAD: usize = 512;
 
 /// How many keys with nothing kept and no reader are remembered for their newest trimmed offset.
 const REMEMBERED_KEYS: usize = 65_536;
@@ -172,13 +172,13 @@ impl<M: Message> Log<M> {
         retention: Retention,
         copies: usize,
     ) -> Result<usize, Refused> {
-        let charge = OVERHEAD + copies * event.weight();
+        let charge = ENTRY_OVERHEAD + copies * event.encoded_len_max();
         // Alone it would stand with its key.
-        if charge + OVERHEAD > M::MEMORY {
-            return Err(Refused::TooLarge { size: charge + OVERHEAD });
+        if charge + ENTRY_OVERHEAD > M::MEMORY {
+            return Err(Refused::TooLarge { size: charge + ENTRY_OVERHEAD });
         }
         let topic = self.index.get(key).map(|&topic| &self.topics[topic]);
-        let key = if topic.is_some_and(|topic| !topic.latest.is_empty()) { 0 } else { OVERHEAD };
+        let key = if topic.is_some_and(|topic| !topic.latest.is_empty()) { 0 } else { ENTRY_OVERHEAD };
         let replaced = match retention {
             Retention::Latest => topic
                 .and_then(|topic| topic.latest.iter().find(|entry| entry.is_replaced_by(message, event)))
@@ -192,10 +192,10 @@ impl<M: Message> Log<M> {
         let topic = &mut self.topics[entry.topic];
         let mut charge = entry.charge;
         if topic.keeps_nothing() {
-            charge += OVERHEAD;
+            charge += ENTRY_OVERHEAD;
         }
         if entry.retention == Retention::Latest {
-            self.kept_latest += entry.charge + if topic.latest.is_empty() { OVERHEAD } else { 0 };
+            self.kept_latest += entry.charge + if topic.latest.is_empty() { ENTRY_OVERHEAD } else { 0 };
         }
         self.kept += charge;
         topic.newest = entry.offset();
@@ -225,7 +225,7 @@ impl<M: Message> Log<M> {
         self.version += 1;
         topic.version = self.version;
         self.trimmed = self.trimmed.max(entry.offset());
-        self.kept -= entry.charge + if topic.keeps_nothing() { OVERHEAD } else { 0 };
+        self.kept -= entry.charge + if topic.keeps_nothing() { ENTRY_OVERHEAD } else { 0 };
         Some(entry)
     }
 
@@ -235,8 +235,8 @@ impl<M: Message> Log<M> {
         self.latest.remove(&entry.offset());
         self.version += 1;
         topic.version = self.version;
-        self.kept -= entry.charge + if topic.keeps_nothing() { OVERHEAD } else { 0 };
-        self.kept_latest -= entry.charge + if topic.latest.is_empty() { OVERHEAD } else { 0 };
+        self.kept -= entry.charge + if topic.keeps_nothing() { ENTRY_OVERHEAD } else { 0 };
+        self.kept_latest -= entry.charge + if topic.latest.is_empty() { ENTRY_OVERHEAD } else { 0 };
         Some(entry)
     }
 
@@ -348,11 +348,11 @@ mod tests {
             assert!(log.kept <= Note::MEMORY);
         }
         let kept = log.queue.len();
-        assert_eq!(kept, Note::MEMORY / (2 * OVERHEAD + 1));
+        assert_eq!(kept, Note::MEMORY / (2 * ENTRY_OVERHEAD + 1));
         assert_eq!(log.topics.len(), REMEMBERED_KEYS + kept);
         assert_eq!(log.index.len(), log.topics.len());
         assert_eq!(log.remembered.len(), REMEMBERED_KEYS);
-        assert_eq!(log.floor, Offset { ms: 0, seq: (200_000 - kept - REMEMBERED_KEYS) as u64 });
+        assert_eq!(log.floor, Offset::new(0, (200_000 - kept - REMEMBERED_KEYS) as u64));
     }
 
     #[test]
@@ -375,6 +375,6 @@ mod tests {
         let folded = View::One(log.hold(&0));
         assert!(matches!(log.start(&folded, first), Start::Trimmed), "it cannot know, so it says so");
         let remembered = View::One(log.hold(&(200_000 - 1000)));
-        assert!(matches!(log.start(&remembered, log.id(Offset { ms: 0, seq: 200_000 - 999 })), Start::Resumed));
+        assert!(matches!(log.start(&remembered, log.id(Offset::new(0, 200_000 - 999))), Start::Resumed));
     }
 }

@@ -423,7 +423,7 @@ fn submit(store: &Store<Note>, history: &mut History, clients: &mut [Option<Clie
         client.hears(key, number, replaced);
     }
     let id = store.try_submit(Note { key, number, latest }).unwrap().unwrap();
-    assert_eq!(id.offset.seq, number);
+    assert_eq!(id.offset.minor(), number);
 }
 
 fn forget(store: &Store<Note>, history: &mut History, clients: &mut [Option<Client>], chance: &mut Chance) {

@@ -369,9 +369,9 @@ fn run_of<'a, M: 'a>(
     if rest.peek().is_none() {
         return Some(Run::One(Arc::clone(first)));
     }
-    let mut bytes = first.event.weight() + ENVELOPE;
+    let mut bytes = first.event.encoded_len_max() + ENVELOPE;
     let rest = rest.take_while(|entry| {
-        bytes += entry.event.weight() + ENVELOPE;
+        bytes += entry.event.encoded_len_max() + ENVELOPE;
         bytes <= RUN_BYTES
     });
     let mut entries: Vec<Arc<Entry<M>>> = std::iter::once(first).chain(rest).map(Arc::clone).collect();

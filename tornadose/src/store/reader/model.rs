@@ -9,13 +9,13 @@ use crate::id::Id;
 use crate::message::{Keys, Message, Retention};
 use crate::store::Store;
 use crate::store::error::SubmitError;
-use crate::store::log::OVERHEAD;
+use crate::store::log::ENTRY_OVERHEAD;
 use crate::store::reader::mailbox::NOBODY;
 
 const KEYS: u64 = 4;
 const KEPT: usize = 4;
 /// What a queue message and a key take, and what more a `latest` one takes for its name, in a store that nobody encodes.
-const CHARGE: usize = OVERHEAD + 1;
+const CHARGE: usize = ENTRY_OVERHEAD + 1;
 const NAME: usize = 3;
 
 /// A queue message, or the newest value of its key and name, in a store of so many bytes.
@@ -83,7 +83,7 @@ impl History {
             return;
         }
         self.head += 1;
-        assert_eq!(answer.unwrap().unwrap().offset.seq, self.head);
+        assert_eq!(answer.unwrap().unwrap().offset.minor(), self.head);
         if let Some(name) = latest {
             self.latest.insert((key, name), self.head);
         } else {
@@ -109,7 +109,7 @@ impl History {
     /// What is kept, counted as the store counts it: each message, and each key with something kept.
     fn bytes(&self) -> usize {
         let keys: BTreeSet<u64> = self.kept.values().copied().chain(self.latest.keys().map(|(key, _)| *key)).collect();
-        keys.len() * OVERHEAD + self.kept.len() * CHARGE + self.latest.len() * (CHARGE + NAME)
+        keys.len() * ENTRY_OVERHEAD + self.kept.len() * CHARGE + self.latest.len() * (CHARGE + NAME)
     }
 
     /// Whether a message does not fit beside the `latest` values, which are never dropped.
@@ -193,10 +193,10 @@ impl<const MEMORY: usize> Client<MEMORY> {
         }
         self.trimmed_at_open = self.position.is_some_and(|id| {
             let gone = &history.all(&self.keys) - &history.kept(&self.keys);
-            gone.range(id.offset.seq + 1..).next().is_some()
+            gone.range(id.offset.minor() + 1..).next().is_some()
         });
         self.lost_at_open = self.lost(history);
-        self.last = self.position.map_or(0, |id| id.offset.seq);
+        self.last = self.position.map_or(0, |id| id.offset.minor());
         let terms = Terms { replay, connection: true };
         self.reader = Some(Reader::open(store.shared(), self.keys.clone(), seen, terms));
     }
@@ -211,7 +211,7 @@ impl<const MEMORY: usize> Client<MEMORY> {
                     self.moves_to(history, id);
                 }
                 for entry in run.entries() {
-                    let offset = entry.offset().seq;
+                    let offset = entry.offset().minor();
                     assert!(offset > self.last, "{offset} after {}", self.last);
                     assert!(has(&self.keys, entry.message.key));
                     assert!(!self.settled.contains(&offset), "{offset} twice");
@@ -258,8 +258,8 @@ impl<const MEMORY: usize> Client<MEMORY> {
 
     /// An id stands only where all that is owed up to it has come.
     fn moves_to(&mut self, history: &History, id: Id) {
-        self.owes_nothing_up_to(history, id.offset.seq);
-        self.settled.extend(self.received.range(..=id.offset.seq));
+        self.owes_nothing_up_to(history, id.offset.minor());
+        self.settled.extend(self.received.range(..=id.offset.minor()));
         self.position = Some(id);
     }
 

@@ -317,7 +317,7 @@ impl<'a> Reading<'a> {
         link.begin(epoch, floor);
         let mut side = Vec::new();
         if !stale.is_empty() {
-            side.push(Aside::Forget { offset: Offset { ms: u64::MAX, seq: u64::MAX }, fields: stale });
+            side.push(Aside::Forget { offset: Offset::new(u64::MAX, u64::MAX), fields: stale });
         }
         let mut values: BTreeMap<Offset, &Vec<u8>> = kept.values().map(|(offset, value)| (*offset, value)).collect();
         for (told, entry) in history.iter().enumerate() {

@@ -93,11 +93,11 @@ mod tests {
     use super::*;
 
     fn at(seq: u64) -> Offset {
-        Offset { ms: 5, seq }
+        Offset::new(5, seq)
     }
 
     /// Ten entries were read, up to the tenth.
-    const READ: Tail = Tail { last: Offset { ms: 5, seq: 10 }, added: 10 };
+    const READ: Tail = Tail { last: Offset::new(5, 10), added: 10 };
 
     fn stream(first: u64, newest: u64) -> Extent {
         Extent {

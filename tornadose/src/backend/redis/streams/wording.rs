@@ -64,14 +64,14 @@ pub(super) fn by(life: &str, number: u64) -> String {
 }
 
 /// The id of an entry, as Redis writes it.
-pub(super) fn written(Offset { ms, seq }: Offset) -> String {
-    format!("{ms}-{seq}")
+pub(super) fn written(offset: Offset) -> String {
+    format!("{}-{}", offset.major(), offset.minor())
 }
 
 /// The id of an entry, as Redis writes it.
 pub(super) fn offset(text: &[u8]) -> Option<Offset> {
     let (ms, seq) = std::str::from_utf8(text).ok()?.split_once('-')?;
-    Some(Offset { ms: ms.parse().ok()?, seq: seq.parse().ok()? })
+    Some(Offset::new(ms.parse().ok()?, seq.parse().ok()?))
 }
 
 pub(super) fn bytes(value: &Value) -> Option<&[u8]> {
