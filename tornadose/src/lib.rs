@@ -60,14 +60,14 @@
 //! | event | fields |
 //! |---|---|
 //! | `connection opens` | `transport` (`sse`, `ws`), `number` (of its handler, from 1), `channel`, `keys` (how many; none for all) |
-//! | `connection resumes` | `transport`, `number`, `known` (`known`, `trimmed`, `restarted`, `awaited`): what became of its id |
+//! | `connection resumes` | `transport`, `number`, `known` (`known`, `trimmed`, `restarted`, `pending`): what became of its id |
 //! | `connection has a gap` | `transport`, `number`, `reason`, `missed` |
 //! | `connection closes` | `transport`, `number`, `why`, `code` (of a WebSocket), and its ledger |
 //! | `connection is turned away` | `number`, `why` (`full`, `closed`, `stopping`) |
-//! | `subscription has a gap`, `subscription ends` | `channel`, and as above |
-//! | `store closes` | `channel`, `readers` |
-//! | `backend is lost`, `backend is reached` | `channel`, `why` |
-//! | `an entry is no message` | `channel`, `entry`, `reason` |
+//! | `gap reported`, `subscription ended` | `channel`, and as above |
+//! | `store closed` | `channel`, `readers` |
+//! | `backend connected`, `backend disconnected` | `channel`, `reason` |
+//! | `entry skipped` | `channel`, `entry`, `reason` |
 //!
 //! `why` is `left`, `silent`, `stalled`, `violation`, `refused`, `panicked`, `max_age`, `closed`, `stopping`, `disconnected`,
 //! `lagged` or `aborted`. The ledger counts messages, and balances:
@@ -82,18 +82,19 @@
 //! | metric | labels |
 //! |---|---|
 //! | `tornadose_connections_opened_total` | `transport` |
-//! | `tornadose_connections_closed_total` | `transport`, `why` |
+//! | `tornadose_connections_closed_total` | `transport`, `reason` |
 //! | `tornadose_connections` (a gauge) | |
 //! | `tornadose_submitted_total` | |
 //! | `tornadose_delivered_total`, `tornadose_filtered_total` | |
 //! | `tornadose_conflated_total` (added when a reader ends) | |
 //! | `tornadose_missed_total`, `tornadose_gaps_total` | none, `reason` |
-//! | `tornadose_resumes_total` | `known` (`awaited` too, and then what became of it) |
-//! | `tornadose_unfit_total` (what came from a backend and is no message) | `channel` |
+//! | `tornadose_resumes_total` | `outcome` (`pending` too, and then its outcome) |
+//! | `tornadose_unreadable_total` (entries of a backend that are not messages) | `channel` |
 //!
 //! Install the recorder before connections open: a reader takes its counters for what it delivers when it opens, and adds to them
 //! once per run of messages, when it comes for the next.
 
+mod sync;
 mod metrics;
 mod id;
 mod event;
@@ -126,8 +127,8 @@ pub use crate::server::handover::{Handover, HandoverAcceptor, HandoverIo};
 pub use crate::server::serve::{serve, serve_on, serve_with_shutdown};
 pub use crate::store::Store;
 pub use crate::store::error::SubmitError;
+pub use crate::store::gap::GapReason;
 pub use crate::store::log::ENTRY_OVERHEAD;
-pub use crate::store::reader::GapReason;
 pub use crate::store::subscription::{Received, Subscription};
 pub use crate::subscriber::close::{Close, CloseCode, CloseCodeError, ReceiveError};
 pub use crate::subscriber::options::{Lag, Options, Origins, Transports};

@@ -1,25 +1,25 @@
-//! The counters that the feature `metrics` gives to the `metrics` facade. Without it, nothing is counted here and nothing is kept.
+//! The counters of the feature `metrics`, written through the facade of that name. Without the feature nothing is counted.
 //!
-//! What is delivered and filtered is added once per run, by handles that a reader takes when it opens: one atomic addition beside
-//! the write of a whole piece, and up to date while a connection lives for days. All else is rare, and asks for its counter
-//! each time, so that a recorder which is installed late still hears of it.
+//! Delivered and filtered messages are added once per batch, to counters that a reader takes when it opens: one atomic addition beside
+//! the write of a whole batch, and up to date while a connection lives for days. Everything else is rare and looks its counter up each
+//! time, so that a recorder which is installed late counts it.
 
 #![cfg_attr(not(feature = "metrics"), allow(unused_variables, clippy::unused_self, reason = "nothing is counted then"))]
 
-/// A message was appended to a store.
+/// Counts a message that was appended to a store.
 #[inline]
 pub(crate) fn submitted() {
     #[cfg(feature = "metrics")]
     ::metrics::counter!("tornadose_submitted_total").increment(1);
 }
 
-/// A backend told of an entry that is no message.
-pub(crate) fn unfit(channel: &'static str) {
+/// Counts an entry of a backend that is not a message of the store.
+pub(crate) fn unreadable(channel: &'static str) {
     #[cfg(feature = "metrics")]
-    ::metrics::counter!("tornadose_unfit_total", "channel" => channel).increment(1);
+    ::metrics::counter!("tornadose_unreadable_total", "channel" => channel).increment(1);
 }
 
-/// A connection opens.
+/// Counts a connection that opens.
 pub(crate) fn opened(transport: &'static str) {
     #[cfg(feature = "metrics")]
     {
@@ -28,22 +28,23 @@ pub(crate) fn opened(transport: &'static str) {
     }
 }
 
-/// A connection is gone.
-pub(crate) fn closed(transport: &'static str, why: &'static str) {
+/// Counts a connection that is gone.
+pub(crate) fn closed(transport: &'static str, reason: &'static str) {
     #[cfg(feature = "metrics")]
     {
-        ::metrics::counter!("tornadose_connections_closed_total", "transport" => transport, "why" => why).increment(1);
+        ::metrics::counter!("tornadose_connections_closed_total", "transport" => transport, "reason" => reason)
+            .increment(1);
         ::metrics::gauge!("tornadose_connections").decrement(1.0);
     }
 }
 
-/// A reader comes with an id: `known`, `trimmed` or `restarted`.
-pub(crate) fn resumed(known: &'static str) {
+/// Counts a resume, by what became of its id: `known`, `trimmed`, `restarted` or `pending`.
+pub(crate) fn resumed(outcome: &'static str) {
     #[cfg(feature = "metrics")]
-    ::metrics::counter!("tornadose_resumes_total", "known" => known).increment(1);
+    ::metrics::counter!("tornadose_resumes_total", "outcome" => outcome).increment(1);
 }
 
-/// A reader is told of a loss.
+/// Counts a gap that is reported to a reader, and its missing messages.
 pub(crate) fn gap(reason: &'static str, missed: u64) {
     #[cfg(feature = "metrics")]
     {
@@ -52,31 +53,31 @@ pub(crate) fn gap(reason: &'static str, missed: u64) {
     }
 }
 
-/// A reader ends, which is when it is known how much was conflated for it.
+/// Counts the messages that were conflated for a reader. Their number is known when the reader ends.
 pub(crate) fn conflated(messages: u64) {
     #[cfg(feature = "metrics")]
     ::metrics::counter!("tornadose_conflated_total").increment(messages);
 }
 
-/// What one reader has delivered and filtered, on its way to the counters.
-pub(crate) struct Deliveries {
+/// The counters of the messages that one reader has delivered and filtered.
+pub(crate) struct DeliveryCounters {
     #[cfg(feature = "metrics")]
-    delivered: Meter,
+    delivered: SumCounter,
     #[cfg(feature = "metrics")]
-    filtered: Meter,
+    filtered: SumCounter,
 }
 
-impl Deliveries {
-    pub(crate) fn open() -> Self {
+impl DeliveryCounters {
+    pub(crate) fn new() -> Self {
         Self {
             #[cfg(feature = "metrics")]
-            delivered: Meter { counter: ::metrics::counter!("tornadose_delivered_total"), reported: 0 },
+            delivered: SumCounter { counter: ::metrics::counter!("tornadose_delivered_total"), reported: 0 },
             #[cfg(feature = "metrics")]
-            filtered: Meter { counter: ::metrics::counter!("tornadose_filtered_total"), reported: 0 },
+            filtered: SumCounter { counter: ::metrics::counter!("tornadose_filtered_total"), reported: 0 },
         }
     }
 
-    /// Adds what is new of these sums.
+    /// Adds the part of these sums that was not reported before.
     #[inline]
     pub(crate) fn report(&mut self, delivered: u64, filtered: u64) {
         #[cfg(feature = "metrics")]
@@ -88,13 +89,13 @@ impl Deliveries {
 }
 
 #[cfg(feature = "metrics")]
-struct Meter {
+struct SumCounter {
     counter: ::metrics::Counter,
     reported: u64,
 }
 
 #[cfg(feature = "metrics")]
-impl Meter {
+impl SumCounter {
     fn report(&mut self, sum: u64) {
         if sum > self.reported {
             self.counter.increment(sum - self.reported);

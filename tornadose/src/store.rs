@@ -1,4 +1,4 @@
-//! The handle of a store: submit, latest, subscribe, close. What is kept, and for whom, is the log's affair.
+//! A store: the handle that submits messages, reads the latest ones, subscribes and closes. The [log](log) decides what is kept.
 
 pub(crate) mod error;
 pub(crate) mod entry;
@@ -8,32 +8,34 @@ pub(crate) mod registry;
 pub(crate) mod shared;
 pub(crate) mod reader;
 pub(crate) mod subscription;
+mod limits;
+pub(crate) mod gap;
 mod ingest;
 mod open;
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::task::Waker;
 
 use crate::id::Id;
 use crate::message::{Keys, Message, Retention};
 use crate::metrics;
 use crate::store::error::SubmitError;
-use crate::store::log::Refused;
-use crate::store::registry::End;
+use crate::store::limits::Limits;
+use crate::store::log::AppendError;
+use crate::store::registry::EndReason;
 use crate::store::shared::{Shared, State};
 use crate::store::subscription::Subscription;
 
-/// Messages of one type, their log and their readers. A cheap clone: all clones are the same store.
+/// The messages of one type, their log and their readers. A cheap clone: all clones are the same store.
 ///
 /// # Ordering
 ///
-/// One order for all messages, whatever their key, kind or reader.
+/// All messages have one order, whatever their key, retention or reader.
 ///
 /// # Lagging
 ///
-/// A submit never waits for a reader and writes no socket. A reader that is too slow for what is kept is told what it missed.
+/// A submit never waits for a reader and writes to no socket. A reader that is too slow for the messages that are kept is sent a gap.
 ///
 /// # Closing
 ///
@@ -58,7 +60,7 @@ pub struct Store<M: Message> {
 }
 
 impl<M: Message> Store<M> {
-    /// An empty store in memory.
+    /// Creates an empty store in memory.
     ///
     /// ```
     /// # use tornadose::prelude::*;
@@ -69,21 +71,21 @@ impl<M: Message> Store<M> {
     /// assert_eq!(store.subscribers(), 0);
     /// ```
     pub fn new() -> Self {
-        Self { shared: Arc::new(Shared::new(None)) }
+        Self { shared: Arc::new(Shared::new(Limits::of::<M>(), None)) }
     }
 
-    /// Appends a message, and answers its id once it is in the log. In memory that is at once: it never waits for a reader,
-    /// but takes part in tokio's cooperative budget, so that a loop of submits lets readers run.
+    /// Appends a message and returns its id. In memory this never waits for a reader, but takes part in tokio's cooperative budget, so
+    /// that a loop of submits lets readers run. With a backend it waits for the acknowledgement.
     ///
     /// # Errors
     ///
-    /// [`SubmitError`], which gives the message back; then nothing was appended, but for `Unavailable` with
+    /// [`SubmitError`], which returns the message. Nothing was appended, except possibly after `Unavailable` with
     /// [`Outcome::Unknown`](crate::Outcome::Unknown).
     ///
     /// # Cancel safety
     ///
-    /// In memory, a future that is dropped before it is ready has appended nothing. Over a backend the message appears once or
-    /// never; when the backend has not taken it yet, never.
+    /// In memory, a future that is dropped before it is ready has appended nothing. With a backend the message appears once or never;
+    /// it never appears when the backend has not taken it yet.
     ///
     /// ```
     /// # use tornadose::prelude::*;
@@ -100,16 +102,15 @@ impl<M: Message> Store<M> {
     /// ```
     pub async fn submit(&self, message: M) -> Result<Id, SubmitError<M>> {
         tokio::task::coop::consume_budget().await;
-        match &self.shared.remote {
+        match &self.shared.backend {
             None => self.append(message),
-            // In a box, so that who submits in memory does not carry its size.
-            Some(remote) => Box::pin(self.send(remote, message)).await,
+            // Boxed, so that the future of a submit in memory is small.
+            Some(backend) => Box::pin(self.send(backend, message)).await,
         }
     }
 
-    /// Appends a message without `await`, from any thread. `None` stands for an id that is not known yet, because the
-    /// message was handed to a backend; in memory there is always one. The backend sends it whenever it can, in order; what is on
-    /// its way is bounded by the store's `memory`.
+    /// Appends a message without `await`, from any thread, and returns its id. With a backend the result is `None`: the id is not known
+    /// yet. The backend sends the message when it can, in order; the messages on their way are bounded by the store's `memory`.
     ///
     /// # Errors
     ///
@@ -124,9 +125,9 @@ impl<M: Message> Store<M> {
     /// assert_eq!(store.try_submit(Line("hi".into())).unwrap(), Some(store.head()));
     /// ```
     pub fn try_submit(&self, message: M) -> Result<Option<Id>, SubmitError<M>> {
-        match &self.shared.remote {
+        match &self.shared.backend {
             None => self.append(message).map(Some),
-            Some(remote) => self.leave(remote, message).map(|()| None),
+            Some(backend) => self.send_without_ack(backend, message).map(|()| None),
         }
     }
 
@@ -141,31 +142,31 @@ impl<M: Message> Store<M> {
         let appended = if state.closed {
             Err(None)
         } else {
-            let (offset, copies) = (state.log.next(), self.shared.copies());
-            state.log.append(offset, key, Arc::clone(&message), event, retention, copies).map_err(Some)
+            let (offset, encoding_count) = (state.log.next(), self.shared.encoding_count());
+            state.log.append(offset, key, Arc::clone(&message), event, retention, encoding_count).map_err(Some)
         };
         let appended = match appended {
             Ok(appended) => appended,
-            Err(refused) => {
+            Err(error) => {
                 drop(state);
-                let message = Arc::into_inner(message).expect("a refused message is held by nobody else");
-                return Err(match refused {
+                let message = Arc::into_inner(message).expect("a rejected message has no other owner");
+                return Err(match error {
                     None => SubmitError::Closed { message },
-                    Some(Refused::Full) => SubmitError::Full { message },
-                    Some(Refused::TooLarge { size }) => SubmitError::TooLarge { message, size },
+                    Some(AppendError::Full) => SubmitError::Full { message },
+                    Some(AppendError::TooLarge { size }) => SubmitError::TooLarge { message, size },
                 });
             }
         };
-        let woken = state.hand(&appended.entry);
-        // Wake and drop after unlocking: a woken reader's first act may be to take this lock, and a message's `Drop` may be.
+        let readers = state.notify_readers(&appended.entry);
+        // Wake and drop after unlocking: a woken reader may lock the store first thing, and so may a message's `Drop`.
         drop(state);
-        woken.wake();
-        drop(appended.displaced);
+        readers.wake();
+        drop(appended.evicted);
         metrics::submitted();
         Ok(appended.entry.id)
     }
 
-    /// The newest message of this key that is kept as `latest`.
+    /// Returns the newest `latest` message of this key.
     ///
     /// ```
     /// # use tornadose::prelude::*;
@@ -181,8 +182,8 @@ impl<M: Message> Store<M> {
         self.shared.lock().log.newest_latest(key).map(|entry| Arc::clone(&entry.message))
     }
 
-    /// The id of the newest message, whatever its key. Read it, then read the database and render the page, and let the page
-    /// connect with `?last_event_id=`: no message is missed between page and stream.
+    /// Returns the id of the newest message, whatever its key. Read it first, then read the database and render the page, and let the
+    /// page connect with `?last_event_id=`: no message is missed between the page and its stream.
     ///
     /// ```
     /// # use tornadose::prelude::*;
@@ -198,7 +199,7 @@ impl<M: Message> Store<M> {
         self.shared.lock().log.head()
     }
 
-    /// The messages of all keys, for code on the server.
+    /// Subscribes to the messages of all keys, for code on the server.
     ///
     /// ```
     /// # use tornadose::prelude::*;
@@ -214,7 +215,7 @@ impl<M: Message> Store<M> {
         Subscription::new(&self.shared, Keys::All)
     }
 
-    /// The messages of one key, for code on the server.
+    /// Subscribes to the messages of one key, for code on the server.
     ///
     /// ```
     /// # use tornadose::prelude::*;
@@ -230,7 +231,7 @@ impl<M: Message> Store<M> {
         Subscription::new(&self.shared, Keys::One(key))
     }
 
-    /// How many readers there are, connections and subscriptions.
+    /// Returns the number of readers: connections and subscriptions.
     ///
     /// ```
     /// # use tornadose::prelude::*;
@@ -243,7 +244,7 @@ impl<M: Message> Store<M> {
         self.shared.lock().readers.count()
     }
 
-    /// How many readers hold this key; those of all keys do not count.
+    /// Returns the number of readers that hold this key. Readers of all keys do not count.
     ///
     /// ```
     /// # use tornadose::prelude::*;
@@ -257,10 +258,10 @@ impl<M: Message> Store<M> {
     /// ```
     pub fn subscribers_of(&self, key: &M::Key) -> usize {
         let state = self.shared.lock();
-        state.log.topic_of(key).map_or(0, |topic| state.readers.count_of(topic))
+        state.log.key_index(key).map_or(0, |key_index| state.readers.count_of_key(key_index))
     }
 
-    /// Ends every reader that holds this key, a WebSocket with 1008; those of all keys stay.
+    /// Ends every reader that holds this key, a WebSocket with code 1008. Readers of all keys stay.
     ///
     /// ```
     /// # use tornadose::prelude::*;
@@ -279,13 +280,14 @@ impl<M: Message> Store<M> {
     /// ```
     pub fn disconnect(&self, key: &M::Key) {
         let mut state = self.shared.lock();
-        let Some(topic) = state.log.topic_of(key) else { return };
-        let waiting = state.readers.end_topic(topic, End::Disconnected);
+        let Some(key_index) = state.log.key_index(key) else { return };
+        let wakers = state.readers.end_key(key_index, EndReason::Disconnected);
         drop(state);
-        waiting.into_iter().for_each(Waker::wake);
+        wakers.into_iter().for_each(Waker::wake);
     }
 
-    /// Drops the `latest` values of this key; its queue messages stay. Over a backend every process does, as soon as it hears of it.
+    /// Drops the `latest` values of this key; its queue messages stay. With a backend this is sent to every process, without waiting
+    /// for it.
     ///
     /// ```
     /// # use tornadose::prelude::*;
@@ -299,14 +301,14 @@ impl<M: Message> Store<M> {
     /// assert!(store.latest(&apple).is_none());
     /// ```
     pub fn forget(&self, key: &M::Key) {
-        if let Some(remote) = &self.shared.remote {
-            return Self::send_forget(remote, key);
+        if let Some(backend) = &self.shared.backend {
+            return Self::send_forget(backend, key);
         }
         let forgotten = self.shared.lock().forget(key);
         drop(forgotten);
     }
 
-    /// Ends every reader, a WebSocket with 1001, and refuses every later submit and connection.
+    /// Ends every reader, a WebSocket with code 1001, and rejects every later submit and connection.
     ///
     /// ```
     /// # use tornadose::prelude::*;
@@ -322,22 +324,22 @@ impl<M: Message> Store<M> {
     pub fn close(&self) {
         let mut state = self.shared.lock();
         state.closed = true;
-        let waiting = state.readers.end_all(End::Closed);
+        let wakers = state.readers.end_all(EndReason::Closed);
         let readers = state.readers.count();
         drop(state);
-        if let Some(remote) = &self.shared.remote {
-            remote.outbox.close();
+        if let Some(backend) = &self.shared.backend {
+            backend.outbox.close();
         }
-        tracing::debug!(target: "tornadose", channel = M::CHANNEL, readers, "store closes");
-        waiting.into_iter().for_each(Waker::wake);
-        self.shared.gone.notify_waiters();
+        tracing::debug!(target: "tornadose", channel = M::CHANNEL, readers, "store closed");
+        wakers.into_iter().for_each(Waker::wake);
+        self.shared.closed_notify.notify_waiters();
     }
 
     /// Resolves when the store is closed and its last connection is gone: at most 5 s after [`close`](Self::close).
     ///
     /// # Cancel safety
     ///
-    /// It can be dropped and asked again.
+    /// Dropping the future has no effect.
     ///
     /// ```
     /// # use tornadose::prelude::*;
@@ -355,18 +357,18 @@ impl<M: Message> Store<M> {
         self.wait_until(|state| state.closed && state.readers.connections() == 0).await;
     }
 
-    /// Resolves when the store is closed, its connections gone or not.
+    /// Resolves when the store is closed, even if connections are still open.
     pub(crate) async fn closing(&self) {
         self.wait_until(|state| state.closed).await;
     }
 
-    async fn wait_until(&self, reached: impl Fn(&State<M>) -> bool) {
+    async fn wait_until(&self, is_reached: impl Fn(&State<M>) -> bool) {
         loop {
-            let told = self.shared.gone.notified();
-            if reached(&self.shared.lock()) {
+            let notified = self.shared.closed_notify.notified();
+            if is_reached(&self.shared.lock()) {
                 return;
             }
-            told.await;
+            notified.await;
         }
     }
 
@@ -378,9 +380,9 @@ impl<M: Message> Store<M> {
         &self.shared
     }
 
-    /// Has `memory` count this encoding too from now on.
-    pub(crate) fn will_encode(&self, slot: usize) {
-        self.shared.encodings.fetch_or(1 << slot, Ordering::Relaxed);
+    /// Makes `memory` count this encoding too from now on.
+    pub(crate) fn enable_encoding(&self, slot: usize) {
+        self.shared.enable_encoding(slot);
     }
 }
 

@@ -129,7 +129,7 @@ async fn a_backend_that_fails_at_the_start_says_why() {
     assert_eq!(error.to_string(), "not today");
     assert_eq!(std::io::Error::from(error).to_string(), "not today");
     let error = Store::<Line>::open(Ends).await.unwrap_err();
-    assert_eq!(error.to_string(), "the backend ended before it had told of what there is");
+    assert_eq!(error.to_string(), "the backend stopped before it was ready (`caught_up` was never called)");
 }
 
 fn line(text: &str) -> Line {

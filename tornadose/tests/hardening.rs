@@ -431,6 +431,7 @@ async fn every_reader_sees_each_message_or_is_told() {
                         seen += 1;
                     }
                     Received::Gap { missed, .. } => missed_all += missed.unwrap(),
+                    other => panic!("{other:?}"),
                 }
                 if pause > 0 && seen % 50 == 0 {
                     tokio::time::sleep(Duration::from_micros(pause)).await;
@@ -476,6 +477,7 @@ async fn every_reader_sees_each_message_or_is_told() {
                             missed_all += missed.unwrap();
                             gap += missed.unwrap();
                         }
+                        other => panic!("{other:?}"),
                     }
                     if turn % 700 == 699 {
                         tokio::time::sleep(Duration::from_millis(1)).await;

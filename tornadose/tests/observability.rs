@@ -214,7 +214,7 @@ async fn every_end_is_logged_with_its_reason() {
     DEBUG connection closes: transport="ws" number=6 why="panicked" code=1011 owed=1 delivered=0 filtered=0 conflated=0 missed=0 unread=1
     DEBUG connection opens: transport="sse" number=7 channel="room" keys=1
     DEBUG connection opens: transport="ws" number=8 channel="room" keys=1
-    DEBUG store closes: channel="room" readers=2
+    DEBUG store closed: channel="room" readers=2
     DEBUG connection closes: transport="sse" number=7 why="closed" owed=2 delivered=2 filtered=0 conflated=0 missed=0 unread=0
     DEBUG connection closes: transport="ws" number=8 why="closed" code=1001 owed=2 delivered=2 filtered=0 conflated=0 missed=0 unread=0
     "#);
@@ -351,8 +351,8 @@ async fn a_subscription_is_logged_at_its_end() {
     }
     drop(all);
     insta::assert_snapshot!(lines.take(), @r#"
-    DEBUG subscription has a gap: channel="room" reason=lagged missed=2
-    DEBUG subscription ends: channel="room" owed=12 delivered=2 filtered=0 conflated=5 missed=2 unread=3
+    DEBUG gap reported: channel="room" reason=lagged missed=2
+    DEBUG subscription ended: channel="room" owed=12 delivered=2 filtered=0 conflated=5 missed=2 unread=3
     "#);
 }
 
@@ -387,15 +387,15 @@ async fn what_a_backend_tells_that_is_no_message_is_logged_and_not_quoted() {
     let store = Store::<Note>::open(Telling).await.unwrap();
     assert_eq!(store.head().to_string(), "aaaaaaaa-7.6");
     insta::assert_snapshot!(lines.take(), @r#"
-    WARN an entry is no message: channel="note" entry=7.1 reason="JSON of another shape, line 1 column 0"
-    WARN an entry is no message: channel="note" entry=7.2 reason="JSON of another shape, line 1 column 0"
-    WARN an entry is no message: channel="note" entry=7.3 reason="not JSON, line 1 column 2"
-    WARN an entry is no message: channel="note" entry=7.5 reason="no field `data`"
-    INFO backend is reached: channel="note"
-    WARN backend is lost: channel="note" why="a test"
-    INFO backend is reached: channel="note"
-    WARN entries were trimmed before they were read: channel="note" missed=3
-    WARN what was sent for a while was not heard: channel="note"
+    WARN entry skipped: channel="note" entry=7.1 reason="JSON of another shape, line 1 column 0"
+    WARN entry skipped: channel="note" entry=7.2 reason="JSON of another shape, line 1 column 0"
+    WARN entry skipped: channel="note" entry=7.3 reason="not JSON, line 1 column 2"
+    WARN entry skipped: channel="note" entry=7.5 reason="no field `data`"
+    INFO backend connected: channel="note"
+    WARN backend disconnected: channel="note" reason="a test"
+    INFO backend connected: channel="note"
+    WARN unread entries trimmed: channel="note" missed=3
+    WARN outage reported: channel="note"
     "#);
 }
 
@@ -513,8 +513,8 @@ mod counters {
         tornadose_gaps_total reason=lagged: 3
         tornadose_gaps_total reason=restarted: 1
         tornadose_missed_total: 6
-        tornadose_resumes_total known=known: 1
-        tornadose_resumes_total known=restarted: 1
+        tornadose_resumes_total outcome=known: 1
+        tornadose_resumes_total outcome=restarted: 1
         tornadose_submitted_total: 18
         ");
         bob.send(&"a reason that a user wrote").await;
@@ -524,9 +524,9 @@ mod counters {
         insta::assert_snapshot!(counts.lines(), @"
         tornadose_conflated_total: 15
         tornadose_connections: 0
-        tornadose_connections_closed_total transport=sse why=left: 1
-        tornadose_connections_closed_total transport=ws why=disconnected: 1
-        tornadose_connections_closed_total transport=ws why=refused: 1
+        tornadose_connections_closed_total transport=sse reason=left: 1
+        tornadose_connections_closed_total transport=ws reason=disconnected: 1
+        tornadose_connections_closed_total transport=ws reason=refused: 1
         tornadose_connections_opened_total transport=sse: 1
         tornadose_connections_opened_total transport=ws: 2
         tornadose_delivered_total: 26
@@ -534,8 +534,8 @@ mod counters {
         tornadose_gaps_total reason=lagged: 3
         tornadose_gaps_total reason=restarted: 1
         tornadose_missed_total: 6
-        tornadose_resumes_total known=known: 1
-        tornadose_resumes_total known=restarted: 1
+        tornadose_resumes_total outcome=known: 1
+        tornadose_resumes_total outcome=restarted: 1
         tornadose_submitted_total: 18
         ");
     }
@@ -566,6 +566,6 @@ mod counters {
         let counts = Counts::default();
         let _guard = metrics::set_default_local_recorder(&counts);
         let _store = tornadose::Store::<Note>::open(Telling).await.unwrap();
-        insta::assert_snapshot!(counts.lines(), @"tornadose_unfit_total channel=note: 4");
+        insta::assert_snapshot!(counts.lines(), @"tornadose_unreadable_total channel=note: 4");
     }
 }

@@ -55,6 +55,7 @@ fn ready<M: tornadose::Message + Clone>(subscription: &mut Subscription<M>) -> V
                 assert_eq!(reason, GapReason::Lagged);
                 Err(missed)
             }
+            other => panic!("{other:?}"),
         });
     }
     received

@@ -58,10 +58,10 @@ impl<S: Subscriber> StreamHandler<S> {
     pub fn new(store: &Store<S::Message>) -> Self {
         let settings = Settings::of(S::OPTIONS);
         if settings.options.transports != Transports::Ws {
-            store.will_encode(<Sse>::SLOT);
+            store.enable_encoding(<Sse>::SLOT);
         }
         if settings.options.transports != Transports::Sse {
-            store.will_encode(Ws::SLOT);
+            store.enable_encoding(Ws::SLOT);
         }
         Self { store: store.clone(), settings, connections: Arc::default(), _subscriber: PhantomData }
     }

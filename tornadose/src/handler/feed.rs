@@ -20,11 +20,13 @@ use bytes::{Bytes, BytesMut};
 
 use crate::handler::connection::span::{Closing, Visit};
 use crate::handler::feed::format::Format;
-use crate::message::Message;
-use crate::store::entry::{Entry, Run};
 use crate::id::{Id, Offset};
-use crate::store::reader::{GapReason, Reader, Step};
-use crate::store::registry::End;
+use crate::message::Message;
+use crate::store::entry::Entry;
+use crate::store::gap::GapReason;
+use crate::store::log::batch::Batch;
+use crate::store::reader::{ReadStep, Reader};
+use crate::store::registry::EndReason;
 use crate::subscriber::Subscriber;
 use crate::subscriber::options::Lag;
 
@@ -35,7 +37,7 @@ pub(crate) enum Fed {
     Bytes(Bytes),
     /// Nothing more for now; the waker is kept for the next message.
     Wait,
-    Ended(End),
+    Ended(EndReason),
 }
 
 /// Turns what a reader is given into bytes.
@@ -90,7 +92,7 @@ impl<M: Message> Feed<M> {
 
     /// Whether there is nothing new and nothing left to write; its waker is kept then. What `next` would say too, for less.
     pub(crate) fn rests(&mut self, waker: &Waker) -> bool {
-        let rests = self.plain && self.reader.rests(waker);
+        let rests = self.plain && self.reader.try_park(waker);
         self.caught_up |= rests;
         rests
     }
@@ -98,7 +100,7 @@ impl<M: Message> Feed<M> {
     /// The next bytes, all that is ready together in one piece. The store is asked, though the feed may [rest](Self::rests): so the
     /// position is known anew, which moves with messages of other keys too.
     pub(crate) fn next<F: Format>(&mut self, subscriber: &impl Subscriber<Message = M>, waker: &Waker) -> Fed {
-        let live = if self.plain { self.reader.step_live(waker) } else { None };
+        let live = if self.plain { self.reader.poll_mailbox(waker) } else { None };
         let step = match live {
             Some(entry) => {
                 self.caught_up = false;
@@ -111,7 +113,7 @@ impl<M: Message> Feed<M> {
                 None
             }
             None if self.lagged => None,
-            None => Some(self.reader.step_any(waker)),
+            None => Some(self.reader.poll_log(waker)),
         };
         let fed = self.next_after::<F>(step, subscriber, waker);
         self.plain = self.out.is_empty() && !self.lagged;
@@ -122,7 +124,7 @@ impl<M: Message> Feed<M> {
     #[inline(never)]
     fn next_after<F: Format>(
         &mut self,
-        mut step: Option<Step<M>>,
+        mut step: Option<ReadStep<M>>,
         subscriber: &impl Subscriber<Message = M>,
         waker: &Waker,
     ) -> Fed {
@@ -131,33 +133,33 @@ impl<M: Message> Feed<M> {
                 return self.take::<F>();
             }
             if self.lagged {
-                return if self.out.is_empty() { Fed::Ended(End::Lagged) } else { self.take::<F>() };
+                return if self.out.is_empty() { Fed::Ended(EndReason::Lagged) } else { self.take::<F>() };
             }
-            match step.take().unwrap_or_else(|| self.reader.step(waker)) {
-                Step::Ended(end) => return if self.out.is_empty() { Fed::Ended(end) } else { self.take::<F>() },
-                Step::Gap(gap) if gap.reason == GapReason::Lagged && self.lag == Lag::Close => {
+            match step.take().unwrap_or_else(|| self.reader.poll(waker)) {
+                ReadStep::Ended(end) => return if self.out.is_empty() { Fed::Ended(end) } else { self.take::<F>() },
+                ReadStep::Gap(gap) if gap.reason == GapReason::Lagged && self.lag == Lag::Close => {
                     self.visit.has_gap(gap);
                     self.lagged = true;
                 }
-                Step::Gap(gap) => {
+                ReadStep::Gap(gap) => {
                     self.visit.has_gap(gap);
                     F::gap(&mut self.out, gap);
                     self.written = None;
                     self.caught_up = false;
                 }
-                Step::Run { before, run, numbered } => {
+                ReadStep::Batch { position, batch, with_ids } => {
                     self.caught_up = false;
-                    if let Some(id) = before {
+                    if let Some(id) = position {
                         self.position::<F>(id);
                     }
-                    if let Some(shared) = self.run::<F>(subscriber, &run, numbered) {
+                    if let Some(shared) = self.run::<F>(subscriber, &batch, with_ids) {
                         return Fed::Bytes(shared);
                     }
                 }
-                Step::Hold => return if self.out.is_empty() { Fed::Wait } else { self.take::<F>() },
-                Step::Wait { head, opening } => {
+                ReadStep::Pending => return if self.out.is_empty() { Fed::Wait } else { self.take::<F>() },
+                ReadStep::CaughtUp { head, is_first } => {
                     self.caught_up = true;
-                    if opening && self.written != Some(head.offset) {
+                    if is_first && self.written != Some(head.offset) {
                         self.position::<F>(head);
                     }
                     return if self.out.is_empty() { Fed::Wait } else { self.take::<F>() };
@@ -189,7 +191,7 @@ impl<M: Message> Feed<M> {
     fn run<F: Format>(
         &mut self,
         subscriber: &impl Subscriber<Message = M>,
-        run: &Run<M>,
+        run: &Batch<M>,
         numbered: bool,
     ) -> Option<Bytes> {
         let entries = run.entries();
@@ -227,7 +229,7 @@ impl<M: Message> Feed<M> {
     }
 
     fn withhold<F: Format>(&mut self, entry: &Entry<M>, numbered: bool) {
-        self.reader.filters();
+        self.reader.record_filtered();
         self.withheld += 1;
         if numbered && self.withheld >= (M::CAPACITY / 4).max(1) {
             self.position::<F>(entry.id);
@@ -245,8 +247,8 @@ impl<M: Message> Feed<M> {
     }
 
     fn hands_out(&mut self, messages: usize) {
-        self.reader.delivers(messages);
-        self.reader.reports();
+        self.reader.record_delivered(messages);
+        self.reader.flush_metrics();
     }
 
     fn take<F: Format>(&mut self) -> Fed {
@@ -282,8 +284,10 @@ mod tests {
     use crate::message::{Keys, NoKey, Retention};
     use crate::store::Store;
     use crate::store::entry::Encoding;
-    use crate::store::reader::{Gap, Seen, Terms};
-    use crate::store::reader::mailbox::NOBODY;
+    use crate::store::gap::Gap;
+    use crate::store::reader::ReaderOptions;
+    use crate::store::reader::mailbox::NOOP_WAKER;
+    use crate::store::reader::resume::Resume;
 
     static ASKED: AtomicUsize = AtomicUsize::new(0);
     static ENCODED: AtomicUsize = AtomicUsize::new(0);
@@ -351,9 +355,9 @@ mod tests {
     }
 
     fn feeds(store: &Store<Line>, number: usize) -> Vec<Feed<Line>> {
-        let terms = Terms { replay: 100, connection: true };
+        let terms = ReaderOptions { replay: 100, is_connection: true };
         let open = || {
-            let reader = Reader::open(store.shared(), Keys::One(NoKey), Seen::Nothing, terms);
+            let reader = Reader::open(store.shared(), Keys::One(NoKey), Resume::New, terms);
             let visit = Visit::opens("sse", 1, &reader);
             Feed::new(reader, visit, Lag::Skip, BytesMut::new())
         };
@@ -362,7 +366,7 @@ mod tests {
 
     fn read(feed: &mut Feed<Line>) -> Vec<Bytes> {
         let mut pieces = Vec::new();
-        while let Fed::Bytes(bytes) = feed.next::<Counted>(&Reads, &NOBODY) {
+        while let Fed::Bytes(bytes) = feed.next::<Counted>(&Reads, &NOOP_WAKER) {
             pieces.push(bytes);
         }
         pieces

@@ -18,7 +18,7 @@ use crate::handler::connection::span::Visit;
 use crate::handler::feed::Feed;
 use crate::handler::request;
 use crate::message::Keys;
-use crate::store::reader::{Reader, Seen, Terms};
+use crate::store::reader::{Reader, ReaderOptions};
 use crate::subscriber::{KeyOf, Subscriber};
 
 /// How a request came out, when no stream was opened.
@@ -110,10 +110,8 @@ impl<S: Subscriber> StreamHandler<S> {
     }
 
     pub(crate) fn reader(&self, keys: Keys<KeyOf<S>>, req: &Request) -> Reader<S::Message> {
-        let terms = Terms { replay: self.settings.options.replay, connection: true };
-        let seen = request::last_event_id(req);
-        let seen = seen.as_deref().map_or(Seen::Nothing, Seen::UpTo);
-        Reader::open(self.store.shared(), keys, seen, terms)
+        let terms = ReaderOptions { replay: self.settings.options.replay, is_connection: true };
+        Reader::open(self.store.shared(), keys, request::resume(req), terms)
     }
 
     pub(crate) fn feed(&self, reader: Reader<S::Message>, visit: Visit, prologue: BytesMut) -> Feed<S::Message> {

@@ -10,6 +10,8 @@ use salvo::http::header::{
 use salvo::http::{Method, Version};
 use sha1::{Digest, Sha1};
 
+use crate::store::reader::resume::Resume;
+
 /// Whether the request asks to become a WebSocket (RFC 6455 §4.2.1).
 pub(crate) fn wants_upgrade(request: &Request) -> bool {
     request.method() == Method::GET
@@ -38,8 +40,12 @@ pub(crate) fn accepts_stream(headers: &HeaderMap) -> bool {
     ranges.filter_map(fits).max().is_some_and(|(_, taken)| taken)
 }
 
-/// The position that the client has: the header, else the query parameter; empty is absent.
-pub(crate) fn last_event_id(request: &Request) -> Option<String> {
+/// Where the client resumes from: the header, else the query parameter; empty is absent.
+pub(crate) fn resume(request: &Request) -> Resume {
+    last_event_id(request).map_or(Resume::New, |text| Resume::after_text(&text))
+}
+
+fn last_event_id(request: &Request) -> Option<String> {
     // What is no text is no id of ours, and neither are two: that is for the log to say.
     let text = |value: &HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
     let said = |ids: Vec<String>| Some(ids).filter(|ids| !ids.is_empty()).map(|ids| ids.join(", "));

@@ -47,7 +47,7 @@ impl<S: Subscriber> StreamHandler<S> {
         if let Some(conn) = &conn {
             conn.relax_timeouts();
         }
-        let reach = OverServer { reader: feed.reader().remote(), closing: feed.closing().clone(), conn: conn.clone() };
+        let reach = OverServer { reader: feed.reader().handle(), closing: feed.closing().clone(), conn: conn.clone() };
         let pace = frames::Pace {
             keep_alive: self.settings.options.keep_alive,
             until: self.settings.lasts(number).map(|age| Instant::now() + age),

@@ -20,7 +20,7 @@ use crate::handler::connection::span::Visit;
 use crate::handler::open::{Admitted, Answer, Opening, claim_connection};
 use crate::handler::request::{self, Unfit};
 use crate::handler::ws::session::Session;
-use crate::store::reader::mailbox::Call;
+use crate::store::reader::mailbox::WakeSource;
 use crate::subscriber::Subscriber;
 use crate::wire::ws::decoder::Decoder;
 
@@ -64,8 +64,8 @@ impl<S: Subscriber> StreamHandler<S> {
         }
         res.status_code(StatusCode::SWITCHING_PROTOCOLS);
 
-        let (reader, closing, places) = (feed.reader().remote(), feed.closing().clone(), seats.places());
-        let caller = feed.reader().caller(Call::Socket);
+        let (reader, closing, places) = (feed.reader().handle(), feed.closing().clone(), seats.places());
+        let caller = feed.reader().waker_for(WakeSource::Socket);
         let session = Box::new(Session::new(subscriber, self.store.clone(), feed, pace, seats));
         let max_message = options.max_message;
         let task = tokio::spawn(async move {

@@ -13,7 +13,7 @@ use tokio::net::ToSocketAddrs;
 use crate::handler::connection::registry::{Connections, LAST_WORDS};
 use crate::server::bind::listen;
 use crate::server::handover::Handover;
-use crate::store::registry::End;
+use crate::store::registry::EndReason;
 
 /// Serves until Ctrl-C or SIGTERM, then ends every stream that it carries and drains. Prints its URL once it listens.
 ///
@@ -141,7 +141,7 @@ where
         () = shutdown.recv() => {}
         ended = &mut serving => return ended,
     }
-    connections.stop(End::Stopping);
+    connections.stop(EndReason::Stopping);
     let drain = async {
         if tokio::time::timeout(LAST_WORDS, connections.all_gone()).await.is_err() {
             connections.abort_all();
@@ -162,7 +162,7 @@ struct ServedConnections(Arc<Connections>);
 
 impl Drop for ServedConnections {
     fn drop(&mut self) {
-        self.0.stop(End::Stopping);
+        self.0.stop(EndReason::Stopping);
         self.0.abort_all();
     }
 }

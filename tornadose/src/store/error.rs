@@ -1,11 +1,11 @@
-//! Why a submit failed. It keeps the message.
+//! The error of a submit. It returns the message.
 
 use std::fmt;
 
 use crate::backend::outbox::Outcome;
 use crate::event::error::EncodeError;
 
-/// Why a message was not appended. It gives the message back, whatever its type.
+/// The reason why a message was not appended. It returns the message, whatever its type.
 ///
 /// ```
 /// # use tornadose::prelude::*;
@@ -23,11 +23,11 @@ pub enum SubmitError<M> {
         /// The message.
         message: M,
     },
-    /// The message has no event.
+    /// The message cannot be encoded.
     Encode {
         /// The message.
         message: M,
-        /// Why.
+        /// The reason.
         error: EncodeError,
     },
     /// The `latest` values alone would exceed the store's memory.
@@ -39,20 +39,20 @@ pub enum SubmitError<M> {
     TooLarge {
         /// The message.
         message: M,
-        /// What it would take, in bytes.
+        /// The memory that it would take, in bytes.
         size: usize,
     },
-    /// The backend has not taken it in time. In memory this does not happen.
+    /// The backend did not acknowledge the message in time. A store in memory never returns this.
     Unavailable {
         /// The message.
         message: M,
-        /// Whether it may have been appended all the same.
+        /// Whether it may have been appended nevertheless.
         outcome: Outcome,
     },
 }
 
 impl<M> SubmitError<M> {
-    /// The message that was not appended.
+    /// Returns the message that was not appended.
     ///
     /// ```
     /// # use tornadose::prelude::*;

@@ -1,19 +1,19 @@
-//! What became of the messages that a reader was owed, counted. How it reads them is the reader's affair.
+//! What became of the messages that a reader was owed, in counts that balance. The test of every reader is that they do.
 
 use std::ops::{AddAssign, Sub};
 
 use crate::message::Retention;
 
-/// A number of messages, by kind.
+/// A number of messages, by retention.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Amount {
+pub(crate) struct Counts {
     pub(crate) queue: u64,
     pub(crate) latest: u64,
 }
 
-impl Amount {
+impl Counts {
     /// One message.
-    pub(crate) fn of(retention: Retention) -> Self {
+    pub(crate) fn one(retention: Retention) -> Self {
         match retention {
             Retention::Queue => Self { queue: 1, latest: 0 },
             Retention::Latest => Self { queue: 0, latest: 1 },
@@ -25,15 +25,15 @@ impl Amount {
     }
 }
 
-impl AddAssign for Amount {
+impl AddAssign for Counts {
     fn add_assign(&mut self, other: Self) {
         self.queue += other.queue;
         self.latest += other.latest;
     }
 }
 
-// A sum that did not balance is a bug, but no reason to panic where a connection ends.
-impl Sub for Amount {
+// Saturating: counts that do not balance are a bug, but no reason to panic where a connection ends.
+impl Sub for Counts {
     type Output = Self;
 
     fn sub(self, other: Self) -> Self {
@@ -41,74 +41,74 @@ impl Sub for Amount {
     }
 }
 
-/// What a reader counts while it is open: an addition per run, and one per run that is delivered.
+/// The counts of a reader while it is open: an addition per batch that is read, and one per batch that is delivered.
 #[derive(Clone, Debug)]
 pub(crate) struct Ledger {
-    /// What had been appended for its keys when it came and was not owed to it.
-    before: Amount,
-    read: Amount,
+    /// Messages of its keys that were appended before it opened and are not owed to it.
+    not_owed: Counts,
+    read: Counts,
     missed: u64,
-    /// Of what was missed, what was never appended here.
-    never_came: u64,
+    /// Of the missed messages, those that were never appended here.
+    never_appended: u64,
     pub(crate) delivered: u64,
     pub(crate) filtered: u64,
 }
 
-/// A ledger at its end: what was owed is the sum of the rest.
+/// The ledger of a reader at its end: `owed` is the sum of the others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Balance {
-    /// What stood in its snapshot or behind its id when it came, what was appended for its keys since, and what is known to
-    /// have been lost on its way here.
+    /// Messages that were kept for it when it opened, that were appended for its keys since, and that are known to be lost on their
+    /// way here.
     pub(crate) owed: u64,
-    /// Handed out to be written. Whether the client's socket took it is not known here.
+    /// Handed to the socket, or returned by the subscription. Whether the client has received them is not known here.
     pub(crate) delivered: u64,
     pub(crate) filtered: u64,
     /// `latest` messages that a newer one replaced, or `forget` dropped, before they were read.
     pub(crate) conflated: u64,
-    /// Declared by a gap.
+    /// Reported by a gap.
     pub(crate) missed: u64,
-    /// Neither read nor declared missing, or read and not handed out before the end.
+    /// Neither read nor reported missing, or read and not delivered before the end.
     pub(crate) unread: u64,
 }
 
 impl Ledger {
-    /// A reader comes when so much was `appended` for its keys, and is owed `replayed` of that.
-    pub(crate) fn open(appended: Amount, replayed: Amount) -> Self {
+    /// Opens the ledger of a reader for whose keys so many messages were `appended`, of which it is still owed `replayed`.
+    pub(crate) fn open(appended: Counts, replayed: Counts) -> Self {
         Self {
-            before: appended - replayed,
-            read: Amount::default(),
+            not_owed: appended - replayed,
+            read: Counts::default(),
             missed: 0,
-            never_came: 0,
+            never_appended: 0,
             delivered: 0,
             filtered: 0,
         }
     }
 
-    pub(crate) fn reads(&mut self, read: Amount) {
+    pub(crate) fn record_read(&mut self, read: Counts) {
         self.read += read;
     }
 
-    pub(crate) fn misses(&mut self, missed: u64) {
+    pub(crate) fn record_missed(&mut self, missed: u64) {
         self.missed += missed;
     }
 
-    /// Messages that it was owed were never appended here.
-    pub(crate) fn misses_unseen(&mut self, missed: u64) {
+    /// Records missed messages that were never appended here.
+    pub(crate) fn record_missed_unappended(&mut self, missed: u64) {
         self.missed += missed;
-        self.never_came += missed;
+        self.never_appended += missed;
     }
 
-    /// The sum, when so much has been `appended` for its keys by now and `left` of it is still to be read.
-    pub(crate) fn balance(&self, appended: Amount, left: Amount) -> Balance {
-        let owed = appended - self.before;
+    /// Returns the balance, when so many messages have been `appended` for its keys and so many are `remaining` to be read.
+    pub(crate) fn balance(&self, appended: Counts, remaining: Counts) -> Balance {
+        let owed = appended - self.not_owed;
         Balance {
-            owed: owed.total() + self.never_came,
+            owed: owed.total() + self.never_appended,
             delivered: self.delivered,
             filtered: self.filtered,
-            // Nothing else can become of a `latest` message. Queue messages are not in this remainder: they must add up.
-            conflated: (owed - self.read - left).latest,
+            // A `latest` message that was neither read nor remains was conflated. Queue messages must add up without a remainder.
+            conflated: (owed - self.read - remaining).latest,
             missed: self.missed,
-            unread: left.total() + self.read.total() - self.delivered - self.filtered,
+            unread: remaining.total() + self.read.total() - self.delivered - self.filtered,
         }
     }
 }

@@ -3,110 +3,105 @@
 //!
 //! # Ordering
 //!
-//! Every message takes the next offset, whatever its key and kind, and is read in that order. A `latest` message leaves its
-//! place when a newer one of its key and variant comes, which is read at its own place.
+//! Every message takes the next offset, whatever its key and retention, and is read in that order. A newer `latest` message of the
+//! same key and variant replaces the older one, and is read at its own offset.
 //!
 //! # Lagging
 //!
-//! A reader is a [`Place`](place::Place). What it is owed is counted, not queued: when a queue message that it is owed was trimmed, the
-//! next `Log::read` says how many are missing, and `Log::place_after_loss` is where it goes on.
+//! A reader has a [`Cursor`](cursor::Cursor). The messages that it is owed are counted, not queued. When one of them is trimmed, the
+//! next `Log::read` returns how many are missing, and the reader continues from `Log::cursor_after_lag`.
 //!
 //! # Closing
 //!
 //! The log does not close; its store stops appending.
 
-mod batch;
+pub(crate) mod batch;
 pub(crate) mod key;
-pub(crate) mod merge;
-pub(crate) mod gaps;
+mod key_table;
+mod merge;
+mod gaps;
 pub(crate) mod cursor;
-mod life;
+pub(crate) mod read;
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
-
-use slab::Slab;
 
 use crate::event::Event;
 use crate::id::{Epoch, Id, Offset};
 use crate::message::{Message, Retention};
 use crate::store::entry::Entry;
-use crate::store::log::batch::Recent;
-use crate::store::log::gaps::Turns;
-use crate::store::log::key::Topic;
+use crate::store::gap::Gap;
+use crate::store::limits::Limits;
+use crate::store::log::batch::CachedBatch;
+use crate::store::log::gaps::Generations;
+use crate::store::log::key_table::KeyTable;
 
-/// Bytes that a store's `memory` counts for each kept message and for each key with something kept, beside the encoded
-/// bytes: their places in the index, and the heads of the buffers.
+/// The bytes that a store's `memory` counts for each kept message, and for each key with something kept, beside the encoded bytes.
+/// They stand for the index entries and the buffers' headers.
 ///
 /// ```
 /// assert_eq!(tornadose::ENTRY_OVERHEAD, 512);
 /// ```
 pub const ENTRY_OVERHEAD: usize = 512;
 
-/// How many keys with nothing kept and no reader are remembered for their newest trimmed offset.
-const REMEMBERED_KEYS: usize = 65_536;
-
 pub(crate) struct Log<M: Message> {
     epoch: Epoch,
     head: Offset,
-    topics: Slab<Topic<M>>,
-    index: HashMap<M::Key, usize>,
-    /// Every queue message kept, whatever its key.
+    limits: Limits,
+    keys: KeyTable<M>,
+    /// All queue messages kept, whatever their key.
     queue: BTreeMap<Offset, Arc<Entry<M>>>,
-    /// Every `latest` message kept, whatever its key.
+    /// All `latest` messages kept, whatever their key.
     latest: BTreeMap<Offset, Arc<Entry<M>>>,
     /// The newest queue message of any key that was trimmed.
-    trimmed: Offset,
-    appended: u64,
+    trimmed_through: Offset,
+    appended_queue: u64,
     appended_latest: u64,
+    /// Changes whenever the messages kept change.
     version: u64,
-    /// Topics with nothing kept and no reader, by their newest trimmed offset.
-    remembered: BTreeMap<Offset, usize>,
-    /// No key that is not among the topics was trimmed after this.
-    floor: Offset,
-    /// Bytes counted for all that is kept, and for the `latest` part of it.
-    kept: usize,
-    kept_latest: usize,
-    recent: VecDeque<Recent<M>>,
-    /// Runs that made room for newer ones, to be dropped outside of the store's lock.
-    discarded: Vec<Recent<M>>,
-    turns: Turns,
+    /// The bytes of all that is kept, and of the `latest` part of it.
+    kept_bytes: usize,
+    kept_latest_bytes: usize,
+    cached: VecDeque<CachedBatch<M>>,
+    /// Batches that left the cache, to be dropped outside of the store's lock.
+    discarded: Vec<CachedBatch<M>>,
+    generations: Generations,
 }
 
-/// Why nothing was appended.
+/// The reason why a message was not appended.
 #[derive(Debug)]
-pub(crate) enum Refused {
+pub(crate) enum AppendError {
+    /// The message alone exceeds the store's memory.
     TooLarge { size: usize },
+    /// The message exceeds the store's memory together with the `latest` values, which are never dropped.
     Full,
 }
 
-/// What was appended, and what left the log for it. The latter is to be dropped outside of the store's lock, for a
-/// message's own `Drop` may call the store.
+/// The entry that was appended, and those that it evicted. Drop the latter outside of the store's lock: a message's own `Drop` may
+/// call the store.
 pub(crate) struct Appended<M: Message> {
     pub(crate) entry: Arc<Entry<M>>,
-    pub(crate) displaced: Vec<Arc<Entry<M>>>,
+    pub(crate) evicted: Vec<Arc<Entry<M>>>,
 }
 
 impl<M: Message> Log<M> {
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(limits: Limits) -> Self {
         Self {
             epoch: Epoch::fresh(),
             head: Offset::START,
-            topics: Slab::new(),
-            index: HashMap::new(),
+            limits,
+            keys: KeyTable::new(),
             queue: BTreeMap::new(),
             latest: BTreeMap::new(),
-            trimmed: Offset::START,
-            appended: 0,
+            trimmed_through: Offset::START,
+            appended_queue: 0,
             appended_latest: 0,
             version: 0,
-            remembered: BTreeMap::new(),
-            floor: Offset::START,
-            kept: 0,
-            kept_latest: 0,
-            recent: VecDeque::new(),
+            kept_bytes: 0,
+            kept_latest_bytes: 0,
+            cached: VecDeque::new(),
             discarded: Vec::new(),
-            turns: Turns::none(),
+            generations: Generations::new(),
         }
     }
 
@@ -118,18 +113,23 @@ impl<M: Message> Log<M> {
         Id { epoch: self.epoch, offset }
     }
 
+    /// Returns the current generation. A reader that has read everything has seen it.
+    pub(crate) fn generation(&self) -> u64 {
+        self.generations.current()
+    }
+
     pub(crate) fn newest_latest(&self, key: &M::Key) -> Option<&Arc<Entry<M>>> {
-        self.topics[*self.index.get(key)?].latest.last()
+        self.keys.get(key)?.latest.last()
     }
 
     // --- Appending -----------------------------------------------------------------------------------------------
 
-    /// Where a message goes that has no place yet.
+    /// Returns the offset of the next message.
     pub(crate) fn next(&self) -> Offset {
         self.head.next()
     }
 
-    /// Appends a message whose event is held in `copies` forms, at a place above the head.
+    /// Appends a message at an offset above the head. Its event is kept in so many encodings.
     pub(crate) fn append(
         &mut self,
         offset: Offset,
@@ -137,175 +137,173 @@ impl<M: Message> Log<M> {
         message: Arc<M>,
         event: Event,
         retention: Retention,
-        copies: usize,
-    ) -> Result<Appended<M>, Refused> {
-        let charge = self.check_room(&key, &message, &event, retention, copies)?;
-        let topic = self.index.get(&key).copied().unwrap_or_else(|| self.enter(key));
-        self.recall(topic);
-        self.reach(offset);
+        encoding_count: usize,
+    ) -> Result<Appended<M>, AppendError> {
+        let cost = self.check_room(&key, &message, &event, retention, encoding_count)?;
+        let key_index = self.keys.index_for(key);
+        self.advance_to(offset);
         let id = self.id(offset);
-        let mut displaced = Vec::new();
+        let mut evicted = Vec::new();
         if retention == Retention::Latest {
-            displaced.extend(self.take_latest(topic, |entry| entry.is_replaced_by(&message, &event)));
+            evicted.extend(self.take_latest(key_index, |entry| entry.is_replaced_by(&message, &event)));
         }
-        let entry = Arc::new(Entry::new(id, message, event, retention, topic, charge));
+        let entry = Arc::new(Entry::new(id, message, event, retention, key_index, cost));
         self.insert(Arc::clone(&entry));
-        if self.topics[topic].queue.len() > M::CAPACITY.max(1) {
-            displaced.extend(self.trim_oldest_of(topic));
+        if self.keys[key_index].queue.len() > self.limits.capacity {
+            evicted.extend(self.trim_oldest_of(key_index));
         }
-        while self.kept > M::MEMORY
-            && let Some(oldest) = self.queue.first_key_value()
+        while self.kept_bytes > self.limits.memory
+            && let Some((_, oldest)) = self.queue.first_key_value()
         {
-            let topic = oldest.1.topic;
-            displaced.extend(self.trim_oldest_of(topic));
-            self.settle(topic);
+            let key_index = oldest.key_index;
+            evicted.extend(self.trim_oldest_of(key_index));
+            self.keys.evict_if_idle(key_index);
         }
-        Ok(Appended { entry, displaced })
+        Ok(Appended { entry, evicted })
     }
 
-    /// What a message would take, or why it does not fit: alone, or beside the `latest` values, for those are never dropped.
+    /// Returns the cost of a message, unless it does not fit alone or beside the `latest` values, which are never dropped.
     pub(crate) fn check_room(
         &self,
         key: &M::Key,
         message: &M,
         event: &Event,
         retention: Retention,
-        copies: usize,
-    ) -> Result<usize, Refused> {
-        let charge = ENTRY_OVERHEAD + copies * event.encoded_len_max();
-        // Alone it would stand with its key.
-        if charge + ENTRY_OVERHEAD > M::MEMORY {
-            return Err(Refused::TooLarge { size: charge + ENTRY_OVERHEAD });
+        encoding_count: usize,
+    ) -> Result<usize, AppendError> {
+        let cost = ENTRY_OVERHEAD + encoding_count * event.encoded_len_max();
+        // Even alone it is kept with its key.
+        if cost + ENTRY_OVERHEAD > self.limits.memory {
+            return Err(AppendError::TooLarge { size: cost + ENTRY_OVERHEAD });
         }
-        let topic = self.index.get(key).map(|&topic| &self.topics[topic]);
-        let key = if topic.is_some_and(|topic| !topic.latest.is_empty()) { 0 } else { ENTRY_OVERHEAD };
-        let replaced = match retention {
-            Retention::Latest => topic
-                .and_then(|topic| topic.latest.iter().find(|entry| entry.is_replaced_by(message, event)))
-                .map_or(0, |entry| entry.charge),
+        let key_log = self.keys.get(key);
+        let key_cost = if key_log.is_some_and(|log| !log.latest.is_empty()) { 0 } else { ENTRY_OVERHEAD };
+        let replaced_cost = match retention {
+            Retention::Latest => key_log
+                .and_then(|log| log.latest.iter().find(|entry| entry.is_replaced_by(message, event)))
+                .map_or(0, |entry| entry.cost),
             Retention::Queue => 0,
         };
-        if self.kept_latest - replaced + charge + key > M::MEMORY { Err(Refused::Full) } else { Ok(charge) }
+        if self.kept_latest_bytes - replaced_cost + cost + key_cost > self.limits.memory {
+            Err(AppendError::Full)
+        } else {
+            Ok(cost)
+        }
     }
 
     fn insert(&mut self, entry: Arc<Entry<M>>) {
-        let topic = &mut self.topics[entry.topic];
-        let mut charge = entry.charge;
-        if topic.keeps_nothing() {
-            charge += ENTRY_OVERHEAD;
-        }
+        let key_log = &mut self.keys[entry.key_index];
+        self.kept_bytes += entry.cost + if key_log.is_empty() { ENTRY_OVERHEAD } else { 0 };
         if entry.retention == Retention::Latest {
-            self.kept_latest += entry.charge + if topic.latest.is_empty() { ENTRY_OVERHEAD } else { 0 };
+            self.kept_latest_bytes += entry.cost + if key_log.latest.is_empty() { ENTRY_OVERHEAD } else { 0 };
         }
-        self.kept += charge;
-        topic.newest = entry.offset();
+        key_log.newest = entry.offset();
         self.version += 1;
-        topic.version = self.version;
+        key_log.version = self.version;
         match entry.retention {
             Retention::Queue => {
-                topic.appended += 1;
-                self.appended += 1;
-                topic.queue.push_back(Arc::clone(&entry));
+                key_log.appended_queue += 1;
+                self.appended_queue += 1;
+                key_log.queue.push_back(Arc::clone(&entry));
                 self.queue.insert(entry.offset(), entry);
             }
             Retention::Latest => {
-                topic.appended_latest += 1;
+                key_log.appended_latest += 1;
                 self.appended_latest += 1;
-                topic.latest.push(Arc::clone(&entry));
+                key_log.latest.push(Arc::clone(&entry));
                 self.latest.insert(entry.offset(), entry);
             }
         }
     }
 
-    fn trim_oldest_of(&mut self, topic: usize) -> Option<Arc<Entry<M>>> {
-        let topic = &mut self.topics[topic];
-        let entry = topic.queue.pop_front()?;
+    fn trim_oldest_of(&mut self, key_index: usize) -> Option<Arc<Entry<M>>> {
+        let key_log = &mut self.keys[key_index];
+        let entry = key_log.queue.pop_front()?;
         self.queue.remove(&entry.offset());
-        topic.trimmed = entry.offset();
+        key_log.trimmed_through = entry.offset();
         self.version += 1;
-        topic.version = self.version;
-        self.trimmed = self.trimmed.max(entry.offset());
-        self.kept -= entry.charge + if topic.keeps_nothing() { ENTRY_OVERHEAD } else { 0 };
+        key_log.version = self.version;
+        self.trimmed_through = self.trimmed_through.max(entry.offset());
+        self.kept_bytes -= entry.cost + if key_log.is_empty() { ENTRY_OVERHEAD } else { 0 };
         Some(entry)
     }
 
-    fn take_latest(&mut self, topic: usize, which: impl Fn(&Entry<M>) -> bool) -> Option<Arc<Entry<M>>> {
-        let topic = &mut self.topics[topic];
-        let entry = topic.latest.remove(topic.latest.iter().position(|entry| which(entry))?);
+    fn take_latest(&mut self, key_index: usize, is_wanted: impl Fn(&Entry<M>) -> bool) -> Option<Arc<Entry<M>>> {
+        let key_log = &mut self.keys[key_index];
+        let entry = key_log.latest.remove(key_log.latest.iter().position(|entry| is_wanted(entry))?);
         self.latest.remove(&entry.offset());
         self.version += 1;
-        topic.version = self.version;
-        self.kept -= entry.charge + if topic.keeps_nothing() { ENTRY_OVERHEAD } else { 0 };
-        self.kept_latest -= entry.charge + if topic.latest.is_empty() { ENTRY_OVERHEAD } else { 0 };
+        key_log.version = self.version;
+        self.kept_bytes -= entry.cost + if key_log.is_empty() { ENTRY_OVERHEAD } else { 0 };
+        self.kept_latest_bytes -= entry.cost + if key_log.latest.is_empty() { ENTRY_OVERHEAD } else { 0 };
         Some(entry)
     }
 
-    /// Drops the `latest` values of a key.
+    /// Drops the `latest` values of a key, and returns them.
     pub(crate) fn forget(&mut self, key: &M::Key) -> Vec<Arc<Entry<M>>> {
-        let Some(&topic) = self.index.get(key) else { return Vec::new() };
+        let Some(key_index) = self.keys.index_of(key) else { return Vec::new() };
         let mut forgotten = Vec::new();
-        while let Some(entry) = self.take_latest(topic, |_| true) {
+        while let Some(entry) = self.take_latest(key_index, |_| true) {
             forgotten.push(entry);
         }
-        self.settle(topic);
+        self.keys.evict_if_idle(key_index);
         forgotten
     }
 
     // --- Keys ----------------------------------------------------------------------------------------------------
 
-    fn enter(&mut self, key: M::Key) -> usize {
-        let topic = self.topics.insert(Topic::new(key.clone(), self.floor));
-        self.index.insert(key, topic);
-        topic
+    pub(crate) fn key_index(&self, key: &M::Key) -> Option<usize> {
+        self.keys.index_of(key)
     }
 
-    /// A topic that is used again is no longer one of the idle.
-    fn recall(&mut self, topic: usize) {
-        let trimmed = self.topics[topic].trimmed;
-        if self.remembered.get(&trimmed) == Some(&topic) {
-            self.remembered.remove(&trimmed);
+    /// Counts a reader of this key. The key keeps its index until it is released as often.
+    pub(crate) fn acquire(&mut self, key: &M::Key) -> usize {
+        self.keys.acquire(key)
+    }
+
+    pub(crate) fn release(&mut self, key_index: usize) {
+        self.keys.release(key_index);
+    }
+
+    // --- Filling by a backend --------------------------------------------------------------------------------------
+
+    /// Begins an empty epoch, and returns what was dropped. Readers report `restarted`. Messages at or below `floor` may have existed
+    /// before.
+    pub(crate) fn reset(&mut self, epoch: Epoch, floor: Offset) -> Vec<Arc<Entry<M>>> {
+        let mut dropped: Vec<Arc<Entry<M>>> = std::mem::take(&mut self.queue).into_values().collect();
+        dropped.extend(std::mem::take(&mut self.latest).into_values());
+        self.discarded.extend(self.cached.drain(..));
+        (self.epoch, self.head, self.trimmed_through) = (epoch, Offset::START, Offset::START);
+        (self.kept_bytes, self.kept_latest_bytes) = (0, 0);
+        self.version += 1;
+        self.keys.reset(self.version);
+        self.generations.begin_epoch(floor);
+        dropped
+    }
+
+    /// Advances the head to this offset, whether or not there is a message. Returns false when the head was there before.
+    pub(crate) fn advance_to(&mut self, offset: Offset) -> bool {
+        if offset <= self.head {
+            return false;
         }
+        self.head = offset;
+        self.generations.record_seen(offset);
+        true
     }
 
-    /// Forgets a topic that nobody needs; of one that was trimmed it remembers up to where.
-    fn settle(&mut self, topic: usize) {
-        let idle = &self.topics[topic];
-        if idle.readers > 0 || !idle.keeps_nothing() {
-            return;
-        }
-        if idle.trimmed <= self.floor {
-            self.leave(topic);
-            return;
-        }
-        self.remembered.insert(idle.trimmed, topic);
-        if self.remembered.len() > REMEMBERED_KEYS
-            && let Some((trimmed, oldest)) = self.remembered.pop_first()
-        {
-            self.floor = trimmed;
-            self.leave(oldest);
-        }
+    /// Records that messages which would follow the head never arrive.
+    pub(crate) fn record_gap(&mut self, gap: Gap) {
+        self.generations.record_gap(self.head, gap);
     }
 
-    fn leave(&mut self, topic: usize) {
-        let topic = self.topics.remove(topic);
-        self.index.remove(&topic.key);
+    /// Returns whether an id is above the head, so that it may be that of a message which is on its way here.
+    pub(crate) fn may_arrive(&self, id: Id) -> bool {
+        self.generations.is_fed_by_backend() && id.epoch == self.epoch && id.offset > self.head
     }
 
-    pub(crate) fn topic_of(&self, key: &M::Key) -> Option<usize> {
-        self.index.get(key).copied()
-    }
-
-    /// Counts a reader of this key, which stays known as long as it has one.
-    pub(crate) fn hold(&mut self, key: &M::Key) -> usize {
-        let topic = self.index.get(key).copied().unwrap_or_else(|| self.enter(key.clone()));
-        self.recall(topic);
-        self.topics[topic].readers += 1;
-        topic
-    }
-
-    pub(crate) fn release(&mut self, topic: usize) {
-        self.topics[topic].readers -= 1;
-        self.settle(topic);
+    /// Returns whether this very offset was seen: every message after it is then known.
+    fn has_seen(&self, offset: Offset) -> bool {
+        self.generations.has_seen(offset) || self.queue.contains_key(&offset) || self.latest.contains_key(&offset)
     }
 }
 
@@ -313,8 +311,9 @@ impl<M: Message> Log<M> {
 mod tests {
     use super::*;
     use crate::event::error::EncodeError;
-    use crate::store::log::cursor::Start;
-    use crate::store::log::merge::View;
+    use crate::store::log::cursor::ResumeOutcome;
+    use crate::store::log::key::KeySelection;
+    use crate::store::log::key_table::MAX_IDLE_KEYS;
 
     struct Note(u64);
 
@@ -333,6 +332,10 @@ mod tests {
         }
     }
 
+    fn new_log() -> Log<Note> {
+        Log::new(Limits::of::<Note>())
+    }
+
     fn append(log: &mut Log<Note>, key: u64) -> Id {
         let offset = log.next();
         log.append(offset, key, Arc::new(Note(key)), Event::text("x"), Retention::Queue, 1)
@@ -342,39 +345,39 @@ mod tests {
 
     #[test]
     fn a_flood_of_keys_is_remembered_up_to_a_bound() {
-        let mut log = Log::new();
+        let mut log = new_log();
         for key in 0..200_000 {
             append(&mut log, key);
-            assert!(log.kept <= Note::MEMORY);
+            assert!(log.kept_bytes <= Note::MEMORY);
         }
         let kept = log.queue.len();
         assert_eq!(kept, Note::MEMORY / (2 * ENTRY_OVERHEAD + 1));
-        assert_eq!(log.topics.len(), REMEMBERED_KEYS + kept);
-        assert_eq!(log.index.len(), log.topics.len());
-        assert_eq!(log.remembered.len(), REMEMBERED_KEYS);
-        assert_eq!(log.floor, Offset::new(0, (200_000 - kept - REMEMBERED_KEYS) as u64));
+        assert_eq!(log.keys.len(), MAX_IDLE_KEYS + kept);
+        assert_eq!(log.keys.idle_count(), MAX_IDLE_KEYS);
+        assert_eq!(log.keys.trimmed_floor(), Offset::new(0, (200_000 - kept - MAX_IDLE_KEYS) as u64));
     }
 
     #[test]
-    fn a_key_that_was_merely_asked_for_leaves_nothing() {
-        let mut log: Log<Note> = Log::new();
+    fn a_key_that_was_only_subscribed_to_leaves_nothing() {
+        let mut log = new_log();
         for key in 0..1000 {
-            let topic = log.hold(&key);
-            log.release(topic);
+            let key_index = log.acquire(&key);
+            log.release(key_index);
         }
-        assert!(log.topics.is_empty() && log.index.is_empty() && log.remembered.is_empty());
+        assert_eq!((log.keys.len(), log.keys.idle_count()), (0, 0));
     }
 
     #[test]
-    fn a_folded_key_knows_no_id_below_the_floor() {
-        let mut log = Log::new();
+    fn an_evicted_key_has_no_known_id_below_the_floor() {
+        let mut log = new_log();
         let first = append(&mut log, 0);
         for key in 1..200_000 {
             append(&mut log, key);
         }
-        let folded = View::One(log.hold(&0));
-        assert!(matches!(log.start(&folded, first), Start::Trimmed), "it cannot know, so it says so");
-        let remembered = View::One(log.hold(&(200_000 - 1000)));
-        assert!(matches!(log.start(&remembered, log.id(Offset::new(0, 200_000 - 999))), Start::Resumed));
+        let evicted = KeySelection::One(log.acquire(&0));
+        assert!(matches!(log.resume_outcome(&evicted, first), ResumeOutcome::Trimmed));
+        let idle = KeySelection::One(log.acquire(&(200_000 - 1000)));
+        let id = log.id(Offset::new(0, 200_000 - 999));
+        assert!(matches!(log.resume_outcome(&idle, id), ResumeOutcome::Known));
     }
 }

@@ -1,5 +1,4 @@
-//! A store whose log is filled by a backend: how it is opened, and how a submit goes to the backend instead of into the log. How the
-//! log is filled is `inlet`'s affair.
+//! A store that a backend fills: how it is opened, and how a submit goes to the backend instead of into the log.
 
 use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -11,50 +10,57 @@ use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::backend::outbox::{Kind, Outbox, Outcome, Room};
 use crate::backend::{Backend, Inlet, Link, OpenError};
-use crate::event::Event;
 use crate::event::error::EncodeError;
 use crate::id::Id;
 use crate::message::{Message, Retention};
 use crate::metrics;
 use crate::store::Store;
 use crate::store::error::SubmitError;
-use crate::store::ingest::{Inflow, names_of};
-use crate::store::log::Refused;
-use crate::store::shared::{Remote, Shared};
+use crate::store::ingest::{Ingest, key_text, latest_field};
+use crate::store::limits::Limits;
+use crate::store::log::AppendError;
+use crate::store::shared::{BackendHandle, Shared};
 
 impl<M: Message + Serialize + DeserializeOwned> Store<M> {
-    /// A store whose log comes from a [`Backend`], so that several processes show the same messages. It resolves when all that is
-    /// kept there has been loaded.
+    /// Opens a store whose log is filled by a [`Backend`], so that several processes show the same messages. Resolves when everything
+    /// that the backend has kept is loaded.
     ///
-    /// A submit resolves when the backend has acknowledged it; the log, and with it readers, [`latest`](Self::latest) and
-    /// [`head`](Self::head), follow as soon as the backend tells of it, which is how they hear of other processes' messages too.
+    /// A submit resolves when the backend has acknowledged it. The log follows when the backend returns the message, as it returns those
+    /// of other processes; readers, [`latest`](Self::latest) and [`head`](Self::head) follow the log.
     ///
-    /// It needs a tokio runtime with time and, for a backend that needs it, I/O enabled; the backend lives in a task of its own,
-    /// until the store is closed or its last handle and reader are gone.
+    /// The backend runs in a task of its own, until the store is closed or its last handle and reader are dropped.
     ///
     /// # Errors
     ///
-    /// [`OpenError`], when the backend cannot be reached or refuses the store.
+    /// [`OpenError`], when the backend cannot be reached or rejects the store.
+    ///
+    /// # Panics
+    ///
+    /// Outside a tokio runtime. The runtime needs time enabled, and I/O for a backend that needs it.
     ///
     /// # Cancel safety
     ///
-    /// A future that is dropped before it is ready leaves nothing behind.
+    /// A future that is dropped before it is ready leaves nothing behind: the backend is dropped too.
     pub async fn open(backend: impl Backend) -> Result<Self, OpenError> {
-        let (outbox, deadline) = (Arc::new(Outbox::new(M::MEMORY)), backend.deadline());
-        let write = |message: &M, bytes: &mut Vec<u8>| serde_json::to_writer(bytes, message).map_err(EncodeError::from);
-        let remote = Remote { outbox: Arc::clone(&outbox), deadline, write };
-        let shared = Arc::new(Shared::new(Some(remote)));
-        let inflow = Arc::new(Inflow::new(&shared));
-        let mut opened = inflow.opened();
-        let link = Link::new(Arc::clone(&inflow) as Arc<dyn Inlet>, Arc::clone(&outbox), deadline);
-        let failed = Arc::new(Mutex::new(None));
-        tokio::spawn(carry(backend, link, outbox, inflow, Arc::clone(&failed)));
+        Self::open_with(backend, Limits::of::<M>()).await
+    }
+
+    pub(super) async fn open_with(backend: impl Backend, limits: Limits) -> Result<Self, OpenError> {
+        let (outbox, deadline) = (Arc::new(Outbox::new(limits.memory)), backend.deadline());
+        let write_json =
+            |message: &M, bytes: &mut Vec<u8>| serde_json::to_writer(bytes, message).map_err(EncodeError::from);
+        let handle = BackendHandle { outbox: Arc::clone(&outbox), deadline, write_json };
+        let shared = Arc::new(Shared::new(limits, Some(handle)));
+        let ingest = Arc::new(Ingest::new(&shared));
+        let mut opened = ingest.opened();
+        let link = Link::new(Arc::clone(&ingest) as Arc<dyn Inlet>, Arc::clone(&outbox), deadline);
+        let open_error = Arc::new(Mutex::new(None));
+        tokio::spawn(run_backend(backend, link, outbox, ingest, Arc::clone(&open_error)));
         // Resolves with an error when the task has ended.
         if opened.wait_for(|opened| *opened).await.is_err() {
-            let error = failed.lock().unwrap_or_else(PoisonError::into_inner).take();
-            return Err(
-                error.unwrap_or_else(|| OpenError::new("the backend ended before it had told of what there is"))
-            );
+            let error = open_error.lock().unwrap_or_else(PoisonError::into_inner).take();
+            let stopped = "the backend stopped before it was ready (`caught_up` was never called)";
+            return Err(error.unwrap_or_else(|| OpenError::new(stopped)));
         }
         Ok(Self { shared })
     }
@@ -62,12 +68,17 @@ impl<M: Message + Serialize + DeserializeOwned> Store<M> {
 
 #[cfg(feature = "redis")]
 impl<M: Message + Serialize + DeserializeOwned> Store<M> {
-    /// A store whose log is a Redis Stream, shared by all processes that open it: the same as
-    /// `Store::open(Redis::streams(url))`, where what can be set is set.
+    /// Opens a store whose log is a Redis Stream, which all processes that open it share. This is
+    /// `Store::open(Redis::streams(url))`, which has options.
     ///
     /// # Errors
     ///
-    /// When Redis cannot be reached, refuses the password, is older than 7.0, or holds messages of another type on this channel.
+    /// [`OpenError`], when Redis cannot be reached, rejects the password, is older than 7.0, or holds messages of another type on this
+    /// channel.
+    ///
+    /// # Panics
+    ///
+    /// Outside a tokio runtime with time and I/O enabled.
     ///
     /// ```
     /// use tornadose::prelude::*;
@@ -88,65 +99,64 @@ impl<M: Message + Serialize + DeserializeOwned> Store<M> {
     }
 }
 
-/// Runs a backend until the store is closed and what was handed off has left, or that takes too long.
-async fn carry<M: Message>(
+/// Runs a backend until the store is closed and the messages on their way are sent, or that takes too long.
+async fn run_backend<M: Message>(
     backend: impl Backend,
     link: Link,
     outbox: Arc<Outbox>,
-    inflow: Arc<Inflow<M>>,
-    failed: Arc<Mutex<Option<OpenError>>>,
+    ingest: Arc<Ingest<M>>,
+    open_error: Arc<Mutex<Option<OpenError>>>,
 ) {
     let deadline = link.deadline();
-    let closing = async {
+    let drained = async {
         outbox.closed().await;
         timeout(deadline, outbox.emptied()).await
     };
-    let ended = tokio::select! {
+    let result = tokio::select! {
         biased;
-        ended = AssertUnwindSafe(backend.run(link)).catch_unwind() => {
-            ended.unwrap_or_else(|_| Err(OpenError::new("the backend panicked")))
+        result = AssertUnwindSafe(backend.run(link)).catch_unwind() => {
+            result.unwrap_or_else(|_| Err(OpenError::new("the backend panicked")))
         }
-        _ = closing => Ok(()),
+        _ = drained => Ok(()),
     };
     outbox.give_up();
-    if let Err(error) = ended {
-        let mut failed = failed.lock().unwrap_or_else(PoisonError::into_inner);
-        if inflow.is_opened() {
-            tracing::error!(target: "tornadose", channel = M::CHANNEL, %error, "the backend has ended; the store is cut off");
+    if let Err(error) = result {
+        if ingest.is_opened() {
+            tracing::error!(target: "tornadose", channel = M::CHANNEL, %error, "backend stopped");
         } else {
-            *failed = Some(error);
+            *open_error.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
         }
     }
-    inflow.lost("the backend has ended");
+    ingest.lost("the backend has stopped");
 }
 
-/// A message that may go.
-struct Ready {
+/// A message as it is sent to a backend.
+struct Encoded {
     kind: Kind,
     payload: Vec<u8>,
 }
 
 impl<M: Message> Store<M> {
-    /// Hands a message off, and waits for its acknowledgement.
-    pub(super) async fn send(&self, remote: &Remote<M>, message: M) -> Result<Id, SubmitError<M>> {
-        let until = Instant::now() + remote.deadline;
-        let (message, Ready { kind, payload }) = self.ready(remote, message)?;
-        let room = match remote.outbox.room_now(payload.len()) {
+    /// Sends a message to the backend, and waits for its acknowledgement.
+    pub(super) async fn send(&self, backend: &BackendHandle<M>, message: M) -> Result<Id, SubmitError<M>> {
+        let deadline = Instant::now() + backend.deadline;
+        let (message, Encoded { kind, payload }) = self.encode(backend, message)?;
+        let room = match backend.outbox.room_now(payload.len()) {
             Some(room) => Some(room),
-            None => match timeout_at(until, remote.outbox.room(payload.len())).await {
+            None => match timeout_at(deadline, backend.outbox.room(payload.len())).await {
                 Ok(room) => room,
                 Err(_) => return Err(SubmitError::Unavailable { message, outcome: Outcome::NotSent }),
             },
         };
         let Some(room) = room else { return Err(SubmitError::Closed { message }) };
-        let Some(mut receipt) = remote.outbox.hand_off(kind, payload, room) else {
+        let Some(mut receipt) = backend.outbox.hand_off(kind, payload, room) else {
             return Err(SubmitError::Closed { message });
         };
-        let answer = match timeout_at(until, receipt.answer()).await {
-            Ok(answer) => answer,
+        let result = match timeout_at(deadline, receipt.answer()).await {
+            Ok(result) => result,
             Err(_) => Err(receipt.withdraw()),
         };
-        match answer {
+        match result {
             Ok(offset) => {
                 metrics::submitted();
                 Ok(self.shared().lock().log.id(offset))
@@ -155,13 +165,13 @@ impl<M: Message> Store<M> {
         }
     }
 
-    /// Hands a message off for good, when there is room.
-    pub(super) fn leave(&self, remote: &Remote<M>, message: M) -> Result<(), SubmitError<M>> {
-        let (message, Ready { kind, payload }) = self.ready(remote, message)?;
-        let Some(room) = remote.outbox.room_now(payload.len()) else {
+    /// Sends a message to the backend if there is room, without waiting for its acknowledgement.
+    pub(super) fn send_without_ack(&self, backend: &BackendHandle<M>, message: M) -> Result<(), SubmitError<M>> {
+        let (message, Encoded { kind, payload }) = self.encode(backend, message)?;
+        let Some(room) = backend.outbox.room_now(payload.len()) else {
             return Err(SubmitError::Unavailable { message, outcome: Outcome::NotSent });
         };
-        if remote.outbox.leave(kind, payload, room) {
+        if backend.outbox.leave(kind, payload, room) {
             metrics::submitted();
             Ok(())
         } else {
@@ -169,27 +179,29 @@ impl<M: Message> Store<M> {
         }
     }
 
-    pub(super) fn send_forget(remote: &Remote<M>, key: &M::Key) {
+    /// Sends that the `latest` values of a key are to be dropped, if there is room.
+    pub(super) fn send_forget(backend: &BackendHandle<M>, key: &M::Key) {
         if !M::HAS_LATEST {
             return;
         }
-        let (key, _) = names_of(key, None);
-        let room: Option<Room> = remote.outbox.room_now(key.len());
-        let left = room.is_some_and(|room| remote.outbox.leave(Kind::Forget { key }, Vec::new(), room));
-        if !left {
-            tracing::warn!(target: "tornadose", channel = M::CHANNEL, "no room to send that a key is to be forgotten");
+        let key = key_text(key);
+        let room: Option<Room> = backend.outbox.room_now(key.len());
+        let is_sent = room.is_some_and(|room| backend.outbox.leave(Kind::Forget { key }, Vec::new(), room));
+        if !is_sent {
+            let reason = "the store is closed, or there is no room for more messages on their way";
+            tracing::warn!(target: "tornadose", channel = M::CHANNEL, reason, "forget dropped");
         }
     }
 
-    /// What is to be sent of a message, unless it would not fit.
-    fn ready(&self, remote: &Remote<M>, message: M) -> Result<(M, Ready), SubmitError<M>> {
+    /// Encodes a message for the backend, unless the log would not have room for it.
+    fn encode(&self, backend: &BackendHandle<M>, message: M) -> Result<(M, Encoded), SubmitError<M>> {
         let encoded = message.event().and_then(|event| {
-            // As much as the event, and its name if it has one.
+            // The payload is about as long as the event, with its name if it has one.
             let mut payload = Vec::with_capacity(event.data().len() + 64);
-            (remote.write)(&message, &mut payload)?;
+            (backend.write_json)(&message, &mut payload)?;
             Ok((event, payload))
         });
-        let (event, payload): (Event, Vec<u8>) = match encoded {
+        let (event, payload) = match encoded {
             Ok(encoded) => encoded,
             Err(error) => return Err(SubmitError::Encode { message, error }),
         };
@@ -197,20 +209,20 @@ impl<M: Message> Store<M> {
         let key = message.key();
         let kind = match retention {
             Retention::Queue => Kind::Queue,
-            Retention::Latest => Kind::Latest { field: names_of(&key, event.name()).1 },
+            Retention::Latest => Kind::Latest { field: latest_field(&key, event.name()) },
         };
-        let copies = self.shared().copies();
+        let encoding_count = self.shared().encoding_count();
         let state = self.shared().lock();
         if state.closed {
             drop(state);
             return Err(SubmitError::Closed { message });
         }
-        let room = state.log.check_room(&key, &message, &event, retention, copies);
+        let room = state.log.check_room(&key, &message, &event, retention, encoding_count);
         drop(state);
         match room {
-            Ok(_) => Ok((message, Ready { kind, payload })),
-            Err(Refused::Full) => Err(SubmitError::Full { message }),
-            Err(Refused::TooLarge { size }) => Err(SubmitError::TooLarge { message, size }),
+            Ok(_) => Ok((message, Encoded { kind, payload })),
+            Err(AppendError::Full) => Err(SubmitError::Full { message }),
+            Err(AppendError::TooLarge { size }) => Err(SubmitError::TooLarge { message, size }),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Who reads a log: each reader's seat, who waits for what, and whom to end. What there is to read is the log's affair.
+//! The readers of a store: which keys each reads, what wakes it, and whether it is to end.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -9,29 +9,29 @@ use tokio::time::Instant;
 
 use crate::id::Offset;
 use crate::store::entry::Entry;
-use crate::store::log::merge::View;
-use crate::store::reader::mailbox::Rest;
+use crate::store::log::key::KeySelection;
+use crate::store::reader::mailbox::Mailbox;
 
-/// Why a reader ends.
+/// The reason why a reader ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum End {
+pub(crate) enum EndReason {
     /// The store was closed.
     Closed,
     /// The server that carries the connection stops.
     Stopping,
-    /// The store's owner has disconnected the reader's key.
+    /// `Store::disconnect` was called for the reader's key.
     Disconnected,
-    /// It lagged, and was declared to end then.
+    /// It lagged, and its subscriber ends connections that lag.
     Lagged,
 }
 
-impl End {
-    /// Whether the reader still gets what was appended before: the last messages of a store are not lost to its end.
-    pub(crate) fn lets_read_on(self) -> bool {
+impl EndReason {
+    /// Returns whether the reader first reads what was appended before: the last messages of a store are not lost when it closes.
+    pub(crate) fn drains(self) -> bool {
         matches!(self, Self::Closed | Self::Stopping)
     }
 
-    /// What a log line calls it.
+    /// Its name in logs and metrics.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Closed => "closed",
@@ -42,232 +42,242 @@ impl End {
     }
 }
 
-/// A reader's ticket: its number in order of subscription, and its seat.
+/// A reader's number, in order of subscription, and the index of its entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Ticket {
+pub(crate) struct ReaderId {
     number: u64,
-    seat: usize,
+    index: usize,
 }
 
-struct Seat<M> {
+struct ReaderEntry<M> {
     number: u64,
-    rest: Arc<Rest<M>>,
-    /// The turn of the log in which it was handed all there was.
-    turn: u64,
-    /// Whether it may have to hear of a message; one that is to ask, or waits for its end alone, has not.
-    hungry: bool,
-    end: Option<End>,
-    connection: bool,
+    mailbox: Arc<Mailbox<M>>,
+    /// The generation of the log in which the reader caught up.
+    generation: u64,
+    /// Whether a new message has to be pushed. False for a reader that will read the log anyway, or that waits for its end alone.
+    wants_messages: bool,
+    end: Option<EndReason>,
+    is_connection: bool,
 }
 
-/// Who is to be woken, in order, and what is to be dropped after unlocking: a message's own `Drop` may call the store.
-pub(crate) struct Woken<M> {
+/// Wakers, in order of subscription, and messages that were replaced. Both are used after unlocking the store: the first act of a woken
+/// reader may be to lock it, and so may be a message's own `Drop`.
+pub(crate) struct WakeList<M> {
     wakers: Vec<Waker>,
-    stale: Vec<Arc<Entry<M>>>,
+    replaced: Vec<Arc<Entry<M>>>,
 }
 
-impl<M> Default for Woken<M> {
+impl<M> Default for WakeList<M> {
     fn default() -> Self {
-        Self { wakers: Vec::new(), stale: Vec::new() }
+        Self { wakers: Vec::new(), replaced: Vec::new() }
     }
 }
 
-impl<M> Woken<M> {
-    /// Wakes them. The store must not be locked: a woken reader's first act may be to lock it.
+impl<M> WakeList<M> {
+    /// Wakes the readers. The store must not be locked.
     pub(crate) fn wake(self) {
         self.wakers.into_iter().for_each(Waker::wake);
-        drop(self.stale);
+        drop(self.replaced);
     }
 }
 
-/// Seats stand in order of subscription, which is the order in which readers are woken.
-pub(crate) struct Readers<M> {
-    seats: Slab<Seat<M>>,
+/// All readers of a store. They are woken in order of subscription.
+pub(crate) struct ReaderRegistry<M> {
+    entries: Slab<ReaderEntry<M>>,
     next_number: u64,
-    of_topic: Vec<Vec<Ticket>>,
-    of_all: Vec<Ticket>,
-    /// Who waits for a log to come as far as its id, by that place.
-    awaiting: BTreeMap<(Offset, u64), Ticket>,
+    /// The readers of each key, by the key's index in the log.
+    by_key: Vec<Vec<ReaderId>>,
+    /// The readers of all keys.
+    all_keys: Vec<ReaderId>,
+    /// The readers whose resume id has yet to arrive, by its offset.
+    pending: BTreeMap<(Offset, u64), ReaderId>,
     connections: usize,
 }
 
-impl<M> Readers<M> {
+impl<M> ReaderRegistry<M> {
     pub(crate) fn new() -> Self {
         Self {
-            seats: Slab::new(),
+            entries: Slab::new(),
             next_number: 0,
-            of_topic: Vec::new(),
-            of_all: Vec::new(),
-            awaiting: BTreeMap::new(),
+            by_key: Vec::new(),
+            all_keys: Vec::new(),
+            pending: BTreeMap::new(),
             connections: 0,
         }
     }
 
     pub(crate) fn count(&self) -> usize {
-        self.seats.len()
+        self.entries.len()
     }
 
-    pub(crate) fn count_of(&self, topic: usize) -> usize {
-        self.of_topic.get(topic).map_or(0, Vec::len)
+    pub(crate) fn count_of_key(&self, key_index: usize) -> usize {
+        self.by_key.get(key_index).map_or(0, Vec::len)
     }
 
     pub(crate) fn connections(&self) -> usize {
         self.connections
     }
 
-    pub(crate) fn enter(&mut self, view: &View, connection: bool, end: Option<End>, rest: &Arc<Rest<M>>) -> Ticket {
+    pub(crate) fn insert(
+        &mut self,
+        keys: &KeySelection,
+        is_connection: bool,
+        end: Option<EndReason>,
+        mailbox: &Arc<Mailbox<M>>,
+    ) -> ReaderId {
         self.next_number += 1;
-        self.connections += usize::from(connection);
-        let seat = self.seats.insert(Seat {
+        self.connections += usize::from(is_connection);
+        let index = self.entries.insert(ReaderEntry {
             number: self.next_number,
-            rest: Arc::clone(rest),
-            turn: 0,
-            hungry: false,
+            mailbox: Arc::clone(mailbox),
+            generation: 0,
+            wants_messages: false,
             end,
-            connection,
+            is_connection,
         });
-        let ticket = Ticket { number: self.next_number, seat };
-        for &topic in view.topics() {
-            if self.of_topic.len() <= topic {
-                self.of_topic.resize_with(topic + 1, Vec::new);
+        let id = ReaderId { number: self.next_number, index };
+        for &key_index in keys.key_indexes() {
+            if self.by_key.len() <= key_index {
+                self.by_key.resize_with(key_index + 1, Vec::new);
             }
-            self.of_topic[topic].push(ticket);
+            self.by_key[key_index].push(id);
         }
-        if matches!(view, View::All) {
-            self.of_all.push(ticket);
+        if matches!(keys, KeySelection::All) {
+            self.all_keys.push(id);
         }
-        ticket
+        id
     }
 
-    pub(crate) fn leave(&mut self, view: &View, ticket: Ticket) {
-        for &topic in view.topics() {
-            let holders = &mut self.of_topic[topic];
-            remove(holders, ticket);
+    pub(crate) fn remove(&mut self, keys: &KeySelection, id: ReaderId) {
+        for &key_index in keys.key_indexes() {
+            let holders = &mut self.by_key[key_index];
+            remove_id(holders, id);
             if holders.is_empty() {
                 *holders = Vec::new();
             }
         }
-        if matches!(view, View::All) {
-            remove(&mut self.of_all, ticket);
+        if matches!(keys, KeySelection::All) {
+            remove_id(&mut self.all_keys, id);
         }
-        self.awaiting.retain(|_, waiting| *waiting != ticket);
-        let seat = self.seats.remove(ticket.seat);
-        self.connections -= usize::from(seat.connection);
+        self.pending.retain(|_, pending| *pending != id);
+        let entry = self.entries.remove(id.index);
+        self.connections -= usize::from(entry.is_connection);
     }
 
     #[inline]
-    pub(crate) fn end_of(&self, ticket: Ticket) -> Option<End> {
-        self.seats[ticket.seat].end
+    pub(crate) fn end_of(&self, id: ReaderId) -> Option<EndReason> {
+        self.entries[id.index].end
     }
 
-    /// Notes that the reader comes to read, and when that is.
-    pub(crate) fn moves(&self, ticket: Ticket) -> Instant {
-        self.seats[ticket.seat].rest.moves()
+    /// Records that the reader is active, and returns the time.
+    pub(crate) fn touch(&self, id: ReaderId) -> Instant {
+        self.entries[id.index].mailbox.touch()
     }
 
-    /// Since when a reader that is owed something has not come for it; none while it waits for more.
-    pub(crate) fn owed_since(&self, ticket: Ticket) -> Option<Instant> {
-        self.seats.get(ticket.seat).filter(|seat| seat.number == ticket.number)?.rest.owed_since()
+    /// Returns since when the reader has unread messages; `None` while it waits for more, or is gone.
+    pub(crate) fn pending_since(&self, id: ReaderId) -> Option<Instant> {
+        self.entries.get(id.index).filter(|entry| entry.number == id.number)?.mailbox.pending_since()
     }
 
-    /// Has the reader woken by its end, and when it is hungry by the next message of its keys.
-    pub(crate) fn wait(&mut self, ticket: Ticket, waker: &Waker, hungry: bool) {
-        let seat = &mut self.seats[ticket.seat];
-        seat.hungry = hungry;
-        seat.rest.waits(waker);
+    /// Registers a waker for the reader's end and, if it wants messages, for the next message of its keys.
+    pub(crate) fn register_waker(&mut self, id: ReaderId, waker: &Waker, wants_messages: bool) {
+        let entry = &mut self.entries[id.index];
+        entry.wants_messages = wants_messages;
+        entry.mailbox.register_waker(waker);
     }
 
-    /// Has the reader woken by what comes next in this turn of the log, though it may not have written what it was handed now.
-    pub(crate) fn hands_all(&mut self, ticket: Ticket, turn: u64, waker: &Waker) {
-        self.wait(ticket, waker, true);
-        let seat = &mut self.seats[ticket.seat];
-        seat.turn = turn;
-        seat.rest.is_handed_all();
+    /// Marks the reader as caught up in this generation of the log: the next message is pushed to it, although it may not have written
+    /// the last ones yet.
+    pub(crate) fn mark_caught_up(&mut self, id: ReaderId, generation: u64, waker: &Waker) {
+        self.register_waker(id, waker, true);
+        let entry = &mut self.entries[id.index];
+        entry.generation = generation;
+        entry.mailbox.mark_caught_up();
     }
 
-    /// Hands a message to all who have read all before it, in order of subscription; who has not is woken to ask.
-    pub(crate) fn hand(&mut self, entry: &Arc<Entry<M>>, turn: u64) -> Woken<M> {
-        let of_topic = self.of_topic.get(entry.topic).map_or(&[][..], Vec::as_slice);
-        let (mut woken, mut now) = (Woken::default(), None);
-        let (mut one, mut all) = (of_topic.iter().peekable(), self.of_all.iter().peekable());
-        while let Some(ticket) = match (one.peek(), all.peek()) {
-            (Some(one_ticket), Some(all_ticket)) if all_ticket.number < one_ticket.number => all.next(),
-            (Some(_), _) => one.next(),
-            (None, _) => all.next(),
+    /// Pushes a message to the readers of its key that have caught up, in order of subscription. The others are to read the log.
+    pub(crate) fn distribute(&mut self, entry: &Arc<Entry<M>>, generation: u64) -> WakeList<M> {
+        let of_key = self.by_key.get(entry.key_index).map_or(&[][..], Vec::as_slice);
+        let (mut list, mut now) = (WakeList::default(), None);
+        let (mut of_key_ids, mut all_keys_ids) = (of_key.iter().peekable(), self.all_keys.iter().peekable());
+        while let Some(id) = match (of_key_ids.peek(), all_keys_ids.peek()) {
+            (Some(of_key_id), Some(all_keys_id)) if all_keys_id.number < of_key_id.number => all_keys_ids.next(),
+            (Some(_), _) => of_key_ids.next(),
+            (None, _) => all_keys_ids.next(),
         } {
-            let seat = &mut self.seats[ticket.seat];
-            if !seat.hungry {
+            let reader = &mut self.entries[id.index];
+            if !reader.wants_messages {
                 continue;
             }
-            let same_turn = seat.turn == turn;
-            let handed = seat.rest.hand(entry, same_turn, || *now.get_or_insert_with(Instant::now));
-            seat.hungry = handed.taken;
-            if let Some(waker) = handed.waker {
-                if woken.wakers.is_empty() {
-                    // At once for all who may wait, and not at all when nobody does: what waking allocates does not grow with them.
-                    woken.wakers.reserve_exact(of_topic.len() + self.of_all.len());
+            let is_same_generation = reader.generation == generation;
+            let pushed = reader.mailbox.push(entry, is_same_generation, || *now.get_or_insert_with(Instant::now));
+            reader.wants_messages = pushed.is_accepted;
+            if let Some(waker) = pushed.waker {
+                if list.wakers.is_empty() {
+                    // Reserved once for all readers, and only when one waits: the allocations do not grow with their number.
+                    list.wakers.reserve_exact(of_key.len() + self.all_keys.len());
                 }
-                woken.wakers.push(waker);
+                list.wakers.push(waker);
             }
-            if let Some(stale) = handed.stale {
-                woken.stale.push(stale);
+            if let Some(replaced) = pushed.replaced {
+                list.replaced.push(replaced);
             }
         }
-        woken
+        list
     }
 
-    /// Takes back what was handed to readers of this topic and not taken yet: they ask the log.
-    pub(crate) fn take_back(&self, topic: usize) {
-        let of_topic = self.of_topic.get(topic).map_or(&[][..], Vec::as_slice);
-        for ticket in of_topic.iter().chain(&self.of_all) {
-            self.seats[ticket.seat].rest.take_back();
+    /// Retracts messages that were pushed to readers of this key and not taken yet: those readers read the log.
+    pub(crate) fn retract(&self, key_index: usize) {
+        let of_key = self.by_key.get(key_index).map_or(&[][..], Vec::as_slice);
+        for id in of_key.iter().chain(&self.all_keys) {
+            self.entries[id.index].mailbox.retract();
         }
     }
 
-    /// Has the reader woken when the log has come as far as this place, too.
-    pub(crate) fn wait_until(&mut self, ticket: Ticket, offset: Offset) {
-        self.awaiting.insert((offset, ticket.number), ticket);
+    /// Wakes the reader also when the log's head reaches this offset.
+    pub(crate) fn wait_for_offset(&mut self, id: ReaderId, offset: Offset) {
+        self.pending.insert((offset, id.number), id);
     }
 
-    /// The wakers of those whose place the log has reached.
+    /// Takes the wakers of the readers whose offset the head has reached.
     pub(crate) fn take_arrived(&mut self, head: Offset) -> Vec<Waker> {
         let mut arrived = Vec::new();
-        while let Some(first) = self.awaiting.first_entry().filter(|first| first.key().0 <= head) {
-            arrived.extend(self.seats[first.remove().seat].rest.ends());
+        while let Some(first) = self.pending.first_entry().filter(|first| first.key().0 <= head) {
+            arrived.extend(self.entries[first.remove().index].mailbox.take_waker_to_reread());
         }
         arrived
     }
 
-    /// The wakers of all who wait, in order of subscription.
-    pub(crate) fn take_all_waiting(&mut self) -> Vec<Waker> {
-        self.awaiting.clear();
-        let mut seats: Vec<&Seat<M>> = self.seats.iter().map(|(_, seat)| seat).collect();
-        seats.sort_unstable_by_key(|seat| seat.number);
-        seats.into_iter().filter_map(|seat| seat.rest.ends()).collect()
+    /// Takes the wakers of all readers that wait, in order of subscription.
+    pub(crate) fn take_all_wakers(&mut self) -> Vec<Waker> {
+        self.pending.clear();
+        let mut entries: Vec<&ReaderEntry<M>> = self.entries.iter().map(|(_, entry)| entry).collect();
+        entries.sort_unstable_by_key(|entry| entry.number);
+        entries.into_iter().filter_map(|entry| entry.mailbox.take_waker_to_reread()).collect()
     }
 
-    /// Ends one reader, if it has not left; an earlier end stands.
-    pub(crate) fn end(&mut self, ticket: Ticket, end: End) -> Option<Waker> {
-        let seat = self.seats.get_mut(ticket.seat).filter(|seat| seat.number == ticket.number)?;
-        seat.end.get_or_insert(end);
-        seat.rest.ends()
+    /// Ends one reader, unless it is gone. The first reason stays.
+    pub(crate) fn end(&mut self, id: ReaderId, reason: EndReason) -> Option<Waker> {
+        let entry = self.entries.get_mut(id.index).filter(|entry| entry.number == id.number)?;
+        entry.end.get_or_insert(reason);
+        entry.mailbox.take_waker_to_reread()
     }
 
-    pub(crate) fn end_topic(&mut self, topic: usize, end: End) -> Vec<Waker> {
-        let holders = self.of_topic.get(topic).cloned().unwrap_or_default();
-        holders.into_iter().filter_map(|ticket| self.end(ticket, end)).collect()
+    pub(crate) fn end_key(&mut self, key_index: usize, reason: EndReason) -> Vec<Waker> {
+        let holders = self.by_key.get(key_index).cloned().unwrap_or_default();
+        holders.into_iter().filter_map(|id| self.end(id, reason)).collect()
     }
 
-    pub(crate) fn end_all(&mut self, end: End) -> Vec<Waker> {
-        let mut tickets: Vec<Ticket> =
-            self.seats.iter().map(|(place, seat)| Ticket { number: seat.number, seat: place }).collect();
-        tickets.sort_unstable_by_key(|ticket| ticket.number);
-        tickets.into_iter().filter_map(|ticket| self.end(ticket, end)).collect()
+    pub(crate) fn end_all(&mut self, reason: EndReason) -> Vec<Waker> {
+        let mut ids: Vec<ReaderId> =
+            self.entries.iter().map(|(index, entry)| ReaderId { number: entry.number, index }).collect();
+        ids.sort_unstable_by_key(|id| id.number);
+        ids.into_iter().filter_map(|id| self.end(id, reason)).collect()
     }
 }
 
-fn remove(tickets: &mut Vec<Ticket>, ticket: Ticket) {
-    if let Ok(place) = tickets.binary_search_by_key(&ticket.number, |ticket| ticket.number) {
-        tickets.remove(place);
+fn remove_id(ids: &mut Vec<ReaderId>, id: ReaderId) {
+    if let Ok(index) = ids.binary_search_by_key(&id.number, |id| id.number) {
+        ids.remove(index);
     }
 }

@@ -1,4 +1,4 @@
-//! What the handles of a store share: the log, its readers, one lock. What they do under it is theirs.
+//! The state that all handles of a store and its readers share: the log and the readers, under one lock.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -10,76 +10,87 @@ use crate::backend::outbox::Outbox;
 use crate::event::error::EncodeError;
 use crate::message::Message;
 use crate::store::entry::Entry;
+use crate::store::limits::Limits;
 use crate::store::log::Log;
-use crate::store::registry::{Readers, Woken};
+use crate::store::registry::{ReaderRegistry, WakeList};
 
 pub(crate) struct Shared<M: Message> {
     state: Mutex<State<M>>,
-    /// Told when the store is closed, and again when the last connection of a closed store is gone.
-    pub(crate) gone: Notify,
-    /// Bit by bit, the encodings that handlers of this store ask for.
-    pub(crate) encodings: AtomicUsize,
-    /// Where messages go instead of into the log.
-    pub(crate) remote: Option<Remote<M>>,
+    pub(crate) limits: Limits,
+    /// Notified when the store is closed, and again when the last connection of a closed store is gone.
+    pub(crate) closed_notify: Notify,
+    /// The encodings that handlers of this store have enabled, as bits.
+    encodings: AtomicUsize,
+    /// The backend to which messages are sent instead of being appended to the log.
+    pub(crate) backend: Option<BackendHandle<M>>,
 }
 
-/// The way to a backend, from which the log is filled.
-pub(crate) struct Remote<M> {
+/// The way to a backend, which fills the log.
+pub(crate) struct BackendHandle<M> {
     pub(crate) outbox: Arc<Outbox>,
     pub(crate) deadline: Duration,
-    /// Appends the message's JSON: its `Serialize`, which only such a store asks of it.
-    pub(crate) write: fn(&M, &mut Vec<u8>) -> Result<(), EncodeError>,
+    /// Appends the message's JSON to the buffer. Only a store with a backend requires `Serialize` of its messages.
+    pub(crate) write_json: fn(&M, &mut Vec<u8>) -> Result<(), EncodeError>,
 }
 
 pub(crate) struct State<M: Message> {
     pub(crate) log: Log<M>,
-    pub(crate) readers: Readers<M>,
+    pub(crate) readers: ReaderRegistry<M>,
     pub(crate) closed: bool,
-    /// Whether what there is can be heard; a store in memory hears itself.
+    /// Whether the backend is connected; always true in memory.
     pub(crate) reachable: bool,
-    /// Whether the log is being filled with what was there before; until then it is nothing to read.
+    /// Whether the backend is filling the log with the messages that it has kept. Until it is done nothing is read.
     pub(crate) loading: bool,
 }
 
 impl<M: Message> State<M> {
-    /// Hands what was appended to its readers; who is woken by it is woken after unlocking.
-    pub(crate) fn hand(&mut self, entry: &Arc<Entry<M>>) -> Woken<M> {
-        self.readers.hand(entry, self.log.turn())
+    /// Gives an entry that was appended to its readers. They are woken by the list, after unlocking.
+    pub(crate) fn notify_readers(&mut self, entry: &Arc<Entry<M>>) -> WakeList<M> {
+        self.readers.distribute(entry, self.log.generation())
     }
 
-    /// Drops the `latest` values of a key, also where they lie ready for a reader. They are dropped after unlocking.
+    /// Drops the `latest` values of a key, also in the mailboxes of its readers. Drop the result after unlocking.
     pub(crate) fn forget(&mut self, key: &M::Key) -> Vec<Arc<Entry<M>>> {
-        if let Some(topic) = self.log.topic_of(key) {
-            self.readers.take_back(topic);
+        if let Some(key_index) = self.log.key_index(key) {
+            self.readers.retract(key_index);
         }
         self.log.forget(key)
     }
 }
 
 impl<M: Message> Shared<M> {
-    pub(crate) fn new(remote: Option<Remote<M>>) -> Self {
-        let reachable = remote.is_none();
-        let state = State { log: Log::new(), readers: Readers::new(), closed: false, reachable, loading: false };
-        Self { state: Mutex::new(state), gone: Notify::new(), encodings: AtomicUsize::new(0), remote }
+    pub(crate) fn new(limits: Limits, backend: Option<BackendHandle<M>>) -> Self {
+        let state = State {
+            log: Log::new(limits),
+            readers: ReaderRegistry::new(),
+            closed: false,
+            reachable: backend.is_none(),
+            loading: false,
+        };
+        Self { state: Mutex::new(state), limits, closed_notify: Notify::new(), encodings: AtomicUsize::new(0), backend }
     }
 
-    /// How many forms of an event are kept.
-    pub(crate) fn copies(&self) -> usize {
+    /// Returns in how many encodings an event is kept: its own text, and those that are enabled.
+    pub(crate) fn encoding_count(&self) -> usize {
         1 + self.encodings.load(Ordering::Relaxed).count_ones() as usize
     }
 
-    /// The state is sound after every statement that can panic (a key's own `Eq`, `Hash`, `Clone` and `Drop` can), so a
-    /// poisoned lock is taken all the same.
+    pub(crate) fn enable_encoding(&self, slot: usize) {
+        self.encodings.fetch_or(1 << slot, Ordering::Relaxed);
+    }
+
+    /// Locks the state. A poisoned lock is ignored: the state is valid after each statement that can panic, as the `Eq`, `Hash`,
+    /// `Clone` and `Drop` of a key can.
     pub(crate) fn lock(&self) -> MutexGuard<'_, State<M>> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Nobody holds the store any more: neither handles nor readers.
+/// The last handle and the last reader are gone.
 impl<M: Message> Drop for Shared<M> {
     fn drop(&mut self) {
-        if let Some(remote) = &self.remote {
-            remote.outbox.close();
+        if let Some(backend) = &self.backend {
+            backend.outbox.close();
         }
     }
 }

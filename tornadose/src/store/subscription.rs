@@ -1,4 +1,4 @@
-//! The messages of a store for code on the server, as a stream.
+//! A store's messages as a stream, for code on the server.
 
 use std::fmt;
 use std::pin::Pin;
@@ -6,26 +6,36 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use futures_core::Stream;
+use futures_core::stream::FusedStream;
 
 use crate::id::Id;
 use crate::message::{Keys, Message};
-use crate::store::entry::Run;
+use crate::store::gap::{Gap, GapReason};
 use crate::store::ledger::Balance;
-use crate::store::reader::{Gap, GapReason, Reader, Seen, Step, Terms};
+use crate::store::log::batch::Batch;
+use crate::store::reader::resume::Resume;
+use crate::store::reader::{ReadStep, Reader, ReaderOptions};
 use crate::store::shared::Shared;
 
 /// The messages of a store, for code on the server: a [`Stream`] of [`Received`].
 ///
-/// It begins with the `latest` values of its keys, then follows live. It ends when the store is closed.
+/// # Ordering
+///
+/// The `latest` values of its keys come first, in the order of the log, then each new message in that order.
 ///
 /// # Lagging
 ///
-/// It has no queue of its own. When messages are trimmed before it has read them, it is told by [`Received::Gap`] how many,
-/// and goes on with what is kept.
+/// A subscription has no queue of its own. When messages are trimmed before it has read them, it yields a [`Received::Gap`] with their
+/// number, and continues with the messages that are kept.
+///
+/// # Closing
+///
+/// The stream ends when the store is closed, after the messages that were submitted before, and at once when its key is
+/// [disconnected](crate::Store::disconnect). It then stays at its end: it is a [`FusedStream`].
 ///
 /// # Cancel safety
 ///
-/// `next()` can be dropped at any time; nothing is lost.
+/// The future of `next()` can be dropped at any time; no message is lost.
 ///
 /// ```
 /// use futures_util::StreamExt;
@@ -42,29 +52,34 @@ use crate::store::shared::Shared;
 /// store.submit(Line("hi".into())).await.unwrap();
 /// let Some(Received::Message { message, .. }) = lines.next().await else { panic!("expected a line") };
 /// assert_eq!(message.0, "hi");
+/// store.close();
+/// assert!(lines.next().await.is_none());
 /// # }
 /// ```
 pub struct Subscription<M: Message> {
     reader: Reader<M>,
-    run: Option<(Run<M>, usize)>,
+    /// The batch that is being returned, and the index of its next entry.
+    batch: Option<(Batch<M>, usize)>,
+    is_terminated: bool,
 }
 
 impl<M: Message> Subscription<M> {
     pub(super) fn new(shared: &Arc<Shared<M>>, keys: Keys<M::Key>) -> Self {
-        let terms = Terms { replay: 0, connection: false };
-        Self { reader: Reader::open(shared, keys, Seen::Nothing, terms), run: None }
+        let options = ReaderOptions { replay: 0, is_connection: false };
+        let reader = Reader::open(shared, keys, Resume::New, options);
+        Self { reader, batch: None, is_terminated: false }
     }
 
-    /// What has become of what it was owed.
+    /// Returns what has become of the messages that it was owed.
     pub(crate) fn balance(&self) -> Balance {
         self.reader.balance()
     }
 
-    fn next_of_run(&mut self) -> Option<Received<M>> {
-        let (run, place) = self.run.as_mut()?;
-        let entry = run.entries().get(*place)?;
-        *place += 1;
-        self.reader.delivers(1);
+    fn next_of_batch(&mut self) -> Option<Received<M>> {
+        let (batch, index) = self.batch.as_mut()?;
+        let entry = batch.entries().get(*index)?;
+        *index += 1;
+        self.reader.record_delivered(1);
         Some(Received::Message { id: entry.id, message: Arc::clone(&entry.message) })
     }
 }
@@ -79,21 +94,33 @@ impl<M: Message> Stream for Subscription<M> {
     type Item = Received<M>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Received<M>>> {
+        if self.is_terminated {
+            return Poll::Ready(None);
+        }
         loop {
-            if let Some(received) = self.next_of_run() {
+            if let Some(received) = self.next_of_batch() {
                 return Poll::Ready(Some(received));
             }
-            self.run = None;
-            match self.reader.step(cx.waker()) {
-                Step::Gap(Gap { reason, missed }) => {
-                    tracing::debug!(target: "tornadose", channel = M::CHANNEL, %reason, missed, "subscription has a gap");
+            self.batch = None;
+            match self.reader.poll(cx.waker()) {
+                ReadStep::Gap(Gap { reason, missed }) => {
+                    tracing::debug!(target: "tornadose", channel = M::CHANNEL, %reason, missed, "gap reported");
                     return Poll::Ready(Some(Received::Gap { reason, missed }));
                 }
-                Step::Run { run, .. } => self.run = Some((run, 0)),
-                Step::Wait { .. } | Step::Hold => return Poll::Pending,
-                Step::Ended(_) => return Poll::Ready(None),
+                ReadStep::Batch { batch, .. } => self.batch = Some((batch, 0)),
+                ReadStep::CaughtUp { .. } | ReadStep::Pending => return Poll::Pending,
+                ReadStep::Ended(_) => {
+                    self.is_terminated = true;
+                    return Poll::Ready(None);
+                }
             }
         }
+    }
+}
+
+impl<M: Message> FusedStream for Subscription<M> {
+    fn is_terminated(&self) -> bool {
+        self.is_terminated
     }
 }
 
@@ -103,39 +130,51 @@ impl<M: Message> Drop for Subscription<M> {
             let Balance { owed, delivered, filtered, conflated, missed, unread } = self.balance();
             tracing::debug!(
                 target: "tornadose",
-                channel = M::CHANNEL, owed, delivered, filtered, conflated, missed, unread, "subscription ends"
+                channel = M::CHANNEL, owed, delivered, filtered, conflated, missed, unread, "subscription ended"
             );
         }
     }
 }
 
-/// What a [`Subscription`] yields.
+/// An item of a [`Subscription`].
 ///
 /// ```
-/// use tornadose::{GapReason, NoKey, Received};
+/// use tornadose::{GapReason, Received};
 /// # use tornadose::prelude::*;
 /// # #[store(latest)]
-/// # #[derive(Serialize)]
+/// # #[derive(Serialize, PartialEq)]
 /// # struct Tick(f64);
 ///
 /// let received: Received<Tick> = Received::Gap { reason: GapReason::Lagged, missed: Some(3) };
 /// assert!(matches!(received, Received::Gap { missed: Some(3), .. }));
+/// assert!(received.clone() == received);
 /// ```
+#[derive(PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Received<M> {
-    /// A message and its place in the log.
+    /// A message.
     Message {
-        /// The place.
+        /// Its position in the log.
         id: Id,
         /// The message, shared with the store.
         message: Arc<M>,
     },
     /// Messages are missing here.
     Gap {
-        /// Why.
+        /// The reason why they are missing.
         reason: GapReason,
-        /// How many, when that is known.
+        /// How many are missing, when that is known.
         missed: Option<u64>,
     },
+}
+
+impl<M> Clone for Received<M> {
+    fn clone(&self) -> Self {
+        match self {
+            Self::Message { id, message } => Self::Message { id: *id, message: Arc::clone(message) },
+            Self::Gap { reason, missed } => Self::Gap { reason: *reason, missed: *missed },
+        }
+    }
 }
 
 impl<M> fmt::Debug for Received<M> {

@@ -60,6 +60,7 @@ pub(crate) async fn next(reader: &mut Subscription<Line>) -> Seen {
     match timeout(Duration::from_secs(60), reader.next()).await.expect("nothing came for a minute").expect("an end") {
         Received::Message { id, message } => Seen::Text(message.text.clone(), id.to_string()),
         Received::Gap { reason, missed } => Seen::Gap(reason, missed),
+        other => panic!("{other:?}"),
     }
 }
 

@@ -8,17 +8,17 @@ use tokio::time::Instant;
 use crate::handler::connection::registry::Control;
 use crate::handler::connection::span::{Closing, Why};
 use crate::message::Message;
-use crate::store::reader::RemoteReader;
-use crate::store::registry::End;
+use crate::store::reader::handle::ReaderHandle;
+use crate::store::registry::EndReason;
 
 pub(crate) struct OverServer<M: Message> {
-    pub(crate) reader: RemoteReader<M>,
+    pub(crate) reader: ReaderHandle<M>,
     pub(crate) closing: Closing,
     pub(crate) conn: Option<ConnCtrl>,
 }
 
 impl<M: Message> Control for OverServer<M> {
-    fn end(&self, end: End) {
+    fn end(&self, end: EndReason) {
         self.reader.end(end);
     }
 
@@ -27,19 +27,19 @@ impl<M: Message> Control for OverServer<M> {
         self.conn.iter().for_each(ConnCtrl::abort);
     }
 
-    fn owed_since(&self) -> Option<Instant> {
-        self.reader.owed_since()
+    fn pending_since(&self) -> Option<Instant> {
+        self.reader.pending_since()
     }
 }
 
 pub(crate) struct OverTask<M: Message> {
-    pub(crate) reader: RemoteReader<M>,
+    pub(crate) reader: ReaderHandle<M>,
     pub(crate) closing: Closing,
     pub(crate) task: AbortHandle,
 }
 
 impl<M: Message> Control for OverTask<M> {
-    fn end(&self, end: End) {
+    fn end(&self, end: EndReason) {
         self.reader.end(end);
     }
 
@@ -49,7 +49,7 @@ impl<M: Message> Control for OverTask<M> {
     }
 
     /// A task notices by itself when its socket takes nothing.
-    fn owed_since(&self) -> Option<Instant> {
+    fn pending_since(&self) -> Option<Instant> {
         None
     }
 }

@@ -305,7 +305,7 @@ mod tests {
     use tokio::time::timeout;
 
     use super::*;
-    use crate::store::reader::mailbox::NOBODY;
+    use crate::store::reader::mailbox::NOOP_WAKER;
 
     /// A socket that counts how often it is read.
     struct Counted {
@@ -339,7 +339,7 @@ mod tests {
         let (mut client, io) = duplex(1 << 10);
         let reads = Arc::new(AtomicUsize::new(0));
         let mut link =
-            Link::new(Box::new(Counted { io, reads: Arc::clone(&reads) }), Decoder::new(1 << 16), NOBODY.clone());
+            Link::new(Box::new(Counted { io, reads: Arc::clone(&reads) }), Decoder::new(1 << 16), NOOP_WAKER.clone());
         for _ in 0..3 {
             assert!(poll_fn(|cx| Poll::Ready(link.poll_inbound(cx))).await.is_pending());
             assert_eq!(reads.load(Relaxed), 1);
@@ -367,7 +367,7 @@ mod tests {
     async fn a_flood_while_a_hook_runs_is_read_ahead_only_so_far() {
         let (mut client, server) = duplex(1 << 20);
         client.write_all(&vec![0; 1 << 20]).await.expect("the pipe takes it");
-        let mut link = Link::new(Box::new(server), Decoder::new(1 << 16), NOBODY.clone());
+        let mut link = Link::new(Box::new(server), Decoder::new(1 << 16), NOOP_WAKER.clone());
         let heard = tokio::task::unconstrained(poll_fn(|cx| Poll::Ready(link.poll_heard(cx)))).await;
         assert_eq!(heard, Poll::Pending);
         assert!(link.unread.len() <= WAITING + 2048, "{} bytes wait", link.unread.len());

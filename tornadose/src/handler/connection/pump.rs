@@ -9,15 +9,15 @@ use tokio::time::Instant;
 use crate::handler::connection::io::Link;
 use crate::handler::feed::format::Format;
 use crate::handler::feed::{Fed, Feed};
-use crate::store::registry::End;
-use crate::store::reader::mailbox::Call;
+use crate::store::reader::mailbox::WakeSource;
+use crate::store::registry::EndReason;
 use crate::subscriber::Subscriber;
 
 /// Why nothing more goes out.
 pub(crate) enum Stopped {
     /// The client has left.
     Gone,
-    Ended(End),
+    Ended(EndReason),
     /// The filter panicked, which is logged.
     Panicked,
 }
@@ -42,7 +42,7 @@ pub(crate) fn poll<F: Format, S: Subscriber, D>(
     cx: &mut Context<'_>,
 ) -> Poll<Stopped> {
     // What a timer writes goes with the position, for which the store is to be asked.
-    let mut due = feed.reader().is_called(Call::Timer);
+    let mut due = feed.reader().was_woken_by(WakeSource::Timer);
     let mut written = link.poll_written(cx);
     loop {
         match written {
@@ -50,7 +50,7 @@ pub(crate) fn poll<F: Format, S: Subscriber, D>(
             Poll::Ready(Err(_)) => return Poll::Ready(Stopped::Gone),
             // One that is ended and may read on does so, as soon as it can.
             Poll::Pending => {
-                return match feed.reader().wait_for_end(cx.waker()).filter(|end| !end.lets_read_on()) {
+                return match feed.reader().wait_for_end(cx.waker()).filter(|end| !end.drains()) {
                     Some(end) => Poll::Ready(Stopped::Ended(end)),
                     None => Poll::Pending,
                 };
@@ -61,7 +61,7 @@ pub(crate) fn poll<F: Format, S: Subscriber, D>(
         }
         match catch_unwind(AssertUnwindSafe(|| feed.next::<F>(subscriber, cx.waker()))) {
             Ok(Fed::Bytes(bytes)) => {
-                times.is_given(feed.reader().moved());
+                times.is_given(feed.reader().last_active());
                 written = link.poll_write(bytes, cx);
             }
             Ok(Fed::Wait) => return Poll::Pending,

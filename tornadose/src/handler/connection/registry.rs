@@ -21,17 +21,17 @@ use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
 use crate::handler::connection::span::Why;
-use crate::store::registry::End;
+use crate::store::registry::EndReason;
 
 /// How long a connection that was told to end may take before it is aborted.
 pub(crate) const LAST_WORDS: Duration = Duration::from_secs(5);
 
 /// How to reach a connection from elsewhere.
 pub(crate) trait Control: Send + Sync {
-    fn end(&self, end: End);
+    fn end(&self, end: EndReason);
     fn abort(&self, why: Why);
     /// Since when it has not come for what it is owed; a connection that keeps its own time answers nothing.
-    fn owed_since(&self) -> Option<Instant>;
+    fn pending_since(&self) -> Option<Instant>;
 }
 
 /// The connections that are open, in order of opening.
@@ -94,7 +94,7 @@ impl Connections {
     }
 
     /// Ends every connection, and lets no other open.
-    pub(crate) fn stop(&self, end: End) {
+    pub(crate) fn stop(&self, end: EndReason) {
         let controls: Vec<Arc<dyn Control>> = {
             let mut state = self.lock();
             state.stopping = true;
@@ -111,7 +111,7 @@ impl Connections {
         let mut next = now + patience;
         let controls = self.lock().controls();
         for control in controls {
-            match control.owed_since().map(|since| since + patience) {
+            match control.pending_since().map(|since| since + patience) {
                 Some(due) if due <= now => {
                     control.abort(Why::Stalled);
                 }
@@ -182,7 +182,7 @@ impl Places {
             drop(state);
             // It was admitted before that, and could not be told.
             if stopping {
-                control.end(End::Stopping);
+                control.end(EndReason::Stopping);
             }
             if aborted {
                 control.abort(Why::Aborted);

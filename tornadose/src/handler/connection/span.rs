@@ -4,9 +4,10 @@ use std::sync::{Arc, OnceLock};
 
 use crate::message::Message;
 use crate::metrics;
+use crate::store::gap::Gap;
 use crate::store::ledger::Balance;
-use crate::store::reader::{Gap, Reader};
-use crate::store::registry::End;
+use crate::store::reader::Reader;
+use crate::store::registry::EndReason;
 
 /// Why a connection closes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,7 +29,7 @@ pub(crate) enum Why {
     /// It was told to end and did not.
     Aborted,
     /// Its reader ended.
-    Ended(End),
+    Ended(EndReason),
 }
 
 impl Why {
@@ -66,9 +67,9 @@ pub(crate) struct Visit {
 
 impl Visit {
     pub(crate) fn opens<M: Message>(transport: &'static str, number: u64, reader: &Reader<M>) -> Self {
-        let (channel, keys) = (M::CHANNEL, reader.keys());
+        let (channel, keys) = (M::CHANNEL, reader.key_count());
         tracing::debug!(target: "tornadose", transport, number, channel, keys, "connection opens");
-        if let Some(start) = reader.start() {
+        if let Some(start) = reader.resume_outcome() {
             tracing::debug!(target: "tornadose", transport, number, known = start.name(), "connection resumes");
         }
         metrics::opened(transport);

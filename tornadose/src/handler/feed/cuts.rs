@@ -14,8 +14,9 @@ use crate::handler::connection::span::Visit;
 use crate::handler::feed::format::{Format, Sse, Ws};
 use crate::message::{Keys, Message, Retention};
 use crate::store::Store;
-use crate::store::reader::{Reader, Seen, Terms};
-use crate::store::reader::mailbox::NOBODY;
+use crate::store::reader::mailbox::NOOP_WAKER;
+use crate::store::reader::resume::Resume;
+use crate::store::reader::{Reader, ReaderOptions};
 use crate::subscriber::Subscriber;
 use crate::subscriber::options::Lag;
 
@@ -133,8 +134,9 @@ impl Told {
     }
 
     fn read<F: Client>(&self, keys: &Keys<char>, id: Option<&str>, replay: usize) -> (Vec<u8>, Feed<Note>) {
-        let seen = id.map_or(Seen::Nothing, Seen::UpTo);
-        let reader = Reader::open(self.store.shared(), keys.clone(), seen, Terms { replay, connection: true });
+        let seen = id.map_or(Resume::New, Resume::after_text);
+        let reader =
+            Reader::open(self.store.shared(), keys.clone(), seen, ReaderOptions { replay, is_connection: true });
         let visit = Visit::opens("sse", 1, &reader);
         let mut feed = Feed::new(reader, visit, Lag::Skip, BytesMut::new());
         (rest::<F>(&mut feed), feed)
@@ -143,7 +145,7 @@ impl Told {
 
 fn rest<F: Client>(feed: &mut Feed<Note>) -> Vec<u8> {
     let mut bytes = Vec::new();
-    while let Fed::Bytes(piece) = feed.next::<F>(&Reads, &NOBODY) {
+    while let Fed::Bytes(piece) = feed.next::<F>(&Reads, &NOOP_WAKER) {
         bytes.extend_from_slice(&piece);
     }
     bytes

@@ -5,7 +5,7 @@ use bytes::{Bytes, BytesMut};
 use crate::event::Event;
 use crate::id::{Id, IdText};
 use crate::store::entry::{Encoding, Entry};
-use crate::store::reader::Gap;
+use crate::store::gap::Gap;
 use crate::wire::{chunk, sse, ws};
 
 /// A transport's way to write what a reader is given.

@@ -20,9 +20,10 @@ use crate::handler::feed::format::{Sse, Ws};
 use crate::message::{Keys, Message, Retention};
 use crate::store::Store;
 use crate::store::ledger::Balance;
-use crate::store::reader::mailbox::NOBODY;
-use crate::store::reader::{Reader, Seen, Terms};
-use crate::store::registry::End;
+use crate::store::reader::mailbox::NOOP_WAKER;
+use crate::store::reader::resume::Resume;
+use crate::store::reader::{Reader, ReaderOptions};
+use crate::store::registry::EndReason;
 use crate::store::subscription::{Received, Subscription};
 use crate::subscriber::Subscriber;
 use crate::subscriber::options::Lag;
@@ -196,9 +197,9 @@ impl Client {
             }
         };
         let feed = |transport| {
-            let terms = Terms { replay, connection: true };
-            let seen = position.map_or(Seen::Nothing, Seen::UpTo);
-            let reader = Reader::open(store.shared(), keys.clone(), seen, terms);
+            let terms = ReaderOptions { replay, is_connection: true };
+            let resume = position.map_or(Resume::New, Resume::after_text);
+            let reader = Reader::open(store.shared(), keys.clone(), resume, terms);
             let visit = Visit::opens(transport, 1, &reader);
             Feed::new(reader, visit, lag, BytesMut::new())
         };
@@ -265,11 +266,11 @@ impl Client {
         let (fed, asked) = match &mut self.tap {
             Tap::Subscription(_) => return self.step_subscription(history, &lost),
             Tap::Sse(feed, reads) => {
-                let outcome = catch_unwind(AssertUnwindSafe(|| feed.next::<Sse>(reads, &NOBODY)));
+                let outcome = catch_unwind(AssertUnwindSafe(|| feed.next::<Sse>(reads, &NOOP_WAKER)));
                 (outcome, std::mem::take(&mut *reads.asked.lock().unwrap()))
             }
             Tap::Ws(feed, reads) => {
-                let outcome = catch_unwind(AssertUnwindSafe(|| feed.next::<Ws>(reads, &NOBODY)));
+                let outcome = catch_unwind(AssertUnwindSafe(|| feed.next::<Ws>(reads, &NOOP_WAKER)));
                 (outcome, std::mem::take(&mut *reads.asked.lock().unwrap()))
             }
         };
@@ -287,7 +288,7 @@ impl Client {
                 self.over = true;
                 self.panicked = true;
             }
-            Ok(Fed::Ended(End::Disconnected)) => {
+            Ok(Fed::Ended(EndReason::Disconnected)) => {
                 self.over = true;
                 return;
             }
@@ -322,7 +323,7 @@ impl Client {
 
     fn step_subscription(&mut self, history: &History, lost: &BTreeSet<u64>) {
         let Tap::Subscription(subscription) = &mut self.tap else { return };
-        let next = Pin::new(subscription).poll_next(&mut Context::from_waker(&NOBODY));
+        let next = Pin::new(subscription).poll_next(&mut Context::from_waker(&NOOP_WAKER));
         match next {
             Poll::Ready(Some(Received::Message { message, .. })) => {
                 if self.in_hand.is_empty() {

@@ -35,7 +35,7 @@ use crate::handler::feed::{Fed, Feed};
 use crate::handler::sse::frames::{self, Pace};
 use crate::handler::sse::task::Direct;
 use crate::message::Message;
-use crate::store::reader::mailbox::Call;
+use crate::store::reader::mailbox::WakeSource;
 use crate::subscriber::Subscriber;
 
 #[repr(C)]
@@ -100,7 +100,7 @@ impl<S: Subscriber> Stream<S> {
         conn: Option<ConnCtrl>,
         seats: Seats,
     ) -> Self {
-        let caller = feed.reader().caller(Call::Timer);
+        let caller = feed.reader().waker_for(WakeSource::Timer);
         let mut stream = Self {
             rest: Bytes::new(),
             quiet_since: Instant::now(),
@@ -156,20 +156,20 @@ impl<S: Subscriber> Stream<S> {
             && self
                 .open
                 .as_mut()
-                .is_some_and(|open| open.feed.rests(waker) && !open.feed.reader().is_called(Call::Timer))
+                .is_some_and(|open| open.feed.rests(waker) && !open.feed.reader().was_woken_by(WakeSource::Timer))
     }
 
     fn poll_bytes(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
         if !self.rest.is_empty() {
             if let Some(open) = &self.open {
-                open.feed.reader().moves();
+                open.feed.reader().touch();
             }
             return Poll::Ready(Some(self.rest.split_to(FRAME.min(self.rest.len()))));
         }
         loop {
             let Some(open) = &mut self.open else { return Poll::Ready(None) };
             // A feed that is never quiet would not get as far as the timer.
-            if open.feed.reader().is_called(Call::Timer)
+            if open.feed.reader().was_woken_by(WakeSource::Timer)
                 && self.pace.until.is_some_and(|until| self.quiet_since >= until)
             {
                 return Poll::Ready(Some(self.say_goodbye(Why::MaxAge)));
@@ -178,7 +178,7 @@ impl<S: Subscriber> Stream<S> {
             let fed = catch_unwind(AssertUnwindSafe(|| open.feed.next::<Sse>(&*open.subscriber, cx.waker())));
             match fed {
                 Ok(Fed::Bytes(mut bytes)) => {
-                    self.quiet_since = open.feed.reader().moved();
+                    self.quiet_since = open.feed.reader().last_active();
                     if bytes.len() > FRAME {
                         self.rest = bytes.split_off(FRAME);
                     }
@@ -191,7 +191,7 @@ impl<S: Subscriber> Stream<S> {
                     return Poll::Ready(Some(self.say_goodbye(Why::Panicked)));
                 }
             }
-            if !open.feed.reader().take_call(Call::Timer) {
+            if !open.feed.reader().take_wake(WakeSource::Timer) {
                 return Poll::Pending;
             }
             if let Some(bytes) = self.is_due() {
@@ -227,15 +227,15 @@ impl<S: Subscriber> Stream<S> {
     fn is_disturbed(&self, waker: &Waker) -> bool {
         self.open.as_ref().is_some_and(|open| {
             let reader = open.feed.reader();
-            reader.wait_for_end(waker).is_some() || reader.is_called(Call::Timer)
+            reader.wait_for_end(waker).is_some() || reader.was_woken_by(WakeSource::Timer)
         })
     }
 
     /// The server is left behind, and told that the body has ended.
     fn goes_on_by_itself(&mut self, socket: Box<dyn Socket>) {
         let Some(Open { subscriber, feed, seats }) = self.open.take() else { return };
-        let (reader, closing, places) = (feed.reader().remote(), feed.closing().clone(), seats.places());
-        let link = Box::new(Link::new(socket, (), feed.reader().caller(Call::Socket)).was_written_to());
+        let (reader, closing, places) = (feed.reader().handle(), feed.closing().clone(), seats.places());
+        let link = Box::new(Link::new(socket, (), feed.reader().waker_for(WakeSource::Socket)).was_written_to());
         let direct = Box::new(Direct::new(subscriber, feed, self.pace, seats, self.quiet_since));
         let task = tokio::spawn(direct.run(link)).abort_handle();
         places.reached_by(OverTask { reader, closing, task });

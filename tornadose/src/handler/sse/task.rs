@@ -29,7 +29,7 @@ use crate::handler::feed::Feed;
 use crate::handler::feed::format::Chunks;
 use crate::handler::sse::frames::{self, Pace};
 use crate::message::Message;
-use crate::store::reader::mailbox::Call;
+use crate::store::reader::mailbox::WakeSource;
 use crate::subscriber::Subscriber;
 use crate::wire::chunk;
 
@@ -92,13 +92,13 @@ impl<S: Subscriber> Direct<S> {
                 Poll::Ready(Stopped::Panicked) => return Poll::Ready(Over::Goodbye(Why::Panicked)),
                 Poll::Pending => {}
             }
-            if feed.reader().take_call(Call::Socket) {
+            if feed.reader().take_wake(WakeSource::Socket) {
                 link.asks_again();
             }
             if link.poll_left(strays, cx).is_ready() {
                 return Poll::Ready(Over::Gone(Why::Left));
             }
-            if !feed.reader().take_call(Call::Timer) && !link.has_stirred() {
+            if !feed.reader().take_wake(WakeSource::Timer) && !link.has_stirred() {
                 return Poll::Pending;
             }
             if let Some(over) = clock.due(link) {
@@ -173,7 +173,7 @@ impl Clock {
     fn runs<M: Message>(&mut self, feed: &Feed<M>, link: &DirectLink) {
         let blocked = link.blocked.map(|since| since + self.pace.patience);
         if let Some(deadline) = [self.keep_alive_at(link), blocked, self.pace.until].into_iter().flatten().min() {
-            Timer::calls_by(&mut self.timer, deadline, || feed.reader().caller(Call::Timer));
+            Timer::calls_by(&mut self.timer, deadline, || feed.reader().waker_for(WakeSource::Timer));
         }
     }
 }

@@ -32,8 +32,8 @@ use crate::handler::feed::Feed;
 use crate::handler::feed::format::Ws;
 use crate::message::Message;
 use crate::store::Store;
-use crate::store::registry::End;
-use crate::store::reader::mailbox::Call;
+use crate::store::reader::mailbox::WakeSource;
+use crate::store::registry::EndReason;
 use crate::subscriber::Subscriber;
 use crate::subscriber::close::{Close, CloseCode, ReceiveError};
 use crate::wire::ws;
@@ -103,11 +103,11 @@ fn close(why: Why, code: CloseCode, reason: &'static str) -> Over {
     Over::Close(why, Close::new(code, reason))
 }
 
-fn ended(end: End) -> Over {
+fn ended(end: EndReason) -> Over {
     let (code, reason) = match end {
-        End::Closed | End::Stopping => (CloseCode::GOING_AWAY, ""),
-        End::Disconnected => (CloseCode::POLICY_VIOLATION, "disconnected"),
-        End::Lagged => (CloseCode::TRY_AGAIN_LATER, "lagged"),
+        EndReason::Closed | EndReason::Stopping => (CloseCode::GOING_AWAY, ""),
+        EndReason::Disconnected => (CloseCode::POLICY_VIOLATION, "disconnected"),
+        EndReason::Lagged => (CloseCode::TRY_AGAIN_LATER, "lagged"),
     };
     close(Why::Ended(end), code, reason)
 }
@@ -165,7 +165,7 @@ impl<S: Subscriber> Session<S> {
                 Poll::Ready(Stopped::Panicked) => return Poll::Ready(Turn::Over(panicked())),
                 Poll::Pending => {}
             }
-            if self.feed.reader().take_call(Call::Socket) {
+            if self.feed.reader().take_wake(WakeSource::Socket) {
                 link.asks_again();
             }
             match link.poll_inbound(cx) {
@@ -204,7 +204,7 @@ impl<S: Subscriber> Session<S> {
                 match feed.reader().wait_for_end(cx.waker()) {
                     None => {}
                     // What was appended before still goes out; the hook is not waited for.
-                    Some(end) if end.lets_read_on() => return Poll::Ready(Ok(Ok(()))),
+                    Some(end) if end.drains() => return Poll::Ready(Ok(Ok(()))),
                     Some(end) => return Poll::Ready(Err(ended(end))),
                 }
                 match link.poll_written(cx) {
@@ -247,7 +247,7 @@ impl Clock {
     /// Pings, and ends what is silent, blocked or too old. Ready with nothing when there is something new to write.
     #[inline]
     fn poll<M: Message>(&mut self, feed: &mut Feed<M>, link: &mut Link<Decoder>) -> Poll<Option<Over>> {
-        if !feed.reader().take_call(Call::Timer) && !link.has_stirred() {
+        if !feed.reader().take_wake(WakeSource::Timer) && !link.has_stirred() {
             return Poll::Pending;
         }
         self.looks(feed, link)
@@ -268,7 +268,7 @@ impl Clock {
             return Poll::Ready(None);
         }
         if let Some(deadline) = self.deadline(link) {
-            Timer::calls_by(&mut self.timer, deadline, || feed.reader().caller(Call::Timer));
+            Timer::calls_by(&mut self.timer, deadline, || feed.reader().waker_for(WakeSource::Timer));
         }
         Poll::Pending
     }

@@ -1,49 +1,104 @@
-//! The turns that a log has taken since it was made: breaches and new lives. Taking them is `life`'s affair.
+//! The generations of a log: its epochs and its gaps, numbered together. A reader compares one number to find that there is a new one.
 
 use std::collections::VecDeque;
 
 use crate::id::Offset;
+use crate::store::gap::Gap;
 
-/// How many places are remembered to have been seen, beside those of what is kept.
-pub(super) const SEEN: usize = 100_000;
+/// How many seen offsets are remembered, beside those of the messages that are kept.
+const MAX_SEEN: usize = 100_000;
 
-/// How many breaches readers can be behind before two are told as one.
-pub(super) const BREACHES: usize = 64;
+/// How many gaps are remembered for readers that have not read that far; the two oldest are then merged.
+const MAX_GAPS: usize = 64;
 
-/// Why messages will never come.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Cause {
-    /// They were dropped where they are kept before they were read here.
-    Trimmed,
-    /// Nothing was heard for a while.
-    Outage,
-}
-
-/// Messages that will never come, and where they would have stood.
+/// Messages that never arrive, and where they would have been.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Breach {
-    pub(super) turn: u64,
-    /// They would have stood behind this.
+pub(super) struct LogGap {
+    pub(super) generation: u64,
+    /// The missing messages would follow this offset.
     pub(super) after: Offset,
-    pub(super) cause: Cause,
-    /// How many messages, of all keys and kinds.
-    pub(super) missed: Option<u64>,
+    /// `missed` counts messages of all keys and both retentions.
+    pub(super) gap: Gap,
 }
 
-/// The turns that a log has taken: breaches and new lives, numbered together, which a reader compares with one number.
-pub(super) struct Turns {
-    pub(super) now: u64,
-    /// The turn at which this life began.
-    pub(super) life: u64,
-    pub(super) breaches: VecDeque<Breach>,
-    /// Messages at or below may have been there that this log has never held.
-    pub(super) lost: Offset,
-    /// The newest places that were seen, in order; none for a log that counts by itself, which has seen all up to its head.
-    pub(super) seen: Option<VecDeque<Offset>>,
+/// The generations of a log.
+pub(super) struct Generations {
+    current: u64,
+    /// The generation in which the current epoch began.
+    epoch_start: u64,
+    gaps: VecDeque<LogGap>,
+    /// Messages at or below this offset may have existed without ever being in this log.
+    lost_through: Offset,
+    /// The newest offsets that were seen, in order. `None` for a log that numbers its messages itself: it has seen every offset up to
+    /// its head.
+    seen: Option<VecDeque<Offset>>,
 }
 
-impl Turns {
-    pub(super) fn none() -> Self {
-        Self { now: 0, life: 0, breaches: VecDeque::new(), lost: Offset::START, seen: None }
+impl Generations {
+    pub(super) fn new() -> Self {
+        Self { current: 0, epoch_start: 0, gaps: VecDeque::new(), lost_through: Offset::START, seen: None }
+    }
+
+    pub(super) fn current(&self) -> u64 {
+        self.current
+    }
+
+    /// Returns whether a reader of this generation is from an earlier epoch.
+    pub(super) fn is_before_epoch(&self, generation: u64) -> bool {
+        generation < self.epoch_start
+    }
+
+    pub(super) fn lost_through(&self) -> Offset {
+        self.lost_through
+    }
+
+    /// Begins an epoch. Messages at or below `floor` may have existed before.
+    pub(super) fn begin_epoch(&mut self, floor: Offset) {
+        self.current += 1;
+        self.epoch_start = self.current;
+        self.gaps.clear();
+        self.lost_through = floor;
+        self.seen = Some(VecDeque::new());
+    }
+
+    pub(super) fn record_seen(&mut self, offset: Offset) {
+        let Some(seen) = &mut self.seen else { return };
+        if seen.len() == MAX_SEEN {
+            seen.pop_front();
+        }
+        seen.push_back(offset);
+    }
+
+    /// Records that messages which would follow the head never arrive.
+    pub(super) fn record_gap(&mut self, head: Offset, gap: Gap) {
+        self.current += 1;
+        // The next message is above this offset, wherever that is.
+        self.lost_through = head.next();
+        self.gaps.push_back(LogGap { generation: self.current, after: head, gap });
+        if self.gaps.len() > MAX_GAPS
+            && let Some(first) = self.gaps.pop_front()
+            && let Some(second) = self.gaps.front_mut()
+        {
+            second.after = first.after;
+            second.gap.missed = second.gap.missed.zip(first.gap.missed).map(|(second, first)| second + first);
+        }
+    }
+
+    /// Returns the first gap after this generation.
+    pub(super) fn next_gap(&self, generation: u64) -> Option<&LogGap> {
+        if generation == self.current {
+            return None;
+        }
+        self.gaps.iter().find(|gap| gap.generation > generation)
+    }
+
+    /// Returns whether a backend numbers the messages, so that an offset above the head may be that of a message on its way here.
+    pub(super) fn is_fed_by_backend(&self) -> bool {
+        self.seen.is_some()
+    }
+
+    /// Returns whether this offset is remembered as seen. A log that numbers its messages itself remembers all.
+    pub(super) fn has_seen(&self, offset: Offset) -> bool {
+        self.seen.as_ref().is_none_or(|seen| offset == Offset::START || seen.binary_search(&offset).is_ok())
     }
 }

@@ -1,4 +1,4 @@
-//! What a log keeps of one key.
+//! The part of a log that belongs to one key, and the selection of keys that a reader reads.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -7,34 +7,54 @@ use crate::id::Offset;
 use crate::message::Message;
 use crate::store::entry::Entry;
 
-pub(in crate::store) struct Topic<M: Message> {
-    pub(in crate::store) key: M::Key,
-    /// The queue messages kept, in log order.
-    pub(in crate::store) queue: VecDeque<Arc<Entry<M>>>,
-    /// The newest of each variant, in log order.
-    pub(in crate::store) latest: Vec<Arc<Entry<M>>>,
-    /// The newest queue message that was trimmed.
-    pub(in crate::store) trimmed: Offset,
-    /// How many queue messages have come, kept or not.
-    pub(in crate::store) appended: u64,
-    /// How many `latest` messages have come, kept or not.
-    pub(in crate::store) appended_latest: u64,
-    /// The newest message of any kind.
-    pub(in crate::store) newest: Offset,
-    /// Changes with every change of what is kept.
-    pub(in crate::store) version: u64,
-    /// How many readers hold the key.
-    pub(in crate::store) readers: usize,
+/// The keys whose messages a reader receives, by their indexes in the log.
+#[derive(Clone, Debug)]
+pub(crate) enum KeySelection {
+    One(usize),
+    Set(Box<[usize]>),
+    All,
 }
 
-impl<M: Message> Topic<M> {
-    pub(in crate::store) fn new(key: M::Key, trimmed: Offset) -> Self {
+impl KeySelection {
+    /// Returns the keys that it names; a selection of all keys names none.
+    pub(crate) fn key_indexes(&self) -> &[usize] {
+        match self {
+            Self::One(key_index) => std::slice::from_ref(key_index),
+            Self::Set(key_indexes) => key_indexes,
+            Self::All => &[],
+        }
+    }
+}
+
+/// What the log keeps of one key.
+pub(super) struct KeyLog<M: Message> {
+    pub(super) key: M::Key,
+    /// The queue messages kept, in log order.
+    pub(super) queue: VecDeque<Arc<Entry<M>>>,
+    /// The newest message of each variant, in log order.
+    pub(super) latest: Vec<Arc<Entry<M>>>,
+    /// The newest queue message that was trimmed.
+    pub(super) trimmed_through: Offset,
+    /// How many queue messages were appended, kept or not.
+    pub(super) appended_queue: u64,
+    /// How many `latest` messages were appended, kept or not.
+    pub(super) appended_latest: u64,
+    /// The newest message of either retention.
+    pub(super) newest: Offset,
+    /// Changes whenever the messages kept change.
+    pub(super) version: u64,
+    /// How many readers hold the key.
+    pub(super) readers: usize,
+}
+
+impl<M: Message> KeyLog<M> {
+    pub(super) fn new(key: M::Key, trimmed_through: Offset) -> Self {
         Self {
             key,
             queue: VecDeque::new(),
             latest: Vec::new(),
-            trimmed,
-            appended: 0,
+            trimmed_through,
+            appended_queue: 0,
             appended_latest: 0,
             newest: Offset::START,
             version: 0,
@@ -42,36 +62,37 @@ impl<M: Message> Topic<M> {
         }
     }
 
-    /// Keeps nothing of a former life but its counts.
-    pub(in crate::store) fn clear(&mut self, version: u64) {
+    /// Drops everything of an earlier epoch except the counts.
+    pub(super) fn clear(&mut self, version: u64) {
         self.queue.clear();
         self.latest.clear();
-        (self.trimmed, self.newest, self.version) = (Offset::START, Offset::START, version);
+        (self.trimmed_through, self.newest, self.version) = (Offset::START, Offset::START, version);
     }
 
-    pub(in crate::store) fn keeps_nothing(&self) -> bool {
+    pub(super) fn is_empty(&self) -> bool {
         self.queue.is_empty() && self.latest.is_empty()
     }
 
-    pub(in crate::store) fn queue_after(&self, after: Offset) -> impl Iterator<Item = &Arc<Entry<M>>> {
+    pub(super) fn queue_after(&self, after: Offset) -> impl Iterator<Item = &Arc<Entry<M>>> {
         self.queue.range(self.queue.partition_point(|entry| entry.offset() <= after)..)
     }
 
-    pub(in crate::store) fn latest_after(&self, after: Offset) -> impl Iterator<Item = &Arc<Entry<M>>> {
+    pub(super) fn latest_after(&self, after: Offset) -> impl Iterator<Item = &Arc<Entry<M>>> {
         self.latest[self.latest.partition_point(|entry| entry.offset() <= after)..].iter()
     }
 
-    /// The newest `latest` message and the newest queue message kept at or below a place.
-    pub(in crate::store) fn newest_up_to(&self, place: Offset) -> (Option<Offset>, Option<Offset>) {
-        let newest = |entry: Option<&Arc<Entry<M>>>| entry.map(|entry| entry.offset());
-        let queue = self.queue.partition_point(|entry| entry.offset() <= place);
+    /// Returns the newest `latest` message and the newest queue message that are kept at or below an offset.
+    pub(super) fn newest_up_to(&self, offset: Offset) -> (Option<Offset>, Option<Offset>) {
+        let offset_of = |entry: Option<&Arc<Entry<M>>>| entry.map(|entry| entry.offset());
+        let queue_length = self.queue.partition_point(|entry| entry.offset() <= offset);
         (
-            newest(self.latest.iter().rfind(|entry| entry.offset() <= place)),
-            newest(queue.checked_sub(1).and_then(|before| self.queue.get(before))),
+            offset_of(self.latest.iter().rfind(|entry| entry.offset() <= offset)),
+            offset_of(queue_length.checked_sub(1).and_then(|last| self.queue.get(last))),
         )
     }
 
-    pub(in crate::store) fn count_after(&self, after: Offset) -> u64 {
+    /// Returns how many queue messages are kept after an offset.
+    pub(super) fn queue_count_after(&self, after: Offset) -> u64 {
         (self.queue.len() - self.queue.partition_point(|entry| entry.offset() <= after)) as u64
     }
 }

@@ -1,4 +1,4 @@
-//! Which part of a log a reader sees, and the merging of its parts back into log order.
+//! Merges sequences of entries that are in log order into one sequence in log order.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -8,35 +8,16 @@ use std::sync::Arc;
 use crate::id::Offset;
 use crate::store::entry::Entry;
 
-/// The topics whose messages a reader receives.
-#[derive(Clone, Debug)]
-pub(crate) enum View {
-    One(usize),
-    Set(Box<[usize]>),
-    All,
-}
-
-impl View {
-    /// The topics it names; a view of all names none.
-    pub(crate) fn topics(&self) -> &[usize] {
-        match self {
-            Self::One(topic) => std::slice::from_ref(topic),
-            Self::Set(topics) => topics,
-            Self::All => &[],
-        }
-    }
-}
-
-/// Two sequences of entries in log order, as one.
-pub(in crate::store) struct Merge<A: Iterator, B: Iterator>(Peekable<A>, Peekable<B>);
-
-pub(in crate::store) fn merge<'a, M: 'a, A, B>(one: A, other: B) -> Merge<A, B>
+/// Merges two sequences.
+pub(super) fn merge<'a, M: 'a, A, B>(one: A, other: B) -> Merge<A, B>
 where
     A: Iterator<Item = &'a Arc<Entry<M>>>,
     B: Iterator<Item = &'a Arc<Entry<M>>>,
 {
     Merge(one.peekable(), other.peekable())
 }
+
+pub(super) struct Merge<A: Iterator, B: Iterator>(Peekable<A>, Peekable<B>);
 
 impl<'a, M: 'a, A, B> Iterator for Merge<A, B>
 where
@@ -54,29 +35,30 @@ where
     }
 }
 
-/// Any number of sequences of entries in log order, as one.
-pub(in crate::store) struct MergeAll<I: Iterator> {
-    sequences: Vec<Peekable<I>>,
-    next: BinaryHeap<Reverse<(Offset, usize)>>,
-}
-
-pub(in crate::store) fn merge_all<'a, M: 'a, I: Iterator<Item = &'a Arc<Entry<M>>>>(
+/// Merges any number of sequences.
+pub(super) fn merge_all<'a, M: 'a, I: Iterator<Item = &'a Arc<Entry<M>>>>(
     sequences: impl Iterator<Item = I>,
 ) -> MergeAll<I> {
     let mut sequences: Vec<Peekable<I>> = sequences.map(Iterator::peekable).collect();
     let firsts = sequences.iter_mut().enumerate();
-    let next = firsts.filter_map(|(place, entries)| Some(Reverse((entries.peek()?.offset(), place)))).collect();
+    let next = firsts.filter_map(|(index, entries)| Some(Reverse((entries.peek()?.offset(), index)))).collect();
     MergeAll { sequences, next }
+}
+
+pub(super) struct MergeAll<I: Iterator> {
+    sequences: Vec<Peekable<I>>,
+    /// The offset of the next entry of each sequence that has one, and the sequence's index.
+    next: BinaryHeap<Reverse<(Offset, usize)>>,
 }
 
 impl<'a, M: 'a, I: Iterator<Item = &'a Arc<Entry<M>>>> Iterator for MergeAll<I> {
     type Item = &'a Arc<Entry<M>>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        let Reverse((_, place)) = self.next.pop()?;
-        let entry = self.sequences[place].next();
-        if let Some(following) = self.sequences[place].peek() {
-            self.next.push(Reverse((following.offset(), place)));
+        let Reverse((_, index)) = self.next.pop()?;
+        let entry = self.sequences[index].next();
+        if let Some(following) = self.sequences[index].peek() {
+            self.next.push(Reverse((following.offset(), index)));
         }
         entry
     }

@@ -1,220 +1,289 @@
-//! What passes between a store and one of its readers without the store's lock: whether there is anything new, for a reader that has
-//! read all before it the one message that is, whom to wake, and who else did. What else there is to read is asked of the log, under
-//! the lock.
+//! A one-slot mailbox between the store and one of its readers. While the reader is caught up, the next message is delivered through
+//! it, and the store's lock is not taken to read it.
+//!
+//! # Threads
+//!
+//! Two sides use a mailbox at once: the reader's task, and threads that change the store and hold its lock. The methods under "The
+//! reader's side" do not hold the store's lock, those under "The store's side" do. Of the latter, [`touch`](Mailbox::touch),
+//! [`register_waker`](Mailbox::register_waker) and [`mark_caught_up`](Mailbox::mark_caught_up) are called by the reader's task.
+//!
+//! # Invariants
+//!
+//! - In [`CaughtUp`](MailboxState::CaughtUp) and [`Parked`](MailboxState::Parked) a waker is registered, and the reader was given
+//!   every message of its keys.
+//! - In [`HasMessage`](MailboxState::HasMessage) the slot holds the one message of its keys that the reader was not given.
+//! - In [`ReadLog`](MailboxState::ReadLog) the slot is meaningless: what it holds was read from the log, or will be.
+//! - A thread that changes the state to `ReadLog` or `HasMessage` for the reader takes the waker and wakes it after unlocking. When no
+//!   waker is registered, the task is running or was woken, and looks at the state before it waits. A retracted message needs no
+//!   waker: it was taken when the message was pushed.
+//! - The reader reads the log and registers its waker in one critical section of the store's lock, so no message comes between.
+//!
+//! # Transitions
+//!
+//! | from | to | by |
+//! |---|---|---|
+//! | `CaughtUp` | `Parked` | the reader, without a lock: [`try_park`](Mailbox::try_park) |
+//! | `HasMessage` | `CaughtUp` | the reader, under the mailbox's lock: [`pop`](Mailbox::pop) |
+//! | `CaughtUp`, `Parked` | `HasMessage` | the store: [`push`](Mailbox::push) |
+//! | `HasMessage` | `ReadLog` | the store: [`retract`](Mailbox::retract), or `push` of a second message |
+//! | any | `ReadLog` | the store: [`take_waker_to_reread`](Mailbox::take_waker_to_reread), `touch`, `register_waker` |
+//! | `ReadLog` | `CaughtUp` | the store, after `register_waker`: `mark_caught_up` |
 
-use std::sync::atomic::{AtomicU8, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::task::{Wake, Waker};
 
 use tokio::time::Instant;
 
 use crate::store::entry::Entry;
+use crate::sync::{AtomicU8, Mutex, MutexGuard, Ordering, PoisonError};
 
-/// There may be something new, for which the reader asks the log; it may wait until it is woken to.
-const ASKS: u8 = 0;
-/// It was handed all there is, and has not come for more.
-const HANDED: u8 = 1;
-/// It has come for more.
-const RESTING: u8 = 2;
-/// It has read all but the message that lies here.
-const NEWS: u8 = 3;
-
-/// Between one reader and its store. The store writes under its lock; the reader moves from `HANDED` to `RESTING`, and from `NEWS` to
-/// `HANDED`, without.
-pub(crate) struct Rest<M> {
-    state: AtomicU8,
-    /// Bit by bit, who else has called the reader's task.
-    calls: AtomicU8,
-    own: Mutex<Own<M>>,
+/// What the reader finds when it comes for more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum MailboxState {
+    /// There may be something new, which the reader reads from the log. It may wait until it is woken to do so.
+    ReadLog,
+    /// It was given everything, and has not come for more.
+    CaughtUp,
+    /// It has come for more, and found nothing.
+    Parked,
+    /// The slot holds the one message that it was not given.
+    HasMessage,
 }
 
-/// What is under a lock of each reader's own.
-struct Own<M> {
-    /// The message, or one that the reader has read by another way or will.
-    news: Option<Arc<Entry<M>>>,
+struct AtomicState(AtomicU8);
+
+impl AtomicState {
+    fn new(state: MailboxState) -> Self {
+        Self(AtomicU8::new(state as u8))
+    }
+
+    #[inline]
+    fn load(&self) -> MailboxState {
+        match self.0.load(Ordering::Acquire) {
+            0 => MailboxState::ReadLog,
+            1 => MailboxState::CaughtUp,
+            2 => MailboxState::Parked,
+            _ => MailboxState::HasMessage,
+        }
+    }
+
+    #[inline]
+    fn store(&self, state: MailboxState) {
+        self.0.store(state as u8, Ordering::Release);
+    }
+
+    /// Returns false when the state was not `from`.
+    #[inline]
+    fn change(&self, from: MailboxState, to: MailboxState) -> bool {
+        self.0.compare_exchange(from as u8, to as u8, Ordering::AcqRel, Ordering::Acquire).is_ok()
+    }
+}
+
+/// See the [module](self).
+pub(crate) struct Mailbox<M> {
+    state: AtomicState,
+    /// The [`WakeSource`]s that have woken the reader's task, as bits.
+    wakes: AtomicU8,
+    inner: Mutex<Inner<M>>,
+}
+
+struct Inner<M> {
+    next: Option<Arc<Entry<M>>>,
     /// When the reader last read, or was woken to.
-    moved: Instant,
-    /// Whom to wake: left by a reader that waits or was handed all there is, and taken by the store when it wakes it.
+    last_active: Instant,
+    /// Registered by a reader that waits or has caught up, and taken by the store when it wakes the reader.
     waker: Option<Waker>,
 }
 
-/// What became of a message that was held out to a reader.
-pub(crate) struct Handed<M> {
-    /// Whether it lies there for the reader, or the reader has something before it to read.
-    pub(crate) taken: bool,
-    /// Whom to wake, unless it has been woken already.
+/// What became of a message that was pushed.
+pub(crate) struct Pushed<M> {
+    /// Whether it is in the slot. Otherwise the reader has to read the log.
+    pub(crate) is_accepted: bool,
+    /// The reader's waker, unless it was taken before.
     pub(crate) waker: Option<Waker>,
-    /// What lay there before, to be dropped without a lock.
-    pub(crate) stale: Option<Arc<Entry<M>>>,
+    /// What the slot held before, to be dropped without a lock.
+    pub(crate) replaced: Option<Arc<Entry<M>>>,
 }
 
-/// Who calls a reader's task besides its store. It is noted, so that they need not be asked whenever a message wakes it.
+/// What wakes a reader's task, besides its store. It is recorded, so that the task polls only the sources that have woken it.
 #[derive(Clone, Copy)]
-pub(crate) enum Call {
+pub(crate) enum WakeSource {
     Timer = 1,
     Socket = 2,
 }
 
-impl<M> Rest<M> {
+impl<M> Mailbox<M> {
     pub(crate) fn new() -> Self {
-        let own = Own { news: None, moved: Instant::now(), waker: None };
-        Self { state: AtomicU8::new(ASKS), calls: AtomicU8::new(0), own: Mutex::new(own) }
+        let inner = Inner { next: None, last_active: Instant::now(), waker: None };
+        Self { state: AtomicState::new(MailboxState::ReadLog), wakes: AtomicU8::new(0), inner: Mutex::new(inner) }
     }
 
-    fn own(&self) -> MutexGuard<'_, Own<M>> {
-        self.own.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Inner<M>> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Notes that the reader comes for more; true when there is nothing, and it is woken when there is.
+    // --- The reader's side -------------------------------------------------------------------------------------------
+
+    /// Parks the reader if it is caught up. Returns true when it is parked: there is nothing to read, and the next message wakes it.
     #[inline]
-    pub(crate) fn comes_for_more(&self) -> bool {
-        match self.state.load(Ordering::Acquire) {
-            RESTING => true,
-            HANDED => self.state.compare_exchange(HANDED, RESTING, Ordering::AcqRel, Ordering::Acquire).is_ok(),
-            _ => false,
+    pub(crate) fn try_park(&self) -> bool {
+        match self.state.load() {
+            MailboxState::Parked => true,
+            MailboxState::CaughtUp => self.state.change(MailboxState::CaughtUp, MailboxState::Parked),
+            MailboxState::ReadLog | MailboxState::HasMessage => false,
         }
     }
 
-    /// The one new message and when it is taken, if the reader has read all before it. Then it has read all again, and the waker is
-    /// kept for the next.
-    pub(crate) fn take_news(&self, waker: &Waker) -> Option<(Arc<Entry<M>>, Instant)> {
-        if self.state.load(Ordering::Acquire) != NEWS {
+    /// Takes the message and returns it with the current time. The reader is then caught up, and the waker is registered for the next
+    /// message.
+    pub(crate) fn pop(&self, waker: &Waker) -> Option<(Arc<Entry<M>>, Instant)> {
+        if self.state.load() != MailboxState::HasMessage {
             return None;
         }
-        let mut own = self.own();
-        self.state.compare_exchange(NEWS, HANDED, Ordering::AcqRel, Ordering::Acquire).ok()?;
-        own.waker = Some(waker.clone());
-        own.moved = Instant::now();
-        Some((own.news.take()?, own.moved))
+        let mut inner = self.lock();
+        if !self.state.change(MailboxState::HasMessage, MailboxState::CaughtUp) {
+            return None;
+        }
+        inner.waker = Some(waker.clone());
+        inner.last_active = Instant::now();
+        Some((inner.next.take()?, inner.last_active))
     }
 
-    /// What lies here for a reader that asks the log instead, to be dropped without a lock.
-    pub(crate) fn take_stale(&self) -> Option<Arc<Entry<M>>> {
-        self.own().news.take()
+    /// Empties the slot of a reader that reads the log instead. The message is to be dropped without a lock.
+    pub(crate) fn discard(&self) -> Option<Arc<Entry<M>>> {
+        self.lock().next.take()
     }
 
-    /// Whether this one has called since the call was last taken.
+    /// Returns whether this source has woken the task since its wake was last taken.
     #[inline]
-    pub(crate) fn is_called(&self, by: Call) -> bool {
-        // A call that is not seen here has not woken its task yet, which will ask again.
-        self.calls.load(Ordering::Relaxed) & by as u8 != 0
+    pub(crate) fn was_woken_by(&self, source: WakeSource) -> bool {
+        // A wake that is not visible here has not woken the task yet. The task will run again and see it.
+        self.wakes.load(Ordering::Relaxed) & source as u8 != 0
     }
 
-    /// As `is_called`, and takes the call. Who asks the caller what there is does so after this, so that no call is lost.
+    /// As `was_woken_by`, and takes the wake. Call this before polling the source, or a wake may be lost.
     #[inline]
-    pub(crate) fn take_call(&self, by: Call) -> bool {
-        self.is_called(by) && self.calls.fetch_and(!(by as u8), Ordering::AcqRel) & by as u8 != 0
+    pub(crate) fn take_wake(&self, source: WakeSource) -> bool {
+        let bit = source as u8;
+        self.was_woken_by(source) && self.wakes.fetch_and(!bit, Ordering::AcqRel) & bit != 0
     }
 
-    /// Notes who calls, and wakes the reader's task, whichever that is then.
-    fn calls(&self, by: Call) {
-        // First the note, then the task that looks for it. Without a waker the task is awake, or has been woken, and looks for calls
-        // after it has left one.
-        self.calls.fetch_or(by as u8, Ordering::Release);
-        let waker = self.own().waker.clone();
+    /// Records a wake by this source, and wakes the reader's task, whichever that is now.
+    fn record_wake(&self, source: WakeSource) {
+        // The bit is set before the waker is read. Without a waker the task is running or was woken, and looks at the bits after it has
+        // registered one.
+        self.wakes.fetch_or(source as u8, Ordering::Release);
+        let waker = self.lock().waker.clone();
         waker.iter().for_each(Waker::wake_by_ref);
     }
 
-    // What follows is called under the store's lock.
+    // --- The store's side --------------------------------------------------------------------------------------------
 
-    /// Lays a message out for a reader that was handed all before it in this turn of the log, or has it ask.
-    pub(crate) fn hand(&self, entry: &Arc<Entry<M>>, same_turn: bool, now: impl FnOnce() -> Instant) -> Handed<M> {
-        let mut own = self.own();
-        let waker = own.waker.take();
-        // Who has been woken already was so before, and that stays the time.
+    /// Pushes a message. It is accepted if the reader is caught up in the current generation of the log.
+    pub(crate) fn push(
+        &self,
+        entry: &Arc<Entry<M>>,
+        is_same_generation: bool,
+        now: impl FnOnce() -> Instant,
+    ) -> Pushed<M> {
+        let mut inner = self.lock();
+        let waker = inner.waker.take();
+        // A reader that was woken before keeps that time.
         if waker.is_some() {
-            own.moved = now();
+            inner.last_active = now();
         }
-        if same_turn && matches!(self.state.load(Ordering::Acquire), HANDED | RESTING) {
-            let stale = own.news.replace(Arc::clone(entry));
-            self.state.store(NEWS, Ordering::Release);
-            return Handed { taken: true, waker, stale };
+        if is_same_generation && matches!(self.state.load(), MailboxState::CaughtUp | MailboxState::Parked) {
+            let replaced = inner.next.replace(Arc::clone(entry));
+            self.state.store(MailboxState::HasMessage);
+            return Pushed { is_accepted: true, waker, replaced };
         }
-        self.state.store(ASKS, Ordering::Release);
-        Handed { taken: false, waker, stale: None }
+        self.state.store(MailboxState::ReadLog);
+        Pushed { is_accepted: false, waker, replaced: None }
     }
 
-    /// Has a reader that has not taken the message ask the log instead.
-    pub(crate) fn take_back(&self) {
-        let _unless_it_was_taken = self.state.compare_exchange(NEWS, ASKS, Ordering::AcqRel, Ordering::Acquire);
+    /// Makes a reader that has not taken its message read the log instead.
+    pub(crate) fn retract(&self) {
+        // Fails when there is no message, or the reader has just taken it.
+        self.state.change(MailboxState::HasMessage, MailboxState::ReadLog);
     }
 
-    /// Has the reader ask the log the next time. Answers whom to wake for that.
-    pub(crate) fn ends(&self) -> Option<Waker> {
-        let mut own = self.own();
-        self.state.store(ASKS, Ordering::Release);
-        own.waker.take()
+    /// Makes the reader read the log, and takes the waker to be woken for that.
+    pub(crate) fn take_waker_to_reread(&self) -> Option<Waker> {
+        let mut inner = self.lock();
+        self.state.store(MailboxState::ReadLog);
+        inner.waker.take()
     }
 
-    /// Keeps whom to wake for a reader that is to ask the log then.
-    pub(crate) fn waits(&self, waker: &Waker) {
-        let mut own = self.own();
-        self.state.store(ASKS, Ordering::Release);
-        match &mut own.waker {
-            Some(waiting) => waiting.clone_from(waker),
-            None => own.waker = Some(waker.clone()),
+    /// Registers the waker of a reader that reads the log when it is woken.
+    pub(crate) fn register_waker(&self, waker: &Waker) {
+        let mut inner = self.lock();
+        self.state.store(MailboxState::ReadLog);
+        match &mut inner.waker {
+            Some(registered) => registered.clone_from(waker),
+            None => inner.waker = Some(waker.clone()),
         }
     }
 
-    /// Notes that the reader, which waits, was handed all there is.
-    pub(crate) fn is_handed_all(&self) {
-        self.state.store(HANDED, Ordering::Release);
+    /// Marks a reader whose waker was just registered as caught up.
+    pub(crate) fn mark_caught_up(&self) {
+        self.state.store(MailboxState::CaughtUp);
     }
 
-    /// Notes that the reader reads, and when.
-    pub(crate) fn moves(&self) -> Instant {
-        let mut own = self.own();
-        self.state.store(ASKS, Ordering::Release);
-        own.waker = None;
-        own.moved = Instant::now();
-        own.moved
+    /// Records that the reader is reading the log, and returns the time.
+    pub(crate) fn touch(&self) -> Instant {
+        let mut inner = self.lock();
+        self.state.store(MailboxState::ReadLog);
+        inner.waker = None;
+        inner.last_active = Instant::now();
+        inner.last_active
     }
 
-    /// Since when there is something that it has not come for, or has come for and not yet written; none while it waits.
-    pub(crate) fn owed_since(&self) -> Option<Instant> {
-        let own = self.own();
-        let handed = matches!(self.state.load(Ordering::Acquire), HANDED | NEWS);
-        (own.waker.is_none() || handed).then_some(own.moved)
+    /// Returns since when there is something that the reader has not read, or has read and may not have written. `None` while it waits.
+    pub(crate) fn pending_since(&self) -> Option<Instant> {
+        let inner = self.lock();
+        let was_given = matches!(self.state.load(), MailboxState::CaughtUp | MailboxState::HasMessage);
+        (inner.waker.is_none() || was_given).then_some(inner.last_active)
     }
 }
 
-impl<M: Send + Sync + 'static> Rest<M> {
-    /// The waker of one who calls.
-    pub(crate) fn caller(self: &Arc<Self>, by: Call) -> Waker {
-        let rest = Arc::clone(self);
-        match by {
-            Call::Timer => Waker::from(rest),
-            Call::Socket => Waker::from(Arc::new(Socket(rest))),
+impl<M: Send + Sync + 'static> Mailbox<M> {
+    /// Returns a waker for this source. It records the wake and wakes the reader's task.
+    pub(crate) fn waker_for(self: &Arc<Self>, source: WakeSource) -> Waker {
+        let mailbox = Arc::clone(self);
+        match source {
+            WakeSource::Timer => Waker::from(mailbox),
+            WakeSource::Socket => Waker::from(Arc::new(SocketWaker(mailbox))),
         }
     }
 }
 
-/// Woken by a timer: every connection has one, which needs nothing of its own so.
-impl<M: Send + Sync + 'static> Wake for Rest<M> {
+/// The mailbox itself is the timer's waker, which saves an allocation per connection.
+impl<M: Send + Sync + 'static> Wake for Mailbox<M> {
     fn wake(self: Arc<Self>) {
         self.wake_by_ref();
     }
 
     fn wake_by_ref(self: &Arc<Self>) {
-        self.calls(Call::Timer);
+        self.record_wake(WakeSource::Timer);
     }
 }
 
-struct Socket<M>(Arc<Rest<M>>);
+struct SocketWaker<M>(Arc<Mailbox<M>>);
 
-impl<M: Send + Sync + 'static> Wake for Socket<M> {
+impl<M: Send + Sync + 'static> Wake for SocketWaker<M> {
     fn wake(self: Arc<Self>) {
         self.wake_by_ref();
     }
 
     fn wake_by_ref(self: &Arc<Self>) {
-        self.0.calls(Call::Socket);
+        self.0.record_wake(WakeSource::Socket);
     }
 }
 
-/// Wakes nobody. `Waker::noop()` is another wherever it is called, and so is its clone; this is one and the same.
+/// A waker that does nothing. `Waker::noop()` compares as another waker at each call, and so does its clone; this one is always the same.
 #[cfg(test)]
-pub(crate) static NOBODY: std::sync::LazyLock<Waker> = std::sync::LazyLock::new(|| Waker::noop().clone());
+pub(crate) static NOOP_WAKER: std::sync::LazyLock<Waker> = std::sync::LazyLock::new(|| Waker::noop().clone());
 
 #[cfg(test)]
 mod tests {
@@ -232,7 +301,8 @@ mod tests {
     use crate::event::error::EncodeError;
     use crate::message::{Keys, Message, Retention};
     use crate::store::Store;
-    use crate::store::reader::{Reader, Seen, Step, Terms};
+    use crate::store::reader::resume::Resume;
+    use crate::store::reader::{ReadStep, Reader, ReaderOptions};
 
     struct Note(u64);
 
@@ -249,108 +319,115 @@ mod tests {
         }
     }
 
-    fn numbers(step: Step<Note>) -> Option<Vec<u64>> {
+    fn numbers(step: ReadStep<Note>) -> Option<Vec<u64>> {
         match step {
-            Step::Run { run, .. } => Some(run.entries().iter().map(|entry| entry.message.0).collect()),
-            Step::Wait { .. } => None,
+            ReadStep::Batch { batch, .. } => Some(batch.entries().iter().map(|entry| entry.message.0).collect()),
+            ReadStep::CaughtUp { .. } => None,
             _ => panic!("neither messages nor the end"),
         }
     }
 
+    fn open(store: &Store<Note>, keys: Keys<()>) -> Reader<Note> {
+        Reader::open(store.shared(), keys, Resume::New, ReaderOptions { replay: 0, is_connection: false })
+    }
+
     #[test]
-    fn a_live_reader_is_delivered_to_while_the_store_is_locked() {
+    fn a_caught_up_reader_reads_while_the_store_is_locked() {
         for keys in [Keys::All, Keys::One(()), Keys::Set(vec![()])] {
             let store = Store::<Note>::new();
-            let mut reader = Reader::open(store.shared(), keys, Seen::Nothing, Terms { replay: 0, connection: false });
-            assert_eq!(numbers(reader.step(&NOBODY)), None);
+            let mut reader = open(&store, keys);
+            assert_eq!(numbers(reader.poll(&NOOP_WAKER)), None);
             store.try_submit(Note(0)).unwrap();
-            assert_eq!(numbers(reader.step(&NOBODY)), Some(vec![0]));
+            assert_eq!(numbers(reader.poll(&NOOP_WAKER)), Some(vec![0]));
             for number in 1..4 {
-                assert!(reader.rests(&NOBODY));
+                assert!(reader.try_park(&NOOP_WAKER));
                 store.try_submit(Note(number)).unwrap();
-                let (tell, told) = channel();
+                let (sender, result) = channel();
                 let locked = store.shared().lock();
                 let reading = thread::spawn(move || {
-                    let rested = reader.rests(&NOBODY);
-                    tell.send((rested, numbers(reader.step(&NOBODY)))).unwrap();
+                    let is_parked = reader.try_park(&NOOP_WAKER);
+                    sender.send((is_parked, numbers(reader.poll(&NOOP_WAKER)))).unwrap();
                     reader
                 });
-                let delivered = told.recv_timeout(Duration::from_secs(20));
+                let result = result.recv_timeout(Duration::from_secs(20));
                 drop(locked);
                 reader = reading.join().unwrap();
-                assert_eq!(delivered.expect("it waits for the lock"), (false, Some(vec![number])));
+                assert_eq!(result.expect("the reader waits for the lock"), (false, Some(vec![number])));
             }
-            // Two at once are asked of the log, and neither comes twice.
+            // Two messages at once are read from the log, and neither is repeated.
             store.try_submit(Note(4)).unwrap();
             store.try_submit(Note(5)).unwrap();
-            assert_eq!(numbers(reader.step(&NOBODY)), Some(vec![4, 5]));
-            assert!(reader.rests(&NOBODY));
+            assert_eq!(numbers(reader.poll(&NOOP_WAKER)), Some(vec![4, 5]));
+            assert!(reader.try_park(&NOOP_WAKER));
         }
     }
 
-    /// How often each has spoken, or was heard last: messages, a timer, a socket.
-    type Times = [AtomicU64; 3];
+    /// The latest number that each source has sent, or that the reader has seen of it: messages, the timer, the socket.
+    type Numbers = [AtomicU64; 3];
 
-    /// Waits until all are heard, and wakes nobody meanwhile.
-    async fn all_are_heard(heard: &Times, times: [u64; 3]) {
-        let all_heard = async {
-            while [0, 1, 2].map(|one| heard[one].load(Ordering::Acquire)) != times {
+    /// Waits until the reader has seen these numbers. It does not wake the reader.
+    async fn wait_until_seen(seen: &Numbers, expected: [u64; 3]) {
+        let all_seen = async {
+            while [0, 1, 2].map(|source| seen[source].load(Ordering::Acquire)) != expected {
                 sleep(Duration::from_millis(1)).await;
             }
         };
-        timeout(Duration::from_secs(20), all_heard).await.unwrap_or_else(|_| panic!("{times:?} heard as {heard:?}"));
+        timeout(Duration::from_secs(20), all_seen).await.unwrap_or_else(|_| panic!("expected {expected:?}: {seen:?}"));
     }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
-    async fn no_call_and_no_message_is_lost_among_the_others() {
-        const CALLS: [Call; 2] = [Call::Timer, Call::Socket];
-        const TIMES: u64 = 20_000;
+    async fn no_wake_and_no_message_is_lost_among_the_others() {
+        const SOURCES: [WakeSource; 2] = [WakeSource::Timer, WakeSource::Socket];
+        const ROUNDS: u64 = 20_000;
         let store = Store::<Note>::new();
-        let mut reader = Reader::open(store.shared(), Keys::All, Seen::Nothing, Terms { replay: 0, connection: false });
-        let (spoken, heard) = (Arc::new(Times::default()), Arc::new(Times::default()));
-        let callers = CALLS.map(|by| reader.caller(by));
-        let (calls, notes) = (Arc::clone(&spoken), Arc::clone(&heard));
+        let mut reader = open(&store, Keys::All);
+        let (sent, seen) = (Arc::new(Numbers::default()), Arc::new(Numbers::default()));
+        let wakers = SOURCES.map(|source| reader.waker_for(source));
+        let (sent_to, seen_by) = (Arc::clone(&sent), Arc::clone(&seen));
         let mut polls = 0;
         let reading = tokio::spawn(poll_fn(move |cx| {
             polls += 1;
             if polls % 3 == 0 {
-                // As one that could not write.
+                // As a connection whose socket accepts no data.
                 reader.wait_for_end(cx.waker());
             }
             loop {
-                match reader.step(cx.waker()) {
-                    Step::Run { run, .. } => notes[0].store(run.entries().last().unwrap().message.0, Ordering::Release),
-                    Step::Gap(_) => {}
-                    Step::Wait { .. } | Step::Hold => break,
-                    Step::Ended(_) => return Poll::Ready(()),
+                match reader.poll(cx.waker()) {
+                    ReadStep::Batch { batch, .. } => {
+                        seen_by[0].store(batch.entries().last().unwrap().message.0, Ordering::Release);
+                    }
+                    ReadStep::Gap(_) => {}
+                    ReadStep::CaughtUp { .. } | ReadStep::Pending => break,
+                    ReadStep::Ended(_) => return Poll::Ready(()),
                 }
             }
-            for by in CALLS {
-                if reader.take_call(by) {
-                    notes[by as usize].store(calls[by as usize].load(Ordering::Acquire), Ordering::Release);
+            for source in SOURCES {
+                if reader.take_wake(source) {
+                    let index = source as usize;
+                    seen_by[index].store(sent_to[index].load(Ordering::Acquire), Ordering::Release);
                 }
             }
             Poll::Pending
         }));
-        let speaks = |one: usize| {
-            let time = spoken[one].fetch_add(1, Ordering::AcqRel) + 1;
-            match one {
-                0 => drop(store.try_submit(Note(time)).unwrap()),
-                caller => callers[caller - 1].wake_by_ref(),
+        let send = |source: usize| {
+            let number = sent[source].fetch_add(1, Ordering::AcqRel) + 1;
+            match source {
+                0 => drop(store.try_submit(Note(number)).unwrap()),
+                source => wakers[source - 1].wake_by_ref(),
             }
         };
         thread::scope(|scope| {
-            for one in 0..3 {
-                scope.spawn(move || (0..TIMES).for_each(|_| speaks(one)));
+            for source in 0..3 {
+                scope.spawn(move || (0..ROUNDS).for_each(|_| send(source)));
             }
         });
-        all_are_heard(&heard, [TIMES; 3]).await;
-        // And each alone, while nobody else would wake the reader.
+        wait_until_seen(&seen, [ROUNDS; 3]).await;
+        // Then each source alone, while no other would wake the reader.
         for round in 1..=50 {
-            for one in 0..3 {
-                speaks(one);
-                let times = [0, 1, 2].map(|other| TIMES + round - u64::from(other > one));
-                all_are_heard(&heard, times).await;
+            for source in 0..3 {
+                send(source);
+                let expected = [0, 1, 2].map(|other| ROUNDS + round - u64::from(other > source));
+                wait_until_seen(&seen, expected).await;
             }
         }
         store.close();

@@ -2,15 +2,17 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Gap, GapReason, Reader, Seen, Step, Terms};
 use crate::event::Event;
 use crate::event::error::EncodeError;
 use crate::id::Id;
 use crate::message::{Keys, Message, Retention};
 use crate::store::Store;
 use crate::store::error::SubmitError;
+use crate::store::gap::{Gap, GapReason};
 use crate::store::log::ENTRY_OVERHEAD;
-use crate::store::reader::mailbox::NOBODY;
+use crate::store::reader::mailbox::NOOP_WAKER;
+use crate::store::reader::resume::Resume;
+use crate::store::reader::{ReadStep, Reader, ReaderOptions};
 
 const KEYS: u64 = 4;
 const KEPT: usize = 4;
@@ -182,7 +184,7 @@ impl<const MEMORY: usize> Client<MEMORY> {
     fn connect(&mut self, store: &Store<Note<MEMORY>>, history: &History, chance: &mut Chance) {
         let replay = usize::try_from(chance.below(6)).unwrap();
         let text = self.position.map(|id| id.to_string());
-        let seen = text.as_deref().map_or(Seen::Nothing, Seen::UpTo);
+        let resume = text.as_deref().map_or(Resume::New, Resume::after_text);
         // What came without an id may come again.
         self.received.clone_from(&self.settled);
         if self.position.is_none() {
@@ -197,34 +199,34 @@ impl<const MEMORY: usize> Client<MEMORY> {
         });
         self.lost_at_open = self.lost(history);
         self.last = self.position.map_or(0, |id| id.offset.minor());
-        let terms = Terms { replay, connection: true };
-        self.reader = Some(Reader::open(store.shared(), self.keys.clone(), seen, terms));
+        let options = ReaderOptions { replay, is_connection: true };
+        self.reader = Some(Reader::open(store.shared(), self.keys.clone(), resume, options));
     }
 
     fn step(&mut self, history: &History) {
         let Some(reader) = &mut self.reader else { return };
-        match reader.step(&NOBODY) {
-            Step::Gap(gap) => self.gap(history, gap),
-            Step::Run { before, run, numbered } => {
+        match reader.poll(&NOOP_WAKER) {
+            ReadStep::Gap(gap) => self.gap(history, gap),
+            ReadStep::Batch { position, batch, with_ids } => {
                 assert!(!self.trimmed_at_open, "a loss was not told");
-                if let Some(id) = before {
+                if let Some(id) = position {
                     self.moves_to(history, id);
                 }
-                for entry in run.entries() {
+                for entry in batch.entries() {
                     let offset = entry.offset().minor();
                     assert!(offset > self.last, "{offset} after {}", self.last);
                     assert!(has(&self.keys, entry.message.key));
                     assert!(!self.settled.contains(&offset), "{offset} twice");
                     self.last = offset;
                     self.received.insert(offset);
-                    if numbered {
+                    if with_ids {
                         self.settled.insert(offset);
                         self.moves_to(history, entry.id);
                     }
                 }
             }
-            Step::Wait { head, opening } => {
-                if opening && self.position != Some(head) {
+            ReadStep::CaughtUp { head, is_first } => {
+                if is_first && self.position != Some(head) {
                     self.moves_to(history, head);
                 }
                 for ((key, name), newest) in &history.latest {
@@ -233,8 +235,8 @@ impl<const MEMORY: usize> Client<MEMORY> {
                 }
                 self.owes_nothing_up_to(history, history.head);
             }
-            Step::Hold => panic!("a store in memory is never behind"),
-            Step::Ended(end) => panic!("{end:?}"),
+            ReadStep::Pending => panic!("a store in memory is never behind"),
+            ReadStep::Ended(end) => panic!("{end:?}"),
         }
     }
 

@@ -1,0 +1,45 @@
+//! A loss of messages that is reported to a reader.
+
+use std::fmt;
+
+/// A loss of messages, and how many are missing when that is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Gap {
+    pub(crate) reason: GapReason,
+    pub(crate) missed: Option<u64>,
+}
+
+/// The reason why messages are missing.
+///
+/// ```
+/// assert_eq!(tornadose::GapReason::Lagged.to_string(), "lagged");
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum GapReason {
+    /// Messages after the reader's id were dropped to make room.
+    Trimmed,
+    /// The reader was slower than the store can keep messages for it.
+    Lagged,
+    /// The id is unknown in this epoch of the store; the messages that follow may repeat some that were seen.
+    Restarted,
+    /// The store was cut off from its backend for a while.
+    Outage,
+}
+
+impl GapReason {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Trimmed => "trimmed",
+            Self::Lagged => "lagged",
+            Self::Restarted => "restarted",
+            Self::Outage => "outage",
+        }
+    }
+}
+
+impl fmt::Display for GapReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}

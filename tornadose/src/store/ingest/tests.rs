@@ -1,0 +1,169 @@
+//! Readers of a store that a backend fills, against a history of what was ingested.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use super::Ingest;
+use crate::backend::{Heard, Inlet};
+use crate::event::Event;
+use crate::event::error::EncodeError;
+use crate::id::{Epoch, Offset};
+use crate::message::{Keys, Message, Retention};
+use crate::store::gap::{Gap, GapReason};
+use crate::store::limits::Limits;
+use crate::store::reader::mailbox::NOOP_WAKER;
+use crate::store::reader::resume::Resume;
+use crate::store::reader::{ReadStep, Reader, ReaderOptions};
+use crate::store::shared::Shared;
+
+#[derive(Serialize, Deserialize)]
+struct Note {
+    key: u64,
+    number: u64,
+}
+
+impl Message for Note {
+    type Key = u64;
+    const CAPACITY: usize = 100_000;
+    const HAS_LATEST: bool = false;
+    const CHANNEL: &'static str = "notes";
+    fn key(&self) -> u64 {
+        self.key
+    }
+    fn retention(&self) -> Retention {
+        Retention::Queue
+    }
+    fn event(&self) -> Result<Event, EncodeError> {
+        Event::json(self)
+    }
+}
+
+/// An event in the history of a log.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Item {
+    Note { key: u64, number: u64 },
+    Gap(GapReason, Option<u64>),
+    Restart,
+}
+
+/// Xorshift: the same numbers for the same seed.
+fn below(random: &mut u64, bound: u64) -> u64 {
+    *random ^= *random << 13;
+    *random ^= *random >> 7;
+    *random ^= *random << 17;
+    *random % bound
+}
+
+/// A reader, and how much of the history it has read.
+struct Client {
+    keys: Keys<u64>,
+    reader: Reader<Note>,
+    read: usize,
+    delivered: u64,
+}
+
+impl Client {
+    /// Returns what it has to read next.
+    fn expected(&self, history: &[Item]) -> Vec<Item> {
+        let mut unread = &history[self.read..];
+        let reads_all = matches!(self.keys, Keys::All);
+        let (mut expected, mut has_restarted) = (Vec::new(), false);
+        if let Some(restart) = unread.iter().rposition(|item| *item == Item::Restart) {
+            expected.push(Item::Gap(GapReason::Restarted, None));
+            // The messages that are kept follow, and no gap between them.
+            (unread, has_restarted) = (&unread[restart + 1..], true);
+        }
+        expected.extend(unread.iter().filter_map(|item| match *item {
+            Item::Gap(..) if has_restarted => None,
+            Item::Gap(reason, missed) => Some(Item::Gap(reason, missed.filter(|_| reads_all))),
+            Item::Note { key, .. } => match &self.keys {
+                Keys::All => Some(*item),
+                Keys::One(one) => (*one == key).then_some(*item),
+                Keys::Set(set) => set.contains(&key).then_some(*item),
+            },
+            Item::Restart => None,
+        }));
+        expected
+    }
+
+    fn check(&mut self, history: &[Item]) {
+        let mut steps = Vec::new();
+        loop {
+            match self.reader.poll(&NOOP_WAKER) {
+                ReadStep::Gap(Gap { reason, missed }) => steps.push(Item::Gap(reason, missed)),
+                ReadStep::Batch { batch, .. } => {
+                    for entry in batch.entries() {
+                        let Note { key, number } = *entry.message;
+                        steps.push(Item::Note { key, number });
+                        self.reader.record_delivered(1);
+                        self.delivered += 1;
+                    }
+                }
+                ReadStep::CaughtUp { .. } => break,
+                ReadStep::Pending | ReadStep::Ended(_) => panic!("{steps:?}"),
+            }
+        }
+        assert_eq!(steps, self.expected(history));
+        self.read = history.len();
+        let balance = self.reader.balance();
+        assert_eq!((balance.delivered, balance.unread), (self.delivered, 0));
+        assert_eq!(balance.owed, balance.delivered + balance.missed, "{balance:?}");
+    }
+}
+
+#[test]
+fn every_gap_and_restart_is_reported_at_its_offset_and_ledgers_balance() {
+    for seed in 1..500_u64 {
+        let mut random = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15);
+        let shared = Arc::new(Shared::<Note>::new(Limits::of::<Note>(), None));
+        let ingest = Ingest::new(&shared);
+        let begin = || {
+            ingest.begin(Epoch::fresh(), Offset::START);
+            ingest.caught_up();
+        };
+        begin();
+        let (mut history, mut clients, mut number) = (Vec::new(), Vec::<Client>::new(), 0);
+        for _ in 0..100 {
+            match below(&mut random, 12) {
+                0 => {
+                    let keys = match below(&mut random, 3) {
+                        0 => Keys::All,
+                        1 => Keys::One(below(&mut random, 3)),
+                        _ => Keys::Set(vec![0, 2]),
+                    };
+                    let options = ReaderOptions { replay: 0, is_connection: false };
+                    let reader = Reader::open(&shared, keys.clone(), Resume::New, options);
+                    clients.push(Client { keys, reader, read: history.len(), delivered: 0 });
+                }
+                1 => {
+                    ingest.hole(Some(number));
+                    history.push(Item::Gap(GapReason::Trimmed, Some(number)));
+                }
+                2 => {
+                    ingest.outage();
+                    history.push(Item::Gap(GapReason::Outage, None));
+                }
+                3 if below(&mut random, 4) == 0 => {
+                    begin();
+                    history.push(Item::Restart);
+                }
+                4..9 => {
+                    number += 1;
+                    let key = below(&mut random, 3);
+                    let payload = serde_json::to_vec(&Note { key, number }).unwrap();
+                    ingest.entry(None, Heard { payload: &payload, from: None });
+                    history.push(Item::Note { key, number });
+                }
+                _ => {
+                    let count = clients.len().max(1) as u64;
+                    let which = usize::try_from(below(&mut random, count)).unwrap();
+                    clients.get_mut(which).into_iter().for_each(|client| client.check(&history));
+                }
+            }
+        }
+        for client in &mut clients {
+            client.check(&history);
+        }
+    }
+}

@@ -1,0 +1,58 @@
+//! The state of a reader that reads from its mailbox. The reader brings it into its cursor and ledger before they are used.
+
+use std::sync::Arc;
+use std::task::Waker;
+
+use tokio::time::Instant;
+
+use crate::id::Id;
+use crate::store::entry::Entry;
+use crate::store::ledger::Counts;
+use crate::store::reader::mailbox::Mailbox;
+
+pub(super) struct CaughtUpState<M> {
+    pub(super) mailbox: Arc<Mailbox<M>>,
+    /// The waker that is registered for it.
+    waker: Option<Waker>,
+    /// The position of the client once it has received everything that was read.
+    pub(super) head: Id,
+    /// When the reader last read.
+    pub(super) last_active: Instant,
+    /// The messages read from the mailbox since the counts were last settled.
+    pub(super) read: Counts,
+    /// The messages delivered since then, wherever they were read.
+    pub(super) delivered: u64,
+}
+
+impl<M> CaughtUpState<M> {
+    pub(super) fn new(mailbox: Arc<Mailbox<M>>, head: Id) -> Self {
+        let last_active = Instant::now();
+        Self { mailbox, waker: None, head, last_active, read: Counts::default(), delivered: 0 }
+    }
+
+    /// Returns whether this is the waker that is registered.
+    #[inline]
+    pub(super) fn uses_waker(&self, waker: &Waker) -> bool {
+        self.waker.as_ref().is_some_and(|kept| kept.will_wake(waker))
+    }
+
+    /// Begins at the head, with this waker.
+    pub(super) fn begin(&mut self, head: Id, waker: &Waker) {
+        self.head = head;
+        if !self.uses_waker(waker) {
+            self.waker = Some(waker.clone());
+        }
+    }
+
+    /// Takes the message in the mailbox. Without one, or with another waker, the reader has to read the log.
+    #[inline]
+    pub(super) fn pop(&mut self, waker: &Waker) -> Option<Arc<Entry<M>>> {
+        if !self.uses_waker(waker) {
+            return None;
+        }
+        let (entry, now) = self.mailbox.pop(waker)?;
+        self.read += Counts::one(entry.retention);
+        (self.head, self.last_active) = (entry.id, now);
+        Some(entry)
+    }
+}
