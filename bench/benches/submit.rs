@@ -1,8 +1,8 @@
-//! What a submit takes, in nanoseconds and in allocations, beside a `tokio::sync::broadcast` that is sent bytes made beforehand.
+//! The cost of a submit in nanoseconds and allocations, beside a send of prepared bytes over `tokio::sync::broadcast`.
 //!
-//! Every reader waits when a message comes, with a waker that does nothing: a submit takes that waker and calls it. What a task does
-//! when it is woken, and what a delivery takes, are no part of it. Stores and channels are full, so that each message drops an older
-//! one. A submit encodes its message as JSON, which a broadcast here need not do; a broadcast without a receiver refuses at once.
+//! Every reader waits when a message arrives, with a waker that does nothing. A submit takes that waker and calls it. The work of a
+//! woken task is not included, and neither is the delivery. Stores and channels are full, so each message drops an older one. A submit
+//! encodes its message as JSON; a send does not. A send without a receiver fails at once.
 
 use std::pin::Pin;
 use std::task::{Context, Waker};
@@ -22,8 +22,8 @@ fn main() {
     divan::main();
 }
 
-/// How many messages a channel keeps; a store, of each key.
-const KEPT: usize = 4;
+/// How many messages a channel keeps, and a store for each key.
+const CAPACITY: usize = 4;
 
 #[store(queue, capacity = 4)]
 #[derive(Serialize)]
@@ -41,19 +41,19 @@ struct Latest {
     text: String,
 }
 
-/// What makes about 128 bytes of JSON.
+/// The text of a message of about 128 bytes of JSON.
 fn text() -> String {
     "x".repeat(107)
 }
 
-/// A message that is made for a room.
-trait Made: Message {
-    fn make(room: u32) -> Self;
+/// A message for a room.
+trait RoomMessage: Message {
+    fn new(room: u32) -> Self;
     fn key_of(room: u32) -> Self::Key;
 }
 
-impl Made for Queue {
-    fn make(room: u32) -> Self {
+impl RoomMessage for Queue {
+    fn new(room: u32) -> Self {
         Self { room, text: text() }
     }
     fn key_of(room: u32) -> QueueKey {
@@ -61,8 +61,8 @@ impl Made for Queue {
     }
 }
 
-impl Made for Latest {
-    fn make(room: u32) -> Self {
+impl RoomMessage for Latest {
+    fn new(room: u32) -> Self {
         Self { room, text: text() }
     }
     fn key_of(room: u32) -> LatestKey {
@@ -70,32 +70,32 @@ impl Made for Latest {
     }
 }
 
-/// Where messages go, and where they are read.
+/// A store or a channel.
 trait Feed {
     type Message;
     type Reader: Stream + Unpin;
-    type Answer;
+    type Sent;
     fn open() -> Self;
-    fn read(&self, room: u32) -> Self::Reader;
+    fn subscribe(&self, room: u32) -> Self::Reader;
     fn message(room: u32) -> Self::Message;
-    fn put(&self, message: Self::Message) -> Self::Answer;
+    fn submit(&self, message: Self::Message) -> Self::Sent;
 }
 
-impl<M: Made> Feed for Store<M> {
+impl<M: RoomMessage> Feed for Store<M> {
     type Message = M;
     type Reader = Subscription<M>;
-    type Answer = Result<Option<Id>, SubmitError<M>>;
+    type Sent = Result<Option<Id>, SubmitError<M>>;
 
     fn open() -> Self {
         Self::new()
     }
-    fn read(&self, room: u32) -> Self::Reader {
+    fn subscribe(&self, room: u32) -> Self::Reader {
         self.subscribe_to(M::key_of(room))
     }
     fn message(room: u32) -> M {
-        M::make(room)
+        M::new(room)
     }
-    fn put(&self, message: M) -> Self::Answer {
+    fn submit(&self, message: M) -> Self::Sent {
         self.try_submit(message)
     }
 }
@@ -105,70 +105,72 @@ type Broadcast = broadcast::Sender<Bytes>;
 impl Feed for Broadcast {
     type Message = Bytes;
     type Reader = BroadcastStream<Bytes>;
-    type Answer = Result<usize, broadcast::error::SendError<Bytes>>;
+    type Sent = Result<usize, broadcast::error::SendError<Bytes>>;
 
     fn open() -> Self {
-        broadcast::channel(KEPT).0
+        broadcast::channel(CAPACITY).0
     }
-    fn read(&self, _: u32) -> Self::Reader {
+    fn subscribe(&self, _: u32) -> Self::Reader {
         BroadcastStream::new(self.subscribe())
     }
     fn message(_: u32) -> Bytes {
         Bytes::from(text())
     }
-    fn put(&self, message: Bytes) -> Self::Answer {
+    fn submit(&self, message: Bytes) -> Self::Sent {
         self.send(message)
     }
 }
 
-/// So many feeds, each with so many rooms, each with so many readers.
-struct Shape {
+struct Setup {
     feeds: usize,
+    /// Rooms of each feed.
     rooms: u32,
+    /// Readers of each room.
     readers: usize,
 }
 
-/// Submits to each room of each feed by turns. A sample comes to none of them twice, for readers wait again only after it.
-fn bench<F: Feed>(bencher: Bencher<'_, '_>, Shape { feeds, rooms, readers }: Shape) {
+/// Sends to each room of each feed by turns. A sample must not send to a room twice, because its readers wait again only after the
+/// sample.
+fn bench<F: Feed>(bencher: Bencher<'_, '_>, Setup { feeds, rooms, readers }: Setup) {
     let feeds: Vec<F> = (0..feeds).map(|_| F::open()).collect();
-    let mut places: Vec<(usize, u32, Vec<F::Reader>)> = Vec::new();
-    for (number, feed) in feeds.iter().enumerate() {
+    let mut targets: Vec<(usize, u32, Vec<F::Reader>)> = Vec::new();
+    for (index, feed) in feeds.iter().enumerate() {
         for room in 0..rooms {
-            places.push((number, room, (0..readers).map(|_| feed.read(room)).collect()));
-            (0..KEPT).for_each(|_| drop(feed.put(F::message(room))));
+            targets.push((index, room, (0..readers).map(|_| feed.subscribe(room)).collect()));
+            (0..CAPACITY).for_each(|_| drop(feed.submit(F::message(room))));
         }
     }
-    let (mut context, mut turn) = (Context::from_waker(Waker::noop()), 0);
+    let (mut context, mut sent) = (Context::from_waker(Waker::noop()), 0);
     bencher
         .with_inputs(|| {
-            let place = turn % places.len();
-            turn += 1;
-            let (feed, room, readers) = &mut places[place];
+            let target = sent % targets.len();
+            sent += 1;
+            let (feed, room, readers) = &mut targets[target];
             for reader in readers {
                 while Pin::new(&mut *reader).poll_next(&mut context).is_ready() {}
             }
             (*feed, F::message(*room))
         })
-        .bench_local_values(|(feed, message)| feeds[feed].put(message));
+        .bench_local_values(|(feed, message)| feeds[feed].submit(message));
 }
 
 #[divan::bench(types = [Store<Queue>, Store<Latest>, Broadcast], sample_size = 64, sample_count = 500)]
 fn without_a_reader<F: Feed>(bencher: Bencher<'_, '_>) {
-    bench::<F>(bencher, Shape { feeds: 1, rooms: 1, readers: 0 });
+    bench::<F>(bencher, Setup { feeds: 1, rooms: 1, readers: 0 });
 }
 
 #[divan::bench(types = [Store<Queue>, Store<Latest>, Broadcast], sample_size = 64, sample_count = 500)]
 fn with_one_reader<F: Feed>(bencher: Bencher<'_, '_>) {
-    // By turns, for one submit alone would be too short for a clock.
-    bench::<F>(bencher, Shape { feeds: 64, rooms: 1, readers: 1 });
+    // 64 feeds by turns, because a single submit is too short for a clock.
+    bench::<F>(bencher, Setup { feeds: 64, rooms: 1, readers: 1 });
 }
 
 #[divan::bench(types = [Store<Queue>, Store<Latest>, Broadcast], sample_size = 1, sample_count = 500)]
 fn with_1000_readers<F: Feed>(bencher: Bencher<'_, '_>) {
-    bench::<F>(bencher, Shape { feeds: 1, rooms: 1, readers: 1000 });
+    bench::<F>(bencher, Setup { feeds: 1, rooms: 1, readers: 1000 });
 }
 
 #[divan::bench(types = [Store<Queue>, Store<Latest>], sample_size = 64, sample_count = 500)]
 fn with_10000_keys_of_one_reader<F: Feed>(bencher: Bencher<'_, '_>) {
-    bench::<F>(bencher, Shape { feeds: 1, rooms: 10_000, readers: 1 });
+    bench::<F>(bencher, Setup { feeds: 1, rooms: 10_000, readers: 1 });
 }

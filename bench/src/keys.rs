@@ -1,5 +1,5 @@
-//! What a submit costs when 10,000 keys have a reader each, beside a store with one reader: all readers wait, one is woken.
-//! And what a key takes that nobody reads.
+//! Keys: the time of a submit in a store with 10,000 keys of one reader each, beside a store with one reader; and the memory of a key
+//! without readers. In both stores all readers wait, and a submit wakes one of them.
 
 use std::io;
 use std::pin::Pin;
@@ -11,11 +11,12 @@ use futures_core::Stream;
 use tornadose::Subscription;
 use tornadose::prelude::*;
 
-use crate::process::memory_of;
+use crate::figure::median;
+use crate::process::resident_memory;
 
 const SUBMITS: u32 = 200_000;
 
-/// How often both are measured by turns; the median of the ratios is the last line.
+/// How often both stores are measured, by turns. The last line is the median of the ratios.
 const ROUNDS: usize = 7;
 
 #[store(queue, capacity = 16)]
@@ -27,35 +28,35 @@ struct Note {
 }
 
 pub(crate) fn run() -> io::Result<()> {
-    let mut rounds = Vec::new();
+    let mut ratios = Vec::new();
     println!("{:>14} {:>14} {:>6}", "1 key", "10000 keys", "ratio");
     for _ in 0..ROUNDS {
-        let (one, many) = (submit(1)?, submit(10_000)?);
-        rounds.push(many.as_secs_f64() / one.as_secs_f64());
-        println!("{one:>14.2?} {many:>14.2?} {:>6.2}", rounds[rounds.len() - 1]);
+        let (one, many) = (mean_submit_time(1)?, mean_submit_time(10_000)?);
+        let ratio = many.as_secs_f64() / one.as_secs_f64();
+        ratios.push(ratio);
+        println!("{one:>14.2?} {many:>14.2?} {ratio:>6.2}");
     }
-    rounds.sort_unstable_by(f64::total_cmp);
-    println!("{:>36.2}", rounds[ROUNDS / 2]);
+    println!("{:>36.2}", median(ratios.into_iter()));
     println!();
-    println!("{:<36} {:>7} {:>12}", "a key that nobody reads", "keys", "each");
-    for kind in ["latest", "gone", "asked"] {
-        // In a process of its own: freed memory would be used again, and not be seen.
+    println!("{:<36} {:>7} {:>12}", "a key without readers", "keys", "each");
+    for kind in ["latest", "trimmed", "subscribed"] {
+        // Each in a process of its own, because memory that one has freed would be reused by the next and not be counted.
         Command::new(std::env::current_exe()?).args(["key", kind]).status()?;
     }
     Ok(())
 }
 
-/// Says what a key takes of which so much is kept.
-pub(crate) fn memory(kind: &str) -> io::Result<()> {
+/// Prints the memory of a key without readers, by what the store keeps of it.
+pub(crate) fn print_memory(kind: &str) -> io::Result<()> {
     match kind {
-        "latest" => each("with a latest value of 18 bytes", 50_000, |store: &Store<Quote>, user| {
-            store.try_submit(Quote { user: key(user), bid: 1.0 }).map(drop)
+        "latest" => print_memory_per_key("with a latest value of 18 bytes", 50_000, |store: &Store<Quote>, user| {
+            store.try_submit(Quote { user: user_name(user), bid: 1.0 }).map(drop)
         }),
-        "gone" => each("whose messages are all trimmed", 65_536, |store: &Store<Brief>, user| {
-            store.try_submit(Brief { user: key(user) }).map(drop)
+        "trimmed" => print_memory_per_key("whose messages are all trimmed", 65_536, |store: &Store<Brief>, user| {
+            store.try_submit(Brief { user: user_name(user) }).map(drop)
         }),
-        _ => each("that was merely asked for", 1_000_000, |store: &Store<Brief>, user| {
-            drop(store.subscribe_to(BriefKey { user: key(user) }));
+        _ => print_memory_per_key("that was only subscribed to", 1_000_000, |store: &Store<Brief>, user| {
+            drop(store.subscribe_to(BriefKey { user: user_name(user) }));
             Ok(())
         }),
     }
@@ -76,28 +77,28 @@ struct Brief {
     user: String,
 }
 
-fn key(user: u32) -> String {
+fn user_name(user: u32) -> String {
     format!("user-{user:07}")
 }
 
-/// What so many keys take of this process's resident memory.
-fn each<M: Message>(
-    what: &str,
+/// Calls `touch` for so many keys, and prints each one's share of the resident memory that this took.
+fn print_memory_per_key<M: Message>(
+    description: &str,
     keys: u32,
     touch: impl Fn(&Store<M>, u32) -> Result<(), tornadose::SubmitError<M>>,
 ) -> io::Result<()> {
     let store = Store::new();
-    let before = memory_of("self")?;
+    let before = resident_memory("self")?;
     for user in 0..keys {
         touch(&store, user).map_err(|error| io::Error::other(error.to_string()))?;
     }
-    let each = (memory_of("self")? - before) * 1024 / u64::from(keys);
-    println!("{what:<36} {keys:>7} {each:>6} bytes");
+    let per_key = (resident_memory("self")? - before) * 1024 / u64::from(keys);
+    println!("{description:<36} {keys:>7} {per_key:>6} bytes");
     Ok(())
 }
 
-/// The mean time of a submit to the next of so many keys, each with a reader that waits.
-fn submit(keys: u32) -> io::Result<Duration> {
+/// The mean time of a submit to each of so many keys by turns, each with a reader that waits.
+fn mean_submit_time(keys: u32) -> io::Result<Duration> {
     let store = Store::new();
     let mut readers: Vec<Subscription<Note>> = (0..keys).map(|user| store.subscribe_to(NoteKey { user })).collect();
     for reader in &mut readers {
@@ -115,7 +116,7 @@ fn submit(keys: u32) -> io::Result<Duration> {
     Ok(spent / SUBMITS)
 }
 
-/// Reads all there is, and waits.
+/// Reads all messages, until the reader waits.
 fn drain(reader: &mut Subscription<Note>) {
     let mut context = Context::from_waker(Waker::noop());
     while let Poll::Ready(Some(_)) = Pin::new(&mut *reader).poll_next(&mut context) {}

@@ -1,4 +1,4 @@
-//! The readers: one epoll loop for all of them, in a process of its own. It counts what comes, and how long that took.
+//! The load generator: one epoll loop for all readers, in a process of its own. It counts deliveries and measures their latency.
 
 use std::io::{self, Read, Write};
 use std::net::SocketAddr;
@@ -14,95 +14,86 @@ use crate::process;
 use crate::scenario::Transport;
 use crate::servers::MARK;
 
-const ORDERS: Token = Token(usize::MAX);
+const COMMANDS: Token = Token(usize::MAX);
 
-/// After how long without a byte what is missing counts as lost.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// Deliveries that are missing after this time without a byte count as lost.
+const LOSS_TIMEOUT: Duration = Duration::from_secs(5);
 
 #[derive(Args)]
-pub(crate) struct Orders {
+pub(crate) struct LoadArguments {
     transport: Transport,
     port: u16,
     readers: usize,
-    /// Readers that take nothing.
+    /// Further readers that read nothing.
     stalled: usize,
     /// Each reader reads a key of its own.
     #[arg(long)]
     keyed: bool,
-    /// How many cores are the server's.
+    /// The number of cores that are the server's.
     #[arg(long, default_value_t = 1)]
     cores: usize,
 }
 
-/// What a line of the standard input asks for.
-enum Ask {
-    /// Whether so many have come.
-    Deliveries(u64),
-    /// How long they took, since this was last asked.
-    Latency,
-    /// To read no more, and to stay connected.
-    Rest,
+/// A line of the standard input.
+enum Command {
+    /// Reply once so many deliveries have arrived or are lost.
+    AwaitDeliveries(u64),
+    /// Reply with the latencies since the last such command.
+    TakeLatency,
+    /// Stop reading and stay connected.
+    Pause,
 }
 
-fn ask(line: &str) -> Ask {
+fn parse_command(line: &str) -> Command {
     match line {
-        "latency" => Ask::Latency,
-        "rest" => Ask::Rest,
-        deliveries => Ask::Deliveries(deliveries.parse().unwrap_or(0)),
+        "latency" => Command::TakeLatency,
+        "pause" => Command::Pause,
+        deliveries => Command::AwaitDeliveries(deliveries.parse().unwrap_or(0)),
     }
 }
 
 struct Readers {
-    lines: Vec<TcpStream>,
-    /// Which of them have heard anything, and how many have.
-    has_begun: Vec<bool>,
-    begun: usize,
+    connections: Vec<TcpStream>,
+    /// Whether the connection at this index has received anything.
+    has_started: Vec<bool>,
+    started: usize,
     buffer: Vec<u8>,
     received: u64,
     latency: Histogram<u64>,
-    heard: Instant,
+    last_received: Instant,
 }
 
-/// Opens the readers, says so, and then answers each line, a number of deliveries, once they have come or are lost.
-pub(crate) fn run(orders: &Orders) -> io::Result<()> {
-    process::pin(false, orders.cores);
+/// Connects the readers, prints `open`, and then carries out one command after another.
+pub(crate) fn run(arguments: &LoadArguments) -> io::Result<()> {
+    process::pin_readers(arguments.cores);
     let mut poll = Poll::new()?;
-    let waker = Waker::new(poll.registry(), ORDERS)?;
-    let (sender, asked) = channel();
-    process::on_orders(move |line| {
-        // These readers end with this thread.
-        let _ended = sender.send(ask(line));
-        let _unwoken = waker.wake();
+    let waker = Waker::new(poll.registry(), COMMANDS)?;
+    let (sender, commands) = channel();
+    process::spawn_command_reader(move |line| {
+        // Sending fails only while this process exits.
+        let _exiting = sender.send(parse_command(line));
+        let _exiting = waker.wake();
     });
-    let stalled =
-        (0..orders.stalled).map(|_| open(orders.transport, orders.port, None)).collect::<io::Result<Vec<_>>>()?;
-    let mut lines = Vec::new();
-    for reader in 0..orders.readers {
-        let mut line = TcpStream::from_std(open(orders.transport, orders.port, orders.keyed.then_some(reader))?);
-        poll.registry().register(&mut line, Token(reader), Interest::READABLE)?;
-        lines.push(line);
+    let LoadArguments { transport, port, .. } = *arguments;
+    let stalled = (0..arguments.stalled).map(|_| connect(transport, port, None)).collect::<io::Result<Vec<_>>>()?;
+    let mut connections = Vec::new();
+    for reader in 0..arguments.readers {
+        let key = arguments.keyed.then_some(reader);
+        let mut connection = TcpStream::from_std(connect(transport, port, key)?);
+        poll.registry().register(&mut connection, Token(reader), Interest::READABLE)?;
+        connections.push(connection);
     }
-    let latency = Histogram::new_with_bounds(1, 60_000_000_000, 3).map_err(io::Error::other)?;
-    let has_begun = vec![false; lines.len()];
-    let mut readers =
-        Readers { lines, has_begun, begun: 0, buffer: vec![0; 256 << 10], received: 0, latency, heard: Instant::now() };
-    // What opens a stream is read before anything is measured.
-    while readers.begun < readers.lines.len() {
-        readers.turn(&mut poll, Duration::from_millis(50))?;
-    }
-    let quiet = Instant::now() + Duration::from_millis(300);
-    while Instant::now() < quiet {
-        readers.turn(&mut poll, Duration::from_millis(50))?;
-    }
+    let mut readers = Readers::new(connections)?;
+    readers.read_openings(&mut poll)?;
     println!("open");
-    readers.answer(&mut poll, &asked, orders.transport)?;
+    readers.run_commands(&mut poll, &commands, transport)?;
     drop(stalled);
     Ok(())
 }
 
-/// A connection that has asked for its stream.
-pub(crate) fn open(transport: Transport, port: u16, key: Option<usize>) -> io::Result<std::net::TcpStream> {
-    let mut line = std::net::TcpStream::connect(SocketAddr::from(([127, 0, 0, 1], port)))?;
+/// Connects and sends the request for the stream of `key`, or of all messages.
+pub(crate) fn connect(transport: Transport, port: u16, key: Option<usize>) -> io::Result<std::net::TcpStream> {
+    let mut connection = std::net::TcpStream::connect(SocketAddr::from(([127, 0, 0, 1], port)))?;
     let key = key.map_or_else(String::new, |key| key.to_string());
     let upgrade = match transport {
         Transport::Sse => "",
@@ -111,91 +102,110 @@ pub(crate) fn open(transport: Transport, port: u16, key: Option<usize>) -> io::R
              sec-websocket-key: AAAAAAAAAAAAAAAAAAAAAA==\r\n"
         }
     };
-    line.write_all(format!("GET /{key} HTTP/1.1\r\nhost: 127.0.0.1\r\n{upgrade}\r\n").as_bytes())?;
-    line.set_nonblocking(true)?;
-    Ok(line)
+    connection.write_all(format!("GET /{key} HTTP/1.1\r\nhost: 127.0.0.1\r\n{upgrade}\r\n").as_bytes())?;
+    connection.set_nonblocking(true)?;
+    Ok(connection)
 }
 
 impl Readers {
-    fn answer(&mut self, poll: &mut Poll, asked: &Receiver<Ask>, transport: Transport) -> io::Result<()> {
-        let (mut due, mut shown) = (None, Instant::now());
+    fn new(connections: Vec<TcpStream>) -> io::Result<Self> {
+        let latency = Histogram::new_with_bounds(1, 60_000_000_000, 3).map_err(io::Error::other)?;
+        let has_started = vec![false; connections.len()];
+        let (buffer, last_received) = (vec![0; 256 << 10], Instant::now());
+        Ok(Self { connections, has_started, started: 0, buffer, received: 0, latency, last_received })
+    }
+
+    /// Reads the response heads and whatever opens each stream, so that no measurement includes them.
+    fn read_openings(&mut self, poll: &mut Poll) -> io::Result<()> {
+        while self.started < self.connections.len() {
+            self.read(poll, Duration::from_millis(50))?;
+        }
+        let end = Instant::now() + Duration::from_millis(300);
+        while Instant::now() < end {
+            self.read(poll, Duration::from_millis(50))?;
+        }
+        Ok(())
+    }
+
+    fn run_commands(&mut self, poll: &mut Poll, commands: &Receiver<Command>, transport: Transport) -> io::Result<()> {
+        let (mut awaited, mut last_pong) = (None, Instant::now());
         loop {
-            self.turn(poll, Duration::from_millis(200))?;
-            if transport == Transport::Ws && shown.elapsed() > Duration::from_secs(10) {
-                shown = Instant::now();
-                self.show_life();
+            self.read(poll, Duration::from_millis(200))?;
+            if transport == Transport::Ws && last_pong.elapsed() > Duration::from_secs(10) {
+                last_pong = Instant::now();
+                self.send_pongs();
             }
-            if due.is_none() {
-                match asked.try_recv() {
-                    Ok(Ask::Deliveries(deliveries)) => {
-                        due = Some(deliveries);
-                        self.heard = Instant::now();
+            if awaited.is_none() {
+                match commands.try_recv() {
+                    Ok(Command::AwaitDeliveries(deliveries)) => {
+                        awaited = Some(deliveries);
+                        self.last_received = Instant::now();
                     }
-                    Ok(Ask::Latency) => {
-                        let at = |quantile| self.latency.value_at_quantile(quantile);
-                        println!("latency {} {}", at(0.5), at(0.99));
+                    Ok(Command::TakeLatency) => {
+                        let quantile = |quantile| self.latency.value_at_quantile(quantile);
+                        println!("latency {} {}", quantile(0.5), quantile(0.99));
                         self.latency.reset();
                         continue;
                     }
-                    Ok(Ask::Rest) => {
-                        println!("rests");
-                        // The end of the orders ends this process.
-                        while asked.recv().is_ok() {}
+                    Ok(Command::Pause) => {
+                        println!("paused");
+                        // The end of the standard input exits this process.
+                        while commands.recv().is_ok() {}
                         return Ok(());
                     }
                     Err(TryRecvError::Empty) => continue,
                     Err(TryRecvError::Disconnected) => return Ok(()),
                 }
             }
-            if let Some(deliveries) = due
-                && (self.received >= deliveries || self.heard.elapsed() > PATIENCE)
+            if let Some(deliveries) = awaited
+                && (self.received >= deliveries || self.last_received.elapsed() > LOSS_TIMEOUT)
             {
-                println!("got {}", self.received);
+                println!("received {}", self.received);
                 self.received = 0;
-                due = None;
+                awaited = None;
             }
         }
     }
 
-    /// Reads what has come. The time of the last whole message of each piece is when it was submitted.
-    fn turn(&mut self, poll: &mut Poll, most: Duration) -> io::Result<()> {
+    /// Reads from all readable connections. Records one latency per read, that of its last complete message.
+    fn read(&mut self, poll: &mut Poll, timeout: Duration) -> io::Result<()> {
         let mut events = Events::with_capacity(1024);
-        poll.poll(&mut events, Some(most))?;
+        poll.poll(&mut events, Some(timeout))?;
         for event in &events {
-            let Some(line) = self.lines.get_mut(event.token().0) else { continue };
-            self.begun += usize::from(!std::mem::replace(&mut self.has_begun[event.token().0], true));
+            let Some(connection) = self.connections.get_mut(event.token().0) else { continue };
+            self.started += usize::from(!std::mem::replace(&mut self.has_started[event.token().0], true));
             loop {
-                match line.read(&mut self.buffer) {
+                match connection.read(&mut self.buffer) {
                     Ok(length @ 1..) => {
                         let bytes = &self.buffer[..length];
                         self.received += memchr::memchr_iter(MARK, bytes).count() as u64;
-                        if let Some(stamp) = newest_stamp(bytes) {
-                            self.latency.saturating_record(process::now().saturating_sub(stamp));
+                        if let Some(submitted_at) = newest_timestamp(bytes) {
+                            self.latency.saturating_record(process::now().saturating_sub(submitted_at));
                         }
                         if length < self.buffer.len() {
                             break;
                         }
                     }
                     Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
-                    Ok(_) | Err(_) => return Err(io::Error::other("the server has cut a reader")),
+                    Ok(_) | Err(_) => return Err(io::Error::other("the server closed a reader's connection")),
                 }
             }
-            self.heard = Instant::now();
+            self.last_received = Instant::now();
         }
         Ok(())
     }
 
-    /// A pong on every WebSocket, as a browser would send when it is pinged (RFC 6455 §5.5.3), masked with zeros.
-    fn show_life(&mut self) {
-        for line in &mut self.lines {
-            // One that takes no six bytes has other worries.
-            let _untaken = line.write(&[0x8A, 0x80, 0, 0, 0, 0]);
+    /// Sends a pong on every WebSocket, as a browser does when it is pinged (RFC 6455 §5.5.3), masked with zeros.
+    fn send_pongs(&mut self) {
+        for connection in &mut self.connections {
+            // A full socket gets no pong.
+            let _unsent = connection.write(&[0x8A, 0x80, 0, 0, 0, 0]);
         }
     }
 }
 
-fn newest_stamp(bytes: &[u8]) -> Option<u64> {
-    let digits = |at: usize| bytes.get(at + 1..at + 21);
+fn newest_timestamp(bytes: &[u8]) -> Option<u64> {
+    let digits = |mark: usize| bytes.get(mark + 1..mark + 21);
     let digits = memchr::memrchr_iter(MARK, bytes).find_map(digits)?;
     std::str::from_utf8(digits).ok()?.parse().ok()
 }

@@ -1,9 +1,11 @@
-//! What a delivery costs: Tornadose beside a floor, and beside what people would write by hand with Salvo and with axum.
+//! The cost of a delivery: Tornadose beside a floor, and beside servers written by hand with Salvo and with axum.
 
 mod process;
 mod servers;
 mod load;
 mod scenario;
+mod under_load;
+mod figure;
 mod measure;
 mod report;
 mod chart;
@@ -17,35 +19,36 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
 
+use crate::figure::Plan;
 use crate::scenario::{Scenario, Transport};
-use crate::servers::Contestant;
+use crate::servers::ServerKind;
 
-/// Measures servers by turns, each in a process of its own with one runtime thread, under the same readers.
+/// Measures servers by turns, each in a process of its own with one runtime thread, under the same load.
 #[derive(Parser)]
 #[command(version)]
 struct Arguments {
-    /// How often each server is measured; medians are printed, and the spread.
+    /// How often each server is measured. The table shows medians and the spread.
     #[arg(long, default_value_t = 3)]
     rounds: usize,
     /// Only these scenarios.
     #[arg(long, value_delimiter = ',')]
     only: Vec<Scenario>,
-    /// Only these servers; the floor is always among them.
+    /// Only these servers, and the floor.
     #[arg(long, value_delimiter = ',')]
-    servers: Vec<Contestant>,
+    servers: Vec<ServerKind>,
     /// Only this transport.
     #[arg(long)]
     transport: Option<Transport>,
     /// How many runtime threads a server has.
     #[arg(long, default_value_t = 1)]
     threads: usize,
-    /// A tenth of the messages: to see that it runs.
+    /// A tenth of the messages, to check that everything runs.
     #[arg(long)]
     quick: bool,
-    /// Where to write every round as JSON, as it goes.
+    /// Write all measurements to this file as JSON, again after each one.
     #[arg(long)]
     json: Option<PathBuf>,
-    /// Where to draw the table as SVG.
+    /// Draw the table into this file as SVG.
     #[arg(long)]
     chart: Option<PathBuf>,
     #[command(subcommand)]
@@ -54,45 +57,45 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Whether live readers pay for 100 stalled ones, and what memory those take.
+    /// Whether 100 stalled readers slow the others down, and how much memory they take.
     Stalled {
-        /// How many messages pass.
+        /// How many messages are submitted.
         #[arg(default_value_t = 100_000)]
         messages: u64,
     },
-    /// Whether a submit pays for the readers of other keys, and what a key takes that nobody reads.
+    /// Whether readers of other keys slow a submit down, and how much memory a key without readers takes.
     Keys,
-    /// Whether a delivery takes more instructions than it may, counted by valgrind; no clock is asked.
+    /// Fails if a delivery takes more instructions than its limit. Valgrind counts them.
     Guard {
-        /// Where to leave the profiles, for `callgrind_annotate`.
+        /// Keep the profiles in this folder, for `callgrind_annotate`.
         #[arg(long, value_name = "FOLDER")]
         keep: Option<PathBuf>,
     },
-    /// Submits through a Redis of its own beside `redis-benchmark`, latency between two stores, catch-up.
+    /// Stores on a Redis server of its own: submits beside `redis-benchmark`, latency between stores, loading.
     Redis,
     #[command(hide = true)]
     Key { kind: String },
     #[command(hide = true)]
-    Serve { contestant: Contestant, transport: Transport, threads: usize },
+    Serve { server: ServerKind, transport: Transport, threads: usize },
     #[command(hide = true)]
-    Load(load::Orders),
+    Load(load::LoadArguments),
 }
 
 fn main() -> io::Result<()> {
     process::raise_file_limit();
     let arguments = Arguments::parse();
     match arguments.command {
-        Some(Command::Serve { contestant, transport, threads }) => servers::serve(contestant, transport, threads),
-        Some(Command::Load(orders)) => load::run(&orders),
+        Some(Command::Serve { server, transport, threads }) => servers::serve(server, transport, threads),
+        Some(Command::Load(arguments)) => load::run(&arguments),
         Some(Command::Stalled { messages }) => stalled::run(messages),
         Some(Command::Keys) => keys::run(),
         Some(Command::Guard { keep }) => guard::run(keep.as_deref()),
         Some(Command::Redis) => redis::run(),
-        Some(Command::Key { kind }) => keys::memory(&kind),
-        None => measure::run(&measure::Plan {
+        Some(Command::Key { kind }) => keys::print_memory(&kind),
+        None => measure::run(&Plan {
             rounds: arguments.rounds.max(1),
-            scenarios: all_unless(arguments.only, &Scenario::ALL),
-            contestants: all_unless(arguments.servers, &Contestant::ALL),
+            scenarios: named_or_all(arguments.only, &Scenario::ALL),
+            servers: floor_first(named_or_all(arguments.servers, &ServerKind::ALL)),
             transports: arguments.transport.map_or_else(|| Transport::ALL.to_vec(), |one| vec![one]),
             threads: arguments.threads.max(1),
             quick: arguments.quick,
@@ -102,6 +105,12 @@ fn main() -> io::Result<()> {
     }
 }
 
-fn all_unless<T: Clone>(named: Vec<T>, all: &[T]) -> Vec<T> {
+fn named_or_all<T: Clone>(named: Vec<T>, all: &[T]) -> Vec<T> {
     if named.is_empty() { all.to_vec() } else { named }
+}
+
+fn floor_first(mut servers: Vec<ServerKind>) -> Vec<ServerKind> {
+    servers.retain(|server| *server != ServerKind::Floor);
+    servers.insert(0, ServerKind::Floor);
+    servers
 }

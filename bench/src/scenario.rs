@@ -1,4 +1,4 @@
-//! What is measured: how many readers, how many messages at once. How it is measured is `measure`'s affair.
+//! The scenarios: how many readers there are, and how many messages are submitted at once.
 
 use clap::ValueEnum;
 use serde::Serialize;
@@ -28,13 +28,13 @@ pub(crate) enum Scenario {
     Broadcast,
     /// 1000 readers, 100 messages at once.
     Burst,
-    /// 1000 readers, 2000 messages at once, as fast as they are taken.
+    /// 1000 readers, 2000 messages at once: the server is never idle.
     Saturate,
     /// 100 readers, one message at a time.
     Readers100,
     /// 10,000 readers, one message at a time.
     Readers10000,
-    /// 10,000 keys of one reader each, one message to each.
+    /// 10,000 keys with one reader each, one message to each.
     Keys,
     /// 999 readers and one that reads nothing, one message at a time.
     Stalled,
@@ -42,16 +42,18 @@ pub(crate) enum Scenario {
     Idle,
 }
 
-/// What a scenario asks of the servers and the readers.
+/// The load that a scenario puts on a server.
 #[derive(Clone, Copy)]
-pub(crate) struct Shape {
+pub(crate) struct Workload {
     pub(crate) readers: u64,
+    /// Further readers that read nothing.
     pub(crate) stalled: u64,
     /// Each reader reads a key of its own.
     pub(crate) keyed: bool,
-    /// How many messages are submitted at once, and how often.
+    /// How many messages are submitted at once.
     pub(crate) burst: u64,
-    pub(crate) times: u64,
+    /// How many bursts there are.
+    pub(crate) bursts: u64,
 }
 
 impl Scenario {
@@ -79,23 +81,23 @@ impl Scenario {
         }
     }
 
-    pub(crate) fn shape(self) -> Shape {
-        let all = |readers, burst, times| Shape { readers, stalled: 0, keyed: false, burst, times };
+    pub(crate) fn workload(self) -> Workload {
+        let broadcast = |readers, burst, bursts| Workload { readers, stalled: 0, keyed: false, burst, bursts };
         match self {
-            Self::Broadcast => all(1000, 1, 400),
-            Self::Burst => all(1000, 100, 60),
-            Self::Saturate => all(1000, 2000, 8),
-            Self::Readers100 => all(100, 1, 4000),
-            Self::Readers10000 => all(10_000, 1, 40),
-            Self::Keys => Shape { keyed: true, ..all(10_000, 10_000, 20) },
-            Self::Stalled => Shape { stalled: 1, ..all(999, 1, 400) },
-            Self::Idle => all(10_000, 0, 0),
+            Self::Broadcast => broadcast(1000, 1, 400),
+            Self::Burst => broadcast(1000, 100, 60),
+            Self::Saturate => broadcast(1000, 2000, 8),
+            Self::Readers100 => broadcast(100, 1, 4000),
+            Self::Readers10000 => broadcast(10_000, 1, 40),
+            Self::Keys => Workload { keyed: true, ..broadcast(10_000, 10_000, 20) },
+            Self::Stalled => Workload { stalled: 1, ..broadcast(999, 1, 400) },
+            Self::Idle => broadcast(10_000, 0, 0),
         }
     }
 }
 
-impl Shape {
-    /// How many deliveries one burst makes.
+impl Workload {
+    /// The deliveries that one burst makes.
     pub(crate) fn deliveries(self) -> u64 {
         if self.keyed { self.burst } else { self.burst * self.readers }
     }

@@ -1,4 +1,4 @@
-//! The contestants: each serves the same messages at `/`, and those of a key at `/KEY`.
+//! The servers that are compared. Each serves all messages at `/`, and those of one key at `/KEY`.
 
 mod axum;
 mod floor;
@@ -17,8 +17,8 @@ use crate::scenario::Transport;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub(crate) enum Contestant {
-    /// An epoll loop that writes bytes made beforehand: one `write` for each client and event, or batch.
+pub(crate) enum ServerKind {
+    /// An epoll loop that writes prepared bytes: one `write` per client and event, or per client and batch.
     Floor,
     /// Salvo's own SSE and WebSocket over `tokio::sync::broadcast`.
     Salvo,
@@ -27,7 +27,7 @@ pub(crate) enum Contestant {
     Tornadose,
 }
 
-impl Contestant {
+impl ServerKind {
     pub(crate) const ALL: [Self; 4] = [Self::Floor, Self::Salvo, Self::Axum, Self::Tornadose];
 
     pub(crate) fn name(self) -> &'static str {
@@ -40,24 +40,24 @@ impl Contestant {
     }
 }
 
-/// How many messages a log or a channel keeps.
-const KEPT: usize = 4096;
+/// How many messages a channel keeps, as many as the store.
+const CAPACITY: usize = 4096;
 
 /// How many keys there are.
 pub(crate) const KEYS: u32 = 10_000;
 
-/// In every message once, and nowhere else: what the readers count.
+/// A byte that occurs once in every message and nowhere else. The readers count it.
 pub(crate) const MARK: u8 = b'@';
 
-/// The next message: 128 bytes that begin with when it was made.
+/// The next message: 128 bytes that begin with the mark and the time.
 fn message() -> String {
     format!("@{:020}{}", process::now(), "x".repeat(107))
 }
 
-/// Serves, until the standard input ends, and submits as its lines say: so many messages to all, or one to each key.
-pub(crate) fn serve(contestant: Contestant, transport: Transport, threads: usize) -> io::Result<()> {
-    process::pin(true, threads);
-    if contestant == Contestant::Floor {
+/// Serves until the standard input ends. Each of its lines is a command to submit messages.
+pub(crate) fn serve(server: ServerKind, transport: Transport, threads: usize) -> io::Result<()> {
+    process::pin_server(threads);
+    if server == ServerKind::Floor {
         return floor::serve(transport);
     }
     let mut builder = match threads {
@@ -65,40 +65,42 @@ pub(crate) fn serve(contestant: Contestant, transport: Transport, threads: usize
         _ => tokio::runtime::Builder::new_multi_thread(),
     };
     builder.worker_threads(threads).enable_all().build()?.block_on(async {
-        match contestant {
-            Contestant::Salvo => salvo::serve(transport).await,
-            Contestant::Axum => axum::serve(transport).await,
-            Contestant::Tornadose => tornadose::serve(transport).await,
-            Contestant::Floor => Ok(()),
+        match server {
+            ServerKind::Salvo => salvo::serve(transport).await,
+            ServerKind::Axum => axum::serve(transport).await,
+            ServerKind::Tornadose => tornadose::serve(transport).await,
+            ServerKind::Floor => Ok(()),
         }
     })
 }
 
-/// What a line of the standard input asks for.
+/// A line of the standard input.
 #[derive(Clone, Copy)]
-enum Order {
-    All(u64),
-    EachKey,
+enum Command {
+    /// Submit so many messages to all readers.
+    SubmitToAll(u64),
+    /// Submit one message to each key.
+    SubmitToEachKey,
 }
 
-fn order(line: &str) -> Order {
-    line.parse().map_or(Order::EachKey, Order::All)
+fn parse_command(line: &str) -> Command {
+    line.parse().map_or(Command::SubmitToEachKey, Command::SubmitToAll)
 }
 
-fn orders() -> mpsc::UnboundedReceiver<Order> {
+fn spawn_command_reader() -> mpsc::UnboundedReceiver<Command> {
     let (sender, receiver) = mpsc::unbounded_channel();
-    process::on_orders(move |line| {
-        // The server ends with this thread.
-        let _ended = sender.send(order(line));
+    process::spawn_command_reader(move |line| {
+        // Sending fails only while this process exits.
+        let _exiting = sender.send(parse_command(line));
     });
     receiver
 }
 
-fn ready(addr: SocketAddr) {
+fn print_ready(addr: SocketAddr) {
     println!("ready {}", addr.port());
 }
 
-/// What somebody writes who has no store: a channel for all, and one for each key.
+/// The channels of a server without a store: one for all messages, and one per key.
 struct Channels {
     all: broadcast::Sender<String>,
     keys: Vec<broadcast::Sender<String>>,
@@ -106,23 +108,23 @@ struct Channels {
 
 impl Channels {
     fn new() -> Self {
-        let channel = |kept| broadcast::channel(kept).0;
-        Self { all: channel(KEPT), keys: (0..KEYS).map(|_| channel(16)).collect() }
+        let channel = |capacity| broadcast::channel(capacity).0;
+        Self { all: channel(CAPACITY), keys: (0..KEYS).map(|_| channel(16)).collect() }
     }
 
-    /// Those of `/KEY`, or of `/`.
+    /// Subscribes to the channel of `/KEY`, or to that of `/`.
     fn subscribe(&self, path: &str) -> broadcast::Receiver<String> {
         let key = path.trim_start_matches('/').parse().ok().and_then(|key: usize| self.keys.get(key));
         key.unwrap_or(&self.all).subscribe()
     }
 
-    async fn run(&self) {
-        let mut orders = orders();
-        while let Some(order) = orders.recv().await {
-            // A channel without a reader refuses a message.
-            match order {
-                Order::All(count) => (0..count).for_each(|_| drop(self.all.send(message()))),
-                Order::EachKey => self.keys.iter().for_each(|key| drop(key.send(message()))),
+    async fn run_commands(&self) {
+        let mut commands = spawn_command_reader();
+        while let Some(command) = commands.recv().await {
+            // `send` fails while a channel has no reader, and then nothing is to be delivered.
+            match command {
+                Command::SubmitToAll(count) => (0..count).for_each(|_| drop(self.all.send(message()))),
+                Command::SubmitToEachKey => self.keys.iter().for_each(|key| drop(key.send(message()))),
             }
         }
     }

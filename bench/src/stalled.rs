@@ -1,17 +1,18 @@
-//! 100 stalled readers beside 900 live ones: whether the live ones are slower for it, and what memory the server takes.
+//! 900 live readers, alone and beside 100 stalled ones: the time that a burst takes, and the server's memory.
 
 use std::io;
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
 use crate::load;
-use crate::measure::Pair;
-use crate::scenario::{Shape, Transport};
-use crate::servers::Contestant;
+use crate::scenario::{Transport, Workload};
+use crate::servers::ServerKind;
+use crate::under_load::ServerUnderLoad;
 
 const STALLED: usize = 100;
 
-const SHAPE: Shape = Shape { readers: 900, stalled: 0, keyed: false, burst: 100, times: 0 };
+/// The number of bursts depends on the command line.
+const WORKLOAD: Workload = Workload { readers: 900, stalled: 0, keyed: false, burst: 100, bursts: 0 };
 
 pub(crate) fn run(messages: u64) -> io::Result<()> {
     println!(
@@ -20,45 +21,46 @@ pub(crate) fn run(messages: u64) -> io::Result<()> {
     );
     for transport in Transport::ALL {
         for stalled in [0, STALLED] {
-            let mut pair = Pair::open(Contestant::Tornadose, transport, 1, SHAPE)?;
-            let mut stalling = Stalling::new(stalled, transport, pair.port);
-            let (mut bursts, mut peak, mut lost) = (Vec::new(), 0, 0);
-            for _ in 0..messages / SHAPE.burst {
-                stalling.stay()?;
+            let mut under_load = ServerUnderLoad::start(ServerKind::Tornadose, transport, 1, WORKLOAD)?;
+            let mut stalled_readers = StalledReaders::new(stalled, transport, under_load.port);
+            let (mut times, mut peak, mut lost) = (Vec::new(), 0, 0);
+            for _ in 0..messages / WORKLOAD.burst {
+                stalled_readers.renew()?;
                 let start = Instant::now();
-                lost += pair.submit(SHAPE)?;
-                bursts.push(start.elapsed());
-                peak = peak.max(pair.server.memory()?);
+                lost += under_load.submit(WORKLOAD)?;
+                times.push(start.elapsed());
+                peak = peak.max(under_load.server.memory()?);
             }
-            bursts.sort_unstable();
-            let (half, most) = (bursts[bursts.len() / 2], bursts[bursts.len() * 99 / 100]);
+            times.sort_unstable();
+            let (p50, p99) = (times[times.len() / 2], times[times.len() * 99 / 100]);
             let transport = transport.name();
-            println!("{transport:<10} {stalled:>8} {messages:>9} {half:>12.2?} {most:>12.2?} {peak:>6} KiB {lost:>5}");
+            println!("{transport:<10} {stalled:>8} {messages:>9} {p50:>12.2?} {p99:>12.2?} {peak:>6} KiB {lost:>5}");
         }
     }
     Ok(())
 }
 
-/// Readers that take nothing, and new ones in their place before they would be aborted.
-struct Stalling {
-    many: usize,
+/// Connections that read nothing. They are replaced before the server would abort them.
+struct StalledReaders {
+    count: usize,
     transport: Transport,
     port: u16,
-    lines: Vec<TcpStream>,
-    since: Instant,
+    connections: Vec<TcpStream>,
+    opened_at: Instant,
 }
 
-impl Stalling {
-    fn new(many: usize, transport: Transport, port: u16) -> Self {
-        Self { many, transport, port, lines: Vec::new(), since: Instant::now() }
+impl StalledReaders {
+    fn new(count: usize, transport: Transport, port: u16) -> Self {
+        Self { count, transport, port, connections: Vec::new(), opened_at: Instant::now() }
     }
 
-    fn stay(&mut self) -> io::Result<()> {
-        if self.lines.len() < self.many || self.since.elapsed() > Duration::from_secs(25) {
-            self.since = Instant::now();
-            self.lines.clear();
-            for _ in 0..self.many {
-                self.lines.push(load::open(self.transport, self.port, None)?);
+    /// Opens the connections if there are none yet or they are 25 s old.
+    fn renew(&mut self) -> io::Result<()> {
+        if self.connections.len() < self.count || self.opened_at.elapsed() > Duration::from_secs(25) {
+            self.opened_at = Instant::now();
+            self.connections.clear();
+            for _ in 0..self.count {
+                self.connections.push(load::connect(self.transport, self.port, None)?);
             }
         }
         Ok(())

@@ -1,4 +1,4 @@
-//! axum by hand: its own SSE and WebSocket over a broadcast channel.
+//! axum by hand: its own SSE and WebSocket over broadcast channels.
 
 use std::convert::Infallible;
 use std::io;
@@ -19,7 +19,7 @@ use tokio::sync::broadcast::error::RecvError;
 use tokio_stream::wrappers::BroadcastStream;
 
 use crate::scenario::Transport;
-use crate::servers::{Channels, ready};
+use crate::servers::{Channels, print_ready};
 
 async fn sse(State(channels): State<Arc<Channels>>, uri: Uri) -> impl IntoResponse {
     let events = BroadcastStream::new(channels.subscribe(uri.path()));
@@ -59,10 +59,10 @@ async fn forward(mut socket: WebSocket, mut receiver: broadcast::Receiver<String
 pub(super) async fn serve(transport: Transport) -> io::Result<()> {
     let channels = Arc::new(Channels::new());
     let listener = TcpListener::bind("127.0.0.1:0").await?;
-    ready(listener.local_addr()?);
+    print_ready(listener.local_addr()?);
     let listener = listener.tap_io(|stream| {
-        // Without it the second of two events waits for the client's answer to the first.
-        let _nagled = stream.set_nodelay(true);
+        // With Nagle's algorithm the second of two events waits until the client acknowledges the first.
+        let _nagle_stays_on = stream.set_nodelay(true);
     });
     let method = match transport {
         Transport::Sse => get(sse),
@@ -70,6 +70,6 @@ pub(super) async fn serve(transport: Transport) -> io::Result<()> {
     };
     let router = Router::new().route("/", method.clone()).route("/{key}", method).with_state(Arc::clone(&channels));
     tokio::spawn(async move { axum::serve(listener, router).await });
-    channels.run().await;
+    channels.run_commands().await;
     Ok(())
 }

@@ -1,5 +1,5 @@
-//! The floor: an epoll loop that knows nothing of HTTP but a head, and writes bytes made beforehand, one `write` for each client
-//! and batch. No server on this kernel can deliver with fewer system calls, unless it batches clients.
+//! The floor: an epoll loop that sends a fixed response head and then prepared bytes, with one `write` per client and batch. No server
+//! on this kernel can deliver with fewer system calls unless one call serves several clients.
 
 use std::collections::VecDeque;
 use std::io::{self, Read, Write};
@@ -11,22 +11,24 @@ use mio::{Events, Interest, Poll, Token, Waker};
 
 use crate::process;
 use crate::scenario::Transport;
-use crate::servers::{Order, message, order, ready};
+use crate::servers::{Command, message, parse_command, print_ready};
 
 const LISTENER: Token = Token(usize::MAX);
-const ORDERS: Token = Token(usize::MAX - 1);
+const COMMANDS: Token = Token(usize::MAX - 1);
 
 struct Client {
     stream: TcpStream,
-    reads: Reads,
-    /// What the socket has not taken, and how much of its first it has.
+    requested: Requested,
+    /// What is still to be written.
     unwritten: VecDeque<Arc<[u8]>>,
-    taken: usize,
+    /// How much of the first of `unwritten` has been written.
+    written: usize,
 }
 
-/// What a client has asked for.
+/// The stream that a client requested.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Reads {
+enum Requested {
+    /// No request has arrived yet.
     Nothing,
     All,
     Key,
@@ -36,27 +38,27 @@ pub(super) fn serve(transport: Transport) -> io::Result<()> {
     let mut poll = Poll::new()?;
     let mut listener = TcpListener::bind(([127, 0, 0, 1], 0).into())?;
     poll.registry().register(&mut listener, LISTENER, Interest::READABLE)?;
-    let waker = Waker::new(poll.registry(), ORDERS)?;
-    let (sender, orders) = channel();
-    process::on_orders(move |line| {
-        // The server ends with this thread.
-        let _ended = sender.send(order(line));
-        let _unwoken = waker.wake();
+    let waker = Waker::new(poll.registry(), COMMANDS)?;
+    let (sender, commands) = channel();
+    process::spawn_command_reader(move |line| {
+        // Sending fails only while this process exits.
+        let _exiting = sender.send(parse_command(line));
+        let _exiting = waker.wake();
     });
-    ready(listener.local_addr()?);
+    print_ready(listener.local_addr()?);
     let (mut clients, mut events) = (Vec::new(), Events::with_capacity(1024));
     loop {
         poll.poll(&mut events, None)?;
         for event in &events {
             match event.token() {
                 LISTENER => accept(&poll, &listener, &mut clients)?,
-                ORDERS => submit(&orders, transport, &mut clients),
+                COMMANDS => submit(&commands, transport, &mut clients),
                 Token(client) => {
                     let client: &mut Client = &mut clients[client];
                     if event.is_readable() {
-                        client.asks(transport);
+                        client.read_request(transport);
                     }
-                    client.writes();
+                    client.write();
                 }
             }
         }
@@ -68,33 +70,33 @@ fn accept(poll: &Poll, listener: &TcpListener, clients: &mut Vec<Client>) -> io:
         stream.set_nodelay(true)?;
         let token = Token(clients.len());
         poll.registry().register(&mut stream, token, Interest::READABLE | Interest::WRITABLE)?;
-        clients.push(Client { stream, reads: Reads::Nothing, unwritten: VecDeque::new(), taken: 0 });
+        clients.push(Client { stream, requested: Requested::Nothing, unwritten: VecDeque::new(), written: 0 });
     }
     Ok(())
 }
 
-/// Writes a batch to all clients, or to each the message of its key.
-fn submit(orders: &Receiver<Order>, transport: Transport, clients: &mut [Client]) {
-    for order in orders.try_iter() {
-        match order {
-            Order::All(count) => {
+/// Carries out the commands: one batch for all clients, or one message for each client of a key.
+fn submit(commands: &Receiver<Command>, transport: Transport, clients: &mut [Client]) {
+    for command in commands.try_iter() {
+        match command {
+            Command::SubmitToAll(count) => {
                 let batch: Arc<[u8]> = (0..count).flat_map(|_| event(transport)).collect();
                 for client in clients.iter_mut() {
                     client.unwritten.push_back(Arc::clone(&batch));
-                    client.writes();
+                    client.write();
                 }
             }
-            Order::EachKey => {
-                for client in clients.iter_mut().filter(|client| client.reads == Reads::Key) {
+            Command::SubmitToEachKey => {
+                for client in clients.iter_mut().filter(|client| client.requested == Requested::Key) {
                     client.unwritten.push_back(event(transport).into());
-                    client.writes();
+                    client.write();
                 }
             }
         }
     }
 }
 
-/// A message as the others send it: an id, the data, and the frame of its transport.
+/// A message in the form in which the other servers send it: an id and the data, in a chunk or a WebSocket frame.
 fn event(transport: Transport) -> Vec<u8> {
     let message = message();
     match transport {
@@ -111,31 +113,31 @@ fn event(transport: Transport) -> Vec<u8> {
 }
 
 impl Client {
-    /// Answers the request, and ignores all that follows.
-    fn asks(&mut self, transport: Transport) {
+    /// Responds to the first request and ignores further input.
+    fn read_request(&mut self, transport: Transport) {
         let mut bytes = [0; 1024];
         while let Ok(length @ 1..) = self.stream.read(&mut bytes) {
-            if self.reads != Reads::Nothing {
+            if self.requested != Requested::Nothing {
                 continue;
             }
-            self.reads = if bytes[..length].starts_with(b"GET / ") { Reads::All } else { Reads::Key };
+            self.requested = if bytes[..length].starts_with(b"GET / ") { Requested::All } else { Requested::Key };
             self.unwritten.push_back(head(transport).as_bytes().into());
         }
     }
 
-    fn writes(&mut self) {
+    fn write(&mut self) {
         while let Some(bytes) = self.unwritten.front() {
-            match self.stream.write(&bytes[self.taken..]) {
-                Ok(taken) => self.taken += taken,
+            match self.stream.write(&bytes[self.written..]) {
+                Ok(written) => self.written += written,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
-                // A client that has left is never written to again.
+                // The client has left. Its output is dropped.
                 Err(_) => {
                     self.unwritten.clear();
                     return;
                 }
             }
-            if self.taken == bytes.len() {
-                self.taken = 0;
+            if self.written == bytes.len() {
+                self.written = 0;
                 self.unwritten.pop_front();
             }
         }
@@ -145,7 +147,7 @@ impl Client {
 fn head(transport: Transport) -> &'static str {
     match transport {
         Transport::Sse => "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n",
-        // The readers do not look at it.
+        // The readers do not check `sec-websocket-accept`.
         Transport::Ws => "HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n",
     }
 }

@@ -1,4 +1,4 @@
-//! Salvo by hand: its own SSE and WebSocket over a broadcast channel.
+//! Salvo by hand: its own SSE and WebSocket over broadcast channels.
 
 use std::convert::Infallible;
 use std::io;
@@ -14,7 +14,7 @@ use tokio::sync::broadcast::error::RecvError;
 use tokio_stream::wrappers::BroadcastStream;
 
 use crate::scenario::Transport;
-use crate::servers::{Channels, ready};
+use crate::servers::{Channels, print_ready};
 
 struct Sse(Arc<Channels>);
 
@@ -69,13 +69,13 @@ pub(super) async fn serve(transport: Transport) -> io::Result<()> {
     let channels = Arc::new(Channels::new());
     let acceptor = tornadose::listen("127.0.0.1:0").await?;
     let addr = salvo::conn::Acceptor::holdings(&acceptor)[0].local_addr.clone().into_std();
-    ready(addr.ok_or_else(|| io::Error::other("no address"))?);
+    print_ready(addr.ok_or_else(|| io::Error::other("no address"))?);
     let router = Router::with_path("{**path}");
     let router = match transport {
         Transport::Sse => router.get(Sse(Arc::clone(&channels))),
         Transport::Ws => router.get(Ws(Arc::clone(&channels))),
     };
     tokio::spawn(Server::new(acceptor).serve(router));
-    channels.run().await;
+    channels.run_commands().await;
     Ok(())
 }

@@ -1,11 +1,11 @@
-//! Tornadose: what its users write.
+//! Tornadose, as its users write it.
 
 use std::io;
 
 use tornadose::prelude::*;
 
 use crate::scenario::Transport;
-use crate::servers::{KEYS, Order, message, orders, ready};
+use crate::servers::{Command, KEYS, message, print_ready, spawn_command_reader};
 
 #[store(queue, capacity = 4096)]
 #[derive(Serialize)]
@@ -32,18 +32,18 @@ pub(super) async fn serve(_: Transport) -> io::Result<()> {
     let (all, keys) = (Store::<Load>::new(), Store::<Note>::new());
     let acceptor = tornadose::listen("127.0.0.1:0").await?;
     let addr = salvo::conn::Acceptor::holdings(&acceptor)[0].local_addr.clone().into_std();
-    ready(addr.ok_or_else(|| io::Error::other("no address"))?);
+    print_ready(addr.ok_or_else(|| io::Error::other("no address"))?);
     let router = Router::new().get(Loads::handler(&all)).push(Router::with_path("{user}").get(Notes::handler(&keys)));
     tokio::spawn(tornadose::serve_on(acceptor, router));
-    let mut orders = orders();
-    while let Some(order) = orders.recv().await {
-        match order {
-            Order::All(count) => {
+    let mut commands = spawn_command_reader();
+    while let Some(command) = commands.recv().await {
+        match command {
+            Command::SubmitToAll(count) => {
                 for _ in 0..count {
                     all.submit(Load(message())).await.map_err(io::Error::other)?;
                 }
             }
-            Order::EachKey => {
+            Command::SubmitToEachKey => {
                 for user in 0..KEYS {
                     keys.submit(Note { user, text: message() }).await.map_err(io::Error::other)?;
                 }
