@@ -19,7 +19,7 @@ use serde::Deserialize;
 use tokio::time::Instant;
 use tornadose_test::{Client, Ending, Harness, assert_transcript, run};
 
-/// A row of `cases/sse_reconnect.json`.
+/// A row of `tests/cases/sse_reconnect.json`.
 #[derive(Deserialize)]
 struct Row {
     name: String,
@@ -171,7 +171,7 @@ async fn check(row: Row) {
 
 #[test]
 fn every_row_of_the_cases_holds() {
-    let rows = concat!(env!("CARGO_MANIFEST_DIR"), "/../cases/sse_reconnect.json");
+    let rows = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/cases/sse_reconnect.json");
     let rows: Vec<Row> = serde_json::from_str(&std::fs::read_to_string(rows).unwrap()).unwrap();
     assert!(rows.len() > 20, "the table is there");
     for row in rows {

@@ -1,4 +1,4 @@
-//! Every row of `cases/ws.json` over the whole stack, against a subscriber that submits the texts it gets: what comes back,
+//! Every row of `tests/cases/ws.json` over the whole stack, against a subscriber that submits the texts it gets: what comes back,
 //! the pongs, and the close code that is really sent. The rows are by RFC 6455.
 
 #![allow(clippy::unwrap_used, reason = "a test may")]
@@ -61,7 +61,7 @@ struct Row {
 }
 
 fn rows() -> Vec<Row> {
-    let table = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../cases/ws.json")).unwrap();
+    let table = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/cases/ws.json")).unwrap();
     let table: Vec<Value> = serde_json::from_str(&table).unwrap();
     let row = |case: &Value| Row {
         name: case["name"].as_str().unwrap().to_owned(),

@@ -171,7 +171,7 @@ mod tests {
 
     #[tornadose_test::test]
     async fn every_row_of_the_table_holds() {
-        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../cases/sse_encode.json");
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/cases/sse_encode.json");
         let rows: Vec<Value> = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
         for row in &rows {
             let name = row["name"].as_str().unwrap();

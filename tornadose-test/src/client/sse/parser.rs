@@ -123,7 +123,7 @@ mod tests {
     use super::Parser;
     use crate::client::sse::Heard;
 
-    /// A row of `cases/sse.json`.
+    /// A row of `tests/cases/sse.json`.
     #[derive(Deserialize)]
     struct Row {
         name: String,
@@ -201,7 +201,7 @@ mod tests {
 
     #[test]
     fn every_row_of_the_cases_holds_at_any_chunking() {
-        let rows = concat!(env!("CARGO_MANIFEST_DIR"), "/../cases/sse.json");
+        let rows = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/cases/sse.json");
         let rows: Vec<Row> = serde_json::from_str(&std::fs::read_to_string(rows).unwrap()).unwrap();
         assert!(rows.len() > 90, "the table is there");
         for row in &rows {

@@ -269,7 +269,7 @@ mod tests {
     const MAX_MESSAGE: usize = 1 << 20;
 
     fn cases() -> Vec<Value> {
-        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../cases/ws.json");
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/cases/ws.json");
         serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()
     }
 
