@@ -20,7 +20,7 @@ enum RoomEvent {
     },
 }
 
-/// What a client sends: `{"type":"join"}`, `{"type":"say","text":"hi"}`.
+/// A client's message: `{"type":"join"}` or `{"type":"say","text":"hi"}`.
 #[derive(Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 enum Inbound {
@@ -28,8 +28,8 @@ enum Inbound {
     Say { text: String },
 }
 
-/// `GET /rooms/{room}?user=ada`: the room's last twenty events, then every one.
-#[subscriber(ws, store = RoomEvent, replay = 20, authorize = Self::may_join, receive = Self::received)]
+/// `GET /rooms/{room}?user=ada`: the room's last twenty events, then every new one.
+#[subscriber(ws, store = RoomEvent, replay = 20, authorize = Self::may_join, receive = Self::receive)]
 struct RoomFeed {
     #[key]
     room: String,
@@ -48,7 +48,7 @@ impl RoomFeed {
         Ok(())
     }
 
-    async fn received(&mut self, inbound: Inbound, store: &Store<RoomEvent>) -> Result<(), String> {
+    async fn receive(&mut self, inbound: Inbound, store: &Store<RoomEvent>) -> Result<(), String> {
         let (room, user) = (self.room.clone(), self.user.clone());
         let event = match inbound {
             Inbound::Join => RoomEvent::Joined { room, user },

@@ -10,15 +10,15 @@ use tornadose::prelude::*;
 #[derive(Serialize)]
 struct Fibonacci {
     n: u32,
-    /// A text, because JavaScript's numbers are exact up to the 78th only.
+    /// A string, because JavaScript's numbers are exact only up to the 78th.
     value: String,
 }
 
-/// `GET /fibonacci`: the last dozen, then every number.
+/// `GET /fibonacci`: the last twelve numbers, then every new one.
 #[subscriber(sse, store = Fibonacci, replay = 12)]
 struct Numbers;
 
-/// As many as 128 bits hold.
+/// All Fibonacci numbers of at most 128 bits.
 fn numbers() -> impl Iterator<Item = Fibonacci> + Clone {
     let pairs = successors(Some((0_u128, Some(1_u128))), |&(a, b)| Some((b?, a.checked_add(b?))));
     (0..).zip(pairs).map(|(n, (value, _))| Fibonacci { n, value: value.to_string() })
@@ -59,7 +59,7 @@ mod tests {
     use super::*;
 
     #[tornadose_test::test]
-    async fn the_last_dozen_are_replayed_and_the_next_one_follows() {
+    async fn the_last_twelve_are_replayed_and_the_next_one_follows() {
         let store = Store::new();
         let app = Harness::new(router(&store));
         for number in numbers().take(20) {
@@ -75,12 +75,12 @@ mod tests {
     }
 
     #[tornadose_test::test]
-    async fn a_cut_anywhere_loses_no_number_and_doubles_none() {
-        let fresh = || {
+    async fn a_cut_at_any_byte_neither_loses_nor_repeats_a_number() {
+        let new_app = || {
             let store = Store::new();
             (router(&store), store)
         };
-        resume_at_every_byte(fresh, "/fibonacci", async |store| {
+        resume_at_every_byte(new_app, "/fibonacci", async |store| {
             for number in numbers().take(5) {
                 store.submit(number).await.unwrap();
             }

@@ -1,16 +1,16 @@
-//! What the examples share: their port, and what they say when they listen.
+//! The port of the examples, and the hints that they print when they listen.
 
 use std::io;
 use std::net::Ipv4Addr;
 
 use salvo::Router;
 
-/// Serves at this port, or at that of the environment's `PORT`, and says what to try once it listens; `{port}` in the hints is
-/// the port.
+/// Serves at `port`, or at the port in the environment variable `PORT`. Prints the hints when it listens, with the port in the place
+/// of `{port}`.
 ///
 /// # Errors
 ///
-/// When `PORT` is no port, or the port is taken; then nothing has been printed.
+/// If `PORT` is not a port, or if the port is in use. Nothing has been printed then.
 pub async fn serve(port: u16, router: Router, hints: &[&str]) -> io::Result<()> {
     let port = port_or(port)?;
     let acceptor = tornadose::listen((Ipv4Addr::LOCALHOST, port)).await?;

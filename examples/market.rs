@@ -1,5 +1,5 @@
-//! A market, simulated: `cargo run --example market`, then open <http://localhost:9000>. Quotes are conflated: a slow reader
-//! gets the newest. Trades are lossless: everybody gets every one.
+//! A simulated market: `cargo run --example market`, then open <http://localhost:9000>. Quotes are conflated: a slow reader gets
+//! the newest one. Trades are lossless: every reader gets every trade.
 
 #[path = "market/simulation.rs"]
 mod simulation;
@@ -16,7 +16,7 @@ enum Market {
         symbol: String,
         price: f64,
         size: u32,
-        /// In milliseconds since 1970.
+        /// Milliseconds since 1970.
         at: u64,
     },
     #[latest]
@@ -42,7 +42,7 @@ impl Symbol {
     }
 }
 
-/// `GET /market`, all of it, or `GET /market?symbols=AAPL&symbols=MSFT`
+/// `GET /market` for all symbols, or `GET /market?symbols=AAPL&symbols=MSFT`
 #[subscriber(sse, store = Market, all_keys, replay = 2500, filter = Self::shows)]
 struct Dashboard {
     #[query]

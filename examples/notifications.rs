@@ -1,4 +1,4 @@
-//! Every user's own notifications: `cargo run --example notifications`, then `curl -N -b session=7 localhost:9000/inbox` and
+//! Notifications for each user: `cargo run --example notifications`, then `curl -N -b session=7 localhost:9000/inbox` and
 //! `http post localhost:9000/inbox/7 title=Hello`.
 
 use salvo::http::StatusCode;
@@ -16,7 +16,7 @@ struct Notification {
     title: String,
 }
 
-/// `GET /inbox`. The user is the one that `login` found, never one that the client names.
+/// `GET /inbox`. The user comes from `login`, never from the request itself.
 #[subscriber(sse, store = Notification, replay = 5, retry = "2s", authorize = Self::not_banned)]
 struct Inbox {
     #[key]
@@ -30,7 +30,7 @@ impl Inbox {
     }
 }
 
-/// Stands for a real login: `cookie: session=7` is user 7.
+/// Replaces a real login: `cookie: session=7` is user 7.
 #[handler]
 async fn login(req: &mut Request, depot: &mut Depot, res: &mut Response, ctrl: &mut FlowCtrl) {
     if let Some(id) = req.cookie("session").and_then(|session| session.value().parse().ok()) {
@@ -42,7 +42,7 @@ async fn login(req: &mut Request, depot: &mut Depot, res: &mut Response, ctrl: &
     }
 }
 
-/// `POST /inbox/{user}` with `{"title":"Hello"}`: stands for the service that notifies.
+/// `POST /inbox/{user}` with `{"title":"Hello"}`. Replaces the service that sends notifications.
 struct Notify(Store<Notification>);
 
 #[derive(Deserialize)]
@@ -53,10 +53,11 @@ struct Notice {
 #[handler]
 impl Notify {
     async fn handle(&self, req: &mut Request) -> Result<(StatusCode, String), (StatusCode, String)> {
-        let bad = |why: String| (StatusCode::BAD_REQUEST, why);
-        let user = req.param("user").map(UserId).ok_or_else(|| bad("the user is a number: `/inbox/7`\n".into()))?;
+        let bad_request = |reason: String| (StatusCode::BAD_REQUEST, reason);
+        let user =
+            req.param("user").map(UserId).ok_or_else(|| bad_request("the user is a number: `/inbox/7`\n".into()))?;
         let Notice { title } = req.parse_json().await.map_err(|error| {
-            bad(format!("expected `content-type: application/json` and {{\"title\":\"…\"}}: {error}\n"))
+            bad_request(format!("expected `content-type: application/json` and {{\"title\":\"…\"}}: {error}\n"))
         })?;
         match self.0.submit(Notification { user, title }).await {
             Ok(id) => Ok((StatusCode::CREATED, format!("{id}\n"))),

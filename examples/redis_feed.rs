@@ -1,6 +1,6 @@
-//! A news feed that anybody can write to: `cargo run --example redis_feed`, then open <http://localhost:8765>, or
+//! A news feed that everyone can write to: `cargo run --example redis_feed`, then open <http://localhost:8765>, or
 //! `curl -N localhost:8765/stream` and `http post localhost:8765/stream author=me text=hello`. With
-//! `REDIS_URL=redis://127.0.0.1/` it shares its news with every process that says the same, and with `redis-cli`.
+//! `REDIS_URL=redis://127.0.0.1/` it shares its news with every process that has the same setting, and with `redis-cli`.
 
 use salvo::http::StatusCode;
 use salvo::writing::Text;
@@ -13,7 +13,7 @@ struct News {
     text: String,
 }
 
-/// `GET /stream`: the last ten, then every message.
+/// `GET /stream`: the last ten messages, then every new one.
 #[subscriber(sse, store = News, replay = 10)]
 struct NewsFeed;
 

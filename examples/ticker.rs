@@ -31,7 +31,7 @@ mod tests {
     use super::*;
 
     #[tornadose_test::test]
-    async fn the_newest_comes_first() {
+    async fn the_newest_value_is_sent_first() {
         let store = Store::new();
         let app = Harness::new(Router::with_path("ticks").get(Ticks::handler(&store)));
         store.submit(Tick(0.1)).await.unwrap();
@@ -56,12 +56,12 @@ mod tests {
     }
 
     #[tornadose_test::test]
-    async fn a_cut_anywhere_loses_and_doubles_nothing() {
-        let fresh = || {
+    async fn a_cut_at_any_byte_neither_loses_nor_repeats_a_value() {
+        let new_app = || {
             let store = Store::new();
             (Router::with_path("ticks").get(Ticks::handler(&store)), store)
         };
-        resume_at_every_byte(fresh, "/ticks", async |store| {
+        resume_at_every_byte(new_app, "/ticks", async |store| {
             for value in [0.1, 0.2, 0.3] {
                 store.submit(Tick(value)).await.unwrap();
                 tokio::time::sleep(Duration::from_secs(10)).await;

@@ -13,7 +13,7 @@ async fn enter(app: &Harness, room: &str, user: &str) -> WsClient {
 }
 
 #[tornadose_test::test]
-async fn two_in_a_room_hear_each_other_and_a_third_hears_what_was_said() {
+async fn two_in_a_room_see_each_other_and_a_third_sees_the_history() {
     let app = app();
     let ada = enter(&app, "rust", "ada").await;
     let bob = enter(&app, "rust", "bob").await;
@@ -59,7 +59,7 @@ async fn rooms_are_separate() {
 }
 
 #[tornadose_test::test]
-async fn who_returns_misses_nothing() {
+async fn a_client_that_reconnects_misses_nothing() {
     let app = app();
     let ada = app.client("ada").reconnects().ws("/rooms/rust?user=ada").await;
     let bob = enter(&app, "rust", "bob").await;
@@ -82,11 +82,11 @@ async fn who_returns_misses_nothing() {
 
 #[tornadose_test::test]
 async fn a_room_resumes_at_every_byte() {
-    let fresh = || {
+    let new_app = || {
         let store = Store::new();
         (router(&store), store)
     };
-    let busy = async |store: Store<RoomEvent>| {
+    let submit_events = async |store: Store<RoomEvent>| {
         let (room, user) = ("rust".to_owned(), "bob".to_owned());
         store.submit(RoomEvent::Joined { room: room.clone(), user: user.clone() }).await.unwrap();
         for text in ["one", "two"] {
@@ -94,11 +94,11 @@ async fn a_room_resumes_at_every_byte() {
             store.submit(said).await.unwrap();
         }
     };
-    resume_at_every_byte(fresh, "/rooms/rust?user=ada", busy).over(Transport::Ws).await;
+    resume_at_every_byte(new_app, "/rooms/rust?user=ada", submit_events).over(Transport::Ws).await;
 }
 
 #[tornadose_test::test]
-async fn staff_is_for_root_and_everybody_has_a_name() {
+async fn only_root_enters_staff_and_a_name_is_required() {
     let app = app();
     enter(&app, "staff", "ada").await;
     enter(&app, "staff", "root").await;
@@ -120,7 +120,7 @@ async fn staff_is_for_root_and_everybody_has_a_name() {
 }
 
 #[tornadose_test::test]
-async fn nonsense_is_answered_to_its_sender_who_stays() {
+async fn an_invalid_message_is_reported_to_its_sender_who_stays_connected() {
     let app = app();
     let ada = enter(&app, "rust", "ada").await;
     ada.send_text("hello?").await;

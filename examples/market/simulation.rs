@@ -1,4 +1,4 @@
-//! Prices that wander, and people who trade at them.
+//! Simulated prices and trades.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -8,7 +8,7 @@ use crate::Market;
 
 const STEP: Duration = Duration::from_millis(20);
 
-/// How much has happened when the first page opens.
+/// How many steps have happened when the first page opens.
 const HISTORY: u32 = 130 * 50;
 
 const LISTED: [(&str, f64); 8] = [
@@ -26,9 +26,9 @@ pub(crate) fn is_listed(symbol: &str) -> bool {
     LISTED.iter().any(|(listed, _)| *listed == symbol)
 }
 
-/// Fills the store with a past, then moves one stock at every step, until the store is closed.
+/// Fills the store with a history. Then it moves one stock at every step, until the store is closed.
 pub(crate) async fn run(store: Store<Market>) {
-    let mut stocks = LISTED.map(|(symbol, price)| Stock { symbol, usual: price, price, trend: 0.0 });
+    let mut stocks = LISTED.map(|(symbol, price)| Stock { symbol, base_price: price, price, trend: 0.0 });
     for ago in (0..HISTORY).rev() {
         if trade_at(&store, &mut stocks, SystemTime::now() - STEP * ago).await.is_none() {
             return;
@@ -52,7 +52,7 @@ async fn trade_at(store: &Store<Market>, stocks: &mut [Stock], now: SystemTime) 
 
 struct Stock {
     symbol: &'static str,
-    usual: f64,
+    base_price: f64,
     price: f64,
     trend: f64,
 }
@@ -60,7 +60,7 @@ struct Stock {
 impl Stock {
     fn step(&mut self, now: SystemTime) -> (Market, Option<Market>) {
         self.trend = self.trend * 0.97 + noise() * 0.000_004_5;
-        let pull = (self.usual - self.price) * 0.000_8;
+        let pull = (self.base_price - self.price) * 0.000_8;
         self.price += self.price * (self.trend + noise() * 0.000_15) + pull;
         let half_spread = (self.price * rand::random_range(0.000_03..0.000_12)).max(0.01);
         let (bid, ask) = (cents(self.price - half_spread), cents(self.price + half_spread));
@@ -75,7 +75,7 @@ impl Stock {
     }
 }
 
-/// Around zero, mostly near it.
+/// A random number around zero, most often close to it.
 fn noise() -> f64 {
     (0..3).map(|_| rand::random_range(-1.0..1.0)).sum()
 }

@@ -16,7 +16,7 @@ async fn a_slow_reader_gets_every_trade_and_the_newest_quote() {
     let app = Harness::new(router(&store));
     store.submit(quote("AAPL", 9.0)).await.unwrap();
     let reader = app.sse("/market/AAPL").await;
-    // The reader's connection cannot run before this test waits: to it, all of this is there at once.
+    // The reader's connection runs only when this test waits, so it finds all of these at once.
     for price in [10.0, 11.0, 12.0] {
         store.try_submit(quote("AAPL", price)).unwrap();
         store.try_submit(trade("AAPL", price)).unwrap();
@@ -34,7 +34,7 @@ async fn a_slow_reader_gets_every_trade_and_the_newest_quote() {
 }
 
 #[tornadose_test::test]
-async fn a_dashboard_shows_the_symbols_it_was_asked_for() {
+async fn a_dashboard_shows_only_the_requested_symbols() {
     let store = Store::new();
     let app = Harness::new(router(&store));
     app.client("all").sse("/market").await;
@@ -56,7 +56,7 @@ async fn a_dashboard_shows_the_symbols_it_was_asked_for() {
 }
 
 #[tornadose_test::test]
-async fn who_returns_has_every_trade_once_and_the_newest_quote() {
+async fn a_client_that_reconnects_has_every_trade_once_and_the_newest_quote() {
     let store = Store::new();
     let app = Harness::new(router(&store));
     let reader = app.client("reader").fault(Cut::after_event(1)).sse("/market/AAPL").await;
@@ -81,17 +81,17 @@ async fn who_returns_has_every_trade_once_and_the_newest_quote() {
 
 #[tornadose_test::test]
 async fn trades_resume_at_every_byte() {
-    let fresh = || {
+    let new_app = || {
         let store = Store::new();
         (router(&store), store)
     };
-    let busy = async |store: Store<Market>| {
+    let submit_trades = async |store: Store<Market>| {
         for price in [1.0, 2.0, 3.0] {
             store.submit(trade("AAPL", price)).await.unwrap();
             store.submit(trade("MSFT", price)).await.unwrap();
         }
     };
-    resume_at_every_byte(fresh, "/market/AAPL", busy).await;
+    resume_at_every_byte(new_app, "/market/AAPL", submit_trades).await;
 }
 
 #[tornadose_test::test]

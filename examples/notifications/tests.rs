@@ -11,7 +11,7 @@ async fn inbox(app: &Harness, session: u64) -> Client {
 }
 
 #[tornadose_test::test]
-async fn everybody_gets_their_own() {
+async fn each_user_gets_their_own_notifications() {
     let app = Harness::new(router(&Store::new()));
     inbox(&app, 7).await;
     inbox(&app, 8).await;
@@ -32,7 +32,7 @@ async fn everybody_gets_their_own() {
 }
 
 #[tornadose_test::test]
-async fn nothing_is_missed_over_a_reconnect() {
+async fn a_client_that_reconnects_misses_nothing() {
     let app = Harness::new(router(&Store::new()));
     let seven = inbox(&app, 7).await;
     seven.fault(Cut::inside_event(2)).await;
@@ -55,22 +55,22 @@ async fn nothing_is_missed_over_a_reconnect() {
 
 #[tornadose_test::test]
 async fn an_inbox_resumes_at_every_byte() {
-    let fresh = || {
+    let new_app = || {
         let store = Store::new();
         (router(&store), store)
     };
-    let busy = async |store: Store<Notification>| {
+    let submit_titles = async |store: Store<Notification>| {
         for title in ["one", "two", "three"] {
             for user in [7, 8] {
                 store.submit(Notification { user: UserId(user), title: title.into() }).await.unwrap();
             }
         }
     };
-    resume_at_every_byte(fresh, "/inbox", busy).with(|client| client.cookie("session", 7)).await;
+    resume_at_every_byte(new_app, "/inbox", submit_titles).with(|client| client.cookie("session", 7)).await;
 }
 
 #[tornadose_test::test]
-async fn strangers_the_banned_and_nonsense_are_refused() {
+async fn missing_logins_banned_users_and_invalid_bodies_are_rejected() {
     let app = Harness::new(router(&Store::new()));
     app.client("stranger").sse("/inbox").await;
     app.client("forger").cookie("session", "seven").sse("/inbox").await;

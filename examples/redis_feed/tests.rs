@@ -7,7 +7,7 @@ async fn publish(app: &Harness, body: &str) {
 }
 
 #[tornadose_test::test]
-async fn what_is_published_reaches_every_reader_under_the_same_id() {
+async fn a_published_message_reaches_every_reader_under_the_same_id() {
     let app = Harness::new(router(&Store::new()));
     publish(&app, r#"{"author":"ada","text":"first"}"#).await;
     app.client("one").sse("/stream").await;
@@ -30,7 +30,7 @@ async fn what_is_published_reaches_every_reader_under_the_same_id() {
 }
 
 #[tornadose_test::test]
-async fn who_returns_gets_what_was_published_meanwhile() {
+async fn a_client_that_reconnects_gets_the_news_it_missed() {
     let app = Harness::new(router(&Store::new()));
     let reader = app.client("reader").sse("/stream").await;
     publish(&app, r#"{"author":"ada","text":"seen"}"#).await;
@@ -55,20 +55,20 @@ async fn who_returns_gets_what_was_published_meanwhile() {
 
 #[tornadose_test::test]
 async fn a_feed_resumes_at_every_byte() {
-    let fresh = || {
+    let new_app = || {
         let store = Store::new();
         (router(&store), store)
     };
-    let busy = async |store: Store<News>| {
+    let submit_news = async |store: Store<News>| {
         for text in ["one", "two\nlines", "three"] {
             store.submit(News { author: "ada".into(), text: text.into() }).await.unwrap();
         }
     };
-    resume_at_every_byte(fresh, "/stream", busy).await;
+    resume_at_every_byte(new_app, "/stream", submit_news).await;
 }
 
 #[tornadose_test::test]
-async fn what_is_no_news_is_refused_with_the_reason() {
+async fn a_body_that_is_not_news_is_rejected_with_the_reason() {
     let app = Harness::new(router(&Store::new()));
     publish(&app, r#"{"author":"ada""#).await;
     publish(&app, r#"{"author":"ada"}"#).await;
@@ -84,7 +84,7 @@ async fn what_is_no_news_is_refused_with_the_reason() {
 }
 
 #[tornadose_test::test]
-async fn who_returns_to_a_server_that_was_restarted_is_told_of_the_gap() {
+async fn a_client_that_reconnects_to_a_restarted_server_gets_a_gap() {
     let app = Harness::new(router(&Store::new()));
     let reader = app.client("reader").sse("/stream").await;
     publish(&app, r#"{"author":"ada","text":"in its former life"}"#).await;
