@@ -94,6 +94,8 @@
 //! Install the recorder before connections open: a reader takes its counters for what it delivers when it opens, and adds to them
 //! once per run of messages, when it comes for the next.
 
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
 mod sync;
 mod metrics;
 mod id;
