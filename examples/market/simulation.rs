@@ -4,7 +4,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tornadose::prelude::*;
 
-use crate::Market;
+use super::Market;
 
 const STEP: Duration = Duration::from_millis(20);
 

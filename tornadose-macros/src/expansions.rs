@@ -1,10 +1,9 @@
-//! Keeps the expansions of the examples' types as reviewed files, `tests/expand/<name>.rs` and its `.snap` beside it.
-
-use std::path::Path;
+//! Compares expansions with reviewed files: `tests/expand/<name>.rs` and its `.snap` beside it. Most of the `.rs` files are links to the
+//! programs in `examples/`.
 
 use proc_macro2::TokenStream;
 use quote::{ToTokens, quote};
-use syn::{File, Item, Meta};
+use syn::{File, Item, Meta, Path};
 
 use crate::attribute::{Way, attach, derive};
 use crate::store::StoreWay;
@@ -18,10 +17,11 @@ fn the_expansions_are_as_reviewed() {
 }
 
 fn check(name: &str) {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/expand");
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/expand");
     let source = std::fs::read_to_string(folder.join(name).with_extension("rs")).expect("the input is there");
     let file: File = syn::parse_str(&source).expect("the input is Rust");
-    let expansion: File = syn::parse2(file.items.into_iter().map(expand).collect()).expect("the expansion is Rust");
+    let expansion: File =
+        syn::parse2(file.items.into_iter().filter_map(expand).collect()).expect("the expansion is Rust");
 
     let mut settings = insta::Settings::clone_current();
     settings.set_snapshot_path(&folder);
@@ -30,23 +30,24 @@ fn check(name: &str) {
     settings.bind(|| insta::assert_snapshot!(name, prettyplease::unparse(&expansion)));
 }
 
-/// What rustc makes of one item: the attribute's expansion, then the derive's behind it.
-fn expand(mut item: Item) -> TokenStream {
+/// Expands an item as rustc does: the attribute first, then the derive that it adds. `None` for an item without an attribute of ours.
+fn expand(mut item: Item) -> Option<TokenStream> {
     let attributes = match &mut item {
         Item::Struct(item) => &mut item.attrs,
         Item::Enum(item) => &mut item.attrs,
-        other => panic!("neither a struct nor an enum: {}", other.to_token_stream()),
+        _ => return None,
     };
-    let attribute = attributes.remove(0);
+    let is_ours = |path: &Path| path.is_ident(StoreWay::NAME) || path.is_ident(SubscriberWay::NAME);
+    let attribute = attributes.remove(attributes.iter().position(|attribute| is_ours(attribute.path()))?);
     let arguments = match attribute.meta {
         Meta::List(ref list) => list.tokens.clone(),
         _ => TokenStream::new(),
     };
     let item = item.to_token_stream();
     if attribute.path().is_ident(StoreWay::NAME) {
-        expand_with::<StoreWay>(&arguments, &item)
+        Some(expand_with::<StoreWay>(&arguments, &item))
     } else {
-        expand_with::<SubscriberWay>(&arguments, &item)
+        Some(expand_with::<SubscriberWay>(&arguments, &item))
     }
 }
 

@@ -20,8 +20,6 @@ mod names_in_scope;
 mod raw_identifiers;
 #[path = "ui/pass/strict_lints.rs"]
 mod strict_lints;
-#[path = "ui/pass/the_examples.rs"]
-mod the_examples;
 #[path = "ui/pass/the_library_renamed.rs"]
 mod the_library_renamed;
 
@@ -34,6 +32,5 @@ fn every_expansion_does_what_it_says() {
     names_in_scope::main();
     raw_identifiers::main();
     strict_lints::main();
-    the_examples::main();
     the_library_renamed::main();
 }

@@ -1,6 +1,1 @@
-#[store(latest)]
-#[derive(Serialize)]
-struct Tick(f64);
-
-#[subscriber(sse, ws, store = Tick)]
-struct Ticks;
+../../../examples/ticker.rs
