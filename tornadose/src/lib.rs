@@ -128,6 +128,7 @@ pub use crate::server::bind::listen;
 pub use crate::server::handover::{Handover, HandoverAcceptor, HandoverIo};
 pub use crate::server::serve::{serve, serve_on, serve_with_shutdown};
 pub use crate::store::Store;
+pub use crate::store::builder::StoreBuilder;
 pub use crate::store::error::SubmitError;
 pub use crate::store::gap::GapReason;
 pub use crate::store::log::ENTRY_OVERHEAD;
@@ -149,6 +150,7 @@ pub mod prelude {
     pub use crate::handler::builder::StreamHandler;
     pub use crate::message::{Keys, Message};
     pub use crate::store::Store;
+    pub use crate::store::builder::StoreBuilder;
     pub use crate::subscriber::Subscriber;
     pub use crate::subscriber::close::{Close, CloseCode};
     pub use tornadose_macros::{store, subscriber};

@@ -12,6 +12,7 @@ mod limits;
 pub(crate) mod gap;
 mod ingest;
 mod open;
+pub(crate) mod builder;
 
 use std::fmt;
 use std::sync::Arc;

@@ -1,7 +1,8 @@
-//! What a store keeps, for how long, and what its handle tells.
+//! What a store keeps, what its subscriptions yield, and how its handle behaves.
 
 #![allow(clippy::unwrap_used, reason = "a test may")]
 
+use futures_util::stream::FusedStream;
 use futures_util::{FutureExt, StreamExt};
 use tornadose::prelude::*;
 use tornadose::{ENTRY_OVERHEAD, GapReason, Received, SubmitError, Subscription};
@@ -45,7 +46,7 @@ fn halt(symbol: &str, halted: bool) -> Market {
     Market::Halt { symbol: symbol.into(), halted }
 }
 
-/// All that a subscription has to say now; a gap as what it misses.
+/// Returns everything that a subscription yields now; a gap as the number of messages that it misses.
 fn ready<M: tornadose::Message + Clone>(subscription: &mut Subscription<M>) -> Vec<Result<M, Option<u64>>> {
     let mut received = Vec::new();
     while let Some(Some(next)) = subscription.next().now_or_never() {
@@ -62,7 +63,7 @@ fn ready<M: tornadose::Message + Clone>(subscription: &mut Subscription<M>) -> V
 }
 
 #[tokio::test]
-async fn everything_comes_in_one_order() {
+async fn all_messages_have_one_order() {
     let store = Store::new();
     let (mut all, mut one) = (store.subscribe(), store.subscribe_to(key("A")));
     let sent = [trade("A", 1), trade("B", 2), quote("A", 3), halt("B", true), trade("A", 4)];
@@ -74,7 +75,7 @@ async fn everything_comes_in_one_order() {
 }
 
 #[tokio::test]
-async fn a_latest_message_gives_way_to_the_newest_of_its_key_and_variant() {
+async fn a_latest_message_is_replaced_by_the_newest_of_its_key_and_variant() {
     let store = Store::new();
     let mut apple = store.subscribe_to(key("A"));
     for bid in 1..=3 {
@@ -103,7 +104,7 @@ async fn a_new_subscription_begins_with_the_latest_values() {
 }
 
 #[tokio::test]
-async fn what_is_forgotten_before_it_is_read_is_not_read() {
+async fn a_message_that_is_forgotten_before_it_is_read_is_not_read() {
     let store = Store::new();
     let (mut all, mut one) = (store.subscribe(), store.subscribe_to(key("A")));
     for (bid, forgotten) in [(1, false), (2, false), (3, true), (4, false), (5, true)] {
@@ -119,7 +120,7 @@ async fn what_is_forgotten_before_it_is_read_is_not_read() {
 }
 
 #[tokio::test]
-async fn capacity_counts_per_key_and_what_is_missed_is_counted() {
+async fn capacity_is_per_key_and_missed_messages_are_counted() {
     let store = Store::new();
     let (mut all, mut apple, mut bread) =
         (store.subscribe(), store.subscribe_to(key("A")), store.subscribe_to(key("B")));
@@ -160,7 +161,7 @@ fn newest(key: u32, bytes: usize) -> Blob {
 }
 
 #[tokio::test]
-async fn memory_drops_the_oldest_whatever_its_key() {
+async fn memory_drops_the_oldest_message_whatever_its_key() {
     let store = Store::new();
     let (mut one, mut two) = (store.subscribe_to(BlobKey { key: 1 }), store.subscribe_to(BlobKey { key: 2 }));
     store.submit(queued(1, 1000)).await.unwrap();
@@ -169,7 +170,8 @@ async fn memory_drops_the_oldest_whatever_its_key() {
         store.submit(queued(2, 1000)).await.unwrap();
     }
     assert_eq!(ready(&mut one), [Err(Some(1)), Ok(newest(1, 1000))]);
-    // 8192 bytes, less the latest value with its key and the other key's share, in messages of 1000 and what goes with it.
+    // Of 8192 bytes, the latest value with its key and the other key take their part. The rest is for messages of 1000 bytes with their
+    // overhead.
     let message = ENTRY_OVERHEAD + 1000 + r#"{"key":2,"text":""}Queued"#.len();
     let kept = (8192 - (message + ENTRY_OVERHEAD) - ENTRY_OVERHEAD) / message;
     let mut expected = vec![Err(Some(10 - kept as u64))];
@@ -178,21 +180,21 @@ async fn memory_drops_the_oldest_whatever_its_key() {
 }
 
 #[tokio::test]
-async fn latest_values_are_never_dropped_for_room() {
+async fn latest_values_are_never_dropped_to_make_room() {
     let store = Store::new();
-    let mut full = 0;
+    let mut rejected = 0;
     for key in 0..10 {
         match store.submit(newest(key, 1000)).await {
-            Ok(_) => assert_eq!(full, 0),
+            Ok(_) => assert_eq!(rejected, 0),
             Err(SubmitError::Full { message }) => {
                 assert_eq!(message, newest(key, 1000));
-                full += 1;
+                rejected += 1;
             }
             Err(error) => panic!("{error}"),
         }
     }
-    assert_eq!(full, 7);
-    assert!(store.submit(newest(0, 900)).await.is_ok(), "one that takes another's place fits");
+    assert_eq!(rejected, 7);
+    assert!(store.submit(newest(0, 900)).await.is_ok(), "a message that replaces another fits");
     assert!(matches!(store.submit(newest(0, 4000)).await, Err(SubmitError::Full { .. })));
     assert_eq!(*store.latest(&BlobKey { key: 0 }).unwrap(), newest(0, 900));
     store.forget(&BlobKey { key: 1 });
@@ -204,20 +206,20 @@ async fn latest_values_are_never_dropped_for_room() {
 }
 
 #[tokio::test]
-async fn one_key_never_hears_another() {
+async fn a_reader_never_gets_messages_of_another_key() {
     let store = Store::new();
     for symbol in ["A", "B"] {
         store.submit(quote(symbol, 1)).await.unwrap();
         store.submit(halt(symbol, true)).await.unwrap();
         let mut reader = store.subscribe_to(key(symbol));
-        assert_eq!(ready(&mut reader), [Ok(quote(symbol, 1)), Ok(halt(symbol, true))], "what it reads is its own");
+        assert_eq!(ready(&mut reader), [Ok(quote(symbol, 1)), Ok(halt(symbol, true))], "messages of another key");
         drop(reader);
-        // Nothing of the key is left, so that its place may be another's.
+        // Nothing is left of the key, so that its index can be given to the next.
         store.forget(&key(symbol));
     }
 }
 
-/// A message whose `Drop` calls its store, as a user's may.
+/// A message whose `Drop` calls its store.
 struct Recursive(Store<Recursive>);
 
 impl Drop for Recursive {
@@ -256,7 +258,7 @@ async fn a_message_may_call_the_store_when_it_is_dropped() {
 }
 
 #[tokio::test]
-async fn ends_are_told_to_whom_they_concern() {
+async fn disconnect_ends_readers_of_a_key_and_close_ends_all() {
     let store: Store<Market> = Store::new();
     let (mut all, mut apple, mut bread) =
         (store.subscribe(), store.subscribe_to(key("A")), store.subscribe_to(key("B")));
@@ -266,7 +268,7 @@ async fn ends_are_told_to_whom_they_concern() {
     assert!(all.next().now_or_never().is_none() && bread.next().now_or_never().is_none());
     store.submit(trade("B", 1)).await.unwrap();
     store.close();
-    assert!(bread.next().await.is_some(), "what was appended before the end is read");
+    assert!(bread.next().await.is_some(), "messages from before the end are read");
     assert!(bread.next().await.is_none());
     assert!(matches!(store.submit(trade("A", 1)).await, Err(SubmitError::Closed { .. })));
     store.closed().await;
@@ -279,18 +281,18 @@ async fn ends_are_told_to_whom_they_concern() {
 async fn a_loop_of_submits_lets_readers_run() {
     let store = Store::new();
     let mut reader = store.subscribe_to(key("A"));
-    let seen = tokio::spawn(async move {
-        let mut seen = 0;
+    let reading = tokio::spawn(async move {
+        let mut count = 0;
         while let Some(received) = reader.next().await {
-            seen += usize::from(matches!(received, Received::Message { .. }));
+            count += usize::from(matches!(received, Received::Message { .. }));
         }
-        seen
+        count
     });
     for price in 0..10_000 {
         store.submit(trade("A", price)).await.unwrap();
     }
     store.close();
-    assert!(seen.await.unwrap() > 100);
+    assert!(reading.await.unwrap() > 100);
 }
 
 #[test]
@@ -306,4 +308,46 @@ fn a_store_needs_no_runtime() {
         }
     });
     assert!(store.head().to_string().ends_with("-400"));
+}
+
+#[tokio::test]
+async fn stores_of_one_type_may_have_bounds_of_their_own() {
+    let stores = [Store::new(), Store::builder().capacity(2).build(), Store::builder().capacity(0).build()];
+    for (store, capacity) in stores.iter().zip([4, 2, 1]) {
+        let mut reader = store.subscribe();
+        for price in 0..10 {
+            store.submit(trade("A", price)).await.unwrap();
+        }
+        let kept = (10 - capacity..10).map(|price| Ok(trade("A", price)));
+        assert_eq!(
+            ready(&mut reader),
+            [Err(Some(u64::from(10 - capacity)))].into_iter().chain(kept).collect::<Vec<_>>()
+        );
+    }
+    let small = Store::builder().memory(2048).build();
+    assert!(matches!(small.submit(queued(0, 1500)).await, Err(SubmitError::TooLarge { size, .. }) if size > 2048));
+    let large = Store::builder().memory(1 << 20).build();
+    large.submit(queued(0, 100_000)).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_subscription_stays_at_its_end() {
+    let store = Store::<Market>::new();
+    let mut reader = store.subscribe();
+    assert!(!reader.is_terminated());
+    store.close();
+    for _ in 0..3 {
+        assert!(reader.next().await.is_none());
+        assert!(reader.is_terminated());
+    }
+}
+
+#[tokio::test]
+async fn received_items_can_be_cloned_and_compared() {
+    let store = Store::new();
+    let mut reader = store.subscribe();
+    let id = store.submit(trade("A", 1)).await.unwrap();
+    let received = reader.next().await.unwrap();
+    assert_eq!(received.clone(), received);
+    assert_eq!(received, Received::Message { id, message: trade("A", 1).into() });
 }

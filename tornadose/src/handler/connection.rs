@@ -4,6 +4,7 @@ pub(crate) mod span;
 pub(crate) mod control;
 pub(crate) mod registry;
 pub(crate) mod catch_drop;
+pub(crate) mod wake_source;
 pub(crate) mod timers;
 pub(crate) mod handover;
 pub(crate) mod io;

@@ -231,7 +231,7 @@ impl<M: Message> Feed<M> {
     fn withhold<F: Format>(&mut self, entry: &Entry<M>, numbered: bool) {
         self.reader.record_filtered();
         self.withheld += 1;
-        if numbered && self.withheld >= (M::CAPACITY / 4).max(1) {
+        if numbered && self.withheld >= (self.reader.capacity() / 4).max(1) {
             self.position::<F>(entry.id);
         }
     }

@@ -17,10 +17,10 @@ use crate::handler::connection::control::OverTask;
 use crate::handler::connection::handover;
 use crate::handler::connection::io::Link;
 use crate::handler::connection::span::Visit;
+use crate::handler::connection::wake_source::WakeSource;
 use crate::handler::open::{Admitted, Answer, Opening, claim_connection};
 use crate::handler::request::{self, Unfit};
 use crate::handler::ws::session::Session;
-use crate::store::reader::mailbox::WakeSource;
 use crate::subscriber::Subscriber;
 use crate::wire::ws::decoder::Decoder;
 

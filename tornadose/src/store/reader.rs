@@ -25,7 +25,7 @@ use crate::store::log::key::KeySelection;
 use crate::store::log::read::ReadOutcome;
 use crate::store::reader::caught_up::CaughtUpState;
 use crate::store::reader::handle::ReaderHandle;
-use crate::store::reader::mailbox::{Mailbox, WakeSource};
+use crate::store::reader::mailbox::{Mailbox, WakeFlag};
 use crate::store::reader::resume::{PendingResume, Resume};
 use crate::store::registry::{EndReason, ReaderId};
 use crate::store::shared::{Shared, State};
@@ -355,6 +355,11 @@ impl<M: Message> Reader<M> {
         (!matches!(self.keys, KeySelection::All)).then(|| self.keys.key_indexes().len())
     }
 
+    /// Returns how many queue messages of each key the store keeps, at least 1.
+    pub(crate) fn capacity(&self) -> usize {
+        self.shared.limits.capacity
+    }
+
     /// Returns what became of the id that the reader resumes from; `None` when it was opened without one.
     pub(crate) fn resume_outcome(&self) -> Option<ResumeOutcome> {
         self.resume_outcome
@@ -379,21 +384,21 @@ impl<M: Message> Reader<M> {
         ReaderHandle::new(Arc::clone(&self.shared), self.id)
     }
 
-    /// Returns a waker for this source. It records the wake and wakes the reader's task.
-    pub(crate) fn waker_for(&self, source: WakeSource) -> Waker {
-        self.caught_up.mailbox.waker_for(source)
+    /// Returns the waker of this flag: it sets the flag and wakes the reader's task.
+    pub(crate) fn waker_for(&self, flag: impl Into<WakeFlag>) -> Waker {
+        self.caught_up.mailbox.waker_for(flag.into())
     }
 
-    /// Returns whether this source has woken the task since its wake was last taken.
+    /// Returns whether this flag's waker has woken the task since the flag was last taken.
     #[inline]
-    pub(crate) fn was_woken_by(&self, source: WakeSource) -> bool {
-        self.caught_up.mailbox.was_woken_by(source)
+    pub(crate) fn was_woken_by(&self, flag: impl Into<WakeFlag>) -> bool {
+        self.caught_up.mailbox.was_woken_by(flag.into())
     }
 
-    /// As [`was_woken_by`](Self::was_woken_by), and takes the wake. Call this before polling the source, or a wake may be lost.
+    /// As [`was_woken_by`](Self::was_woken_by), and clears the flag. Call this before polling the source, or a wake may be lost.
     #[inline]
-    pub(crate) fn take_wake(&self, source: WakeSource) -> bool {
-        self.caught_up.mailbox.take_wake(source)
+    pub(crate) fn take_wake(&self, flag: impl Into<WakeFlag>) -> bool {
+        self.caught_up.mailbox.take_wake(flag.into())
     }
 }
 

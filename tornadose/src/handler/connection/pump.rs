@@ -7,9 +7,9 @@ use std::task::{Context, Poll};
 use tokio::time::Instant;
 
 use crate::handler::connection::io::Link;
+use crate::handler::connection::wake_source::WakeSource;
 use crate::handler::feed::format::Format;
 use crate::handler::feed::{Fed, Feed};
-use crate::store::reader::mailbox::WakeSource;
 use crate::store::registry::EndReason;
 use crate::subscriber::Subscriber;
 

@@ -30,12 +30,12 @@ use crate::handler::connection::io::Link;
 use crate::handler::connection::registry::Seats;
 use crate::handler::connection::span::Why;
 use crate::handler::connection::timers::Timer;
+use crate::handler::connection::wake_source::WakeSource;
 use crate::handler::feed::format::Sse;
 use crate::handler::feed::{Fed, Feed};
 use crate::handler::sse::frames::{self, Pace};
 use crate::handler::sse::task::Direct;
 use crate::message::Message;
-use crate::store::reader::mailbox::WakeSource;
 use crate::subscriber::Subscriber;
 
 #[repr(C)]

@@ -25,11 +25,11 @@ use crate::handler::connection::pump::{self, Stopped, Times};
 use crate::handler::connection::registry::{LAST_WORDS, Seats};
 use crate::handler::connection::span::Why;
 use crate::handler::connection::timers::Timer;
+use crate::handler::connection::wake_source::WakeSource;
 use crate::handler::feed::Feed;
 use crate::handler::feed::format::Chunks;
 use crate::handler::sse::frames::{self, Pace};
 use crate::message::Message;
-use crate::store::reader::mailbox::WakeSource;
 use crate::subscriber::Subscriber;
 use crate::wire::chunk;
 

@@ -83,7 +83,7 @@ impl AtomicState {
 /// See the [module](self).
 pub(crate) struct Mailbox<M> {
     state: AtomicState,
-    /// The [`WakeSource`]s that have woken the reader's task, as bits.
+    /// The [`WakeFlag`]s that are set, as bits.
     wakes: AtomicU8,
     inner: Mutex<Inner<M>>,
 }
@@ -106,11 +106,14 @@ pub(crate) struct Pushed<M> {
     pub(crate) replaced: Option<Arc<Entry<M>>>,
 }
 
-/// What wakes a reader's task, besides its store. It is recorded, so that the task polls only the sources that have woken it.
-#[derive(Clone, Copy)]
-pub(crate) enum WakeSource {
-    Timer = 1,
-    Socket = 2,
+/// A flag that is set by its waker, so that the reader's task knows that it was woken by another source than its store. The owner of
+/// the reader decides which source has which flag.
+#[derive(Clone, Copy, Debug)]
+#[repr(u8)]
+pub(crate) enum WakeFlag {
+    /// The mailbox itself is its waker, which saves an allocation.
+    First = 1,
+    Second = 2,
 }
 
 impl<M> Mailbox<M> {
@@ -155,25 +158,25 @@ impl<M> Mailbox<M> {
         self.lock().next.take()
     }
 
-    /// Returns whether this source has woken the task since its wake was last taken.
+    /// Returns whether this flag's waker has woken the task since the flag was last taken.
     #[inline]
-    pub(crate) fn was_woken_by(&self, source: WakeSource) -> bool {
-        // A wake that is not visible here has not woken the task yet. The task will run again and see it.
-        self.wakes.load(Ordering::Relaxed) & source as u8 != 0
+    pub(crate) fn was_woken_by(&self, flag: WakeFlag) -> bool {
+        // A flag that is not visible here has not woken the task yet. The task will run again and see it.
+        self.wakes.load(Ordering::Relaxed) & flag as u8 != 0
     }
 
-    /// As `was_woken_by`, and takes the wake. Call this before polling the source, or a wake may be lost.
+    /// As `was_woken_by`, and clears the flag. Call this before polling the source, or a wake may be lost.
     #[inline]
-    pub(crate) fn take_wake(&self, source: WakeSource) -> bool {
-        let bit = source as u8;
-        self.was_woken_by(source) && self.wakes.fetch_and(!bit, Ordering::AcqRel) & bit != 0
+    pub(crate) fn take_wake(&self, flag: WakeFlag) -> bool {
+        let bit = flag as u8;
+        self.was_woken_by(flag) && self.wakes.fetch_and(!bit, Ordering::AcqRel) & bit != 0
     }
 
-    /// Records a wake by this source, and wakes the reader's task, whichever that is now.
-    fn record_wake(&self, source: WakeSource) {
-        // The bit is set before the waker is read. Without a waker the task is running or was woken, and looks at the bits after it has
-        // registered one.
-        self.wakes.fetch_or(source as u8, Ordering::Release);
+    /// Sets the flag, and wakes the reader's task, whichever that is now.
+    fn record_wake(&self, flag: WakeFlag) {
+        // The flag is set before the waker is read. Without a waker the task is running or was woken, and looks at the flags after it
+        // has registered one.
+        self.wakes.fetch_or(flag as u8, Ordering::Release);
         let waker = self.lock().waker.clone();
         waker.iter().for_each(Waker::wake_by_ref);
     }
@@ -248,36 +251,35 @@ impl<M> Mailbox<M> {
 }
 
 impl<M: Send + Sync + 'static> Mailbox<M> {
-    /// Returns a waker for this source. It records the wake and wakes the reader's task.
-    pub(crate) fn waker_for(self: &Arc<Self>, source: WakeSource) -> Waker {
+    /// Returns the waker of this flag: it sets the flag and wakes the reader's task.
+    pub(crate) fn waker_for(self: &Arc<Self>, flag: WakeFlag) -> Waker {
         let mailbox = Arc::clone(self);
-        match source {
-            WakeSource::Timer => Waker::from(mailbox),
-            WakeSource::Socket => Waker::from(Arc::new(SocketWaker(mailbox))),
+        match flag {
+            WakeFlag::First => Waker::from(mailbox),
+            WakeFlag::Second => Waker::from(Arc::new(SecondWaker(mailbox))),
         }
     }
 }
 
-/// The mailbox itself is the timer's waker, which saves an allocation per connection.
 impl<M: Send + Sync + 'static> Wake for Mailbox<M> {
     fn wake(self: Arc<Self>) {
         self.wake_by_ref();
     }
 
     fn wake_by_ref(self: &Arc<Self>) {
-        self.record_wake(WakeSource::Timer);
+        self.record_wake(WakeFlag::First);
     }
 }
 
-struct SocketWaker<M>(Arc<Mailbox<M>>);
+struct SecondWaker<M>(Arc<Mailbox<M>>);
 
-impl<M: Send + Sync + 'static> Wake for SocketWaker<M> {
+impl<M: Send + Sync + 'static> Wake for SecondWaker<M> {
     fn wake(self: Arc<Self>) {
         self.wake_by_ref();
     }
 
     fn wake_by_ref(self: &Arc<Self>) {
-        self.0.record_wake(WakeSource::Socket);
+        self.0.record_wake(WakeFlag::Second);
     }
 }
 
@@ -362,7 +364,7 @@ mod tests {
         }
     }
 
-    /// The latest number that each source has sent, or that the reader has seen of it: messages, the timer, the socket.
+    /// The latest number that each source has sent, or that the reader has seen of it: the store, and the two flags.
     type Numbers = [AtomicU64; 3];
 
     /// Waits until the reader has seen these numbers. It does not wake the reader.
@@ -377,12 +379,12 @@ mod tests {
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
     async fn no_wake_and_no_message_is_lost_among_the_others() {
-        const SOURCES: [WakeSource; 2] = [WakeSource::Timer, WakeSource::Socket];
+        const FLAGS: [WakeFlag; 2] = [WakeFlag::First, WakeFlag::Second];
         const ROUNDS: u64 = 20_000;
         let store = Store::<Note>::new();
         let mut reader = open(&store, Keys::All);
         let (sent, seen) = (Arc::new(Numbers::default()), Arc::new(Numbers::default()));
-        let wakers = SOURCES.map(|source| reader.waker_for(source));
+        let wakers = FLAGS.map(|flag| reader.waker_for(flag));
         let (sent_to, seen_by) = (Arc::clone(&sent), Arc::clone(&seen));
         let mut polls = 0;
         let reading = tokio::spawn(poll_fn(move |cx| {
@@ -401,9 +403,9 @@ mod tests {
                     ReadStep::Ended(_) => return Poll::Ready(()),
                 }
             }
-            for source in SOURCES {
-                if reader.take_wake(source) {
-                    let index = source as usize;
+            for flag in FLAGS {
+                if reader.take_wake(flag) {
+                    let index = flag as usize;
                     seen_by[index].store(sent_to[index].load(Ordering::Acquire), Ordering::Release);
                 }
             }
