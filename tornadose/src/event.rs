@@ -14,7 +14,8 @@ use crate::event::variant::VariantSerializer;
 
 /// The name and the data of one message, before it has an id.
 ///
-/// The attribute `#[store]` makes it with [`Event::json`]. A [`Message`](crate::Message) that is implemented by hand may send any text.
+/// The attribute `#[store]` makes it with [`Event::json`]. A [`Message`](crate::Message) that is implemented by hand
+/// may send any text.
 ///
 /// ```
 /// use tornadose::Event;
@@ -44,7 +45,8 @@ enum Data {
 }
 
 thread_local! {
-    /// JSON is written here and then copied at its exact length: spare capacity would be kept and not be counted by `memory`.
+    /// JSON is written here and then copied at its exact length: spare capacity would be kept and not be counted by
+    /// `memory`.
     static ENCODE_BUFFER: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
 }
 
@@ -52,8 +54,8 @@ thread_local! {
 const ENCODE_BUFFER_MAX: usize = 64 << 10;
 
 impl Event {
-    /// Creates the event of a value, as serde sees it. The event of an enum's variant has the variant's name and content; the event
-    /// of any other value has no name, and the value's JSON.
+    /// Creates the event of a value, as serde sees it. The event of an enum's variant has the variant's name and
+    /// content; the event of any other value has no name, and the value's JSON.
     ///
     /// # Errors
     ///
@@ -79,8 +81,8 @@ impl Event {
         Ok(Self { name: name.map(EventName::try_from).transpose()?, data: Data::Json(json) })
     }
 
-    /// Creates an event whose data is any text, for example a fragment of HTML. Its lines may end with LF, CR or CRLF; a client
-    /// reads LF.
+    /// Creates an event whose data is any text, for example a fragment of HTML. Its lines may end with LF, CR or CRLF;
+    /// a client reads LF.
     ///
     /// ```
     /// use tornadose::{Event, EventName};
@@ -129,8 +131,8 @@ impl Event {
         }
     }
 
-    /// Returns the most bytes that the event takes on any transport, without the fixed envelope. Each line of text takes `data: ` in
-    /// Server-Sent Events; a control character or a quote takes an escape in the JSON of a WebSocket.
+    /// Returns the most bytes that the event takes on any transport, without the fixed envelope. Each line of text
+    /// takes `data: ` in Server-Sent Events; a control character or a quote takes an escape in the JSON of a WebSocket.
     pub(crate) fn encoded_len_max(&self) -> usize {
         let escaped = |text: &str| {
             text.len() + 6 * text.bytes().filter(|byte| byte.is_ascii_control() || matches!(byte, b'"' | b'\\')).count()

@@ -1,4 +1,5 @@
-//! The id of a message: its epoch and its offset in the log. Ids travel to clients and back as text, which is parsed here.
+//! The id of a message: its epoch and its offset in the log. Ids travel to clients and back as text, which is parsed
+//! here.
 
 use std::borrow::Cow;
 use std::cmp::Ordering;
@@ -11,13 +12,13 @@ use serde::ser::{Serialize, Serializer};
 
 /// The position of a message in a log: `<epoch>-<offset>`, opaque to clients, at most 128 visible ASCII characters.
 ///
-/// The epoch, 8 characters, names one incarnation of the log; offsets grow within it. A client sends the newest id it has seen as
-/// `Last-Event-ID` (WHATWG HTML §9.2.4) or as `?last_event_id=`, and receives the messages after it.
+/// The epoch, 8 characters, names one incarnation of the log; offsets grow within it. A client sends the newest id it
+/// has seen as `Last-Event-ID` (WHATWG HTML §9.2.4) or as `?last_event_id=`, and receives the messages after it.
 ///
 /// In memory an offset is a number, 1 for the first message; on Redis it is the stream entry's own `<ms>.<seq>`.
 ///
-/// With serde an id is its text. Ids are ordered within an epoch only: ids of two epochs are neither less, equal nor greater, so
-/// an id is [`PartialOrd`] and not [`Ord`].
+/// With serde an id is its text. Ids are ordered within an epoch only: ids of two epochs are neither less, equal nor
+/// greater, so an id is [`PartialOrd`] and not [`Ord`].
 ///
 /// ```
 /// use tornadose::Id;
@@ -182,7 +183,8 @@ impl Offset {
     /// ```
     pub const START: Self = Self::new(0, 0);
 
-    /// Returns the offset of these two numbers. On Redis they are the milliseconds and the sequence number of an entry's id.
+    /// Returns the offset of these two numbers. On Redis they are the milliseconds and the sequence number of an
+    /// entry's id.
     ///
     /// ```
     /// use tornadose::Offset;
@@ -273,7 +275,8 @@ fn parse_number(digits: &str) -> Result<u64, IdError> {
     digits.parse().ok().filter(|_| is_canonical).ok_or(IdError(()))
 }
 
-/// Text that is safe in an `id:` field: CR and LF would end the field, and a client ignores an id with NUL (WHATWG HTML §9.2.6).
+/// Text that is safe in an `id:` field: CR and LF would end the field, and a client ignores an id with NUL (WHATWG HTML
+/// §9.2.6).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct IdText<'a>(Cow<'a, str>);
 

@@ -1,4 +1,5 @@
-//! A store: the handle that submits messages, reads the latest ones, subscribes and closes. The [log](log) decides what is kept.
+//! A store: the handle that submits messages, reads the latest ones, subscribes and closes. The [log](log) decides what
+//! is kept.
 
 pub(crate) mod error;
 pub(crate) mod entry;
@@ -36,7 +37,8 @@ use crate::store::subscription::Subscription;
 ///
 /// # Lagging
 ///
-/// A submit never waits for a reader and writes to no socket. A reader that is too slow for the messages that are kept is sent a gap.
+/// A submit never waits for a reader and writes to no socket. A reader that is too slow for the messages that are kept
+/// is sent a gap.
 ///
 /// # Closing
 ///
@@ -75,8 +77,8 @@ impl<M: Message> Store<M> {
         Self { shared: Arc::new(Shared::new(Limits::of::<M>(), None)) }
     }
 
-    /// Appends a message and returns its id. In memory this never waits for a reader, but takes part in tokio's cooperative budget, so
-    /// that a loop of submits lets readers run. With a backend it waits for the acknowledgement.
+    /// Appends a message and returns its id. In memory this never waits for a reader, but takes part in tokio's
+    /// cooperative budget, so that a loop of submits lets readers run. With a backend it waits for the acknowledgement.
     ///
     /// # Errors
     ///
@@ -85,8 +87,8 @@ impl<M: Message> Store<M> {
     ///
     /// # Cancel safety
     ///
-    /// In memory, a future that is dropped before it is ready has appended nothing. With a backend the message appears once or never;
-    /// it never appears when the backend has not taken it yet.
+    /// In memory, a future that is dropped before it is ready has appended nothing. With a backend the message appears
+    /// once or never; it never appears when the backend has not taken it yet.
     ///
     /// ```
     /// # use tornadose::prelude::*;
@@ -110,8 +112,9 @@ impl<M: Message> Store<M> {
         }
     }
 
-    /// Appends a message without `await`, from any thread, and returns its id. With a backend the result is `None`: the id is not known
-    /// yet. The backend sends the message when it can, in order; the messages on their way are bounded by the store's `memory`.
+    /// Appends a message without `await`, from any thread, and returns its id. With a backend the result is `None`: the
+    /// id is not known yet. The backend sends the message when it can, in order; the messages on their way are bounded
+    /// by the store's `memory`.
     ///
     /// # Errors
     ///
@@ -183,8 +186,8 @@ impl<M: Message> Store<M> {
         self.shared.lock().log.newest_latest(key).map(|entry| Arc::clone(&entry.message))
     }
 
-    /// Returns the id of the newest message, whatever its key. Read it first, then read the database and render the page, and let the
-    /// page connect with `?last_event_id=`: no message is missed between the page and its stream.
+    /// Returns the id of the newest message, whatever its key. Read it first, then read the database and render the
+    /// page, and let the page connect with `?last_event_id=`: no message is missed between the page and its stream.
     ///
     /// ```
     /// # use tornadose::prelude::*;
@@ -287,8 +290,8 @@ impl<M: Message> Store<M> {
         wakers.into_iter().for_each(Waker::wake);
     }
 
-    /// Drops the `latest` values of this key; its queue messages stay. With a backend this is sent to every process, without waiting
-    /// for it.
+    /// Drops the `latest` values of this key; its queue messages stay. With a backend this is sent to every process,
+    /// without waiting for it.
     ///
     /// ```
     /// # use tornadose::prelude::*;

@@ -4,7 +4,8 @@ use std::fmt;
 
 use serde::ser;
 
-/// The reason why a message has no event: it cannot be serialized, or its name is not an [`EventName`](crate::EventName).
+/// The reason why a message has no event: it cannot be serialized, or its name is not an
+/// [`EventName`](crate::EventName).
 ///
 /// ```
 /// let error = tornadose::EventName::try_from("open").unwrap_err();

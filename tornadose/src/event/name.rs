@@ -7,8 +7,8 @@ use crate::event::error::{Cause, EncodeError};
 
 /// A valid name of an event: not empty, without CR or LF, and not reserved (`error`, `open`, `tornadose:*`).
 ///
-/// The reserved names would run the handlers that a page sets on its own `EventSource`, or those of this library. The field `event`
-/// ends where its line ends (WHATWG HTML §9.2.6), so CR or LF in a name would forge fields or events.
+/// The reserved names would run the handlers that a page sets on its own `EventSource`, or those of this library. The
+/// field `event` ends where its line ends (WHATWG HTML §9.2.6), so CR or LF in a name would forge fields or events.
 ///
 /// ```
 /// use tornadose::EventName;

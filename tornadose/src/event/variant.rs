@@ -1,4 +1,5 @@
-//! A serializer that separates the name of an enum's variant from its content. [`Event::json`](crate::event::Event::json) uses it.
+//! A serializer that separates the name of an enum's variant from its content.
+//! [`Event::json`](crate::event::Event::json) uses it.
 
 use serde::ser::{self, Serialize};
 

@@ -74,8 +74,8 @@ impl<M: Message> StoreBuilder<M> {
         self
     }
 
-    /// Sets how many encoded bytes the store keeps, with [`ENTRY_OVERHEAD`](crate::ENTRY_OVERHEAD) for each message and key. With a
-    /// backend the messages on their way to it have the same bound, apart from that one.
+    /// Sets how many encoded bytes the store keeps, with [`ENTRY_OVERHEAD`](crate::ENTRY_OVERHEAD) for each message and
+    /// key. With a backend the messages on their way to it have the same bound, apart from that one.
     ///
     /// ```
     /// # use tornadose::prelude::*;
@@ -119,7 +119,7 @@ impl<M: Message + Serialize + DeserializeOwned> StoreBuilder<M> {
     ///
     /// # Cancel safety
     ///
-    /// A future that is dropped before it is ready leaves nothing behind.
+    /// A future that is dropped before it is ready has no effect: the backend is dropped too.
     pub async fn open(self, backend: impl Backend) -> Result<Store<M>, OpenError> {
         Store::open_with(backend, self.limits).await
     }

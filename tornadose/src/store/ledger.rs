@@ -1,4 +1,5 @@
-//! What became of the messages that a reader was owed, in counts that balance. The test of every reader is that they do.
+//! What became of the messages that a reader was owed, in counts that balance. The test of every reader is that they
+//! do.
 
 use std::ops::{AddAssign, Sub};
 
@@ -57,8 +58,8 @@ pub(crate) struct Ledger {
 /// The ledger of a reader at its end: `owed` is the sum of the others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Balance {
-    /// Messages that were kept for it when it opened, that were appended for its keys since, and that are known to be lost on their
-    /// way here.
+    /// Messages that were kept for it when it opened, that were appended for its keys since, and that are known to be
+    /// lost on their way here.
     pub(crate) owed: u64,
     /// Handed to the socket, or returned by the subscription. Whether the client has received them is not known here.
     pub(crate) delivered: u64,
@@ -72,7 +73,8 @@ pub(crate) struct Balance {
 }
 
 impl Ledger {
-    /// Opens the ledger of a reader for whose keys so many messages were `appended`, of which it is still owed `replayed`.
+    /// Opens the ledger of a reader for whose keys so many messages were `appended`, of which it is still owed
+    /// `replayed`.
     pub(crate) fn open(appended: Counts, replayed: Counts) -> Self {
         Self {
             not_owed: appended - replayed,
@@ -98,14 +100,16 @@ impl Ledger {
         self.never_appended += missed;
     }
 
-    /// Returns the balance, when so many messages have been `appended` for its keys and so many are `remaining` to be read.
+    /// Returns the balance, when so many messages have been `appended` for its keys and so many are `remaining` to be
+    /// read.
     pub(crate) fn balance(&self, appended: Counts, remaining: Counts) -> Balance {
         let owed = appended - self.not_owed;
         Balance {
             owed: owed.total() + self.never_appended,
             delivered: self.delivered,
             filtered: self.filtered,
-            // A `latest` message that was neither read nor remains was conflated. Queue messages must add up without a remainder.
+            // A `latest` message that was neither read nor remains was conflated. Queue messages must add up without a
+            // remainder.
             conflated: (owed - self.read - remaining).latest,
             missed: self.missed,
             unread: remaining.total() + self.read.total() - self.delivered - self.filtered,

@@ -3,13 +3,13 @@
 //!
 //! # Ordering
 //!
-//! Every message takes the next offset, whatever its key and retention, and is read in that order. A newer `latest` message of the
-//! same key and variant replaces the older one, and is read at its own offset.
+//! Every message takes the next offset, whatever its key and retention, and is read in that order. A newer `latest`
+//! message of the same key and variant replaces the older one, and is read at its own offset.
 //!
 //! # Lagging
 //!
-//! A reader has a [`Cursor`](cursor::Cursor). The messages that it is owed are counted, not queued. When one of them is trimmed, the
-//! next `Log::read` returns how many are missing, and the reader continues from `Log::cursor_after_lag`.
+//! A reader has a [`Cursor`](cursor::Cursor). The messages that it is owed are counted, not queued. When one of them is
+//! trimmed, the next `Log::read` returns how many are missing, and the reader continues from `Log::cursor_after_lag`.
 //!
 //! # Closing
 //!
@@ -36,8 +36,8 @@ use crate::store::log::batch::CachedBatch;
 use crate::store::log::gaps::Generations;
 use crate::store::log::key_table::KeyTable;
 
-/// The bytes that a store's `memory` counts for each kept message, and for each key with something kept, beside the encoded bytes.
-/// They stand for the index entries and the buffers' headers.
+/// The bytes that a store's `memory` counts for each kept message, and for each key with something kept, beside the
+/// encoded bytes. They cover the index entries and the buffers' headers.
 ///
 /// ```
 /// assert_eq!(tornadose::ENTRY_OVERHEAD, 512);
@@ -77,8 +77,8 @@ pub(crate) enum AppendError {
     Full,
 }
 
-/// The entry that was appended, and those that it evicted. Drop the latter outside of the store's lock: a message's own `Drop` may
-/// call the store.
+/// The entry that was appended, and those that it evicted. Drop the latter outside of the store's lock: a message's own
+/// `Drop` may call the store.
 pub(crate) struct Appended<M: Message> {
     pub(crate) entry: Arc<Entry<M>>,
     pub(crate) evicted: Vec<Arc<Entry<M>>>,
@@ -162,7 +162,8 @@ impl<M: Message> Log<M> {
         Ok(Appended { entry, evicted })
     }
 
-    /// Returns the cost of a message, unless it does not fit alone or beside the `latest` values, which are never dropped.
+    /// Returns the cost of a message, unless it does not fit alone or beside the `latest` values, which are never
+    /// dropped.
     pub(crate) fn check_room(
         &self,
         key: &M::Key,
@@ -267,8 +268,8 @@ impl<M: Message> Log<M> {
 
     // --- Filling by a backend --------------------------------------------------------------------------------------
 
-    /// Begins an empty epoch, and returns what was dropped. Readers report `restarted`. Messages at or below `floor` may have existed
-    /// before.
+    /// Begins an empty epoch, and returns what was dropped. Readers report `restarted`. Messages at or below `floor`
+    /// may have existed before.
     pub(crate) fn reset(&mut self, epoch: Epoch, floor: Offset) -> Vec<Arc<Entry<M>>> {
         let mut dropped: Vec<Arc<Entry<M>>> = std::mem::take(&mut self.queue).into_values().collect();
         dropped.extend(std::mem::take(&mut self.latest).into_values());
@@ -281,7 +282,8 @@ impl<M: Message> Log<M> {
         dropped
     }
 
-    /// Advances the head to this offset, whether or not there is a message. Returns false when the head was there before.
+    /// Advances the head to this offset, whether or not there is a message. Returns false when the head was there
+    /// before.
     pub(crate) fn advance_to(&mut self, offset: Offset) -> bool {
         if offset <= self.head {
             return false;
@@ -308,76 +310,4 @@ impl<M: Message> Log<M> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::event::error::EncodeError;
-    use crate::store::log::cursor::ResumeOutcome;
-    use crate::store::log::key::KeySelection;
-    use crate::store::log::key_table::MAX_IDLE_KEYS;
-
-    struct Note(u64);
-
-    impl Message for Note {
-        type Key = u64;
-        const MEMORY: usize = 64 << 10;
-        const CHANNEL: &'static str = "notes";
-        fn key(&self) -> u64 {
-            self.0
-        }
-        fn retention(&self) -> Retention {
-            Retention::Queue
-        }
-        fn event(&self) -> Result<Event, EncodeError> {
-            Ok(Event::text("x"))
-        }
-    }
-
-    fn new_log() -> Log<Note> {
-        Log::new(Limits::of::<Note>())
-    }
-
-    fn append(log: &mut Log<Note>, key: u64) -> Id {
-        let offset = log.next();
-        log.append(offset, key, Arc::new(Note(key)), Event::text("x"), Retention::Queue, 1)
-            .map(|appended| appended.entry.id)
-            .unwrap()
-    }
-
-    #[test]
-    fn a_flood_of_keys_is_remembered_up_to_a_bound() {
-        let mut log = new_log();
-        for key in 0..200_000 {
-            append(&mut log, key);
-            assert!(log.kept_bytes <= Note::MEMORY);
-        }
-        let kept = log.queue.len();
-        assert_eq!(kept, Note::MEMORY / (2 * ENTRY_OVERHEAD + 1));
-        assert_eq!(log.keys.len(), MAX_IDLE_KEYS + kept);
-        assert_eq!(log.keys.idle_count(), MAX_IDLE_KEYS);
-        assert_eq!(log.keys.trimmed_floor(), Offset::new(0, (200_000 - kept - MAX_IDLE_KEYS) as u64));
-    }
-
-    #[test]
-    fn a_key_that_was_only_subscribed_to_leaves_nothing() {
-        let mut log = new_log();
-        for key in 0..1000 {
-            let key_index = log.acquire(&key);
-            log.release(key_index);
-        }
-        assert_eq!((log.keys.len(), log.keys.idle_count()), (0, 0));
-    }
-
-    #[test]
-    fn an_evicted_key_has_no_known_id_below_the_floor() {
-        let mut log = new_log();
-        let first = append(&mut log, 0);
-        for key in 1..200_000 {
-            append(&mut log, key);
-        }
-        let evicted = KeySelection::One(log.acquire(&0));
-        assert!(matches!(log.resume_outcome(&evicted, first), ResumeOutcome::Trimmed));
-        let idle = KeySelection::One(log.acquire(&(200_000 - 1000)));
-        let id = log.id(Offset::new(0, 200_000 - 999));
-        assert!(matches!(log.resume_outcome(&idle, id), ResumeOutcome::Known));
-    }
-}
+mod tests;

@@ -22,11 +22,11 @@ use crate::store::log::AppendError;
 use crate::store::shared::{BackendHandle, Shared};
 
 impl<M: Message + Serialize + DeserializeOwned> Store<M> {
-    /// Opens a store whose log is filled by a [`Backend`], so that several processes show the same messages. Resolves when everything
-    /// that the backend has kept is loaded.
+    /// Opens a store whose log is filled by a [`Backend`], so that several processes show the same messages. Resolves
+    /// when everything that the backend has kept is loaded.
     ///
-    /// A submit resolves when the backend has acknowledged it. The log follows when the backend returns the message, as it returns those
-    /// of other processes; readers, [`latest`](Self::latest) and [`head`](Self::head) follow the log.
+    /// A submit resolves when the backend has acknowledged it. The log follows when the backend returns the message, as
+    /// it returns those of other processes; readers, [`latest`](Self::latest) and [`head`](Self::head) follow the log.
     ///
     /// The backend runs in a task of its own, until the store is closed or its last handle and reader are dropped.
     ///
@@ -40,7 +40,7 @@ impl<M: Message + Serialize + DeserializeOwned> Store<M> {
     ///
     /// # Cancel safety
     ///
-    /// A future that is dropped before it is ready leaves nothing behind: the backend is dropped too.
+    /// A future that is dropped before it is ready has no effect: the backend is dropped too.
     pub async fn open(backend: impl Backend) -> Result<Self, OpenError> {
         Self::open_with(backend, Limits::of::<M>()).await
     }
@@ -73,8 +73,8 @@ impl<M: Message + Serialize + DeserializeOwned> Store<M> {
     ///
     /// # Errors
     ///
-    /// [`OpenError`], when Redis cannot be reached, rejects the password, is older than 7.0, or holds messages of another type on this
-    /// channel.
+    /// [`OpenError`], when Redis cannot be reached, rejects the password, is older than 7.0, or holds messages of
+    /// another type on this channel.
     ///
     /// # Panics
     ///

@@ -1,9 +1,12 @@
-//! A reader of a store: where it starts, which messages it reads, its gaps and its end. The handler encodes what it reads.
+//! A reader of a store: where it starts, which messages it reads, its gaps and its end. The handler encodes what it
+//! reads.
 
 pub(crate) mod mailbox;
 pub(crate) mod resume;
 mod caught_up;
 pub(crate) mod handle;
+mod placing;
+mod counting;
 
 use std::collections::HashSet;
 use std::mem::offset_of;
@@ -12,12 +15,12 @@ use std::task::Waker;
 
 use tokio::time::Instant;
 
-use crate::id::{Id, Offset};
+use crate::id::Id;
 use crate::message::{Keys, Message};
 use crate::metrics::{self, DeliveryCounters};
 use crate::store::entry::Entry;
 use crate::store::gap::{Gap, GapReason};
-use crate::store::ledger::{Balance, Counts, Ledger};
+use crate::store::ledger::Ledger;
 use crate::store::log::Log;
 use crate::store::log::batch::Batch;
 use crate::store::log::cursor::{Cursor, ResumeOutcome};
@@ -34,9 +37,10 @@ use crate::store::shared::{Shared, State};
 pub(crate) enum ReadStep<M> {
     /// Reports a loss.
     Gap(Gap),
-    /// Delivers messages. `position`: a position frame comes first. `with_ids`: the messages carry their ids.
+    /// Delivers messages. `position`: a position frame is written first. `with_ids`: the messages carry their ids.
     Batch { position: Option<Id>, batch: Batch<M>, with_ids: bool },
-    /// Waits for the next message: the reader is at the head. `is_first`: for the first time since it started or lost its position.
+    /// Waits for the next message: the reader is at the head. `is_first`: for the first time since it started or lost
+    /// its position.
     CaughtUp { head: Id, is_first: bool },
     /// Waits until the log has reached the id that it resumes from, or has taken too long to.
     Pending,
@@ -55,7 +59,8 @@ pub(crate) struct ReaderOptions {
 
 /// A reader's position in the log, and its entry among the readers of the store.
 ///
-/// The fields that each message touches come first, in few cache lines; the structs around a reader are laid out for that too.
+/// The fields that each message touches come first, in few cache lines; the structs around a reader are laid out for
+/// that too.
 #[repr(C)]
 pub(crate) struct Reader<M: Message> {
     caught_up: CaughtUpState<M>,
@@ -77,8 +82,8 @@ pub(crate) struct Reader<M: Message> {
 }
 
 impl<M: Message> Reader<M> {
-    /// Opens a reader. It is registered and placed under one lock, so that no message is lost or repeated between those that are kept
-    /// and the next.
+    /// Opens a reader. It is registered and placed under one lock, so that no message is lost or repeated between those
+    /// that are kept and the next.
     pub(crate) fn open(shared: &Arc<Shared<M>>, keys: Keys<M::Key>, resume: Resume, options: ReaderOptions) -> Self {
         const { assert!(offset_of!(Self, keys) <= 88, "a message in the mailbox touches only `caught_up`") };
         let mut state = shared.lock();
@@ -116,61 +121,6 @@ impl<M: Message> Reader<M> {
         reader
     }
 
-    // --- Placing -----------------------------------------------------------------------------------------------------
-
-    /// Places the reader, by what the log knows of the id that it resumes from.
-    fn place(&mut self, log: &Log<M>, resume: Resume, replay: usize) {
-        let keys = &self.keys;
-        (self.cursor, self.resume_outcome) = match resume {
-            Resume::New => (log.cursor_for_new(keys, replay), None),
-            Resume::Unknown => (log.cursor_at_start(keys), Some(ResumeOutcome::Restarted)),
-            Resume::After(id) => match log.resume_outcome(keys, id) {
-                ResumeOutcome::Restarted => (log.cursor_at_start(keys), Some(ResumeOutcome::Restarted)),
-                outcome => (log.cursor_after(keys, id.offset), Some(outcome)),
-            },
-        };
-        self.gap = match self.resume_outcome {
-            Some(ResumeOutcome::Trimmed) => Some(GapReason::Trimmed),
-            Some(ResumeOutcome::Restarted) => Some(GapReason::Restarted),
-            _ => None,
-        }
-        .filter(|_| M::HAS_QUEUE);
-        let is_known = matches!(self.resume_outcome, Some(ResumeOutcome::Known));
-        let has_position = self.gap.is_some() || (!is_known && self.cursor.ids_after > Offset::START);
-        self.is_position_due = has_position && log.is_resumable(&self.cursor);
-        self.is_first_pass = !is_known;
-        self.ledger = Ledger::open(log.appended_total(keys), log.remaining(keys, &self.cursor));
-    }
-
-    /// Places a pending reader once the log has reached its id, or has taken too long to. Returns false while it has to wait.
-    fn try_place(&mut self, state: &mut State<M>, waker: &Waker) -> bool {
-        if state.loading {
-            state.readers.register_waker(self.id, waker, false);
-            return false;
-        }
-        let Some(pending) = &mut self.pending else { return true };
-        if let Resume::After(id) = pending.resume
-            && state.log.may_arrive(id)
-            && !pending.poll_timeout(state.reachable, waker)
-        {
-            state.readers.register_waker(self.id, waker, false);
-            state.readers.wait_for_offset(self.id, id.offset);
-            return false;
-        }
-        if let Some(pending) = self.pending.take() {
-            self.place(&state.log, pending.resume, pending.replay);
-        }
-        true
-    }
-
-    /// What follows begins as for a new reader, with the position above which messages carry ids.
-    fn restart_ids(&mut self, log: &Log<M>) {
-        self.is_position_due = log.is_resumable(&self.cursor);
-        self.is_first_pass = true;
-    }
-
-    // --- Reading -----------------------------------------------------------------------------------------------------
-
     /// Returns the next step, without waiting. When the reader has to wait, `waker` is woken for the next step.
     pub(crate) fn poll(&mut self, waker: &Waker) -> ReadStep<M> {
         self.flush_metrics();
@@ -183,18 +133,20 @@ impl<M: Message> Reader<M> {
         }
     }
 
-    /// Parks the reader if it has read everything. Returns true when it is parked: there is nothing to read. The store is not locked.
+    /// Parks the reader if it has read everything. Returns true when it is parked: there is nothing to read. The store
+    /// is not locked.
     pub(crate) fn try_park(&self, waker: &Waker) -> bool {
         self.caught_up.uses_waker(waker) && self.caught_up.mailbox.try_park()
     }
 
-    /// Takes the next message from the mailbox, as most steps do. The store is not locked. `None`: the step is to be found by
-    /// [`poll_log`](Self::poll_log).
+    /// Takes the next message from the mailbox, as most steps do. The store is not locked. `None`: the step is to be
+    /// found by [`poll_log`](Self::poll_log).
     pub(crate) fn poll_mailbox(&mut self, waker: &Waker) -> Option<Arc<Entry<M>>> {
         self.caught_up.pop(waker)
     }
 
-    /// As [`poll`](Self::poll), but always reads the log. This also moves the reader's position, past messages of other keys.
+    /// As [`poll`](Self::poll), but always reads the log. This also moves the reader's position, past messages of other
+    /// keys.
     pub(crate) fn poll_log(&mut self, waker: &Waker) -> ReadStep<M> {
         drop(self.caught_up.mailbox.discard());
         self.settle_counts();
@@ -248,16 +200,7 @@ impl<M: Message> Reader<M> {
                 }
                 return ReadStep::Batch { position, batch, with_ids };
             }
-            ReadOutcome::CaughtUp => {
-                if let (Some(end), false) = (end, self.is_first_pass) {
-                    return ReadStep::Ended(end);
-                }
-                state.readers.register_waker(self.id, waker, true);
-                self.is_position_due = false;
-                self.caught_up.head = state.log.head();
-                let is_first = std::mem::take(&mut self.is_first_pass);
-                return ReadStep::CaughtUp { head: self.caught_up.head, is_first };
-            }
+            ReadOutcome::CaughtUp => return self.wait_at_head(state, end, waker),
             ReadOutcome::Lagged { missed } => {
                 self.ledger.record_missed(missed);
                 self.cursor = state.log.cursor_after_lag(&self.keys, &self.cursor);
@@ -278,17 +221,30 @@ impl<M: Message> Reader<M> {
                 Gap { reason: GapReason::Restarted, missed: None }
             }
         };
+        // A store without queue messages reports no gap: its readers get the newest values, whatever was lost.
         if M::HAS_QUEUE { ReadStep::Gap(gap) } else { self.read_locked(state, end, waker) }
     }
 
-    /// Marks the reader as caught up, under the lock under which it read everything: the store is not locked for its next message.
+    fn wait_at_head(&mut self, state: &mut State<M>, end: Option<EndReason>, waker: &Waker) -> ReadStep<M> {
+        if let (Some(end), false) = (end, self.is_first_pass) {
+            return ReadStep::Ended(end);
+        }
+        state.readers.register_waker(self.id, waker, true);
+        self.is_position_due = false;
+        self.caught_up.head = state.log.head();
+        let is_first = std::mem::take(&mut self.is_first_pass);
+        ReadStep::CaughtUp { head: self.caught_up.head, is_first }
+    }
+
+    /// Marks the reader as caught up, under the lock under which it read everything: the store is not locked for its
+    /// next message.
     fn mark_caught_up(&mut self, state: &mut State<M>, waker: &Waker) {
         state.readers.mark_caught_up(self.id, state.log.generation(), waker);
         self.caught_up.begin(state.log.head(), waker);
     }
 
-    /// Returns the reason why the reader ends, whether or not it has read everything. Otherwise `waker` is woken at its end, but not
-    /// for messages: it serves a connection whose socket accepts no data.
+    /// Returns the reason why the reader ends, whether or not it has read everything. Otherwise `waker` is woken at its
+    /// end, but not for messages: it serves a connection whose socket accepts no data.
     pub(crate) fn wait_for_end(&self, waker: &Waker) -> Option<EndReason> {
         drop(self.caught_up.mailbox.discard());
         let mut state = self.shared.lock();
@@ -299,56 +255,6 @@ impl<M: Message> Reader<M> {
         }
         end
     }
-
-    // --- Counting ----------------------------------------------------------------------------------------------------
-
-    /// Records that so many messages that were read are delivered.
-    pub(crate) fn record_delivered(&mut self, messages: usize) {
-        self.caught_up.delivered += messages as u64;
-    }
-
-    /// Records that the filter withholds a message that was read.
-    pub(crate) fn record_filtered(&mut self) {
-        self.ledger.filtered += 1;
-    }
-
-    /// Adds the delivered and filtered messages to the metrics.
-    pub(crate) fn flush_metrics(&mut self) {
-        if cfg!(feature = "metrics") {
-            self.settle_counts();
-            self.counters.report(self.ledger.delivered, self.ledger.filtered);
-        }
-    }
-
-    /// Brings what was read from the mailbox into the cursor and the ledger.
-    fn settle_counts(&mut self) {
-        (self.cursor, self.ledger) = self.counts();
-        (self.caught_up.read, self.caught_up.delivered) = (Counts::default(), 0);
-    }
-
-    /// Returns the cursor and the ledger as they would be if they were settled now.
-    fn counts(&self) -> (Cursor, Ledger) {
-        let (mut cursor, mut ledger) = (self.cursor.clone(), self.ledger.clone());
-        let CaughtUpState { head, read, delivered, .. } = self.caught_up;
-        if read != Counts::default() {
-            cursor.advance(head.offset, read.queue);
-            ledger.record_read(read);
-        }
-        ledger.delivered += delivered;
-        (cursor, ledger)
-    }
-
-    /// Returns what has become of the messages that the reader was owed.
-    pub(crate) fn balance(&self) -> Balance {
-        self.balance_locked(&self.shared.lock())
-    }
-
-    fn balance_locked(&self, state: &State<M>) -> Balance {
-        let (cursor, ledger) = self.counts();
-        ledger.balance(state.log.appended_total(&self.keys), state.log.remaining(&self.keys, &cursor))
-    }
-
-    // --- State -------------------------------------------------------------------------------------------------------
 
     /// Returns how many keys the reader has; `None` when it reads all keys.
     pub(crate) fn key_count(&self) -> Option<usize> {
@@ -395,7 +301,8 @@ impl<M: Message> Reader<M> {
         self.caught_up.mailbox.was_woken_by(flag.into())
     }
 
-    /// As [`was_woken_by`](Self::was_woken_by), and clears the flag. Call this before polling the source, or a wake may be lost.
+    /// As [`was_woken_by`](Self::was_woken_by), and clears the flag. Call this before polling the source, or a wake may
+    /// be lost.
     #[inline]
     pub(crate) fn take_wake(&self, flag: impl Into<WakeFlag>) -> bool {
         self.caught_up.mailbox.take_wake(flag.into())

@@ -26,7 +26,8 @@ pub(crate) enum EndReason {
 }
 
 impl EndReason {
-    /// Returns whether the reader first reads what was appended before: the last messages of a store are not lost when it closes.
+    /// Returns whether the reader first reads what was appended before: the last messages of a store are not lost when
+    /// it closes.
     pub(crate) fn drains(self) -> bool {
         matches!(self, Self::Closed | Self::Stopping)
     }
@@ -54,14 +55,15 @@ struct ReaderEntry<M> {
     mailbox: Arc<Mailbox<M>>,
     /// The generation of the log in which the reader caught up.
     generation: u64,
-    /// Whether a new message has to be pushed. False for a reader that will read the log anyway, or that waits for its end alone.
+    /// Whether a new message has to be pushed. False for a reader that will read the log anyway, or that waits for its
+    /// end alone.
     wants_messages: bool,
     end: Option<EndReason>,
     is_connection: bool,
 }
 
-/// Wakers, in order of subscription, and messages that were replaced. Both are used after unlocking the store: the first act of a woken
-/// reader may be to lock it, and so may be a message's own `Drop`.
+/// Wakers, in order of subscription, and messages that were replaced. Both are used after unlocking the store: the
+/// first act of a woken reader may be to lock it, and so may be a message's own `Drop`.
 pub(crate) struct WakeList<M> {
     wakers: Vec<Waker>,
     replaced: Vec<Arc<Entry<M>>>,
@@ -186,8 +188,8 @@ impl<M> ReaderRegistry<M> {
         entry.mailbox.register_waker(waker);
     }
 
-    /// Marks the reader as caught up in this generation of the log: the next message is pushed to it, although it may not have written
-    /// the last ones yet.
+    /// Marks the reader as caught up in this generation of the log: the next message is pushed to it, although it may
+    /// not have written the last ones yet.
     pub(crate) fn mark_caught_up(&mut self, id: ReaderId, generation: u64, waker: &Waker) {
         self.register_waker(id, waker, true);
         let entry = &mut self.entries[id.index];
@@ -195,7 +197,8 @@ impl<M> ReaderRegistry<M> {
         entry.mailbox.mark_caught_up();
     }
 
-    /// Pushes a message to the readers of its key that have caught up, in order of subscription. The others are to read the log.
+    /// Pushes a message to the readers of its key that have caught up, in order of subscription. The others are to read
+    /// the log.
     pub(crate) fn distribute(&mut self, entry: &Arc<Entry<M>>, generation: u64) -> WakeList<M> {
         let of_key = self.by_key.get(entry.key_index).map_or(&[][..], Vec::as_slice);
         let (mut list, mut now) = (WakeList::default(), None);
@@ -214,7 +217,8 @@ impl<M> ReaderRegistry<M> {
             reader.wants_messages = pushed.is_accepted;
             if let Some(waker) = pushed.waker {
                 if list.wakers.is_empty() {
-                    // Reserved once for all readers, and only when one waits: the allocations do not grow with their number.
+                    // Reserved once for all readers, and only when one waits: the allocations do not grow with their
+                    // number.
                     list.wakers.reserve_exact(of_key.len() + self.all_keys.len());
                 }
                 list.wakers.push(waker);

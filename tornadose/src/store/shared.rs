@@ -79,8 +79,8 @@ impl<M: Message> Shared<M> {
         self.encodings.fetch_or(1 << slot, Ordering::Relaxed);
     }
 
-    /// Locks the state. A poisoned lock is ignored: the state is valid after each statement that can panic, as the `Eq`, `Hash`,
-    /// `Clone` and `Drop` of a key can.
+    /// Locks the state. A poisoned lock is ignored: the state is valid after each statement that can panic, as the
+    /// `Eq`, `Hash`, `Clone` and `Drop` of a key can.
     pub(crate) fn lock(&self) -> MutexGuard<'_, State<M>> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -25,8 +25,8 @@ use crate::store::shared::Shared;
 ///
 /// # Lagging
 ///
-/// A subscription has no queue of its own. When messages are trimmed before it has read them, it yields a [`Received::Gap`] with their
-/// number, and continues with the messages that are kept.
+/// A subscription has no queue of its own. When messages are trimmed before it has read them, it yields a
+/// [`Received::Gap`] with their number, and continues with the messages that are kept.
 ///
 /// # Closing
 ///

@@ -19,7 +19,7 @@ pub(super) struct Dedup {
 
 struct Sender {
     highest: u64,
-    /// When it was last heard of, in messages.
+    /// When its last message was recorded, counted in messages.
     last_seen: u64,
 }
 

@@ -64,13 +64,15 @@ impl ResumeOutcome {
 }
 
 impl<M: Message> Log<M> {
-    /// Returns the cursor of a new reader: before all `latest` values and the last `replay` queue messages of its keys together.
+    /// Returns the cursor of a new reader: before all `latest` values and the last `replay` queue messages of its keys
+    /// together.
     pub(crate) fn cursor_for_new(&self, keys: &KeySelection, replay: usize) -> Cursor {
         let skip_through = self.newest_not_replayed(keys, replay);
         self.cursor_at(keys, Offset::START, skip_through, skip_through.max(self.trimmed_through(keys)))
     }
 
-    /// Returns the cursor of a reader that resumes from an id, known or trimmed: before the messages after it that are kept.
+    /// Returns the cursor of a reader that resumes from an id, known or trimmed: before the messages after it that are
+    /// kept.
     pub(crate) fn cursor_after(&self, keys: &KeySelection, offset: Offset) -> Cursor {
         self.cursor_at(keys, offset, offset, self.trimmed_through(keys))
     }
@@ -105,8 +107,8 @@ impl<M: Message> Log<M> {
         }
     }
 
-    /// Returns whether the position above which ids are written may be written itself: an id that is not known could not be resumed
-    /// from.
+    /// Returns whether the position above which ids are written may be written itself: an id that is not known could
+    /// not be resumed from.
     pub(crate) fn is_resumable(&self, cursor: &Cursor) -> bool {
         self.has_seen(cursor.ids_after)
     }
@@ -124,7 +126,8 @@ impl<M: Message> Log<M> {
         Counts { queue: self.appended_queue(keys), latest }
     }
 
-    /// Returns how many messages the reader has yet to read or to be told of. O(n) in the unread `latest` messages.
+    /// Returns how many messages the reader has yet to read or to report as missing. O(n) in the unread `latest`
+    /// messages.
     pub(crate) fn remaining(&self, keys: &KeySelection, cursor: &Cursor) -> Counts {
         let latest = match keys {
             KeySelection::All => self.latest.range(above(cursor.position)).count(),

@@ -1,4 +1,5 @@
-//! The generations of a log: its epochs and its gaps, numbered together. A reader compares one number to find that there is a new one.
+//! The generations of a log: its epochs and its gaps, numbered together. A reader compares one number to find that
+//! there is a new one.
 
 use std::collections::VecDeque;
 
@@ -29,8 +30,8 @@ pub(super) struct Generations {
     gaps: VecDeque<LogGap>,
     /// Messages at or below this offset may have existed without ever being in this log.
     lost_through: Offset,
-    /// The newest offsets that were seen, in order. `None` for a log that numbers its messages itself: it has seen every offset up to
-    /// its head.
+    /// The newest offsets that were seen, in order. `None` for a log that numbers its messages itself: it has seen
+    /// every offset up to its head.
     seen: Option<VecDeque<Offset>>,
 }
 
@@ -92,7 +93,8 @@ impl Generations {
         self.gaps.iter().find(|gap| gap.generation > generation)
     }
 
-    /// Returns whether a backend numbers the messages, so that an offset above the head may be that of a message on its way here.
+    /// Returns whether a backend numbers the messages, so that an offset above the head may be that of a message on its
+    /// way here.
     pub(super) fn is_fed_by_backend(&self) -> bool {
         self.seen.is_some()
     }

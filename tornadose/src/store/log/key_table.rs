@@ -1,5 +1,5 @@
-//! The keys that a log knows, by index. A key stays known while something of it is kept or it has a reader; after that, the log
-//! remembers how far it was trimmed, for a bounded number of keys.
+//! The keys that a log knows, by index. A key stays known while something of it is kept or it has a reader; after that,
+//! the log remembers how far it was trimmed, for a bounded number of keys.
 
 use std::collections::{BTreeMap, HashMap};
 use std::ops::{Index, IndexMut};
@@ -55,7 +55,8 @@ impl<M: Message> KeyTable<M> {
         self.evict_if_idle(index);
     }
 
-    /// Removes a key with nothing kept and no reader. A key that was trimmed above the floor is remembered as idle instead.
+    /// Removes a key with nothing kept and no reader. A key that was trimmed above the floor is remembered as idle
+    /// instead.
     pub(super) fn evict_if_idle(&mut self, index: usize) {
         let log = &self.logs[index];
         if log.readers > 0 || !log.is_empty() {
@@ -74,7 +75,8 @@ impl<M: Message> KeyTable<M> {
         }
     }
 
-    /// Begins an epoch: only keys that have a reader stay, with their counts, because the readers' ledgers are made from them.
+    /// Begins an epoch: only keys that have a reader stay, with their counts, because the readers' ledgers are made
+    /// from them.
     pub(super) fn reset(&mut self, version: u64) {
         self.trimmed_floor = Offset::START;
         self.idle.clear();

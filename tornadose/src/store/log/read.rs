@@ -85,7 +85,8 @@ impl<M: Message> Log<M> {
             return None;
         }
         cursor.generation = next.generation;
-        // The missing messages are all the reader's own only when it reads all keys, and when all of them are queue messages.
+        // The missing messages are all the reader's own only when it reads all keys, and when all of them are queue
+        // messages.
         let reads_all = matches!(keys, KeySelection::All) || TypeId::of::<M::Key>() == TypeId::of::<NoKey>();
         let missed = next.gap.missed.filter(|_| reads_all && !M::HAS_LATEST);
         Some(ReadOutcome::Gap(Gap { missed, ..next.gap }))
@@ -103,8 +104,8 @@ impl<M: Message> Log<M> {
         Some(Batch::Many(Arc::clone(&cached.batch)))
     }
 
-    /// Returns the key whose batches can be shared at this cursor (`None` for all keys), and their version. A reader of a set of keys
-    /// shares none, and neither does one that skips queue messages, reads without ids or has a gap ahead.
+    /// Returns the key whose batches can be shared at this cursor (`None` for all keys), and their version. A reader of
+    /// a set of keys shares none, and neither does one that skips queue messages, reads without ids or has a gap ahead.
     fn cache_key(&self, keys: &KeySelection, cursor: &Cursor) -> Option<(Option<usize>, u64)> {
         if cursor.position < cursor.ids_after
             || cursor.position < cursor.skip_through

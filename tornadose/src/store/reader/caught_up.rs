@@ -1,4 +1,5 @@
-//! The state of a reader that reads from its mailbox. The reader brings it into its cursor and ledger before they are used.
+//! The state of a reader that reads from its mailbox. The reader brings it into its cursor and ledger before they are
+//! used.
 
 use std::sync::Arc;
 use std::task::Waker;

@@ -1,22 +1,25 @@
-//! A one-slot mailbox between the store and one of its readers. While the reader is caught up, the next message is delivered through
-//! it, and the store's lock is not taken to read it.
+//! A one-slot mailbox between the store and one of its readers. While the reader is caught up, the next message is
+//! delivered through it, and the store's lock is not taken to read it.
 //!
 //! # Threads
 //!
-//! Two sides use a mailbox at once: the reader's task, and threads that change the store and hold its lock. The methods under "The
-//! reader's side" do not hold the store's lock, those under "The store's side" do. Of the latter, [`touch`](Mailbox::touch),
-//! [`register_waker`](Mailbox::register_waker) and [`mark_caught_up`](Mailbox::mark_caught_up) are called by the reader's task.
+//! Two sides use a mailbox at once: the reader's task, and threads that change the store and hold its lock. The methods
+//! under "The reader's side" do not hold the store's lock, those under "The store's side" do. Of the latter,
+//! [`touch`](Mailbox::touch), [`register_waker`](Mailbox::register_waker) and
+//! [`mark_caught_up`](Mailbox::mark_caught_up) are called by the reader's task.
 //!
 //! # Invariants
 //!
-//! - In [`CaughtUp`](MailboxState::CaughtUp) and [`Parked`](MailboxState::Parked) a waker is registered, and the reader was given
-//!   every message of its keys.
-//! - In [`HasMessage`](MailboxState::HasMessage) the slot holds the one message of its keys that the reader was not given.
+//! - In [`CaughtUp`](MailboxState::CaughtUp) and [`Parked`](MailboxState::Parked) a waker is registered, and the reader
+//!   was given every message of its keys.
+//! - In [`HasMessage`](MailboxState::HasMessage) the slot holds the one message of its keys that the reader was not
+//!   given.
 //! - In [`ReadLog`](MailboxState::ReadLog) the slot is meaningless: what it holds was read from the log, or will be.
-//! - A thread that changes the state to `ReadLog` or `HasMessage` for the reader takes the waker and wakes it after unlocking. When no
-//!   waker is registered, the task is running or was woken, and looks at the state before it waits. A retracted message needs no
-//!   waker: it was taken when the message was pushed.
-//! - The reader reads the log and registers its waker in one critical section of the store's lock, so no message comes between.
+//! - A thread that changes the state to `ReadLog` or `HasMessage` for the reader takes the waker and wakes it after
+//!   unlocking. When no waker is registered, the task is running or was woken, and looks at the state before it waits.
+//!   A retracted message needs no waker: it was taken when the message was pushed.
+//! - The reader reads the log and registers its waker in one critical section of the store's lock, so no message is
+//!   appended in between.
 //!
 //! # Transitions
 //!
@@ -37,15 +40,15 @@ use tokio::time::Instant;
 use crate::store::entry::Entry;
 use crate::sync::{AtomicU8, Mutex, MutexGuard, Ordering, PoisonError};
 
-/// What the reader finds when it comes for more.
+/// What the reader finds when it looks for the next message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub(crate) enum MailboxState {
     /// There may be something new, which the reader reads from the log. It may wait until it is woken to do so.
     ReadLog,
-    /// It was given everything, and has not come for more.
+    /// It was given everything, and has not looked again.
     CaughtUp,
-    /// It has come for more, and found nothing.
+    /// It has looked again, and found nothing.
     Parked,
     /// The slot holds the one message that it was not given.
     HasMessage,
@@ -106,8 +109,8 @@ pub(crate) struct Pushed<M> {
     pub(crate) replaced: Option<Arc<Entry<M>>>,
 }
 
-/// A flag that is set by its waker, so that the reader's task knows that it was woken by another source than its store. The owner of
-/// the reader decides which source has which flag.
+/// A flag that is set by its waker, so that the reader's task knows that it was woken by another source than its store.
+/// The owner of the reader decides which source has which flag.
 #[derive(Clone, Copy, Debug)]
 #[repr(u8)]
 pub(crate) enum WakeFlag {
@@ -128,7 +131,8 @@ impl<M> Mailbox<M> {
 
     // --- The reader's side -------------------------------------------------------------------------------------------
 
-    /// Parks the reader if it is caught up. Returns true when it is parked: there is nothing to read, and the next message wakes it.
+    /// Parks the reader if it is caught up. Returns true when it is parked: there is nothing to read, and the next
+    /// message wakes it.
     #[inline]
     pub(crate) fn try_park(&self) -> bool {
         match self.state.load() {
@@ -138,8 +142,8 @@ impl<M> Mailbox<M> {
         }
     }
 
-    /// Takes the message and returns it with the current time. The reader is then caught up, and the waker is registered for the next
-    /// message.
+    /// Takes the message and returns it with the current time. The reader is then caught up, and the waker is
+    /// registered for the next message.
     pub(crate) fn pop(&self, waker: &Waker) -> Option<(Arc<Entry<M>>, Instant)> {
         if self.state.load() != MailboxState::HasMessage {
             return None;
@@ -174,8 +178,8 @@ impl<M> Mailbox<M> {
 
     /// Sets the flag, and wakes the reader's task, whichever that is now.
     fn record_wake(&self, flag: WakeFlag) {
-        // The flag is set before the waker is read. Without a waker the task is running or was woken, and looks at the flags after it
-        // has registered one.
+        // The flag is set before the waker is read. Without a waker the task is running or was woken, and looks at the
+        // flags after it has registered one.
         self.wakes.fetch_or(flag as u8, Ordering::Release);
         let waker = self.lock().waker.clone();
         waker.iter().for_each(Waker::wake_by_ref);
@@ -242,7 +246,8 @@ impl<M> Mailbox<M> {
         inner.last_active
     }
 
-    /// Returns since when there is something that the reader has not read, or has read and may not have written. `None` while it waits.
+    /// Returns since when there is something that the reader has not read, or has read and may not have written. `None`
+    /// while it waits.
     pub(crate) fn pending_since(&self) -> Option<Instant> {
         let inner = self.lock();
         let was_given = matches!(self.state.load(), MailboxState::CaughtUp | MailboxState::HasMessage);
@@ -283,156 +288,10 @@ impl<M: Send + Sync + 'static> Wake for SecondWaker<M> {
     }
 }
 
-/// A waker that does nothing. `Waker::noop()` compares as another waker at each call, and so does its clone; this one is always the same.
+/// A waker that does nothing. `Waker::noop()` compares as another waker at each call, and so does its clone; this one
+/// is always the same.
 #[cfg(test)]
 pub(crate) static NOOP_WAKER: std::sync::LazyLock<Waker> = std::sync::LazyLock::new(|| Waker::noop().clone());
 
 #[cfg(test)]
-mod tests {
-    use std::future::poll_fn;
-    use std::sync::atomic::AtomicU64;
-    use std::sync::mpsc::channel;
-    use std::task::Poll;
-    use std::thread;
-    use std::time::Duration;
-
-    use tokio::time::{sleep, timeout};
-
-    use super::*;
-    use crate::event::Event;
-    use crate::event::error::EncodeError;
-    use crate::message::{Keys, Message, Retention};
-    use crate::store::Store;
-    use crate::store::reader::resume::Resume;
-    use crate::store::reader::{ReadStep, Reader, ReaderOptions};
-
-    struct Note(u64);
-
-    impl Message for Note {
-        type Key = ();
-        const HAS_LATEST: bool = false;
-        const CHANNEL: &'static str = "notes";
-        fn key(&self) {}
-        fn retention(&self) -> Retention {
-            Retention::Queue
-        }
-        fn event(&self) -> Result<Event, EncodeError> {
-            Event::json(&self.0)
-        }
-    }
-
-    fn numbers(step: ReadStep<Note>) -> Option<Vec<u64>> {
-        match step {
-            ReadStep::Batch { batch, .. } => Some(batch.entries().iter().map(|entry| entry.message.0).collect()),
-            ReadStep::CaughtUp { .. } => None,
-            _ => panic!("neither messages nor the end"),
-        }
-    }
-
-    fn open(store: &Store<Note>, keys: Keys<()>) -> Reader<Note> {
-        Reader::open(store.shared(), keys, Resume::New, ReaderOptions { replay: 0, is_connection: false })
-    }
-
-    #[test]
-    fn a_caught_up_reader_reads_while_the_store_is_locked() {
-        for keys in [Keys::All, Keys::One(()), Keys::Set(vec![()])] {
-            let store = Store::<Note>::new();
-            let mut reader = open(&store, keys);
-            assert_eq!(numbers(reader.poll(&NOOP_WAKER)), None);
-            store.try_submit(Note(0)).unwrap();
-            assert_eq!(numbers(reader.poll(&NOOP_WAKER)), Some(vec![0]));
-            for number in 1..4 {
-                assert!(reader.try_park(&NOOP_WAKER));
-                store.try_submit(Note(number)).unwrap();
-                let (sender, result) = channel();
-                let locked = store.shared().lock();
-                let reading = thread::spawn(move || {
-                    let is_parked = reader.try_park(&NOOP_WAKER);
-                    sender.send((is_parked, numbers(reader.poll(&NOOP_WAKER)))).unwrap();
-                    reader
-                });
-                let result = result.recv_timeout(Duration::from_secs(20));
-                drop(locked);
-                reader = reading.join().unwrap();
-                assert_eq!(result.expect("the reader waits for the lock"), (false, Some(vec![number])));
-            }
-            // Two messages at once are read from the log, and neither is repeated.
-            store.try_submit(Note(4)).unwrap();
-            store.try_submit(Note(5)).unwrap();
-            assert_eq!(numbers(reader.poll(&NOOP_WAKER)), Some(vec![4, 5]));
-            assert!(reader.try_park(&NOOP_WAKER));
-        }
-    }
-
-    /// The latest number that each source has sent, or that the reader has seen of it: the store, and the two flags.
-    type Numbers = [AtomicU64; 3];
-
-    /// Waits until the reader has seen these numbers. It does not wake the reader.
-    async fn wait_until_seen(seen: &Numbers, expected: [u64; 3]) {
-        let all_seen = async {
-            while [0, 1, 2].map(|source| seen[source].load(Ordering::Acquire)) != expected {
-                sleep(Duration::from_millis(1)).await;
-            }
-        };
-        timeout(Duration::from_secs(20), all_seen).await.unwrap_or_else(|_| panic!("expected {expected:?}: {seen:?}"));
-    }
-
-    #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
-    async fn no_wake_and_no_message_is_lost_among_the_others() {
-        const FLAGS: [WakeFlag; 2] = [WakeFlag::First, WakeFlag::Second];
-        const ROUNDS: u64 = 20_000;
-        let store = Store::<Note>::new();
-        let mut reader = open(&store, Keys::All);
-        let (sent, seen) = (Arc::new(Numbers::default()), Arc::new(Numbers::default()));
-        let wakers = FLAGS.map(|flag| reader.waker_for(flag));
-        let (sent_to, seen_by) = (Arc::clone(&sent), Arc::clone(&seen));
-        let mut polls = 0;
-        let reading = tokio::spawn(poll_fn(move |cx| {
-            polls += 1;
-            if polls % 3 == 0 {
-                // As a connection whose socket accepts no data.
-                reader.wait_for_end(cx.waker());
-            }
-            loop {
-                match reader.poll(cx.waker()) {
-                    ReadStep::Batch { batch, .. } => {
-                        seen_by[0].store(batch.entries().last().unwrap().message.0, Ordering::Release);
-                    }
-                    ReadStep::Gap(_) => {}
-                    ReadStep::CaughtUp { .. } | ReadStep::Pending => break,
-                    ReadStep::Ended(_) => return Poll::Ready(()),
-                }
-            }
-            for flag in FLAGS {
-                if reader.take_wake(flag) {
-                    let index = flag as usize;
-                    seen_by[index].store(sent_to[index].load(Ordering::Acquire), Ordering::Release);
-                }
-            }
-            Poll::Pending
-        }));
-        let send = |source: usize| {
-            let number = sent[source].fetch_add(1, Ordering::AcqRel) + 1;
-            match source {
-                0 => drop(store.try_submit(Note(number)).unwrap()),
-                source => wakers[source - 1].wake_by_ref(),
-            }
-        };
-        thread::scope(|scope| {
-            for source in 0..3 {
-                scope.spawn(move || (0..ROUNDS).for_each(|_| send(source)));
-            }
-        });
-        wait_until_seen(&seen, [ROUNDS; 3]).await;
-        // Then each source alone, while no other would wake the reader.
-        for round in 1..=50 {
-            for source in 0..3 {
-                send(source);
-                let expected = [0, 1, 2].map(|other| ROUNDS + round - u64::from(other > source));
-                wait_until_seen(&seen, expected).await;
-            }
-        }
-        store.close();
-        reading.await.unwrap();
-    }
-}
+mod tests;

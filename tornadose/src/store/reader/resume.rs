@@ -37,7 +37,8 @@ impl Resume {
 /// How long a resume id may take to arrive while the backend is reachable.
 const PENDING_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// A resume that cannot be decided yet: the log is being loaded, or the message of its id is on its way here from another process.
+/// A resume that cannot be decided yet: the log is being loaded, or the message of its id is on its way here from
+/// another process.
 pub(super) struct PendingResume {
     pub(super) resume: Resume,
     pub(super) replay: usize,

@@ -1,0 +1,56 @@
+//! Counts what becomes of the messages that a reader is owed.
+
+use crate::message::Message;
+use crate::store::ledger::{Balance, Counts, Ledger};
+use crate::store::log::cursor::Cursor;
+use crate::store::reader::Reader;
+use crate::store::reader::caught_up::CaughtUpState;
+use crate::store::shared::State;
+
+impl<M: Message> Reader<M> {
+    /// Records that so many messages that were read are delivered.
+    pub(crate) fn record_delivered(&mut self, messages: usize) {
+        self.caught_up.delivered += messages as u64;
+    }
+
+    /// Records that the filter withholds a message that was read.
+    pub(crate) fn record_filtered(&mut self) {
+        self.ledger.filtered += 1;
+    }
+
+    /// Adds the delivered and filtered messages to the metrics.
+    pub(crate) fn flush_metrics(&mut self) {
+        if cfg!(feature = "metrics") {
+            self.settle_counts();
+            self.counters.report(self.ledger.delivered, self.ledger.filtered);
+        }
+    }
+
+    /// Brings what was read from the mailbox into the cursor and the ledger.
+    pub(super) fn settle_counts(&mut self) {
+        (self.cursor, self.ledger) = self.counts();
+        (self.caught_up.read, self.caught_up.delivered) = (Counts::default(), 0);
+    }
+
+    /// Returns the cursor and the ledger as they would be if they were settled now.
+    fn counts(&self) -> (Cursor, Ledger) {
+        let (mut cursor, mut ledger) = (self.cursor.clone(), self.ledger.clone());
+        let CaughtUpState { head, read, delivered, .. } = self.caught_up;
+        if read != Counts::default() {
+            cursor.advance(head.offset, read.queue);
+            ledger.record_read(read);
+        }
+        ledger.delivered += delivered;
+        (cursor, ledger)
+    }
+
+    /// Returns what has become of the messages that the reader was owed.
+    pub(crate) fn balance(&self) -> Balance {
+        self.balance_locked(&self.shared.lock())
+    }
+
+    pub(super) fn balance_locked(&self, state: &State<M>) -> Balance {
+        let (cursor, ledger) = self.counts();
+        ledger.balance(state.log.appended_total(&self.keys), state.log.remaining(&self.keys, &cursor))
+    }
+}

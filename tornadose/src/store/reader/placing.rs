@@ -1,0 +1,67 @@
+//! Places a reader in the log: by the id that it resumes from, or as a new one.
+
+use std::task::Waker;
+
+use crate::id::Offset;
+use crate::message::Message;
+use crate::store::gap::GapReason;
+use crate::store::ledger::Ledger;
+use crate::store::log::Log;
+use crate::store::log::cursor::ResumeOutcome;
+use crate::store::reader::Reader;
+use crate::store::reader::resume::Resume;
+use crate::store::shared::State;
+
+impl<M: Message> Reader<M> {
+    /// Places the reader, by what the log knows of the id that it resumes from.
+    pub(super) fn place(&mut self, log: &Log<M>, resume: Resume, replay: usize) {
+        let keys = &self.keys;
+        (self.cursor, self.resume_outcome) = match resume {
+            Resume::New => (log.cursor_for_new(keys, replay), None),
+            Resume::Unknown => (log.cursor_at_start(keys), Some(ResumeOutcome::Restarted)),
+            Resume::After(id) => match log.resume_outcome(keys, id) {
+                ResumeOutcome::Restarted => (log.cursor_at_start(keys), Some(ResumeOutcome::Restarted)),
+                outcome => (log.cursor_after(keys, id.offset), Some(outcome)),
+            },
+        };
+        self.gap = match self.resume_outcome {
+            Some(ResumeOutcome::Trimmed) => Some(GapReason::Trimmed),
+            Some(ResumeOutcome::Restarted) => Some(GapReason::Restarted),
+            _ => None,
+        }
+        .filter(|_| M::HAS_QUEUE);
+        let is_known = matches!(self.resume_outcome, Some(ResumeOutcome::Known));
+        let has_position = self.gap.is_some() || (!is_known && self.cursor.ids_after > Offset::START);
+        self.is_position_due = has_position && log.is_resumable(&self.cursor);
+        self.is_first_pass = !is_known;
+        self.ledger = Ledger::open(log.appended_total(keys), log.remaining(keys, &self.cursor));
+    }
+
+    /// Places a pending reader once the log has reached its id, or has taken too long to. Returns false while it has to
+    /// wait.
+    pub(super) fn try_place(&mut self, state: &mut State<M>, waker: &Waker) -> bool {
+        if state.loading {
+            state.readers.register_waker(self.id, waker, false);
+            return false;
+        }
+        let Some(pending) = &mut self.pending else { return true };
+        if let Resume::After(id) = pending.resume
+            && state.log.may_arrive(id)
+            && !pending.poll_timeout(state.reachable, waker)
+        {
+            state.readers.register_waker(self.id, waker, false);
+            state.readers.wait_for_offset(self.id, id.offset);
+            return false;
+        }
+        if let Some(pending) = self.pending.take() {
+            self.place(&state.log, pending.resume, pending.replay);
+        }
+        true
+    }
+
+    /// What follows begins as for a new reader, with the position above which messages carry ids.
+    pub(super) fn restart_ids(&mut self, log: &Log<M>) {
+        self.is_position_due = log.is_resumable(&self.cursor);
+        self.is_first_pass = true;
+    }
+}
