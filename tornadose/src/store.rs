@@ -31,6 +31,9 @@ use crate::store::subscription::Subscription;
 
 /// The messages of one type, their log and their readers. A cheap clone: all clones are the same store.
 ///
+/// A store is created in memory ([`new`](Self::new)), over a backend ([`open`](Self::open)), or with a capacity and a memory of its
+/// own ([`builder`](Self::builder)).
+///
 /// # Ordering
 ///
 /// All messages have one order, whatever their key, retention or reader.

@@ -2,6 +2,8 @@
 //! reads.
 
 pub(crate) mod mailbox;
+#[cfg(test)]
+mod mailbox_tests;
 pub(crate) mod resume;
 mod caught_up;
 pub(crate) mod handle;

@@ -292,6 +292,3 @@ impl<M: Send + Sync + 'static> Wake for SecondWaker<M> {
 /// is always the same.
 #[cfg(test)]
 pub(crate) static NOOP_WAKER: std::sync::LazyLock<Waker> = std::sync::LazyLock::new(|| Waker::noop().clone());
-
-#[cfg(test)]
-mod tests;

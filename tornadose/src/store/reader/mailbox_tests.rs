@@ -10,11 +10,11 @@ use std::time::Duration;
 
 use tokio::time::{sleep, timeout};
 
-use super::{NOOP_WAKER, WakeFlag};
 use crate::event::Event;
 use crate::event::error::EncodeError;
 use crate::message::{Keys, Message, Retention};
 use crate::store::Store;
+use crate::store::reader::mailbox::{NOOP_WAKER, WakeFlag};
 use crate::store::reader::resume::Resume;
 use crate::store::reader::{ReadStep, Reader, ReaderOptions};
 
