@@ -15,7 +15,7 @@ use tokio::time::Instant;
 use crate::block_on::block_on;
 use crate::check;
 use crate::store::entry::Entry;
-use crate::store::reader::mailbox::{Mailbox, WakeSource};
+use crate::store::reader::mailbox::{Mailbox, WakeFlag};
 use crate::sync::PoisonError;
 
 /// A store with one reader.
@@ -241,7 +241,7 @@ pub fn a_reader_sees_its_end() {
 pub fn every_wake_source_is_polled_after_it_woke() {
     check(|| {
         let store = Store::new();
-        let sources = [WakeSource::Timer, WakeSource::Socket].map(|source| {
+        let sources = [WakeFlag::First, WakeFlag::Second].map(|source| {
             let events = Arc::new(AtomicUsize::new(0));
             let waker = store.mailbox.waker_for(source);
             let produced = Arc::clone(&events);
