@@ -1,13 +1,13 @@
-//! Redis Streams: one connection tails the stream, another appends to it. What an entry says is in `wording`.
+//! Redis Streams: one connection tails the stream, another appends to it. What an entry says is in `protocol`.
 
-mod wording;
+mod protocol;
 mod tail;
-mod reading;
-mod writing;
+mod reader;
+mod writer;
 
 use crate::backend::redis::connect::Server;
-use crate::backend::redis::streams::reading::Reading;
-use crate::backend::redis::streams::wording::Keys;
+use crate::backend::redis::streams::reader::Reading;
+use crate::backend::redis::streams::protocol::Keys;
 use crate::backend::{Link, OpenError};
 
 /// Reads and writes until the store is closed. An error is one of the start.
@@ -15,7 +15,7 @@ pub(super) async fn run(server: &Server, history: usize, link: &Link) -> Result<
     let keys = Keys::of(link.channel());
     let mut reading = Reading::new(server, &keys, history, link);
     reading.start().await.map_err(|fault| server.unusable(&fault))?;
-    tokio::join!(reading.run(), writing::run(server, &keys, history, link));
+    tokio::join!(reading.run(), writer::run(server, &keys, history, link));
     Ok(())
 }
 
@@ -84,7 +84,7 @@ mod tests {
             biased;
             back = timeout(DAY + Duration::from_secs(10), returned) => back.expect("it tries no more"),
             () = Reading::new(&server, &keys, 10, &link).run() => unreachable!(),
-            () = writing::run(&server, &keys, 10, &link) => unreachable!(),
+            () = writer::run(&server, &keys, 10, &link) => unreachable!(),
         }
         let losses = losses.0.lock().unwrap();
         let waits: Vec<Duration> = losses.windows(2).map(|pair| pair[1] - pair[0]).collect();

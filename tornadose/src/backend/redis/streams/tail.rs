@@ -2,7 +2,7 @@
 
 use redis::Value;
 
-use crate::backend::redis::streams::wording::{bytes, list, number, offset};
+use crate::backend::redis::streams::protocol::{bytes, list, number, offset};
 use crate::id::Offset;
 
 /// How far a stream has been read.

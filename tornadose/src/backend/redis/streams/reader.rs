@@ -10,7 +10,7 @@ use redis::{Pipeline, RedisError, Value};
 use crate::backend::backoff::Backoff;
 use crate::backend::redis::connect::{Fault, Server, within};
 use crate::backend::redis::streams::tail::{Course, Extent, Tail};
-use crate::backend::redis::streams::wording::{
+use crate::backend::redis::streams::protocol::{
     CHANGE_EPOCH, Entry, Keys, bytes, drop_script, fold_script, list, offset, written,
 };
 use crate::backend::{Heard, Link, Taken};

@@ -12,7 +12,7 @@ use crate::backend::Link;
 use crate::backend::backoff::Backoff;
 use crate::backend::outbox::{Kind, Outcome, Outgoing};
 use crate::backend::redis::connect::{Fault, Server, within};
-use crate::backend::redis::streams::wording::{APPEND_LATEST, Keys, by, bytes, offset};
+use crate::backend::redis::streams::protocol::{APPEND_LATEST, Keys, by, bytes, offset};
 
 /// How many messages go in one write.
 const AT_ONCE: usize = 1000;

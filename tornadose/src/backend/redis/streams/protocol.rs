@@ -1,4 +1,4 @@
-//! What stands in Redis: the names of keys, the fields of entries, the scripts. When they are used is for `reading` and `writing`.
+//! What stands in Redis: the names of keys, the fields of entries, the scripts. When they are used is for `reader` and `writer`.
 
 use redis::Value;
 
