@@ -8,8 +8,9 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use futures_util::StreamExt;
+use tornadose::Received;
+use tornadose::backend::Redis;
 use tornadose::prelude::*;
-use tornadose::{Received, Redis};
 
 const SUBMITS: usize = 200_000;
 const TASKS: usize = 2000;

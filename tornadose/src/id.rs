@@ -112,7 +112,7 @@ const ALPHABET: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
 /// One incarnation of a log, 8 characters. An id is only valid in its own epoch.
 ///
 /// ```
-/// use tornadose::Epoch;
+/// use tornadose::backend::Epoch;
 ///
 /// let epoch: Epoch = "k3v0q8zd".parse()?;
 /// assert_eq!(epoch.to_string(), "k3v0q8zd");
@@ -126,7 +126,7 @@ impl Epoch {
     /// Returns a new epoch: 40 random bits, seeded by the operating system as every `RandomState` is.
     ///
     /// ```
-    /// use tornadose::Epoch;
+    /// use tornadose::backend::Epoch;
     ///
     /// assert_ne!(Epoch::fresh(), Epoch::fresh());
     /// ```
@@ -162,7 +162,7 @@ impl fmt::Debug for Epoch {
 /// A log that only counts leaves the major number 0, and such an offset is written as the minor number alone.
 ///
 /// ```
-/// use tornadose::Offset;
+/// use tornadose::backend::Offset;
 ///
 /// assert!(Offset::new(7, 0) > Offset::new(6, 9));
 /// assert_eq!(Offset::new(7, 1).to_string(), "7.1");
@@ -179,7 +179,7 @@ impl Offset {
     /// The position before the first message.
     ///
     /// ```
-    /// assert_eq!(tornadose::Offset::START.to_string(), "0");
+    /// assert_eq!(tornadose::backend::Offset::START.to_string(), "0");
     /// ```
     pub const START: Self = Self::new(0, 0);
 
@@ -187,7 +187,7 @@ impl Offset {
     /// entry's id.
     ///
     /// ```
-    /// use tornadose::Offset;
+    /// use tornadose::backend::Offset;
     ///
     /// assert_eq!(Offset::new(0, 0), Offset::START);
     /// ```
@@ -198,7 +198,7 @@ impl Offset {
     /// Returns the number that is compared first.
     ///
     /// ```
-    /// assert_eq!(tornadose::Offset::new(7, 1).major(), 7);
+    /// assert_eq!(tornadose::backend::Offset::new(7, 1).major(), 7);
     /// ```
     pub const fn major(self) -> u64 {
         self.major
@@ -207,7 +207,7 @@ impl Offset {
     /// Returns the number that is compared when the major ones are equal.
     ///
     /// ```
-    /// assert_eq!(tornadose::Offset::new(7, 1).minor(), 1);
+    /// assert_eq!(tornadose::backend::Offset::new(7, 1).minor(), 1);
     /// ```
     pub const fn minor(self) -> u64 {
         self.minor
@@ -216,7 +216,7 @@ impl Offset {
     /// Returns the next offset, saturating.
     ///
     /// ```
-    /// use tornadose::Offset;
+    /// use tornadose::backend::Offset;
     ///
     /// assert_eq!(Offset::new(7, 1).next(), Offset::new(7, 2));
     /// assert_eq!(Offset::new(7, u64::MAX).next(), Offset::new(8, 0));
@@ -233,7 +233,7 @@ impl Offset {
     /// Returns the previous offset, saturating.
     ///
     /// ```
-    /// use tornadose::Offset;
+    /// use tornadose::backend::Offset;
     ///
     /// assert_eq!(Offset::new(7, 0).before(), Offset::new(6, u64::MAX));
     /// assert_eq!(Offset::START.before(), Offset::START);

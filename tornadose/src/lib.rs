@@ -49,7 +49,7 @@
 //!
 //! # Several processes
 //!
-//! A store in memory is its process's own. [`Store::open`] fills the log from a [`Backend`] instead; with the feature `redis`,
+//! A store in memory is its process's own. [`Store::open`] fills the log from a [`Backend`](backend::Backend) instead; with the feature `redis`,
 //! `Store::redis` links it to a Redis Stream.
 //!
 //! # Observability
@@ -100,7 +100,7 @@ mod sync;
 mod metrics;
 mod id;
 mod event;
-mod backend;
+pub mod backend;
 mod message;
 mod store;
 mod wire;
@@ -113,15 +113,11 @@ mod script;
 #[path = "private.rs"]
 pub mod __private;
 
-pub use crate::backend::outbox::{Kind, Outcome, Outgoing};
-#[cfg(feature = "redis")]
-pub use crate::backend::redis::{Redis, RedisPubSub, RedisStreams};
-pub use crate::backend::{Backend, Heard, Link, OpenError, Taken};
 pub use crate::event::Event;
 pub use crate::event::error::EncodeError;
 pub use crate::event::name::EventName;
 pub use crate::handler::builder::StreamHandler;
-pub use crate::id::{Epoch, Id, IdError, Offset};
+pub use crate::id::{Id, IdError};
 pub use crate::message::{Keys, Message, NoKey, Retention};
 pub use crate::script::script;
 pub use crate::server::bind::listen;

@@ -10,10 +10,11 @@ use std::time::Duration;
 
 use futures_util::{FutureExt, StreamExt};
 use tokio::sync::mpsc;
-use tornadose::prelude::*;
-use tornadose::{
-    Backend, Epoch, GapReason, Heard, Kind, Link, Offset, OpenError, Outcome, Received, SubmitError, Taken,
+use tornadose::backend::{
+    Backend, BackendLink, Epoch, IncomingEntry, Ingested, Offset, OpenError, OutgoingKind, SendOutcome,
 };
+use tornadose::prelude::*;
+use tornadose::{GapReason, Received, SubmitError};
 use tornadose_test::{Harness, assert_transcript};
 
 use self::common::harness;
@@ -48,10 +49,10 @@ enum Market {
 struct Prices;
 
 /// A backend that does nothing but hand its link out.
-struct Puppet(mpsc::UnboundedSender<Link>);
+struct Puppet(mpsc::UnboundedSender<BackendLink>);
 
 impl Backend for Puppet {
-    async fn run(self, link: Link) -> Result<(), OpenError> {
+    async fn run(self, link: BackendLink) -> Result<(), OpenError> {
         self.0.send(link).unwrap();
         pending().await
     }
@@ -63,17 +64,17 @@ fn at(seq: u64) -> Offset {
     Offset::new(7, seq)
 }
 
-fn say(link: &Link, seq: u64, text: &str) -> Taken {
+fn say(link: &BackendLink, seq: u64, text: &str) -> Ingested {
     let payload = format!(r#"{{"text":"{text}"}}"#);
-    link.entry(at(seq), Heard { payload: payload.as_bytes(), from: None })
+    link.ingest(at(seq), IncomingEntry::new(payload.as_bytes()))
 }
 
-fn heard(payload: &str) -> Heard<'_> {
-    Heard { payload: payload.as_bytes(), from: None }
+fn heard(payload: &str) -> IncomingEntry<'_> {
+    IncomingEntry::new(payload.as_bytes())
 }
 
 /// A store that has heard of nothing, or of what `load` tells.
-async fn opened<M>(load: impl FnOnce(&Link)) -> (Store<M>, Link)
+async fn opened<M>(load: impl FnOnce(&BackendLink)) -> (Store<M>, BackendLink)
 where
     M: Message + Serialize + for<'de> Deserialize<'de>,
 {
@@ -85,8 +86,8 @@ where
     (opening.await.unwrap().unwrap(), link)
 }
 
-async fn empty() -> (Store<Line>, Link) {
-    opened(|link| link.begin(EPOCH.parse().unwrap(), Offset::START)).await
+async fn empty() -> (Store<Line>, BackendLink) {
+    opened(|link| link.reset(EPOCH.parse().unwrap(), Offset::START)).await
 }
 
 fn app(store: &Store<Line>) -> Harness {
@@ -102,7 +103,7 @@ async fn a_store_is_open_once_it_has_caught_up() {
     let (links, mut link) = mpsc::unbounded_channel();
     let mut opening = tokio::spawn(Store::<Line>::open(Puppet(links)));
     let link = link.recv().await.unwrap();
-    link.begin(EPOCH.parse().unwrap(), Offset::START);
+    link.reset(EPOCH.parse().unwrap(), Offset::START);
     say(&link, 1, "before");
     tokio::time::sleep(secs(100)).await;
     assert!((&mut opening).now_or_never().is_none());
@@ -115,13 +116,13 @@ async fn a_store_is_open_once_it_has_caught_up() {
 async fn a_backend_that_fails_at_the_start_says_why() {
     struct Refuses;
     impl Backend for Refuses {
-        async fn run(self, _: Link) -> Result<(), OpenError> {
+        async fn run(self, _: BackendLink) -> Result<(), OpenError> {
             Err(OpenError::new("not today"))
         }
     }
     struct Ends;
     impl Backend for Ends {
-        async fn run(self, _: Link) -> Result<(), OpenError> {
+        async fn run(self, _: BackendLink) -> Result<(), OpenError> {
             Ok(())
         }
     }
@@ -141,12 +142,12 @@ async fn a_submit_resolves_when_it_is_acknowledged() {
     let (store, link) = empty().await;
     let handle = store.clone();
     let submit = tokio::spawn(async move { handle.submit(line("hi")).await });
-    let mut batch = link.outgoing(10).await.unwrap();
+    let mut batch = link.next_outgoing(10).await.unwrap();
     assert_eq!(batch.len(), 1);
     let outgoing = batch.remove(0);
     assert_eq!((outgoing.payload(), outgoing.number()), (&br#"{"text":"hi"}"#[..], 1));
-    assert_eq!(*outgoing.kind(), Kind::Queue);
-    assert!(outgoing.is_awaited());
+    assert_eq!(*outgoing.kind(), OutgoingKind::Queue);
+    assert!(outgoing.wants_ack());
     outgoing.appended(at(1));
     assert_eq!(submit.await.unwrap().unwrap().to_string(), "aaaaaaaa-7.1");
     // The log follows when the backend tells of it.
@@ -161,22 +162,24 @@ async fn what_nobody_takes_in_time_was_not_sent() {
     let before = tokio::time::Instant::now();
     let error = store.submit(line("hi")).await.unwrap_err();
     assert_eq!(before.elapsed().as_secs(), 3);
-    assert!(matches!(&error, SubmitError::Unavailable { outcome: Outcome::NotSent, message } if message.text == "hi"));
+    assert!(
+        matches!(&error, SubmitError::Unavailable { outcome: SendOutcome::NotSent, message } if message.text == "hi")
+    );
     assert_eq!(error.into_message(), line("hi"));
-    assert!(link.outgoing(10).now_or_never().is_none(), "it never will be");
+    assert!(link.next_outgoing(10).now_or_never().is_none(), "it never will be");
 }
 
 #[tornadose_test::test]
 async fn what_nobody_answers_in_time_is_unknown() {
     let (store, link) = empty().await;
     let before = tokio::time::Instant::now();
-    let (submit, batch) = tokio::join!(store.submit(line("hi")), link.outgoing(10));
+    let (submit, batch) = tokio::join!(store.submit(line("hi")), link.next_outgoing(10));
     assert_eq!(before.elapsed().as_secs(), 3);
-    assert!(matches!(submit.unwrap_err(), SubmitError::Unavailable { outcome: Outcome::Unknown, .. }));
-    assert!(!batch.unwrap()[0].is_awaited());
+    assert!(matches!(submit.unwrap_err(), SubmitError::Unavailable { outcome: SendOutcome::Unknown, .. }));
+    assert!(!batch.unwrap()[0].wants_ack());
     // Let fall without an answer, it is known at once that nothing is known.
-    let (submit, ()) = tokio::join!(store.submit(line("hi")), async { drop(link.outgoing(10).await) });
-    assert!(matches!(submit.unwrap_err(), SubmitError::Unavailable { outcome: Outcome::Unknown, .. }));
+    let (submit, ()) = tokio::join!(store.submit(line("hi")), async { drop(link.next_outgoing(10).await) });
+    assert!(matches!(submit.unwrap_err(), SubmitError::Unavailable { outcome: SendOutcome::Unknown, .. }));
     assert_eq!(before.elapsed().as_secs(), 3);
 }
 
@@ -184,11 +187,11 @@ async fn what_nobody_answers_in_time_is_unknown() {
 async fn a_submit_that_is_dropped_before_it_is_taken_is_not_sent() {
     let (store, link) = empty().await;
     assert!(store.submit(line("dropped")).now_or_never().is_none());
-    assert!(link.outgoing(10).now_or_never().is_none());
+    assert!(link.next_outgoing(10).now_or_never().is_none());
     assert!(store.try_submit(line("left")).unwrap().is_none());
-    let batch = link.outgoing(10).await.unwrap();
+    let batch = link.next_outgoing(10).await.unwrap();
     assert_eq!(batch.len(), 1);
-    assert_eq!((batch[0].number(), batch[0].is_left()), (2, true));
+    assert_eq!((batch[0].number(), batch[0].is_unacknowledged()), (2, true));
 }
 
 #[store(queue, memory = "64KiB")]
@@ -197,17 +200,17 @@ struct Small(String);
 
 #[tornadose_test::test]
 async fn what_is_on_its_way_is_bounded_by_memory() {
-    let (store, link) = opened::<Small>(|link| link.begin(Epoch::fresh(), Offset::START)).await;
+    let (store, link) = opened::<Small>(|link| link.reset(Epoch::fresh(), Offset::START)).await;
     for _ in 0..128 {
         assert!(store.try_submit(Small("x".into())).unwrap().is_none());
     }
     let error = store.try_submit(Small("x".into())).unwrap_err();
-    assert!(matches!(error, SubmitError::Unavailable { outcome: Outcome::NotSent, .. }));
+    assert!(matches!(error, SubmitError::Unavailable { outcome: SendOutcome::NotSent, .. }));
     let before = tokio::time::Instant::now();
     let error = store.submit(Small("x".into())).await.unwrap_err();
-    assert!(matches!(error, SubmitError::Unavailable { outcome: Outcome::NotSent, .. }));
+    assert!(matches!(error, SubmitError::Unavailable { outcome: SendOutcome::NotSent, .. }));
     assert_eq!(before.elapsed().as_secs(), 3, "a submit waits for room as long");
-    drop(link.outgoing(1).await);
+    drop(link.next_outgoing(1).await);
     assert!(store.try_submit(Small("x".into())).is_ok(), "what is answered makes room");
     let error = store.submit(Small("x".repeat(70_000))).await.unwrap_err();
     assert!(matches!(error, SubmitError::TooLarge { .. }), "{error}");
@@ -220,10 +223,10 @@ async fn a_closed_store_sends_what_it_has_and_takes_no_more() {
     store.close();
     assert!(matches!(store.submit(line("late")).await, Err(SubmitError::Closed { .. })));
     assert!(matches!(store.try_submit(line("late")), Err(SubmitError::Closed { .. })));
-    let batch = link.outgoing(10).await.unwrap();
+    let batch = link.next_outgoing(10).await.unwrap();
     assert_eq!(batch[0].payload(), br#"{"text":"last"}"#);
     drop(batch);
-    assert!(link.outgoing(10).await.is_none());
+    assert!(link.next_outgoing(10).await.is_none());
 }
 
 #[tornadose_test::test]
@@ -235,8 +238,8 @@ async fn a_backend_ends_with_the_last_handle_and_reader() {
         }
     }
     impl Backend for Tells {
-        async fn run(self, link: Link) -> Result<(), OpenError> {
-            link.begin(Epoch::fresh(), Offset::START);
+        async fn run(self, link: BackendLink) -> Result<(), OpenError> {
+            link.reset(Epoch::fresh(), Offset::START);
             link.caught_up();
             pending().await
         }
@@ -325,7 +328,7 @@ async fn a_client_that_is_ahead_for_too_long_is_told_that_its_id_is_of_no_place(
 async fn while_the_backend_is_away_who_is_ahead_waits_on() {
     let (store, link) = empty().await;
     say(&link, 1, "a");
-    link.lost("a test");
+    link.report_disconnected("a test");
     let app = app(&store);
     app.client("ahead").last_event_id("aaaaaaaa-7.2").sse("/lines").await;
     app.client("here").last_event_id("aaaaaaaa-7.1").sse("/lines").await;
@@ -356,7 +359,7 @@ async fn while_the_backend_is_away_who_is_ahead_waits_on() {
 async fn an_id_that_was_never_read_here_is_trimmed() {
     // The process has come when the entries up to 4 were there already, and the history began at 5.
     let (store, link) = opened::<Line>(|link| {
-        link.begin(EPOCH.parse().unwrap(), at(4));
+        link.reset(EPOCH.parse().unwrap(), at(4));
         say(link, 5, "five");
         say(link, 6, "six");
     })
@@ -452,7 +455,7 @@ async fn a_hole_is_told_where_the_messages_would_have_stood() {
     app.client("sse").sse("/lines").await;
     app.client("ws").ws("/lines").await;
     say(&link, 1, "a");
-    link.hole(Some(3));
+    link.report_trimmed(Some(3));
     say(&link, 5, "b");
     app.settle().await;
     app.client("resumes").last_event_id("aaaaaaaa-7.1").sse("/lines").await;
@@ -479,10 +482,10 @@ async fn a_hole_is_told_where_the_messages_would_have_stood() {
 
 #[tornadose_test::test]
 async fn what_is_missing_is_counted_only_when_all_of_it_was_owed() {
-    let (store, link) = opened::<Market>(|link| link.begin(EPOCH.parse().unwrap(), Offset::START)).await;
+    let (store, link) = opened::<Market>(|link| link.reset(EPOCH.parse().unwrap(), Offset::START)).await;
     let mut all = store.subscribe();
     assert!(all.next().now_or_never().is_none());
-    link.hole(Some(3));
+    link.report_trimmed(Some(3));
     let Some(Received::Gap { reason, missed }) = all.next().await else { panic!("expected a gap") };
     assert_eq!((reason, missed), (GapReason::Trimmed, None));
 }
@@ -491,15 +494,15 @@ async fn what_is_missing_is_counted_only_when_all_of_it_was_owed() {
 async fn an_outage_is_a_gap_once() {
     let (store, link) = empty().await;
     let app = app(&store);
-    link.append(heard(r#"{"text":"a"}"#));
+    link.ingest_unplaced(heard(r#"{"text":"a"}"#));
     let here = app.client("here").sse("/lines").await;
-    link.lost("a test");
+    link.report_disconnected("a test");
     app.advance(secs(20)).await;
     app.client("came").sse("/lines").await;
-    link.outage();
+    link.report_outage();
     link.caught_up();
     app.settle().await;
-    link.append(heard(r#"{"text":"b"}"#));
+    link.ingest_unplaced(heard(r#"{"text":"b"}"#));
     app.settle().await;
     app.client("back").last_event_id(here.last_event_id().unwrap()).sse("/lines").await;
     app.client("before").last_event_id("aaaaaaaa-1").sse("/lines").await;
@@ -541,7 +544,7 @@ async fn when_the_log_begins_anew_every_reader_is_told_once_and_gets_what_is_kep
     app.settle().await;
     let former = sse.last_event_id().unwrap();
     say(&link, 2, "unread");
-    link.begin("bbbbbbbb".parse().unwrap(), Offset::START);
+    link.reset("bbbbbbbb".parse().unwrap(), Offset::START);
     for seq in 1..=6 {
         say(&link, seq, "anew");
         tokio::task::yield_now().await;
@@ -595,15 +598,15 @@ async fn a_copy_is_dropped_and_its_place_is_known() {
     app.sse("/lines").await;
     let from = |seq, by, number, text: &str| {
         let payload = format!(r#"{{"text":"{text}"}}"#);
-        link.entry(at(seq), Heard { payload: payload.as_bytes(), from: Some((by, number)) })
+        link.ingest(at(seq), IncomingEntry::new(payload.as_bytes()).with_sender(by, number))
     };
-    assert_eq!(from(1, "me", 1, "a"), Taken::Queue);
-    assert_eq!(from(2, "me", 2, "b"), Taken::Queue);
-    assert_eq!(from(3, "you", 1, "yours"), Taken::Queue);
-    assert_eq!(from(4, "me", 1, "a"), Taken::Copy);
-    assert_eq!(from(5, "me", 2, "b"), Taken::Copy);
+    assert_eq!(from(1, "me", 1, "a"), Ingested::Queue);
+    assert_eq!(from(2, "me", 2, "b"), Ingested::Queue);
+    assert_eq!(from(3, "you", 1, "yours"), Ingested::Queue);
+    assert_eq!(from(4, "me", 1, "a"), Ingested::Duplicate);
+    assert_eq!(from(5, "me", 2, "b"), Ingested::Duplicate);
     app.client("back").last_event_id("aaaaaaaa-7.4").sse("/lines").await;
-    assert_eq!(from(6, "me", 3, "c"), Taken::Queue);
+    assert_eq!(from(6, "me", 3, "c"), Ingested::Queue);
     assert_transcript!(app, @r#"
     lines > GET /lines
     lines ~ open 200 text/event-stream
@@ -624,10 +627,10 @@ async fn what_is_no_message_is_skipped() {
     app.sse("/lines").await;
     say(&link, 1, "before");
     for (seq, payload) in [(2, &b"{"[..]), (3, br#"{"txt":"a"}"#), (4, b"{\"text\":\"\xff\"}"), (5, b"")] {
-        assert_eq!(link.entry(at(seq), Heard { payload, from: None }), Taken::Unfit);
+        assert_eq!(link.ingest(at(seq), IncomingEntry::new(payload)), Ingested::Unreadable);
     }
-    link.unfit(at(6), "no field `data`");
-    assert_eq!(say(&link, 6, "a place that was"), Taken::Copy);
+    link.skip_unreadable(at(6), "no field `data`");
+    assert_eq!(say(&link, 6, "a place that was"), Ingested::Duplicate);
     say(&link, 7, "after");
     assert_transcript!(app, @r#"
     lines > GET /lines
@@ -668,8 +671,8 @@ impl Message for Bad {
 
 #[tornadose_test::test]
 async fn a_type_that_panics_when_it_is_read_does_not_end_the_feed() {
-    let (store, link) = opened::<Bad>(|link| link.begin(EPOCH.parse().unwrap(), Offset::START)).await;
-    assert_eq!(link.entry(at(1), heard("null")), Taken::Unfit);
+    let (store, link) = opened::<Bad>(|link| link.reset(EPOCH.parse().unwrap(), Offset::START)).await;
+    assert_eq!(link.ingest(at(1), heard("null")), Ingested::Unreadable);
     assert_eq!(store.head().to_string(), "aaaaaaaa-7.1");
 }
 
@@ -678,11 +681,11 @@ async fn latest_values_older_than_the_history_are_loaded_before_it() {
     let quote = |symbol: &str, bid: u32| format!(r#"{{"quote":{{"symbol":"{symbol}","bid":{bid}}}}}"#);
     let trade = |symbol: &str, price: u32| format!(r#"{{"trade":{{"symbol":"{symbol}","price":{price}}}}}"#);
     let (store, link) = opened::<Market>(|link| {
-        link.begin(EPOCH.parse().unwrap(), at(9));
-        let taken = link.entry(at(2), heard(&quote("AAPL", 1)));
-        assert_eq!(taken, Taken::Latest { field: r#"MarketKey { symbol: "AAPL" } quote"#.into() });
-        link.entry(at(10), heard(&trade("AAPL", 7)));
-        link.entry(at(11), heard(&quote("MSFT", 2)));
+        link.reset(EPOCH.parse().unwrap(), at(9));
+        let taken = link.ingest(at(2), heard(&quote("AAPL", 1)));
+        assert_eq!(taken, Ingested::Latest { field: r#"MarketKey { symbol: "AAPL" } quote"#.into() });
+        link.ingest(at(10), heard(&trade("AAPL", 7)));
+        link.ingest(at(11), heard(&quote("MSFT", 2)));
     })
     .await;
     let app = harness(Router::with_path("prices").get(Prices::handler(&store)));
@@ -727,8 +730,8 @@ async fn latest_values_older_than_the_history_are_loaded_before_it() {
 
     store.forget(&key);
     assert!(store.latest(&key).is_some(), "not before the backend has told it");
-    let batch = link.outgoing(10).await.unwrap();
-    assert_eq!(*batch[0].kind(), Kind::Forget { key: r#"MarketKey { symbol: "AAPL" }"#.into() });
+    let batch = link.next_outgoing(10).await.unwrap();
+    assert_eq!(*batch[0].kind(), OutgoingKind::Forget { key: r#"MarketKey { symbol: "AAPL" }"#.into() });
     assert_eq!(link.forget(Some(at(12)), r#"MarketKey { symbol: "AAPL" }"#), [r#"MarketKey { symbol: "AAPL" } quote"#]);
     assert!(store.latest(&key).is_none());
     assert!(link.forget(Some(at(13)), "nobody").is_empty());
@@ -752,7 +755,7 @@ async fn a_live_reader_hears_of_a_turn_before_the_messages_behind_it() {
     assert_eq!(text(at_once(&mut reader).await), "nothing");
     say(&link, 1, "one");
     assert_eq!(text(at_once(&mut reader).await), "one");
-    link.begin("bbbbbbbb".parse().unwrap(), Offset::START);
+    link.reset("bbbbbbbb".parse().unwrap(), Offset::START);
     say(&link, 2, "anew");
     assert_eq!(text(at_once(&mut reader).await), "nothing");
     link.caught_up();

@@ -359,19 +359,19 @@ async fn a_subscription_is_logged_at_its_end() {
 /// A backend that tells a few entries, is lost, and is back.
 struct Telling;
 
-impl tornadose::Backend for Telling {
-    async fn run(self, link: tornadose::Link) -> Result<(), tornadose::OpenError> {
-        link.begin("aaaaaaaa".parse().unwrap(), tornadose::Offset::START);
+impl tornadose::backend::Backend for Telling {
+    async fn run(self, link: tornadose::backend::BackendLink) -> Result<(), tornadose::backend::OpenError> {
+        link.reset("aaaaaaaa".parse().unwrap(), tornadose::backend::Offset::START);
         for (seq, payload) in [(1, &b"{"[..]), (2, br#"{"txt":"secret"}"#), (3, b"\"\xff\""), (4, br#""hi""#)] {
-            link.entry(tornadose::Offset::new(7, seq), tornadose::Heard { payload, from: None });
+            link.ingest(tornadose::backend::Offset::new(7, seq), tornadose::backend::IncomingEntry::new(payload));
         }
-        link.unfit(tornadose::Offset::new(7, 5), "no field `data`");
+        link.skip_unreadable(tornadose::backend::Offset::new(7, 5), "no field `data`");
         link.caught_up();
-        link.lost("a test");
-        link.lost("again");
+        link.report_disconnected("a test");
+        link.report_disconnected("again");
         link.caught_up();
-        link.hole(Some(3));
-        link.outage();
+        link.report_trimmed(Some(3));
+        link.report_outage();
         std::future::pending().await
     }
 }

@@ -1,4 +1,6 @@
-//! Messages on their way out, between those who submit and the backend that sends. How they are sent is the backend's affair.
+//! The queue of submitted messages, from which a backend takes what it sends.
+//!
+//! The queue is bounded in bytes. A message counts until the backend has resolved it.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -7,250 +9,278 @@ use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, oneshot};
 
 use crate::id::{Epoch, Offset};
 
-/// What became of a message that was not acknowledged.
+/// The fate of a message that was not acknowledged.
 ///
 /// ```
-/// assert_ne!(tornadose::Outcome::NotSent, tornadose::Outcome::Unknown);
+/// use tornadose::backend::SendOutcome;
+///
+/// assert_ne!(SendOutcome::NotSent, SendOutcome::Unknown);
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Outcome {
-    /// It has not left, and never will.
+pub enum SendOutcome {
+    /// It was not sent, and never will be.
     NotSent,
-    /// It has left and no answer came; it appears once, or never.
+    /// It was sent, and no reply arrived. It appears once, or never.
     Unknown,
 }
 
-/// What is sent.
+/// The kind of an outgoing message.
 ///
 /// ```
-/// use tornadose::Kind;
+/// use tornadose::backend::OutgoingKind;
 ///
-/// let quote = Kind::Latest { field: "AAPL".into() };
-/// assert_ne!(quote, Kind::Queue);
+/// let quote = OutgoingKind::Latest { field: "AAPL".into() };
+/// assert_ne!(quote, OutgoingKind::Queue);
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Kind {
-    /// A message of which every one counts.
+pub enum OutgoingKind {
+    /// A `queue` message.
     Queue,
-    /// A message that replaces the one before it in the same field.
+    /// A `latest` message, which replaces the one before it in the same field.
     Latest {
         /// Its key and its event's name.
         field: String,
     },
-    /// The word that the `latest` values of a key are to be dropped.
+    /// A request to drop the `latest` values of a key.
     Forget {
         /// The key.
         key: String,
     },
 }
 
-/// What a message counts for, beside its bytes, towards what may be on its way.
-const UNIT: usize = 512;
+/// The unit of reservations. Each message reserves one unit more than its bytes fill.
+const RESERVATION_UNIT_BYTES: usize = 512;
 
-type Answer = Result<Offset, Outcome>;
+type AckResult = Result<Offset, SendOutcome>;
 
-/// Messages handed off, in order, up to a bound in bytes.
+/// Submitted messages, in order, bounded in bytes.
 pub(crate) struct Outbox {
-    waiting: Mutex<Waiting>,
-    changed: Notify,
-    closing: Notify,
-    room: Arc<Semaphore>,
-    units: u32,
-    by: String,
+    pending: Mutex<Pending>,
+    queue_changed: Notify,
+    closed_notify: Notify,
+    capacity: Arc<Semaphore>,
+    capacity_units: u32,
+    sender_id: String,
 }
 
-struct Waiting {
-    letters: VecDeque<Outgoing>,
-    number: u64,
-    open: bool,
+struct Pending {
+    queue: VecDeque<Outgoing>,
+    last_number: u64,
+    is_open: bool,
 }
 
-/// Room for one message, to be used or dropped.
-pub(crate) type Room = OwnedSemaphorePermit;
+/// A share of the outbox's bytes for one message. Dropping it frees them.
+pub(crate) type ByteReservation = OwnedSemaphorePermit;
 
-/// The answer to a message that was handed off. Dropped, it withdraws what has not been taken yet.
-pub(crate) struct Receipt {
-    answer: oneshot::Receiver<Answer>,
-    /// Whether the answer is here, or nobody asks for it any more.
-    settled: bool,
+/// Waits for the acknowledgement of a message. Dropping it withdraws the message unless the backend has taken it.
+pub(crate) struct Ack {
+    reply: oneshot::Receiver<AckResult>,
+    /// Whether the reply has arrived, or the message was withdrawn.
+    is_resolved: bool,
     number: u64,
     outbox: Arc<Outbox>,
 }
 
 impl Outbox {
-    /// One that holds messages of so many bytes.
+    /// Creates an outbox that holds messages of `bytes` bytes.
     pub(crate) fn new(bytes: usize) -> Self {
-        let units = u32::try_from(bytes / UNIT).unwrap_or(u32::MAX).clamp(1, 1 << 28);
+        let capacity_units = u32::try_from(bytes / RESERVATION_UNIT_BYTES).unwrap_or(u32::MAX).clamp(1, 1 << 28);
         Self {
-            waiting: Mutex::new(Waiting { letters: VecDeque::new(), number: 0, open: true }),
-            changed: Notify::new(),
-            closing: Notify::new(),
-            room: Arc::new(Semaphore::new(units as usize)),
-            units,
-            by: Epoch::fresh().to_string(),
+            pending: Mutex::new(Pending { queue: VecDeque::new(), last_number: 0, is_open: true }),
+            queue_changed: Notify::new(),
+            closed_notify: Notify::new(),
+            capacity: Arc::new(Semaphore::new(capacity_units as usize)),
+            capacity_units,
+            sender_id: Epoch::fresh().to_string(),
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Waiting> {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Pending> {
+        self.pending.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn units(&self, bytes: usize) -> u32 {
-        // What alone exceeds the bound goes when it is alone.
-        u32::try_from(bytes / UNIT).unwrap_or(u32::MAX).saturating_add(1).min(self.units)
+    fn units_of(&self, bytes: usize) -> u32 {
+        // A message that exceeds the bound by itself reserves everything.
+        u32::try_from(bytes / RESERVATION_UNIT_BYTES).unwrap_or(u32::MAX).saturating_add(1).min(self.capacity_units)
     }
 
-    /// Waits for room.
-    pub(crate) async fn room(&self, bytes: usize) -> Option<Room> {
-        Arc::clone(&self.room).acquire_many_owned(self.units(bytes)).await.ok()
+    /// Waits until a message of this size fits.
+    pub(crate) async fn reserve(&self, bytes: usize) -> Option<ByteReservation> {
+        Arc::clone(&self.capacity).acquire_many_owned(self.units_of(bytes)).await.ok()
     }
 
-    /// Room, if there is some now.
-    pub(crate) fn room_now(&self, bytes: usize) -> Option<Room> {
-        Arc::clone(&self.room).try_acquire_many_owned(self.units(bytes)).ok()
+    /// Reserves the bytes of a message, if it fits now.
+    pub(crate) fn try_reserve(&self, bytes: usize) -> Option<ByteReservation> {
+        Arc::clone(&self.capacity).try_acquire_many_owned(self.units_of(bytes)).ok()
     }
 
-    /// Hands a message off whose answer somebody waits for. None when the store is closed.
-    pub(crate) fn hand_off(self: &Arc<Self>, kind: Kind, payload: Vec<u8>, room: Room) -> Option<Receipt> {
-        let (asked, answer) = oneshot::channel();
-        let number = self.push(kind, payload, room, Some(asked))?;
-        Some(Receipt { answer, settled: false, number, outbox: Arc::clone(self) })
+    /// Enqueues a message whose acknowledgement the caller waits for. Returns `None` when the store is closed.
+    pub(crate) fn enqueue(
+        self: &Arc<Self>,
+        kind: OutgoingKind,
+        payload: Vec<u8>,
+        reservation: ByteReservation,
+    ) -> Option<Ack> {
+        let (reply_to, reply) = oneshot::channel();
+        let number = self.push(kind, payload, reservation, Some(reply_to))?;
+        Some(Ack { reply, is_resolved: false, number, outbox: Arc::clone(self) })
     }
 
-    /// Hands a message off for good: it is sent whenever that can be done. False when the store is closed.
-    pub(crate) fn leave(&self, kind: Kind, payload: Vec<u8>, room: Room) -> bool {
-        self.push(kind, payload, room, None).is_some()
+    /// Enqueues a message that is sent as soon as possible, and cannot be withdrawn. Returns false when the store is closed.
+    pub(crate) fn enqueue_without_ack(
+        &self,
+        kind: OutgoingKind,
+        payload: Vec<u8>,
+        reservation: ByteReservation,
+    ) -> bool {
+        self.push(kind, payload, reservation, None).is_some()
     }
 
-    fn push(&self, kind: Kind, payload: Vec<u8>, room: Room, asked: Option<oneshot::Sender<Answer>>) -> Option<u64> {
-        let mut waiting = self.lock();
-        if !waiting.open {
+    fn push(
+        &self,
+        kind: OutgoingKind,
+        payload: Vec<u8>,
+        reservation: ByteReservation,
+        reply_to: Option<oneshot::Sender<AckResult>>,
+    ) -> Option<u64> {
+        let mut pending = self.lock();
+        if !pending.is_open {
             return None;
         }
-        waiting.number += 1;
-        let number = waiting.number;
-        let left = asked.is_none();
-        waiting.letters.push_back(Outgoing { kind, payload, number, asked, left, _room: room });
-        drop(waiting);
-        self.changed.notify_one();
+        pending.last_number += 1;
+        let number = pending.last_number;
+        let is_unacknowledged = reply_to.is_none();
+        pending.queue.push_back(Outgoing {
+            kind,
+            payload,
+            number,
+            reply_to,
+            is_unacknowledged,
+            _reservation: reservation,
+        });
+        drop(pending);
+        self.queue_changed.notify_one();
         Some(number)
     }
 
-    /// Drops a message that has not been taken yet. False when it has.
+    /// Drops a message unless the backend has taken it. Returns whether it was dropped.
     fn remove(&self, number: u64) -> bool {
-        let mut waiting = self.lock();
-        let place = waiting.letters.binary_search_by_key(&number, |letter| letter.number).ok();
-        let removed = place.and_then(|place| waiting.letters.remove(place));
-        drop(waiting);
+        let mut pending = self.lock();
+        let index = pending.queue.binary_search_by_key(&number, |outgoing| outgoing.number).ok();
+        let removed = index.and_then(|index| pending.queue.remove(index));
+        drop(pending);
         removed.is_some()
     }
 
-    /// Takes what is to be sent, at most so many, waiting for the first. None when the store is closed and all is taken.
-    pub(crate) async fn take(&self, at_most: usize) -> Option<Vec<Outgoing>> {
+    /// Takes up to `at_most` messages, and waits for the first. Returns `None` when the outbox is closed and empty.
+    pub(crate) async fn dequeue(&self, at_most: usize) -> Option<Vec<Outgoing>> {
         loop {
-            let changed = self.changed.notified();
+            let queue_changed = self.queue_changed.notified();
             {
-                let mut waiting = self.lock();
-                let count = at_most.max(1).min(waiting.letters.len());
+                let mut pending = self.lock();
+                let count = at_most.max(1).min(pending.queue.len());
                 if count > 0 {
-                    return Some(waiting.letters.drain(..count).collect());
+                    return Some(pending.queue.drain(..count).collect());
                 }
-                if !waiting.open {
+                if !pending.is_open {
                     return None;
                 }
             }
-            changed.await;
+            queue_changed.await;
         }
     }
 
-    /// Takes nothing more in; what is on its way may still go.
+    /// Refuses further messages. Those in the queue may still be taken.
     pub(crate) fn close(&self) {
-        self.lock().open = false;
-        self.changed.notify_one();
-        self.closing.notify_waiters();
+        self.lock().is_open = false;
+        self.queue_changed.notify_one();
+        self.closed_notify.notify_waiters();
     }
 
-    /// Drops what will never be sent.
-    pub(crate) fn give_up(&self) {
+    /// Closes the outbox and drops the messages in the queue.
+    pub(crate) fn close_and_discard(&self) {
         self.close();
-        let letters = std::mem::take(&mut self.lock().letters);
-        drop(letters);
+        let discarded = std::mem::take(&mut self.lock().queue);
+        drop(discarded);
     }
 
-    /// Resolves when nothing is on its way any more.
-    pub(crate) async fn emptied(&self) {
-        // All the room there is.
-        drop(self.room.acquire_many(self.units).await);
+    /// Resolves when every message is resolved.
+    pub(crate) async fn drained(&self) {
+        // All units are free only when no message holds one.
+        drop(self.capacity.acquire_many(self.capacity_units).await);
     }
 
-    /// Resolves when it is closed.
+    /// Resolves when the outbox is closed.
     pub(crate) async fn closed(&self) {
         loop {
-            let told = self.closing.notified();
-            if !self.lock().open {
+            let notified = self.closed_notify.notified();
+            if !self.lock().is_open {
                 return;
             }
-            told.await;
+            notified.await;
         }
     }
 
-    /// The name of this life of the process, by which its messages are told from others'.
-    pub(crate) fn by(&self) -> &str {
-        &self.by
+    /// Returns the id by which this sender's messages are recognized.
+    pub(crate) fn sender_id(&self) -> &str {
+        &self.sender_id
     }
 }
 
-impl Receipt {
-    /// The answer.
+impl Ack {
+    /// Waits for the reply.
     ///
     /// # Cancel safety
     ///
-    /// What has not been taken when it is dropped is withdrawn.
-    pub(crate) async fn answer(&mut self) -> Answer {
-        let answer = (&mut self.answer).await.unwrap_or(Err(Outcome::Unknown));
-        self.settled = true;
-        answer
+    /// A future that is dropped before it is ready has no effect. Dropping the `Ack` withdraws the message.
+    pub(crate) async fn wait(&mut self) -> AckResult {
+        let result = (&mut self.reply).await.unwrap_or(Err(SendOutcome::Unknown));
+        self.is_resolved = true;
+        result
     }
 
-    /// Withdraws the message, if it has not left.
-    pub(crate) fn withdraw(mut self) -> Outcome {
-        self.settled = true;
-        if self.outbox.remove(self.number) { Outcome::NotSent } else { Outcome::Unknown }
+    /// Withdraws the message unless the backend has taken it.
+    pub(crate) fn withdraw(mut self) -> SendOutcome {
+        self.is_resolved = true;
+        if self.outbox.remove(self.number) { SendOutcome::NotSent } else { SendOutcome::Unknown }
     }
 }
 
-impl Drop for Receipt {
+impl Drop for Ack {
     fn drop(&mut self) {
-        if !self.settled {
+        if !self.is_resolved {
             self.outbox.remove(self.number);
         }
     }
 }
 
-/// A message that a backend is to send, and to answer by [`appended`](Self::appended) or [`failed`](Self::failed); dropped
-/// without, what became of it is not known.
+/// A message for a backend to send, and to resolve by [`appended`](Self::appended) or [`failed`](Self::failed). If it is dropped
+/// unresolved, its outcome is `Unknown`.
 ///
-/// It is numbered, so that a backend may send it again when it does not know whether it has arrived: readers drop a copy.
+/// A backend that does not know whether a message has arrived may send it again: the message is numbered, and stores drop
+/// duplicates.
 ///
 /// ```
+/// use tornadose::SubmitError;
+/// use tornadose::backend::{Backend, BackendLink, Epoch, Offset, OpenError, OutgoingKind, SendOutcome};
 /// use tornadose::prelude::*;
-/// use tornadose::{Backend, Epoch, Kind, Link, Offset, OpenError, Outcome, SubmitError};
 ///
-/// /// An engine that takes nothing.
+/// /// An engine that refuses every message.
 /// struct Full;
 ///
 /// impl Backend for Full {
-///     async fn run(self, link: Link) -> Result<(), OpenError> {
-///         link.begin(Epoch::fresh(), Offset::START);
+///     async fn run(self, link: BackendLink) -> Result<(), OpenError> {
+///         link.reset(Epoch::fresh(), Offset::START);
 ///         link.caught_up();
-///         while let Some(batch) = link.outgoing(100).await {
-///             for outgoing in batch {
-///                 assert_eq!((outgoing.kind(), outgoing.payload()), (&Kind::Queue, &br#""hi""#[..]));
-///                 // One was submitted, the other handed off.
-///                 assert_eq!((outgoing.number() == 2, true), (outgoing.is_left(), outgoing.is_awaited()));
-///                 outgoing.failed(Outcome::NotSent);
+///         while let Some(messages) = link.next_outgoing(100).await {
+///             for outgoing in messages {
+///                 assert_eq!((outgoing.kind(), outgoing.payload()), (&OutgoingKind::Queue, &br#""hi""#[..]));
+///                 // The first comes from `submit`, the second from `try_submit`.
+///                 assert_eq!(outgoing.is_unacknowledged(), outgoing.number() == 2);
+///                 assert!(outgoing.wants_ack());
+///                 outgoing.failed(SendOutcome::NotSent);
 ///             }
 ///         }
 ///         Ok(())
@@ -265,65 +295,65 @@ impl Drop for Receipt {
 /// # async fn main() -> Result<(), OpenError> {
 /// let store = Store::<Line>::open(Full).await?;
 /// let error = store.submit(Line("hi".into())).await.unwrap_err();
-/// assert!(matches!(error, SubmitError::Unavailable { outcome: Outcome::NotSent, .. }));
+/// assert!(matches!(error, SubmitError::Unavailable { outcome: SendOutcome::NotSent, .. }));
 /// assert!(store.try_submit(Line("hi".into())).unwrap().is_none());
 /// # tokio::task::yield_now().await;
 /// # Ok(())
 /// # }
 /// ```
 pub struct Outgoing {
-    kind: Kind,
+    kind: OutgoingKind,
     payload: Vec<u8>,
     number: u64,
-    asked: Option<oneshot::Sender<Answer>>,
-    /// Whether it was handed off for good.
-    left: bool,
-    _room: Room,
+    reply_to: Option<oneshot::Sender<AckResult>>,
+    is_unacknowledged: bool,
+    _reservation: ByteReservation,
 }
 
 impl Outgoing {
-    /// The message, as `serde_json` writes it; empty for [`Kind::Forget`].
+    /// Returns the message, as `serde_json` writes it. It is empty for [`OutgoingKind::Forget`].
     pub fn payload(&self) -> &[u8] {
         &self.payload
     }
 
-    /// What it is.
-    pub fn kind(&self) -> &Kind {
+    /// Returns the kind of the message.
+    pub fn kind(&self) -> &OutgoingKind {
         &self.kind
     }
 
-    /// Its number in this life of the process, which grows.
+    /// Returns the message's number, which increases with every message of this [sender](crate::backend::BackendLink::sender_id).
     pub fn number(&self) -> u64 {
         self.number
     }
 
-    /// Whether its submit still waits for the answer, or it was handed off for good. What is not awaited need not be sent again.
-    pub fn is_awaited(&self) -> bool {
-        self.left || self.asked.as_ref().is_some_and(|asked| !asked.is_closed())
+    /// Returns whether the message still needs to be sent: its submit waits for the reply, or it is
+    /// [unacknowledged](Self::is_unacknowledged). Any other need not be sent again.
+    pub fn wants_ack(&self) -> bool {
+        self.is_unacknowledged || self.reply_to.as_ref().is_some_and(|reply_to| !reply_to.is_closed())
     }
 
-    /// Whether it was handed off for good, by `try_submit`, so that nobody waits for an answer.
-    pub fn is_left(&self) -> bool {
-        self.left
+    /// Returns whether the message comes from `try_submit` or `forget`, so that no caller waits for a reply.
+    pub fn is_unacknowledged(&self) -> bool {
+        self.is_unacknowledged
     }
 
-    /// It stands in the log at this place.
+    /// Acknowledges the message: the engine has appended it at this offset.
     pub fn appended(mut self, offset: Offset) {
-        self.answer(Ok(offset));
+        self.resolve(Ok(offset));
     }
 
-    /// It was not sent, or nobody knows.
-    pub fn failed(mut self, outcome: Outcome) {
-        if self.left {
-            tracing::warn!(target: "tornadose", ?outcome, "a message that was handed off could not be delivered");
+    /// Fails the message. Use [`SendOutcome::Unknown`] unless it is certain that the engine has not taken it.
+    pub fn failed(mut self, outcome: SendOutcome) {
+        if self.is_unacknowledged {
+            tracing::warn!(target: "tornadose", ?outcome, "unacknowledged message dropped");
         }
-        self.answer(Err(outcome));
+        self.resolve(Err(outcome));
     }
 
-    fn answer(&mut self, answer: Answer) {
-        if let Some(asked) = self.asked.take() {
-            // Who asked may have given up, and need not know then.
-            asked.send(answer).ok();
+    fn resolve(&mut self, result: AckResult) {
+        if let Some(reply_to) = self.reply_to.take() {
+            // A submit that has given up needs no reply.
+            reply_to.send(result).ok();
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Redis as a backend: Streams, which lose nothing, and PUB/SUB, which anything can publish to. How they talk is in their own rooms.
+//! Two backends for Redis: Streams, which keep messages, and PUB/SUB, on which any program can publish.
 
 mod connect;
 mod streams;
@@ -7,15 +7,15 @@ mod pubsub;
 use std::fmt;
 use std::time::Duration;
 
-use crate::backend::{Backend, Link, OpenError};
-
-pub(crate) use connect::Server;
+use crate::backend::engine::{Backend, OpenError};
+use crate::backend::link::BackendLink;
+use crate::backend::redis::connect::Server;
 
 /// Redis 7.0 or newer as the backend of a store; the feature `redis`.
 ///
 /// ```no_run
+/// use tornadose::backend::Redis;
 /// use tornadose::prelude::*;
-/// use tornadose::Redis;
 ///
 /// #[store(queue, channel = "news")]
 /// #[derive(Serialize, Deserialize)]
@@ -24,199 +24,195 @@ pub(crate) use connect::Server;
 ///     text: String,
 /// }
 ///
-/// # async fn open() -> Result<(), tornadose::OpenError> {
-/// let news: Store<News> = Store::redis("redis://127.0.0.1/").await?;
-/// let heard: Store<News> = Store::open(Redis::pubsub("redis://127.0.0.1/")).await?;
+/// # async fn open() -> Result<(), tornadose::backend::OpenError> {
+/// let kept: Store<News> = Store::redis("redis://127.0.0.1/").await?;
+/// let published: Store<News> = Store::open(Redis::pubsub("redis://127.0.0.1/")).await?;
 /// # Ok(())
 /// # }
 /// ```
 ///
 /// # URLs
 ///
-/// `redis://user:password@host:port/database`, all but the host optional; with the feature `redis-tls` also `rediss://`, which
-/// trusts the certificates of the system, or those of [`RedisStreams::root_certificates`].
+/// `redis://user:password@host:port/database`. Everything but the host is optional. The feature `redis-tls` adds `rediss://`, which
+/// trusts the system's certificates, or those of [`RedisStreams::root_certificates`].
+///
+/// # TLS
+///
+/// The feature `redis-tls` uses rustls. Opening a store on Redis installs rustls' process-wide crypto provider (`ring`) unless the
+/// program has installed one before. To use another provider, install it first.
 #[derive(Clone, Copy, Debug)]
 pub struct Redis;
 
 impl Redis {
-    /// One Redis Stream per store, `{tornadose:<channel>}`: every process shows the same messages under the same ids, and nothing is
-    /// missed in an outage. Any program publishes with `XADD {tornadose:news} * data '{"author":"me","text":"hi"}'`.
+    /// Creates a backend on one Redis Stream per store, `{tornadose:<channel>}`.
+    ///
+    /// Every process shows the same messages under the same ids, and an outage loses nothing. Any program can publish with
+    /// `XADD {tornadose:news} * data '{"author":"me","text":"hi"}'`.
     ///
     /// ```
-    /// use tornadose::Redis;
+    /// use tornadose::backend::Redis;
     ///
     /// let backend = Redis::streams("redis://127.0.0.1/").history(10_000);
     /// # drop(backend);
     /// ```
     pub fn streams(url: impl Into<String>) -> RedisStreams {
-        RedisStreams { options: Options::new(url.into()), history: 100_000 }
+        RedisStreams { connection: ConnectionOptions::new(url.into()), history: 100_000 }
     }
 
-    /// A channel of Redis PUB/SUB: hears `PUBLISH news '{"author":"me","text":"hi"}'` of any program. Redis keeps nothing of it, so
-    /// ids and latest values are each process's own, and what is published while this process cannot hear is a gap (`outage`).
+    /// Creates a backend on a channel of Redis PUB/SUB. It receives what any program publishes with
+    /// `PUBLISH news '{"author":"me","text":"hi"}'`.
     ///
-    /// A submit is a PUBLISH, and resolves when the process has heard it back. Nothing is written to Redis, so that two types on one
-    /// channel are not noticed at the start: what does not fit is skipped.
+    /// Redis keeps nothing of it. Ids and latest values are each process's own, and messages published while this process is
+    /// disconnected are a gap (`outage`). A submit is a `PUBLISH`, and resolves when the process has received the message back.
+    ///
+    /// Nothing is written to Redis, so it is not noticed when two types share a channel: payloads of another shape are skipped.
     ///
     /// ```
-    /// use tornadose::Redis;
+    /// use tornadose::backend::Redis;
     ///
     /// let backend = Redis::pubsub("redis://127.0.0.1/");
     /// # drop(backend);
     /// ```
     pub fn pubsub(url: impl Into<String>) -> RedisPubSub {
-        RedisPubSub { options: Options::new(url.into()) }
+        RedisPubSub { connection: ConnectionOptions::new(url.into()) }
     }
 }
 
-/// What both ways have in common.
+/// The options of both backends.
 #[derive(Clone)]
-struct Options {
+struct ConnectionOptions {
     url: String,
     deadline: Duration,
     #[cfg(feature = "redis-tls")]
-    roots: Option<Vec<u8>>,
+    root_certificates: Option<Vec<u8>>,
 }
 
-impl Options {
+impl ConnectionOptions {
     fn new(url: String) -> Self {
         Self {
             url,
             deadline: Duration::from_secs(3),
             #[cfg(feature = "redis-tls")]
-            roots: None,
+            root_certificates: None,
         }
     }
 
     fn server(&self) -> Result<Server, OpenError> {
         #[cfg(feature = "redis-tls")]
-        return Server::new(&self.url, self.roots.clone());
+        return Server::new(&self.url, self.root_certificates.clone());
         #[cfg(not(feature = "redis-tls"))]
         return Server::new(&self.url);
     }
 }
 
-/// The backend that [`Redis::streams`] makes.
+/// The builder methods of both backends; `$constructor` is the function of [`Redis`] for their examples.
+macro_rules! connection_options {
+    ($backend:ident, $constructor:literal) => {
+        impl $backend {
+            /// Sets how long a submit waits for Redis; 3 s.
+            ///
+            /// ```
+            /// use std::time::Duration;
+            /// use tornadose::backend::{Backend, Redis};
+            ///
+            #[doc = concat!("let backend = Redis::", $constructor, "(\"redis://127.0.0.1/\").deadline(Duration::from_secs(1));")]
+            /// assert_eq!(Backend::deadline(&backend), Duration::from_secs(1));
+            /// ```
+            #[must_use]
+            pub fn deadline(mut self, deadline: Duration) -> Self {
+                self.connection.deadline = deadline;
+                self
+            }
+
+            /// Sets the certificates, in PEM, that `rediss://` trusts instead of the system's.
+            ///
+            /// ```no_run
+            /// use tornadose::backend::Redis;
+            ///
+            /// # fn main() -> std::io::Result<()> {
+            /// let authority = std::fs::read("authority.pem")?;
+            #[doc = concat!("let backend = Redis::", $constructor, "(\"rediss://redis.example/\").root_certificates(authority);")]
+            /// # drop(backend);
+            /// # Ok(())
+            /// # }
+            /// ```
+            #[cfg(feature = "redis-tls")]
+            #[must_use]
+            pub fn root_certificates(mut self, pem: impl Into<Vec<u8>>) -> Self {
+                self.connection.root_certificates = Some(pem.into());
+                self
+            }
+        }
+    };
+}
+
+/// The backend that [`Redis::streams`] creates.
 ///
 /// ```
 /// use std::time::Duration;
-/// use tornadose::Redis;
+/// use tornadose::backend::Redis;
 ///
 /// let backend = Redis::streams("redis://:secret@127.0.0.1/3").history(1_000_000).deadline(Duration::from_secs(1));
 /// assert!(!format!("{backend:?}").contains("secret"));
 /// ```
 #[derive(Clone)]
 pub struct RedisStreams {
-    options: Options,
+    connection: ConnectionOptions,
     history: usize,
 }
 
+connection_options!(RedisStreams, "streams");
+
 impl RedisStreams {
-    /// How many entries the stream keeps, roughly, for processes that start and clients that return; 100,000. All processes should
-    /// say the same.
+    /// Sets approximately how many entries the stream keeps, for processes that start and clients that resume; 100,000.
+    ///
+    /// All processes on a channel should set the same number.
+    ///
+    /// ```
+    /// use tornadose::backend::Redis;
+    ///
+    /// let backend = Redis::streams("redis://127.0.0.1/").history(1_000_000);
+    /// assert!(format!("{backend:?}").contains("1000000"));
+    /// ```
     #[must_use]
     pub fn history(mut self, entries: usize) -> Self {
         self.history = entries.max(1);
         self
     }
-
-    /// How long a submit waits for Redis; 3 s.
-    ///
-    /// ```
-    /// use std::time::Duration;
-    /// use tornadose::{Backend, Redis};
-    ///
-    /// let backend = Redis::streams("redis://127.0.0.1/").deadline(Duration::from_secs(1));
-    /// assert_eq!(Backend::deadline(&backend), Duration::from_secs(1));
-    /// ```
-    #[must_use]
-    pub fn deadline(mut self, deadline: Duration) -> Self {
-        self.options.deadline = deadline;
-        self
-    }
-
-    /// The certificates, in PEM, that `rediss://` trusts instead of the system's.
-    ///
-    /// ```no_run
-    /// # fn main() -> std::io::Result<()> {
-    /// let authority = std::fs::read("authority.pem")?;
-    /// let backend = tornadose::Redis::streams("rediss://redis.example/").root_certificates(authority);
-    /// # drop(backend);
-    /// # Ok(())
-    /// # }
-    /// ```
-    #[cfg(feature = "redis-tls")]
-    #[must_use]
-    pub fn root_certificates(mut self, pem: impl Into<Vec<u8>>) -> Self {
-        self.options.roots = Some(pem.into());
-        self
-    }
 }
 
-/// The backend that [`Redis::pubsub`] makes.
+/// The backend that [`Redis::pubsub`] creates.
 ///
 /// ```
-/// use tornadose::Redis;
+/// use tornadose::backend::Redis;
 ///
 /// let backend = Redis::pubsub("redis://:secret@127.0.0.1/");
 /// assert!(!format!("{backend:?}").contains("secret"));
 /// ```
 #[derive(Clone)]
 pub struct RedisPubSub {
-    options: Options,
+    connection: ConnectionOptions,
 }
 
-impl RedisPubSub {
-    /// How long a submit waits to be heard back; 3 s.
-    ///
-    /// ```
-    /// use std::time::Duration;
-    /// use tornadose::{Backend, Redis};
-    ///
-    /// let backend = Redis::pubsub("redis://127.0.0.1/").deadline(Duration::from_secs(1));
-    /// assert_eq!(Backend::deadline(&backend), Duration::from_secs(1));
-    /// ```
-    #[must_use]
-    pub fn deadline(mut self, deadline: Duration) -> Self {
-        self.options.deadline = deadline;
-        self
-    }
-
-    /// The certificates, in PEM, that `rediss://` trusts instead of the system's.
-    ///
-    /// ```no_run
-    /// # fn main() -> std::io::Result<()> {
-    /// let authority = std::fs::read("authority.pem")?;
-    /// let backend = tornadose::Redis::pubsub("rediss://redis.example/").root_certificates(authority);
-    /// # drop(backend);
-    /// # Ok(())
-    /// # }
-    /// ```
-    #[cfg(feature = "redis-tls")]
-    #[must_use]
-    pub fn root_certificates(mut self, pem: impl Into<Vec<u8>>) -> Self {
-        self.options.roots = Some(pem.into());
-        self
-    }
-}
+connection_options!(RedisPubSub, "pubsub");
 
 impl Backend for RedisStreams {
     fn deadline(&self) -> Duration {
-        self.options.deadline
+        self.connection.deadline
     }
 
-    async fn run(self, link: Link) -> Result<(), OpenError> {
-        streams::run(&self.options.server()?, self.history, &link).await
+    async fn run(self, link: BackendLink) -> Result<(), OpenError> {
+        streams::run(&self.connection.server()?, self.history, &link).await
     }
 }
 
 impl Backend for RedisPubSub {
     fn deadline(&self) -> Duration {
-        self.options.deadline
+        self.connection.deadline
     }
 
-    async fn run(self, link: Link) -> Result<(), OpenError> {
-        pubsub::run(&self.options.server()?, &link).await
+    async fn run(self, link: BackendLink) -> Result<(), OpenError> {
+        pubsub::run(&self.connection.server()?, &link).await
     }
 }
 

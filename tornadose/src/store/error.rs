@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::backend::outbox::Outcome;
+use crate::backend::outbox::SendOutcome;
 use crate::event::error::EncodeError;
 
 /// The reason why a message was not appended. It returns the message, whatever its type.
@@ -47,7 +47,7 @@ pub enum SubmitError<M> {
         /// The message.
         message: M,
         /// Whether it may have been appended nevertheless.
-        outcome: Outcome,
+        outcome: SendOutcome,
     },
 }
 
@@ -83,10 +83,10 @@ impl<M> fmt::Display for SubmitError<M> {
             Self::TooLarge { size, .. } => {
                 write!(f, "the message takes {size} bytes, more than the store's memory")
             }
-            Self::Unavailable { outcome: Outcome::NotSent, .. } => {
+            Self::Unavailable { outcome: SendOutcome::NotSent, .. } => {
                 f.write_str("the backend cannot be reached; the message was not sent")
             }
-            Self::Unavailable { outcome: Outcome::Unknown, .. } => {
+            Self::Unavailable { outcome: SendOutcome::Unknown, .. } => {
                 f.write_str("the backend did not answer; whether the message was appended is not known")
             }
         }

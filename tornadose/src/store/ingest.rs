@@ -13,7 +13,7 @@ use std::task::Waker;
 use serde::de::DeserializeOwned;
 use tokio::sync::watch;
 
-use crate::backend::{Heard, Inlet, Taken};
+use crate::backend::incoming::{IncomingEntry, Ingested, LogSink};
 use crate::event::Event;
 use crate::id::{Epoch, Offset};
 use crate::message::{Message, Retention};
@@ -122,14 +122,14 @@ impl<M: Message> Ingest<M> {
         decoded.unwrap_or_else(|_| Err("the code of the message's type panicked".into()))
     }
 
-    fn append(&self, shared: &Shared<M>, offset: Option<Offset>, decoded: Decoded<M>) -> (Offset, Taken) {
+    fn append(&self, shared: &Shared<M>, offset: Option<Offset>, decoded: Decoded<M>) -> (Offset, Ingested) {
         let Decoded { message, event, retention, key, latest } = decoded;
         let latest = latest.map(|(text, field)| (text, field, key.clone()));
         let mut state = shared.lock();
         let offset = offset.unwrap_or_else(|| state.log.next());
         if state.closed || offset <= state.log.head().offset {
             // No reader is left, or the log has been there.
-            return (offset, Taken::Copy);
+            return (offset, Ingested::Duplicate);
         }
         let appended = state.log.append(offset, key, Arc::new(message), event, retention, shared.encoding_count());
         let readers = match &appended {
@@ -150,12 +150,12 @@ impl<M: Message> Ingest<M> {
                     AppendError::TooLarge { .. } => "more than the store's memory",
                 };
                 report_unreadable::<M>(offset, reason);
-                return (offset, Taken::Unfit);
+                return (offset, Ingested::Unreadable);
             }
         }
-        let Some((text, field, key)) = latest else { return (offset, Taken::Queue) };
+        let Some((text, field, key)) = latest else { return (offset, Ingested::Queue) };
         self.record_field(text, &field, key);
-        (offset, Taken::Latest { field })
+        (offset, Ingested::Latest { field })
     }
 
     /// Remembers a field of a key's latest values, so that the key can be forgotten by its text.
@@ -179,7 +179,7 @@ fn report_unreadable<M: Message>(offset: Offset, reason: &str) {
     metrics::unreadable(M::CHANNEL);
 }
 
-impl<M: Message> Inlet for Ingest<M> {
+impl<M: Message> LogSink for Ingest<M> {
     fn channel(&self) -> &'static str {
         M::CHANNEL
     }
@@ -194,7 +194,7 @@ impl<M: Message> Inlet for Ingest<M> {
         self.limits.memory
     }
 
-    fn begin(&self, epoch: Epoch, floor: Offset) {
+    fn reset(&self, epoch: Epoch, floor: Offset) {
         let mut dropped = Vec::new();
         self.update(|state| {
             // Readers read again once everything is loaded: the messages that are loaded are not new.
@@ -211,35 +211,39 @@ impl<M: Message> Inlet for Ingest<M> {
         drop(keys);
     }
 
-    fn entry(&self, offset: Option<Offset>, Heard { payload, from }: Heard<'_>) -> (Offset, Taken) {
-        let Some(shared) = self.shared.upgrade() else { return (offset.unwrap_or_default(), Taken::Copy) };
-        if let Some((sender_id, number)) = from
+    fn ingest(
+        &self,
+        offset: Option<Offset>,
+        IncomingEntry { payload, sender }: IncomingEntry<'_>,
+    ) -> (Offset, Ingested) {
+        let Some(shared) = self.shared.upgrade() else { return (offset.unwrap_or_default(), Ingested::Duplicate) };
+        if let Some((sender_id, number)) = sender
             && self.history().dedup.record(sender_id, number) == Arrival::Duplicate
         {
             if let Some(offset) = offset {
-                self.reach(offset);
+                self.advance_to(offset);
             }
-            return (offset.unwrap_or_default(), Taken::Copy);
+            return (offset.unwrap_or_default(), Ingested::Duplicate);
         }
         match self.decode(payload) {
             Ok(decoded) => self.append(&shared, offset, decoded),
             Err(reason) => {
                 let offset = offset.unwrap_or_else(|| shared.lock().log.next());
-                self.unfit(offset, &reason);
-                (offset, Taken::Unfit)
+                self.skip_unreadable(offset, &reason);
+                (offset, Ingested::Unreadable)
             }
         }
     }
 
-    fn unfit(&self, offset: Offset, reason: &str) {
-        self.reach(offset);
+    fn skip_unreadable(&self, offset: Offset, reason: &str) {
+        self.advance_to(offset);
         report_unreadable::<M>(offset, reason);
     }
 
     fn forget(&self, offset: Option<Offset>, key: &str) -> Vec<String> {
         let forgotten = self.history().latest_keys.remove(key);
         if let Some(offset) = offset {
-            self.reach(offset);
+            self.advance_to(offset);
         }
         let Some(LatestKey { key, fields }) = forgotten else { return Vec::new() };
         if let Some(shared) = self.shared.upgrade() {
@@ -249,7 +253,7 @@ impl<M: Message> Inlet for Ingest<M> {
         fields
     }
 
-    fn reach(&self, offset: Offset) {
+    fn advance_to(&self, offset: Offset) {
         let Some(shared) = self.shared.upgrade() else { return };
         let mut state = shared.lock();
         let arrived = if state.log.advance_to(offset) { state.readers.take_arrived(offset) } else { Vec::new() };
@@ -257,7 +261,7 @@ impl<M: Message> Inlet for Ingest<M> {
         arrived.into_iter().for_each(Waker::wake);
     }
 
-    fn hole(&self, missed: Option<u64>) {
+    fn report_trimmed(&self, missed: Option<u64>) {
         tracing::warn!(target: "tornadose", channel = M::CHANNEL, missed, "unread entries trimmed");
         self.update(|state| {
             state.log.record_gap(Gap { reason: GapReason::Trimmed, missed });
@@ -265,7 +269,7 @@ impl<M: Message> Inlet for Ingest<M> {
         });
     }
 
-    fn outage(&self) {
+    fn report_outage(&self) {
         tracing::warn!(target: "tornadose", channel = M::CHANNEL, "outage reported");
         self.update(|state| {
             // The gap has an offset of its own, above every offset that was seen before.
@@ -275,7 +279,7 @@ impl<M: Message> Inlet for Ingest<M> {
         });
     }
 
-    fn lost(&self, reason: &str) {
+    fn report_disconnected(&self, reason: &str) {
         let mut changed = false;
         self.update(|state| {
             changed = std::mem::replace(&mut state.reachable, false);

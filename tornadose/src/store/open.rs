@@ -8,8 +8,10 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::time::{Instant, timeout, timeout_at};
 
-use crate::backend::outbox::{Kind, Outbox, Outcome, Room};
-use crate::backend::{Backend, Inlet, Link, OpenError};
+use crate::backend::engine::{Backend, OpenError};
+use crate::backend::incoming::LogSink;
+use crate::backend::link::BackendLink;
+use crate::backend::outbox::{ByteReservation, Outbox, OutgoingKind, SendOutcome};
 use crate::event::error::EncodeError;
 use crate::id::Id;
 use crate::message::{Message, Retention};
@@ -53,7 +55,7 @@ impl<M: Message + Serialize + DeserializeOwned> Store<M> {
         let shared = Arc::new(Shared::new(limits, Some(handle)));
         let ingest = Arc::new(Ingest::new(&shared));
         let mut opened = ingest.opened();
-        let link = Link::new(Arc::clone(&ingest) as Arc<dyn Inlet>, Arc::clone(&outbox), deadline);
+        let link = BackendLink::new(Arc::clone(&ingest) as Arc<dyn LogSink>, Arc::clone(&outbox), deadline);
         let open_error = Arc::new(Mutex::new(None));
         tokio::spawn(run_backend(backend, link, outbox, ingest, Arc::clone(&open_error)));
         // Resolves with an error when the task has ended.
@@ -102,7 +104,7 @@ impl<M: Message + Serialize + DeserializeOwned> Store<M> {
 /// Runs a backend until the store is closed and the messages on their way are sent, or that takes too long.
 async fn run_backend<M: Message>(
     backend: impl Backend,
-    link: Link,
+    link: BackendLink,
     outbox: Arc<Outbox>,
     ingest: Arc<Ingest<M>>,
     open_error: Arc<Mutex<Option<OpenError>>>,
@@ -110,7 +112,7 @@ async fn run_backend<M: Message>(
     let deadline = link.deadline();
     let drained = async {
         outbox.closed().await;
-        timeout(deadline, outbox.emptied()).await
+        timeout(deadline, outbox.drained()).await
     };
     let result = tokio::select! {
         biased;
@@ -119,7 +121,7 @@ async fn run_backend<M: Message>(
         }
         _ = drained => Ok(()),
     };
-    outbox.give_up();
+    outbox.close_and_discard();
     if let Err(error) = result {
         if ingest.is_opened() {
             tracing::error!(target: "tornadose", channel = M::CHANNEL, %error, "backend stopped");
@@ -127,12 +129,12 @@ async fn run_backend<M: Message>(
             *open_error.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
         }
     }
-    ingest.lost("the backend has stopped");
+    ingest.report_disconnected("the backend has stopped");
 }
 
 /// A message as it is sent to a backend.
 struct Encoded {
-    kind: Kind,
+    kind: OutgoingKind,
     payload: Vec<u8>,
 }
 
@@ -141,20 +143,20 @@ impl<M: Message> Store<M> {
     pub(super) async fn send(&self, backend: &BackendHandle<M>, message: M) -> Result<Id, SubmitError<M>> {
         let deadline = Instant::now() + backend.deadline;
         let (message, Encoded { kind, payload }) = self.encode(backend, message)?;
-        let room = match backend.outbox.room_now(payload.len()) {
-            Some(room) => Some(room),
-            None => match timeout_at(deadline, backend.outbox.room(payload.len())).await {
-                Ok(room) => room,
-                Err(_) => return Err(SubmitError::Unavailable { message, outcome: Outcome::NotSent }),
+        let reservation = match backend.outbox.try_reserve(payload.len()) {
+            Some(reservation) => Some(reservation),
+            None => match timeout_at(deadline, backend.outbox.reserve(payload.len())).await {
+                Ok(reservation) => reservation,
+                Err(_) => return Err(SubmitError::Unavailable { message, outcome: SendOutcome::NotSent }),
             },
         };
-        let Some(room) = room else { return Err(SubmitError::Closed { message }) };
-        let Some(mut receipt) = backend.outbox.hand_off(kind, payload, room) else {
+        let Some(reservation) = reservation else { return Err(SubmitError::Closed { message }) };
+        let Some(mut ack) = backend.outbox.enqueue(kind, payload, reservation) else {
             return Err(SubmitError::Closed { message });
         };
-        let result = match timeout_at(deadline, receipt.answer()).await {
+        let result = match timeout_at(deadline, ack.wait()).await {
             Ok(result) => result,
-            Err(_) => Err(receipt.withdraw()),
+            Err(_) => Err(ack.withdraw()),
         };
         match result {
             Ok(offset) => {
@@ -168,10 +170,10 @@ impl<M: Message> Store<M> {
     /// Sends a message to the backend if there is room, without waiting for its acknowledgement.
     pub(super) fn send_without_ack(&self, backend: &BackendHandle<M>, message: M) -> Result<(), SubmitError<M>> {
         let (message, Encoded { kind, payload }) = self.encode(backend, message)?;
-        let Some(room) = backend.outbox.room_now(payload.len()) else {
-            return Err(SubmitError::Unavailable { message, outcome: Outcome::NotSent });
+        let Some(reservation) = backend.outbox.try_reserve(payload.len()) else {
+            return Err(SubmitError::Unavailable { message, outcome: SendOutcome::NotSent });
         };
-        if backend.outbox.leave(kind, payload, room) {
+        if backend.outbox.enqueue_without_ack(kind, payload, reservation) {
             metrics::submitted();
             Ok(())
         } else {
@@ -185,8 +187,10 @@ impl<M: Message> Store<M> {
             return;
         }
         let key = key_text(key);
-        let room: Option<Room> = backend.outbox.room_now(key.len());
-        let is_sent = room.is_some_and(|room| backend.outbox.leave(Kind::Forget { key }, Vec::new(), room));
+        let reservation: Option<ByteReservation> = backend.outbox.try_reserve(key.len());
+        let is_sent = reservation.is_some_and(|reservation| {
+            backend.outbox.enqueue_without_ack(OutgoingKind::Forget { key }, Vec::new(), reservation)
+        });
         if !is_sent {
             let reason = "the store is closed, or there is no room for more messages on their way";
             tracing::warn!(target: "tornadose", channel = M::CHANNEL, reason, "forget dropped");
@@ -208,8 +212,8 @@ impl<M: Message> Store<M> {
         let retention = if M::HAS_QUEUE { message.retention() } else { Retention::Latest };
         let key = message.key();
         let kind = match retention {
-            Retention::Queue => Kind::Queue,
-            Retention::Latest => Kind::Latest { field: latest_field(&key, event.name()) },
+            Retention::Queue => OutgoingKind::Queue,
+            Retention::Latest => OutgoingKind::Latest { field: latest_field(&key, event.name()) },
         };
         let encoding_count = self.shared().encoding_count();
         let state = self.shared().lock();

@@ -7,8 +7,9 @@ use std::time::{Duration, Instant};
 
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
+use tornadose::backend::SendOutcome;
 use tornadose::prelude::*;
-use tornadose::{Outcome, SubmitError, Subscription};
+use tornadose::{SubmitError, Subscription};
 
 use crate::common::{Line, Seen, line, next, text};
 use crate::page::{Page, serve};
@@ -48,8 +49,8 @@ impl Load {
                     let since = Instant::now();
                     let outcome = match store.submit(line(&text)).await {
                         Ok(_) => Told::Acknowledged,
-                        Err(SubmitError::Unavailable { outcome: Outcome::NotSent, .. }) => Told::NotSent,
-                        Err(SubmitError::Unavailable { outcome: Outcome::Unknown, .. }) => Told::Unknown,
+                        Err(SubmitError::Unavailable { outcome: SendOutcome::NotSent, .. }) => Told::NotSent,
+                        Err(SubmitError::Unavailable { outcome: SendOutcome::Unknown, .. }) => Told::Unknown,
                         Err(error) => panic!("{error}"),
                     };
                     assert!(since.elapsed() < Duration::from_secs(5), "told after {:?}", since.elapsed());
@@ -226,7 +227,7 @@ async fn after_25_seconds_without_redis_readers_are_still_there_and_have_all() {
         assert!(asked.elapsed() < Duration::from_secs(4), "{:?}", asked.elapsed());
     }
     // The first may have left on a connection that was dead already.
-    assert!(outcomes[1..].iter().all(|outcome| *outcome == Outcome::NotSent), "{outcomes:?}");
+    assert!(outcomes[1..].iter().all(|outcome| *outcome == SendOutcome::NotSent), "{outcomes:?}");
     assert!(store.try_submit(line("handed off")).unwrap().is_none());
     server.restart();
     let back = Instant::now();
@@ -234,7 +235,7 @@ async fn after_25_seconds_without_redis_readers_are_still_there_and_have_all() {
     while store.submit(line("after")).await.is_err() {
         assert!(back.elapsed() < Duration::from_secs(30));
     }
-    if outcomes[0] == Outcome::Unknown {
+    if outcomes[0] == SendOutcome::Unknown {
         expected.insert(0, "meanwhile");
     }
     let mut came = Vec::new();
@@ -259,7 +260,7 @@ async fn with_another_type_under_the_key_it_waits_until_that_is_mended() {
     assert_eq!(text(&mut reader).await, "before");
     server.cli(&["SET", "{tornadose:lines}", "a string"]);
     let error = store.submit(line("refused")).await.unwrap_err();
-    assert!(matches!(error, SubmitError::Unavailable { outcome: Outcome::NotSent, .. }), "{error}");
+    assert!(matches!(error, SubmitError::Unavailable { outcome: SendOutcome::NotSent, .. }), "{error}");
     server.cli(&["DEL", "{tornadose:lines}"]);
     assert!(matches!(next(&mut reader).await, Seen::Gap(tornadose::GapReason::Restarted, None)));
     store.submit(line("after")).await.unwrap();

@@ -2,8 +2,9 @@
 
 use std::time::{Duration, Instant};
 
+use tornadose::backend::{Redis, SendOutcome};
 use tornadose::prelude::*;
-use tornadose::{GapReason, Outcome, Redis, SubmitError};
+use tornadose::{GapReason, SubmitError};
 
 use crate::common::{Line, Market, Seen, apple, line, next, quote, text, until};
 use crate::proxy::Proxy;
@@ -89,7 +90,7 @@ async fn a_half_open_subscription_is_noticed_by_a_probe() {
     server.cli(&["PUBLISH", "lines", r#"{"text":"lost"}"#]);
     tokio::time::sleep(Duration::from_secs(15)).await;
     let error = store.submit(line("meanwhile")).await.unwrap_err();
-    assert!(matches!(error, SubmitError::Unavailable { outcome: Outcome::Unknown | Outcome::NotSent, .. }));
+    assert!(matches!(error, SubmitError::Unavailable { outcome: SendOutcome::Unknown | SendOutcome::NotSent, .. }));
     proxy.unblock();
     assert_eq!(next(&mut reader).await, OUTAGE);
     while store.submit(line("after")).await.is_err() {}

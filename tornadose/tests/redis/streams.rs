@@ -4,8 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::task::JoinSet;
+use tornadose::backend::Redis;
 use tornadose::prelude::*;
-use tornadose::{GapReason, Redis, SubmitError};
+use tornadose::{GapReason, SubmitError};
 
 use crate::common::{Line, Market, Seen, apple, line, microsoft, next, quote, text, until};
 use crate::server::Server;

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use tornadose::Redis;
+use tornadose::backend::Redis;
 use tornadose::prelude::*;
 
 use crate::common::{Line, line, text};

@@ -1,4 +1,4 @@
-//! The server that a URL names, connections to it, and what may go wrong with them. No password leaves this room.
+//! Connections to a Redis server, and their errors. Neither an error nor a log message contains the password.
 
 use std::fmt;
 use std::future::Future;
@@ -8,24 +8,27 @@ use redis::aio::{MultiplexedConnection, PubSub};
 use redis::{AsyncConnectionConfig, Client, RedisError};
 use tokio::time::timeout;
 
-use crate::backend::OpenError;
+use crate::backend::engine::OpenError;
 
-/// How long the server may take to let a connection in.
-const CONNECTING: Duration = Duration::from_secs(3);
+/// How long connecting and logging in may take.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// A server, and how to log in there.
-pub(crate) struct Server {
+/// How long a reply may take.
+pub(super) const REPLY_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// A server, with the credentials of its URL.
+pub(super) struct Server {
     client: Client,
 }
 
-/// Why a connection is given up.
+/// The reason why a connection is dropped.
 #[derive(Debug)]
 pub(super) enum Fault {
     Redis(RedisError),
-    /// Nothing came back in time.
-    Silent,
-    /// What came back is not what was asked for, or is refused.
-    Wrong(String),
+    /// No reply arrived in time.
+    Timeout,
+    /// The server replied with something unexpected.
+    Protocol(String),
 }
 
 impl From<RedisError> for Fault {
@@ -38,8 +41,8 @@ impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Redis(error) => error.fmt(f),
-            Self::Silent => f.write_str("no answer in time"),
-            Self::Wrong(why) => f.write_str(why),
+            Self::Timeout => f.write_str("no reply in time"),
+            Self::Protocol(reason) => f.write_str(reason),
         }
     }
 }
@@ -47,23 +50,24 @@ impl fmt::Display for Fault {
 impl Server {
     #[cfg(not(feature = "redis-tls"))]
     pub(super) fn new(url: &str) -> Result<Self, OpenError> {
-        Ok(Self { client: Client::open(url).map_err(|error| not_a_url(&error))? })
+        Ok(Self { client: Client::open(url).map_err(|error| invalid_url(&error))? })
     }
 
     #[cfg(feature = "redis-tls")]
-    pub(super) fn new(url: &str, roots: Option<Vec<u8>>) -> Result<Self, OpenError> {
-        // Who has installed another one keeps it.
+    pub(super) fn new(url: &str, root_certificates: Option<Vec<u8>>) -> Result<Self, OpenError> {
+        // The `redis` crate takes no provider per client, so it needs a process-wide one. This fails, and changes nothing, when
+        // the program has installed its own.
         rustls::crypto::ring::default_provider().install_default().ok();
-        let client = match roots {
+        let client = match root_certificates {
             Some(pem) if url.starts_with("rediss:") => {
                 Client::build_with_tls(url, redis::TlsCertificates { client_tls: None, root_cert: Some(pem) })
             }
             _ => Client::open(url),
         };
-        Ok(Self { client: client.map_err(|error| not_a_url(&error))? })
+        Ok(Self { client: client.map_err(|error| invalid_url(&error))? })
     }
 
-    /// A connection for commands, by this name in `CLIENT LIST`. It sets no time of its own: each command has one.
+    /// Opens a connection for commands, with this name in `CLIENT LIST`. It has no timeout of its own: each command has one.
     pub(super) async fn connect(&self, name: &str) -> Result<MultiplexedConnection, Fault> {
         let config = AsyncConnectionConfig::new().set_response_timeout(None).set_connection_timeout(None);
         let connecting = async {
@@ -71,35 +75,38 @@ impl Server {
             redis::cmd("CLIENT").arg("SETNAME").arg(name).exec_async(&mut connection).await?;
             Ok(connection)
         };
-        within(CONNECTING, connecting).await
+        with_timeout(CONNECT_TIMEOUT, connecting).await
     }
 
-    /// A connection that hears what is published.
-    pub(super) async fn listen(&self, channel: &str) -> Result<PubSub, Fault> {
+    /// Opens a connection that is subscribed to a channel.
+    pub(super) async fn subscribe(&self, channel: &str) -> Result<PubSub, Fault> {
         let connecting = async {
-            let mut heard = self.client.get_async_pubsub().await?;
-            heard.subscribe(channel).await?;
-            Ok(heard)
+            let mut subscription = self.client.get_async_pubsub().await?;
+            subscription.subscribe(channel).await?;
+            Ok(subscription)
         };
-        within(CONNECTING, connecting).await
+        with_timeout(CONNECT_TIMEOUT, connecting).await
     }
 
-    /// An error of this server, by its address.
-    pub(super) fn unusable(&self, fault: &Fault) -> OpenError {
+    /// Converts a fault into an error that names the server's address.
+    pub(super) fn open_error(&self, fault: &Fault) -> OpenError {
         let info = self.client.get_connection_info();
         OpenError::new(format!("Redis at {}, database {}: {fault}", info.addr(), info.redis_settings().db()))
     }
 }
 
-fn not_a_url(error: &RedisError) -> OpenError {
-    let what = error.detail().unwrap_or(error.category());
-    OpenError::new(format!("not the URL of a Redis server, as `redis://127.0.0.1:6379/0`: {what}"))
+fn invalid_url(error: &RedisError) -> OpenError {
+    let detail = error.detail().unwrap_or(error.category());
+    OpenError::new(format!("not the URL of a Redis server, as `redis://127.0.0.1:6379/0`: {detail}"))
 }
 
-/// An answer, if it comes in time.
-pub(super) async fn within<T>(time: Duration, asked: impl Future<Output = Result<T, RedisError>>) -> Result<T, Fault> {
-    match timeout(time, asked).await {
-        Ok(answer) => Ok(answer?),
-        Err(_) => Err(Fault::Silent),
+/// Waits for a reply, at most this long.
+pub(super) async fn with_timeout<T>(
+    limit: Duration,
+    reply: impl Future<Output = Result<T, RedisError>>,
+) -> Result<T, Fault> {
+    match timeout(limit, reply).await {
+        Ok(reply) => Ok(reply?),
+        Err(_) => Err(Fault::Timeout),
     }
 }

@@ -1,4 +1,4 @@
-//! Redis PUB/SUB: one connection hears a channel, another publishes to it. Redis keeps nothing, and numbers nothing.
+//! The PUB/SUB backend: one connection is subscribed to a channel, another publishes on it. Redis keeps and numbers nothing.
 
 use std::collections::{HashMap, VecDeque};
 use std::convert::Infallible;
@@ -10,90 +10,93 @@ use redis::aio::{MultiplexedConnection, PubSub};
 use redis::{Pipeline, RedisResult, Value};
 
 use crate::backend::backoff::Backoff;
-use crate::backend::outbox::{Kind, Outcome, Outgoing};
-use crate::backend::redis::connect::{Fault, Server, within};
-use crate::backend::{Heard, Link, OpenError};
+use crate::backend::engine::OpenError;
+use crate::backend::incoming::IncomingEntry;
+use crate::backend::link::BackendLink;
+use crate::backend::outbox::{Outgoing, OutgoingKind, SendOutcome};
+use crate::backend::redis::connect::{Fault, REPLY_TIMEOUT, Server, with_timeout};
 use crate::id::{Epoch, Offset};
 
-/// How often the subscription is probed, and how long that may take: a dead one is noticed within the sum.
-const PROBE: Duration = Duration::from_secs(5);
-const ANSWER: Duration = Duration::from_secs(5);
+/// How often the subscription is pinged. A dead one is noticed within this interval and the reply timeout.
+const PING_INTERVAL: Duration = Duration::from_secs(5);
 
-/// How many messages go in one write.
-const AT_ONCE: usize = 1000;
+/// How many messages go into one pipeline.
+const PIPELINE_MESSAGES_MAX: usize = 1000;
 
-/// Hears and publishes until the store is closed. An error is one of the start.
-pub(super) async fn run(server: &Server, link: &Link) -> Result<(), OpenError> {
-    let heard = server.listen(link.channel()).await.map_err(|fault| server.unusable(&fault))?;
-    link.begin(Epoch::fresh(), Offset::START);
+/// Receives and publishes until the store is closed. An error means that the start has failed.
+pub(super) async fn run(server: &Server, link: &BackendLink) -> Result<(), OpenError> {
+    let subscription = server.subscribe(link.channel()).await.map_err(|fault| server.open_error(&fault))?;
+    link.reset(Epoch::fresh(), Offset::START);
     link.caught_up();
     let channel = Channel { server, link, published: Mutex::default() };
-    tokio::join!(channel.hear(heard), channel.publish());
+    tokio::join!(channel.receive(subscription), channel.publish());
     Ok(())
 }
 
 struct Channel<'a> {
     server: &'a Server,
-    link: &'a Link,
+    link: &'a BackendLink,
     published: Mutex<Published>,
 }
 
-/// What was published and has not been heard back yet, by its text: of equal texts any is as good.
+/// Published messages that have not been received back, by payload. Messages of equal payload are interchangeable.
 type Published = HashMap<Vec<u8>, VecDeque<Outgoing>>;
 
 impl Channel<'_> {
-    async fn hear(&self, first: PubSub) {
-        let mut backoff = Backoff::new(self.link.by());
-        let mut heard = Some(first);
+    /// Receives messages for ever, and subscribes again when the connection fails.
+    async fn receive(&self, subscription: PubSub) {
+        let mut backoff = Backoff::new(self.link.sender_id());
+        let mut subscription = Some(subscription);
         loop {
-            let subscription = match heard.take() {
-                Some(first) => Ok(first),
-                None => self.server.listen(self.link.channel()).await.inspect(|_| {
-                    // Readers hear of what was missed when nothing more is.
-                    self.link.outage();
+            let subscribed = match subscription.take() {
+                Some(subscription) => Ok(subscription),
+                None => self.server.subscribe(self.link.channel()).await.inspect(|_| {
+                    // Only now is it certain that nothing more is missed.
+                    self.link.report_outage();
                     self.link.caught_up();
                 }),
             };
-            let fault = match subscription {
+            let fault = match subscribed {
                 Ok(subscription) => {
                     backoff.reset();
-                    match self.listen(subscription).await {
+                    match self.receive_from(subscription).await {
                         Ok(never) => match never {},
                         Err(fault) => fault,
                     }
                 }
                 Err(fault) => fault,
             };
-            self.link.lost(&fault.to_string());
-            tokio::time::sleep(backoff.next()).await;
+            self.link.report_disconnected(&fault.to_string());
+            tokio::time::sleep(backoff.next_delay()).await;
         }
     }
 
-    async fn listen(&self, subscription: PubSub) -> Result<Infallible, Fault> {
+    async fn receive_from(&self, subscription: PubSub) -> Result<Infallible, Fault> {
         let (mut sink, mut messages) = subscription.split();
-        let probe = async {
+        let ping_fault = async {
             loop {
-                tokio::time::sleep(PROBE).await;
-                if let Err(fault) = within(ANSWER, sink.ping::<Value>()).await {
+                tokio::time::sleep(PING_INTERVAL).await;
+                if let Err(fault) = with_timeout(REPLY_TIMEOUT, sink.ping::<Value>()).await {
                     return fault;
                 }
             }
         };
-        let mut probe = std::pin::pin!(probe);
+        let mut ping_fault = std::pin::pin!(ping_fault);
         loop {
             tokio::select! {
                 biased;
-                fault = &mut probe => return Err(fault),
+                fault = &mut ping_fault => return Err(fault),
                 message = messages.next() => match message {
-                    Some(message) => self.heard(message.get_payload_bytes()),
-                    None => return Err(Fault::Wrong("the connection is gone".into())),
+                    Some(message) => self.ingest(message.get_payload_bytes()),
+                    None => return Err(Fault::Protocol("the connection was closed".into())),
                 },
             }
         }
     }
 
-    fn heard(&self, payload: &[u8]) {
-        let (offset, _) = self.link.append(Heard { payload, from: None });
+    /// Passes a payload to the store. Acknowledges the message if this process has published it.
+    fn ingest(&self, payload: &[u8]) {
+        let (offset, _) = self.link.ingest_unplaced(IncomingEntry::new(payload));
         let mut published = self.published();
         let own = published.get_mut(payload).and_then(VecDeque::pop_front);
         if published.get(payload).is_some_and(VecDeque::is_empty) {
@@ -109,43 +112,44 @@ impl Channel<'_> {
         self.published.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Publishes submitted messages until the store is closed, and connects again when the connection fails.
     async fn publish(&self) {
-        let mut backoff = Backoff::new(&format!("{} writer", self.link.by()));
+        let mut backoff = Backoff::new(&format!("{} writer", self.link.sender_id()));
         loop {
             let fault = match self.server.connect("tornadose-writer").await {
-                Ok(connection) => match self.send(connection, &mut backoff).await {
+                Ok(connection) => match self.publish_on(connection, &mut backoff).await {
                     Ok(()) => return,
                     Err(fault) => fault,
                 },
                 Err(fault) => fault,
             };
-            tracing::debug!(target: "tornadose", channel = self.link.channel(), %fault, "publishing is interrupted");
-            tokio::time::sleep(backoff.next()).await;
+            tracing::debug!(target: "tornadose", channel = self.link.channel(), %fault, "publishing interrupted");
+            tokio::time::sleep(backoff.next_delay()).await;
         }
     }
 
-    /// Publishes what there is, until the connection fails or the store is closed.
-    async fn send(&self, mut connection: MultiplexedConnection, backoff: &mut Backoff) -> Result<(), Fault> {
-        while let Some(batch) = self.link.outgoing(AT_ONCE).await {
-            let (mut pipeline, sent) = self.register(batch);
+    /// Publishes submitted messages until the connection fails or the store is closed.
+    async fn publish_on(&self, mut connection: MultiplexedConnection, backoff: &mut Backoff) -> Result<(), Fault> {
+        while let Some(messages) = self.link.next_outgoing(PIPELINE_MESSAGES_MAX).await {
+            let (mut pipeline, sent) = self.register(messages);
             if sent.is_empty() {
                 continue;
             }
-            let asked = pipeline.ignore_errors().query_async(&mut connection);
-            let answers: Vec<RedisResult<Value>> = match within(self.link.deadline(), asked).await {
-                Ok(answers) => answers,
+            let reply = pipeline.ignore_errors().query_async(&mut connection);
+            let replies: Vec<RedisResult<Value>> = match with_timeout(self.link.deadline(), reply).await {
+                Ok(replies) => replies,
                 Err(fault) => {
-                    // Sent twice it would be heard twice: what is not known to be published is not published again.
+                    // These may have been published. Published again, they would be received twice.
                     for (payload, number) in &sent {
-                        self.fail(payload, *number, Outcome::Unknown);
+                        self.fail(payload, *number, SendOutcome::Unknown);
                     }
                     return Err(fault);
                 }
             };
-            for ((payload, number), answer) in sent.iter().zip(answers) {
-                if let Err(error) = answer {
-                    tracing::warn!(target: "tornadose", channel = self.link.channel(), %error, "Redis refuses a message");
-                    self.fail(payload, *number, Outcome::NotSent);
+            for ((payload, number), reply) in sent.iter().zip(replies) {
+                if let Err(error) = reply {
+                    tracing::warn!(target: "tornadose", channel = self.link.channel(), %error, "message rejected");
+                    self.fail(payload, *number, SendOutcome::NotSent);
                 }
             }
             backoff.reset();
@@ -153,24 +157,24 @@ impl Channel<'_> {
         Ok(())
     }
 
-    /// Notes what is to be heard back, and answers how it is published.
-    fn register(&self, batch: Vec<Outgoing>) -> (Pipeline, Vec<(Vec<u8>, u64)>) {
-        // Latest values are each process's own.
-        let (forget, batch): (Vec<_>, Vec<_>) =
-            batch.into_iter().partition(|outgoing| matches!(outgoing.kind(), Kind::Forget { .. }));
-        for outgoing in forget {
-            if let Kind::Forget { key } = outgoing.kind() {
+    /// Remembers messages until they are received back. Returns the pipeline that publishes them, and their payloads and numbers.
+    fn register(&self, messages: Vec<Outgoing>) -> (Pipeline, Vec<(Vec<u8>, u64)>) {
+        // Latest values are each process's own, so a key is forgotten here at once.
+        let (forgets, messages): (Vec<_>, Vec<_>) =
+            messages.into_iter().partition(|outgoing| matches!(outgoing.kind(), OutgoingKind::Forget { .. }));
+        for outgoing in forgets {
+            if let OutgoingKind::Forget { key } = outgoing.kind() {
                 self.link.forget(None, key);
             }
         }
         let (mut pipeline, mut sent) = (redis::pipe(), Vec::new());
         let mut published = self.published();
-        // Nobody waits for the others any more.
+        // No submit waits for the others any more.
         published.retain(|_, waiting| {
-            waiting.retain(|outgoing| outgoing.is_awaited() && !outgoing.is_left());
+            waiting.retain(|outgoing| outgoing.wants_ack() && !outgoing.is_unacknowledged());
             !waiting.is_empty()
         });
-        for outgoing in batch {
+        for outgoing in messages {
             let payload = outgoing.payload().to_vec();
             pipeline.cmd("PUBLISH").arg(self.link.channel()).arg(&payload);
             sent.push((payload.clone(), outgoing.number()));
@@ -179,13 +183,12 @@ impl Channel<'_> {
         (pipeline, sent)
     }
 
-    /// Answers a message that was not heard back.
-    fn fail(&self, payload: &[u8], number: u64, outcome: Outcome) {
+    /// Fails a message that has not been received back.
+    fn fail(&self, payload: &[u8], number: u64, outcome: SendOutcome) {
         let mut published = self.published();
-        let waiting = published.get_mut(payload);
-        let failed = waiting.and_then(|waiting| {
-            let place = waiting.iter().position(|outgoing| outgoing.number() == number)?;
-            waiting.remove(place)
+        let failed = published.get_mut(payload).and_then(|waiting| {
+            let index = waiting.iter().position(|outgoing| outgoing.number() == number)?;
+            waiting.remove(index)
         });
         drop(published);
         if let Some(outgoing) = failed {

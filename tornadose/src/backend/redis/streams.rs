@@ -1,21 +1,27 @@
-//! Redis Streams: one connection tails the stream, another appends to it. What an entry says is in `protocol`.
+//! The Streams backend: one connection tails the stream, another appends to it.
+//!
+//! `protocol` defines what is stored in Redis.
 
-mod protocol;
 mod tail;
+mod protocol;
+mod latest;
+mod connection;
+mod load;
 mod reader;
 mod writer;
 
+use crate::backend::engine::OpenError;
+use crate::backend::link::BackendLink;
 use crate::backend::redis::connect::Server;
-use crate::backend::redis::streams::reader::Reading;
 use crate::backend::redis::streams::protocol::Keys;
-use crate::backend::{Link, OpenError};
+use crate::backend::redis::streams::reader::StreamReader;
 
-/// Reads and writes until the store is closed. An error is one of the start.
-pub(super) async fn run(server: &Server, history: usize, link: &Link) -> Result<(), OpenError> {
-    let keys = Keys::of(link.channel());
-    let mut reading = Reading::new(server, &keys, history, link);
-    reading.start().await.map_err(|fault| server.unusable(&fault))?;
-    tokio::join!(reading.run(), writer::run(server, &keys, history, link));
+/// Reads and writes until the store is closed. An error means that the start has failed.
+pub(super) async fn run(server: &Server, history: usize, link: &BackendLink) -> Result<(), OpenError> {
+    let keys = Keys::of_channel(link.channel());
+    let mut reader = StreamReader::new(server, &keys, history, link);
+    reader.start().await.map_err(|fault| server.open_error(&fault))?;
+    tokio::join!(reader.run(), writer::run(server, &keys, history, link));
     Ok(())
 }
 
@@ -28,16 +34,16 @@ mod tests {
     use tokio::time::{Instant, sleep, timeout};
 
     use super::*;
+    use crate::backend::incoming::{IncomingEntry, Ingested, LogSink};
     use crate::backend::outbox::Outbox;
     use crate::backend::redis::Redis;
-    use crate::backend::{Heard, Inlet, Taken};
     use crate::id::{Epoch, Offset};
 
-    /// Remembers when Redis was said to be lost.
+    /// Records the times at which Redis was reported as disconnected.
     #[derive(Default)]
-    struct Losses(Mutex<Vec<Instant>>);
+    struct Disconnections(Mutex<Vec<Instant>>);
 
-    impl Inlet for Losses {
+    impl LogSink for Disconnections {
         fn channel(&self) -> &'static str {
             "lines"
         }
@@ -47,18 +53,18 @@ mod tests {
         fn memory(&self) -> usize {
             0
         }
-        fn begin(&self, _: Epoch, _: Offset) {}
-        fn entry(&self, offset: Option<Offset>, _: Heard<'_>) -> (Offset, Taken) {
-            (offset.unwrap_or_default(), Taken::Unfit)
+        fn reset(&self, _: Epoch, _: Offset) {}
+        fn ingest(&self, offset: Option<Offset>, _: IncomingEntry<'_>) -> (Offset, Ingested) {
+            (offset.unwrap_or_default(), Ingested::Unreadable)
         }
-        fn unfit(&self, _: Offset, _: &str) {}
+        fn skip_unreadable(&self, _: Offset, _: &str) {}
         fn forget(&self, _: Option<Offset>, _: &str) -> Vec<String> {
             Vec::new()
         }
-        fn reach(&self, _: Offset) {}
-        fn hole(&self, _: Option<u64>) {}
-        fn outage(&self) {}
-        fn lost(&self, _: &str) {
+        fn advance_to(&self, _: Offset) {}
+        fn report_trimmed(&self, _: Option<u64>) {}
+        fn report_outage(&self) {}
+        fn report_disconnected(&self, _: &str) {
             self.0.lock().unwrap().push(Instant::now());
         }
         fn caught_up(&self) {}
@@ -67,30 +73,42 @@ mod tests {
     const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
     #[tokio::test(start_paused = true)]
-    async fn a_day_without_redis_it_still_tries_never_longer_apart_than_its_bound_nor_in_step() {
+    async fn after_a_day_without_redis_it_still_reconnects_within_its_bound_and_at_varying_intervals() {
         let port = TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().port();
-        let server = Redis::streams(format!("redis://127.0.0.1:{port}/")).options.server().unwrap();
-        let (losses, keys) = (Arc::new(Losses::default()), Keys::of("lines"));
-        let link = Link::new(Arc::clone(&losses) as Arc<dyn Inlet>, Arc::new(Outbox::new(1)), Duration::from_secs(3));
-        let returned = async {
+        let server = Redis::streams(format!("redis://127.0.0.1:{port}/")).connection.server().unwrap();
+        let (disconnections, keys) = (Arc::new(Disconnections::default()), Keys::of_channel("lines"));
+        let link = BackendLink::new(
+            Arc::clone(&disconnections) as Arc<dyn LogSink>,
+            Arc::new(Outbox::new(1)),
+            Duration::from_secs(3),
+        );
+        let reconnected = async {
             sleep(DAY).await;
             let listener = tokio::net::TcpListener::bind(("127.0.0.1", port)).await.unwrap();
-            // The one that reads and the one that writes.
+            // The reader and the writer.
             for _ in 0..2 {
                 listener.accept().await.unwrap();
             }
         };
         tokio::select! {
             biased;
-            back = timeout(DAY + Duration::from_secs(10), returned) => back.expect("it tries no more"),
-            () = Reading::new(&server, &keys, 10, &link).run() => unreachable!(),
+            accepted = timeout(DAY + Duration::from_secs(10), reconnected) => accepted.expect("it no longer reconnects"),
+            () = StreamReader::new(&server, &keys, 10, &link).run() => unreachable!(),
             () = writer::run(&server, &keys, 10, &link) => unreachable!(),
         }
-        let losses = losses.0.lock().unwrap();
-        let waits: Vec<Duration> = losses.windows(2).map(|pair| pair[1] - pair[0]).collect();
-        assert!(waits.iter().all(|wait| *wait <= Duration::from_millis(2001)), "{:?}", waits.iter().max());
-        assert!(waits[5..].iter().all(|wait| *wait >= Duration::from_secs(1)), "{:?}", waits[5..].iter().min());
-        let different: std::collections::BTreeSet<_> = waits.iter().collect();
-        assert!(different.len() > 500, "{} different waits", different.len());
+        let times = disconnections.0.lock().unwrap();
+        let intervals: Vec<Duration> = times.windows(2).map(|pair| pair[1] - pair[0]).collect();
+        assert!(
+            intervals.iter().all(|interval| *interval <= Duration::from_millis(2001)),
+            "{:?}",
+            intervals.iter().max()
+        );
+        assert!(
+            intervals[5..].iter().all(|interval| *interval >= Duration::from_secs(1)),
+            "{:?}",
+            intervals[5..].iter().min()
+        );
+        let different: std::collections::BTreeSet<_> = intervals.iter().collect();
+        assert!(different.len() > 500, "{} different intervals", different.len());
     }
 }

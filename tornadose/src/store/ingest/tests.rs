@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::Ingest;
-use crate::backend::{Heard, Inlet};
+use crate::backend::incoming::{IncomingEntry, LogSink};
 use crate::event::Event;
 use crate::event::error::EncodeError;
 use crate::id::{Epoch, Offset};
@@ -119,7 +119,7 @@ fn every_gap_and_restart_is_reported_at_its_offset_and_ledgers_balance() {
         let shared = Arc::new(Shared::<Note>::new(Limits::of::<Note>(), None));
         let ingest = Ingest::new(&shared);
         let begin = || {
-            ingest.begin(Epoch::fresh(), Offset::START);
+            ingest.reset(Epoch::fresh(), Offset::START);
             ingest.caught_up();
         };
         begin();
@@ -137,11 +137,11 @@ fn every_gap_and_restart_is_reported_at_its_offset_and_ledgers_balance() {
                     clients.push(Client { keys, reader, read: history.len(), delivered: 0 });
                 }
                 1 => {
-                    ingest.hole(Some(number));
+                    ingest.report_trimmed(Some(number));
                     history.push(Item::Gap(GapReason::Trimmed, Some(number)));
                 }
                 2 => {
-                    ingest.outage();
+                    ingest.report_outage();
                     history.push(Item::Gap(GapReason::Outage, None));
                 }
                 3 if below(&mut random, 4) == 0 => {
@@ -152,7 +152,7 @@ fn every_gap_and_restart_is_reported_at_its_offset_and_ledgers_balance() {
                     number += 1;
                     let key = below(&mut random, 3);
                     let payload = serde_json::to_vec(&Note { key, number }).unwrap();
-                    ingest.entry(None, Heard { payload: &payload, from: None });
+                    ingest.ingest(None, IncomingEntry::new(&payload));
                     history.push(Item::Note { key, number });
                 }
                 _ => {

@@ -1,80 +1,83 @@
-//! What stands in Redis: the names of keys, the fields of entries, the scripts. When they are used is for `reader` and `writer`.
+//! The representation in Redis: the names of keys, the fields of entries, the scripts, and the parsing of replies.
 
-use redis::Value;
+use redis::{Pipeline, RedisError, Value};
 
-use crate::id::Offset;
+use crate::backend::redis::connect::Fault;
+use crate::backend::redis::streams::tail::StreamInfo;
+use crate::id::{Epoch, Offset};
 
-/// The keys of one channel, which share a slot of a cluster.
+/// The keys of one channel, all in one hash slot of a cluster.
 pub(super) struct Keys {
     pub(super) stream: String,
     /// The epoch of the stream.
     pub(super) epoch: String,
-    /// The name of the messages' type.
-    pub(super) kind: String,
-    /// The newest value of each field, behind its entry's id and a space.
+    /// The name of the message type.
+    pub(super) type_name: String,
+    /// A hash of the newest value of each field, preceded by its entry's id and a space.
     pub(super) latest: String,
 }
 
 impl Keys {
-    pub(super) fn of(channel: &str) -> Self {
+    pub(super) fn of_channel(channel: &str) -> Self {
         let stream = format!("{{tornadose:{channel}}}");
-        let beside = |what| format!("{stream}:{what}");
-        Self { epoch: beside("epoch"), kind: beside("type"), latest: beside("latest"), stream }
+        let key = |suffix| format!("{stream}:{suffix}");
+        Self { epoch: key("epoch"), type_name: key("type"), latest: key("latest"), stream }
     }
 }
 
-/// Changes the epoch, unless somebody has: KEYS epoch, ARGV the old one, a new one.
-pub(super) const CHANGE_EPOCH: &str =
+/// Replaces the epoch, unless another process has. KEYS: epoch. ARGV: the old epoch, a new one.
+pub(super) const CHANGE_EPOCH_LUA: &str =
     "if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('SET', KEYS[1], ARGV[2]) end";
 
-/// Appends messages and keeps each as the newest of its field: KEYS stream, latest; ARGV history, and of each message field,
-/// data, by. Answers each one's id, or why it was refused.
-pub(super) const APPEND_LATEST: &str = "\
-local told = {} for i = 2, #ARGV, 3 do \
+/// Appends messages, and keeps each as the newest value of its field. KEYS: stream, latest. ARGV: history, then field, data and
+/// `by` of each message. Returns the id of each message, or its error.
+pub(super) const APPEND_LATEST_LUA: &str = "\
+local replies = {} for i = 2, #ARGV, 3 do \
 local id = redis.pcall('XADD', KEYS[1], 'MAXLEN', '~', ARGV[1], '*', 'data', ARGV[i + 1], 'by', ARGV[i + 2]) \
 if type(id) == 'table' then id = id.err else redis.call('HSET', KEYS[2], ARGV[i], id .. ' ' .. ARGV[i + 1]) end \
-told[#told + 1] = id end return told";
+replies[#replies + 1] = id end return replies";
 
-/// Whether one id stands behind another; ids are compared as they are written, for a number of Lua has 53 bits.
-const BEHIND: &str = "\
+/// Defines `is_newer(a, b)` for ids. They are compared as text because Lua's numbers have only 53 bits.
+const ID_COMPARE_LUA: &str = "\
 local function less(a, b) if #a ~= #b then return #a < #b end return a < b end \
-local function behind(a, b) \
+local function is_newer(a, b) \
 local am, as = string.match(a, '^(%d+)-(%d+)') local bm, bs = string.match(b, '^(%d+)-(%d+)') \
 if not bm then return true end if am ~= bm then return less(bm, am) end return less(bs, as) end ";
 
-/// Keeps a value as the newest of its field, if it is: KEYS latest; ARGV field, id, data.
-pub(super) fn fold_script() -> String {
+/// Keeps a value unless its field has a newer one. KEYS: latest. ARGV: field, id, data.
+pub(super) fn upsert_latest_lua() -> String {
     format!(
-        "{BEHIND} local kept = redis.call('HGET', KEYS[1], ARGV[1]) \
-         if not kept or behind(ARGV[2], kept) then redis.call('HSET', KEYS[1], ARGV[1], ARGV[2] .. ' ' .. ARGV[3]) end"
+        "{ID_COMPARE_LUA} local kept = redis.call('HGET', KEYS[1], ARGV[1]) \
+         if not kept or is_newer(ARGV[2], kept) then redis.call('HSET', KEYS[1], ARGV[1], ARGV[2] .. ' ' .. ARGV[3]) end"
     )
 }
 
-/// Drops values that are not newer than an id: KEYS latest; ARGV id, fields.
-pub(super) fn drop_script() -> String {
+/// Drops the values of fields that are not newer than an id. KEYS: latest. ARGV: id, fields.
+pub(super) fn forget_latest_lua() -> String {
     format!(
-        "{BEHIND} for i = 2, #ARGV do local kept = redis.call('HGET', KEYS[1], ARGV[i]) \
-         if kept and not behind(kept, ARGV[1]) then redis.call('HDEL', KEYS[1], ARGV[i]) end end"
+        "{ID_COMPARE_LUA} for i = 2, #ARGV do local kept = redis.call('HGET', KEYS[1], ARGV[i]) \
+         if kept and not is_newer(kept, ARGV[1]) then redis.call('HDEL', KEYS[1], ARGV[i]) end end"
     )
 }
 
-/// Which life of which process has sent an entry, and under which number: one text, for each of an entry costs as much as the message.
-pub(super) fn by(life: &str, number: u64) -> String {
-    format!("{life}-{number}")
+/// Formats the field `by`: the sender's id and the message's number. They share a field because a field of an entry costs as much
+/// as a message.
+pub(super) fn format_by(sender_id: &str, number: u64) -> String {
+    format!("{sender_id}-{number}")
 }
 
-/// The id of an entry, as Redis writes it.
-pub(super) fn written(offset: Offset) -> String {
+/// Formats the id of an entry.
+pub(super) fn format_id(offset: Offset) -> String {
     format!("{}-{}", offset.major(), offset.minor())
 }
 
-/// The id of an entry, as Redis writes it.
-pub(super) fn offset(text: &[u8]) -> Option<Offset> {
-    let (ms, seq) = std::str::from_utf8(text).ok()?.split_once('-')?;
-    Some(Offset::new(ms.parse().ok()?, seq.parse().ok()?))
+/// Parses the id of an entry.
+pub(super) fn parse_id(text: &[u8]) -> Option<Offset> {
+    let (major, minor) = std::str::from_utf8(text).ok()?.split_once('-')?;
+    Some(Offset::new(major.parse().ok()?, minor.parse().ok()?))
 }
 
-pub(super) fn bytes(value: &Value) -> Option<&[u8]> {
+pub(super) fn parse_bytes(value: &Value) -> Option<&[u8]> {
     match value {
         Value::BulkString(bytes) => Some(bytes),
         Value::SimpleString(text) => Some(text.as_bytes()),
@@ -82,7 +85,8 @@ pub(super) fn bytes(value: &Value) -> Option<&[u8]> {
     }
 }
 
-pub(super) fn list(value: &Value) -> Option<&[Value]> {
+/// Parses a list; nil is the empty list.
+pub(super) fn parse_list(value: &Value) -> Option<&[Value]> {
     match value {
         Value::Array(values) => Some(values),
         Value::Nil => Some(&[]),
@@ -90,11 +94,59 @@ pub(super) fn list(value: &Value) -> Option<&[Value]> {
     }
 }
 
-pub(super) fn number(value: &Value) -> Option<u64> {
+fn parse_number(value: &Value) -> Option<u64> {
     match value {
         Value::Int(number) => u64::try_from(*number).ok(),
         _ => None,
     }
+}
+
+/// Parses names and values, as RESP 3 sends a map and RESP 2 a list.
+pub(super) fn parse_pairs(value: &Value) -> Option<Vec<(&[u8], &Value)>> {
+    Some(match value {
+        Value::Map(pairs) => pairs.iter().filter_map(|(name, value)| Some((parse_bytes(name)?, value))).collect(),
+        _ => {
+            let pairs = parse_list(value)?.chunks_exact(2);
+            pairs.filter_map(|pair| Some((parse_bytes(&pair[0])?, &pair[1]))).collect()
+        }
+    })
+}
+
+/// Parses the value of the key `epoch`.
+pub(super) fn parse_epoch(value: &Value, key: &str) -> Result<Epoch, Fault> {
+    let epoch = parse_bytes(value).and_then(|bytes| std::str::from_utf8(bytes).ok()?.parse().ok());
+    epoch.ok_or_else(|| Fault::Protocol(format!("invalid epoch in `{key}`")))
+}
+
+/// Marks a stream as created by a process of ours, with a consumer group that is never read. A stream without the mark was deleted
+/// and created again. The command fails when the mark exists.
+pub(super) fn add_create_mark(pipeline: &mut Pipeline, stream: &str) {
+    pipeline.cmd("XGROUP").arg("CREATE").arg(stream).arg("tornadose").arg("$").arg("MKSTREAM");
+}
+
+/// Parses the reply to `XINFO STREAM`. A stream that does not exist never had an entry.
+pub(super) fn parse_stream_info(reply: Result<Value, RedisError>) -> Result<StreamInfo, Fault> {
+    let value = match reply {
+        Ok(value) => value,
+        Err(error) if error.detail().is_some_and(|detail| detail.contains("no such key")) => {
+            return Ok(StreamInfo::default());
+        }
+        Err(error) => return Err(error.into()),
+    };
+    let parse = || {
+        let pairs = parse_pairs(&value)?;
+        let field = |name: &str| pairs.iter().find(|(found, _)| *found == name.as_bytes()).map(|(_, value)| *value);
+        let id = |name| parse_id(parse_bytes(field(name)?)?);
+        Some(StreamInfo {
+            length: parse_number(field("length")?)?,
+            added: parse_number(field("entries-added")?)?,
+            first: id("recorded-first-entry-id")?,
+            newest: id("last-generated-id")?,
+            deleted: id("max-deleted-entry-id")?,
+        })
+    };
+    // Older servers leave fields out.
+    parse().ok_or_else(|| Fault::Protocol("Redis 7.0 or newer is needed".into()))
 }
 
 /// An entry of the stream.
@@ -105,33 +157,34 @@ pub(super) struct Entry {
 }
 
 impl Entry {
-    pub(super) fn of(value: Value) -> Option<Self> {
+    fn parse(value: Value) -> Option<Self> {
         let Value::Array(parts) = value else { return None };
         let [id, Value::Array(fields)] = <[Value; 2]>::try_from(parts).ok()? else { return None };
-        Some(Self { offset: offset(bytes(&id)?)?, fields })
+        Some(Self { offset: parse_id(parse_bytes(&id)?)?, fields })
     }
 
-    /// Entries, as a range or its reverse is answered.
-    pub(super) fn all_of(value: Value) -> Option<Vec<Self>> {
-        match value {
-            Value::Array(entries) => entries.into_iter().map(Self::of).collect(),
+    /// Parses the reply to `XRANGE` or `XREVRANGE`.
+    pub(super) fn parse_range(value: Value) -> Result<Vec<Self>, Fault> {
+        let entries = match value {
+            Value::Array(entries) => entries.into_iter().map(Self::parse).collect(),
             Value::Nil => Some(Vec::new()),
             _ => None,
-        }
+        };
+        entries.ok_or_else(|| Fault::Protocol("unexpected reply to XRANGE".into()))
     }
 
     pub(super) fn field(&self, name: &str) -> Option<&[u8]> {
         let mut pairs = self.fields.chunks_exact(2);
-        pairs.find(|pair| bytes(&pair[0]) == Some(name.as_bytes())).and_then(|pair| bytes(&pair[1]))
+        pairs.find(|pair| parse_bytes(&pair[0]) == Some(name.as_bytes())).and_then(|pair| parse_bytes(&pair[1]))
     }
 
-    /// Which life of which process has sent it, and under which number.
-    pub(super) fn from(&self) -> Option<(&str, u64)> {
-        let (by, number) = std::str::from_utf8(self.field("by")?).ok()?.rsplit_once('-')?;
-        Some((by, number.parse().ok()?))
+    /// Returns the sender's id and the message's number there. Other programs write neither.
+    pub(super) fn sender(&self) -> Option<(&str, u64)> {
+        let (sender_id, number) = std::str::from_utf8(self.field("by")?).ok()?.rsplit_once('-')?;
+        Some((sender_id, number.parse().ok()?))
     }
 
     pub(super) fn size(&self) -> usize {
-        self.fields.iter().filter_map(bytes).map(<[u8]>::len).sum()
+        self.fields.iter().filter_map(parse_bytes).map(<[u8]>::len).sum()
     }
 }

@@ -1,8 +1,7 @@
-//! Whether a stream has gone on since it was last looked at: all of it, with a hole, or back. It asks nobody.
+//! The comparison of a stream with what was read of it: it has advanced, has lost entries, or was rolled back.
+//!
+//! Plain functions: the reader polls the stream and passes the result in.
 
-use redis::Value;
-
-use crate::backend::redis::streams::protocol::{bytes, list, number, offset};
 use crate::id::Offset;
 
 /// How far a stream has been read.
@@ -10,80 +9,74 @@ use crate::id::Offset;
 pub(super) struct Tail {
     /// The last entry that was read.
     pub(super) last: Offset,
-    /// How many had ever been added up to it.
+    /// How many entries had ever been added up to it.
     pub(super) added: u64,
 }
 
-/// What a stream says of itself.
+/// A stream's own account, from `XINFO STREAM`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Extent {
+pub(super) struct StreamInfo {
     pub(super) length: u64,
     pub(super) added: u64,
-    /// The oldest entry kept, if one is.
+    /// The oldest entry that is kept, or 0.
     pub(super) first: Offset,
-    /// The newest that was ever added, kept or not.
+    /// The newest entry that was ever added, kept or not.
     pub(super) newest: Offset,
-    /// The newest that was deleted one by one.
+    /// The newest entry that was deleted individually.
     pub(super) deleted: Offset,
 }
 
-impl Extent {
-    /// Of the answer to `XINFO STREAM`; none when the server is too old to say.
-    pub(super) fn of(value: &Value) -> Option<Self> {
-        let pairs: Vec<(&[u8], &Value)> = match value {
-            Value::Map(pairs) => pairs.iter().filter_map(|(name, value)| Some((bytes(name)?, value))).collect(),
-            _ => list(value)?.chunks_exact(2).filter_map(|pair| Some((bytes(&pair[0])?, &pair[1]))).collect(),
-        };
-        let field = |name: &str| pairs.iter().find(|(found, _)| *found == name.as_bytes()).map(|(_, value)| *value);
-        let place = |name| offset(bytes(field(name)?)?);
-        Some(Self {
-            length: number(field("length")?)?,
-            added: number(field("entries-added")?)?,
-            first: place("recorded-first-entry-id")?,
-            newest: place("last-generated-id")?,
-            deleted: place("max-deleted-entry-id")?,
-        })
-    }
-
-    /// Whether no entry at or below this place is kept.
-    fn begins_after(&self, place: Offset) -> bool {
-        self.length == 0 || self.first > place
+impl StreamInfo {
+    /// Returns whether no entry at or below `offset` is kept.
+    fn starts_after(&self, offset: Offset) -> bool {
+        self.length == 0 || self.first > offset
     }
 }
 
-/// What has become of a stream.
+/// One poll of a stream, as far as its progress depends on it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct PollSummary {
+    pub(super) info: StreamInfo,
+    /// Whether the last entry that was read is still in the stream.
+    pub(super) last_exists: bool,
+    /// How many entries after it were read now.
+    pub(super) read: u64,
+    /// Whether there are no further entries.
+    pub(super) is_complete: bool,
+}
+
+/// The change of a stream since the last poll.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Course {
-    /// It has gone on; so many entries between were never seen.
-    On { missing: u64 },
-    /// It is not the stream that it was.
-    Back,
+pub(super) enum Progress {
+    /// It has advanced. `missing` entries in between were never read.
+    Advanced { missing: u64 },
+    /// It is not the stream that was read before.
+    RolledBack,
 }
 
 impl Tail {
-    /// Judges a stream by one look: what it says of itself, whether the last entry that was read is still there, how many
-    /// entries behind it were read now, and whether those were all.
-    pub(super) fn course(&self, extent: &Extent, last_is_there: bool, read: u64, all: bool) -> Course {
-        if extent.newest < self.last || extent.added < self.added {
-            return Course::Back;
+    pub(super) fn progress(&self, poll: &PollSummary) -> Progress {
+        let info = &poll.info;
+        if info.newest < self.last || info.added < self.added {
+            return Progress::RolledBack;
         }
-        let trimmed = extent.begins_after(self.last);
-        let deleted = extent.deleted == self.last;
-        if self.last > Offset::START && !last_is_there && !trimmed && !deleted {
-            return Course::Back;
+        let is_trimmed = info.starts_after(self.last);
+        let is_deleted = info.deleted == self.last;
+        if self.last > Offset::START && !poll.last_exists && !is_trimmed && !is_deleted {
+            return Progress::RolledBack;
         }
-        let came = extent.added - self.added;
-        let there = if trimmed {
-            extent.length
-        } else if all {
-            read
+        let added = info.added - self.added;
+        let kept = if is_trimmed {
+            info.length
+        } else if poll.is_complete {
+            poll.read
         } else {
-            // What is missing among the rest shows when that is read.
-            return Course::On { missing: 0 };
+            // Entries missing among the rest are noticed when the rest is read.
+            return Progress::Advanced { missing: 0 };
         };
-        match came.checked_sub(there) {
-            Some(missing) => Course::On { missing },
-            None => Course::Back,
+        match added.checked_sub(kept) {
+            Some(missing) => Progress::Advanced { missing },
+            None => Progress::RolledBack,
         }
     }
 }
@@ -99,8 +92,8 @@ mod tests {
     /// Ten entries were read, up to the tenth.
     const READ: Tail = Tail { last: Offset::new(5, 10), added: 10 };
 
-    fn stream(first: u64, newest: u64) -> Extent {
-        Extent {
+    fn stream(first: u64, newest: u64) -> StreamInfo {
+        StreamInfo {
             length: newest + 1 - first,
             added: newest,
             first: at(first),
@@ -110,47 +103,57 @@ mod tests {
     }
 
     #[test]
-    fn a_stream_goes_on_with_a_hole_or_back() {
-        let on = |missing| Course::On { missing };
-        let empty = Extent { length: 0, first: Offset::START, ..stream(1, 12) };
-        let gone_between = Extent { length: 10, ..stream(1, 12) };
-        let deleted_last = Extent { length: 9, deleted: at(10), ..stream(1, 10) };
-        let rewritten = Extent { length: 10, ..stream(1, 10) };
-        let fresh = Extent { length: 3, added: 3, first: at(20), newest: at(22), deleted: Offset::START };
-        let refilled = Extent { length: 12, added: 12, first: at(20), newest: at(31), deleted: Offset::START };
-        for (name, extent, there, read, all, course) in [
-            ("nothing new", stream(1, 10), true, 0, true, on(0)),
-            ("two more", stream(1, 12), true, 2, true, on(0)),
-            ("trimmed behind us", stream(5, 12), true, 2, true, on(0)),
-            ("trimmed up to the last", stream(11, 12), false, 2, true, on(0)),
-            ("trimmed beyond the last", stream(14, 20), false, 7, true, on(3)),
-            ("trimmed beyond, and only a part read", stream(14, 20), false, 3, false, on(3)),
-            ("trimmed to nothing", empty, false, 0, true, on(2)),
-            ("one deleted ahead of us", gone_between, true, 1, true, on(1)),
-            ("a part read, the rest unknown", gone_between, true, 1, false, on(0)),
-            ("the last deleted", deleted_last, false, 0, true, on(0)),
-            ("gone and flushed", Extent::default(), false, 0, true, Course::Back),
-            ("flushed, and a few written since", fresh, false, 3, true, Course::Back),
-            ("flushed, and more written than were read", refilled, false, 12, true, Course::Back),
-            ("an older snapshot", stream(1, 7), false, 0, true, Course::Back),
+    fn a_stream_advances_with_or_without_a_gap_or_was_rolled_back() {
+        let advanced = |missing| Progress::Advanced { missing };
+        let empty = StreamInfo { length: 0, first: Offset::START, ..stream(1, 12) };
+        let one_deleted = StreamInfo { length: 10, ..stream(1, 12) };
+        let deleted_last = StreamInfo { length: 9, deleted: at(10), ..stream(1, 10) };
+        let rewritten = StreamInfo { length: 10, ..stream(1, 10) };
+        let fresh = StreamInfo { length: 3, added: 3, first: at(20), newest: at(22), deleted: Offset::START };
+        let refilled = StreamInfo { length: 12, added: 12, first: at(20), newest: at(31), deleted: Offset::START };
+        for (name, info, last_exists, read, is_complete, progress) in [
+            ("nothing new", stream(1, 10), true, 0, true, advanced(0)),
+            ("two more", stream(1, 12), true, 2, true, advanced(0)),
+            ("trimmed before the last", stream(5, 12), true, 2, true, advanced(0)),
+            ("trimmed up to the last", stream(11, 12), false, 2, true, advanced(0)),
+            ("trimmed beyond the last", stream(14, 20), false, 7, true, advanced(3)),
+            ("trimmed beyond, and only a part read", stream(14, 20), false, 3, false, advanced(3)),
+            ("trimmed to nothing", empty, false, 0, true, advanced(2)),
+            ("one deleted after the last", one_deleted, true, 1, true, advanced(1)),
+            ("a part read, the rest unknown", one_deleted, true, 1, false, advanced(0)),
+            ("the last deleted", deleted_last, false, 0, true, advanced(0)),
+            ("flushed", StreamInfo::default(), false, 0, true, Progress::RolledBack),
+            ("flushed, and a few added since", fresh, false, 3, true, Progress::RolledBack),
+            ("flushed, and more added than were read", refilled, false, 12, true, Progress::RolledBack),
+            ("an older snapshot", stream(1, 7), false, 0, true, Progress::RolledBack),
             (
-                "another entry in the place of the last",
-                Extent { newest: at(11), ..rewritten },
+                "another entry at the offset of the last",
+                StreamInfo { newest: at(11), ..rewritten },
                 false,
                 1,
                 true,
-                Course::Back,
+                Progress::RolledBack,
             ),
-            ("fewer added than are there", Extent { added: 11, ..stream(1, 12) }, true, 2, true, Course::Back),
+            (
+                "fewer added than are kept",
+                StreamInfo { added: 11, ..stream(1, 12) },
+                true,
+                2,
+                true,
+                Progress::RolledBack,
+            ),
         ] {
-            assert_eq!(READ.course(&extent, there, read, all), course, "{name}");
+            let poll = PollSummary { info, last_exists, read, is_complete };
+            assert_eq!(READ.progress(&poll), progress, "{name}");
         }
     }
 
     #[test]
-    fn a_stream_that_is_not_there_yet_goes_on() {
-        assert_eq!(Tail::default().course(&Extent::default(), false, 0, true), Course::On { missing: 0 });
-        assert_eq!(Tail::default().course(&stream(1, 2), false, 2, true), Course::On { missing: 0 });
-        assert_eq!(Tail::default().course(&stream(3, 4), false, 2, true), Course::On { missing: 2 });
+    fn a_stream_that_does_not_exist_yet_advances() {
+        let first_poll =
+            |info, read| Tail::default().progress(&PollSummary { info, last_exists: false, read, is_complete: true });
+        assert_eq!(first_poll(StreamInfo::default(), 0), Progress::Advanced { missing: 0 });
+        assert_eq!(first_poll(stream(1, 2), 2), Progress::Advanced { missing: 0 });
+        assert_eq!(first_poll(stream(3, 4), 2), Progress::Advanced { missing: 2 });
     }
 }

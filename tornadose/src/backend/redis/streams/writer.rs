@@ -1,4 +1,4 @@
-//! The connection that appends what is submitted. What is submitted waits in the outbox until there is a connection to send it on.
+//! The connection that appends submitted messages. Messages wait in the outbox while there is no connection.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -8,123 +8,128 @@ use futures_util::stream::FuturesOrdered;
 use redis::aio::MultiplexedConnection;
 use redis::{Cmd, ErrorKind, Pipeline, RedisError, RedisResult, ServerErrorKind, Value};
 
-use crate::backend::Link;
 use crate::backend::backoff::Backoff;
-use crate::backend::outbox::{Kind, Outcome, Outgoing};
-use crate::backend::redis::connect::{Fault, Server, within};
-use crate::backend::redis::streams::protocol::{APPEND_LATEST, Keys, by, bytes, offset};
+use crate::backend::link::BackendLink;
+use crate::backend::outbox::{Outgoing, OutgoingKind, SendOutcome};
+use crate::backend::redis::connect::{Fault, Server, with_timeout};
+use crate::backend::redis::streams::protocol::{APPEND_LATEST_LUA, Keys, format_by, parse_bytes, parse_id};
 
-/// How many messages go in one write.
-const AT_ONCE: usize = 1000;
+/// How many messages go into one pipeline.
+const PIPELINE_MESSAGES_MAX: usize = 1000;
 
-/// How many writes are on their way at once: while the server takes one in, the next is made ready.
-const ON_THEIR_WAY: usize = 2;
+/// How many pipelines are in flight: while the server executes one, the next is prepared.
+const IN_FLIGHT_MAX: usize = 2;
 
-/// How many messages go in one script, which holds everybody else up.
-const AT_ONE_SCRIPT: usize = 100;
+/// How many messages one script appends. A script blocks every other client.
+const SCRIPT_MESSAGES_MAX: usize = 100;
 
-/// Appends until the store is closed.
-pub(super) async fn run(server: &Server, keys: &Keys, history: usize, link: &Link) {
-    let writing = Writing { keys, history, link };
-    // Read and written, the two connections come back at different times.
-    let mut backoff = Backoff::new(&format!("{} writer", link.by()));
-    // Sent on a connection that is gone: they go again, first and in order, and readers drop what had arrived.
-    let mut unknown = Vec::new();
+/// Appends messages until the store is closed.
+pub(super) async fn run(server: &Server, keys: &Keys, history: usize, link: &BackendLink) {
+    let writer = StreamWriter { keys, history, link };
+    // A seed of its own, so that reader and writer do not reconnect together.
+    let mut backoff = Backoff::new(&format!("{} writer", link.sender_id()));
+    // Messages that were sent on a lost connection. They are sent again, first and in order, and stores drop duplicates.
+    let mut unconfirmed = Vec::new();
     loop {
         let fault = match server.connect("tornadose-writer").await {
-            Ok(connection) => match writing.send(&connection, &mut unknown, &mut backoff).await {
+            Ok(connection) => match writer.send(&connection, &mut unconfirmed, &mut backoff).await {
                 Ok(()) => return,
                 Err(fault) => fault,
             },
             Err(fault) => fault,
         };
-        tracing::debug!(target: "tornadose", channel = link.channel(), %fault, "appending is interrupted");
-        tokio::time::sleep(backoff.next()).await;
+        tracing::debug!(target: "tornadose", channel = link.channel(), %fault, "appending interrupted");
+        tokio::time::sleep(backoff.next_delay()).await;
     }
 }
 
-struct Writing<'a> {
+struct StreamWriter<'a> {
     keys: &'a Keys,
     history: usize,
-    link: &'a Link,
+    link: &'a BackendLink,
 }
 
-/// Messages that were sent, and their answers.
-type Batch = Vec<Outgoing>;
-type Answers = Vec<RedisResult<Value>>;
+/// One reply for each message.
+type Replies = Vec<RedisResult<Value>>;
 
-impl Writing<'_> {
-    /// Sends what there is, until the connection fails or the store is closed.
+impl StreamWriter<'_> {
+    /// Sends messages until the connection fails or the store is closed.
     async fn send(
         &self,
         connection: &MultiplexedConnection,
-        unknown: &mut Batch,
+        unconfirmed: &mut Vec<Outgoing>,
         backoff: &mut Backoff,
     ) -> Result<(), Fault> {
-        self.send_again(connection, unknown, backoff).await?;
-        let (mut sent, mut coming, mut open) = (VecDeque::new(), FuturesOrdered::new(), true);
-        while open || !sent.is_empty() {
+        self.send_again(connection, unconfirmed, backoff).await?;
+        let (mut sent, mut in_flight, mut is_open) = (VecDeque::new(), FuturesOrdered::new(), true);
+        while is_open || !sent.is_empty() {
             tokio::select! {
                 biased;
-                Some(answers) = coming.next() => {
-                    settle_first(answers, &mut sent, &mut coming, unknown).await?;
+                Some(replies) = in_flight.next() => {
+                    complete_oldest(replies, &mut sent, &mut in_flight, unconfirmed).await?;
                     backoff.reset();
                 }
-                batch = self.link.outgoing(AT_ONCE), if open && sent.len() < ON_THEIR_WAY => match batch {
-                    Some(batch) => {
-                        coming.push_back(self.answers(&batch, connection.clone()));
-                        sent.push_back(batch);
+                messages = self.link.next_outgoing(PIPELINE_MESSAGES_MAX), if is_open && sent.len() < IN_FLIGHT_MAX => {
+                    match messages {
+                        Some(messages) => {
+                            in_flight.push_back(self.query(&messages, connection.clone()));
+                            sent.push_back(messages);
+                        }
+                        None => is_open = false,
                     }
-                    None => open = false,
-                },
+                }
             }
         }
         Ok(())
     }
 
-    /// Sends what may have been sent before. Nothing else goes beside it, for what is refused now may yet be there.
+    /// Sends the unconfirmed messages again. Nothing else is in flight meanwhile, because a message that is rejected now may have
+    /// been appended before.
     async fn send_again(
         &self,
         connection: &MultiplexedConnection,
-        unknown: &mut Batch,
+        unconfirmed: &mut Vec<Outgoing>,
         backoff: &mut Backoff,
     ) -> Result<(), Fault> {
-        // Nobody waits for an answer to the others any more.
-        unknown.retain(Outgoing::is_awaited);
-        if unknown.is_empty() {
+        // No submit waits for the others any more.
+        unconfirmed.retain(Outgoing::wants_ack);
+        if unconfirmed.is_empty() {
             return Ok(());
         }
-        let answers = self.answers(unknown, connection.clone()).await?;
-        let batch = std::mem::take(unknown);
-        settle(batch, answers, Refusal { outcome: Outcome::Unknown, may_go_again: true }, unknown)?;
+        let replies = self.query(unconfirmed, connection.clone()).await?;
+        let messages = std::mem::take(unconfirmed);
+        let rejection = Rejection { outcome: SendOutcome::Unknown, may_retry: true };
+        complete(messages, replies, rejection, unconfirmed)?;
         backoff.reset();
         Ok(())
     }
 
-    /// Sends these messages, when first polled, and answers each one's answer.
-    fn answers(
+    /// Sends these messages when it is first polled. Returns one reply for each.
+    fn query(
         &self,
-        batch: &[Outgoing],
+        messages: &[Outgoing],
         mut connection: MultiplexedConnection,
-    ) -> impl Future<Output = Result<Answers, Fault>> + use<> {
-        let ((mut pipeline, sizes), patience) = (self.pipeline(batch), self.patience());
+    ) -> impl Future<Output = Result<Replies, Fault>> + use<> {
+        let ((mut pipeline, sizes), limit) = (self.pipeline(messages), self.reply_timeout());
         async move {
-            let answers = within(patience, pipeline.ignore_errors().query_async(&mut connection)).await?;
-            Ok(one_each(answers, &sizes))
+            let replies = with_timeout(limit, pipeline.ignore_errors().query_async(&mut connection)).await?;
+            Ok(flatten_replies(replies, &sizes))
         }
     }
 
-    /// How long an answer may take: somebody waits no longer than that.
-    fn patience(&self) -> Duration {
+    /// Returns how long a reply may take. No submit waits longer than the deadline.
+    fn reply_timeout(&self) -> Duration {
         self.link.deadline().max(Duration::from_millis(100))
     }
 
-    /// The commands that append these messages in order, and how many each of them does.
-    fn pipeline(&self, batch: &[Outgoing]) -> (Pipeline, Vec<usize>) {
-        let is_latest = |outgoing: &Outgoing| matches!(outgoing.kind(), Kind::Latest { .. });
-        let (mut pipeline, mut sizes) = (Pipeline::with_capacity(batch.len()), Vec::with_capacity(batch.len()));
-        for alike in batch.chunk_by(|one, next| is_latest(one) && is_latest(next)) {
-            for piece in alike.chunks(AT_ONE_SCRIPT) {
+    /// Returns the commands that append these messages in order, and how many messages each of them appends.
+    fn pipeline(&self, messages: &[Outgoing]) -> (Pipeline, Vec<usize>) {
+        let is_latest = |outgoing: &Outgoing| matches!(outgoing.kind(), OutgoingKind::Latest { .. });
+        let mut pipeline = Pipeline::with_capacity(messages.len());
+        let mut sizes = Vec::with_capacity(messages.len());
+        // Each run of `latest` messages shares scripts. Any other message has a command of its own.
+        for run in messages.chunk_by(|one, next| is_latest(one) && is_latest(next)) {
+            for piece in run.chunks(SCRIPT_MESSAGES_MAX) {
                 sizes.push(piece.len());
                 pipeline.add_command(if is_latest(&piece[0]) {
                     self.append_latest(piece)
@@ -139,9 +144,9 @@ impl Writing<'_> {
     fn append_latest(&self, messages: &[Outgoing]) -> Cmd {
         let Keys { stream, latest, .. } = self.keys;
         let mut command = redis::cmd("EVAL");
-        command.arg(APPEND_LATEST).arg(2).arg(stream).arg(latest).arg(self.history);
+        command.arg(APPEND_LATEST_LUA).arg(2).arg(stream).arg(latest).arg(self.history);
         for outgoing in messages {
-            if let Kind::Latest { field } = outgoing.kind() {
+            if let OutgoingKind::Latest { field } = outgoing.kind() {
                 command.arg(field).arg(outgoing.payload()).arg(self.by(outgoing));
             }
         }
@@ -150,106 +155,113 @@ impl Writing<'_> {
 
     fn append(&self, outgoing: &Outgoing) -> Cmd {
         let (stream, by) = (&self.keys.stream, self.by(outgoing));
-        // With room for everything: there is one of these for each message.
+        // Reserving the capacity pays, because there is one such command for each message.
         let mut command = Cmd::with_capacity(10, stream.len() + by.len() + outgoing.payload().len() + 64);
         command.arg("XADD").arg(stream).arg("MAXLEN").arg("~").arg(self.history).arg("*");
         match outgoing.kind() {
-            Kind::Forget { key } => command.arg("forget").arg(key),
-            Kind::Queue | Kind::Latest { .. } => command.arg("data").arg(outgoing.payload()),
+            OutgoingKind::Forget { key } => command.arg("forget").arg(key),
+            OutgoingKind::Queue | OutgoingKind::Latest { .. } => command.arg("data").arg(outgoing.payload()),
         };
         command.arg("by").arg(by);
         command
     }
 
     fn by(&self, outgoing: &Outgoing) -> String {
-        by(self.link.by(), outgoing.number())
+        format_by(self.link.sender_id(), outgoing.number())
     }
 }
 
-/// One answer for each message, of commands that append several.
-fn one_each(answers: Answers, sizes: &[usize]) -> Answers {
-    let mut each = Vec::with_capacity(sizes.iter().sum());
-    for (answer, size) in answers.into_iter().zip(sizes) {
-        match answer {
-            Ok(Value::Array(ids)) => each.extend(ids.into_iter().map(Ok)),
-            other => each.extend(std::iter::repeat_n(other, *size)),
+/// Returns one reply for each message, given the replies to commands that append several.
+fn flatten_replies(replies: Replies, sizes: &[usize]) -> Replies {
+    let mut flat = Vec::with_capacity(sizes.iter().sum());
+    for (reply, size) in replies.into_iter().zip(sizes) {
+        match reply {
+            Ok(Value::Array(ids)) => flat.extend(ids.into_iter().map(Ok)),
+            other => flat.extend(std::iter::repeat_n(other, *size)),
         }
     }
-    each
+    flat
 }
 
-/// Answers the messages that were sent first. When some were refused for a while, those behind them answer too: what is refused
-/// goes again only behind all that was taken.
-async fn settle_first<A: Future<Output = Result<Answers, Fault>>>(
-    answers: Result<Answers, Fault>,
-    sent: &mut VecDeque<Batch>,
-    coming: &mut FuturesOrdered<A>,
-    unknown: &mut Batch,
+/// Completes the messages of the oldest pipeline. If some were rejected temporarily, it awaits the later pipelines too: messages are
+/// sent again only after every message that was appended.
+async fn complete_oldest<F: Future<Output = Result<Replies, Fault>>>(
+    replies: Result<Replies, Fault>,
+    sent: &mut VecDeque<Vec<Outgoing>>,
+    in_flight: &mut FuturesOrdered<F>,
+    unconfirmed: &mut Vec<Outgoing>,
 ) -> Result<(), Fault> {
-    let mut refusal = Refusal { outcome: Outcome::NotSent, may_go_again: true };
-    let (mut batch, mut told) = (Vec::new(), Vec::new());
-    let mut next = Some(answers);
-    let lost = loop {
+    let (mut messages, mut received) = (Vec::new(), Vec::new());
+    let mut next = Some(replies);
+    let fault = loop {
         match next {
-            Some(Ok(answers)) => {
-                batch.extend(sent.pop_front().unwrap_or_default());
-                told.extend(answers);
+            Some(Ok(replies)) => {
+                messages.extend(sent.pop_front().unwrap_or_default());
+                received.extend(replies);
             }
             Some(Err(fault)) => break Some(fault),
             None => break None,
         }
-        if !told.iter().any(|answer| answer.as_ref().is_err_and(passes)) {
+        if !received.iter().any(|reply| reply.as_ref().is_err_and(is_transient)) {
             break None;
         }
-        next = coming.next().await;
+        next = in_flight.next().await;
     };
-    // Those behind may have been taken, and then readers would drop what is sent again.
-    refusal.may_go_again = lost.is_none();
-    let settled = settle(batch, told, refusal, unknown);
-    match lost {
+    // After a fault the later messages may have been appended. Stores would then drop an earlier one that is sent again.
+    let rejection = Rejection { outcome: SendOutcome::NotSent, may_retry: fault.is_none() };
+    let completed = complete(messages, received, rejection, unconfirmed);
+    match fault {
         Some(fault) => {
-            unknown.extend(sent.drain(..).flatten());
+            unconfirmed.extend(sent.drain(..).flatten());
             Err(fault)
         }
-        None => settled,
+        None => completed,
     }
 }
 
-/// What is known of a message that is refused.
+/// How messages that the server rejects are completed.
 #[derive(Clone, Copy)]
-struct Refusal {
-    outcome: Outcome,
-    /// Whether nothing that was sent behind it may have been taken.
-    may_go_again: bool,
+struct Rejection {
+    outcome: SendOutcome,
+    /// Whether it is certain that no message sent later was appended.
+    may_retry: bool,
 }
 
-/// Answers each message. What was refused for a while goes to `unknown`, to be sent again, but only behind all that was
-/// taken: readers drop a number that is not above those before. An error says why, then.
-fn settle(batch: Batch, answers: Answers, refusal: Refusal, unknown: &mut Batch) -> Result<(), Fault> {
-    let place_of = |answer: &RedisResult<Value>| answer.as_ref().ok().and_then(bytes).and_then(offset);
-    let taken = answers.iter().rposition(|answer| place_of(answer).is_some());
-    let mut refused = Ok(());
-    for (place, (outgoing, answer)) in batch.into_iter().zip(answers).enumerate() {
-        if let Some(offset) = place_of(&answer) {
+/// Completes each message. Messages that were rejected temporarily go to `unconfirmed` if they may be sent again, and the error is
+/// returned.
+///
+/// Only messages after the last appended one may be sent again: stores drop a number that is not above the earlier ones.
+fn complete(
+    messages: Vec<Outgoing>,
+    replies: Replies,
+    rejection: Rejection,
+    unconfirmed: &mut Vec<Outgoing>,
+) -> Result<(), Fault> {
+    let offset_of = |reply: &RedisResult<Value>| reply.as_ref().ok().and_then(parse_bytes).and_then(parse_id);
+    let last_appended = replies.iter().rposition(|reply| offset_of(reply).is_some());
+    let mut result = Ok(());
+    for (index, (outgoing, reply)) in messages.into_iter().zip(replies).enumerate() {
+        if let Some(offset) = offset_of(&reply) {
             outgoing.appended(offset);
             continue;
         }
-        match answer {
-            Err(error) if refusal.may_go_again && passes(&error) && taken.is_none_or(|taken| taken < place) => {
-                unknown.push(outgoing);
-                refused = Err(error.into());
+        let is_after_appended = last_appended.is_none_or(|last| last < index);
+        match reply {
+            Err(error) if rejection.may_retry && is_transient(&error) && is_after_appended => {
+                unconfirmed.push(outgoing);
+                result = Err(error.into());
             }
-            answer => {
-                tracing::warn!(target: "tornadose", why = ?answer, "Redis refuses a message");
-                outgoing.failed(refusal.outcome);
+            reply => {
+                tracing::warn!(target: "tornadose", reason = ?reply, "message rejected");
+                outgoing.failed(rejection.outcome);
             }
         }
     }
-    refused
+    result
 }
 
-/// Whether what the server refuses now it may take in a while.
-fn passes(error: &RedisError) -> bool {
+/// Returns whether the server may accept later what it rejects now.
+fn is_transient(error: &RedisError) -> bool {
     matches!(
         error.kind(),
         ErrorKind::Server(

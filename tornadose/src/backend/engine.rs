@@ -1,0 +1,70 @@
+//! The trait `Backend`, which an engine implements, and the error of its start.
+
+use std::fmt;
+use std::future::Future;
+use std::time::Duration;
+
+use crate::backend::link::BackendLink;
+
+#[doc = include_str!("../docs/backend.md")]
+pub trait Backend: Send + Sized + 'static {
+    /// How long a submit waits for its acknowledgement before it fails with `Unavailable`; 3 s.
+    fn deadline(&self) -> Duration {
+        Duration::from_secs(3)
+    }
+
+    /// Carries messages in both directions until the store is closed.
+    ///
+    /// Implementations reconnect by themselves, indefinitely.
+    ///
+    /// # Errors
+    ///
+    /// An error before the first [`BackendLink::caught_up`] is returned by [`Store::open`](crate::Store::open). A later error is
+    /// logged, and the store stays disconnected.
+    ///
+    /// # Cancel safety
+    ///
+    /// The store drops this future at any `await` once it is closed and every submitted message is resolved, or the
+    /// [deadline](Self::deadline) has passed. The outcome of messages that are dropped with it is `Unknown`.
+    fn run(self, link: BackendLink) -> impl Future<Output = Result<(), OpenError>> + Send;
+}
+
+/// The reason why a store could not be opened.
+///
+/// ```
+/// let error = tornadose::backend::OpenError::new("connection refused");
+/// assert_eq!(error.to_string(), "connection refused");
+/// ```
+#[derive(Debug)]
+pub struct OpenError(Box<dyn std::error::Error + Send + Sync>);
+
+impl OpenError {
+    /// Wraps a backend's error.
+    ///
+    /// ```
+    /// let error = tornadose::backend::OpenError::new(std::io::Error::other("no route"));
+    /// assert_eq!(error.to_string(), "no route");
+    /// ```
+    pub fn new(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        Self(error.into())
+    }
+}
+
+impl fmt::Display for OpenError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl std::error::Error for OpenError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.0.source()
+    }
+}
+
+/// Lets `main` return `std::io::Result`.
+impl From<OpenError> for std::io::Error {
+    fn from(error: OpenError) -> Self {
+        Self::other(error)
+    }
+}

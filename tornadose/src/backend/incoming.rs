@@ -1,0 +1,90 @@
+//! Entries on their way from a backend into a store. The store implements the trait `LogSink`, and a backend calls it through its link.
+
+use crate::id::{Epoch, Offset};
+
+/// A message that a backend has received from its engine.
+///
+/// ```
+/// use tornadose::backend::IncomingEntry;
+///
+/// let entry = IncomingEntry::new(br#"{"text":"hi"}"#);
+/// assert!(entry.sender.is_none());
+/// assert_eq!(entry.with_sender("a1b2c3d4", 7).sender, Some(("a1b2c3d4", 7)));
+/// ```
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct IncomingEntry<'a> {
+    /// The message, as `serde_json` writes its type.
+    pub payload: &'a [u8],
+    /// The sending process and the message's number there, if they are known: [`BackendLink::sender_id`] and [`Outgoing::number`].
+    ///
+    /// [`BackendLink::sender_id`]: crate::backend::BackendLink::sender_id
+    /// [`Outgoing::number`]: crate::backend::Outgoing::number
+    pub sender: Option<(&'a str, u64)>,
+}
+
+impl<'a> IncomingEntry<'a> {
+    /// An entry of an unknown sender.
+    ///
+    /// ```
+    /// use tornadose::backend::IncomingEntry;
+    ///
+    /// assert_eq!(IncomingEntry::new(b"1").payload, b"1");
+    /// ```
+    pub fn new(payload: &'a [u8]) -> Self {
+        Self { payload, sender: None }
+    }
+
+    /// Sets the sender. The store drops an entry as a duplicate when its number is not above the highest received from the same
+    /// sender.
+    ///
+    /// ```
+    /// use tornadose::backend::IncomingEntry;
+    ///
+    /// assert_eq!(IncomingEntry::new(b"1").with_sender("a1b2c3d4", 7).sender, Some(("a1b2c3d4", 7)));
+    /// ```
+    #[must_use]
+    pub fn with_sender(self, sender_id: &'a str, number: u64) -> Self {
+        Self { sender: Some((sender_id, number)), ..self }
+    }
+}
+
+/// The fate of an entry that was ingested.
+///
+/// ```
+/// use tornadose::backend::Ingested;
+///
+/// assert_ne!(Ingested::Queue, Ingested::Unreadable);
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Ingested {
+    /// It was appended as a `queue` message.
+    Queue,
+    /// It was appended as the newest value of this field.
+    Latest {
+        /// Its key and its event's name, as in [`OutgoingKind::Latest`](crate::backend::OutgoingKind::Latest).
+        field: String,
+    },
+    /// It was dropped: it was received before, or the store is closed.
+    Duplicate,
+    /// It is not a message of this store. It was counted and logged.
+    Unreadable,
+}
+
+/// The store's side of a link, whatever the type of its messages.
+pub(crate) trait LogSink: Send + Sync {
+    fn channel(&self) -> &'static str;
+    fn type_name(&self) -> &'static str;
+    fn memory(&self) -> usize;
+    fn reset(&self, epoch: Epoch, floor: Offset);
+    /// Appends an entry, at the next offset when it has none of its own. Returns the offset and the entry's fate.
+    fn ingest(&self, offset: Option<Offset>, entry: IncomingEntry<'_>) -> (Offset, Ingested);
+    fn skip_unreadable(&self, offset: Offset, reason: &str);
+    fn forget(&self, offset: Option<Offset>, key: &str) -> Vec<String>;
+    fn advance_to(&self, offset: Offset);
+    fn report_trimmed(&self, missed: Option<u64>);
+    fn report_outage(&self);
+    fn report_disconnected(&self, reason: &str);
+    fn caught_up(&self);
+}

@@ -1,0 +1,194 @@
+//! The link between a backend and its store.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::backend::incoming::{IncomingEntry, Ingested, LogSink};
+use crate::backend::outbox::{Outbox, Outgoing};
+use crate::id::{Epoch, Offset};
+
+/// Connects a [`Backend`](crate::backend::Backend) to its store, in both directions. A cheap clone.
+///
+/// ```
+/// use futures_util::StreamExt;
+/// use tornadose::Received;
+/// use tornadose::backend::{Backend, BackendLink, Epoch, IncomingEntry, Ingested, Offset, OpenError};
+/// use tornadose::prelude::*;
+///
+/// /// Plays what an engine may deliver: entries, losses and outages.
+/// struct Script;
+///
+/// impl Backend for Script {
+///     async fn run(self, link: BackendLink) -> Result<(), OpenError> {
+///         assert_eq!((link.channel(), link.type_name(), link.sender_id().len()), ("lines", "Line", 8));
+///         assert!(link.memory() > 0 && link.deadline() == self.deadline());
+///         let at = |seq| Offset::new(7, seq);
+///         let ingest = |seq, payload| link.ingest(at(seq), IncomingEntry::new(payload));
+///
+///         // The history.
+///         link.reset(Epoch::fresh(), Offset::START);
+///         assert_eq!(ingest(1, br#""one""#), Ingested::Queue);
+///         assert_eq!(ingest(2, b"{}"), Ingested::Unreadable);
+///         link.caught_up();
+///
+///         // Submitted messages, received back from the engine.
+///         for outgoing in link.next_outgoing(100).await.into_iter().flatten() {
+///             let entry = IncomingEntry::new(outgoing.payload()).with_sender(link.sender_id(), outgoing.number());
+///             link.ingest(at(3), entry);
+///             // The same number again is a duplicate.
+///             assert_eq!(link.ingest(at(4), entry), Ingested::Duplicate);
+///             outgoing.appended(at(3));
+///         }
+///
+///         // After an outage two messages are trimmed, and an entry of another program has no data.
+///         link.report_disconnected("connection reset");
+///         link.report_trimmed(Some(2));
+///         link.skip_unreadable(at(7), "no field `data`");
+///         ingest(8, br#""eight""#);
+///         assert!(link.forget(None, "()").is_empty(), "there are no latest values");
+///         link.caught_up();
+///
+///         // Some messages may be lost; the next one gets the next offset.
+///         link.report_outage();
+///         link.advance_to(at(20));
+///         assert_eq!(link.ingest_unplaced(IncomingEntry::new(br#""last""#)), (at(21), Ingested::Queue));
+///         std::future::pending().await
+///     }
+/// }
+///
+/// #[store(queue, channel = "lines")]
+/// #[derive(Serialize, Deserialize)]
+/// struct Line(String);
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let store = Store::<Line>::open(Script).await?;
+/// let mut reader = store.subscribe();
+/// store.submit(Line("mine".into())).await?;
+/// let mut seen = Vec::new();
+/// while seen.last().is_none_or(|last| last != "last") {
+///     match reader.next().await {
+///         Some(Received::Message { message, .. }) => seen.push(message.0.clone()),
+///         Some(Received::Gap { reason, missed, .. }) => seen.push(format!("{reason:?} {missed:?}")),
+///         _ => break,
+///     }
+/// }
+/// assert_eq!(seen, ["mine", "Trimmed Some(2)", "eight", "Outage None", "last"]);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct BackendLink {
+    store: Arc<dyn LogSink>,
+    outbox: Arc<Outbox>,
+    deadline: Duration,
+}
+
+impl BackendLink {
+    pub(crate) fn new(store: Arc<dyn LogSink>, outbox: Arc<Outbox>, deadline: Duration) -> Self {
+        Self { store, outbox, deadline }
+    }
+
+    /// Returns the channel's name, as the message type declares it.
+    pub fn channel(&self) -> &'static str {
+        self.store.channel()
+    }
+
+    /// Returns the name of the message type, without its path.
+    pub fn type_name(&self) -> &'static str {
+        self.store.type_name()
+    }
+
+    /// Returns how many bytes the store keeps. A longer payload cannot be a message of this store.
+    pub fn memory(&self) -> usize {
+        self.store.memory()
+    }
+
+    /// Returns the id of this sender, which is new whenever a process opens the store.
+    pub fn sender_id(&self) -> &str {
+        self.outbox.sender_id()
+    }
+
+    /// Returns how long a submit waits for its acknowledgement.
+    pub fn deadline(&self) -> Duration {
+        self.deadline
+    }
+
+    /// Takes the next messages to send, at most `at_most`, and waits for the first. Returns `None` when the store is closed and
+    /// every message is taken.
+    ///
+    /// A message that is not taken is not sent: take messages only while there is a connection to send them on.
+    ///
+    /// # Cancel safety
+    ///
+    /// A future that is dropped before it is ready has taken nothing.
+    pub async fn next_outgoing(&self, at_most: usize) -> Option<Vec<Outgoing>> {
+        self.outbox.dequeue(at_most).await
+    }
+
+    /// Starts a new, empty epoch of the log. This must be the first call on a link.
+    ///
+    /// At a later reset readers receive the gap `restarted`, and then the messages that the backend ingests again. Messages at or
+    /// below `floor` may have existed before.
+    pub fn reset(&self, epoch: Epoch, floor: Offset) {
+        self.store.reset(epoch, floor);
+    }
+
+    /// Appends an entry at its offset, which must be above every earlier one.
+    pub fn ingest(&self, offset: Offset, entry: IncomingEntry<'_>) -> Ingested {
+        self.store.ingest(Some(offset), entry).1
+    }
+
+    /// Appends an entry at the next offset, which is returned. For engines that number nothing themselves.
+    pub fn ingest_unplaced(&self, entry: IncomingEntry<'_>) -> (Offset, Ingested) {
+        self.store.ingest(None, entry)
+    }
+
+    /// Skips the entry at this offset because it is not a message. It is counted, and logged with the reason.
+    pub fn skip_unreadable(&self, offset: Offset, reason: &str) {
+        self.store.skip_unreadable(offset, reason);
+    }
+
+    /// Drops the `latest` values of a key ([`OutgoingKind::Forget`]), at this offset if there is one. Returns the fields that had
+    /// values.
+    ///
+    /// [`OutgoingKind::Forget`]: crate::backend::OutgoingKind::Forget
+    pub fn forget(&self, offset: Option<Offset>, key: &str) -> Vec<String> {
+        self.store.forget(offset, key)
+    }
+
+    /// Advances the log to this offset, at which there is no message.
+    pub fn advance_to(&self, offset: Offset) {
+        self.store.advance_to(offset);
+    }
+
+    /// Reports that messages after the last ingested one were trimmed, and how many if that is known. Readers receive the gap
+    /// `trimmed`.
+    pub fn report_trimmed(&self, missed: Option<u64>) {
+        self.store.report_trimmed(missed);
+    }
+
+    /// Reports that messages may have been sent which were not received. Readers receive the gap `outage`. Call it once messages
+    /// are received again.
+    pub fn report_outage(&self) {
+        self.store.report_outage();
+    }
+
+    /// Reports that the engine cannot be reached, for this reason. Readers stay connected.
+    pub fn report_disconnected(&self, reason: &str) {
+        self.store.report_disconnected(reason);
+    }
+
+    /// Reports that everything in the engine's log has been ingested. The first call opens the store; a call after
+    /// [`report_disconnected`](Self::report_disconnected) reports the engine as connected again.
+    pub fn caught_up(&self) {
+        self.store.caught_up();
+    }
+}
+
+impl fmt::Debug for BackendLink {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("BackendLink").field("channel", &self.channel()).finish_non_exhaustive()
+    }
+}
