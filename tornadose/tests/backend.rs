@@ -1,4 +1,4 @@
-//! A store behind a backend, in virtual time: the backend is a puppet, and the test says what it hears.
+//! A store that a backend fills, in virtual time. The backend passes its link to the test, which then plays the engine.
 
 #![allow(clippy::unwrap_used, reason = "a test may")]
 
@@ -48,10 +48,10 @@ enum Market {
 #[subscriber(sse, store = Market, all_keys, replay = 10)]
 struct Prices;
 
-/// A backend that does nothing but hand its link out.
-struct Puppet(mpsc::UnboundedSender<BackendLink>);
+/// A backend that only passes its link to the test.
+struct LinkBackend(mpsc::UnboundedSender<BackendLink>);
 
-impl Backend for Puppet {
+impl Backend for LinkBackend {
     async fn run(self, link: BackendLink) -> Result<(), OpenError> {
         self.0.send(link).unwrap();
         pending().await
@@ -64,34 +64,44 @@ fn at(seq: u64) -> Offset {
     Offset::new(7, seq)
 }
 
-fn say(link: &BackendLink, seq: u64, text: &str) -> Ingested {
+/// Ingests a line of a message's text.
+fn ingest(link: &BackendLink, seq: u64, text: &str) -> Ingested {
     let payload = format!(r#"{{"text":"{text}"}}"#);
     link.ingest(at(seq), IncomingEntry::new(payload.as_bytes()))
 }
 
-fn heard(payload: &str) -> IncomingEntry<'_> {
+fn entry(payload: &str) -> IncomingEntry<'_> {
     IncomingEntry::new(payload.as_bytes())
 }
 
-/// A store that has heard of nothing, or of what `load` tells.
-async fn opened<M>(load: impl FnOnce(&BackendLink)) -> (Store<M>, BackendLink)
+/// A store that is opened after `load` has ingested the history.
+async fn loaded<M>(load: impl FnOnce(&BackendLink)) -> (Store<M>, BackendLink)
 where
     M: Message + Serialize + for<'de> Deserialize<'de>,
 {
     let (links, mut link) = mpsc::unbounded_channel();
-    let opening = tokio::spawn(Store::open(Puppet(links)));
+    let opening = tokio::spawn(Store::open(LinkBackend(links)));
     let link = link.recv().await.unwrap();
     load(&link);
     link.caught_up();
     (opening.await.unwrap().unwrap(), link)
 }
 
-async fn empty() -> (Store<Line>, BackendLink) {
-    opened(|link| link.reset(EPOCH.parse().unwrap(), Offset::START)).await
+async fn empty<M>() -> (Store<M>, BackendLink)
+where
+    M: Message + Serialize + for<'de> Deserialize<'de>,
+{
+    loaded(|link| link.reset(EPOCH.parse().unwrap(), Offset::START)).await
 }
 
 fn app(store: &Store<Line>) -> Harness {
     harness(Router::with_path("lines").get(Lines::handler(store)))
+}
+
+/// An application that serves an empty store at `/lines`.
+async fn empty_app() -> (Harness, BackendLink) {
+    let (store, link) = empty().await;
+    (app(&store), link)
 }
 
 fn secs(seconds: u64) -> Duration {
@@ -99,12 +109,12 @@ fn secs(seconds: u64) -> Duration {
 }
 
 #[tornadose_test::test]
-async fn a_store_is_open_once_it_has_caught_up() {
+async fn a_store_is_open_once_the_backend_has_caught_up() {
     let (links, mut link) = mpsc::unbounded_channel();
-    let mut opening = tokio::spawn(Store::<Line>::open(Puppet(links)));
+    let mut opening = tokio::spawn(Store::<Line>::open(LinkBackend(links)));
     let link = link.recv().await.unwrap();
     link.reset(EPOCH.parse().unwrap(), Offset::START);
-    say(&link, 1, "before");
+    ingest(&link, 1, "before");
     tokio::time::sleep(secs(100)).await;
     assert!((&mut opening).now_or_never().is_none());
     link.caught_up();
@@ -113,23 +123,23 @@ async fn a_store_is_open_once_it_has_caught_up() {
 }
 
 #[tornadose_test::test]
-async fn a_backend_that_fails_at_the_start_says_why() {
-    struct Refuses;
-    impl Backend for Refuses {
+async fn open_returns_the_error_of_a_backend_that_fails_at_the_start() {
+    struct Fails;
+    impl Backend for Fails {
         async fn run(self, _: BackendLink) -> Result<(), OpenError> {
             Err(OpenError::new("not today"))
         }
     }
-    struct Ends;
-    impl Backend for Ends {
+    struct Returns;
+    impl Backend for Returns {
         async fn run(self, _: BackendLink) -> Result<(), OpenError> {
             Ok(())
         }
     }
-    let error = Store::<Line>::open(Refuses).await.unwrap_err();
+    let error = Store::<Line>::open(Fails).await.unwrap_err();
     assert_eq!(error.to_string(), "not today");
     assert_eq!(std::io::Error::from(error).to_string(), "not today");
-    let error = Store::<Line>::open(Ends).await.unwrap_err();
+    let error = Store::<Line>::open(Returns).await.unwrap_err();
     assert_eq!(error.to_string(), "the backend stopped before it was ready (`caught_up` was never called)");
 }
 
@@ -139,26 +149,26 @@ fn line(text: &str) -> Line {
 
 #[tornadose_test::test]
 async fn a_submit_resolves_when_it_is_acknowledged() {
-    let (store, link) = empty().await;
+    let (store, link) = empty::<Line>().await;
     let handle = store.clone();
     let submit = tokio::spawn(async move { handle.submit(line("hi")).await });
-    let mut batch = link.next_outgoing(10).await.unwrap();
-    assert_eq!(batch.len(), 1);
-    let outgoing = batch.remove(0);
+    let mut messages = link.next_outgoing(10).await.unwrap();
+    assert_eq!(messages.len(), 1);
+    let outgoing = messages.remove(0);
     assert_eq!((outgoing.payload(), outgoing.number()), (&br#"{"text":"hi"}"#[..], 1));
     assert_eq!(*outgoing.kind(), OutgoingKind::Queue);
     assert!(outgoing.wants_ack());
     outgoing.appended(at(1));
     assert_eq!(submit.await.unwrap().unwrap().to_string(), "aaaaaaaa-7.1");
-    // The log follows when the backend tells of it.
+    // The log follows when the backend ingests it.
     assert_eq!(store.head().to_string(), "aaaaaaaa-0");
-    say(&link, 1, "hi");
+    ingest(&link, 1, "hi");
     assert_eq!(store.head().to_string(), "aaaaaaaa-7.1");
 }
 
 #[tornadose_test::test]
-async fn what_nobody_takes_in_time_was_not_sent() {
-    let (store, link) = empty().await;
+async fn a_message_that_is_not_taken_in_time_was_not_sent() {
+    let (store, link) = empty::<Line>().await;
     let before = tokio::time::Instant::now();
     let error = store.submit(line("hi")).await.unwrap_err();
     assert_eq!(before.elapsed().as_secs(), 3);
@@ -166,18 +176,18 @@ async fn what_nobody_takes_in_time_was_not_sent() {
         matches!(&error, SubmitError::Unavailable { outcome: SendOutcome::NotSent, message } if message.text == "hi")
     );
     assert_eq!(error.into_message(), line("hi"));
-    assert!(link.next_outgoing(10).now_or_never().is_none(), "it never will be");
+    assert!(link.next_outgoing(10).now_or_never().is_none(), "it is never sent");
 }
 
 #[tornadose_test::test]
-async fn what_nobody_answers_in_time_is_unknown() {
-    let (store, link) = empty().await;
+async fn a_message_that_is_not_acknowledged_in_time_is_unknown() {
+    let (store, link) = empty::<Line>().await;
     let before = tokio::time::Instant::now();
-    let (submit, batch) = tokio::join!(store.submit(line("hi")), link.next_outgoing(10));
+    let (submit, messages) = tokio::join!(store.submit(line("hi")), link.next_outgoing(10));
     assert_eq!(before.elapsed().as_secs(), 3);
     assert!(matches!(submit.unwrap_err(), SubmitError::Unavailable { outcome: SendOutcome::Unknown, .. }));
-    assert!(!batch.unwrap()[0].wants_ack());
-    // Let fall without an answer, it is known at once that nothing is known.
+    assert!(!messages.unwrap()[0].wants_ack());
+    // A message that is dropped unresolved is unknown at once.
     let (submit, ()) = tokio::join!(store.submit(line("hi")), async { drop(link.next_outgoing(10).await) });
     assert!(matches!(submit.unwrap_err(), SubmitError::Unavailable { outcome: SendOutcome::Unknown, .. }));
     assert_eq!(before.elapsed().as_secs(), 3);
@@ -185,13 +195,13 @@ async fn what_nobody_answers_in_time_is_unknown() {
 
 #[tornadose_test::test]
 async fn a_submit_that_is_dropped_before_it_is_taken_is_not_sent() {
-    let (store, link) = empty().await;
+    let (store, link) = empty::<Line>().await;
     assert!(store.submit(line("dropped")).now_or_never().is_none());
     assert!(link.next_outgoing(10).now_or_never().is_none());
-    assert!(store.try_submit(line("left")).unwrap().is_none());
-    let batch = link.next_outgoing(10).await.unwrap();
-    assert_eq!(batch.len(), 1);
-    assert_eq!((batch[0].number(), batch[0].is_unacknowledged()), (2, true));
+    assert!(store.try_submit(line("without ack")).unwrap().is_none());
+    let messages = link.next_outgoing(10).await.unwrap();
+    assert_eq!(messages.len(), 1);
+    assert_eq!((messages[0].number(), messages[0].is_unacknowledged()), (2, true));
 }
 
 #[store(queue, memory = "64KiB")]
@@ -199,8 +209,8 @@ async fn a_submit_that_is_dropped_before_it_is_taken_is_not_sent() {
 struct Small(String);
 
 #[tornadose_test::test]
-async fn what_is_on_its_way_is_bounded_by_memory() {
-    let (store, link) = opened::<Small>(|link| link.reset(Epoch::fresh(), Offset::START)).await;
+async fn messages_in_the_outbox_are_bounded_by_memory() {
+    let (store, link) = empty::<Small>().await;
     for _ in 0..128 {
         assert!(store.try_submit(Small("x".into())).unwrap().is_none());
     }
@@ -209,58 +219,58 @@ async fn what_is_on_its_way_is_bounded_by_memory() {
     let before = tokio::time::Instant::now();
     let error = store.submit(Small("x".into())).await.unwrap_err();
     assert!(matches!(error, SubmitError::Unavailable { outcome: SendOutcome::NotSent, .. }));
-    assert_eq!(before.elapsed().as_secs(), 3, "a submit waits for room as long");
+    assert_eq!(before.elapsed().as_secs(), 3, "a submit waits for space until its deadline");
     drop(link.next_outgoing(1).await);
-    assert!(store.try_submit(Small("x".into())).is_ok(), "what is answered makes room");
+    assert!(store.try_submit(Small("x".into())).is_ok(), "a resolved message frees its bytes");
     let error = store.submit(Small("x".repeat(70_000))).await.unwrap_err();
     assert!(matches!(error, SubmitError::TooLarge { .. }), "{error}");
 }
 
 #[tornadose_test::test]
-async fn a_closed_store_sends_what_it_has_and_takes_no_more() {
-    let (store, link) = empty().await;
+async fn a_closed_store_sends_its_queued_messages_and_refuses_more() {
+    let (store, link) = empty::<Line>().await;
     store.try_submit(line("last")).unwrap();
     store.close();
     assert!(matches!(store.submit(line("late")).await, Err(SubmitError::Closed { .. })));
     assert!(matches!(store.try_submit(line("late")), Err(SubmitError::Closed { .. })));
-    let batch = link.next_outgoing(10).await.unwrap();
-    assert_eq!(batch[0].payload(), br#"{"text":"last"}"#);
-    drop(batch);
+    let messages = link.next_outgoing(10).await.unwrap();
+    assert_eq!(messages[0].payload(), br#"{"text":"last"}"#);
+    drop(messages);
     assert!(link.next_outgoing(10).await.is_none());
 }
 
 #[tornadose_test::test]
-async fn a_backend_ends_with_the_last_handle_and_reader() {
-    struct Tells(mpsc::UnboundedSender<&'static str>);
-    impl Drop for Tells {
+async fn a_backend_is_dropped_with_the_last_handle_and_reader() {
+    struct ReportsDrop(mpsc::UnboundedSender<&'static str>);
+    impl Drop for ReportsDrop {
         fn drop(&mut self) {
-            self.0.send("gone").unwrap();
+            self.0.send("dropped").unwrap();
         }
     }
-    impl Backend for Tells {
+    impl Backend for ReportsDrop {
         async fn run(self, link: BackendLink) -> Result<(), OpenError> {
             link.reset(Epoch::fresh(), Offset::START);
             link.caught_up();
             pending().await
         }
     }
-    let (tell, mut told) = mpsc::unbounded_channel();
-    let store = Store::<Line>::open(Tells(tell)).await.unwrap();
+    let (drops, mut dropped) = mpsc::unbounded_channel();
+    let store = Store::<Line>::open(ReportsDrop(drops)).await.unwrap();
     let reader = store.subscribe();
     drop(store);
     tokio::time::sleep(secs(10)).await;
-    assert!(told.try_recv().is_err(), "somebody reads");
+    assert!(dropped.try_recv().is_err(), "a reader is left");
     drop(reader);
-    assert_eq!(told.recv().await, Some("gone"));
+    assert_eq!(dropped.recv().await, Some("dropped"));
 }
 
 #[tornadose_test::test]
-async fn an_id_is_good_in_every_process() {
-    let (one, first) = empty().await;
-    let (other, second) = empty().await;
+async fn an_id_is_valid_in_every_process() {
+    let (one, first) = empty::<Line>().await;
+    let (other, second) = empty::<Line>().await;
     for link in [&first, &second] {
-        say(link, 1, "a");
-        say(link, 5, "b");
+        ingest(link, 1, "a");
+        ingest(link, 5, "b");
     }
     let app = harness(
         Router::new()
@@ -270,7 +280,7 @@ async fn an_id_is_good_in_every_process() {
     let client = app.sse("/one").await;
     client.skip(2).await;
     client.close().await;
-    say(&second, 6, "c");
+    ingest(&second, 6, "c");
     let moved = app.client("moved").last_event_id(client.last_event_id().unwrap()).sse("/other").await;
     assert_eq!(client.last_event_id().unwrap(), "aaaaaaaa-7.5");
     moved.skip(1).await;
@@ -283,17 +293,16 @@ async fn an_id_is_good_in_every_process() {
 
 #[tornadose_test::test]
 async fn a_client_that_is_ahead_waits_for_the_process_to_catch_up() {
-    let (store, link) = empty().await;
-    say(&link, 1, "a");
-    let app = app(&store);
+    let (app, link) = empty_app().await;
+    ingest(&link, 1, "a");
     app.client("sse").last_event_id("aaaaaaaa-7.3").sse("/lines").await;
     app.client("ws").ws("/lines?last_event_id=aaaaaaaa-7.3").await;
     app.advance(secs(1)).await;
-    say(&link, 2, "b");
+    ingest(&link, 2, "b");
     app.settle().await;
-    say(&link, 3, "c");
+    ingest(&link, 3, "c");
     app.settle().await;
-    say(&link, 4, "d");
+    ingest(&link, 4, "d");
     assert_transcript!(app, @r#"
     sse > GET /lines last-event-id #1
     sse ~ open 200 text/event-stream
@@ -306,14 +315,13 @@ async fn a_client_that_is_ahead_waits_for_the_process_to_catch_up() {
 }
 
 #[tornadose_test::test]
-async fn a_client_that_is_ahead_for_too_long_is_told_that_its_id_is_of_no_place() {
-    let (store, link) = empty().await;
-    say(&link, 1, "a");
-    let app = app(&store);
+async fn a_client_that_is_ahead_for_2_seconds_gets_the_gap_restarted() {
+    let (app, link) = empty_app().await;
+    ingest(&link, 1, "a");
     app.client("ahead").last_event_id("aaaaaaaa-7.3").sse("/lines").await;
     app.advance(Duration::from_millis(1999)).await;
     app.advance(Duration::from_millis(1)).await;
-    say(&link, 3, "c");
+    ingest(&link, 3, "c");
     assert_transcript!(app, @r#"
     ahead > GET /lines last-event-id #1
     ahead ~ open 200 text/event-stream
@@ -325,18 +333,17 @@ async fn a_client_that_is_ahead_for_too_long_is_told_that_its_id_is_of_no_place(
 }
 
 #[tornadose_test::test]
-async fn while_the_backend_is_away_who_is_ahead_waits_on() {
-    let (store, link) = empty().await;
-    say(&link, 1, "a");
+async fn a_client_that_is_ahead_waits_while_the_backend_is_disconnected() {
+    let (app, link) = empty_app().await;
+    ingest(&link, 1, "a");
     link.report_disconnected("a test");
-    let app = app(&store);
     app.client("ahead").last_event_id("aaaaaaaa-7.2").sse("/lines").await;
     app.client("here").last_event_id("aaaaaaaa-7.1").sse("/lines").await;
     app.advance(secs(40)).await;
     link.caught_up();
     app.advance(secs(1)).await;
-    say(&link, 2, "b");
-    say(&link, 3, "c");
+    ingest(&link, 2, "b");
+    ingest(&link, 3, "c");
     assert_transcript!(app, @r#"
     ahead > GET /lines last-event-id #1
     ahead ~ open 200 text/event-stream
@@ -356,12 +363,12 @@ async fn while_the_backend_is_away_who_is_ahead_waits_on() {
 }
 
 #[tornadose_test::test]
-async fn an_id_that_was_never_read_here_is_trimmed() {
-    // The process has come when the entries up to 4 were there already, and the history began at 5.
-    let (store, link) = opened::<Line>(|link| {
+async fn an_id_that_this_process_never_read_is_trimmed() {
+    // When the process started, the stream had entries up to 4 that the history no longer has.
+    let (store, link) = loaded::<Line>(|link| {
         link.reset(EPOCH.parse().unwrap(), at(4));
-        say(link, 5, "five");
-        say(link, 6, "six");
+        ingest(link, 5, "five");
+        ingest(link, 6, "six");
     })
     .await;
     let app = app(&store);
@@ -369,9 +376,9 @@ async fn an_id_that_was_never_read_here_is_trimmed() {
         let client = app.client(name).last_event_id(format!("aaaaaaaa-{id}")).sse("/lines").await;
         client.close().await;
     }
-    say(&link, 9, "nine");
+    ingest(&link, 9, "nine");
     app.client("never").last_event_id("aaaaaaaa-7.8").sse("/lines").await.close().await;
-    // The place below the first is not known, so no position is written there.
+    // No position frame is written for the offset before the first message, because it is not known.
     app.client("new").sse("/lines").await.close().await;
     assert_transcript!(app, wire, @r#"
     old > GET /lines last-event-id #1
@@ -449,14 +456,13 @@ async fn an_id_that_was_never_read_here_is_trimmed() {
 }
 
 #[tornadose_test::test]
-async fn a_hole_is_told_where_the_messages_would_have_stood() {
-    let (store, link) = empty().await;
-    let app = app(&store);
+async fn trimmed_messages_are_reported_at_their_position() {
+    let (app, link) = empty_app().await;
     app.client("sse").sse("/lines").await;
     app.client("ws").ws("/lines").await;
-    say(&link, 1, "a");
+    ingest(&link, 1, "a");
     link.report_trimmed(Some(3));
-    say(&link, 5, "b");
+    ingest(&link, 5, "b");
     app.settle().await;
     app.client("resumes").last_event_id("aaaaaaaa-7.1").sse("/lines").await;
     app.client("knows").last_event_id("aaaaaaaa-7.5").sse("/lines").await;
@@ -481,8 +487,8 @@ async fn a_hole_is_told_where_the_messages_would_have_stood() {
 }
 
 #[tornadose_test::test]
-async fn what_is_missing_is_counted_only_when_all_of_it_was_owed() {
-    let (store, link) = opened::<Market>(|link| link.reset(EPOCH.parse().unwrap(), Offset::START)).await;
+async fn missed_is_null_unless_every_trimmed_message_was_owed() {
+    let (store, link) = empty::<Market>().await;
     let mut all = store.subscribe();
     assert!(all.next().now_or_never().is_none());
     link.report_trimmed(Some(3));
@@ -491,18 +497,17 @@ async fn what_is_missing_is_counted_only_when_all_of_it_was_owed() {
 }
 
 #[tornadose_test::test]
-async fn an_outage_is_a_gap_once() {
-    let (store, link) = empty().await;
-    let app = app(&store);
-    link.ingest_unplaced(heard(r#"{"text":"a"}"#));
+async fn an_outage_is_reported_once() {
+    let (app, link) = empty_app().await;
+    link.ingest_unplaced(entry(r#"{"text":"a"}"#));
     let here = app.client("here").sse("/lines").await;
     link.report_disconnected("a test");
     app.advance(secs(20)).await;
-    app.client("came").sse("/lines").await;
+    app.client("late").sse("/lines").await;
     link.report_outage();
     link.caught_up();
     app.settle().await;
-    link.ingest_unplaced(heard(r#"{"text":"b"}"#));
+    link.ingest_unplaced(entry(r#"{"text":"b"}"#));
     app.settle().await;
     app.client("back").last_event_id(here.last_event_id().unwrap()).sse("/lines").await;
     app.client("before").last_event_id("aaaaaaaa-1").sse("/lines").await;
@@ -514,13 +519,13 @@ async fn an_outage_is_a_gap_once() {
     after 15s
     here < : keep-alive
     after 5s
-    came > GET /lines
-    came ~ open 200 text/event-stream
-    came < message #1 {"text":"a"}
+    late > GET /lines
+    late ~ open 200 text/event-stream
+    late < message #1 {"text":"a"}
     here < tornadose:gap {"reason":"outage","missed":null}
-    came < tornadose:gap {"reason":"outage","missed":null}
+    late < tornadose:gap {"reason":"outage","missed":null}
     here < message #2 {"text":"b"}
-    came < message #2 {"text":"b"}
+    late < message #2 {"text":"b"}
     back > GET /lines last-event-id #2
     back ~ open 200 text/event-stream
     before > GET /lines last-event-id #1
@@ -535,25 +540,24 @@ async fn an_outage_is_a_gap_once() {
 }
 
 #[tornadose_test::test]
-async fn when_the_log_begins_anew_every_reader_is_told_once_and_gets_what_is_kept() {
-    let (store, link) = empty().await;
-    let app = app(&store);
-    say(&link, 1, "a");
+async fn after_a_reset_every_reader_gets_one_gap_and_the_kept_state() {
+    let (app, link) = empty_app().await;
+    ingest(&link, 1, "a");
     let sse = app.client("sse").sse("/lines").await;
     app.client("ws").ws("/lines").await;
     app.settle().await;
     let former = sse.last_event_id().unwrap();
-    say(&link, 2, "unread");
+    ingest(&link, 2, "unread");
     link.reset("bbbbbbbb".parse().unwrap(), Offset::START);
     for seq in 1..=6 {
-        say(&link, seq, "anew");
+        ingest(&link, seq, "again");
         tokio::task::yield_now().await;
     }
     app.settle().await;
     app.client("meanwhile").sse("/lines").await;
     link.caught_up();
     app.settle().await;
-    say(&link, 7, "live");
+    ingest(&link, 7, "live");
     app.client("former").last_event_id(former).sse("/lines").await;
     assert_transcript!(app, @r#"
     sse > GET /lines
@@ -565,48 +569,47 @@ async fn when_the_log_begins_anew_every_reader_is_told_once_and_gets_what_is_kep
     meanwhile > GET /lines
     meanwhile ~ open 200 text/event-stream
     sse < tornadose:gap {"reason":"restarted","missed":null}
-    sse < message #2 {"text":"anew"}
-    sse < message #3 {"text":"anew"}
-    sse < message #4 {"text":"anew"}
-    sse < message #5 {"text":"anew"}
+    sse < message #2 {"text":"again"}
+    sse < message #3 {"text":"again"}
+    sse < message #4 {"text":"again"}
+    sse < message #5 {"text":"again"}
     ws < tornadose:gap {"reason":"restarted","missed":null}
-    ws < message #2 {"text":"anew"}
-    ws < message #3 {"text":"anew"}
-    ws < message #4 {"text":"anew"}
-    ws < message #5 {"text":"anew"}
-    meanwhile < message #2 {"text":"anew"}
-    meanwhile < message #3 {"text":"anew"}
-    meanwhile < message #4 {"text":"anew"}
-    meanwhile < message #5 {"text":"anew"}
+    ws < message #2 {"text":"again"}
+    ws < message #3 {"text":"again"}
+    ws < message #4 {"text":"again"}
+    ws < message #5 {"text":"again"}
+    meanwhile < message #2 {"text":"again"}
+    meanwhile < message #3 {"text":"again"}
+    meanwhile < message #4 {"text":"again"}
+    meanwhile < message #5 {"text":"again"}
     sse < message #6 {"text":"live"}
     ws < message #6 {"text":"live"}
     meanwhile < message #6 {"text":"live"}
     former > GET /lines last-event-id #1
     former ~ open 200 text/event-stream
     former < tornadose:gap {"reason":"restarted","missed":null}
-    former < message #3 {"text":"anew"}
-    former < message #4 {"text":"anew"}
-    former < message #5 {"text":"anew"}
+    former < message #3 {"text":"again"}
+    former < message #4 {"text":"again"}
+    former < message #5 {"text":"again"}
     former < message #6 {"text":"live"}
     "#);
 }
 
 #[tornadose_test::test]
-async fn a_copy_is_dropped_and_its_place_is_known() {
-    let (store, link) = empty().await;
-    let app = app(&store);
+async fn a_duplicate_is_dropped_and_its_offset_is_known() {
+    let (app, link) = empty_app().await;
     app.sse("/lines").await;
-    let from = |seq, by, number, text: &str| {
+    let ingest_from = |seq, sender_id, number, text: &str| {
         let payload = format!(r#"{{"text":"{text}"}}"#);
-        link.ingest(at(seq), IncomingEntry::new(payload.as_bytes()).with_sender(by, number))
+        link.ingest(at(seq), IncomingEntry::new(payload.as_bytes()).with_sender(sender_id, number))
     };
-    assert_eq!(from(1, "me", 1, "a"), Ingested::Queue);
-    assert_eq!(from(2, "me", 2, "b"), Ingested::Queue);
-    assert_eq!(from(3, "you", 1, "yours"), Ingested::Queue);
-    assert_eq!(from(4, "me", 1, "a"), Ingested::Duplicate);
-    assert_eq!(from(5, "me", 2, "b"), Ingested::Duplicate);
+    assert_eq!(ingest_from(1, "me", 1, "a"), Ingested::Queue);
+    assert_eq!(ingest_from(2, "me", 2, "b"), Ingested::Queue);
+    assert_eq!(ingest_from(3, "you", 1, "yours"), Ingested::Queue);
+    assert_eq!(ingest_from(4, "me", 1, "a"), Ingested::Duplicate);
+    assert_eq!(ingest_from(5, "me", 2, "b"), Ingested::Duplicate);
     app.client("back").last_event_id("aaaaaaaa-7.4").sse("/lines").await;
-    assert_eq!(from(6, "me", 3, "c"), Ingested::Queue);
+    assert_eq!(ingest_from(6, "me", 3, "c"), Ingested::Queue);
     assert_transcript!(app, @r#"
     lines > GET /lines
     lines ~ open 200 text/event-stream
@@ -621,17 +624,16 @@ async fn a_copy_is_dropped_and_its_place_is_known() {
 }
 
 #[tornadose_test::test]
-async fn what_is_no_message_is_skipped() {
-    let (store, link) = empty().await;
-    let app = app(&store);
+async fn an_unreadable_entry_is_skipped() {
+    let (app, link) = empty_app().await;
     app.sse("/lines").await;
-    say(&link, 1, "before");
+    ingest(&link, 1, "before");
     for (seq, payload) in [(2, &b"{"[..]), (3, br#"{"txt":"a"}"#), (4, b"{\"text\":\"\xff\"}"), (5, b"")] {
         assert_eq!(link.ingest(at(seq), IncomingEntry::new(payload)), Ingested::Unreadable);
     }
     link.skip_unreadable(at(6), "no field `data`");
-    assert_eq!(say(&link, 6, "a place that was"), Ingested::Duplicate);
-    say(&link, 7, "after");
+    assert_eq!(ingest(&link, 6, "an earlier offset"), Ingested::Duplicate);
+    ingest(&link, 7, "after");
     assert_transcript!(app, @r#"
     lines > GET /lines
     lines ~ open 200 text/event-stream
@@ -651,7 +653,7 @@ impl Serialize for Bad {
 
 impl<'de> Deserialize<'de> for Bad {
     fn deserialize<D: serde::Deserializer<'de>>(_: D) -> Result<Self, D::Error> {
-        panic!("of the type's own")
+        panic!("deserializing fails")
     }
 }
 
@@ -670,9 +672,9 @@ impl Message for Bad {
 }
 
 #[tornadose_test::test]
-async fn a_type_that_panics_when_it_is_read_does_not_end_the_feed() {
-    let (store, link) = opened::<Bad>(|link| link.reset(EPOCH.parse().unwrap(), Offset::START)).await;
-    assert_eq!(link.ingest(at(1), heard("null")), Ingested::Unreadable);
+async fn a_panic_in_deserialize_makes_the_entry_unreadable() {
+    let (store, link) = empty::<Bad>().await;
+    assert_eq!(link.ingest(at(1), entry("null")), Ingested::Unreadable);
     assert_eq!(store.head().to_string(), "aaaaaaaa-7.1");
 }
 
@@ -680,12 +682,12 @@ async fn a_type_that_panics_when_it_is_read_does_not_end_the_feed() {
 async fn latest_values_older_than_the_history_are_loaded_before_it() {
     let quote = |symbol: &str, bid: u32| format!(r#"{{"quote":{{"symbol":"{symbol}","bid":{bid}}}}}"#);
     let trade = |symbol: &str, price: u32| format!(r#"{{"trade":{{"symbol":"{symbol}","price":{price}}}}}"#);
-    let (store, link) = opened::<Market>(|link| {
+    let (store, link) = loaded::<Market>(|link| {
         link.reset(EPOCH.parse().unwrap(), at(9));
-        let taken = link.ingest(at(2), heard(&quote("AAPL", 1)));
-        assert_eq!(taken, Ingested::Latest { field: r#"MarketKey { symbol: "AAPL" } quote"#.into() });
-        link.ingest(at(10), heard(&trade("AAPL", 7)));
-        link.ingest(at(11), heard(&quote("MSFT", 2)));
+        let ingested = link.ingest(at(2), entry(&quote("AAPL", 1)));
+        assert_eq!(ingested, Ingested::Latest { field: r#"MarketKey { symbol: "AAPL" } quote"#.into() });
+        link.ingest(at(10), entry(&trade("AAPL", 7)));
+        link.ingest(at(11), entry(&quote("MSFT", 2)));
     })
     .await;
     let app = harness(Router::with_path("prices").get(Prices::handler(&store)));
@@ -729,39 +731,39 @@ async fn latest_values_older_than_the_history_are_loaded_before_it() {
     assert!(store.latest(&key).is_some());
 
     store.forget(&key);
-    assert!(store.latest(&key).is_some(), "not before the backend has told it");
-    let batch = link.next_outgoing(10).await.unwrap();
-    assert_eq!(*batch[0].kind(), OutgoingKind::Forget { key: r#"MarketKey { symbol: "AAPL" }"#.into() });
+    assert!(store.latest(&key).is_some(), "before the backend has ingested the forget");
+    let messages = link.next_outgoing(10).await.unwrap();
+    assert_eq!(*messages[0].kind(), OutgoingKind::Forget { key: r#"MarketKey { symbol: "AAPL" }"#.into() });
     assert_eq!(link.forget(Some(at(12)), r#"MarketKey { symbol: "AAPL" }"#), [r#"MarketKey { symbol: "AAPL" } quote"#]);
     assert!(store.latest(&key).is_none());
-    assert!(link.forget(Some(at(13)), "nobody").is_empty());
+    assert!(link.forget(Some(at(13)), "unknown").is_empty());
     assert_eq!(store.head().to_string(), "aaaaaaaa-7.13");
 }
 
-/// What comes at once, to the same task each time: a live reader is known by it.
-async fn at_once(reader: &mut tornadose::Subscription<Line>) -> Option<Received<Line>> {
+/// Returns what the reader yields at once. Every call is in the same task, as the mailbox of a caught-up reader requires.
+async fn next_now(reader: &mut tornadose::Subscription<Line>) -> Option<Received<Line>> {
     tokio::time::timeout(Duration::from_millis(1), reader.next()).await.ok().flatten()
 }
 
 #[tornadose_test::test]
-async fn a_live_reader_hears_of_a_turn_before_the_messages_behind_it() {
+async fn a_caught_up_reader_gets_the_gap_of_a_reset_before_the_later_messages() {
     let text = |received: Option<Received<Line>>| match received {
         Some(Received::Message { message, .. }) => message.text.clone(),
         Some(Received::Gap { reason, .. }) => format!("{reason:?}"),
         _ => "nothing".into(),
     };
-    let (store, link) = empty().await;
+    let (store, link) = empty::<Line>().await;
     let mut reader = store.subscribe();
-    assert_eq!(text(at_once(&mut reader).await), "nothing");
-    say(&link, 1, "one");
-    assert_eq!(text(at_once(&mut reader).await), "one");
+    assert_eq!(text(next_now(&mut reader).await), "nothing");
+    ingest(&link, 1, "one");
+    assert_eq!(text(next_now(&mut reader).await), "one");
     link.reset("bbbbbbbb".parse().unwrap(), Offset::START);
-    say(&link, 2, "anew");
-    assert_eq!(text(at_once(&mut reader).await), "nothing");
+    ingest(&link, 2, "again");
+    assert_eq!(text(next_now(&mut reader).await), "nothing");
     link.caught_up();
-    for expected in ["Restarted", "anew", "nothing"] {
-        assert_eq!(text(at_once(&mut reader).await), expected);
+    for expected in ["Restarted", "again", "nothing"] {
+        assert_eq!(text(next_now(&mut reader).await), expected);
     }
-    say(&link, 3, "three");
-    assert_eq!(text(at_once(&mut reader).await), "three");
+    ingest(&link, 3, "three");
+    assert_eq!(text(next_now(&mut reader).await), "three");
 }
