@@ -1,18 +1,17 @@
-//! From a request to a live connection: who may open it, over which transport, from where. What it then sends is `feed`'s affair.
+//! Connections over Server-Sent Events and WebSocket. This file routes a request to its transport, [`open`] admits it, and a
+//! [`Feed`](feed::Feed) writes its messages.
 //!
 //! # Ordering
 //!
-//! The fields are read, the subscriber is asked (`authorize`), and only then it takes its place in the log, with everything
-//! that follows; the head is sent after that.
+//! A reader opens after the subscriber was authorized, and before the response head is sent. The client gets every message from then on.
 //!
 //! # Lagging
 //!
-//! A connection is a place in the log; see `feed`.
+//! A connection is a cursor in the log. One that is too slow is told what it missed, see [`feed`].
 //!
 //! # Closing
 //!
-//! A connection ends by its client, its store, its server, its age or its own silence. What was told to end and does not
-//! is aborted after a while.
+//! A connection is closed by its client, its store, its server, its maximum age or a timeout. One that does not close in time is aborted.
 
 mod request;
 mod origin;
@@ -29,13 +28,13 @@ use salvo::http::{Method, StatusError};
 use salvo::{Depot, FlowCtrl, Handler, Request, Response, async_trait};
 
 use crate::handler::builder::StreamHandler;
-use crate::handler::open::Answer;
+use crate::handler::open::Rejection;
 use crate::handler::ws::upgrade_required;
 use crate::subscriber::Subscriber;
 use crate::subscriber::options::Transports;
 
 impl<S: Subscriber> StreamHandler<S> {
-    async fn serve(&self, req: &mut Request, depot: &Depot, res: &mut Response) -> Result<(), Answer> {
+    async fn serve(&self, req: &mut Request, depot: &Depot, res: &mut Response) -> Result<(), Rejection> {
         if !matches!(*req.method(), Method::GET | Method::HEAD) {
             res.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
             return Err(StatusError::method_not_allowed().brief("a stream is read with GET").into());
@@ -54,8 +53,8 @@ impl<S: Subscriber> StreamHandler<S> {
 #[async_trait]
 impl<S: Subscriber> Handler for StreamHandler<S> {
     async fn handle(&self, req: &mut Request, depot: &mut Depot, res: &mut Response, ctrl: &mut FlowCtrl) {
-        if let Err(Answer::Error(error)) = self.serve(req, depot, res).await {
-            // A page reads none of it; a person at a terminal reads plain text. A Catcher may still say it its own way.
+        if let Err(Rejection::Error(error)) = self.serve(req, depot, res).await {
+            // A page does not show it, and a person at a terminal reads plain text. A `Catcher` may still replace it.
             req.headers_mut().insert(ACCEPT, HeaderValue::from_static("text/plain"));
             res.render(error);
         }

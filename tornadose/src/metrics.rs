@@ -25,17 +25,27 @@ pub(crate) fn opened(transport: &'static str) {
     #[cfg(feature = "metrics")]
     {
         ::metrics::counter!("tornadose_connections_opened_total", "transport" => transport).increment(1);
-        ::metrics::gauge!("tornadose_connections").increment(1.0);
+        ::metrics::gauge!("tornadose_connections", "detached" => "false").increment(1.0);
+    }
+}
+
+/// Moves an open connection to those that are detached.
+pub(crate) fn detached() {
+    #[cfg(feature = "metrics")]
+    {
+        ::metrics::gauge!("tornadose_connections", "detached" => "false").decrement(1.0);
+        ::metrics::gauge!("tornadose_connections", "detached" => "true").increment(1.0);
     }
 }
 
 /// Counts a connection that is gone.
-pub(crate) fn closed(transport: &'static str, reason: &'static str) {
+pub(crate) fn closed(transport: &'static str, reason: &'static str, is_detached: bool) {
     #[cfg(feature = "metrics")]
     {
-        ::metrics::counter!("tornadose_connections_closed_total", "transport" => transport, "reason" => reason)
-            .increment(1);
-        ::metrics::gauge!("tornadose_connections").decrement(1.0);
+        let detached = if is_detached { "true" } else { "false" };
+        let labels = [("transport", transport), ("reason", reason), ("detached", detached)];
+        ::metrics::counter!("tornadose_connections_closed_total", &labels).increment(1);
+        ::metrics::gauge!("tornadose_connections", "detached" => detached).decrement(1.0);
     }
 }
 

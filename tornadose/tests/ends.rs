@@ -665,7 +665,7 @@ async fn a_panic_before_the_head_is_answered_500_and_logged() {
     for _ in 0..3 {
         app.expect_panic("authorize").await;
     }
-    let panic = "ERROR a hook panicked before the head; the request is answered 500";
+    let panic = "ERROR hook panicked before the response head";
     assert_eq!(logged.take().iter().filter(|text| *text == panic).count(), 3);
     assert_eq!((store.subscribers(), drops.take()), (2, vec!["crash".into(); 3]));
     store.submit(line("1", "on")).await.unwrap();
@@ -690,25 +690,25 @@ async fn a_panic_after_the_head_ends_its_connection_alone_and_is_logged() {
     talker.send("crash").await;
     app.expect_panic("receive").await;
     assert_eq!((store.subscribers(), drops.take()), (0, vec!["talker".into()]));
-    let (error, closes) = ("ERROR a hook panicked; its connection ends", "DEBUG connection closes");
+    let (error, closes) = ("ERROR hook panicked", "DEBUG connection closed");
     let expected = [
         [
             format!("{error} transport=\"sse\" number=1"),
-            format!("{closes} transport=\"sse\" number=1 why=\"panicked\""),
+            format!("{closes} transport=\"sse\" number=1 reason=\"panicked\""),
         ],
         [
             format!("{error} transport=\"ws\" number=2"),
-            format!("{closes} transport=\"ws\" number=2 why=\"panicked\" code=1011"),
+            format!("{closes} transport=\"ws\" number=2 reason=\"panicked\" code=1011"),
         ],
         [
             format!("{error} transport=\"ws\" number=3"),
-            format!("{closes} transport=\"ws\" number=3 why=\"panicked\" code=1011"),
+            format!("{closes} transport=\"ws\" number=3 reason=\"panicked\" code=1011"),
         ],
     ]
     .concat();
     // Behind the reason stands the ledger.
     let lines = logged.take();
-    assert_eq!(lines.iter().map(|line| line.split(" owed=").next().unwrap()).collect::<Vec<_>>(), expected);
+    assert_eq!(lines.iter().map(|line| line.split(" detached=").next().unwrap()).collect::<Vec<_>>(), expected);
     assert_transcript!(app, @r#"
     page > GET /rooms/1?who=page
     page ~ open 200 text/event-stream, retry 2s
@@ -738,12 +738,12 @@ async fn a_panic_of_the_disconnect_hook_is_logged_however_its_client_went() {
         // The client leaves.
         drop(ask(&app, &get("loud", headers)).await);
         app.expect_panic("drop").await;
-        assert!(logged.take().contains(&"ERROR a disconnect hook panicked".into()));
+        assert!(logged.take().contains(&"ERROR disconnect hook panicked".into()));
         // The store sends it away.
         let _pipe = ask(&app, &get("loud", headers)).await;
         store.disconnect(&key("1"));
         app.expect_panic("drop").await;
-        assert!(logged.take().contains(&"ERROR a disconnect hook panicked".into()));
+        assert!(logged.take().contains(&"ERROR disconnect hook panicked".into()));
     }
     // They take nothing, and are aborted in the end.
     let _stuck = (ask(&app, &get("loud", "")).await, ask(&app, &get("loud", UPGRADE)).await);
@@ -751,7 +751,7 @@ async fn a_panic_of_the_disconnect_hook_is_logged_however_its_client_went() {
     app.settle().await;
     store.close();
     app.advance(secs(6)).await;
-    let panics = logged.take().into_iter().filter(|line| line == "ERROR a disconnect hook panicked").count();
+    let panics = logged.take().into_iter().filter(|line| line == "ERROR disconnect hook panicked").count();
     assert_eq!(panics, 2);
     for _ in 0..2 {
         app.expect_panic("drop").await;
@@ -781,21 +781,27 @@ async fn every_end_is_logged_with_its_reason() {
     let (store, app, _) = rooms();
     let (logged, _guard) = Logged::here();
     let ends = |logged: &Logged| -> Vec<String> {
-        let closes = |text: &String| Some(text.split_once("connection closes ")?.1.split(" owed=").next()?.to_owned());
+        let closes =
+            |text: &String| Some(text.split_once("connection closed ")?.1.split(" detached=").next()?.to_owned());
         logged.take().iter().filter_map(closes).collect()
     };
     for headers in TRANSPORTS {
         drop(ask(&app, &get("fin", headers)).await);
     }
     app.settle().await;
-    assert_eq!(ends(&logged), [r#"transport="sse" number=1 why="left""#, r#"transport="ws" number=2 why="left""#]);
+    assert_eq!(
+        ends(&logged),
+        [r#"transport="sse" number=1 reason="left""#, r#"transport="ws" number=2 reason="left""#]
+    );
     let pipes = [ask(&app, &get("x", "")).await, ask(&app, &get("x", UPGRADE)).await];
     store.disconnect(&key("1"));
     app.settle().await;
     drop(pipes);
     app.settle().await;
     let disconnected = ends(&logged);
-    let expected =
-        [r#"transport="sse" number=3 why="disconnected""#, r#"transport="ws" number=4 why="disconnected" code=1008"#];
+    let expected = [
+        r#"transport="sse" number=3 reason="disconnected""#,
+        r#"transport="ws" number=4 reason="disconnected" code=1008"#,
+    ];
     assert_eq!(disconnected, expected);
 }

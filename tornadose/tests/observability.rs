@@ -1,4 +1,5 @@
-//! What a log and the counters say of connections: each edge once, nothing per delivery, nothing that a user wrote.
+//! Log events and metrics of connections: one event where a connection opens, loses messages or closes, none per delivery, and nothing
+//! that a user wrote.
 
 #![allow(clippy::unwrap_used, reason = "a test may")]
 
@@ -6,12 +7,21 @@
 mod common;
 
 use std::fmt::{Debug, Write as _};
+use std::io;
+use std::pin::Pin;
 use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use futures_util::StreamExt;
-use tornadose::Lag;
+use salvo::conn::tcp::TcpCoupler;
+use salvo::conn::{Accepted, Acceptor, Holding};
+use salvo::fuse::ArcFusePolicy;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream, ReadBuf};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
 use tornadose::prelude::*;
+use tornadose::{Handover, Lag};
 use tornadose_test::Harness;
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
@@ -84,7 +94,12 @@ impl Lines {
         tracing::subscriber::set_default(self.clone())
     }
 
+    /// The lines since the last call, without the field `detached`: it differs with `TORNADOSE_DIRECT`.
     fn take(&self) -> String {
+        self.take_whole().replace(" detached=true", "").replace(" detached=false", "")
+    }
+
+    fn take_whole(&self) -> String {
         std::mem::take(&mut *self.0.lock().unwrap()).join("\n")
     }
 }
@@ -138,10 +153,10 @@ async fn a_connection_is_logged_where_it_opens_loses_and_closes() {
     let ada = app.client("ada").lenient().sse("/rooms/cellar").await;
     let bob = app.client("bob").lenient().last_event_id("of no log").ws("/rooms/cellar").await;
     insta::assert_snapshot!(lines.take(), @r#"
-    DEBUG connection opens: transport="sse" number=1 channel="room" keys=1
-    DEBUG connection opens: transport="ws" number=2 channel="room" keys=1
-    DEBUG connection resumes: transport="ws" number=2 known="restarted"
-    DEBUG connection has a gap: transport="ws" number=2 reason=restarted
+    DEBUG connection opened: transport="sse" number=1 channel="room" keys=1
+    DEBUG connection opened: transport="ws" number=2 channel="room" keys=1
+    DEBUG connection resumed: transport="ws" number=2 outcome="restarted"
+    DEBUG gap reported: transport="ws" number=2 reason=restarted
     "#);
     for text in ["secret", "5"] {
         store.submit(said(text)).await.unwrap();
@@ -155,14 +170,14 @@ async fn a_connection_is_logged_where_it_opens_loses_and_closes() {
     }
     app.settle().await;
     insta::assert_snapshot!(lines.take(), @r#"
-    DEBUG connection has a gap: transport="sse" number=1 reason=lagged missed=2
-    DEBUG connection has a gap: transport="ws" number=2 reason=lagged missed=2
+    DEBUG gap reported: transport="sse" number=1 reason=lagged missed=2
+    DEBUG gap reported: transport="ws" number=2 reason=lagged missed=2
     "#);
     bob.send(&"a reason that a user wrote").await;
     ada.close().await;
     insta::assert_snapshot!(lines.take(), @r#"
-    DEBUG connection closes: transport="ws" number=2 why="refused" code=4000 owed=18 delivered=10 filtered=1 conflated=5 missed=2 unread=0
-    DEBUG connection closes: transport="sse" number=1 why="left" owed=17 delivered=9 filtered=1 conflated=5 missed=2 unread=0
+    DEBUG connection closed: transport="ws" number=2 reason="refused" code=4000 owed=18 delivered=10 filtered=1 conflated=5 missed=2 unread=0
+    DEBUG connection closed: transport="sse" number=1 reason="left" owed=17 delivered=9 filtered=1 conflated=5 missed=2 unread=0
     "#);
     store.try_submit(said("unheard")).unwrap();
     assert_eq!(lines.take(), "");
@@ -197,26 +212,26 @@ async fn every_end_is_logged_with_its_reason() {
     store.close();
     app.settle().await;
     insta::assert_snapshot!(lines.take(), @r#"
-    DEBUG connection opens: transport="sse" number=1 channel="room" keys=1
-    DEBUG connection opens: transport="ws" number=2 channel="room" keys=1
-    DEBUG connection closes: transport="sse" number=1 why="disconnected" owed=0 delivered=0 filtered=0 conflated=0 missed=0 unread=0
-    DEBUG connection closes: transport="ws" number=2 why="disconnected" code=1008 owed=0 delivered=0 filtered=0 conflated=0 missed=0 unread=0
-    DEBUG connection opens: transport="sse" number=3 channel="room" keys=1
-    DEBUG connection opens: transport="ws" number=4 channel="room" keys=1
-    DEBUG connection closes: transport="ws" number=4 why="violation" code=1003 owed=0 delivered=0 filtered=0 conflated=0 missed=0 unread=0
-    DEBUG connection opens: transport="sse" number=5 channel="room" keys=1
-    DEBUG connection opens: transport="ws" number=6 channel="room" keys=1
-    ERROR a hook panicked; its connection ends: transport="sse" number=3
-    DEBUG connection closes: transport="sse" number=3 why="panicked" owed=1 delivered=0 filtered=0 conflated=0 missed=0 unread=1
-    ERROR a hook panicked; its connection ends: transport="sse" number=5
-    DEBUG connection closes: transport="sse" number=5 why="panicked" owed=1 delivered=0 filtered=0 conflated=0 missed=0 unread=1
-    ERROR a hook panicked; its connection ends: transport="ws" number=6
-    DEBUG connection closes: transport="ws" number=6 why="panicked" code=1011 owed=1 delivered=0 filtered=0 conflated=0 missed=0 unread=1
-    DEBUG connection opens: transport="sse" number=7 channel="room" keys=1
-    DEBUG connection opens: transport="ws" number=8 channel="room" keys=1
+    DEBUG connection opened: transport="sse" number=1 channel="room" keys=1
+    DEBUG connection opened: transport="ws" number=2 channel="room" keys=1
+    DEBUG connection closed: transport="sse" number=1 reason="disconnected" owed=0 delivered=0 filtered=0 conflated=0 missed=0 unread=0
+    DEBUG connection closed: transport="ws" number=2 reason="disconnected" code=1008 owed=0 delivered=0 filtered=0 conflated=0 missed=0 unread=0
+    DEBUG connection opened: transport="sse" number=3 channel="room" keys=1
+    DEBUG connection opened: transport="ws" number=4 channel="room" keys=1
+    DEBUG connection closed: transport="ws" number=4 reason="violation" code=1003 owed=0 delivered=0 filtered=0 conflated=0 missed=0 unread=0
+    DEBUG connection opened: transport="sse" number=5 channel="room" keys=1
+    DEBUG connection opened: transport="ws" number=6 channel="room" keys=1
+    ERROR hook panicked: transport="sse" number=3
+    DEBUG connection closed: transport="sse" number=3 reason="panicked" owed=1 delivered=0 filtered=0 conflated=0 missed=0 unread=1
+    ERROR hook panicked: transport="sse" number=5
+    DEBUG connection closed: transport="sse" number=5 reason="panicked" owed=1 delivered=0 filtered=0 conflated=0 missed=0 unread=1
+    ERROR hook panicked: transport="ws" number=6
+    DEBUG connection closed: transport="ws" number=6 reason="panicked" code=1011 owed=1 delivered=0 filtered=0 conflated=0 missed=0 unread=1
+    DEBUG connection opened: transport="sse" number=7 channel="room" keys=1
+    DEBUG connection opened: transport="ws" number=8 channel="room" keys=1
     DEBUG store closed: channel="room" readers=2
-    DEBUG connection closes: transport="sse" number=7 why="closed" owed=2 delivered=2 filtered=0 conflated=0 missed=0 unread=0
-    DEBUG connection closes: transport="ws" number=8 why="closed" code=1001 owed=2 delivered=2 filtered=0 conflated=0 missed=0 unread=0
+    DEBUG connection closed: transport="sse" number=7 reason="closed" owed=2 delivered=2 filtered=0 conflated=0 missed=0 unread=0
+    DEBUG connection closed: transport="ws" number=8 reason="closed" code=1001 owed=2 delivered=2 filtered=0 conflated=0 missed=0 unread=0
     "#);
 }
 
@@ -236,15 +251,15 @@ async fn who_takes_nothing_or_says_nothing_is_logged_so() {
     }
     app.advance(Duration::from_secs(120)).await;
     let lines = lines.take();
-    for end in [r#"transport="sse" number=1 why="stalled""#, r#"transport="ws" number=2 why="silent""#] {
-        assert!(lines.contains(&format!("connection closes: {end}")), "{lines}");
+    for end in [r#"transport="sse" number=1 reason="stalled""#, r#"transport="ws" number=2 reason="silent""#] {
+        assert!(lines.contains(&format!("connection closed: {end}")), "{lines}");
     }
 }
 
 /// The lines of connections that close or are turned away, up to their sums.
 fn ends(lines: &Lines) -> Vec<String> {
     let text = lines.take();
-    let ends = text.lines().filter(|line| line.contains("closes: transport") || line.contains("turned away"));
+    let ends = text.lines().filter(|line| line.contains("closed: transport") || line.contains("rejected"));
     ends.map(|line| line.split(" owed=").next().unwrap().to_owned()).collect()
 }
 
@@ -260,8 +275,8 @@ async fn who_is_turned_away_is_logged() {
     assert_eq!(
         ends(&lines),
         [
-            r#"DEBUG connection is turned away: number=2 why="full""#,
-            r#"DEBUG connection is turned away: number=3 why="full""#,
+            r#"DEBUG connection rejected: number=2 reason="full""#,
+            r#"DEBUG connection rejected: number=3 reason="full""#,
         ]
     );
     store.close();
@@ -270,8 +285,8 @@ async fn who_is_turned_away_is_logged() {
     assert_eq!(
         ends(&lines),
         [
-            r#"DEBUG connection closes: transport="sse" number=1 why="closed""#,
-            r#"DEBUG connection is turned away: number=4 why="closed""#,
+            r#"DEBUG connection closed: transport="sse" number=1 reason="closed""#,
+            r#"DEBUG connection rejected: number=4 reason="closed""#,
         ]
     );
 }
@@ -296,8 +311,8 @@ async fn ends_by_age_by_lag_and_by_force_are_logged() {
     assert_eq!(
         ends(&lines),
         [
-            r#"DEBUG connection closes: transport="ws" number=2 why="max_age" code=1001"#,
-            r#"DEBUG connection closes: transport="sse" number=1 why="max_age""#,
+            r#"DEBUG connection closed: transport="ws" number=2 reason="max_age" code=1001"#,
+            r#"DEBUG connection closed: transport="sse" number=1 reason="max_age""#,
         ]
     );
     let _strict = (
@@ -311,8 +326,8 @@ async fn ends_by_age_by_lag_and_by_force_are_logged() {
     assert_eq!(
         ends(&lines),
         [
-            r#"DEBUG connection closes: transport="sse" number=1 why="lagged""#,
-            r#"DEBUG connection closes: transport="ws" number=2 why="lagged" code=1013"#,
+            r#"DEBUG connection closed: transport="sse" number=1 reason="lagged""#,
+            r#"DEBUG connection closed: transport="ws" number=2 reason="lagged" code=1013"#,
         ]
     );
     let stuck = (
@@ -330,8 +345,8 @@ async fn ends_by_age_by_lag_and_by_force_are_logged() {
     assert_eq!(
         ends(&lines),
         [
-            r#"DEBUG connection closes: transport="sse" number=1 why="aborted""#,
-            r#"DEBUG connection closes: transport="ws" number=2 why="aborted""#,
+            r#"DEBUG connection closed: transport="sse" number=1 reason="aborted""#,
+            r#"DEBUG connection closed: transport="ws" number=2 reason="aborted""#,
         ]
     );
 }
@@ -399,7 +414,177 @@ async fn what_a_backend_tells_that_is_no_message_is_logged_and_not_quoted() {
     "#);
 }
 
-/// The counters, when the feature gives them.
+// --- Whether connections are detached
+
+/// A harness whose streams detach, with or without `TORNADOSE_DIRECT`.
+fn detaching(router: Router) -> Harness {
+    let handover = Handover::new();
+    let service = handover.service(router);
+    Harness::with_server(service, move |pipes| Server::new(handover.acceptor(pipes)))
+}
+
+fn router(store: &Store<Room>) -> Router {
+    Router::with_path("rooms/{room}").get(Member::handler(store))
+}
+
+const GET: &str = "GET /rooms/cellar HTTP/1.1\r\nhost: localhost\r\n\r\n";
+const UPGRADE: &str = "GET /rooms/cellar HTTP/1.1\r\nhost: localhost\r\nconnection: upgrade\r\nupgrade: websocket\r\n\
+    sec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+
+#[tornadose_test::test]
+async fn a_close_is_logged_with_whether_the_connection_was_detached() {
+    let lines = Lines::default();
+    let _guard = lines.listen();
+    let store = Store::new();
+    for (app, detached) in [(Harness::new(router(&store)), false), (detaching(router(&store)), true)] {
+        let sse = app.client("sse").lenient().sse("/rooms/cellar").await;
+        let ws = app.client("ws").lenient().ws("/rooms/cellar").await;
+        sse.close().await;
+        ws.close().await;
+        app.settle().await;
+        let closed = lines.take_whole();
+        let closed: Vec<&str> = closed.lines().filter(|line| line.contains("connection closed")).collect();
+        let suffix = format!(" detached={detached} owed=0");
+        assert!(closed.len() == 2 && closed.iter().all(|line| line.contains(&suffix)), "{closed:?}");
+    }
+}
+
+/// Reads until this text has come.
+async fn read_until(socket: &mut (impl AsyncRead + Unpin), text: &str) {
+    let mut read = Vec::new();
+    while !String::from_utf8_lossy(&read).contains(text) {
+        let bytes = timeout(Duration::from_secs(20), socket.read_buf(&mut read)).await.expect("the text comes");
+        assert!(bytes.unwrap() > 0, "{}", String::from_utf8_lossy(&read));
+    }
+}
+
+/// Fails when Salvo or hyper work in another way than the handover expects, with their public interfaces unchanged.
+#[tokio::test]
+async fn every_connection_of_a_plain_server_is_detached() {
+    let lines = Lines::default();
+    let _guard = lines.listen();
+    let store = Store::new();
+    let acceptor = tornadose::listen("127.0.0.1:0").await.unwrap();
+    let addr = acceptor.local_addr().unwrap();
+    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+    let serving = tokio::spawn(tornadose::serve_with_shutdown(acceptor, router(&store), async {
+        let _stopped_or_dropped = stopped.await;
+    }));
+    let mut sockets = Vec::new();
+    for request in [GET, UPGRADE] {
+        let mut socket = TcpStream::connect(addr).await.unwrap();
+        socket.write_all(request.as_bytes()).await.unwrap();
+        read_until(&mut socket, "\r\n\r\n").await;
+        sockets.push(socket);
+    }
+    store.submit(said("hi")).await.unwrap();
+    for socket in &mut sockets {
+        read_until(socket, "\"hi\"").await;
+    }
+    drop(sockets);
+    stop.send(()).unwrap();
+    timeout(Duration::from_secs(20), serving).await.expect("the server stops").unwrap().unwrap();
+    let logged = lines.take_whole();
+    let closed = logged.lines().filter(|line| line.contains("connection closed"));
+    let detached = closed.map(|line| line.contains(" detached=true ")).collect::<Vec<_>>();
+    assert_eq!(detached, [true, true], "{logged}");
+    assert!(!logged.contains("not detached"), "{logged}");
+}
+
+/// A middleware that says how long the body is.
+#[handler]
+async fn set_length(req: &mut Request, depot: &mut Depot, res: &mut Response, ctrl: &mut FlowCtrl) {
+    ctrl.call_next(req, depot, res).await;
+    res.headers_mut().insert("content-length", "100000".parse().unwrap());
+}
+
+/// Sends a request, and lets time pass.
+async fn request(app: &Harness, request: &str) -> DuplexStream {
+    let mut pipe = app.connect();
+    pipe.write_all(request.as_bytes()).await.unwrap();
+    app.settle().await;
+    app.advance(Duration::from_secs(20)).await;
+    pipe
+}
+
+/// The lines that say why a stream is not detached.
+fn not_detached(lines: &Lines) -> Vec<String> {
+    lines.take().lines().filter(|line| line.contains("not detached")).map(str::to_owned).collect()
+}
+
+/// A socket that is never flushed.
+struct NeverFlushed<IO>(IO);
+
+impl<IO: AsyncRead + Unpin> AsyncRead for NeverFlushed<IO> {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_read(cx, buf)
+    }
+}
+
+impl<IO: AsyncWrite + Unpin> AsyncWrite for NeverFlushed<IO> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.0).poll_write(cx, buf)
+    }
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Pending
+    }
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_shutdown(cx)
+    }
+}
+
+/// An acceptor of sockets that are never flushed.
+struct NeverFlushing<A>(A);
+
+impl<A: Acceptor + Send> Acceptor for NeverFlushing<A>
+where
+    A::Stream: AsyncRead + AsyncWrite,
+{
+    type Coupler = TcpCoupler<Self::Stream>;
+    type Stream = NeverFlushed<A::Stream>;
+
+    fn holdings(&self) -> &[Holding] {
+        self.0.holdings()
+    }
+
+    async fn accept(&mut self, fuse: Option<ArcFusePolicy>) -> io::Result<Accepted<Self::Coupler, Self::Stream>> {
+        Ok(self.0.accept(fuse).await?.map_into(|_| TcpCoupler::new(), NeverFlushed))
+    }
+}
+
+#[tornadose_test::test]
+async fn a_stream_that_is_not_detached_is_logged_once_for_each_cause() {
+    let lines = Lines::default();
+    let _guard = lines.listen();
+    let store = Store::new();
+    let detaching_app = detaching(router(&store));
+    let fixed_length = detaching(router(&store).hoop(set_length));
+    // The acceptor is not wrapped, as if the connection were another's.
+    let not_recognised = Harness::new(Handover::new().service(router(&store)));
+    let handover = Handover::new();
+    let service = handover.service(router(&store));
+    let not_flushed = Harness::with_server(service, move |pipes| Server::new(handover.acceptor(NeverFlushing(pipes))));
+    let with_body = GET.replace("\r\n\r\n", "\r\ncontent-length: 2\r\n\r\nab");
+    for (app, text, logged) in [
+        (&detaching_app, GET, None),
+        (
+            &detaching_app,
+            "GET /rooms/cellar HTTP/1.0\r\n\r\n",
+            Some(r#"DEBUG stream not detached: reason="http version""#),
+        ),
+        (&detaching_app, &with_body, Some(r#"DEBUG stream not detached: reason="request body""#)),
+        (&fixed_length, GET, Some(r#"DEBUG stream not detached: reason="response replaced or of fixed length""#)),
+        (&not_recognised, GET, Some(r#"WARN stream not detached: reason="connection not recognised""#)),
+        (&not_flushed, GET, Some(r#"WARN stream not detached: reason="not flushed""#)),
+    ] {
+        let _first = request(app, text).await;
+        assert_eq!(not_detached(&lines), logged.into_iter().collect::<Vec<_>>());
+        let _second = request(app, text).await;
+        assert_eq!(not_detached(&lines), Vec::<String>::new());
+    }
+}
+
+/// The metrics of the feature of that name.
 #[cfg(feature = "metrics")]
 mod counters {
     use std::collections::BTreeMap;
@@ -411,7 +596,7 @@ mod counters {
         Counter, CounterFn, Gauge, GaugeFn, Histogram, Key, KeyName, Metadata, Recorder, SharedString, Unit,
     };
 
-    use super::{Note, RoomKey, Telling, rooms, said, topic};
+    use super::{Note, RoomKey, Telling, detaching, rooms, router, said, topic};
 
     /// What was counted, by name and labels.
     #[derive(Default)]
@@ -452,10 +637,14 @@ mod counters {
             Arc::clone(self.0.lock().unwrap().entry(name.trim_end().to_owned()).or_default())
         }
 
+        /// Every sum by name and labels, without the label `detached`: it differs with `TORNADOSE_DIRECT`.
         fn lines(&self) -> String {
-            let counts = self.0.lock().unwrap();
-            let lines = counts.iter().map(|(name, count)| format!("{name}: {}", count.sum.load(Relaxed)));
-            lines.collect::<Vec<_>>().join("\n")
+            let mut sums: BTreeMap<String, u64> = BTreeMap::new();
+            for (name, count) in &*self.0.lock().unwrap() {
+                let name = name.split(" detached=").next().unwrap().to_owned();
+                *sums.entry(name).or_default() += count.sum.load(Relaxed);
+            }
+            sums.iter().map(|(name, sum)| format!("{name}: {sum}")).collect::<Vec<_>>().join("\n")
         }
 
         fn additions(&self, name: &str) -> u64 {
@@ -538,6 +727,30 @@ mod counters {
         tornadose_resumes_total outcome=restarted: 1
         tornadose_submitted_total: 18
         ");
+    }
+
+    #[tornadose_test::test]
+    async fn connections_are_counted_by_whether_they_are_detached() {
+        let counts = Counts::default();
+        let _guard = metrics::set_default_local_recorder(&counts);
+        let store = tornadose::Store::new();
+        let app = detaching(router(&store));
+        let plain = tornadose_test::Harness::new(router(&store));
+        let open = |detached: bool| counts.sum(&format!("tornadose_connections detached={detached}"));
+        let _attached = plain.client("attached").lenient().sse("/rooms/cellar").await;
+        let sse = app.client("sse").lenient().sse("/rooms/cellar").await;
+        let ws = app.client("ws").lenient().ws("/rooms/cellar").await;
+        assert_eq!((open(false), open(true)), (1, 2));
+        sse.close().await;
+        ws.close().await;
+        assert_eq!((open(false), open(true)), (1, 0));
+        store.disconnect(&RoomKey { room: "cellar".into() });
+        app.settle().await;
+        assert_eq!((open(false), open(true)), (0, 0));
+        let closed = |labels: &str| counts.sum(&format!("tornadose_connections_closed_total {labels}"));
+        assert_eq!(closed("transport=sse reason=disconnected detached=false"), 1);
+        assert_eq!(closed("transport=sse reason=left detached=true"), 1);
+        assert_eq!(closed("transport=ws reason=left detached=true"), 1);
     }
 
     #[tornadose_test::test]

@@ -6,9 +6,12 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::time::Instant;
+
 use crate::handler::connection::registry::Connections;
+use crate::handler::connection::timers::Timeouts;
 use crate::handler::feed::format::{Sse, Ws};
-use crate::handler::origin::Admitted;
+use crate::handler::origin::OriginPolicy;
 use crate::store::Store;
 use crate::store::entry::Encoding;
 use crate::subscriber::Subscriber;
@@ -56,7 +59,7 @@ impl<S: Subscriber> StreamHandler<S> {
     /// # drop(router);
     /// ```
     pub fn new(store: &Store<S::Message>) -> Self {
-        let settings = Settings::of(S::OPTIONS);
+        let settings = Settings::new(S::OPTIONS);
         if settings.options.transports != Transports::Ws {
             store.enable_encoding(<Sse>::SLOT);
         }
@@ -119,7 +122,7 @@ impl<S: Subscriber> StreamHandler<S> {
     /// ```
     #[must_use]
     pub fn keep_alive(mut self, after: impl Into<Option<Duration>>) -> Self {
-        self.settings.options.keep_alive = after.into().map(bounded);
+        self.settings.options.keep_alive = after.into().map(clamp_timeout);
         self
     }
 
@@ -139,7 +142,7 @@ impl<S: Subscriber> StreamHandler<S> {
     /// ```
     #[must_use]
     pub fn retry(mut self, after: Duration) -> Self {
-        self.settings.options.retry = after.min(bounded(after));
+        self.settings.options.retry = after.min(clamp_timeout(after));
         self
     }
 
@@ -158,7 +161,7 @@ impl<S: Subscriber> StreamHandler<S> {
     /// ```
     #[must_use]
     pub fn origins<O: AsRef<str>>(mut self, origins: impl IntoIterator<Item = O>) -> Self {
-        self.settings.origins = Admitted::list(origins);
+        self.settings.origins = OriginPolicy::list(origins);
         self
     }
 
@@ -176,7 +179,7 @@ impl<S: Subscriber> StreamHandler<S> {
     /// ```
     #[must_use]
     pub fn any_origin(mut self) -> Self {
-        self.settings.origins = Admitted::Any;
+        self.settings.origins = OriginPolicy::Any;
         self
     }
 
@@ -214,7 +217,7 @@ impl<S: Subscriber> StreamHandler<S> {
     /// ```
     #[must_use]
     pub fn max_age(mut self, age: impl Into<Option<Duration>>) -> Self {
-        self.settings.options.max_age = age.into().map(bounded);
+        self.settings.options.max_age = age.into().map(clamp_timeout);
         self
     }
 
@@ -267,44 +270,53 @@ const A_YEAR: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 pub(crate) struct Settings {
     /// `origins` and `protocols` of these are read once, into the fields below.
     pub(crate) options: Options,
-    pub(crate) origins: Admitted,
+    pub(crate) origins: OriginPolicy,
     pub(crate) protocols: Vec<Cow<'static, str>>,
 }
 
 impl Settings {
-    /// Times are taken between a millisecond and a year: no time at all would spin, and the end of time overflows.
-    pub(crate) fn of(options: Options) -> Self {
+    /// WriteObserver are taken between a millisecond and a year: no time at all would spin, and the end of time overflows.
+    pub(crate) fn new(options: Options) -> Self {
         Self {
             options: Options {
-                keep_alive: options.keep_alive.map(bounded),
+                keep_alive: options.keep_alive.map(clamp_timeout),
                 retry: options.retry.min(A_YEAR),
-                max_age: options.max_age.map(bounded),
+                max_age: options.max_age.map(clamp_timeout),
                 ..options
             },
-            origins: Admitted::from(options.origins),
+            origins: OriginPolicy::from(options.origins),
             protocols: options.protocols.iter().copied().map(Cow::Borrowed).collect(),
         }
     }
 
     /// When a reader that is owed something and takes no byte is aborted.
-    pub(crate) fn patience(&self) -> Duration {
+    pub(crate) fn stall_timeout(&self) -> Duration {
         self.options.keep_alive.map_or(Duration::from_secs(30), |keep_alive| keep_alive * 2)
     }
 
     /// When the `number`th connection is to come back after an end: spread over three times `retry`, without chance.
-    pub(crate) fn return_after(&self, number: u64) -> Duration {
+    pub(crate) fn retry_after(&self, number: u64) -> Duration {
         spread(self.options.retry, number, 1_000_000, 2_000_000)
     }
 
+    /// Returns the timeouts of the `number`th connection, which opens now.
+    pub(crate) fn timeouts(&self, number: u64) -> Timeouts {
+        Timeouts {
+            keep_alive: self.options.keep_alive,
+            stall: self.stall_timeout(),
+            expires_at: self.max_age(number).map(|age| Instant::now() + age),
+        }
+    }
+
     /// How long the `number`th connection lasts.
-    pub(crate) fn lasts(&self, number: u64) -> Option<Duration> {
+    fn max_age(&self, number: u64) -> Option<Duration> {
         self.options.max_age.map(|age| spread(age, number, 900_000, 200_000))
     }
 }
 
 const MILLION: u128 = 1_000_000;
 
-fn bounded(time: Duration) -> Duration {
+fn clamp_timeout(time: Duration) -> Duration {
     time.clamp(Duration::from_millis(1), A_YEAR)
 }
 
@@ -322,9 +334,9 @@ mod tests {
 
     #[test]
     fn returns_are_spread_without_chance() {
-        let settings = Settings::of(Options::new().max_age(Duration::from_secs(600)));
-        let returns = [1, 2, 3].map(|number| settings.return_after(number).as_millis());
+        let settings = Settings::new(Options::new().max_age(Duration::from_secs(600)));
+        let returns = [1, 2, 3].map(|number| settings.retry_after(number).as_millis());
         assert_eq!(returns, [6708, 4416, 8124]);
-        assert_eq!(settings.lasts(1), Some(Duration::from_millis(614_164)));
+        assert_eq!(settings.max_age(1), Some(Duration::from_millis(614_164)));
     }
 }

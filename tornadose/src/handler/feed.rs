@@ -1,24 +1,25 @@
-//! A subscriber's messages as the bytes of a transport: filter, positions, gaps. Sockets and timers are its callers' affair.
+//! A subscriber's messages as the bytes of a transport: filter, position frames, gaps. The callers have the sockets and timers.
 //!
 //! # Ordering
 //!
-//! Bytes come in log order; a position stands behind all that it covers.
+//! Bytes are returned in log order. A position frame comes after everything that it covers.
 //!
 //! # Lagging
 //!
-//! A gap is written where the missing messages would have stood.
+//! A gap is written in the place of the missing messages.
 //!
 //! # Closing
 //!
-//! An ended reader has nothing more to say; what its connection says last is the transport's affair.
+//! A feed ends with its reader. The last frame of a connection is its transport's.
 
 pub(crate) mod format;
 
+use std::mem::offset_of;
 use std::task::Waker;
 
 use bytes::{Bytes, BytesMut};
 
-use crate::handler::connection::span::{Closing, Visit};
+use crate::handler::connection::span::{CloseReasonCell, ConnectionSpan};
 use crate::handler::feed::format::Format;
 use crate::id::{Id, Offset};
 use crate::message::Message;
@@ -30,237 +31,254 @@ use crate::store::registry::EndReason;
 use crate::subscriber::Subscriber;
 use crate::subscriber::options::Lag;
 
-/// What is written at once, roughly, before the socket is asked again.
-const AT_ONCE: usize = 64 << 10;
+/// From this size on a piece is returned, though more messages may be ready.
+const FLUSH_BYTES: usize = 64 << 10;
 
-pub(crate) enum Fed {
+pub(crate) enum FeedItem {
     Bytes(Bytes),
-    /// Nothing more for now; the waker is kept for the next message.
-    Wait,
+    /// No message is ready. The waker is registered for the next.
+    Pending,
     Ended(EndReason),
 }
 
-/// Turns what a reader is given into bytes.
+/// Turns the messages of a reader into bytes.
+///
+/// The fields that each message touches are first, in one cache line.
 #[repr(C)]
 pub(crate) struct Feed<M: Message> {
-    /// The newest position that the client was given.
+    /// The newest position that was written to the client.
     written: Option<Offset>,
-    /// How many messages the filter has withheld since.
+    /// How many messages the filter has withheld since then.
     withheld: usize,
     /// Whether the reader has read to its end.
-    caught_up: bool,
-    /// Whether a message may go out as it is: nothing lies in `out`, and it has not lagged.
-    plain: bool,
-    /// Whether it has lagged, and is to end then.
-    lagged: bool,
+    is_caught_up: bool,
+    /// Whether a message may be returned as it is: the buffer is empty, and the reader has not lagged.
+    fast_path: bool,
+    /// Whether the reader has lagged, and the connection ends because of that.
+    is_lagged: bool,
     lag: Lag,
     reader: Reader<M>,
-    visit: Visit,
-    /// What is to be written before anything else.
-    out: BytesMut,
-    /// How many messages are in it.
-    holds: usize,
+    span: ConnectionSpan,
+    /// Bytes that are written before anything else.
+    buffer: BytesMut,
+    /// How many messages are in the buffer.
+    buffered: usize,
 }
 
 impl<M: Message> Feed<M> {
-    pub(crate) fn new(reader: Reader<M>, visit: Visit, lag: Lag, prologue: BytesMut) -> Self {
+    pub(crate) fn new(reader: Reader<M>, span: ConnectionSpan, lag: Lag, prologue: BytesMut) -> Self {
+        const { assert!(offset_of!(Self, reader) <= 64) }
         Self {
             written: None,
             withheld: 0,
-            caught_up: false,
-            plain: prologue.is_empty(),
-            lagged: false,
+            is_caught_up: false,
+            fast_path: prologue.is_empty(),
+            is_lagged: false,
             lag,
             reader,
-            visit,
-            out: prologue,
-            holds: 0,
+            span,
+            buffer: prologue,
+            buffered: 0,
         }
     }
 
-    pub(crate) fn visit(&self) -> &Visit {
-        &self.visit
+    /// Marks the connection as one that owns its socket.
+    pub(crate) fn mark_detached(&mut self) {
+        self.span.mark_detached();
     }
 
-    pub(crate) fn closing(&self) -> &Closing {
-        self.visit.closing()
+    pub(crate) fn span(&self) -> &ConnectionSpan {
+        &self.span
+    }
+
+    pub(crate) fn close_reason(&self) -> &CloseReasonCell {
+        self.span.close_reason()
     }
 
     pub(crate) fn reader(&self) -> &Reader<M> {
         &self.reader
     }
 
-    /// Whether there is nothing new and nothing left to write; its waker is kept then. What `next` would say too, for less.
-    pub(crate) fn rests(&mut self, waker: &Waker) -> bool {
-        let rests = self.plain && self.reader.try_park(waker);
-        self.caught_up |= rests;
-        rests
+    /// Returns whether nothing is ready, and registers the waker then. [`next`](Self::next) would return the same, at a higher cost.
+    pub(crate) fn try_park(&mut self, waker: &Waker) -> bool {
+        let parked = self.fast_path && self.reader.try_park(waker);
+        self.is_caught_up |= parked;
+        parked
     }
 
-    /// The next bytes, all that is ready together in one piece. The store is asked, though the feed may [rest](Self::rests): so the
-    /// position is known anew, which moves with messages of other keys too.
-    pub(crate) fn next<F: Format>(&mut self, subscriber: &impl Subscriber<Message = M>, waker: &Waker) -> Fed {
-        let live = if self.plain { self.reader.poll_mailbox(waker) } else { None };
-        let step = match live {
+    /// Returns the next bytes: everything that is ready, in one piece. This reads the log even when the feed could
+    /// [park](Self::try_park), and so updates the position, which moves with messages of other keys too.
+    pub(crate) fn next<F: Format>(&mut self, subscriber: &impl Subscriber<Message = M>, waker: &Waker) -> FeedItem {
+        let next = if self.fast_path { self.reader.poll_mailbox(waker) } else { None };
+        let step = match next {
             Some(entry) => {
-                self.caught_up = false;
+                self.is_caught_up = false;
                 if subscriber.filter(&entry.message) {
-                    self.settled(entry.offset());
-                    self.hands_out(1);
-                    return Fed::Bytes(F::shared(entry.encoded::<F>()));
+                    self.set_written(entry.offset());
+                    self.count_delivered(1);
+                    return FeedItem::Bytes(F::share(entry.encoded::<F>()));
                 }
                 self.withhold::<F>(&entry, true);
                 None
             }
-            None if self.lagged => None,
+            None if self.is_lagged => None,
             None => Some(self.reader.poll_log(waker)),
         };
-        let fed = self.next_after::<F>(step, subscriber, waker);
-        self.plain = self.out.is_empty() && !self.lagged;
-        fed
+        let item = self.next_after::<F>(step, subscriber, waker);
+        self.fast_path = self.buffer.is_empty() && !self.is_lagged;
+        item
     }
 
-    // Apart, so that the one message that most turns bring does not pay for its room.
+    // A function of its own, so that the common case of one message does not pay for this one's stack frame.
     #[inline(never)]
     fn next_after<F: Format>(
         &mut self,
         mut step: Option<ReadStep<M>>,
         subscriber: &impl Subscriber<Message = M>,
         waker: &Waker,
-    ) -> Fed {
+    ) -> FeedItem {
         loop {
-            if step.is_none() && self.out.len() >= AT_ONCE {
-                return self.take::<F>();
+            if step.is_none() && self.buffer.len() >= FLUSH_BYTES {
+                return self.take_buffer::<F>();
             }
-            if self.lagged {
-                return if self.out.is_empty() { Fed::Ended(EndReason::Lagged) } else { self.take::<F>() };
+            if self.is_lagged {
+                return if self.buffer.is_empty() {
+                    FeedItem::Ended(EndReason::Lagged)
+                } else {
+                    self.take_buffer::<F>()
+                };
             }
             match step.take().unwrap_or_else(|| self.reader.poll(waker)) {
-                ReadStep::Ended(end) => return if self.out.is_empty() { Fed::Ended(end) } else { self.take::<F>() },
+                ReadStep::Ended(end) => {
+                    return if self.buffer.is_empty() { FeedItem::Ended(end) } else { self.take_buffer::<F>() };
+                }
                 ReadStep::Gap(gap) if gap.reason == GapReason::Lagged && self.lag == Lag::Close => {
-                    self.visit.has_gap(gap);
-                    self.lagged = true;
+                    self.span.log_gap(gap);
+                    self.is_lagged = true;
                 }
                 ReadStep::Gap(gap) => {
-                    self.visit.has_gap(gap);
-                    F::gap(&mut self.out, gap);
+                    self.span.log_gap(gap);
+                    F::gap(&mut self.buffer, gap);
                     self.written = None;
-                    self.caught_up = false;
+                    self.is_caught_up = false;
                 }
                 ReadStep::Batch { position, batch, with_ids } => {
-                    self.caught_up = false;
+                    self.is_caught_up = false;
                     if let Some(id) = position {
-                        self.position::<F>(id);
+                        self.write_position::<F>(id);
                     }
-                    if let Some(shared) = self.run::<F>(subscriber, &batch, with_ids) {
-                        return Fed::Bytes(shared);
+                    if let Some(shared) = self.write_batch::<F>(subscriber, &batch, with_ids) {
+                        return FeedItem::Bytes(shared);
                     }
                 }
-                ReadStep::Pending => return if self.out.is_empty() { Fed::Wait } else { self.take::<F>() },
+                ReadStep::Pending => {
+                    return if self.buffer.is_empty() { FeedItem::Pending } else { self.take_buffer::<F>() };
+                }
                 ReadStep::CaughtUp { head, is_first } => {
-                    self.caught_up = true;
+                    self.is_caught_up = true;
                     if is_first && self.written != Some(head.offset) {
-                        self.position::<F>(head);
+                        self.write_position::<F>(head);
                     }
-                    return if self.out.is_empty() { Fed::Wait } else { self.take::<F>() };
+                    return if self.buffer.is_empty() { FeedItem::Pending } else { self.take_buffer::<F>() };
                 }
             }
         }
     }
 
-    /// The position of a client that has all that it is owed, moved or not: on a WebSocket it shows that the line is alive.
-    pub(crate) fn position_again<F: Format>(&mut self, out: &mut BytesMut) {
-        if self.caught_up {
+    /// Writes the position of a client that has every message, whether it moved or not. On a WebSocket that shows that the connection is
+    /// alive.
+    pub(crate) fn repeat_position<F: Format>(&mut self, bytes: &mut BytesMut) {
+        if self.is_caught_up {
             let id = self.reader.head();
-            F::position(out, id);
-            self.settled(id.offset);
+            F::position(bytes, id);
+            self.set_written(id.offset);
         }
     }
 
-    /// A position for a client that has all up to its reader's place but has not been told so.
-    pub(crate) fn bookmark<F: Format>(&mut self, out: &mut BytesMut) {
+    /// Writes the position of a client that has every message, if it moved.
+    pub(crate) fn bookmark<F: Format>(&mut self, bytes: &mut BytesMut) {
         let id = self.reader.head();
-        if self.caught_up && self.written != Some(id.offset) {
-            F::position(out, id);
-            self.settled(id.offset);
+        if self.is_caught_up && self.written != Some(id.offset) {
+            F::position(bytes, id);
+            self.set_written(id.offset);
         }
     }
 
-    /// Writes what the filter lets through. When that is all of a run and nothing stands before it, answers the bytes that
-    /// all readers at this place share instead.
-    fn run<F: Format>(
+    /// Writes the messages that pass the filter. If all of the batch pass and the buffer is empty, returns the encoded batch instead, which
+    /// all readers share.
+    fn write_batch<F: Format>(
         &mut self,
         subscriber: &impl Subscriber<Message = M>,
-        run: &Batch<M>,
-        numbered: bool,
+        batch: &Batch<M>,
+        with_ids: bool,
     ) -> Option<Bytes> {
-        let entries = run.entries();
-        let through = entries.iter().take_while(|entry| subscriber.filter(&entry.message)).count();
-        if numbered && through == entries.len() {
-            self.settled(entries[through - 1].offset());
-            if self.out.is_empty() {
-                self.hands_out(through);
-                return Some(F::shared(run.encoded::<F>()));
+        let entries = batch.entries();
+        let passing = entries.iter().take_while(|entry| subscriber.filter(&entry.message)).count();
+        if with_ids && passing == entries.len() {
+            self.set_written(entries[passing - 1].offset());
+            if self.buffer.is_empty() {
+                self.count_delivered(passing);
+                return Some(F::share(batch.encoded::<F>()));
             }
-            self.holds += through;
-            F::append(&mut self.out, run.encoded::<F>());
+            self.buffered += passing;
+            F::append(&mut self.buffer, batch.encoded::<F>());
             return None;
         }
-        for (place, entry) in entries.iter().enumerate() {
-            // Asked once per message: those before `through` have passed, the one there has not.
-            let passes = place < through || (place > through && subscriber.filter(&entry.message));
+        for (index, entry) in entries.iter().enumerate() {
+            // The filter is called once per message: those before `passing` have passed, and the one at `passing` has not.
+            let passes = index < passing || (index > passing && subscriber.filter(&entry.message));
             if passes {
-                self.write::<F>(entry, numbered);
+                self.write::<F>(entry, with_ids);
             } else {
-                self.withhold::<F>(entry, numbered);
+                self.withhold::<F>(entry, with_ids);
             }
         }
         None
     }
 
-    fn write<F: Format>(&mut self, entry: &Entry<M>, numbered: bool) {
-        self.holds += 1;
-        if numbered {
-            F::append(&mut self.out, entry.encoded::<F>());
-            self.settled(entry.offset());
+    fn write<F: Format>(&mut self, entry: &Entry<M>, with_ids: bool) {
+        self.buffered += 1;
+        if with_ids {
+            F::append(&mut self.buffer, entry.encoded::<F>());
+            self.set_written(entry.offset());
         } else {
-            F::without_id(&mut self.out, entry);
+            F::without_id(&mut self.buffer, entry);
         }
     }
 
-    fn withhold<F: Format>(&mut self, entry: &Entry<M>, numbered: bool) {
+    fn withhold<F: Format>(&mut self, entry: &Entry<M>, with_ids: bool) {
         self.reader.record_filtered();
         self.withheld += 1;
-        if numbered && self.withheld >= (self.reader.capacity() / 4).max(1) {
-            self.position::<F>(entry.id);
+        if with_ids && self.withheld >= (self.reader.capacity() / 4).max(1) {
+            self.write_position::<F>(entry.id);
         }
     }
 
-    fn position<F: Format>(&mut self, id: Id) {
-        F::position(&mut self.out, id);
-        self.settled(id.offset);
+    fn write_position<F: Format>(&mut self, id: Id) {
+        F::position(&mut self.buffer, id);
+        self.set_written(id.offset);
     }
 
-    fn settled(&mut self, offset: Offset) {
+    fn set_written(&mut self, offset: Offset) {
         self.written = Some(offset);
         self.withheld = 0;
     }
 
-    fn hands_out(&mut self, messages: usize) {
+    fn count_delivered(&mut self, messages: usize) {
         self.reader.record_delivered(messages);
         self.reader.flush_metrics();
     }
 
-    fn take<F: Format>(&mut self) -> Fed {
-        let holds = std::mem::take(&mut self.holds);
-        self.hands_out(holds);
-        Fed::Bytes(F::own(std::mem::take(&mut self.out)))
+    fn take_buffer<F: Format>(&mut self) -> FeedItem {
+        let buffered = std::mem::take(&mut self.buffered);
+        self.count_delivered(buffered);
+        FeedItem::Bytes(F::take_bytes(std::mem::take(&mut self.buffer)))
     }
 }
 
 impl<M: Message> Drop for Feed<M> {
     fn drop(&mut self) {
-        self.visit.closes(|| self.reader.balance());
+        self.span.log_close(|| self.reader.balance());
     }
 }
 
@@ -337,8 +355,8 @@ mod tests {
     }
 
     impl Format for Counted {
-        fn shared(encoded: &Bytes) -> Bytes {
-            <Sse>::shared(encoded)
+        fn share(encoded: &Bytes) -> Bytes {
+            <Sse>::share(encoded)
         }
         fn append(out: &mut BytesMut, encoded: &Bytes) {
             <Sse>::append(out, encoded);
@@ -358,22 +376,22 @@ mod tests {
         let terms = ReaderOptions { replay: 100, is_connection: true };
         let open = || {
             let reader = Reader::open(store.shared(), Keys::One(NoKey), Resume::New, terms);
-            let visit = Visit::opens("sse", 1, &reader);
-            Feed::new(reader, visit, Lag::Skip, BytesMut::new())
+            let span = ConnectionSpan::open("sse", 1, &reader);
+            Feed::new(reader, span, Lag::Skip, BytesMut::new())
         };
         (0..number).map(|_| open()).collect()
     }
 
     fn read(feed: &mut Feed<Line>) -> Vec<Bytes> {
         let mut pieces = Vec::new();
-        while let Fed::Bytes(bytes) = feed.next::<Counted>(&Reads, &NOOP_WAKER) {
+        while let FeedItem::Bytes(bytes) = feed.next::<Counted>(&Reads, &NOOP_WAKER) {
             pieces.push(bytes);
         }
         pieces
     }
 
     #[test]
-    fn a_message_is_asked_and_encoded_once_for_all_its_readers() {
+    fn a_message_is_encoded_once_for_all_its_readers() {
         let store = Store::new();
         let mut live = feeds(&store, 100);
         for feed in &mut live {
@@ -387,10 +405,10 @@ mod tests {
             let shared = read(&mut live[0]).remove(0);
             for feed in &mut live[1..] {
                 let pieces = read(feed);
-                // One piece, and the very bytes that the first reader got.
+                // One piece, in the same memory as the first reader's.
                 assert_eq!((pieces.len(), pieces[0].as_ptr()), (1, shared.as_ptr()));
             }
-            // Some that come late, and one of them at a place of its own.
+            // Ten readers that open later.
             for feed in &mut feeds(&store, 10) {
                 assert!(!read(feed).is_empty());
             }

@@ -1,4 +1,4 @@
-//! Opening a connection: who may open it, and what it begins with. Both transports begin here.
+//! Opens a connection, on either transport: authorization, limits, the reader and the feed.
 
 use std::panic::AssertUnwindSafe;
 use std::pin::pin;
@@ -11,98 +11,100 @@ use salvo::http::StatusError;
 use salvo::{Depot, Request};
 
 use crate::handler::builder::StreamHandler;
-use crate::handler::connection::catch_drop::Guest;
-use crate::handler::connection::handover::{ConnectionHandle, ConnectionLookup};
-use crate::handler::connection::registry::{Connections, LAST_WORDS, Seat, Seats};
-use crate::handler::connection::span::Visit;
+use crate::handler::connection::catch_drop::CatchDrop;
+use crate::handler::connection::handover::{AttachedReason, ConnectionHandle, ConnectionLookup};
+use crate::handler::connection::registry::{CLOSE_TIMEOUT, ConnectionPermit, Connections, Permits};
+use crate::handler::connection::span::ConnectionSpan;
 use crate::handler::feed::Feed;
 use crate::handler::request;
 use crate::message::Keys;
 use crate::store::reader::{Reader, ReaderOptions};
 use crate::subscriber::{KeyOf, Subscriber};
 
-/// How a request came out, when no stream was opened.
-pub(crate) enum Answer {
+/// Why a request opens no connection.
+pub(crate) enum Rejection {
     Error(StatusError),
-    /// The client is to come back later.
-    Later,
+    /// The client is to retry later. The response is complete.
+    RetryLater,
 }
 
-impl From<StatusError> for Answer {
+impl From<StatusError> for Rejection {
     fn from(error: StatusError) -> Self {
         Self::Error(error)
     }
 }
 
-/// A subscriber that may open, and whose messages it gets.
-pub(crate) struct Admitted<S: Subscriber> {
-    pub(crate) subscriber: Guest<S>,
+/// A subscriber that was authorized, and its keys.
+pub(crate) struct Authorized<S: Subscriber> {
+    pub(crate) subscriber: CatchDrop<S>,
     pub(crate) keys: Keys<KeyOf<S>>,
 }
 
-/// What both transports open with.
-pub(crate) struct Opening<S: Subscriber> {
-    pub(crate) admitted: Admitted<S>,
+/// A connection that may open.
+pub(crate) struct Admission<S: Subscriber> {
+    pub(crate) authorized: Authorized<S>,
     pub(crate) number: u64,
-    pub(crate) seats: Seats,
+    pub(crate) permits: Permits,
 }
 
 impl<S: Subscriber> StreamHandler<S> {
-    /// Reads the fields and asks the subscriber. A panic in it is answered 500, and ends nothing else.
-    pub(crate) async fn admit(&self, req: &Request, depot: &Depot) -> Result<Admitted<S>, StatusError> {
-        let asked = AssertUnwindSafe(async {
+    /// Reads the subscriber's fields and runs its hook. A panic in these becomes a response with status 500.
+    pub(crate) async fn authorize(&self, req: &Request, depot: &Depot) -> Result<Authorized<S>, StatusError> {
+        let authorized = AssertUnwindSafe(async {
             let mut subscriber = S::from_request(req, depot)?;
             subscriber.authorize().await?;
             let keys = subscriber.keys();
-            Ok(Admitted { subscriber: Guest::new(subscriber), keys })
+            Ok(Authorized { subscriber: CatchDrop::new(subscriber), keys })
         });
-        asked.catch_unwind().await.unwrap_or_else(|_| {
-            tracing::error!(target: "tornadose", "a hook panicked before the head; the request is answered 500");
+        authorized.catch_unwind().await.unwrap_or_else(|_| {
+            tracing::error!(target: "tornadose", "hook panicked before the response head");
             Err(StatusError::internal_server_error())
         })
     }
 
-    /// A seat among the connections of the handler, and of the server when it is ours. Without one, the connection's number.
-    pub(crate) fn open(&self, req: &Request, admitted: Admitted<S>) -> Result<Opening<S>, u64> {
+    /// Takes the permits of a connection. Without them the error is the connection's number.
+    pub(crate) fn admit(&self, req: &Request, authorized: Authorized<S>) -> Result<Admission<S>, u64> {
         self.watch();
-        let (number, seat) = self.connections.open(self.settings.options.max_connections);
-        let seats = match self.seats(seat, req) {
-            Ok(seats) => seats,
-            Err(why) => {
-                tracing::debug!(target: "tornadose", number, why, "connection is turned away");
+        let (number, permit) = self.connections.open(self.settings.options.max_connections);
+        let permits = match self.permits(permit, req) {
+            Ok(permits) => permits,
+            Err(reason) => {
+                tracing::debug!(target: "tornadose", number, reason, "connection rejected");
                 return Err(number);
             }
         };
-        Ok(Opening { admitted, number, seats })
+        Ok(Admission { authorized, number, permits })
     }
 
-    /// This seat, and one of the server when that is ours; else why there is none.
-    fn seats(&self, seat: Option<Seat>, req: &Request) -> Result<Seats, &'static str> {
-        let mut seats = Seats { of_handler: seat.ok_or("full")?, of_server: None };
+    /// Returns the handler's permit together with one of the server, under [`serve`](crate::serve). The error is the reason to log.
+    fn permits(&self, permit: Option<ConnectionPermit>, req: &Request) -> Result<Permits, &'static str> {
+        let mut permits = Permits { handler: permit.ok_or("full")?, server: None };
         if self.store.is_closed() {
             return Err("closed");
         }
         if let Some(server) = req.extensions().get::<Arc<Connections>>() {
-            seats.of_server = Some(server.open(None).1.ok_or("stopping")?);
+            permits.server = Some(server.open(None).1.ok_or("stopping")?);
         }
-        Ok(seats)
+        Ok(permits)
     }
 
-    /// Aborts connections that cannot end themselves because their client takes nothing: those that are owed something for too
-    /// long, and what is left a while after the store has been closed.
+    /// Spawns a task that aborts connections which cannot close by themselves, because their client takes no bytes: those that stall,
+    /// and those that are still open some time after the store was closed.
     fn watch(&self) {
-        let (store, patience) = (self.store.clone(), self.settings.patience());
-        self.connections.watched_by(|connections| async move {
+        let (store, stall_timeout) = (self.store.clone(), self.settings.stall_timeout());
+        self.connections.ensure_watchdog(|connections| async move {
             let mut closing = pin!(store.closing());
             loop {
-                let Some(next_look) = connections.upgrade().map(|open| open.abort_stalled(patience)) else { return };
+                let Some(next_check) = connections.upgrade().map(|open| open.abort_stalled(stall_timeout)) else {
+                    return;
+                };
                 tokio::select! {
                     biased;
                     () = &mut closing => break,
-                    () = tokio::time::sleep_until(next_look) => {}
+                    () = tokio::time::sleep_until(next_check) => {}
                 }
             }
-            tokio::time::sleep(LAST_WORDS).await;
+            tokio::time::sleep(CLOSE_TIMEOUT).await;
             if let Some(open) = connections.upgrade() {
                 open.abort_all();
             }
@@ -110,16 +112,24 @@ impl<S: Subscriber> StreamHandler<S> {
     }
 
     pub(crate) fn reader(&self, keys: Keys<KeyOf<S>>, req: &Request) -> Reader<S::Message> {
-        let terms = ReaderOptions { replay: self.settings.options.replay, is_connection: true };
-        Reader::open(self.store.shared(), keys, request::resume(req), terms)
+        let options = ReaderOptions { replay: self.settings.options.replay, is_connection: true };
+        Reader::open(self.store.shared(), keys, request::resume(req), options)
     }
 
-    pub(crate) fn feed(&self, reader: Reader<S::Message>, visit: Visit, prologue: BytesMut) -> Feed<S::Message> {
-        Feed::new(reader, visit, self.settings.options.lag, prologue)
+    pub(crate) fn feed(
+        &self,
+        reader: Reader<S::Message>,
+        span: ConnectionSpan,
+        prologue: BytesMut,
+    ) -> Feed<S::Message> {
+        Feed::new(reader, span, self.settings.options.lag, prologue)
     }
 }
 
-/// Returns the connection of this request if its socket can be given away.
-pub(crate) fn claim_connection(req: &Request) -> Option<Arc<ConnectionHandle>> {
-    req.extensions().get::<ConnectionLookup>()?.claim(req.extensions().get::<ConnCtrl>()?)
+/// Returns the connection of this request if its socket can be given away, else why not. `None` when its service is not wrapped by a
+/// [`Handover`](crate::Handover).
+pub(crate) fn claim_connection(req: &Request) -> Option<Result<Arc<ConnectionHandle>, AttachedReason>> {
+    let lookup = req.extensions().get::<ConnectionLookup>()?;
+    let control = req.extensions().get::<ConnCtrl>();
+    Some(control.map_or(Err(AttachedReason::NotRecognised), |control| lookup.claim(control)))
 }

@@ -9,13 +9,13 @@ use crate::subscriber::options::Origins;
 
 /// Which origins a handler admits.
 #[derive(Clone)]
-pub(crate) enum Admitted {
+pub(crate) enum OriginPolicy {
     SameHost,
     Any,
     List(Vec<Origin>),
 }
 
-impl From<Origins> for Admitted {
+impl From<Origins> for OriginPolicy {
     fn from(origins: Origins) -> Self {
         match origins {
             Origins::SameHost => Self::SameHost,
@@ -25,7 +25,7 @@ impl From<Origins> for Admitted {
     }
 }
 
-impl Admitted {
+impl OriginPolicy {
     /// An origin that is none admits nobody, and is logged.
     pub(crate) fn list<O: AsRef<str>>(origins: impl IntoIterator<Item = O>) -> Self {
         let parse = |origin: O| {
@@ -72,7 +72,7 @@ impl Admitted {
     }
 
     /// Lets the pages that are admitted read the stream, unless a hoop has said who may.
-    pub(crate) fn allow(&self, request: &HeaderMap, response: &mut HeaderMap) {
+    pub(crate) fn add_cors_headers(&self, request: &HeaderMap, response: &mut HeaderMap) {
         if response.contains_key(ACCESS_CONTROL_ALLOW_ORIGIN) {
             return;
         }
@@ -155,7 +155,7 @@ fn split_port(text: &str) -> Option<(String, Option<u16>)> {
 mod tests {
     use super::*;
 
-    fn admits(admitted: &Admitted, host: &str, origins: &[&str]) -> bool {
+    fn admits(admitted: &OriginPolicy, host: &str, origins: &[&str]) -> bool {
         let mut headers = HeaderMap::new();
         headers.insert(HOST, host.parse().expect("a host"));
         for origin in origins {
@@ -185,13 +185,13 @@ mod tests {
             ("app.example", &["app.example"], false),
             ("app.example", &["https://app.example", "https://app.example"], false),
         ] {
-            assert_eq!(admits(&Admitted::SameHost, host, origins), expected, "{origins:?} at {host}");
+            assert_eq!(admits(&OriginPolicy::SameHost, host, origins), expected, "{origins:?} at {host}");
         }
     }
 
     #[test]
     fn a_list_admits_what_it_names() {
-        let list = Admitted::list(["https://app.example", "http://localhost:3000", "tauri://localhost"]);
+        let list = OriginPolicy::list(["https://app.example", "http://localhost:3000", "tauri://localhost"]);
         for (origin, expected) in [
             ("https://app.example", true),
             ("https://app.example:443", true),
@@ -205,7 +205,7 @@ mod tests {
         ] {
             assert_eq!(admits(&list, "api.example", &[origin]), expected, "{origin}");
         }
-        assert!(admits(&Admitted::Any, "api.example", &["null"]));
+        assert!(admits(&OriginPolicy::Any, "api.example", &["null"]));
     }
 
     #[test]
@@ -213,7 +213,7 @@ mod tests {
         let mut headers = HeaderMap::new();
         headers.insert(HOST, HeaderValue::from_static("api.example"));
         headers.insert(ORIGIN, HeaderValue::from_static("https://app.example"));
-        let refusal = Admitted::SameHost.check(&headers, None).unwrap_err();
+        let refusal = OriginPolicy::SameHost.check(&headers, None).unwrap_err();
         assert_eq!(
             refusal,
             "the origin `https://app.example` is not the host `api.example`: open the page at that host, or name its \

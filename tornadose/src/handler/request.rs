@@ -58,7 +58,7 @@ fn last_event_id(request: &Request) -> Option<String> {
 }
 
 /// What is wrong with a request to upgrade.
-pub(crate) enum Unfit {
+pub(crate) enum UpgradeError {
     /// Not version 13: 426.
     Version,
     /// 400, and why.
@@ -66,17 +66,17 @@ pub(crate) enum Unfit {
 }
 
 /// The answer to the key of an upgrade (RFC 6455 §4.2.2).
-pub(crate) fn accept_key(headers: &HeaderMap) -> Result<String, Unfit> {
+pub(crate) fn accept_key(headers: &HeaderMap) -> Result<String, UpgradeError> {
     let mut versions = headers.get_all(SEC_WEBSOCKET_VERSION).into_iter();
     if versions.next().is_none_or(|version| version != "13") || versions.next().is_some() {
-        return Err(Unfit::Version);
+        return Err(UpgradeError::Version);
     }
     let mut keys = headers.get_all(SEC_WEBSOCKET_KEY).into_iter();
     let (Some(key), None) = (keys.next(), keys.next()) else {
-        return Err(Unfit::Malformed("expected one `sec-websocket-key`"));
+        return Err(UpgradeError::Malformed("expected one `sec-websocket-key`"));
     };
     if BASE64_STANDARD.decode(key.as_bytes()).map_or(true, |nonce| nonce.len() != 16) {
-        return Err(Unfit::Malformed("`sec-websocket-key` is not 16 bytes in base64"));
+        return Err(UpgradeError::Malformed("`sec-websocket-key` is not 16 bytes in base64"));
     }
     let mut hash = Sha1::new();
     hash.update(key.as_bytes());

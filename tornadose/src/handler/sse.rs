@@ -1,4 +1,4 @@
-//! Server-Sent Events: how a stream opens. [`body`] writes it as long as its server has the socket, [`task`] once it owns the socket.
+//! Server-Sent Events: how a stream opens. [`body`] is a stream whose server has the socket, [`task`] one that is detached.
 
 pub(crate) mod frames;
 pub(crate) mod body;
@@ -8,58 +8,63 @@ use salvo::conn::ConnCtrl;
 use salvo::http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
 use salvo::http::{Method, ResBody, StatusCode, StatusError};
 use salvo::{Depot, Request, Response};
-use tokio::time::Instant;
 
 use crate::handler::builder::StreamHandler;
-use crate::handler::connection::control::OverServer;
+use crate::handler::connection::control::BodyControl;
 use crate::handler::connection::handover::{Proposal, StreamHandover};
-use crate::handler::connection::span::Visit;
-use crate::handler::open::{Admitted, Answer, Opening, claim_connection};
+use crate::handler::connection::span::ConnectionSpan;
+use crate::handler::open::{Admission, Authorized, Rejection, claim_connection};
 use crate::handler::request;
-use crate::handler::sse::body::Stream;
+use crate::handler::sse::body::SseBody;
 use crate::subscriber::Subscriber;
 
 impl<S: Subscriber> StreamHandler<S> {
-    pub(crate) async fn serve_sse(&self, req: &Request, depot: &Depot, res: &mut Response) -> Result<(), Answer> {
-        self.settings.origins.allow(req.headers(), res.headers_mut());
+    pub(crate) async fn serve_sse(&self, req: &Request, depot: &Depot, res: &mut Response) -> Result<(), Rejection> {
+        self.settings.origins.add_cors_headers(req.headers(), res.headers_mut());
         if !request::accepts_stream(req.headers()) {
             let error = StatusError::not_acceptable().brief("this is a stream of `text/event-stream`");
             return Err(error.into());
         }
-        let admitted = self.admit(req, depot).await?;
+        let authorized = self.authorize(req, depot).await?;
         if req.method() == Method::HEAD {
             stream_head(res);
             return Ok(());
         }
-        let opening = self.open(req, admitted).map_err(|number| {
+        let admission = self.admit(req, authorized).map_err(|number| {
             stream_head(res);
-            res.body(ResBody::Once(frames::come_back(self.settings.return_after(number))));
-            Answer::Later
+            res.body(ResBody::Once(frames::retry_frame(self.settings.retry_after(number))));
+            Rejection::RetryLater
         })?;
-        let Opening { admitted: Admitted { subscriber, keys }, number, seats } = opening;
+        let Admission { authorized: Authorized { subscriber, keys }, number, permits } = admission;
         let reader = self.reader(keys, req);
-        let visit = Visit::opens("sse", number, &reader);
+        let span = ConnectionSpan::open("sse", number, &reader);
         let mut prologue = frames::prologue(self.settings.options.retry);
-        let connection = claim_connection(req);
-        let handover = connection.map(|connection| StreamHandover::new(prologue.split().freeze(), connection));
-        let feed = self.feed(reader, visit, prologue);
-        let conn = req.extensions().get::<ConnCtrl>().cloned();
-        if let Some(conn) = &conn {
-            conn.relax_timeouts();
-        }
-        let reach = OverServer { reader: feed.reader().handle(), closing: feed.closing().clone(), conn: conn.clone() };
-        let pace = frames::Pace {
-            keep_alive: self.settings.options.keep_alive,
-            until: self.settings.lasts(number).map(|age| Instant::now() + age),
-            return_after: self.settings.return_after(number),
-            patience: self.settings.patience(),
+        let connection = match claim_connection(req) {
+            Some(Ok(connection)) => Some(connection),
+            Some(Err(reason)) => {
+                reason.log_once();
+                None
+            }
+            None => None,
         };
-        seats.places().reached_by(reach);
+        let handover = connection.map(|connection| StreamHandover::new(prologue.split().freeze(), connection));
+        let feed = self.feed(reader, span, prologue);
+        let conn_ctrl = req.extensions().get::<ConnCtrl>().cloned();
+        if let Some(conn_ctrl) = &conn_ctrl {
+            conn_ctrl.relax_timeouts();
+        }
+        let control = BodyControl {
+            reader: feed.reader().handle(),
+            close_reason: feed.close_reason().clone(),
+            conn_ctrl: conn_ctrl.clone(),
+        };
+        let (timeouts, retry_after) = (self.settings.timeouts(number), self.settings.retry_after(number));
+        permits.registration().attach(control);
         stream_head(res);
-        let mut stream = Box::pin(Stream::new(subscriber, feed, pace, conn, seats));
+        let mut stream = Box::pin(SseBody::new(subscriber, feed, timeouts, retry_after, conn_ctrl, permits));
         if let Some(handover) = handover {
             res.extensions.insert(Proposal::new(&*stream, &handover));
-            stream.may_take_over(handover);
+            stream.enable_handover(handover);
         }
         res.body(ResBody::Boxed(stream));
         Ok(())

@@ -10,47 +10,42 @@ use salvo::http::header::{
 };
 use salvo::http::{StatusCode, StatusError};
 use salvo::{Depot, Request, Response};
-use tokio::time::Instant;
 
 use crate::handler::builder::StreamHandler;
-use crate::handler::connection::control::OverTask;
+use crate::handler::connection::control::TaskControl;
 use crate::handler::connection::handover;
-use crate::handler::connection::io::Link;
-use crate::handler::connection::span::Visit;
+use crate::handler::connection::io::SocketIo;
+use crate::handler::connection::span::ConnectionSpan;
 use crate::handler::connection::wake_source::WakeSource;
-use crate::handler::open::{Admitted, Answer, Opening, claim_connection};
-use crate::handler::request::{self, Unfit};
-use crate::handler::ws::session::Session;
+use crate::handler::open::{Admission, Authorized, Rejection, claim_connection};
+use crate::handler::request::{self, UpgradeError};
+use crate::handler::ws::session::WsSession;
 use crate::subscriber::Subscriber;
 use crate::wire::ws::decoder::Decoder;
 
 impl<S: Subscriber> StreamHandler<S> {
-    pub(crate) async fn serve_ws(&self, req: &mut Request, depot: &Depot, res: &mut Response) -> Result<(), Answer> {
-        let accept = request::accept_key(req.headers()).map_err(|unfit| match unfit {
-            Unfit::Version => upgrade_required(res, "expected `sec-websocket-version: 13`"),
-            Unfit::Malformed(why) => StatusError::bad_request().brief(why).into(),
+    pub(crate) async fn serve_ws(&self, req: &mut Request, depot: &Depot, res: &mut Response) -> Result<(), Rejection> {
+        let accept = request::accept_key(req.headers()).map_err(|error| match error {
+            UpgradeError::Version => upgrade_required(res, "expected `sec-websocket-version: 13`"),
+            UpgradeError::Malformed(brief) => StatusError::bad_request().brief(brief).into(),
         })?;
         let checked = self.settings.origins.check(req.headers(), req.uri().authority());
-        checked.map_err(|refusal| StatusError::forbidden().brief(refusal))?;
-        let admitted = self.admit(req, depot).await?;
+        checked.map_err(|brief| StatusError::forbidden().brief(brief))?;
+        let authorized = self.authorize(req, depot).await?;
         let unavailable = |_| StatusError::service_unavailable().brief("closing, or full: come back later");
-        let Opening { admitted: Admitted { subscriber, keys }, number, seats } =
-            self.open(req, admitted).map_err(unavailable)?;
+        let Admission { authorized: Authorized { subscriber, keys }, number, permits } =
+            self.admit(req, authorized).map_err(unavailable)?;
         let Some(upgrade) = req.extensions_mut().remove::<OnUpgrade>() else {
             return Err(StatusError::bad_request().brief("this connection cannot become a WebSocket").into());
         };
         let reader = self.reader(keys, req);
-        let visit = Visit::opens("ws", number, &reader);
-        let feed = self.feed(reader, visit, BytesMut::new());
+        let span = ConnectionSpan::open("ws", number, &reader);
+        let feed = self.feed(reader, span, BytesMut::new());
         let options = &self.settings.options;
-        let pace = session::Pace {
-            keep_alive: options.keep_alive,
-            patience: self.settings.patience(),
-            until: self.settings.lasts(number).map(|age| Instant::now() + age),
-        };
-        let connection = claim_connection(req);
-        if let Some(conn) = req.extensions().get::<ConnCtrl>() {
-            conn.relax_timeouts();
+        let timeouts = self.settings.timeouts(number);
+        let connection = claim_connection(req).and_then(Result::ok);
+        if let Some(conn_ctrl) = req.extensions().get::<ConnCtrl>() {
+            conn_ctrl.relax_timeouts();
         }
         let headers = res.headers_mut();
         headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
@@ -64,32 +59,38 @@ impl<S: Subscriber> StreamHandler<S> {
         }
         res.status_code(StatusCode::SWITCHING_PROTOCOLS);
 
-        let (reader, closing, places) = (feed.reader().handle(), feed.closing().clone(), seats.places());
-        let caller = feed.reader().waker_for(WakeSource::Socket);
-        let session = Box::new(Session::new(subscriber, self.store.clone(), feed, pace, seats));
+        let (reader, close_reason, registration) =
+            (feed.reader().handle(), feed.close_reason().clone(), permits.registration());
+        let socket_waker = feed.reader().waker_for(WakeSource::Socket);
+        let mut session = Box::new(WsSession::new(subscriber, self.store.clone(), feed, timeouts, permits));
         let max_message = options.max_message;
         let task = tokio::spawn(async move {
-            let link = upgrade.await.map(|line| {
-                let (socket, read) = handover::take_upgraded(line, connection);
-                Box::new(Link::new(socket, Decoder::new(max_message), caller).has_read(read))
-            });
-            match link {
-                Ok(link) => session.run(link).await,
-                Err(error) => tracing::debug!(target: "tornadose", %error, "the client left before its upgrade"),
+            let upgraded = match upgrade.await {
+                Ok(upgraded) => handover::take_upgraded(upgraded, connection),
+                Err(error) => {
+                    tracing::debug!(target: "tornadose", transport = "ws", number, %error, "upgrade failed");
+                    return;
+                }
+            };
+            if upgraded.is_detached {
+                session.mark_detached();
             }
+            let io = SocketIo::new(upgraded.socket, Decoder::new(max_message), socket_waker);
+            session.run(Box::new(io.with_read_buffer(upgraded.read))).await;
         });
-        places.reached_by(OverTask { reader, closing, task: task.abort_handle() });
+        registration.attach(TaskControl { reader, close_reason, task: task.abort_handle() });
         Ok(())
     }
 }
 
-pub(crate) fn upgrade_required(res: &mut Response, why: &'static str) -> Answer {
+/// Rejects a request that has to be an upgrade, and tells the client how.
+pub(crate) fn upgrade_required(res: &mut Response, brief: &'static str) -> Rejection {
     let headers = res.headers_mut();
     headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
     headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
     headers.insert(SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
     match StatusError::from_code(StatusCode::UPGRADE_REQUIRED) {
-        Some(error) => error.brief(why).into(),
-        None => StatusError::bad_request().brief(why).into(),
+        Some(error) => error.brief(brief).into(),
+        None => StatusError::bad_request().brief(brief).into(),
     }
 }

@@ -16,7 +16,7 @@ use salvo::{Depot, FlowCtrl, Handler, Request, Response, Service, async_trait};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::handler::connection::handover::{
-    Address, ConnectionHandle, ConnectionKey, ConnectionLookup, OpenConnections, Proposal, Socket,
+    Address, AttachedReason, ConnectionHandle, ConnectionKey, ConnectionLookup, OpenConnections, Proposal, Socket,
 };
 
 /// Lets the streams of a Salvo [`Server`](salvo::Server) of your own detach, as those of [`serve`](crate::serve) do: once its response head is
@@ -244,12 +244,18 @@ struct LetDetach {
 #[async_trait]
 impl Handler for LetDetach {
     async fn handle(&self, req: &mut Request, depot: &mut Depot, res: &mut Response, ctrl: &mut FlowCtrl) {
-        // HTTP/2 carries other streams on the same socket, HTTP/1.0 has no chunks, and a request body is still to be read from the socket.
-        if req.version() == Version::HTTP_11 && http_body::Body::is_end_stream(req.body()) {
-            // A middleware may change the request's addresses, so they are read before all others run.
-            let address = Address::new(req.local_addr(), req.remote_addr());
-            req.extensions_mut().insert(ConnectionLookup { connections: Arc::clone(&self.connections), address });
-        }
+        let attached = if req.version() != Version::HTTP_11 {
+            // HTTP/2 carries other streams on the same socket, and HTTP/1.0 has no chunks.
+            Some(AttachedReason::HttpVersion)
+        } else if !http_body::Body::is_end_stream(req.body()) {
+            Some(AttachedReason::RequestBody)
+        } else {
+            None
+        };
+        // A middleware may change the request's addresses, so they are read before all others run.
+        let address = Address::new(req.local_addr(), req.remote_addr());
+        let connections = Arc::clone(&self.connections);
+        req.extensions_mut().insert(ConnectionLookup { connections, address, attached });
         ctrl.call_next(req, depot, res).await;
         if let Some(proposal) = res.extensions.remove::<Proposal>()
             && proposal.agree(res)

@@ -10,7 +10,7 @@ use salvo::{Depot, FlowCtrl, Handler, Request, Response, Server, Service, async_
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::ToSocketAddrs;
 
-use crate::handler::connection::registry::{Connections, LAST_WORDS};
+use crate::handler::connection::registry::{CLOSE_TIMEOUT, Connections};
 use crate::server::bind::listen;
 use crate::server::handover::Handover;
 use crate::store::registry::EndReason;
@@ -143,10 +143,10 @@ where
     }
     connections.stop(EndReason::Stopping);
     let drain = async {
-        if tokio::time::timeout(LAST_WORDS, connections.all_gone()).await.is_err() {
+        if tokio::time::timeout(CLOSE_TIMEOUT, connections.wait_until_empty()).await.is_err() {
             connections.abort_all();
         }
-        handle.stop_graceful(LAST_WORDS);
+        handle.stop_graceful(CLOSE_TIMEOUT);
         std::future::pending::<()>().await;
     };
     tokio::select! {

@@ -1,20 +1,20 @@
-//! A subscriber in our care: whatever ends it, its `Drop`, the disconnect hook, may panic. That is logged, and the goodbye is still
-//! said.
+//! A subscriber whose `Drop` may panic. `Drop` is the disconnect hook, and the connection still closes in order after it.
 
 use std::ops::{Deref, DerefMut};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-pub(crate) struct Guest<S>(Option<S>);
+/// Owns a subscriber, and catches and logs a panic of its `Drop`.
+pub(crate) struct CatchDrop<S>(Option<S>);
 
-const UNTIL_DROPPED: &str = "a subscriber is there until its guest is dropped";
+const UNTIL_DROPPED: &str = "the subscriber is there until this is dropped";
 
-impl<S> Guest<S> {
+impl<S> CatchDrop<S> {
     pub(crate) fn new(subscriber: S) -> Self {
         Self(Some(subscriber))
     }
 }
 
-impl<S> Deref for Guest<S> {
+impl<S> Deref for CatchDrop<S> {
     type Target = S;
 
     #[inline]
@@ -23,18 +23,18 @@ impl<S> Deref for Guest<S> {
     }
 }
 
-impl<S> DerefMut for Guest<S> {
+impl<S> DerefMut for CatchDrop<S> {
     #[inline]
     fn deref_mut(&mut self) -> &mut S {
         self.0.as_mut().expect(UNTIL_DROPPED)
     }
 }
 
-impl<S> Drop for Guest<S> {
+impl<S> Drop for CatchDrop<S> {
     fn drop(&mut self) {
         let subscriber = self.0.take();
         if catch_unwind(AssertUnwindSafe(|| drop(subscriber))).is_err() {
-            tracing::error!(target: "tornadose", "a disconnect hook panicked");
+            tracing::error!(target: "tornadose", "disconnect hook panicked");
         }
     }
 }

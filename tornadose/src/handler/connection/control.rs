@@ -1,30 +1,40 @@
-//! How a connection is ended and aborted from elsewhere: one whose body its server polls, and one that has a task of its own. When it
-//! is, is `connections`' affair.
+//! How a connection is ended and aborted from outside, in either of its two forms: a body that its server polls, or a task.
 
 use salvo::conn::ConnCtrl;
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
-use crate::handler::connection::registry::Control;
-use crate::handler::connection::span::{Closing, Why};
+use crate::handler::connection::span::{CloseReason, CloseReasonCell};
 use crate::message::Message;
 use crate::store::reader::handle::ReaderHandle;
 use crate::store::registry::EndReason;
 
-pub(crate) struct OverServer<M: Message> {
-    pub(crate) reader: ReaderHandle<M>,
-    pub(crate) closing: Closing,
-    pub(crate) conn: Option<ConnCtrl>,
+/// Control over one connection, from outside.
+pub(crate) trait Control: Send + Sync {
+    /// Ends its reader. The connection then closes by itself.
+    fn end(&self, reason: EndReason);
+    /// Drops the connection without a last frame.
+    fn abort(&self, reason: CloseReason);
+    /// Since when the connection has unread messages and has not come for them. `None` when it has none, and for a connection that
+    /// checks its own stall timeout.
+    fn pending_since(&self) -> Option<Instant>;
 }
 
-impl<M: Message> Control for OverServer<M> {
-    fn end(&self, end: EndReason) {
-        self.reader.end(end);
+/// Controls a connection whose body its server polls.
+pub(crate) struct BodyControl<M: Message> {
+    pub(crate) reader: ReaderHandle<M>,
+    pub(crate) close_reason: CloseReasonCell,
+    pub(crate) conn_ctrl: Option<ConnCtrl>,
+}
+
+impl<M: Message> Control for BodyControl<M> {
+    fn end(&self, reason: EndReason) {
+        self.reader.end(reason);
     }
 
-    fn abort(&self, why: Why) {
-        self.closing.because(why, None);
-        self.conn.iter().for_each(ConnCtrl::abort);
+    fn abort(&self, reason: CloseReason) {
+        self.close_reason.set(reason, None);
+        self.conn_ctrl.iter().for_each(ConnCtrl::abort);
     }
 
     fn pending_since(&self) -> Option<Instant> {
@@ -32,23 +42,24 @@ impl<M: Message> Control for OverServer<M> {
     }
 }
 
-pub(crate) struct OverTask<M: Message> {
+/// Controls a connection that has a task of its own.
+pub(crate) struct TaskControl<M: Message> {
     pub(crate) reader: ReaderHandle<M>,
-    pub(crate) closing: Closing,
+    pub(crate) close_reason: CloseReasonCell,
     pub(crate) task: AbortHandle,
 }
 
-impl<M: Message> Control for OverTask<M> {
-    fn end(&self, end: EndReason) {
-        self.reader.end(end);
+impl<M: Message> Control for TaskControl<M> {
+    fn end(&self, reason: EndReason) {
+        self.reader.end(reason);
     }
 
-    fn abort(&self, why: Why) {
-        self.closing.because(why, None);
+    fn abort(&self, reason: CloseReason) {
+        self.close_reason.set(reason, None);
         self.task.abort();
     }
 
-    /// A task notices by itself when its socket takes nothing.
+    /// The task itself notices when its socket takes nothing.
     fn pending_since(&self) -> Option<Instant> {
         None
     }

@@ -13,7 +13,7 @@
 use std::collections::BTreeMap;
 use std::net;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Waker};
 
@@ -30,6 +30,54 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 pub(crate) trait Socket: AsyncRead + AsyncWrite + Send + Unpin {}
 
 impl<IO: AsyncRead + AsyncWrite + Send + Unpin> Socket for IO {}
+
+// --- Why a stream stays attached
+
+/// Why a stream of a service that is wrapped by a [`Handover`](crate::Handover) stays with its server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum AttachedReason {
+    /// The request is not HTTP/1.1.
+    HttpVersion,
+    /// The request has a body, which is still to be read from the socket.
+    RequestBody,
+    /// A middleware has replaced the response's body, or set its length or encoding.
+    Response,
+    /// The timeouts of the connection were relaxed before, so it could not be recognised.
+    RelaxedBefore,
+    /// The connection of the request was not found among those of the acceptor.
+    NotRecognised,
+    /// The server did not flush the socket after the first frame.
+    NotFlushed,
+}
+
+impl AttachedReason {
+    fn name(self) -> &'static str {
+        match self {
+            Self::HttpVersion => "http version",
+            Self::RequestBody => "request body",
+            Self::Response => "response replaced or of fixed length",
+            Self::RelaxedBefore => "timeouts relaxed before",
+            Self::NotRecognised => "connection not recognised",
+            Self::NotFlushed => "not flushed",
+        }
+    }
+
+    /// Logs this reason the first time that it occurs in the process. A reason that shows that hyper or Salvo works in another way than
+    /// this module expects, or that a socket's acceptor is not wrapped, is a warning.
+    pub(crate) fn log_once(self) {
+        static LOGGED: AtomicU8 = AtomicU8::new(0);
+        let bit = 1 << self as u8;
+        if LOGGED.fetch_or(bit, Ordering::Relaxed) & bit != 0 {
+            return;
+        }
+        let reason = self.name();
+        if matches!(self, Self::NotRecognised | Self::NotFlushed) {
+            tracing::warn!(target: "tornadose", reason, "stream not detached");
+        } else {
+            tracing::debug!(target: "tornadose", reason, "stream not detached");
+        }
+    }
+}
 
 // --- One connection
 
@@ -159,11 +207,15 @@ impl OpenConnections {
     ///
     /// A request names its connection by its addresses, which several may share, and by its control, whose identity Salvo does not
     /// show. But clones of a control share one state: of the connections at the address, the right one is that whose clone turns relaxed when
-    /// this control is relaxed. `None` when none does or more than one (somebody else relaxes another at the same moment), or when
-    /// the control was relaxed before, so that nothing can be seen.
-    fn claim(&self, address: Address, control: &ConnCtrl) -> Option<Arc<ConnectionHandle>> {
+    /// this control is relaxed.
+    ///
+    /// # Errors
+    ///
+    /// When none or more than one turns relaxed (because another control is relaxed at the same moment), or when the control was relaxed
+    /// before, so that no change can be seen.
+    fn claim(&self, address: Address, control: &ConnCtrl) -> Result<Arc<ConnectionHandle>, AttachedReason> {
         if control.is_relaxed() {
-            return None;
+            return Err(AttachedReason::RelaxedBefore);
         }
         let handles = self.lock();
         let at_address = handles.range((address, 0)..=(address, u64::MAX)).map(|(_, handle)| handle);
@@ -171,8 +223,8 @@ impl OpenConnections {
         control.relax_timeouts();
         let mut relaxed = candidates.into_iter().filter(|handle| handle.control.is_relaxed());
         match (relaxed.next(), relaxed.next()) {
-            (Some(handle), None) => Some(Arc::clone(handle)),
-            _ => None,
+            (Some(handle), None) => Ok(Arc::clone(handle)),
+            _ => Err(AttachedReason::NotRecognised),
         }
     }
 }
@@ -182,12 +234,15 @@ impl OpenConnections {
 pub(crate) struct ConnectionLookup {
     pub(crate) connections: Arc<OpenConnections>,
     pub(crate) address: Address,
+    /// Why a stream of this request stays attached, if that is known.
+    pub(crate) attached: Option<AttachedReason>,
 }
 
 impl ConnectionLookup {
-    /// Returns the connection of the request that carries `control`, if its socket can be given away. Relaxes the control's timeouts.
-    pub(crate) fn claim(&self, control: &ConnCtrl) -> Option<Arc<ConnectionHandle>> {
-        self.connections.claim(self.address, control)
+    /// Returns the connection of the request that carries `control`, if its socket can be given away, else why not. Relaxes the control's
+    /// timeouts in search of it.
+    pub(crate) fn claim(&self, control: &ConnCtrl) -> Result<Arc<ConnectionHandle>, AttachedReason> {
+        self.attached.map_or_else(|| self.connections.claim(self.address, control), Err)
     }
 }
 
@@ -234,6 +289,7 @@ impl StreamHandover {
                 Step::First(std::mem::take(&mut self.first))
             }
             State::Begin => {
+                AttachedReason::Response.log_once();
                 self.state = State::Decided;
                 Step::First(std::mem::take(&mut self.first))
             }
@@ -287,12 +343,18 @@ impl Proposal {
 
 // --- A WebSocket's side
 
-/// Takes the socket out of an upgraded connection, with what was read of it before. Without a handle, or when the socket has not been flushed, the
-/// upgraded connection itself is the socket.
-pub(crate) fn take_upgraded(
-    upgraded: Upgraded,
-    connection: Option<Arc<ConnectionHandle>>,
-) -> (Box<dyn Socket>, Vec<u8>) {
+/// The socket of an upgraded connection.
+pub(crate) struct UpgradedSocket {
+    pub(crate) socket: Box<dyn Socket>,
+    /// Input that was read from the socket before.
+    pub(crate) read: Vec<u8>,
+    /// Whether this is the socket itself, and not the upgraded connection around it.
+    pub(crate) is_detached: bool,
+}
+
+/// Takes the socket out of an upgraded connection. Without a handle, or when the socket has not been flushed, the upgraded connection
+/// itself is the socket.
+pub(crate) fn take_upgraded(upgraded: Upgraded, connection: Option<Arc<ConnectionHandle>>) -> UpgradedSocket {
     let mut upgraded = TokioIo::new(upgraded);
     let cx = &mut Context::from_waker(Waker::noop());
     let given = connection.and_then(|connection| {
@@ -301,7 +363,9 @@ pub(crate) fn take_upgraded(
         let _flushed = Pin::new(&mut upgraded).poll_flush(cx);
         connection.withdraw()
     });
-    let Some(socket) = given else { return (Box::new(upgraded), Vec::new()) };
+    let Some(socket) = given else {
+        return UpgradedSocket { socket: Box::new(upgraded), read: Vec::new(), is_detached: false };
+    };
     let mut read = Vec::new();
     let mut buffer = [0; 1024];
     loop {
@@ -309,7 +373,7 @@ pub(crate) fn take_upgraded(
         match Pin::new(&mut upgraded).poll_read(cx, &mut buffer) {
             std::task::Poll::Ready(Ok(())) if !buffer.filled().is_empty() => read.extend_from_slice(buffer.filled()),
             // What hyper had read is read, and the wrapper has no socket.
-            _ => return (socket, read),
+            _ => return UpgradedSocket { socket, read, is_detached: true },
         }
     }
 }
@@ -348,12 +412,12 @@ mod tests {
     fn a_request_of_no_open_connection_finds_none() {
         let (connections, handles) = open([1, 2]);
         // The control of another server's connection.
-        assert!(connections.claim(address(1), &ConnCtrl::new()).is_none());
+        assert!(connections.claim(address(1), &ConnCtrl::new()).err() == Some(AttachedReason::NotRecognised));
         // A connection at another address.
-        assert!(connections.claim(address(3), &handles[0].control).is_none());
+        assert!(connections.claim(address(3), &handles[0].control).is_err());
         // A connection that is gone.
         connections.remove((address(2), 1));
-        assert!(connections.claim(address(2), &handles[1].control).is_none());
+        assert!(connections.claim(address(2), &handles[1].control).is_err());
         assert_eq!(connections.lock().len(), 1);
     }
 
@@ -361,7 +425,7 @@ mod tests {
     fn a_connection_that_was_relaxed_before_is_not_found() {
         let (connections, handles) = open([1]);
         handles[0].control.relax_timeouts();
-        assert!(connections.claim(address(1), &handles[0].control).is_none());
+        assert!(connections.claim(address(1), &handles[0].control).err() == Some(AttachedReason::RelaxedBefore));
     }
 
     #[derive(Default)]

@@ -1,8 +1,8 @@
-//! The two directions of a connection's socket, independent of each other: what is to be written, what has come, and since when
-//! neither has moved. What it means is its task's affair.
+//! The socket of a detached stream or a WebSocket: buffers for both directions, and since when each has made no progress. The two
+//! directions do not wait for each other.
 
 use std::io;
-use std::mem::MaybeUninit;
+use std::mem::{MaybeUninit, offset_of};
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker, ready};
 
@@ -13,267 +13,273 @@ use tokio::time::Instant;
 use crate::handler::connection::handover::Socket;
 use crate::wire::ws::decoder::{Decoder, Inbound, Violation};
 
-/// How much of what was read may wait, and how much of what is to be said of it: a client that floods us and reads nothing
+/// Cap on unread input and on queued replies. Above it the socket is not read: a client that floods the server and reads nothing
 /// is not read either.
-const WAITING: usize = 16 << 10;
+const MAX_BUFFERED: usize = 16 << 10;
 
-// What each message touches stands first, in few cache lines.
+/// A socket and its buffers.
+///
+/// The fields that each message touches are first, in one cache line.
 #[repr(C)]
-pub(crate) struct Link<D> {
-    io: Box<dyn Socket>,
-    left: Left,
-    /// Whether nothing is unread and the socket had nothing when it was last asked. It will call.
-    rests: bool,
-    /// Whether anything has happened, since this was last asked, by which something may be due at another time.
-    stirred: bool,
-    /// What the socket wakes; without, it wakes who asks it.
-    caller: Option<Waker>,
-    /// Reads what has come, where that says anything.
+pub(crate) struct SocketIo<D> {
+    socket: Box<dyn Socket>,
+    pending_write: PendingWrite,
+    /// Whether no input is unread and the last read was pending. The socket will wake its waker.
+    read_parked: bool,
+    /// Whether anything has happened that may change when something is due, since this was last taken.
+    timers_dirty: bool,
+    /// What the socket wakes. `None`: the task that polls it.
+    socket_waker: Option<Waker>,
+    /// Decodes the input, where it has a meaning.
     decoder: D,
-    /// Bytes that the socket has not taken, in one piece.
+    /// The piece that is being written.
     writing: Bytes,
-    /// Replies to the client, written before the next messages.
+    /// Replies to the client. They are written before the next messages.
     replies: BytesMut,
-    /// Bytes that came behind what was decoded.
-    unread: Vec<u8>,
+    /// Input after what was decoded.
+    read_buffer: Vec<u8>,
     /// When the client last sent a frame.
-    pub(crate) heard: Instant,
-    /// When the socket first refused what is now to be written.
-    pub(crate) blocked: Option<Instant>,
+    pub(crate) last_received: Instant,
+    /// Since when the socket has taken no bytes; `None` while it takes them.
+    pub(crate) write_blocked_since: Option<Instant>,
 }
 
-/// What is left to write.
+/// What is to be written.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Left {
+enum PendingWrite {
     Nothing,
-    /// Bytes that the socket has not taken, or has in a buffer of its own.
+    /// Bytes that the socket has not taken, or has in its own buffer.
     Bytes,
-    /// Replies too.
+    /// Those, and replies.
     Replies,
 }
 
-/// Whether the client is still there.
+/// The client has left.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Gone {
-    Left,
-}
+pub(crate) struct Disconnected;
 
-impl<D> Link<D> {
-    /// Whether so much is waiting that no more is read: the silence of the client is then ours, and its end is not seen.
+impl<D> SocketIo<D> {
+    /// Returns whether so much input is unread that the socket is not read. The silence of the client then means nothing, and its end
+    /// is not seen.
     pub(crate) fn is_full(&self) -> bool {
-        self.unread.len() > WAITING
+        self.read_buffer.len() > MAX_BUFFERED
     }
 
-    /// Where replies to the client are put.
+    /// Returns the buffer for replies to the client.
     pub(crate) fn replies(&mut self) -> &mut BytesMut {
-        self.left = Left::Replies;
+        self.pending_write = PendingWrite::Replies;
         &mut self.replies
     }
 
-    /// Has the socket asked again, for it has called.
-    pub(crate) fn asks_again(&mut self) {
-        self.rests = false;
+    /// Lets the socket be read again, because it has woken its waker.
+    pub(crate) fn allow_read(&mut self) {
+        self.read_parked = false;
     }
 
-    /// Whether anything has happened, since this was last asked, by which something may be due at another time: something has come, a
-    /// ping was taken, writing was refused, or goes on.
+    /// Takes whether anything has happened that may change when something is due: input arrived, a ping was written, writing was
+    /// blocked or made progress again.
     #[inline]
-    pub(crate) fn has_stirred(&mut self) -> bool {
-        std::mem::take(&mut self.stirred)
+    pub(crate) fn take_timers_dirty(&mut self) -> bool {
+        std::mem::take(&mut self.timers_dirty)
     }
 
-    /// Has its clock look again what is due when.
-    pub(crate) fn stirs(&mut self) {
-        self.stirred = true;
+    /// Makes the task check its timers.
+    pub(crate) fn mark_timers_dirty(&mut self) {
+        self.timers_dirty = true;
     }
 
-    fn hears(&mut self) {
-        self.heard = Instant::now();
-        self.stirred = true;
+    fn mark_received(&mut self) {
+        self.last_received = Instant::now();
+        self.timers_dirty = true;
     }
 }
 
-impl<D> Link<D> {
-    /// Whoever asks the socket, it wakes the `caller`. When that has been called, the link is told to [ask again](Self::asks_again).
-    pub(crate) fn new(io: Box<dyn Socket>, decoder: D, caller: Waker) -> Self {
+impl<D> SocketIo<D> {
+    /// The socket wakes `socket_waker`, whichever task polls it. When that was woken, call [`allow_read`](Self::allow_read). Polling the
+    /// socket with another waker would wake the task without a read.
+    pub(crate) fn new(socket: Box<dyn Socket>, decoder: D, socket_waker: Waker) -> Self {
+        const { assert!(offset_of!(Self, decoder) <= 64) }
         Self {
-            io,
-            left: Left::Nothing,
-            rests: false,
-            stirred: true,
-            caller: Some(caller),
+            socket,
+            pending_write: PendingWrite::Nothing,
+            read_parked: false,
+            timers_dirty: true,
+            socket_waker: Some(socket_waker),
             decoder,
             writing: Bytes::new(),
             replies: BytesMut::new(),
-            unread: Vec::new(),
-            heard: Instant::now(),
-            blocked: None,
+            read_buffer: Vec::new(),
+            last_received: Instant::now(),
+            write_blocked_since: None,
         }
     }
 
-    /// This was read of the socket before.
-    pub(crate) fn has_read(self, unread: Vec<u8>) -> Self {
-        Self { unread, ..self }
+    /// With input that was read before.
+    pub(crate) fn with_read_buffer(self, read_buffer: Vec<u8>) -> Self {
+        Self { read_buffer, ..self }
     }
 
-    /// The socket was written to before, and may hold that in a buffer of its own.
-    pub(crate) fn was_written_to(self) -> Self {
-        Self { left: Left::Bytes, ..self }
+    /// For a socket that was written to before, and may not be flushed.
+    pub(crate) fn with_pending_flush(self) -> Self {
+        Self { pending_write: PendingWrite::Bytes, ..self }
     }
 
-    /// Has the socket wake whoever asks it, from now on.
-    pub(crate) fn wakes_who_asks(&mut self) {
-        self.caller = None;
-        self.rests = false;
+    /// Makes the socket wake the task that polls it, from now on.
+    pub(crate) fn use_task_waker(&mut self) {
+        self.socket_waker = None;
+        self.read_parked = false;
     }
 
-    /// Gives the socket these bytes next; only when it has taken all that came before. Ready when it has taken them too.
+    /// Writes these bytes. Allowed only when the socket has taken all earlier bytes. Ready when it has taken these too.
     pub(crate) fn poll_write(&mut self, bytes: Bytes, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        debug_assert!(self.left == Left::Nothing, "bytes are written one piece at a time");
-        self.poll_on(bytes, cx)
+        debug_assert!(self.pending_write == PendingWrite::Nothing, "bytes are written one piece at a time");
+        self.poll_write_buffer(bytes, cx)
     }
 
-    /// Writes what there is to write. Ready when all of it was taken.
+    /// Writes what is to be written. Ready when the socket has taken all of it.
     #[inline]
     pub(crate) fn poll_written(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if self.left == Left::Nothing {
+        if self.pending_write == PendingWrite::Nothing {
             return Poll::Ready(Ok(()));
         }
         let writing = std::mem::take(&mut self.writing);
-        self.poll_on(writing, cx)
+        self.poll_write_buffer(writing, cx)
     }
 
     /// Writes these bytes, then the replies.
-    fn poll_on(&mut self, mut writing: Bytes, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+    fn poll_write_buffer(&mut self, mut writing: Bytes, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         loop {
-            let caller = &mut Context::from_waker(self.caller.as_ref().unwrap_or(cx.waker()));
+            let socket_cx = &mut Context::from_waker(self.socket_waker.as_ref().unwrap_or(cx.waker()));
             if writing.is_empty() {
-                if self.left == Left::Replies {
-                    self.left = Left::Bytes;
+                if self.pending_write == PendingWrite::Replies {
+                    self.pending_write = PendingWrite::Bytes;
                     writing = std::mem::take(&mut self.replies).freeze();
                     continue;
                 }
-                // A socket with a buffer of its own, as TLS has, refuses here.
-                let flushed = Pin::new(&mut self.io).poll_flush(caller);
+                // A socket with its own buffer, such as one with TLS, blocks here.
+                let flushed = Pin::new(&mut self.socket).poll_flush(socket_cx);
                 if flushed.is_pending() {
-                    self.is_refused();
+                    self.mark_write_blocked();
                 } else {
-                    self.is_taken();
-                    self.left = Left::Nothing;
+                    self.mark_write_progress();
+                    self.pending_write = PendingWrite::Nothing;
                 }
                 return flushed;
             }
-            match Pin::new(&mut self.io).poll_write(caller, &writing) {
+            match Pin::new(&mut self.socket).poll_write(socket_cx, &writing) {
                 Poll::Ready(Ok(0)) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
                 Poll::Ready(Ok(taken)) => {
                     writing.advance(taken);
-                    self.is_taken();
+                    self.mark_write_progress();
                 }
                 Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
                 Poll::Pending => {
                     self.writing = writing;
-                    self.is_refused();
+                    self.mark_write_blocked();
                     return Poll::Pending;
                 }
             }
         }
     }
 
-    fn is_refused(&mut self) {
-        if self.left == Left::Nothing {
-            self.left = Left::Bytes;
+    fn mark_write_blocked(&mut self) {
+        if self.pending_write == PendingWrite::Nothing {
+            self.pending_write = PendingWrite::Bytes;
         }
-        if self.blocked.is_none() {
-            self.blocked = Some(Instant::now());
-            self.stirred = true;
-        }
-    }
-
-    fn is_taken(&mut self) {
-        // Where nothing was left, nothing was refused.
-        if self.left != Left::Nothing && self.blocked.take().is_some() {
-            self.stirred = true;
+        if self.write_blocked_since.is_none() {
+            self.write_blocked_since = Some(Instant::now());
+            self.timers_dirty = true;
         }
     }
 
-    /// Reads more, to be decoded later. Pending while much is waiting already.
-    pub(crate) fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Gone>> {
+    fn mark_write_progress(&mut self) {
+        // Nothing can have blocked when nothing is pending.
+        if self.pending_write != PendingWrite::Nothing && self.write_blocked_since.take().is_some() {
+            self.timers_dirty = true;
+        }
+    }
+
+    /// Reads more input, to be decoded later. Pending while the socket [is full](Self::is_full).
+    pub(crate) fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Disconnected>> {
         if self.is_full() {
             return Poll::Pending;
         }
-        let caller = &mut Context::from_waker(self.caller.as_ref().unwrap_or(cx.waker()));
+        let socket_cx = &mut Context::from_waker(self.socket_waker.as_ref().unwrap_or(cx.waker()));
         let mut chunk = [const { MaybeUninit::uninit() }; 2048];
         let mut chunk = ReadBuf::uninit(&mut chunk);
-        let read = Pin::new(&mut self.io).poll_read(caller, &mut chunk);
-        self.rests = read.is_pending() && self.unread.is_empty() && self.caller.is_some();
+        let read = Pin::new(&mut self.socket).poll_read(socket_cx, &mut chunk);
+        self.read_parked = read.is_pending() && self.read_buffer.is_empty() && self.socket_waker.is_some();
         match ready!(read) {
             Ok(()) if !chunk.filled().is_empty() => {
-                self.unread.extend_from_slice(chunk.filled());
-                self.stirred = true;
+                self.read_buffer.extend_from_slice(chunk.filled());
+                self.timers_dirty = true;
                 Poll::Ready(Ok(()))
             }
-            // An end or an error of the line: either way the client is gone.
-            Ok(()) | Err(_) => Poll::Ready(Err(Gone::Left)),
+            // After the end of the input, or an error, the client has left.
+            Ok(()) | Err(_) => Poll::Ready(Err(Disconnected)),
         }
     }
 
-    /// Reads ahead while nothing is decoded: whatever comes shows that the client is there. Ready only when it has left.
-    pub(crate) fn poll_heard(&mut self, cx: &mut Context<'_>) -> Poll<Gone> {
+    /// Reads ahead while nothing is decoded, because any input shows that the client is there. Ready only when it has left.
+    pub(crate) fn poll_read_ahead(&mut self, cx: &mut Context<'_>) -> Poll<Disconnected> {
         loop {
             match ready!(self.poll_fill(cx)) {
-                Ok(()) => self.hears(),
-                Err(gone) => return Poll::Ready(gone),
+                Ok(()) => self.mark_received(),
+                Err(disconnected) => return Poll::Ready(disconnected),
             }
         }
     }
 
-    /// Reads and throws away so many bytes at most, until the client leaves. One that has sent more is not read any further: that it
-    /// has left shows in the writing.
-    pub(crate) fn poll_left(&mut self, most: &mut usize, cx: &mut Context<'_>) -> Poll<()> {
-        while !self.rests && *most > 0 {
-            self.unread = Vec::new();
+    /// Reads and discards at most `limit` bytes, and lowers it. Ready only when the client has left. After that many bytes the socket is
+    /// not read any more, and only a write shows that the client has left.
+    pub(crate) fn poll_drain(&mut self, limit: &mut usize, cx: &mut Context<'_>) -> Poll<()> {
+        while !self.read_parked && *limit > 0 {
+            self.read_buffer = Vec::new();
             if ready!(self.poll_fill(cx)).is_err() {
                 return Poll::Ready(());
             }
-            *most = most.saturating_sub(self.unread.len());
+            *limit = limit.saturating_sub(self.read_buffer.len());
         }
         Poll::Pending
     }
 
     pub(crate) fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.io).poll_shutdown(cx)
+        Pin::new(&mut self.socket).poll_shutdown(cx)
     }
 }
 
-impl Link<Decoder> {
-    /// The next thing the client sent. Pending also while too much that it should read is waiting.
-    pub(crate) fn poll_inbound(&mut self, cx: &mut Context<'_>) -> Poll<Result<Result<Inbound, Violation>, Gone>> {
-        // A task is woken for every message: the socket is asked only when it has called.
-        if self.rests {
+impl SocketIo<Decoder> {
+    /// Returns the next message or control frame of the client. Pending also while too many replies are queued.
+    pub(crate) fn poll_inbound(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<Result<Inbound, Violation>, Disconnected>> {
+        // The task is woken for every message, so the socket is read only when it has woken its waker.
+        if self.read_parked {
             return Poll::Pending;
         }
         loop {
-            if self.replies.len() > WAITING {
+            if self.replies.len() > MAX_BUFFERED {
                 return Poll::Pending;
             }
             if self.is_full() {
-                // Its silence was ours until now.
-                self.hears();
+                // The socket was not read until now, so the client was not silent.
+                self.mark_received();
             }
-            if self.unread.is_empty() {
+            if self.read_buffer.is_empty() {
                 ready!(self.poll_fill(cx))?;
             }
-            let mut input = self.unread.as_slice();
+            let mut input = self.read_buffer.as_slice();
             let frames = self.decoder.frames;
             let decoded = self.decoder.next(&mut input);
-            let rest = input.len();
-            if rest == 0 {
-                self.unread = Vec::new();
+            let undecoded = input.len();
+            if undecoded == 0 {
+                self.read_buffer = Vec::new();
             } else {
-                self.unread.drain(..self.unread.len() - rest);
+                self.read_buffer.drain(..self.read_buffer.len() - undecoded);
             }
             if self.decoder.frames != frames {
-                self.hears();
+                self.mark_received();
             }
             match decoded.transpose() {
                 Some(inbound) => return Poll::Ready(Ok(inbound)),
@@ -282,11 +288,11 @@ impl Link<Decoder> {
         }
     }
 
-    /// Reads on until the client says goodbye, or leaves without.
+    /// Reads until the client sends a close frame, breaks the protocol or leaves.
     pub(crate) fn poll_close(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         loop {
             match ready!(self.poll_inbound(cx)) {
-                Ok(Ok(Inbound::Close(_)) | Err(_)) | Err(Gone::Left) => return Poll::Ready(()),
+                Ok(Ok(Inbound::Close(_)) | Err(_)) | Err(Disconnected) => return Poll::Ready(()),
                 Ok(Ok(_)) => {}
             }
         }
@@ -334,43 +340,46 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_socket_that_had_nothing_is_read_again_only_when_it_has_called() {
+    async fn a_socket_without_input_is_read_again_only_after_it_has_woken() {
         const PONG: [u8; 6] = [0x8A, 0x80, 0, 0, 0, 0];
         let (mut client, io) = duplex(1 << 10);
         let reads = Arc::new(AtomicUsize::new(0));
-        let mut link =
-            Link::new(Box::new(Counted { io, reads: Arc::clone(&reads) }), Decoder::new(1 << 16), NOOP_WAKER.clone());
+        let mut io = SocketIo::new(
+            Box::new(Counted { io, reads: Arc::clone(&reads) }),
+            Decoder::new(1 << 16),
+            NOOP_WAKER.clone(),
+        );
         for _ in 0..3 {
-            assert!(poll_fn(|cx| Poll::Ready(link.poll_inbound(cx))).await.is_pending());
+            assert!(poll_fn(|cx| Poll::Ready(io.poll_inbound(cx))).await.is_pending());
             assert_eq!(reads.load(Relaxed), 1);
         }
         for expected in [3, 5] {
             client.write_all(&PONG).await.expect("the pipe takes it");
-            link.asks_again();
-            let pong = poll_fn(|cx| link.poll_inbound(cx)).await;
+            io.allow_read();
+            let pong = poll_fn(|cx| io.poll_inbound(cx)).await;
             assert_eq!(pong, Ok(Ok(Inbound::Pong)));
-            assert!(poll_fn(|cx| Poll::Ready(link.poll_inbound(cx))).await.is_pending());
+            assert!(poll_fn(|cx| Poll::Ready(io.poll_inbound(cx))).await.is_pending());
             assert_eq!(reads.load(Relaxed), expected);
         }
-        // It wakes who asks it: it need not be called.
-        link.wakes_who_asks();
-        assert!(poll_fn(|cx| Poll::Ready(link.poll_inbound(cx))).await.is_pending());
+        // It wakes the task that polls it, so it is read at every poll.
+        io.use_task_waker();
+        assert!(poll_fn(|cx| Poll::Ready(io.poll_inbound(cx))).await.is_pending());
         assert_eq!(reads.load(Relaxed), 6);
-        let left = tokio::spawn(async move { poll_fn(|cx| link.poll_inbound(cx)).await });
+        let left = tokio::spawn(async move { poll_fn(|cx| io.poll_inbound(cx)).await });
         tokio::task::yield_now().await;
         drop(client);
-        let left = timeout(Duration::from_secs(20), left).await.expect("the socket wakes who asks it");
-        assert_eq!(left.expect("it does not panic"), Err(Gone::Left));
+        let left = timeout(Duration::from_secs(20), left).await.expect("the socket wakes the task");
+        assert_eq!(left.expect("it does not panic"), Err(Disconnected));
     }
 
     #[tokio::test]
     async fn a_flood_while_a_hook_runs_is_read_ahead_only_so_far() {
         let (mut client, server) = duplex(1 << 20);
         client.write_all(&vec![0; 1 << 20]).await.expect("the pipe takes it");
-        let mut link = Link::new(Box::new(server), Decoder::new(1 << 16), NOOP_WAKER.clone());
-        let heard = tokio::task::unconstrained(poll_fn(|cx| Poll::Ready(link.poll_heard(cx)))).await;
+        let mut io = SocketIo::new(Box::new(server), Decoder::new(1 << 16), NOOP_WAKER.clone());
+        let heard = tokio::task::unconstrained(poll_fn(|cx| Poll::Ready(io.poll_read_ahead(cx)))).await;
         assert_eq!(heard, Poll::Pending);
-        assert!(link.unread.len() <= WAITING + 2048, "{} bytes wait", link.unread.len());
-        assert!(link.is_full());
+        assert!(io.read_buffer.len() <= MAX_BUFFERED + 2048, "{} bytes are unread", io.read_buffer.len());
+        assert!(io.is_full());
     }
 }

@@ -1,74 +1,74 @@
-//! What goes out on a socket of our own, on either transport: a feed's messages, as long as the socket takes them. What comes in,
-//! and when what is due, is its task's affair.
+//! Writes a feed's messages to the socket of a detached stream or a WebSocket, as long as the socket takes them.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::task::{Context, Poll};
 
 use tokio::time::Instant;
 
-use crate::handler::connection::io::Link;
+use crate::handler::connection::io::SocketIo;
 use crate::handler::connection::wake_source::WakeSource;
 use crate::handler::feed::format::Format;
-use crate::handler::feed::{Fed, Feed};
+use crate::handler::feed::{Feed, FeedItem};
 use crate::store::registry::EndReason;
 use crate::subscriber::Subscriber;
 
-/// Why nothing more goes out.
-pub(crate) enum Stopped {
+/// Why nothing more is written.
+pub(crate) enum PumpEnd {
     /// The client has left.
-    Gone,
+    Disconnected,
+    /// The reader has ended.
     Ended(EndReason),
-    /// The filter panicked, which is logged.
+    /// The filter panicked. This is logged already.
     Panicked,
 }
 
-/// Who keeps a connection's time.
-pub(crate) trait Times {
-    /// A message is given to the socket, at about this time.
+/// Is called when messages are written.
+pub(crate) trait WriteObserver {
+    /// A message is passed to the socket, at about this time.
     #[inline]
-    fn is_given(&mut self, _at: Instant) {}
+    fn on_write(&mut self, _at: Instant) {}
 
-    /// The socket has taken all that it was given.
+    /// The socket has taken all bytes.
     #[inline]
-    fn all_taken<D>(&mut self, _link: &mut Link<D>) {}
+    fn on_flushed<D>(&mut self, _io: &mut SocketIo<D>) {}
 }
 
-/// Writes messages as long as the socket takes them. Ready only when that is over.
+/// Writes messages as long as the socket takes them. Ready only when no more are to be written.
 pub(crate) fn poll<F: Format, S: Subscriber, D>(
     subscriber: &S,
     feed: &mut Feed<S::Message>,
-    times: &mut impl Times,
-    link: &mut Link<D>,
+    observer: &mut impl WriteObserver,
+    io: &mut SocketIo<D>,
     cx: &mut Context<'_>,
-) -> Poll<Stopped> {
-    // What a timer writes goes with the position, for which the store is to be asked.
-    let mut due = feed.reader().was_woken_by(WakeSource::Timer);
-    let mut written = link.poll_written(cx);
+) -> Poll<PumpEnd> {
+    // A frame that the timer writes carries the position, which only the store knows.
+    let mut must_read = feed.reader().was_woken_by(WakeSource::Timer);
+    let mut written = io.poll_written(cx);
     loop {
         match written {
-            Poll::Ready(Ok(())) => times.all_taken(link),
-            Poll::Ready(Err(_)) => return Poll::Ready(Stopped::Gone),
-            // One that is ended and may read on does so, as soon as it can.
+            Poll::Ready(Ok(())) => observer.on_flushed(io),
+            Poll::Ready(Err(_)) => return Poll::Ready(PumpEnd::Disconnected),
+            // A reader that drains before it ends reads on once the socket takes bytes.
             Poll::Pending => {
                 return match feed.reader().wait_for_end(cx.waker()).filter(|end| !end.drains()) {
-                    Some(end) => Poll::Ready(Stopped::Ended(end)),
+                    Some(end) => Poll::Ready(PumpEnd::Ended(end)),
                     None => Poll::Pending,
                 };
             }
         }
-        if !std::mem::take(&mut due) && feed.rests(cx.waker()) {
+        if !std::mem::take(&mut must_read) && feed.try_park(cx.waker()) {
             return Poll::Pending;
         }
         match catch_unwind(AssertUnwindSafe(|| feed.next::<F>(subscriber, cx.waker()))) {
-            Ok(Fed::Bytes(bytes)) => {
-                times.is_given(feed.reader().last_active());
-                written = link.poll_write(bytes, cx);
+            Ok(FeedItem::Bytes(bytes)) => {
+                observer.on_write(feed.reader().last_active());
+                written = io.poll_write(bytes, cx);
             }
-            Ok(Fed::Wait) => return Poll::Pending,
-            Ok(Fed::Ended(end)) => return Poll::Ready(Stopped::Ended(end)),
+            Ok(FeedItem::Pending) => return Poll::Pending,
+            Ok(FeedItem::Ended(end)) => return Poll::Ready(PumpEnd::Ended(end)),
             Err(_) => {
-                feed.visit().panics();
-                return Poll::Ready(Stopped::Panicked);
+                feed.span().log_panic();
+                return Poll::Ready(PumpEnd::Panicked);
             }
         }
     }

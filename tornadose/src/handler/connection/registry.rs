@@ -1,16 +1,16 @@
-//! Which connections a handler, or a server, carries: their number, their limit, their end. What they send is `feed`'s affair.
+//! The open connections of a handler or of a server: their numbers, their limit, and their end.
 //!
 //! # Ordering
 //!
-//! Connections are numbered as they open, and ended in that order.
+//! Connections are numbered in the order in which they open, and ended in that order.
 //!
 //! # Lagging
 //!
-//! One that has not come for what it is owed, for too long, is aborted.
+//! A connection that has unread messages and does not come for them in time is aborted.
 //!
 //! # Closing
 //!
-//! A seat is free when it is dropped, however its connection came to its end.
+//! A connection is removed when its permit is dropped, however it closed.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -20,46 +20,41 @@ use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
-use crate::handler::connection::span::Why;
+use crate::handler::connection::control::Control;
+use crate::handler::connection::span::CloseReason;
 use crate::store::registry::EndReason;
 
-/// How long a connection that was told to end may take before it is aborted.
-pub(crate) const LAST_WORDS: Duration = Duration::from_secs(5);
+/// How long a connection may take to close before it is aborted.
+pub(crate) const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// How to reach a connection from elsewhere.
-pub(crate) trait Control: Send + Sync {
-    fn end(&self, end: EndReason);
-    fn abort(&self, why: Why);
-    /// Since when it has not come for what it is owed; a connection that keeps its own time answers nothing.
-    fn pending_since(&self) -> Option<Instant>;
-}
-
-/// The connections that are open, in order of opening.
+/// The open connections, in the order in which they opened.
 #[derive(Default)]
 pub(crate) struct Connections {
     state: Mutex<State>,
-    gone: Notify,
-    /// The task that aborts what cannot end itself. It holds us weakly, and lives as long as any of us.
-    watch: Mutex<Option<AbortHandle>>,
+    /// Notified when the last connection is removed.
+    emptied: Notify,
+    /// The task that aborts connections which cannot close by themselves. It has a weak reference to this.
+    watchdog: Mutex<Option<AbortHandle>>,
 }
 
 impl Drop for Connections {
     fn drop(&mut self) {
-        let watch = self.watch.get_mut().unwrap_or_else(PoisonError::into_inner);
-        watch.iter().for_each(AbortHandle::abort);
+        let watchdog = self.watchdog.get_mut().unwrap_or_else(PoisonError::into_inner);
+        watchdog.iter().for_each(AbortHandle::abort);
     }
 }
 
 #[derive(Default)]
 struct State {
+    /// How many connections have asked for a permit.
     opened: u64,
+    /// The open connections by number, and their controls once they are attached.
     open: BTreeMap<u64, Option<Arc<dyn Control>>>,
-    stopping: bool,
-    aborted: bool,
+    is_stopping: bool,
+    is_aborted: bool,
 }
 
 impl State {
-    /// Those that have said how they are reached.
     fn controls(&self) -> Vec<Arc<dyn Control>> {
         self.open.values().flatten().cloned().collect()
     }
@@ -70,135 +65,135 @@ impl Connections {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Has a task watch over the connections, unless one does: the first may have ended with its runtime.
-    pub(crate) fn watched_by<W: Future<Output = ()> + Send + 'static>(
+    /// Spawns the watchdog unless it is running. An earlier one may have ended with its runtime.
+    pub(crate) fn ensure_watchdog<W: Future<Output = ()> + Send + 'static>(
         self: &Arc<Self>,
         watch: impl FnOnce(Weak<Self>) -> W,
     ) {
-        let mut watching = self.watch.lock().unwrap_or_else(PoisonError::into_inner);
-        if watching.as_ref().is_none_or(AbortHandle::is_finished) {
-            *watching = Some(tokio::spawn(watch(Arc::downgrade(self))).abort_handle());
+        let mut watchdog = self.watchdog.lock().unwrap_or_else(PoisonError::into_inner);
+        if watchdog.as_ref().is_none_or(AbortHandle::is_finished) {
+            *watchdog = Some(tokio::spawn(watch(Arc::downgrade(self))).abort_handle());
         }
     }
 
-    /// The number of a new connection, from 1, and its seat unless `max` are taken or the server stops.
-    pub(crate) fn open(self: &Arc<Self>, max: Option<usize>) -> (u64, Option<Seat>) {
+    /// Returns the number of a new connection, from 1, and its permit. There is no permit when `max` connections are open, or when the
+    /// server stops.
+    pub(crate) fn open(self: &Arc<Self>, max: Option<usize>) -> (u64, Option<ConnectionPermit>) {
         let mut state = self.lock();
         state.opened += 1;
         let number = state.opened;
-        if state.stopping || max.is_some_and(|max| state.open.len() >= max) {
+        if state.is_stopping || max.is_some_and(|max| state.open.len() >= max) {
             return (number, None);
         }
         state.open.insert(number, None);
-        (number, Some(Seat { connections: Arc::clone(self), number }))
+        (number, Some(ConnectionPermit { connections: Arc::clone(self), number }))
     }
 
-    /// Ends every connection, and lets no other open.
-    pub(crate) fn stop(&self, end: EndReason) {
-        let controls: Vec<Arc<dyn Control>> = {
+    /// Ends every connection, and gives out no more permits.
+    pub(crate) fn stop(&self, reason: EndReason) {
+        let controls = {
             let mut state = self.lock();
-            state.stopping = true;
+            state.is_stopping = true;
             state.controls()
         };
         for control in controls {
-            control.end(end);
+            control.end(reason);
         }
     }
 
-    /// Aborts what has not come for what it is owed for so long, and answers when to look again.
-    pub(crate) fn abort_stalled(&self, patience: Duration) -> Instant {
+    /// Aborts connections that have not come for unread messages for this long. Returns when to check again.
+    pub(crate) fn abort_stalled(&self, stall_timeout: Duration) -> Instant {
         let now = Instant::now();
-        let mut next = now + patience;
+        let mut next = now + stall_timeout;
         let controls = self.lock().controls();
         for control in controls {
-            match control.pending_since().map(|since| since + patience) {
-                Some(due) if due <= now => {
-                    control.abort(Why::Stalled);
-                }
-                Some(due) => next = next.min(due),
+            match control.pending_since().map(|since| since + stall_timeout) {
+                Some(deadline) if deadline <= now => control.abort(CloseReason::Stalled),
+                Some(deadline) => next = next.min(deadline),
                 None => {}
             }
         }
         next
     }
 
-    /// Aborts every connection, also one that only now says how it is reached.
+    /// Aborts every connection, also one whose control is attached later.
     pub(crate) fn abort_all(&self) {
-        let controls: Vec<Arc<dyn Control>> = {
+        let controls = {
             let mut state = self.lock();
-            state.aborted = true;
+            state.is_aborted = true;
             state.controls()
         };
         for control in controls {
-            control.abort(Why::Aborted);
+            control.abort(CloseReason::Aborted);
         }
     }
 
-    /// Resolves when no connection is open.
-    pub(crate) async fn all_gone(&self) {
+    /// Returns when no connection is open.
+    pub(crate) async fn wait_until_empty(&self) {
         loop {
-            let gone = self.gone.notified();
+            let emptied = self.emptied.notified();
             if self.lock().open.is_empty() {
                 return;
             }
-            gone.await;
+            emptied.await;
         }
     }
 }
 
-/// A connection's seat, free again when it is dropped.
-pub(crate) struct Seat {
+/// The permit of one open connection, released when it is dropped.
+pub(crate) struct ConnectionPermit {
     connections: Arc<Connections>,
     number: u64,
 }
 
-/// The seats of one connection: with its handler, and with its server when that is ours.
-pub(crate) struct Seats {
-    pub(crate) of_handler: Seat,
-    pub(crate) of_server: Option<Seat>,
-}
-
-impl Seats {
-    /// Where they stand, to say how they are reached once that is known.
-    pub(crate) fn places(&self) -> Places {
-        let seats = [Some(&self.of_handler), self.of_server.as_ref()];
-        Places(seats.into_iter().flatten().map(|seat| (Arc::clone(&seat.connections), seat.number)).collect())
-    }
-}
-
-/// Where the seats of one connection stand.
-pub(crate) struct Places(Vec<(Arc<Connections>, u64)>);
-
-impl Places {
-    pub(crate) fn reached_by(self, control: impl Control + 'static) {
-        let control: Arc<dyn Control> = Arc::new(control);
-        for (connections, number) in self.0 {
-            let mut state = connections.lock();
-            let (stopping, aborted) = (state.stopping, state.aborted);
-            // A connection that is over already has left its seat.
-            if let Some(seat) = state.open.get_mut(&number) {
-                *seat = Some(Arc::clone(&control));
-            }
-            drop(state);
-            // It was admitted before that, and could not be told.
-            if stopping {
-                control.end(EndReason::Stopping);
-            }
-            if aborted {
-                control.abort(Why::Aborted);
-            }
+impl Drop for ConnectionPermit {
+    fn drop(&mut self) {
+        let mut state = self.connections.lock();
+        state.open.remove(&self.number);
+        let is_empty = state.open.is_empty();
+        drop(state);
+        if is_empty {
+            self.connections.emptied.notify_waiters();
         }
     }
 }
 
-impl Drop for Seat {
-    fn drop(&mut self) {
-        let mut state = self.connections.lock();
-        state.open.remove(&self.number);
-        let last = state.open.is_empty();
-        drop(state);
-        if last {
-            self.connections.gone.notify_waiters();
+/// The permits of one connection: its handler's, and its server's under [`serve`](crate::serve).
+pub(crate) struct Permits {
+    pub(crate) handler: ConnectionPermit,
+    pub(crate) server: Option<ConnectionPermit>,
+}
+
+impl Permits {
+    /// Returns where to attach the connection's control.
+    pub(crate) fn registration(&self) -> Registration {
+        let permits = [Some(&self.handler), self.server.as_ref()].into_iter().flatten();
+        Registration(permits.map(|permit| (Arc::clone(&permit.connections), permit.number)).collect())
+    }
+}
+
+/// Where the control of one connection is attached.
+pub(crate) struct Registration(Vec<(Arc<Connections>, u64)>);
+
+impl Registration {
+    /// Attaches the connection's control, in place of an earlier one.
+    pub(crate) fn attach(self, control: impl Control + 'static) {
+        let control: Arc<dyn Control> = Arc::new(control);
+        for (connections, number) in self.0 {
+            let mut state = connections.lock();
+            let (is_stopping, is_aborted) = (state.is_stopping, state.is_aborted);
+            // A connection that is closed already has no entry any more.
+            if let Some(attached) = state.open.get_mut(&number) {
+                *attached = Some(Arc::clone(&control));
+            }
+            drop(state);
+            // The connection got its permit before the stop, which could not reach it.
+            if is_stopping {
+                control.end(EndReason::Stopping);
+            }
+            if is_aborted {
+                control.abort(CloseReason::Aborted);
+            }
         }
     }
 }

@@ -1,4 +1,4 @@
-//! A connection as logs and counters see it: how it opened, what it lost, why it closed. What it sends is `feed`'s affair.
+//! A connection as logs and metrics show it: how it opened, its gaps, why it closed.
 
 use std::sync::{Arc, OnceLock};
 
@@ -11,12 +11,12 @@ use crate::store::registry::EndReason;
 
 /// Why a connection closes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Why {
+pub(crate) enum CloseReason {
     /// The client left.
     Left,
     /// The client did not answer a ping.
     Silent,
-    /// The client took nothing of what it is owed.
+    /// The client took no bytes for too long.
     Stalled,
     /// The client broke the protocol.
     Violation,
@@ -24,15 +24,15 @@ pub(crate) enum Why {
     Refused,
     /// A hook panicked.
     Panicked,
-    /// It was declared to last no longer.
+    /// The connection reached its maximum age.
     MaxAge,
-    /// It was told to end and did not.
+    /// The connection did not close in time after it was told to.
     Aborted,
     /// Its reader ended.
     Ended(EndReason),
 }
 
-impl Why {
+impl CloseReason {
     fn name(self) -> &'static str {
         match self {
             Self::Left => "left",
@@ -48,62 +48,71 @@ impl Why {
     }
 }
 
-/// Why a connection closes, and the code that a WebSocket's close frame carries. The first reason stands.
+/// Why a connection closes, and the code of a WebSocket's close frame. The first value is kept.
 #[derive(Clone, Default)]
-pub(crate) struct Closing(Arc<OnceLock<(Why, Option<u16>)>>);
+pub(crate) struct CloseReasonCell(Arc<OnceLock<(CloseReason, Option<u16>)>>);
 
-impl Closing {
-    pub(crate) fn because(&self, why: Why, code: Option<u16>) {
-        self.0.get_or_init(|| (why, code));
+impl CloseReasonCell {
+    pub(crate) fn set(&self, reason: CloseReason, code: Option<u16>) {
+        self.0.get_or_init(|| (reason, code));
     }
 }
 
-/// A connection's number and transport, from its opening until it is gone.
-pub(crate) struct Visit {
+/// Logs and counts one connection, from when it opens until it is closed.
+pub(crate) struct ConnectionSpan {
     transport: &'static str,
     number: u64,
-    closing: Closing,
+    /// Whether the connection owns its socket.
+    is_detached: bool,
+    close_reason: CloseReasonCell,
 }
 
-impl Visit {
-    pub(crate) fn opens<M: Message>(transport: &'static str, number: u64, reader: &Reader<M>) -> Self {
+impl ConnectionSpan {
+    pub(crate) fn open<M: Message>(transport: &'static str, number: u64, reader: &Reader<M>) -> Self {
         let (channel, keys) = (M::CHANNEL, reader.key_count());
-        tracing::debug!(target: "tornadose", transport, number, channel, keys, "connection opens");
-        if let Some(start) = reader.resume_outcome() {
-            tracing::debug!(target: "tornadose", transport, number, known = start.name(), "connection resumes");
+        tracing::debug!(target: "tornadose", transport, number, channel, keys, "connection opened");
+        if let Some(outcome) = reader.resume_outcome() {
+            tracing::debug!(target: "tornadose", transport, number, outcome = outcome.name(), "connection resumed");
         }
         metrics::opened(transport);
-        Self { transport, number, closing: Closing::default() }
+        Self { transport, number, is_detached: false, close_reason: CloseReasonCell::default() }
     }
 
-    /// Where to say why it closes. Without a word it is the client that left.
-    pub(crate) fn closing(&self) -> &Closing {
-        &self.closing
+    /// Why the connection closes. If nothing is set there, the client left.
+    pub(crate) fn close_reason(&self) -> &CloseReasonCell {
+        &self.close_reason
     }
 
-    pub(crate) fn has_gap(&self, Gap { reason, missed }: Gap) {
+    /// Marks the connection as one that owns its socket.
+    pub(crate) fn mark_detached(&mut self) {
+        if !std::mem::replace(&mut self.is_detached, true) {
+            metrics::detached();
+        }
+    }
+
+    pub(crate) fn log_gap(&self, Gap { reason, missed }: Gap) {
         let Self { transport, number, .. } = *self;
-        tracing::debug!(target: "tornadose", transport, number, %reason, missed, "connection has a gap");
+        tracing::debug!(target: "tornadose", transport, number, %reason, missed, "gap reported");
     }
 
-    pub(crate) fn panics(&self) {
+    pub(crate) fn log_panic(&self) {
         let Self { transport, number, .. } = *self;
-        tracing::error!(target: "tornadose", transport, number, "a hook panicked; its connection ends");
+        tracing::error!(target: "tornadose", transport, number, "hook panicked");
     }
 
-    /// The connection is gone. The `balance` is asked for only when somebody listens.
-    pub(crate) fn closes(&self, balance: impl FnOnce() -> Balance) {
-        let Self { transport, number, .. } = *self;
-        let (why, code) = self.closing.0.get().copied().unwrap_or((Why::Left, None));
-        let why = why.name();
+    /// Logs and counts the close. `balance` is called only when it is logged.
+    pub(crate) fn log_close(&self, balance: impl FnOnce() -> Balance) {
+        let Self { transport, number, is_detached: detached, .. } = *self;
+        let (reason, code) = self.close_reason.0.get().copied().unwrap_or((CloseReason::Left, None));
+        let reason = reason.name();
         if tracing::enabled!(target: "tornadose", tracing::Level::DEBUG) {
             let Balance { owed, delivered, filtered, conflated, missed, unread } = balance();
             tracing::debug!(
                 target: "tornadose",
-                transport, number, why, code, owed, delivered, filtered, conflated, missed, unread,
-                "connection closes"
+                transport, number, reason, code, detached, owed, delivered, filtered, conflated, missed, unread,
+                "connection closed"
             );
         }
-        metrics::closed(transport, why);
+        metrics::closed(transport, reason, detached);
     }
 }

@@ -1,30 +1,59 @@
-//! A timer that calls when it is due, and is not asked before. What is due then is its owner's affair.
+//! Timeouts of a connection, and the timer that wakes its task for the next one.
 
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Waker};
+use std::time::Duration;
 
 use tokio::time::{Instant, Sleep, sleep_until};
 
+/// The timeouts of one connection.
+#[derive(Clone, Copy)]
+pub(crate) struct Timeouts {
+    /// How much silence precedes a keep-alive or a ping; `None` for neither.
+    pub(crate) keep_alive: Option<Duration>,
+    /// How long a client may take no bytes.
+    pub(crate) stall: Duration,
+    /// When the connection reaches its maximum age.
+    pub(crate) expires_at: Option<Instant>,
+}
+
+impl Timeouts {
+    /// Returns when a client is given up that has taken no bytes since then.
+    pub(crate) fn stalled_at(&self, write_blocked_since: Option<Instant>) -> Option<Instant> {
+        write_blocked_since.map(|since| since + self.stall)
+    }
+
+    pub(crate) fn is_expired(&self, now: Instant) -> bool {
+        self.expires_at.is_some_and(|expires_at| now >= expires_at)
+    }
+}
+
+/// Returns the earliest of these times.
+pub(crate) fn earliest(deadlines: impl IntoIterator<Item = Option<Instant>>) -> Option<Instant> {
+    deadlines.into_iter().flatten().min()
+}
+
+/// A timer that wakes a waker of its own. It is polled only when it has fired or is set to another time.
 pub(crate) struct Timer {
     sleep: Pin<Box<Sleep>>,
-    caller: Waker,
+    waker: Waker,
 }
 
 impl Timer {
-    /// Calls at this time or a little later.
-    pub(crate) fn at(deadline: Instant, caller: Waker) -> Self {
-        let mut timer = Self { sleep: Box::pin(sleep_until(deadline)), caller };
-        timer.runs();
+    /// Creates a timer that fires at this time or a little later.
+    pub(crate) fn at(deadline: Instant, waker: Waker) -> Self {
+        let mut timer = Self { sleep: Box::pin(sleep_until(deadline)), waker };
+        timer.arm();
         timer
     }
 
-    /// Has a timer call by this time at the latest: one that runs until then runs on, and may have called too early.
-    pub(crate) fn calls_by(timer: &mut Option<Self>, deadline: Instant, caller: impl FnOnce() -> Waker) {
+    /// Makes a timer fire by this time at the latest. One that fires earlier is not set back, so it may fire before anything is due.
+    pub(crate) fn arm_by(timer: &mut Option<Self>, deadline: Instant, waker: impl FnOnce() -> Waker) {
         match timer {
-            None => *timer = Some(Self::at(deadline, caller())),
+            None => *timer = Some(Self::at(deadline, waker())),
             Some(timer) => {
-                if timer.is_due() || deadline < timer.sleep.deadline() {
+                if timer.poll_due() || deadline < timer.sleep.deadline() {
                     timer.reset(deadline);
                 }
             }
@@ -33,21 +62,21 @@ impl Timer {
 
     pub(crate) fn reset(&mut self, deadline: Instant) {
         self.sleep.as_mut().reset(deadline);
-        self.runs();
+        self.arm();
     }
 
-    /// Whether it is due. While it is not it runs on, though it may have called too early.
-    pub(crate) fn is_due(&mut self) -> bool {
-        let due = self.sleep.is_elapsed();
-        if !due {
-            self.runs();
+    /// Returns whether the timer is due. Arms it again if it is not, because its waker may have been woken too early.
+    pub(crate) fn poll_due(&mut self) -> bool {
+        let is_due = self.sleep.is_elapsed();
+        if !is_due {
+            self.arm();
         }
-        due
+        is_due
     }
 
-    fn runs(&mut self) {
-        if self.sleep.as_mut().poll(&mut Context::from_waker(&self.caller)).is_ready() {
-            self.caller.wake_by_ref();
+    fn arm(&mut self) {
+        if self.sleep.as_mut().poll(&mut Context::from_waker(&self.waker)).is_ready() {
+            self.waker.wake_by_ref();
         }
     }
 }

@@ -7,10 +7,10 @@ use salvo::http::StatusError;
 use salvo::{Depot, Request};
 use serde_json::Value;
 
-use super::{Fed, Feed};
+use super::{Feed, FeedItem};
 use crate::event::Event;
 use crate::event::error::EncodeError;
-use crate::handler::connection::span::Visit;
+use crate::handler::connection::span::ConnectionSpan;
 use crate::handler::feed::format::{Format, Sse, Ws};
 use crate::message::{Keys, Message, Retention};
 use crate::store::Store;
@@ -137,15 +137,15 @@ impl Told {
         let seen = id.map_or(Resume::New, Resume::after_text);
         let reader =
             Reader::open(self.store.shared(), keys.clone(), seen, ReaderOptions { replay, is_connection: true });
-        let visit = Visit::opens("sse", 1, &reader);
-        let mut feed = Feed::new(reader, visit, Lag::Skip, BytesMut::new());
+        let span = ConnectionSpan::open("sse", 1, &reader);
+        let mut feed = Feed::new(reader, span, Lag::Skip, BytesMut::new());
         (rest::<F>(&mut feed), feed)
     }
 }
 
 fn rest<F: Client>(feed: &mut Feed<Note>) -> Vec<u8> {
     let mut bytes = Vec::new();
-    while let Fed::Bytes(piece) = feed.next::<F>(&Reads, &NOOP_WAKER) {
+    while let FeedItem::Bytes(piece) = feed.next::<F>(&Reads, &NOOP_WAKER) {
         bytes.extend_from_slice(&piece);
     }
     bytes

@@ -1,4 +1,4 @@
-//! What a feed writes on each transport, in the terms of `wire`.
+//! The bytes of a feed on each transport, made by `wire`.
 
 use bytes::{Bytes, BytesMut};
 
@@ -8,26 +8,26 @@ use crate::store::entry::{Encoding, Entry};
 use crate::store::gap::Gap;
 use crate::wire::{chunk, sse, ws};
 
-/// A transport's way to write what a reader is given.
+/// A transport's encoding of messages, position frames and gaps.
 pub(crate) trait Format: Encoding {
-    /// What all readers share of something encoded, as it is written.
-    fn shared(encoded: &Bytes) -> Bytes;
-    /// Something encoded, among what is written to one reader alone.
+    /// Returns the encoded bytes as they are written. All readers share them.
+    fn share(encoded: &Bytes) -> Bytes;
+    /// Appends encoded bytes to those that are written to one reader only.
     fn append(out: &mut BytesMut, encoded: &Bytes);
     fn without_id<M>(out: &mut BytesMut, entry: &Entry<M>);
     fn position(out: &mut BytesMut, id: Id);
     fn gap(out: &mut BytesMut, gap: Gap);
-    /// What is written to one reader alone, as it is written.
-    fn own(out: BytesMut) -> Bytes {
+    /// Returns the bytes for one reader as they are written.
+    fn take_bytes(out: BytesMut) -> Bytes {
         out.freeze()
     }
 }
 
-/// Server-Sent Events: for a body that the server writes, or as the chunks of an HTTP/1.1 body, for a socket of our own. They are kept as
-/// chunks.
+/// Server-Sent Events. With `CHUNKED` they are chunks of an HTTP/1.1 body, for a detached stream; without, they are for a body that the
+/// server writes. The store keeps them as chunks.
 pub(crate) struct Sse<const CHUNKED: bool = false>;
 
-pub(crate) type Chunks = Sse<true>;
+pub(crate) type ChunkedSse = Sse<true>;
 
 impl<const CHUNKED: bool> Encoding for Sse<CHUNKED> {
     const SLOT: usize = 0;
@@ -47,7 +47,7 @@ impl<const CHUNKED: bool> Encoding for Sse<CHUNKED> {
 
 impl<const CHUNKED: bool> Format for Sse<CHUNKED> {
     #[inline]
-    fn shared(encoded: &Bytes) -> Bytes {
+    fn share(encoded: &Bytes) -> Bytes {
         if CHUNKED { encoded.clone() } else { encoded.slice_ref(chunk::content(encoded)) }
     }
 
@@ -67,7 +67,7 @@ impl<const CHUNKED: bool> Format for Sse<CHUNKED> {
         sse::notice(out, "tornadose:gap", &gap_data(gap));
     }
 
-    fn own(out: BytesMut) -> Bytes {
+    fn take_bytes(out: BytesMut) -> Bytes {
         if CHUNKED { chunk::of(&out) } else { out.freeze() }
     }
 }
@@ -90,7 +90,7 @@ impl Encoding for Ws {
 
 impl Format for Ws {
     #[inline]
-    fn shared(encoded: &Bytes) -> Bytes {
+    fn share(encoded: &Bytes) -> Bytes {
         encoded.clone()
     }
 

@@ -1,5 +1,5 @@
 //! Ledgers against a plain model, over random programs: every number that a reader keeps, counted again from outside, by a model
-//! that hears every submit, sees what the filter is asked, and reads the bytes.
+//! that mark_received every submit, sees what the filter is asked, and reads the bytes.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -12,10 +12,10 @@ use futures_core::Stream;
 use salvo::http::StatusError;
 use salvo::{Depot, Request};
 
-use super::{Fed, Feed};
+use super::{Feed, FeedItem};
 use crate::event::Event;
 use crate::event::error::EncodeError;
-use crate::handler::connection::span::Visit;
+use crate::handler::connection::span::ConnectionSpan;
 use crate::handler::feed::format::{Sse, Ws};
 use crate::message::{Keys, Message, Retention};
 use crate::store::Store;
@@ -200,8 +200,8 @@ impl Client {
             let terms = ReaderOptions { replay, is_connection: true };
             let resume = position.map_or(Resume::New, Resume::after_text);
             let reader = Reader::open(store.shared(), keys.clone(), resume, terms);
-            let visit = Visit::opens(transport, 1, &reader);
-            Feed::new(reader, visit, lag, BytesMut::new())
+            let span = ConnectionSpan::open(transport, 1, &reader);
+            Feed::new(reader, span, lag, BytesMut::new())
         };
         let salt = chance.below(1 << 20);
         let reads = || Reads { salt, asked: Mutex::default() };
@@ -240,7 +240,7 @@ impl Client {
         client
     }
 
-    fn hears(&mut self, key: u64, number: u64, replaced: Option<u64>) {
+    fn mark_received(&mut self, key: u64, number: u64, replaced: Option<u64>) {
         if has(&self.keys, key) {
             self.owed += 1;
             self.unread.insert(number);
@@ -288,13 +288,13 @@ impl Client {
                 self.over = true;
                 self.panicked = true;
             }
-            Ok(Fed::Ended(EndReason::Disconnected)) => {
+            Ok(FeedItem::Ended(EndReason::Disconnected)) => {
                 self.over = true;
                 return;
             }
-            Ok(Fed::Ended(_)) => self.over = true,
-            Ok(Fed::Wait) => {}
-            Ok(Fed::Bytes(bytes)) => {
+            Ok(FeedItem::Ended(_)) => self.over = true,
+            Ok(FeedItem::Pending) => {}
+            Ok(FeedItem::Bytes(bytes)) => {
                 let said = if matches!(self.tap, Tap::Sse(..)) { sse(&bytes) } else { ws(&bytes) };
                 for said in said {
                     match said {
@@ -421,7 +421,7 @@ fn submit(store: &Store<Note>, history: &mut History, clients: &mut [Option<Clie
         history.queue.entry(key).or_default().push(number);
     }
     for client in clients.iter_mut().flatten() {
-        client.hears(key, number, replaced);
+        client.mark_received(key, number, replaced);
     }
     let id = store.try_submit(Note { key, number, latest }).unwrap().unwrap();
     assert_eq!(id.offset.minor(), number);

@@ -1,74 +1,81 @@
-//! A connection over Server-Sent Events: a response body that is polled by the server, until it takes its socket over if it does. How it
-//! goes on then is `direct`'s affair.
+//! An SSE stream as a response body, which its server polls and writes. If the stream detaches, it goes on as an
+//! [`SseTask`](crate::handler::sse::task::SseTask).
 //!
 //! # Ordering
 //!
-//! What is ready together is one frame of the body, so it is written together; an event is never split over two.
+//! Events that are ready together are one frame of the body, so they are written together.
 //!
 //! # Lagging
 //!
-//! A body that is not polled reads nothing: its place in the log stays.
+//! A body that is not polled reads nothing from the log.
 //!
 //! # Closing
 //!
-//! A last `retry:` spreads the returns, then the body ends. A client that leaves drops the body, and with it the subscriber.
+//! A last `retry:` spreads the reconnections, then the body ends. When the client leaves, the server drops the body, and the
+//! subscriber with it.
 
+use std::mem::offset_of;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::{Arc, Weak};
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http_body::{Body, Frame};
 use salvo::conn::ConnCtrl;
 use tokio::time::Instant;
 
-use crate::handler::connection::catch_drop::Guest;
-use crate::handler::connection::control::OverTask;
-use crate::handler::connection::handover::{Socket, Step, StreamHandover};
-use crate::handler::connection::io::Link;
-use crate::handler::connection::registry::Seats;
-use crate::handler::connection::span::Why;
-use crate::handler::connection::timers::Timer;
+use crate::handler::connection::catch_drop::CatchDrop;
+use crate::handler::connection::control::TaskControl;
+use crate::handler::connection::handover::{AttachedReason, Socket, Step, StreamHandover};
+use crate::handler::connection::io::SocketIo;
+use crate::handler::connection::registry::Permits;
+use crate::handler::connection::span::CloseReason;
+use crate::handler::connection::timers::{Timeouts, Timer, earliest};
 use crate::handler::connection::wake_source::WakeSource;
 use crate::handler::feed::format::Sse;
-use crate::handler::feed::{Fed, Feed};
-use crate::handler::sse::frames::{self, Pace};
-use crate::handler::sse::task::Direct;
+use crate::handler::feed::{Feed, FeedItem};
+use crate::handler::sse::frames;
+use crate::handler::sse::task::SseTask;
 use crate::message::Message;
 use crate::subscriber::Subscriber;
 
+/// An SSE stream that its server writes.
+///
+/// The fields that each message touches are first, in few cache lines.
 #[repr(C)]
-pub(crate) struct Stream<S: Subscriber> {
-    /// What is left of a piece too big for one frame.
-    rest: Bytes,
-    quiet_since: Instant,
-    /// None once the stream has said its last.
+pub(crate) struct SseBody<S: Subscriber> {
+    /// The rest of a piece that is too big for one frame.
+    remainder: Bytes,
+    last_written: Instant,
+    /// `None` once the stream has detached, or returned its last frame.
     open: Option<Open<S>>,
     timer: Option<Timer>,
-    /// The oldest keep-alive that may not have been taken, and when it was sent.
-    untaken: Option<(Weak<()>, Instant)>,
-    pace: Pace,
-    /// How to abort the connection of a client that takes nothing.
-    conn: Option<ConnCtrl>,
-    /// A stream that may yet take its socket over; it has not begun then.
+    /// The oldest keep-alive that may not have been written, and when it was returned.
+    pending_probe: Option<(Weak<()>, Instant)>,
+    timeouts: Timeouts,
+    retry_after: Duration,
+    /// Aborts the connection of a client that takes no bytes.
+    conn_ctrl: Option<ConnCtrl>,
+    /// Until it is decided whether the stream detaches.
     handover: Option<StreamHandover>,
 }
 
 #[repr(C)]
 struct Open<S: Subscriber> {
-    // A body that is dropped drops them in this order: its disconnect hook first, its seats last.
-    subscriber: Guest<S>,
+    // Fields are dropped in this order: the disconnect hook runs first, and the permits are released last.
+    subscriber: CatchDrop<S>,
     feed: Feed<S::Message>,
-    seats: Seats,
+    permits: Permits,
 }
 
-/// The last bytes of a stream. They hold its reader and its seats until the socket has taken them, or is gone: so long the
-/// connection counts, is waited for, and can be aborted.
+/// The last frame of a stream. It keeps the reader and the permits until the socket has taken it or is closed. Until then the
+/// connection is counted, is waited for, and can be aborted.
 struct Goodbye<M: Message> {
     bytes: Bytes,
     _feed: Feed<M>,
-    _seats: Seats,
+    _permits: Permits,
 }
 
 impl<M: Message> AsRef<[u8]> for Goodbye<M> {
@@ -77,143 +84,153 @@ impl<M: Message> AsRef<[u8]> for Goodbye<M> {
     }
 }
 
-/// A keep-alive that has not been taken yet; the server drops it once it is written.
-struct Untaken {
+/// A keep-alive frame that shows whether the client takes bytes: the server drops it once it is written.
+struct KeepAliveProbe {
     bytes: Bytes,
-    _untaken: Arc<()>,
+    _unwritten: Arc<()>,
 }
 
-impl AsRef<[u8]> for Untaken {
+impl AsRef<[u8]> for KeepAliveProbe {
     fn as_ref(&self) -> &[u8] {
         &self.bytes
     }
 }
 
-/// The most that goes into one frame of the body. Between frames it can be seen whether the client takes anything.
-const FRAME: usize = 128 << 10;
+/// Cap on one frame of the body. Between frames it shows whether the client takes bytes.
+const MAX_FRAME: usize = 128 << 10;
 
-impl<S: Subscriber> Stream<S> {
+impl<S: Subscriber> SseBody<S> {
     pub(crate) fn new(
-        subscriber: Guest<S>,
+        subscriber: CatchDrop<S>,
         feed: Feed<S::Message>,
-        pace: Pace,
-        conn: Option<ConnCtrl>,
-        seats: Seats,
+        timeouts: Timeouts,
+        retry_after: Duration,
+        conn_ctrl: Option<ConnCtrl>,
+        permits: Permits,
     ) -> Self {
-        let caller = feed.reader().waker_for(WakeSource::Timer);
+        const { assert!(offset_of!(Self, open) <= 64) }
+        let waker = feed.reader().waker_for(WakeSource::Timer);
         let mut stream = Self {
-            rest: Bytes::new(),
-            quiet_since: Instant::now(),
-            open: Some(Open { subscriber, feed, seats }),
+            remainder: Bytes::new(),
+            last_written: Instant::now(),
+            open: Some(Open { subscriber, feed, permits }),
             timer: None,
-            untaken: None,
-            pace,
-            conn,
+            pending_probe: None,
+            timeouts,
+            retry_after,
+            conn_ctrl,
             handover: None,
         };
-        stream.timer = stream.deadline().map(|deadline| Timer::at(deadline, caller));
+        stream.timer = stream.deadline().map(|deadline| Timer::at(deadline, waker));
         stream
     }
 
-    /// Has it take its socket over, if that is agreed on, behind what this begins with.
-    pub(crate) fn may_take_over(&mut self, handover: StreamHandover) {
+    /// Enables the handover, which has the first frame.
+    pub(crate) fn enable_handover(&mut self, handover: StreamHandover) {
         self.handover = Some(handover);
     }
 
     fn deadline(&self) -> Option<Instant> {
-        let keep_alive = self.pace.keep_alive.map(|after| self.quiet_since + after);
-        keep_alive.into_iter().chain(self.pace.until).min()
+        earliest([self.keep_alive_at(), self.timeouts.expires_at])
+    }
+
+    fn keep_alive_at(&self) -> Option<Instant> {
+        self.timeouts.keep_alive.map(|after| self.last_written + after)
     }
 
     #[cold]
-    fn say_goodbye(&mut self, why: Why) -> Bytes {
-        let bytes = frames::come_back(self.pace.return_after);
-        let Some(Open { subscriber, feed, seats }) = self.open.take() else { return bytes };
-        feed.closing().because(why, None);
+    fn say_goodbye(&mut self, reason: CloseReason) -> Bytes {
+        let bytes = frames::retry_frame(self.retry_after);
+        let Some(Open { subscriber, feed, permits }) = self.open.take() else { return bytes };
+        feed.close_reason().set(reason, None);
         drop(subscriber);
-        Bytes::from_owner(Goodbye { bytes, _feed: feed, _seats: seats })
+        Bytes::from_owner(Goodbye { bytes, _feed: feed, _permits: permits })
     }
 
-    /// Aborts the connection when a keep-alive lies untaken for too long. The body would be asked for more for a while yet, for
-    /// the server keeps several frames; its end would be kept like them.
+    /// Aborts the connection when a keep-alive has not been written for too long. An end of the body would not reach the client either:
+    /// the server buffers several frames, and would buffer that too.
     fn abort_if_stalled(&mut self, now: Instant) {
-        self.untaken = self.untaken.take().filter(|(untaken, _)| untaken.strong_count() > 0);
-        if let Some((_, since)) = &self.untaken
-            && now >= *since + self.pace.patience
-            && let Some(conn) = &self.conn
+        self.pending_probe = self.pending_probe.take().filter(|(unwritten, _)| unwritten.strong_count() > 0);
+        if let Some((_, since)) = &self.pending_probe
+            && now >= *since + self.timeouts.stall
+            && let Some(conn_ctrl) = &self.conn_ctrl
         {
             if let Some(open) = &self.open {
-                open.feed.closing().because(Why::Stalled, None);
+                open.feed.close_reason().set(CloseReason::Stalled, None);
             }
-            conn.abort();
+            conn_ctrl.abort();
         }
     }
 
-    /// Whether there is nothing to write and nothing due: every delivery is followed by this question, so it is answered
-    /// without more ado.
+    /// Returns whether nothing is to be written and nothing is due. The server polls again after every delivery, so this is fast.
     fn is_quiet(&mut self, waker: &Waker) -> bool {
-        self.rest.is_empty()
+        self.remainder.is_empty()
             && self
                 .open
                 .as_mut()
-                .is_some_and(|open| open.feed.rests(waker) && !open.feed.reader().was_woken_by(WakeSource::Timer))
+                .is_some_and(|open| open.feed.try_park(waker) && !open.feed.reader().was_woken_by(WakeSource::Timer))
     }
 
     fn poll_bytes(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
-        if !self.rest.is_empty() {
+        if !self.remainder.is_empty() {
             if let Some(open) = &self.open {
                 open.feed.reader().touch();
             }
-            return Poll::Ready(Some(self.rest.split_to(FRAME.min(self.rest.len()))));
+            return Poll::Ready(Some(self.remainder.split_to(MAX_FRAME.min(self.remainder.len()))));
         }
         loop {
             let Some(open) = &mut self.open else { return Poll::Ready(None) };
-            // A feed that is never quiet would not get as far as the timer.
-            if open.feed.reader().was_woken_by(WakeSource::Timer)
-                && self.pace.until.is_some_and(|until| self.quiet_since >= until)
-            {
-                return Poll::Ready(Some(self.say_goodbye(Why::MaxAge)));
+            // A feed that always has messages would not get as far as the timer.
+            if open.feed.reader().was_woken_by(WakeSource::Timer) && self.timeouts.is_expired(self.last_written) {
+                return Poll::Ready(Some(self.say_goodbye(CloseReason::MaxAge)));
             }
-            // A panic of the filter ends this connection alone; on HTTP/2 it would take its neighbours with it.
-            let fed = catch_unwind(AssertUnwindSafe(|| open.feed.next::<Sse>(&*open.subscriber, cx.waker())));
-            match fed {
-                Ok(Fed::Bytes(mut bytes)) => {
-                    self.quiet_since = open.feed.reader().last_active();
-                    if bytes.len() > FRAME {
-                        self.rest = bytes.split_off(FRAME);
+            // A panic of the filter ends this stream only. On HTTP/2 it would end the connection's other streams too.
+            let item = catch_unwind(AssertUnwindSafe(|| open.feed.next::<Sse>(&*open.subscriber, cx.waker())));
+            match item {
+                Ok(FeedItem::Bytes(mut bytes)) => {
+                    self.last_written = open.feed.reader().last_active();
+                    if bytes.len() > MAX_FRAME {
+                        self.remainder = bytes.split_off(MAX_FRAME);
                     }
                     return Poll::Ready(Some(bytes));
                 }
-                Ok(Fed::Ended(end)) => return Poll::Ready(Some(self.say_goodbye(Why::Ended(end)))),
-                Ok(Fed::Wait) => {}
+                Ok(FeedItem::Ended(end)) => return Poll::Ready(Some(self.say_goodbye(CloseReason::Ended(end)))),
+                Ok(FeedItem::Pending) => {}
                 Err(_) => {
-                    open.feed.visit().panics();
-                    return Poll::Ready(Some(self.say_goodbye(Why::Panicked)));
+                    open.feed.span().log_panic();
+                    return Poll::Ready(Some(self.say_goodbye(CloseReason::Panicked)));
                 }
             }
             if !open.feed.reader().take_wake(WakeSource::Timer) {
                 return Poll::Pending;
             }
-            if let Some(bytes) = self.is_due() {
+            if let Some(bytes) = self.take_due_frame() {
                 return Poll::Ready(Some(bytes));
             }
         }
     }
 
-    /// What a stream does that may take its socket over; nothing when it is to go on as it is.
+    /// Polls the handover. Returns `None` when the stream goes on as a body.
     #[cold]
     fn poll_handover(&mut self, waker: &Waker) -> Option<Poll<Option<Bytes>>> {
         let mut step = self.handover.as_mut()?.poll(waker);
-        // What ends the stream or is due meanwhile cannot wait for a client that takes nothing.
-        if matches!(step, Step::Wait) && self.is_disturbed(waker) {
-            step = self.handover.as_mut()?.stop_waiting();
+        // An end of the reader and the timer cannot wait for a client that takes no bytes.
+        if matches!(step, Step::Wait) {
+            let reader = self.open.as_ref()?.feed.reader();
+            let (has_ended, is_due) = (reader.wait_for_end(waker).is_some(), reader.was_woken_by(WakeSource::Timer));
+            if has_ended || is_due {
+                step = self.handover.as_mut()?.stop_waiting();
+            }
+            if is_due && !has_ended && matches!(step, Step::Attached) {
+                AttachedReason::NotFlushed.log_once();
+            }
         }
         match step {
             Step::First(bytes) => Some(Poll::Ready(Some(bytes))),
             Step::Wait => Some(Poll::Pending),
             Step::Detached(socket) => {
                 self.handover = None;
-                self.goes_on_by_itself(socket);
+                self.detach(socket);
                 Some(Poll::Ready(None))
             }
             Step::Attached => {
@@ -223,69 +240,64 @@ impl<S: Subscriber> Stream<S> {
         }
     }
 
-    /// Whether the reader has ended or the timer has fired. Leaves the waker for either.
-    fn is_disturbed(&self, waker: &Waker) -> bool {
-        self.open.as_ref().is_some_and(|open| {
-            let reader = open.feed.reader();
-            reader.wait_for_end(waker).is_some() || reader.was_woken_by(WakeSource::Timer)
-        })
-    }
-
-    /// The server is left behind, and told that the body has ended.
-    fn goes_on_by_itself(&mut self, socket: Box<dyn Socket>) {
-        let Some(Open { subscriber, feed, seats }) = self.open.take() else { return };
-        let (reader, closing, places) = (feed.reader().handle(), feed.closing().clone(), seats.places());
-        let link = Box::new(Link::new(socket, (), feed.reader().waker_for(WakeSource::Socket)).was_written_to());
-        let direct = Box::new(Direct::new(subscriber, feed, self.pace, seats, self.quiet_since));
-        let task = tokio::spawn(direct.run(link)).abort_handle();
-        places.reached_by(OverTask { reader, closing, task });
+    /// Goes on as a task. The server sees the body end.
+    fn detach(&mut self, socket: Box<dyn Socket>) {
+        let Some(Open { subscriber, mut feed, permits }) = self.open.take() else { return };
+        feed.mark_detached();
+        let (reader, close_reason, registration) =
+            (feed.reader().handle(), feed.close_reason().clone(), permits.registration());
+        let io = Box::new(SocketIo::new(socket, (), feed.reader().waker_for(WakeSource::Socket)).with_pending_flush());
+        let task =
+            Box::new(SseTask::new(subscriber, feed, (self.timeouts, self.retry_after), permits, self.last_written));
+        let task = tokio::spawn(task.run(io)).abort_handle();
+        registration.attach(TaskControl { reader, close_reason, task });
     }
 
     #[inline(never)]
     fn poll_next_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, salvo::BoxedError>>> {
-        let before = if self.handover.is_some() { self.poll_handover(cx.waker()) } else { None };
-        let bytes = before.unwrap_or_else(|| self.poll_bytes(cx));
+        let handover = if self.handover.is_some() { self.poll_handover(cx.waker()) } else { None };
+        let bytes = handover.unwrap_or_else(|| self.poll_bytes(cx));
         bytes.map(|bytes| bytes.map(|bytes| Ok(Frame::data(bytes))))
     }
 
-    /// What is to be written now that the timer has called; nothing when messages went out meanwhile.
+    /// Returns what is due now that the timer has woken the task. `None` when messages were written meanwhile.
     #[cold]
-    fn is_due(&mut self) -> Option<Bytes> {
-        if !self.timer.as_mut()?.is_due() {
+    fn take_due_frame(&mut self) -> Option<Bytes> {
+        if !self.timer.as_mut()?.poll_due() {
             return None;
         }
         let now = Instant::now();
-        if self.pace.until.is_some_and(|until| now >= until) {
-            return Some(self.say_goodbye(Why::MaxAge));
+        if self.timeouts.is_expired(now) {
+            return Some(self.say_goodbye(CloseReason::MaxAge));
         }
-        let silent = self.pace.keep_alive.is_some_and(|after| now >= self.quiet_since + after);
-        if silent {
-            self.quiet_since = now;
+        let is_silent = self.keep_alive_at().is_some_and(|at| now >= at);
+        if is_silent {
+            self.last_written = now;
         }
         let deadline = self.deadline();
         if let Some((timer, deadline)) = self.timer.as_mut().zip(deadline) {
             timer.reset(deadline);
         }
-        if !silent {
+        if !is_silent {
             return None;
         }
         self.abort_if_stalled(now);
-        let untaken = Arc::new(());
-        self.untaken.get_or_insert_with(|| (Arc::downgrade(&untaken), now));
-        let bytes = frames::keep_alive(&mut self.open.as_mut()?.feed).freeze();
-        Some(Bytes::from_owner(Untaken { bytes, _untaken: untaken }))
+        let unwritten = Arc::new(());
+        self.pending_probe.get_or_insert_with(|| (Arc::downgrade(&unwritten), now));
+        let bytes = frames::keep_alive_frame(&mut self.open.as_mut()?.feed).freeze();
+        Some(Bytes::from_owner(KeepAliveProbe { bytes, _unwritten: unwritten }))
     }
 }
 
-impl<S: Subscriber> Body for Stream<S> {
+impl<S: Subscriber> Body for SseBody<S> {
     type Data = Bytes;
     type Error = salvo::BoxedError;
 
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
-        // Nothing in it is pinned in place: the timer has its own box.
+        // No field is pinned in place. The timer is boxed.
         let stream = self.get_mut();
         if stream.is_quiet(cx.waker()) { Poll::Pending } else { stream.poll_next_frame(cx) }
     }
 }
 
-impl<S: Subscriber> Unpin for Stream<S> {}
+impl<S: Subscriber> Unpin for SseBody<S> {}

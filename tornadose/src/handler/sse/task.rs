@@ -1,179 +1,194 @@
-//! A connection over Server-Sent Events whose socket is its own: a task that writes chunks (RFC 9112 §7.1), once the head is out. How
-//! it took the socket over is `handover`'s affair.
+//! A detached SSE stream: a task that owns the socket and writes chunks (RFC 9112 §7.1) after the response head. See
+//! [`handover`](crate::handler::connection::handover) for how it got the socket.
 //!
 //! # Ordering
 //!
-//! What is ready together is one chunk, or chunks that are written together; an event is never split over two.
+//! Events that are ready together are one chunk, or chunks that are written together. An event is never split over two chunks.
 //!
 //! # Lagging
 //!
-//! While the socket takes nothing, nothing is read off the log. A socket that takes nothing for too long is aborted.
+//! While the socket takes no bytes, nothing is read from the log. A socket that takes none for too long is aborted.
 //!
 //! # Closing
 //!
-//! A last `retry:` spreads the returns, then the body and the connection end. A client that leaves ends the task, and with it the
-//! subscriber.
+//! A last `retry:` spreads the reconnections, then the body and the connection end. When the client leaves, the task ends, and the
+//! subscriber is dropped.
 
 use std::future::poll_fn;
+use std::mem::offset_of;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use tokio::time::{Instant, timeout};
 
-use crate::handler::connection::catch_drop::Guest;
-use crate::handler::connection::io::Link;
-use crate::handler::connection::pump::{self, Stopped, Times};
-use crate::handler::connection::registry::{LAST_WORDS, Seats};
-use crate::handler::connection::span::Why;
-use crate::handler::connection::timers::Timer;
+use crate::handler::connection::catch_drop::CatchDrop;
+use crate::handler::connection::io::SocketIo;
+use crate::handler::connection::pump::{self, PumpEnd, WriteObserver};
+use crate::handler::connection::registry::{CLOSE_TIMEOUT, Permits};
+use crate::handler::connection::span::CloseReason;
+use crate::handler::connection::timers::{Timeouts, Timer, earliest};
 use crate::handler::connection::wake_source::WakeSource;
 use crate::handler::feed::Feed;
-use crate::handler::feed::format::Chunks;
-use crate::handler::sse::frames::{self, Pace};
+use crate::handler::feed::format::ChunkedSse;
+use crate::handler::sse::frames;
 use crate::message::Message;
 use crate::subscriber::Subscriber;
 use crate::wire::chunk;
 
-/// Nothing that the client sends says anything.
-type DirectLink = Link<()>;
+/// Input of the client has no meaning, so it has no decoder.
+type SseSocket = SocketIo<()>;
 
-/// How many bytes are read of a client that has nothing to say.
-const STRAYS: usize = 16 << 10;
+/// How many bytes are read from a client, whose input has no meaning.
+const MAX_DISCARDED_BYTES: usize = 16 << 10;
 
+/// A detached SSE stream.
 #[repr(C)]
-pub(crate) struct Direct<S: Subscriber> {
-    // An aborted connection drops them in this order: its disconnect hook first, its seats last.
-    subscriber: Guest<S>,
-    clock: Clock,
+pub(crate) struct SseTask<S: Subscriber> {
+    // An aborted task drops its fields in this order: the disconnect hook runs first, and the permits are released last.
+    subscriber: CatchDrop<S>,
+    timers: Timers,
     feed: Feed<S::Message>,
-    /// How many bytes more are read of its client.
-    strays: usize,
-    seats: Seats,
+    /// How many more bytes are read from the client.
+    discard_limit: usize,
+    retry_after: Duration,
+    permits: Permits,
 }
 
-/// When what is due.
+/// When a keep-alive or an end is due.
+///
+/// The field that each message touches is first.
 #[repr(C)]
-struct Clock {
-    quiet_since: Instant,
+struct Timers {
+    last_written: Instant,
     timer: Option<Timer>,
-    pace: Pace,
+    timeouts: Timeouts,
 }
 
-/// Why a connection is over.
-enum Over {
-    /// The client is gone, or as good as.
-    Gone(Why),
-    /// We say goodbye.
-    Goodbye(Why),
+/// How a task ends.
+enum TaskEnd {
+    /// Without a last frame: the client has left, or takes no bytes.
+    Dropped(CloseReason),
+    /// With a last frame.
+    Goodbye(CloseReason),
 }
 
-impl<S: Subscriber> Direct<S> {
+impl<S: Subscriber> SseTask<S> {
     pub(crate) fn new(
-        subscriber: Guest<S>,
+        subscriber: CatchDrop<S>,
         feed: Feed<S::Message>,
-        pace: Pace,
-        seats: Seats,
-        quiet_since: Instant,
+        (timeouts, retry_after): (Timeouts, Duration),
+        permits: Permits,
+        last_written: Instant,
     ) -> Self {
-        Self { subscriber, clock: Clock { quiet_since, timer: None, pace }, feed, strays: STRAYS, seats }
+        const { assert!(offset_of!(Timers, last_written) == 0) }
+        Self {
+            subscriber,
+            timers: Timers { last_written, timer: None, timeouts },
+            feed,
+            discard_limit: MAX_DISCARDED_BYTES,
+            retry_after,
+            permits,
+        }
     }
 
-    /// Serves until one side ends it, then says goodbye. What a task holds all its life has boxes, as a WebSocket's has.
-    pub(crate) async fn run(mut self: Box<Self>, mut link: Box<DirectLink>) {
-        let over = poll_fn(|cx| self.poll_over(&mut link, cx)).await;
-        Box::pin(self.ends(link, over)).await;
+    /// Serves until one side ends it, then shuts down. The size of a task is that of its largest state, so this is boxed, as in
+    /// [`WsSession::run`](crate::handler::ws::session::WsSession::run).
+    pub(crate) async fn run(mut self: Box<Self>, mut io: Box<SseSocket>) {
+        let end = poll_fn(|cx| self.poll_end(&mut io, cx)).await;
+        Box::pin(self.shut_down(io, end)).await;
     }
 
-    fn poll_over(&mut self, link: &mut DirectLink, cx: &mut Context<'_>) -> Poll<Over> {
+    fn poll_end(&mut self, io: &mut SseSocket, cx: &mut Context<'_>) -> Poll<TaskEnd> {
         loop {
-            let Self { subscriber, clock, feed, strays, .. } = self;
-            match pump::poll::<Chunks, S, _>(subscriber, feed, clock, link, cx) {
-                Poll::Ready(Stopped::Gone) => return Poll::Ready(Over::Gone(Why::Left)),
-                Poll::Ready(Stopped::Ended(end)) => return Poll::Ready(Over::Goodbye(Why::Ended(end))),
-                Poll::Ready(Stopped::Panicked) => return Poll::Ready(Over::Goodbye(Why::Panicked)),
+            let Self { subscriber, timers, feed, discard_limit, .. } = self;
+            match pump::poll::<ChunkedSse, S, _>(subscriber, feed, timers, io, cx) {
+                Poll::Ready(PumpEnd::Disconnected) => return Poll::Ready(TaskEnd::Dropped(CloseReason::Left)),
+                Poll::Ready(PumpEnd::Ended(end)) => return Poll::Ready(TaskEnd::Goodbye(CloseReason::Ended(end))),
+                Poll::Ready(PumpEnd::Panicked) => return Poll::Ready(TaskEnd::Goodbye(CloseReason::Panicked)),
                 Poll::Pending => {}
             }
             if feed.reader().take_wake(WakeSource::Socket) {
-                link.asks_again();
+                io.allow_read();
             }
-            if link.poll_left(strays, cx).is_ready() {
-                return Poll::Ready(Over::Gone(Why::Left));
+            if io.poll_drain(discard_limit, cx).is_ready() {
+                return Poll::Ready(TaskEnd::Dropped(CloseReason::Left));
             }
-            if !feed.reader().take_wake(WakeSource::Timer) && !link.has_stirred() {
+            if !feed.reader().take_wake(WakeSource::Timer) && !io.take_timers_dirty() {
                 return Poll::Pending;
             }
-            if let Some(over) = clock.due(link) {
-                return Poll::Ready(over);
+            if let Some(end) = timers.poll_end(io) {
+                return Poll::Ready(end);
             }
-            if !clock.keeps_alive(feed, link) {
-                clock.runs(feed, link);
+            if !timers.write_keep_alive_if_due(feed, io) {
+                timers.arm_timer(feed, io);
                 return Poll::Pending;
             }
         }
     }
 
-    async fn ends(self: Box<Self>, mut link: Box<DirectLink>, over: Over) {
-        let Self { subscriber, clock, feed, seats, .. } = *self;
-        // Its `Drop` is the disconnect hook, which need not wait for the goodbye. The reader and the seats do: so long the
-        // connection counts, is waited for, and can be aborted.
+    async fn shut_down(self: Box<Self>, mut io: Box<SseSocket>, end: TaskEnd) {
+        let Self { subscriber, retry_after, feed, permits, .. } = *self;
+        // The disconnect hook does not wait for the last frame. The reader and the permits do: until then the connection is counted, is
+        // waited for, and can be aborted.
         drop(subscriber);
-        let (Over::Gone(why) | Over::Goodbye(why)) = over;
-        feed.closing().because(why, None);
-        // Nobody leaves a waker with the reader any more, through which the socket would call.
-        link.wakes_who_asks();
-        if let Over::Goodbye(_) = over {
-            link.replies().extend_from_slice(&chunk::of(&frames::come_back(clock.pace.return_after)));
-            link.replies().extend_from_slice(chunk::END);
-            let said = async {
-                poll_fn(|cx| link.poll_written(cx)).await?;
-                poll_fn(|cx| link.poll_shutdown(cx)).await
+        let (TaskEnd::Dropped(reason) | TaskEnd::Goodbye(reason)) = end;
+        feed.close_reason().set(reason, None);
+        // The reader has no waker registered any more, through which the socket could wake this task.
+        io.use_task_waker();
+        if let TaskEnd::Goodbye(_) = end {
+            io.replies().extend_from_slice(&chunk::of(&frames::retry_frame(retry_after)));
+            io.replies().extend_from_slice(chunk::END);
+            let written = async {
+                poll_fn(|cx| io.poll_written(cx)).await?;
+                poll_fn(|cx| io.poll_shutdown(cx)).await
             };
-            if timeout(LAST_WORDS, said).await.is_err() {
-                tracing::debug!(target: "tornadose", transport = "sse", "aborted: the client did not take the end");
+            if timeout(CLOSE_TIMEOUT, written).await.is_err() {
+                tracing::debug!(target: "tornadose", transport = "sse", "close timed out");
             }
         }
-        drop((feed, seats));
+        drop((feed, permits));
     }
 }
 
-impl Times for Clock {
+impl WriteObserver for Timers {
     #[inline]
-    fn is_given(&mut self, at: Instant) {
-        self.quiet_since = at;
+    fn on_write(&mut self, at: Instant) {
+        self.last_written = at;
     }
 }
 
-impl Clock {
-    /// Why the connection is over by now, if it is.
-    fn due(&self, link: &DirectLink) -> Option<Over> {
+impl Timers {
+    /// Returns how the task ends if that is due.
+    fn poll_end(&self, io: &SseSocket) -> Option<TaskEnd> {
         let now = Instant::now();
-        if link.blocked.is_some_and(|since| now >= since + self.pace.patience) {
-            return Some(Over::Gone(Why::Stalled));
+        if self.timeouts.stalled_at(io.write_blocked_since).is_some_and(|at| now >= at) {
+            return Some(TaskEnd::Dropped(CloseReason::Stalled));
         }
-        self.pace.until.filter(|until| now >= *until).map(|_| Over::Goodbye(Why::MaxAge))
+        self.timeouts.is_expired(now).then_some(TaskEnd::Goodbye(CloseReason::MaxAge))
     }
 
-    /// Writes a keep-alive when it is time for one, and the position that moved meanwhile. One that is blocked needs none.
-    fn keeps_alive<M: Message>(&mut self, feed: &mut Feed<M>, link: &mut DirectLink) -> bool {
+    /// Queues a keep-alive, and the position if it has moved, if that is due. A blocked connection needs no keep-alive.
+    fn write_keep_alive_if_due<M: Message>(&mut self, feed: &mut Feed<M>, io: &mut SseSocket) -> bool {
         let now = Instant::now();
-        let silent = self.keep_alive_at(link).is_some_and(|at| now >= at);
-        if silent {
-            self.quiet_since = now;
-            let keep_alive = frames::keep_alive(feed);
-            link.replies().extend_from_slice(&chunk::of(&keep_alive));
-            link.stirs();
+        let is_silent = self.keep_alive_at(io).is_some_and(|at| now >= at);
+        if is_silent {
+            self.last_written = now;
+            let keep_alive = frames::keep_alive_frame(feed);
+            io.replies().extend_from_slice(&chunk::of(&keep_alive));
+            io.mark_timers_dirty();
         }
-        silent
+        is_silent
     }
 
-    fn keep_alive_at(&self, link: &DirectLink) -> Option<Instant> {
-        self.pace.keep_alive.filter(|_| link.blocked.is_none()).map(|after| self.quiet_since + after)
+    fn keep_alive_at(&self, io: &SseSocket) -> Option<Instant> {
+        self.timeouts.keep_alive.filter(|_| io.write_blocked_since.is_none()).map(|after| self.last_written + after)
     }
 
-    /// Has the timer call when something is due next.
-    fn runs<M: Message>(&mut self, feed: &Feed<M>, link: &DirectLink) {
-        let blocked = link.blocked.map(|since| since + self.pace.patience);
-        if let Some(deadline) = [self.keep_alive_at(link), blocked, self.pace.until].into_iter().flatten().min() {
-            Timer::calls_by(&mut self.timer, deadline, || feed.reader().waker_for(WakeSource::Timer));
+    /// Arms the timer for what is due next.
+    fn arm_timer<M: Message>(&mut self, feed: &Feed<M>, io: &SseSocket) {
+        let stalled_at = self.timeouts.stalled_at(io.write_blocked_since);
+        if let Some(deadline) = earliest([self.keep_alive_at(io), stalled_at, self.timeouts.expires_at]) {
+            Timer::arm_by(&mut self.timer, deadline, || feed.reader().waker_for(WakeSource::Timer));
         }
     }
 }

@@ -1,33 +1,32 @@
-//! A connection over WebSocket (RFC 6455): a task that writes what its feed gives and takes what the client sends.
+//! A connection over WebSocket (RFC 6455): a task that writes its feed's messages and receives the client's.
 //!
 //! # Ordering
 //!
-//! Replies to the client stand between messages, never inside one. Texts of the client are taken one at a time.
+//! Replies to the client are written between messages, never inside one. Texts of the client are received one at a time.
 //!
 //! # Lagging
 //!
-//! While the socket takes nothing, nothing is read off the log. A socket that takes nothing for too long is aborted.
+//! While the socket takes no bytes, nothing is read from the log. A socket that takes none for too long is aborted.
 //!
 //! # Closing
 //!
-//! Whoever ends says so in a close frame; the other's answer is waited for, for a while. A client that leaves ends the task,
-//! and with it the subscriber.
+//! Either side closes with a close frame, and the server waits for the client's for a while. When the client leaves, the task ends, and
+//! the subscriber is dropped.
 
 use std::future::poll_fn;
 use std::panic::AssertUnwindSafe;
 use std::pin::pin;
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
 
 use futures_util::FutureExt;
 use tokio::time::{Instant, timeout};
 
-use crate::handler::connection::catch_drop::Guest;
-use crate::handler::connection::io::{Gone, Link};
-use crate::handler::connection::pump::{self, Stopped, Times};
-use crate::handler::connection::registry::{LAST_WORDS, Seats};
-use crate::handler::connection::span::Why;
-use crate::handler::connection::timers::Timer;
+use crate::handler::connection::catch_drop::CatchDrop;
+use crate::handler::connection::io::{Disconnected, SocketIo};
+use crate::handler::connection::pump::{self, PumpEnd, WriteObserver};
+use crate::handler::connection::registry::{CLOSE_TIMEOUT, Permits};
+use crate::handler::connection::span::CloseReason;
+use crate::handler::connection::timers::{Timeouts, Timer, earliest};
 use crate::handler::connection::wake_source::WakeSource;
 use crate::handler::feed::Feed;
 use crate::handler::feed::format::Ws;
@@ -39,306 +38,308 @@ use crate::subscriber::close::{Close, CloseCode, ReceiveError};
 use crate::wire::ws;
 use crate::wire::ws::decoder::{Decoder, Inbound, Violation};
 
-/// What a WebSocket needs to know of its handler.
-pub(crate) struct Pace {
-    pub(crate) keep_alive: Option<Duration>,
-    pub(crate) patience: Duration,
-    pub(crate) until: Option<Instant>,
-}
-
+/// A connection over WebSocket.
 #[repr(C)]
-pub(crate) struct Session<S: Subscriber> {
-    // An aborted session drops them in this order: its disconnect hook first, its seats last.
-    subscriber: Guest<S>,
+pub(crate) struct WsSession<S: Subscriber> {
+    // An aborted task drops its fields in this order: the disconnect hook runs first, and the permits are released last.
+    subscriber: CatchDrop<S>,
     store: Store<S::Message>,
-    clock: Clock,
+    timers: Timers,
     feed: Feed<S::Message>,
-    seats: Seats,
+    permits: Permits,
 }
 
-/// When what is due.
+/// When a ping or an end is due.
 #[repr(C)]
-struct Clock {
-    pace: Pace,
-    /// When the client was last pinged.
-    pinged: Option<Instant>,
-    /// When the socket took that ping, which stands behind all that was being written.
-    asked: Option<Instant>,
+struct Timers {
+    timeouts: Timeouts,
+    /// When the last ping was queued.
+    ping_queued_at: Option<Instant>,
+    /// When the socket took that ping, which is written after everything that was queued before.
+    ping_sent_at: Option<Instant>,
     timer: Option<Timer>,
-    /// Whether a ping is on its way to the socket.
-    unasked: bool,
+    /// Whether a ping is queued that the socket has not taken.
+    ping_unsent: bool,
 }
 
-/// Why a session is over.
-enum Over {
-    /// The client is gone, or as good as.
-    Gone(Why),
-    /// The client has said goodbye, with this code.
-    Left(Option<u16>),
-    /// The client broke the protocol, so that nothing more can be read of it.
-    Broken(Violation),
-    /// We say goodbye.
-    Close(Why, Close),
+/// How a session ends.
+enum SessionEnd {
+    /// Without a close frame: the client has left, or does not react.
+    Dropped(CloseReason),
+    /// The client has sent a close frame, with this code.
+    ClosedByPeer(Option<u16>),
+    /// The client broke the protocol, so that its input cannot be decoded any further.
+    ProtocolError(Violation),
+    /// The server closes.
+    Close(CloseReason, Close),
 }
 
-impl Over {
-    /// What is logged of it; a reason that a hook or a client wrote is not.
-    fn why(&self) -> (Why, Option<u16>) {
+impl SessionEnd {
+    /// Returns what is logged. A text that a hook or a client wrote is not.
+    fn close_reason(&self) -> (CloseReason, Option<u16>) {
         match self {
-            Self::Gone(why) => (*why, None),
-            Self::Left(code) => (Why::Left, *code),
-            Self::Broken(violation) => (Why::Violation, Some(violation.code)),
-            Self::Close(why, close) => (*why, Some(close.code.as_u16())),
+            Self::Dropped(reason) => (*reason, None),
+            Self::ClosedByPeer(code) => (CloseReason::Left, *code),
+            Self::ProtocolError(violation) => (CloseReason::Violation, Some(violation.code)),
+            Self::Close(reason, close) => (*reason, Some(close.code.as_u16())),
         }
     }
 }
 
-/// What a session does next.
-enum Turn {
+/// What a session handles outside its poll loop.
+enum SessionEvent {
     Text(String),
-    Over(Over),
+    End(SessionEnd),
 }
 
-fn close(why: Why, code: CloseCode, reason: &'static str) -> Over {
-    Over::Close(why, Close::new(code, reason))
+fn close(close_reason: CloseReason, code: CloseCode, reason: &'static str) -> SessionEnd {
+    SessionEnd::Close(close_reason, Close::new(code, reason))
 }
 
-fn ended(end: EndReason) -> Over {
+fn ended(end: EndReason) -> SessionEnd {
     let (code, reason) = match end {
         EndReason::Closed | EndReason::Stopping => (CloseCode::GOING_AWAY, ""),
         EndReason::Disconnected => (CloseCode::POLICY_VIOLATION, "disconnected"),
         EndReason::Lagged => (CloseCode::TRY_AGAIN_LATER, "lagged"),
     };
-    close(Why::Ended(end), code, reason)
+    close(CloseReason::Ended(end), code, reason)
 }
 
-impl<S: Subscriber> Session<S> {
+impl<S: Subscriber> WsSession<S> {
     pub(crate) fn new(
-        subscriber: Guest<S>,
+        subscriber: CatchDrop<S>,
         store: Store<S::Message>,
         feed: Feed<S::Message>,
-        pace: Pace,
-        seats: Seats,
+        timeouts: Timeouts,
+        permits: Permits,
     ) -> Self {
-        let clock = Clock { pace, pinged: None, asked: None, timer: None, unasked: false };
-        Self { subscriber, store, clock, feed, seats }
+        let timers = Timers { timeouts, ping_queued_at: None, ping_sent_at: None, timer: None, ping_unsent: false };
+        Self { subscriber, store, timers, feed, permits }
     }
 
-    /// Serves until one side ends it, then says goodbye.
+    /// Marks the session as one that owns its socket.
+    pub(crate) fn mark_detached(&mut self) {
+        self.feed.mark_detached();
+    }
+
+    /// Serves until one side ends it, then shuts down.
     ///
-    /// A task has room all its life for all that it may once hold, and once more for what is moved on the way. So the session
-    /// and its link have boxes of their own, and so has what is rare: a hook that runs, a goodbye.
-    pub(crate) async fn run(mut self: Box<Self>, mut link: Box<Link<Decoder>>) {
-        let over = loop {
-            match poll_fn(|cx| self.poll_turn(&mut link, cx)).await {
-                Turn::Over(over) => break over,
-                Turn::Text(text) => {
-                    if let Err(over) = Box::pin(self.take(text, &mut link)).await {
-                        break over;
+    /// A task is as large as its largest state, and moved values count twice. So the session and its socket are boxed, and so are rare
+    /// states: a hook that runs, and the shutdown.
+    pub(crate) async fn run(mut self: Box<Self>, mut io: Box<SocketIo<Decoder>>) {
+        let end = loop {
+            match poll_fn(|cx| self.poll_event(&mut io, cx)).await {
+                SessionEvent::End(end) => break end,
+                SessionEvent::Text(text) => {
+                    if let Err(end) = Box::pin(self.receive(text, &mut io)).await {
+                        break end;
                     }
                 }
             }
         };
-        Box::pin(self.ends(link, over)).await;
+        Box::pin(self.shut_down(io, end)).await;
     }
 
-    async fn ends(self: Box<Self>, mut link: Box<Link<Decoder>>, over: Over) {
-        let Self { subscriber, feed, seats: _seats, .. } = *self;
-        // Its `Drop` is the disconnect hook, which need not wait for the goodbye. A reader that we end does, for `closed()`
-        // waits for it.
+    async fn shut_down(self: Box<Self>, mut io: Box<SocketIo<Decoder>>, end: SessionEnd) {
+        let Self { subscriber, feed, permits: _permits, .. } = *self;
+        // The disconnect hook does not wait for the close frame. A reader that the server ends does, because `Store::closed` waits for it.
         drop(subscriber);
-        let (why, code) = over.why();
-        feed.closing().because(why, code);
-        let feed = matches!(over, Over::Close(..)).then_some(feed);
-        // Nobody leaves a waker with the reader any more, through which the socket would call.
-        link.wakes_who_asks();
-        say_goodbye(link, over).await;
+        let (reason, code) = end.close_reason();
+        feed.close_reason().set(reason, code);
+        let feed = matches!(end, SessionEnd::Close(..)).then_some(feed);
+        // The reader has no waker registered any more, through which the socket could wake this task.
+        io.use_task_waker();
+        say_goodbye(io, end).await;
         drop(feed);
     }
 
-    fn poll_turn(&mut self, link: &mut Link<Decoder>, cx: &mut Context<'_>) -> Poll<Turn> {
+    fn poll_event(&mut self, io: &mut SocketIo<Decoder>, cx: &mut Context<'_>) -> Poll<SessionEvent> {
         loop {
-            let Self { subscriber, feed, clock, .. } = self;
-            match pump::poll::<Ws, S, _>(subscriber, feed, clock, link, cx) {
-                Poll::Ready(Stopped::Gone) => return Poll::Ready(Turn::Over(Over::Gone(Why::Left))),
-                Poll::Ready(Stopped::Ended(end)) => return Poll::Ready(Turn::Over(ended(end))),
-                Poll::Ready(Stopped::Panicked) => return Poll::Ready(Turn::Over(panicked())),
+            let Self { subscriber, feed, timers, .. } = self;
+            match pump::poll::<Ws, S, _>(subscriber, feed, timers, io, cx) {
+                Poll::Ready(PumpEnd::Disconnected) => {
+                    return Poll::Ready(SessionEvent::End(SessionEnd::Dropped(CloseReason::Left)));
+                }
+                Poll::Ready(PumpEnd::Ended(end)) => return Poll::Ready(SessionEvent::End(ended(end))),
+                Poll::Ready(PumpEnd::Panicked) => return Poll::Ready(SessionEvent::End(panicked())),
                 Poll::Pending => {}
             }
             if self.feed.reader().take_wake(WakeSource::Socket) {
-                link.asks_again();
+                io.allow_read();
             }
-            match link.poll_inbound(cx) {
-                Poll::Ready(Err(Gone::Left)) => return Poll::Ready(Turn::Over(Over::Gone(Why::Left))),
+            match io.poll_inbound(cx) {
+                Poll::Ready(Err(Disconnected)) => {
+                    return Poll::Ready(SessionEvent::End(SessionEnd::Dropped(CloseReason::Left)));
+                }
                 Poll::Ready(Ok(Err(violation))) => {
-                    return Poll::Ready(Turn::Over(Over::Broken(violation)));
+                    return Poll::Ready(SessionEvent::End(SessionEnd::ProtocolError(violation)));
                 }
                 Poll::Ready(Ok(Ok(inbound))) => match inbound {
-                    Inbound::Text(text) => return Poll::Ready(Turn::Text(text)),
-                    Inbound::Ping(payload) => ws::pong(link.replies(), &payload),
+                    Inbound::Text(text) => return Poll::Ready(SessionEvent::Text(text)),
+                    Inbound::Ping(payload) => ws::pong(io.replies(), &payload),
                     Inbound::Pong => {}
-                    Inbound::Close(code) => return Poll::Ready(Turn::Over(Over::Left(code))),
+                    Inbound::Close(code) => return Poll::Ready(SessionEvent::End(SessionEnd::ClosedByPeer(code))),
                 },
                 Poll::Pending => {
-                    if let Some(over) = ready!(self.clock.poll(&mut self.feed, link)) {
-                        return Poll::Ready(Turn::Over(over));
+                    if let Some(end) = ready!(self.timers.poll(&mut self.feed, io)) {
+                        return Poll::Ready(SessionEvent::End(end));
                     }
                 }
             }
         }
     }
 
-    /// Lets the subscriber take a text. Meanwhile what was written goes out, the line is watched, and the end is seen.
-    async fn take(&mut self, text: String, link: &mut Link<Decoder>) -> Result<(), Over> {
-        let Self { subscriber, store, feed, clock, .. } = self;
-        // Called inside the future, so that a panic of the call itself is caught too.
+    /// Runs the subscriber's hook for a text. Meanwhile writes what is queued, reads ahead, and watches for an end.
+    async fn receive(&mut self, text: String, io: &mut SocketIo<Decoder>) -> Result<(), SessionEnd> {
+        let Self { subscriber, store, feed, timers, .. } = self;
+        // The hook is called inside the future, so that a panic of the call itself is caught too.
         let mut hook = pin!(AssertUnwindSafe(async { subscriber.receive(&text, store).await }).catch_unwind());
         let outcome = poll_fn(|cx| {
             loop {
                 if let Poll::Ready(outcome) = hook.as_mut().poll(cx) {
                     return Poll::Ready(outcome.map_err(|_| {
-                        feed.visit().panics();
+                        feed.span().log_panic();
                         panicked()
                     }));
                 }
                 match feed.reader().wait_for_end(cx.waker()) {
                     None => {}
-                    // What was appended before still goes out; the hook is not waited for.
+                    // Messages that were appended before are still written. The hook is not waited for.
                     Some(end) if end.drains() => return Poll::Ready(Ok(Ok(()))),
                     Some(end) => return Poll::Ready(Err(ended(end))),
                 }
-                match link.poll_written(cx) {
-                    Poll::Ready(Ok(())) => clock.all_taken(link),
-                    Poll::Ready(Err(_)) => return Poll::Ready(Err(Over::Gone(Why::Left))),
+                match io.poll_written(cx) {
+                    Poll::Ready(Ok(())) => timers.on_flushed(io),
+                    Poll::Ready(Err(_)) => return Poll::Ready(Err(SessionEnd::Dropped(CloseReason::Left))),
                     Poll::Pending => {}
                 }
-                if link.poll_heard(cx) == Poll::Ready(Gone::Left) {
-                    return Poll::Ready(Err(Over::Gone(Why::Left)));
+                if io.poll_read_ahead(cx) == Poll::Ready(Disconnected) {
+                    return Poll::Ready(Err(SessionEnd::Dropped(CloseReason::Left)));
                 }
-                // Without an end there is a ping to write.
-                if let Some(over) = ready!(clock.poll(feed, link)) {
-                    return Poll::Ready(Err(over));
+                // If there is no end, there is a ping to write.
+                if let Some(end) = ready!(timers.poll(feed, io)) {
+                    return Poll::Ready(Err(end));
                 }
             }
         });
         match outcome.await? {
             Ok(()) => Ok(()),
             Err(ReceiveError::Report(reason)) => {
-                ws::error(link.replies(), &reason);
+                ws::error(io.replies(), &reason);
                 Ok(())
             }
-            Err(ReceiveError::Close(close)) => Err(Over::Close(Why::Refused, close)),
+            Err(ReceiveError::Close(close)) => Err(SessionEnd::Close(CloseReason::Refused, close)),
         }
     }
 }
 
-impl Times for Clock {
-    /// A ping too.
+impl WriteObserver for Timers {
+    /// Records when a ping was taken.
     #[inline]
-    fn all_taken<D>(&mut self, link: &mut Link<D>) {
-        if std::mem::take(&mut self.unasked) {
-            self.asked = Some(Instant::now());
-            link.stirs();
+    fn on_flushed<D>(&mut self, io: &mut SocketIo<D>) {
+        if std::mem::take(&mut self.ping_unsent) {
+            self.ping_sent_at = Some(Instant::now());
+            io.mark_timers_dirty();
         }
     }
 }
 
-impl Clock {
-    /// Pings, and ends what is silent, blocked or too old. Ready with nothing when there is something new to write.
+impl Timers {
+    /// Returns how the session ends, if that is due. Ready with `None` when a ping is queued.
     #[inline]
-    fn poll<M: Message>(&mut self, feed: &mut Feed<M>, link: &mut Link<Decoder>) -> Poll<Option<Over>> {
-        if !feed.reader().take_wake(WakeSource::Timer) && !link.has_stirred() {
+    fn poll<M: Message>(&mut self, feed: &mut Feed<M>, io: &mut SocketIo<Decoder>) -> Poll<Option<SessionEnd>> {
+        if !feed.reader().take_wake(WakeSource::Timer) && !io.take_timers_dirty() {
             return Poll::Pending;
         }
-        self.looks(feed, link)
+        self.check_timers(feed, io)
     }
 
-    fn looks<M: Message>(&mut self, feed: &mut Feed<M>, link: &mut Link<Decoder>) -> Poll<Option<Over>> {
+    fn check_timers<M: Message>(&mut self, feed: &mut Feed<M>, io: &mut SocketIo<Decoder>) -> Poll<Option<SessionEnd>> {
         let now = Instant::now();
-        if let Some(over) = self.due(now, link) {
-            return Poll::Ready(Some(over));
+        if let Some(end) = self.poll_end(now, io) {
+            return Poll::Ready(Some(end));
         }
-        if self.ping_at(link).is_some_and(|at| now >= at) {
-            self.pinged = Some(now);
-            self.asked = None;
-            self.unasked = true;
-            feed.position_again::<Ws>(link.replies());
-            ws::ping(link.replies());
-            link.stirs();
+        if self.ping_at(io).is_some_and(|at| now >= at) {
+            self.ping_queued_at = Some(now);
+            self.ping_sent_at = None;
+            self.ping_unsent = true;
+            feed.repeat_position::<Ws>(io.replies());
+            ws::ping(io.replies());
+            io.mark_timers_dirty();
             return Poll::Ready(None);
         }
-        if let Some(deadline) = self.deadline(link) {
-            Timer::calls_by(&mut self.timer, deadline, || feed.reader().waker_for(WakeSource::Timer));
+        if let Some(deadline) = self.deadline(io) {
+            Timer::arm_by(&mut self.timer, deadline, || feed.reader().waker_for(WakeSource::Timer));
         }
         Poll::Pending
     }
 
-    /// Why the session is over by now, if it is.
-    fn due(&self, now: Instant, link: &Link<Decoder>) -> Option<Over> {
-        if self.silent_at(link).is_some_and(|at| now >= at) {
-            return Some(Over::Gone(Why::Silent));
+    /// Returns how the session ends if that is due.
+    fn poll_end(&self, now: Instant, io: &SocketIo<Decoder>) -> Option<SessionEnd> {
+        if self.silent_at(io).is_some_and(|at| now >= at) {
+            return Some(SessionEnd::Dropped(CloseReason::Silent));
         }
-        if link.blocked.is_some_and(|since| now >= since + self.pace.patience) {
-            return Some(Over::Gone(Why::Stalled));
+        if self.timeouts.stalled_at(io.write_blocked_since).is_some_and(|at| now >= at) {
+            return Some(SessionEnd::Dropped(CloseReason::Stalled));
         }
-        self.pace.until.filter(|until| now >= *until).map(|_| close(Why::MaxAge, CloseCode::GOING_AWAY, "max age"))
+        self.timeouts.is_expired(now).then(|| close(CloseReason::MaxAge, CloseCode::GOING_AWAY, "max age"))
     }
 
-    /// When a client that was asked whether it is there is given up. One that is still busy with a long message has not been
-    /// asked yet: what takes nothing at all is `blocked`.
-    fn silent_at(&self, link: &Link<Decoder>) -> Option<Instant> {
-        let asked = self.asked.filter(|_| self.waits_for_pong(link.heard) && !link.is_full())?;
-        self.pace.keep_alive.map(|after| (link.heard + self.pace.patience).max(asked + after))
+    /// Returns when a client is given up that does not answer a ping. The time counts from when the ping was sent: a client that is
+    /// still reading a long message before it cannot answer. A client that takes no bytes at all is stalled instead.
+    fn silent_at(&self, io: &SocketIo<Decoder>) -> Option<Instant> {
+        let ping_sent_at = self.ping_sent_at.filter(|_| self.awaits_pong(io.last_received) && !io.is_full())?;
+        self.timeouts.keep_alive.map(|after| (io.last_received + self.timeouts.stall).max(ping_sent_at + after))
     }
 
-    /// Whether the client was pinged since it was last heard.
-    fn waits_for_pong(&self, heard: Instant) -> bool {
-        self.pinged.is_some_and(|pinged| pinged > heard)
+    /// Returns whether a ping was queued since the client last sent anything.
+    fn awaits_pong(&self, last_received: Instant) -> bool {
+        self.ping_queued_at.is_some_and(|queued_at| queued_at > last_received)
     }
 
-    /// When the client is pinged next. One whose answers are not read is pinged on: that it has left shows in the writing.
-    fn ping_at(&self, link: &Link<Decoder>) -> Option<Instant> {
-        let since = match self.pinged.filter(|pinged| *pinged > link.heard) {
-            None => link.heard,
-            Some(pinged) if link.is_full() => pinged,
+    /// Returns when the next ping is due. A client whose input is not read is pinged again and again, because only a write then shows
+    /// that it has left.
+    fn ping_at(&self, io: &SocketIo<Decoder>) -> Option<Instant> {
+        let since = match self.ping_queued_at.filter(|queued_at| *queued_at > io.last_received) {
+            None => io.last_received,
+            Some(queued_at) if io.is_full() => queued_at,
             Some(_) => return None,
         };
-        self.pace.keep_alive.map(|after| since + after)
+        self.timeouts.keep_alive.map(|after| since + after)
     }
 
-    fn deadline(&self, link: &Link<Decoder>) -> Option<Instant> {
-        let blocked = link.blocked.map(|since| since + self.pace.patience);
-        [self.ping_at(link), self.silent_at(link), blocked, self.pace.until].into_iter().flatten().min()
+    fn deadline(&self, io: &SocketIo<Decoder>) -> Option<Instant> {
+        let stalled_at = self.timeouts.stalled_at(io.write_blocked_since);
+        earliest([self.ping_at(io), self.silent_at(io), stalled_at, self.timeouts.expires_at])
     }
 }
 
-fn panicked() -> Over {
-    close(Why::Panicked, CloseCode::INTERNAL_ERROR, "internal error")
+fn panicked() -> SessionEnd {
+    close(CloseReason::Panicked, CloseCode::INTERNAL_ERROR, "internal error")
 }
 
-/// Writes the close frame behind what is being written, and hangs up once the client has answered; what does not is hung up
-/// on after a while.
-async fn say_goodbye(mut link: Box<Link<Decoder>>, over: Over) {
-    match &over {
-        Over::Gone(_) => return,
-        Over::Left(code) => ws::close(link.replies(), *code, ""),
-        Over::Broken(Violation { code, reason }) => ws::close(link.replies(), Some(*code), reason),
-        Over::Close(_, Close { code, reason }) => ws::close(link.replies(), Some(code.as_u16()), reason),
+/// Writes the close frame after what is being written, and closes the socket once the client has answered, or after a timeout.
+async fn say_goodbye(mut io: Box<SocketIo<Decoder>>, end: SessionEnd) {
+    match &end {
+        SessionEnd::Dropped(_) => return,
+        SessionEnd::ClosedByPeer(code) => ws::close(io.replies(), *code, ""),
+        SessionEnd::ProtocolError(Violation { code, reason }) => ws::close(io.replies(), Some(*code), reason),
+        SessionEnd::Close(_, Close { code, reason }) => ws::close(io.replies(), Some(code.as_u16()), reason),
     }
     let goodbye = async {
-        if poll_fn(|cx| link.poll_written(cx)).await.is_err() {
+        if poll_fn(|cx| io.poll_written(cx)).await.is_err() {
             return;
         }
-        if matches!(over, Over::Close(..)) {
-            poll_fn(|cx| link.poll_close(cx)).await;
+        if matches!(end, SessionEnd::Close(..)) {
+            poll_fn(|cx| io.poll_close(cx)).await;
         }
-        if poll_fn(|cx| link.poll_shutdown(cx)).await.is_ok() && matches!(over, Over::Broken(_)) {
-            // What it sent behind the violation is read away: unread bytes would reset the line, and the close with it.
+        if poll_fn(|cx| io.poll_shutdown(cx)).await.is_ok() && matches!(end, SessionEnd::ProtocolError(_)) {
+            // Input after the violation is discarded. Unread bytes would reset the connection, and the close frame would be lost.
             let mut all = usize::MAX;
-            poll_fn(|cx| link.poll_left(&mut all, cx)).await;
+            poll_fn(|cx| io.poll_drain(&mut all, cx)).await;
         }
     };
-    if timeout(LAST_WORDS, goodbye).await.is_err() {
-        tracing::debug!(target: "tornadose", transport = "ws", "aborted: the client did not answer the end");
+    if timeout(CLOSE_TIMEOUT, goodbye).await.is_err() {
+        tracing::debug!(target: "tornadose", transport = "ws", "close timed out");
     }
 }
