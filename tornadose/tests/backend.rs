@@ -64,7 +64,7 @@ fn at(seq: u64) -> Offset {
     Offset::new(7, seq)
 }
 
-/// Ingests a line of a message's text.
+/// Ingests a `Line` with this text at offset `7.<seq>`.
 fn ingest(link: &BackendLink, seq: u64, text: &str) -> Ingested {
     let payload = format!(r#"{{"text":"{text}"}}"#);
     link.ingest(at(seq), IncomingEntry::new(payload.as_bytes()))

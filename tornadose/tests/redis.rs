@@ -1,6 +1,6 @@
-//! Stores over real Redis servers, which each test starts on a free port and in a folder of its own, and stops, pass or fail.
+//! Stores on real Redis servers. Each test starts a server on a free port and in a folder of its own, and stops it.
 //!
-//! They need `redis-server`, and are ignored without being asked for: `./test` runs them all.
+//! The tests need `redis-server`, so they are ignored by default; `./test` runs them all.
 
 #![cfg(feature = "redis")]
 #![allow(clippy::unwrap_used, reason = "a test may")]

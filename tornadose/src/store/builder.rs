@@ -7,7 +7,7 @@ use std::sync::Arc;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::backend::{Backend, OpenError};
+use crate::backend::engine::{Backend, OpenError};
 use crate::message::Message;
 use crate::store::Store;
 use crate::store::limits::Limits;

@@ -1,4 +1,4 @@
-//! What the tests share: messages, and patient reading.
+//! Message types, and functions that read with a timeout.
 
 use std::time::{Duration, Instant};
 
@@ -49,7 +49,7 @@ pub(crate) fn microsoft() -> MarketKey {
     MarketKey { symbol: "MSFT".into() }
 }
 
-/// What a reader yields next, a message's text and id, or a gap.
+/// An item of a reader: a message's text and id, or a gap.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Seen {
     Text(String, String),
@@ -57,7 +57,11 @@ pub(crate) enum Seen {
 }
 
 pub(crate) async fn next(reader: &mut Subscription<Line>) -> Seen {
-    match timeout(Duration::from_secs(60), reader.next()).await.expect("nothing came for a minute").expect("an end") {
+    match timeout(Duration::from_secs(60), reader.next())
+        .await
+        .expect("nothing arrived within a minute")
+        .expect("the reader ended")
+    {
         Received::Message { id, message } => Seen::Text(message.text.clone(), id.to_string()),
         Received::Gap { reason, missed } => Seen::Gap(reason, missed),
         other => panic!("{other:?}"),
@@ -71,11 +75,11 @@ pub(crate) async fn text(reader: &mut Subscription<Line>) -> String {
     }
 }
 
-/// Waits until something holds, which must be within a while.
-pub(crate) async fn until(what: &str, mut holds: impl FnMut() -> bool) {
+/// Waits until a condition holds, for a minute at most.
+pub(crate) async fn until(condition: &str, mut holds: impl FnMut() -> bool) {
     let since = Instant::now();
     while !holds() {
-        assert!(since.elapsed() < Duration::from_secs(60), "not within a minute: {what}");
+        assert!(since.elapsed() < Duration::from_secs(60), "not within a minute: {condition}");
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
 }

@@ -1,4 +1,4 @@
-//! Ids in every process, and streams that are not what they were: deleted, flushed, restored, promoted.
+//! Ids in several processes, and streams that were rolled back: deleted, flushed, restored, promoted.
 
 use std::time::Duration;
 
@@ -16,7 +16,8 @@ fn shown_restarted() -> Shown {
     Shown::Gap(r#"{"reason":"restarted","missed":null}"#.into())
 }
 
-async fn fed(store: &Store<Line>, texts: &[&str]) -> Subscription<Line> {
+/// Submits these texts, and returns a reader that has read them.
+async fn reader_after(store: &Store<Line>, texts: &[&str]) -> Subscription<Line> {
     let mut reader = store.subscribe();
     for message in texts {
         store.submit(line(*message)).await.unwrap();
@@ -29,10 +30,10 @@ async fn fed(store: &Store<Line>, texts: &[&str]) -> Subscription<Line> {
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs redis-server: ./test runs it"]
-async fn a_client_goes_on_in_another_process_which_may_have_started_later() {
+async fn a_client_resumes_in_a_process_that_started_later() {
     let server = Server::start();
     let one = Store::<Line>::redis(server.url()).await.unwrap();
-    let _reader = fed(&one, &["a", "b", "c"]).await;
+    let _reader = reader_after(&one, &["a", "b", "c"]).await;
     let (port, _serving) = serve(&one).await;
     let mut page = Page::open(port, None).await.unwrap();
     for expected in ["a", "b"] {
@@ -48,17 +49,17 @@ async fn a_client_goes_on_in_another_process_which_may_have_started_later() {
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs redis-server: ./test runs it"]
-async fn a_client_that_moves_to_a_process_that_lags_behind_waits_and_goes_on() {
+async fn a_client_that_moves_to_a_process_that_is_late_waits_for_it() {
     let server = Server::start();
     let ahead = Store::<Line>::redis(server.url()).await.unwrap();
     let proxy = Proxy::to(server.port).await;
-    let behind = Store::<Line>::redis(proxy.url()).await.unwrap();
-    let _reader = fed(&ahead, &["a"]).await;
-    until("both have it", || behind.head() == ahead.head()).await;
+    let late = Store::<Line>::redis(proxy.url()).await.unwrap();
+    let _reader = reader_after(&ahead, &["a"]).await;
+    until("both have it", || late.head() == ahead.head()).await;
     proxy.block();
     ahead.submit(line("b")).await.unwrap();
     let last = ahead.submit(line("c")).await.unwrap();
-    let (port, _serving) = serve(&behind).await;
+    let (port, _serving) = serve(&late).await;
     let mut page = Page::open(port, Some(last.to_string())).await.unwrap();
     let waiting = tokio::time::timeout(Duration::from_millis(500), page.next()).await;
     assert!(waiting.is_err(), "{waiting:?}");
@@ -67,12 +68,12 @@ async fn a_client_that_moves_to_a_process_that_lags_behind_waits_and_goes_on() {
     assert_eq!(page.text().await, "d");
 }
 
-/// Two processes whose readers are to hear that the log begins anew, and then what is kept.
-async fn begins_anew(server: &mut Server, kept: &[&str], change: impl FnOnce(&mut Server)) {
+/// Checks that after `change` the readers of two processes get the gap `restarted`, and then the kept messages.
+async fn check_restart(server: &mut Server, kept: &[&str], change: impl FnOnce(&mut Server)) {
     let one = Store::<Line>::redis(server.url()).await.unwrap();
     let other = Store::<Line>::redis(server.url()).await.unwrap();
     let mut elsewhere = other.subscribe();
-    let mut here = fed(&one, &["a", "b", "c"]).await;
+    let mut here = reader_after(&one, &["a", "b", "c"]).await;
     for expected in ["a", "b", "c"] {
         assert_eq!(text(&mut elsewhere).await, expected);
     }
@@ -84,11 +85,11 @@ async fn begins_anew(server: &mut Server, kept: &[&str], change: impl FnOnce(&mu
             assert_eq!(text(reader).await, *expected);
         }
     }
-    until("both show the same life", || one.head() == other.head()).await;
+    until("both have the same epoch", || one.head() == other.head()).await;
     one.submit(line("after")).await.unwrap();
     assert_eq!((text(&mut here).await, text(&mut elsewhere).await), ("after".into(), "after".into()));
     assert_ne!(one.head().to_string()[..8], former.to_string()[..8]);
-    // An id of the former life is never taken for one of this.
+    // An id of the former epoch is never mistaken for one of this.
     let (port, _serving) = serve(&other).await;
     let mut page = Page::open(port, Some(former.to_string())).await.unwrap();
     assert_eq!(page.soon().await, shown_restarted());
@@ -96,14 +97,14 @@ async fn begins_anew(server: &mut Server, kept: &[&str], change: impl FnOnce(&mu
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs redis-server: ./test runs it"]
-async fn when_the_stream_is_deleted_the_log_begins_anew() {
-    begins_anew(&mut Server::start(), &[], |server| drop(server.cli(&["DEL", "{tornadose:lines}"]))).await;
+async fn when_the_stream_is_deleted_the_epoch_changes() {
+    check_restart(&mut Server::start(), &[], |server| drop(server.cli(&["DEL", "{tornadose:lines}"]))).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs redis-server: ./test runs it"]
-async fn when_the_stream_is_deleted_and_written_at_once_the_log_begins_anew() {
-    begins_anew(&mut Server::start(), &["x", "x", "x", "x"], |server| {
+async fn when_the_stream_is_deleted_and_written_at_once_the_epoch_changes() {
+    check_restart(&mut Server::start(), &["x", "x", "x", "x"], |server| {
         let script = "redis.call('DEL', KEYS[1]) for i = 1, 4 do redis.call('XADD', KEYS[1], '*', 'data', '{\"text\":\"x\"}') end";
         server.cli(&["EVAL", script, "1", "{tornadose:lines}"]);
     })
@@ -112,13 +113,13 @@ async fn when_the_stream_is_deleted_and_written_at_once_the_log_begins_anew() {
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs redis-server: ./test runs it"]
-async fn when_the_stream_is_deleted_while_no_process_runs_the_log_begins_anew() {
+async fn when_the_stream_is_deleted_while_no_process_runs_the_epoch_changes() {
     for written_at_once in [false, true] {
         let server = Server::start();
         let store = Store::<Line>::redis(server.url()).await.unwrap();
-        // Of a client that came before the first message.
-        let nothing = store.head().to_string();
-        drop(fed(&store, &["gone"]).await);
+        // The id of a client that connected before the first message.
+        let start = store.head().to_string();
+        drop(reader_after(&store, &["gone"]).await);
         store.close();
         drop(store);
         server.cli(&["DEL", "{tornadose:lines}"]);
@@ -127,36 +128,36 @@ async fn when_the_stream_is_deleted_while_no_process_runs_the_log_begins_anew() 
         }
         let store = Store::<Line>::redis(server.url()).await.unwrap();
         let (port, _serving) = serve(&store).await;
-        let mut page = Page::open(port, Some(nothing.clone())).await.unwrap();
+        let mut page = Page::open(port, Some(start.clone())).await.unwrap();
         assert_eq!(page.soon().await, shown_restarted());
-        // Once more started, it is the same life.
+        // Opening it once more does not change the epoch.
         let head = store.head();
         assert_eq!(Store::<Line>::redis(server.url()).await.unwrap().head(), head);
-        assert_ne!(head.to_string().split('-').next(), nothing.split('-').next());
+        assert_ne!(head.to_string().split('-').next(), start.split('-').next());
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs redis-server: ./test runs it"]
-async fn when_redis_is_flushed_the_log_begins_anew() {
-    begins_anew(&mut Server::start(), &[], |server| drop(server.cli(&["FLUSHALL"]))).await;
+async fn when_redis_is_flushed_the_epoch_changes() {
+    check_restart(&mut Server::start(), &[], |server| drop(server.cli(&["FLUSHALL"]))).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs redis-server: ./test runs it"]
-async fn when_an_older_snapshot_is_restored_the_log_begins_anew() {
+async fn when_an_older_snapshot_is_restored_the_epoch_changes() {
     let mut server = Server::start_with(&["--dbfilename", "dump.rdb"]);
-    // The snapshot has the first message of three.
+    // The snapshot contains the first of three messages.
     let store = Store::<Line>::redis(server.url()).await.unwrap();
-    let _reader = fed(&store, &["kept"]).await;
+    let _reader = reader_after(&store, &["kept"]).await;
     server.cli(&["SAVE"]);
     drop(store);
-    begins_anew_after(&mut server).await;
+    check_restored(&mut server).await;
 }
 
-async fn begins_anew_after(server: &mut Server) {
+async fn check_restored(server: &mut Server) {
     let store = Store::<Line>::redis(server.url()).await.unwrap();
-    let mut reader = fed(&store, &["lost", "lost too"]).await;
+    let mut reader = reader_after(&store, &["lost", "lost too"]).await;
     let former = store.head();
     server.kill();
     server.restart();
@@ -171,20 +172,20 @@ async fn begins_anew_after(server: &mut Server) {
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs redis-server: ./test runs it"]
-async fn when_a_replica_that_missed_a_write_is_promoted_the_log_begins_anew() {
+async fn when_a_replica_that_missed_a_write_is_promoted_the_epoch_changes() {
     let (master, replica) = (Server::start(), Server::start());
     replica.cli(&["REPLICAOF", "127.0.0.1", &master.port.to_string()]);
-    until("the replica is there", || replica.cli(&["INFO", "replication"]).contains("master_link_status:up")).await;
+    until("the replica is connected", || replica.cli(&["INFO", "replication"]).contains("master_link_status:up")).await;
     let proxy = Proxy::to(master.port).await;
     let store = Store::<Line>::redis(proxy.url()).await.unwrap();
-    let mut reader = fed(&store, &["both"]).await;
+    let mut reader = reader_after(&store, &["both"]).await;
     until("the replica has it", || replica.cli(&["XLEN", "{tornadose:lines}"]) == "1").await;
-    // The replica no longer hears; the master acknowledges one more.
+    // The replica is disconnected before the master acknowledges one more message.
     replica.cli(&["REPLICAOF", "NO", "ONE"]);
     store.submit(line("missed by the replica")).await.unwrap();
     assert_eq!(text(&mut reader).await, "missed by the replica");
     let former = store.head();
-    // As many are written there meanwhile, so that the count alone would not show it.
+    // The replica gets another entry, so the number of entries alone does not reveal it.
     replica.cli(&["XADD", "{tornadose:lines}", "*", "data", r#"{"text":"elsewhere"}"#]);
     proxy.move_to(replica.port);
     assert_eq!(next(&mut reader).await, RESTARTED);
@@ -196,10 +197,10 @@ async fn when_a_replica_that_missed_a_write_is_promoted_the_log_begins_anew() {
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs redis-server: ./test runs it"]
-async fn an_id_whose_entry_was_trimmed_before_the_process_came_is_trimmed() {
+async fn an_id_whose_entry_was_trimmed_before_the_process_started_is_trimmed() {
     let server = Server::start();
     let one = Store::<Line>::redis(server.url()).await.unwrap();
-    let _reader = fed(&one, &["a"]).await;
+    let _reader = reader_after(&one, &["a"]).await;
     let first = one.head();
     one.submit(line("b")).await.unwrap();
     one.submit(line("c")).await.unwrap();
@@ -209,7 +210,7 @@ async fn an_id_whose_entry_was_trimmed_before_the_process_came_is_trimmed() {
     let mut page = Page::open(port, Some(first.to_string())).await.unwrap();
     assert_eq!(page.soon().await, Shown::Gap(r#"{"reason":"trimmed","missed":null}"#.into()));
     assert_eq!(page.text().await, "c");
-    // Who has read all of it there still knows it.
+    // The process that has read the whole stream still knows the id.
     let (port, _serving) = serve(&one).await;
     let mut page = Page::open(port, Some(first.to_string())).await.unwrap();
     assert_eq!((page.text().await, page.text().await), ("b".into(), "c".into()));

@@ -1,4 +1,4 @@
-//! What other programs write to a stream.
+//! Entries that other programs write to a stream.
 
 use tornadose::prelude::*;
 
@@ -7,7 +7,7 @@ use crate::server::Server;
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs redis-server: ./test runs it"]
-async fn what_redis_cli_appends_reaches_every_reader_and_what_is_no_message_is_skipped() {
+async fn entries_of_redis_cli_reach_every_reader_and_unreadable_ones_are_skipped() {
     let server = Server::start();
     let one = Store::<Line>::redis(server.url()).await.unwrap();
     let other = Store::<Line>::redis(server.url()).await.unwrap();
@@ -24,7 +24,7 @@ async fn what_redis_cli_appends_reaches_every_reader_and_what_is_no_message_is_s
     add("data", "");
     lua(r#"'{"text":"\255"}'"#);
     lua(r#"'{"text":"' .. string.rep('x', 70000000) .. '"}'"#);
-    // Who claims to be a process of ours is believed; a number that is none is not.
+    // An invalid `by` is ignored.
     server.cli(&["XADD", "{tornadose:lines}", "*", "data", r#"{"text":"odd"}"#, "by", "me-many"]);
     one.submit(line("last")).await.unwrap();
     for reader in &mut readers {
@@ -51,9 +51,9 @@ async fn latest_values_of_other_programs_outlive_their_entries() {
     let newest = add(2);
     until("the second is kept", || kept() == format!(r#"{newest} {{"quote":{{"symbol":"AAPL","bid":2}}}}"#)).await;
     store.submit(quote("AAPL", 3)).await.unwrap();
-    until("our own replaces it", || kept().contains(r#""bid":3"#)).await;
+    until("a submitted one replaces it", || kept().contains(r#""bid":3"#)).await;
     add(4);
-    until("and is replaced", || kept().contains(r#""bid":4"#)).await;
+    until("a foreign one replaces that", || kept().contains(r#""bid":4"#)).await;
     server.cli(&["XTRIM", "{tornadose:market}", "MAXLEN", "=", "0"]);
     let later = Store::<Market>::redis(server.url()).await.unwrap();
     assert_eq!(*later.latest(&apple()).unwrap(), quote("AAPL", 4));

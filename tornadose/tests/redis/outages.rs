@@ -1,4 +1,4 @@
-//! Redis dies, freezes, cuts lines, or is away: readers stay, and every acknowledged message comes once.
+//! Redis is killed, frozen, cut off or absent. Readers stay connected, and every acknowledged message is delivered once.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -17,30 +17,29 @@ use crate::proxy::Proxy;
 use crate::server::Server;
 
 #[derive(Clone, Copy, Debug, PartialEq)]
-enum Told {
+enum Reply {
     Acknowledged,
     NotSent,
     Unknown,
 }
 
-/// Tasks that submit one message after the other, and what they were told of each.
+/// Tasks that submit one message after the other, and record the reply to each.
 struct Load {
     stop: Arc<AtomicBool>,
-    tasks: Vec<JoinHandle<Vec<(String, Told)>>>,
+    tasks: Vec<JoinHandle<Vec<(String, Reply)>>>,
 }
 
 impl Load {
-    fn on(store: &Store<Line>) -> Self {
-        Self::of(8, store)
+    fn start(store: &Store<Line>) -> Self {
+        Self::start_tasks(8, store)
     }
 
-    /// From so many tasks.
-    fn of(tasks: u32, store: &Store<Line>) -> Self {
+    fn start_tasks(tasks: u32, store: &Store<Line>) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
         let submit = |task: u32| {
             let (store, stop) = (store.clone(), Arc::clone(&stop));
             tokio::spawn(async move {
-                let mut told = Vec::new();
+                let mut replies = Vec::new();
                 for number in 0.. {
                     if stop.load(Ordering::Relaxed) {
                         break;
@@ -48,49 +47,50 @@ impl Load {
                     let text = format!("{task} {number}");
                     let since = Instant::now();
                     let outcome = match store.submit(line(&text)).await {
-                        Ok(_) => Told::Acknowledged,
-                        Err(SubmitError::Unavailable { outcome: SendOutcome::NotSent, .. }) => Told::NotSent,
-                        Err(SubmitError::Unavailable { outcome: SendOutcome::Unknown, .. }) => Told::Unknown,
+                        Ok(_) => Reply::Acknowledged,
+                        Err(SubmitError::Unavailable { outcome: SendOutcome::NotSent, .. }) => Reply::NotSent,
+                        Err(SubmitError::Unavailable { outcome: SendOutcome::Unknown, .. }) => Reply::Unknown,
                         Err(error) => panic!("{error}"),
                     };
-                    assert!(since.elapsed() < Duration::from_secs(5), "told after {:?}", since.elapsed());
-                    told.push((text, outcome));
+                    assert!(since.elapsed() < Duration::from_secs(5), "replied after {:?}", since.elapsed());
+                    replies.push((text, outcome));
                     sleep(Duration::from_millis(2)).await;
                 }
-                told
+                replies
             })
         };
         let tasks = (0..tasks).map(submit).collect();
         Self { stop, tasks }
     }
 
-    async fn stop(self) -> Vec<(String, Told)> {
+    async fn stop(self) -> Vec<(String, Reply)> {
         self.stop.store(true, Ordering::Relaxed);
-        let mut told = Vec::new();
+        let mut replies = Vec::new();
         for task in self.tasks {
-            told.extend(task.await.unwrap());
+            replies.extend(task.await.unwrap());
         }
-        told
+        replies
     }
 }
 
-/// Every acknowledged message came once and in its task's order, none that was not sent, and the others, so many, at most once.
+/// Stops the load, and checks that the readers received every acknowledged message once and in its task's order, no message that was
+/// not sent, and the others once at most. Returns how many outcomes are unknown.
 async fn check(mut readers: Vec<Subscription<Line>>, store: &Store<Line>, load: Load) -> usize {
-    let told = load.stop().await;
+    let replies = load.stop().await;
     let since = Instant::now();
     while let Err(error) = store.submit(line("end")).await {
         assert!(since.elapsed() < Duration::from_secs(30), "{error}");
     }
-    let count = |what| told.iter().filter(|(_, told)| *told == what).count();
+    let count = |wanted| replies.iter().filter(|(_, reply)| *reply == wanted).count();
     eprintln!(
         "{} acknowledged, {} not sent, {} unknown",
-        count(Told::Acknowledged),
-        count(Told::NotSent),
-        count(Told::Unknown)
+        count(Reply::Acknowledged),
+        count(Reply::NotSent),
+        count(Reply::Unknown)
     );
-    assert!(count(Told::Acknowledged) > 100);
+    assert!(count(Reply::Acknowledged) > 100);
     for reader in &mut readers {
-        let (mut came, mut newest) = (HashMap::new(), HashMap::new());
+        let (mut received, mut newest) = (HashMap::new(), HashMap::new());
         loop {
             let message = text(reader).await;
             if message == "end" {
@@ -100,28 +100,28 @@ async fn check(mut readers: Vec<Subscription<Line>>, store: &Store<Line>, load: 
             let number: u32 = number.parse().unwrap();
             let before = newest.insert(task.to_owned(), number);
             assert!(before.is_none_or(|before| before < number), "{message} after {before:?}");
-            *came.entry(message).or_insert(0) += 1;
+            *received.entry(message).or_insert(0) += 1;
         }
-        for (message, told) in &told {
-            let times = came.get(message).copied().unwrap_or(0);
-            match told {
-                Told::Acknowledged => assert_eq!(times, 1, "{message}"),
-                Told::NotSent => assert_eq!(times, 0, "{message}"),
-                Told::Unknown => assert!(times <= 1, "{message}"),
+        for (message, reply) in &replies {
+            let times = received.get(message).copied().unwrap_or(0);
+            match reply {
+                Reply::Acknowledged => assert_eq!(times, 1, "{message}"),
+                Reply::NotSent => assert_eq!(times, 0, "{message}"),
+                Reply::Unknown => assert!(times <= 1, "{message}"),
             }
         }
     }
-    count(Told::Unknown)
+    count(Reply::Unknown)
 }
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs redis-server: ./test runs it"]
-async fn killed_and_started_again_under_load_it_loses_and_doubles_nothing() {
+async fn a_kill_and_restart_under_load_loses_and_duplicates_nothing() {
     let mut server = Server::start();
     let one = Store::<Line>::redis(server.url()).await.unwrap();
     let other = Store::<Line>::redis(server.url()).await.unwrap();
     let readers = vec![one.subscribe(), other.subscribe()];
-    let load = Load::on(&one);
+    let load = Load::start(&one);
     for _ in 0..3 {
         sleep(Duration::from_millis(700)).await;
         server.kill();
@@ -134,12 +134,12 @@ async fn killed_and_started_again_under_load_it_loses_and_doubles_nothing() {
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs redis-server: ./test runs it"]
-async fn frozen_under_load_it_loses_and_doubles_nothing() {
+async fn a_freeze_under_load_loses_and_duplicates_nothing() {
     let server = Server::start();
     let one = Store::<Line>::redis(server.url()).await.unwrap();
     let other = Store::<Line>::redis(server.url()).await.unwrap();
     let readers = vec![one.subscribe(), other.subscribe()];
-    let load = Load::on(&one);
+    let load = Load::start(&one);
     for seconds in [1, 5, 9] {
         sleep(Duration::from_millis(500)).await;
         server.freeze();
@@ -152,12 +152,12 @@ async fn frozen_under_load_it_loses_and_doubles_nothing() {
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs redis-server: ./test runs it"]
-async fn with_its_lines_cut_under_load_it_loses_and_doubles_nothing() {
+async fn cut_connections_under_load_lose_and_duplicate_nothing() {
     let server = Server::start();
     let one = Store::<Line>::redis(server.url()).await.unwrap();
     let other = Store::<Line>::redis(server.url()).await.unwrap();
     let readers = vec![one.subscribe(), other.subscribe()];
-    let load = Load::on(&one);
+    let load = Load::start(&one);
     for _ in 0..10 {
         sleep(Duration::from_millis(200)).await;
         server.cli(&["CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes"]);
@@ -168,12 +168,12 @@ async fn with_its_lines_cut_under_load_it_loses_and_doubles_nothing() {
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs redis-server: ./test runs it"]
-async fn behind_a_blocked_port_it_loses_and_doubles_nothing() {
+async fn a_blocked_port_under_load_loses_and_duplicates_nothing() {
     let server = Server::start();
     let proxy = Proxy::to(server.port).await;
     let store = Store::<Line>::redis(proxy.url()).await.unwrap();
     let readers = vec![store.subscribe()];
-    let load = Load::on(&store);
+    let load = Load::start(&store);
     for seconds in [1, 8] {
         sleep(Duration::from_millis(500)).await;
         proxy.block();
@@ -186,28 +186,28 @@ async fn behind_a_blocked_port_it_loses_and_doubles_nothing() {
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs redis-server: ./test runs it"]
-async fn when_writes_are_refused_for_a_while_under_load_it_loses_and_doubles_nothing() {
+async fn temporarily_rejected_writes_under_load_lose_and_duplicate_nothing() {
     let server = Server::start();
     let one = Store::<Line>::redis(server.url()).await.unwrap();
     let other = Store::<Line>::redis(server.url()).await.unwrap();
     let readers = vec![one.subscribe(), other.subscribe()];
-    // So many that one write is always on its way behind another.
-    let load = Load::of(200, &one);
+    // With this many tasks two pipelines are always in flight.
+    let load = Load::start_tasks(200, &one);
     for _ in 0..10 {
         sleep(Duration::from_millis(100)).await;
-        // A replica of nobody takes no writes.
+        // A replica rejects writes.
         server.cli(&["REPLICAOF", "127.0.0.1", "1"]);
         sleep(Duration::from_millis(100)).await;
         server.cli(&["REPLICAOF", "NO", "ONE"]);
     }
     sleep(Duration::from_secs(1)).await;
-    // No line was cut: every answer came.
+    // No connection was cut, so every reply arrived.
     assert_eq!(check(readers, &one, load).await, 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs redis-server: ./test runs it"]
-async fn after_25_seconds_without_redis_readers_are_still_there_and_have_all() {
+async fn after_25_seconds_without_redis_readers_are_connected_and_complete() {
     let mut server = Server::start();
     let store = Store::<Line>::redis(server.url()).await.unwrap();
     let mut reader = store.subscribe();
@@ -219,47 +219,47 @@ async fn after_25_seconds_without_redis_readers_are_still_there_and_have_all() {
     server.kill();
     let (since, mut outcomes) = (Instant::now(), Vec::new());
     while since.elapsed() < Duration::from_secs(25) {
-        let asked = Instant::now();
+        let submitted = Instant::now();
         match store.submit(line("meanwhile")).await.unwrap_err() {
             SubmitError::Unavailable { outcome, .. } => outcomes.push(outcome),
             error => panic!("{error}"),
         }
-        assert!(asked.elapsed() < Duration::from_secs(4), "{:?}", asked.elapsed());
+        assert!(submitted.elapsed() < Duration::from_secs(4), "{:?}", submitted.elapsed());
     }
-    // The first may have left on a connection that was dead already.
+    // The first may have been sent on a connection that was already dead.
     assert!(outcomes[1..].iter().all(|outcome| *outcome == SendOutcome::NotSent), "{outcomes:?}");
-    assert!(store.try_submit(line("handed off")).unwrap().is_none());
+    assert!(store.try_submit(line("without ack")).unwrap().is_none());
     server.restart();
-    let back = Instant::now();
-    let mut expected = vec!["handed off", "after"];
+    let restarted = Instant::now();
+    let mut expected = vec!["without ack", "after"];
     while store.submit(line("after")).await.is_err() {
-        assert!(back.elapsed() < Duration::from_secs(30));
+        assert!(restarted.elapsed() < Duration::from_secs(30));
     }
     if outcomes[0] == SendOutcome::Unknown {
         expected.insert(0, "meanwhile");
     }
-    let mut came = Vec::new();
-    while came.last().is_none_or(|last| last != "after") {
-        came.push(text(&mut reader).await);
+    let mut received = Vec::new();
+    while received.last().is_none_or(|last| last != "after") {
+        received.push(text(&mut reader).await);
     }
-    assert!(came == expected || came == expected[expected.len() - 2..], "{came:?}");
-    for expected in came {
-        assert_eq!(page.text().await, expected, "over the connection that it had");
+    assert!(received == expected || received == expected[expected.len() - 2..], "{received:?}");
+    for expected in received {
+        assert_eq!(page.text().await, expected, "on the same connection");
     }
-    assert!(page.comments > 0, "it was not kept alive meanwhile");
-    assert!(back.elapsed() < Duration::from_secs(10), "back after {:?}", back.elapsed());
+    assert!(page.comments > 0, "no keep-alive arrived meanwhile");
+    assert!(restarted.elapsed() < Duration::from_secs(10), "complete after {:?}", restarted.elapsed());
 }
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs redis-server: ./test runs it"]
-async fn with_another_type_under_the_key_it_waits_until_that_is_mended() {
+async fn with_another_type_under_the_key_it_waits_until_the_key_is_deleted() {
     let server = Server::start();
     let store = Store::<Line>::redis(server.url()).await.unwrap();
     let mut reader = store.subscribe();
     store.submit(line("before")).await.unwrap();
     assert_eq!(text(&mut reader).await, "before");
     server.cli(&["SET", "{tornadose:lines}", "a string"]);
-    let error = store.submit(line("refused")).await.unwrap_err();
+    let error = store.submit(line("rejected")).await.unwrap_err();
     assert!(matches!(error, SubmitError::Unavailable { outcome: SendOutcome::NotSent, .. }), "{error}");
     server.cli(&["DEL", "{tornadose:lines}"]);
     assert!(matches!(next(&mut reader).await, Seen::Gap(tornadose::GapReason::Restarted, None)));

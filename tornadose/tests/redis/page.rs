@@ -1,4 +1,4 @@
-//! A server at a port, and a page that reads a stream of it, by hand: it knows nothing of the library.
+//! A server on a port, and a minimal client of its stream that shares no code with the library.
 
 use std::io;
 use std::net::TcpListener;
@@ -26,7 +26,7 @@ pub(crate) async fn serve(store: &Store<Line>) -> (u16, JoinHandle<io::Result<()
     (port, tokio::spawn(tornadose::serve_on(acceptor, router(store))))
 }
 
-/// What a page is shown.
+/// An item that a page receives.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Shown {
     /// A message's id, if it has one, and its text.
@@ -38,7 +38,7 @@ pub(crate) enum Shown {
 pub(crate) struct Page {
     stream: BufReader<TcpStream>,
     pub(crate) last_id: Option<String>,
-    /// How many comments came, by which a stream is kept alive.
+    /// How many keep-alive comments arrived.
     pub(crate) comments: usize,
 }
 
@@ -59,7 +59,7 @@ impl Page {
         Ok(Self { stream, last_id, comments: 0 })
     }
 
-    /// The next message or gap. What frames the chunks is no field, and is skipped like any other line that is none.
+    /// Returns the next message or gap. The lines that frame the chunks are not fields, and are skipped.
     pub(crate) async fn next(&mut self) -> io::Result<Shown> {
         let (mut event, mut data, mut id) = (None, None, None);
         loop {
@@ -90,8 +90,9 @@ impl Page {
         }
     }
 
+    /// Returns the next item, within 30 s.
     pub(crate) async fn soon(&mut self) -> Shown {
-        timeout(Duration::from_secs(30), self.next()).await.expect("nothing came").unwrap()
+        timeout(Duration::from_secs(30), self.next()).await.expect("nothing arrived").unwrap()
     }
 
     pub(crate) async fn text(&mut self) -> String {

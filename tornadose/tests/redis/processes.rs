@@ -1,4 +1,4 @@
-//! Several processes on one Redis, killed and started, and pages that move between them.
+//! Several processes on one Redis are killed and restarted, and pages move between them.
 
 use std::collections::BTreeMap;
 use std::process::{Child, Command, Stdio};
@@ -13,14 +13,14 @@ use crate::common::{Line, line};
 use crate::page::{Page, Shown, free_port, router};
 use crate::server::Server;
 
-/// A process that serves the feed, until it is killed.
+/// A process that serves the stream until it is killed.
 struct Process {
     child: Child,
 }
 
 impl Process {
     fn start(port: u16, url: &str) -> Self {
-        // This very program, told to run nothing but `serves_as_a_process`.
+        // The test program itself, which runs only `serves_as_a_process`.
         let child = Command::new(std::env::current_exe().unwrap())
             .args(["processes::serves_as_a_process", "--exact", "--ignored", "--nocapture"])
             .env("TORNADOSE_TEST_PROCESS", format!("{port} {url}"))
@@ -41,19 +41,19 @@ impl Drop for Process {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "is a process of the test below: alone it does nothing"]
+#[ignore = "is a process of the test below, and does nothing by itself"]
 async fn serves_as_a_process() {
-    let Ok(order) = std::env::var("TORNADOSE_TEST_PROCESS") else { return };
-    let (port, url) = order.split_once(' ').unwrap();
+    let Ok(arguments) = std::env::var("TORNADOSE_TEST_PROCESS") else { return };
+    let (port, url) = arguments.split_once(' ').unwrap();
     let store = Store::<Line>::redis(url).await.unwrap();
     let acceptor = tornadose::listen(("127.0.0.1", port.parse::<u16>().unwrap())).await.unwrap();
     tornadose::serve_on(acceptor, router(&store)).await.unwrap();
 }
 
-/// Xorshift: the same walk for the same seed.
-struct Chance(u64);
+/// Xorshift: the same numbers for the same seed.
+struct Random(u64);
 
-impl Chance {
+impl Random {
     fn below(&mut self, bound: u64) -> u64 {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
@@ -62,24 +62,24 @@ impl Chance {
     }
 }
 
-/// The id of each number that any page has seen. It is kept once for all, or an hour of 300 pages would take gigabytes.
+/// The id of each number that any page has seen. The pages share it, because an hour of 300 pages would take gigabytes.
 type Ids = Arc<Mutex<BTreeMap<u64, String>>>;
 
-/// What one page has seen.
+/// The observations of one page.
 #[derive(Default)]
 struct Walk {
     messages: u64,
-    /// The newest number but the last.
+    /// The newest number except `LAST`.
     newest: Option<u64>,
-    /// A number and the one after it, which is not the next.
+    /// Numbers that follow each other with others missing in between.
     holes: Vec<(u64, u64)>,
     gaps: Vec<String>,
     moves: u32,
 }
 
 impl Walk {
-    /// Takes the next message, whose number has one id, whoever sees it.
-    fn see(&mut self, id: &str, number: u64, ids: &Ids) {
+    /// Records the next message. Its number must have the same id in every page.
+    fn record(&mut self, id: &str, number: u64, ids: &Ids) {
         self.messages += 1;
         if number != LAST
             && let Some(before) = self.newest.replace(number)
@@ -93,32 +93,32 @@ impl Walk {
     }
 }
 
-/// The last message, whose number nobody reaches by counting.
+/// The number of the last message, which counting never reaches.
 const LAST: u64 = u64::MAX;
 
-/// Reads here and there until it has seen the last message.
+/// Reads from random processes until it has seen the last message.
 async fn walk(ports: Vec<u16>, seed: u64, ids: Ids) -> Walk {
-    let (mut chance, mut walk, mut position) = (Chance(seed * 0x9E37_79B9 + 1), Walk::default(), None);
+    let (mut random, mut walk, mut position) = (Random(seed * 0x9E37_79B9 + 1), Walk::default(), None);
     loop {
-        let port = ports[usize::try_from(chance.below(3)).unwrap()];
+        let port = ports[usize::try_from(random.below(3)).unwrap()];
         let Ok(mut page) = Page::open(port, position.clone()).await else {
-            sleep(Duration::from_millis(50 + chance.below(100))).await;
+            sleep(Duration::from_millis(50 + random.below(100))).await;
             continue;
         };
         walk.moves += 1;
-        let leaves = Instant::now() + Duration::from_millis(200 + chance.below(1500));
+        let leaves_at = Instant::now() + Duration::from_millis(200 + random.below(1500));
         loop {
-            match timeout(leaves.saturating_duration_since(Instant::now()), page.next()).await {
+            match timeout(leaves_at.saturating_duration_since(Instant::now()), page.next()).await {
                 Ok(Ok(Shown::Text(Some(id), text))) => {
                     let number = text.parse().unwrap();
-                    walk.see(&id, number, &ids);
+                    walk.record(&id, number, &ids);
                     if number == LAST {
                         return walk;
                     }
                 }
-                Ok(Ok(Shown::Text(None, text))) => panic!("{text} without an id: nothing was ever trimmed"),
+                Ok(Ok(Shown::Text(None, text))) => panic!("{text} has no id although nothing was trimmed"),
                 Ok(Ok(Shown::Gap(gap))) => walk.gaps.push(gap),
-                // It leaves, or its process was killed.
+                // The page leaves, or its process was killed.
                 Ok(Err(_)) | Err(_) => break,
             }
         }
@@ -128,7 +128,7 @@ async fn walk(ports: Vec<u16>, seed: u64, ids: Ids) -> Walk {
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs redis-server: ./test runs it"]
-async fn pages_that_move_between_processes_see_one_order_and_miss_nothing_unsaid() {
+async fn pages_that_move_between_processes_see_one_order_and_no_silent_loss() {
     let long = std::env::var_os("TORNADOSE_LONG").is_some();
     let (pages, duration) = (300, Duration::from_secs(if long { 3600 } else { 12 }));
     let server = Server::start();
@@ -142,7 +142,7 @@ async fn pages_that_move_between_processes_see_one_order_and_miss_nothing_unsaid
         }
     }
     let store = Store::<Line>::redis(server.url()).await.unwrap();
-    let begun = Instant::now();
+    let started = Instant::now();
     let done = Arc::new(AtomicBool::new(false));
     let writing = {
         let (store, done) = (store.clone(), Arc::clone(&done));
@@ -158,10 +158,10 @@ async fn pages_that_move_between_processes_see_one_order_and_miss_nothing_unsaid
     };
     let ids = Ids::default();
     let walks: Vec<_> = (1..=pages).map(|seed| tokio::spawn(walk(ports.clone(), seed, Arc::clone(&ids)))).collect();
-    let mut chance = Chance(7);
-    while begun.elapsed() < duration {
+    let mut random = Random(7);
+    while started.elapsed() < duration {
         sleep(Duration::from_millis(1500)).await;
-        let which = usize::try_from(chance.below(3)).unwrap();
+        let which = usize::try_from(random.below(3)).unwrap();
         drop(processes.remove(which));
         sleep(Duration::from_millis(300)).await;
         processes.insert(which, Process::start(ports[which], &server.url()));
@@ -176,20 +176,20 @@ async fn pages_that_move_between_processes_see_one_order_and_miss_nothing_unsaid
         moves += walk.moves;
         gaps += walk.gaps.len();
         messages += walk.messages;
-        let whole = walk.holes.is_empty() && walk.newest == Some(written);
-        assert!(whole || !walk.gaps.is_empty(), "not told: {:?}, {:?} of {written}", walk.holes, walk.newest);
+        let is_complete = walk.holes.is_empty() && walk.newest == Some(written);
+        assert!(is_complete || !walk.gaps.is_empty(), "silent loss: {:?}, {:?} of {written}", walk.holes, walk.newest);
     }
-    // Each number's id stands behind that of the number before: one order for all.
-    let places: Vec<(u64, u64)> = ids
+    // The ids grow with the numbers, so all pages saw one order.
+    let offsets: Vec<(u64, u64)> = ids
         .lock()
         .unwrap()
         .values()
         .map(|id| {
-            let (ms, seq) = id[9..].split_once('.').unwrap();
-            (ms.parse().unwrap(), seq.parse().unwrap())
+            let (major, minor) = id[9..].split_once('.').unwrap();
+            (major.parse().unwrap(), minor.parse().unwrap())
         })
         .collect();
-    assert!(places.is_sorted());
-    eprintln!("{pages} pages, {moves} connections, {messages} messages seen, {gaps} gaps told");
-    assert_eq!(gaps, 0, "nothing was trimmed, so there was nothing to tell");
+    assert!(offsets.is_sorted());
+    eprintln!("{pages} pages, {moves} connections, {messages} messages received, {gaps} gaps");
+    assert_eq!(gaps, 0, "nothing was trimmed");
 }

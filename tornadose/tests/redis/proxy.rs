@@ -1,4 +1,4 @@
-//! A line to a server that a test can block, as a firewall would: nothing is refused, nothing comes through.
+//! A proxy to a server. A test can block it as a firewall does: connections are accepted, and no bytes pass.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, Ordering};
@@ -13,22 +13,22 @@ pub(crate) struct Proxy {
     open: watch::Sender<bool>,
     target: Arc<AtomicU16>,
     accepting: tokio::task::JoinHandle<()>,
-    /// Changes when all lines are to be cut.
-    cut: watch::Sender<u32>,
+    /// Changes when every connection is to be cut.
+    cuts: watch::Sender<u32>,
 }
 
 impl Proxy {
     pub(crate) async fn to(port: u16) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let (open, target, cut) = (watch::Sender::new(true), Arc::new(AtomicU16::new(port)), watch::Sender::new(0));
-        let (gate, to, cuts) = (open.subscribe(), Arc::clone(&target), cut.subscribe());
+        let (open, target, cuts) = (watch::Sender::new(true), Arc::new(AtomicU16::new(port)), watch::Sender::new(0));
+        let (gate, current_target, cut) = (open.subscribe(), Arc::clone(&target), cuts.subscribe());
         let port = listener.local_addr().unwrap().port();
         let accepting = tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
-                tokio::spawn(carry(client, to.load(Ordering::Relaxed), gate.clone(), cuts.clone()));
+                tokio::spawn(forward(client, current_target.load(Ordering::Relaxed), gate.clone(), cut.clone()));
             }
         });
-        Self { port, open, target, accepting, cut }
+        Self { port, open, target, accepting, cuts }
     }
 
     pub(crate) fn url(&self) -> String {
@@ -43,10 +43,10 @@ impl Proxy {
         self.open.send_replace(true);
     }
 
-    /// Cuts all lines; new ones go to another server.
+    /// Cuts every connection. New ones go to another server.
     pub(crate) fn move_to(&self, port: u16) {
         self.target.store(port, Ordering::Relaxed);
-        self.cut.send_modify(|cuts| *cuts += 1);
+        self.cuts.send_modify(|count| *count += 1);
     }
 }
 
@@ -56,21 +56,21 @@ impl Drop for Proxy {
     }
 }
 
-async fn carry(client: TcpStream, port: u16, mut gate: watch::Receiver<bool>, mut cuts: watch::Receiver<u32>) {
-    cuts.mark_unchanged();
+async fn forward(client: TcpStream, port: u16, mut gate: watch::Receiver<bool>, mut cut: watch::Receiver<u32>) {
+    cut.mark_unchanged();
     if gate.wait_for(|open| *open).await.is_err() {
         return;
     }
     let Ok(server) = TcpStream::connect(("127.0.0.1", port)).await else { return };
     let ((from_client, to_client), (from_server, to_server)) = (client.into_split(), server.into_split());
     tokio::select! {
-        () = pump(from_client, to_server, gate.clone()) => {}
-        () = pump(from_server, to_client, gate) => {}
-        _ = cuts.changed() => {}
+        () = copy(from_client, to_server, gate.clone()) => {}
+        () = copy(from_server, to_client, gate) => {}
+        _ = cut.changed() => {}
     }
 }
 
-async fn pump(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, mut gate: watch::Receiver<bool>) {
+async fn copy(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, mut gate: watch::Receiver<bool>) {
     let mut bytes = vec![0; 64 << 10];
     while let Ok(count @ 1..) = from.read(&mut bytes).await {
         if gate.wait_for(|open| *open).await.is_err() || to.write_all(&bytes[..count]).await.is_err() {

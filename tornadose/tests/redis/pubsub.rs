@@ -1,4 +1,4 @@
-//! A channel that any program publishes to.
+//! A PUB/SUB channel on which any program publishes.
 
 use std::time::{Duration, Instant};
 
@@ -14,7 +14,7 @@ const OUTAGE: Seen = Seen::Gap(GapReason::Outage, None);
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs redis-server: ./test runs it"]
-async fn what_any_program_publishes_reaches_every_reader() {
+async fn messages_of_any_program_reach_every_reader() {
     let server = Server::start();
     let one = Store::<Line>::open(Redis::pubsub(server.url())).await.unwrap();
     let other = Store::<Line>::open(Redis::pubsub(server.url())).await.unwrap();
@@ -38,14 +38,14 @@ async fn what_any_program_publishes_reaches_every_reader() {
             assert_eq!(text(reader).await, number.to_string());
         }
     }
-    // Of equal texts each submit has an id of its own.
+    // Submits of equal texts get different ids.
     let (first, second) = tokio::join!(one.submit(line("same")), one.submit(line("same")));
     assert_ne!(first.unwrap(), second.unwrap());
 }
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs redis-server: ./test runs it"]
-async fn latest_values_are_each_process_s_own() {
+async fn every_process_has_latest_values_of_its_own() {
     let server = Server::start();
     let store = Store::<Market>::open(Redis::pubsub(server.url())).await.unwrap();
     store.submit(quote("AAPL", 1)).await.unwrap();
@@ -57,7 +57,7 @@ async fn latest_values_are_each_process_s_own() {
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs redis-server: ./test runs it"]
-async fn an_outage_is_a_gap_and_then_the_feed_goes_on() {
+async fn after_an_outage_readers_get_a_gap_and_then_messages() {
     let mut server = Server::start();
     let store = Store::<Line>::open(Redis::pubsub(server.url())).await.unwrap();
     let mut reader = store.subscribe();
@@ -81,7 +81,7 @@ async fn an_outage_is_a_gap_and_then_the_feed_goes_on() {
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs redis-server: ./test runs it"]
-async fn a_half_open_subscription_is_noticed_by_a_probe() {
+async fn a_half_open_subscription_is_noticed_by_a_ping() {
     let server = Server::start();
     let proxy = Proxy::to(server.port).await;
     let store = Store::<Line>::open(Redis::pubsub(proxy.url())).await.unwrap();
@@ -94,17 +94,17 @@ async fn a_half_open_subscription_is_noticed_by_a_probe() {
     proxy.unblock();
     assert_eq!(next(&mut reader).await, OUTAGE);
     while store.submit(line("after")).await.is_err() {}
-    let mut came = text(&mut reader).await;
-    // Published twice at most: once for each time that it was asked for.
-    while came == "meanwhile" {
-        came = text(&mut reader).await;
+    let mut received = text(&mut reader).await;
+    // Each submit of it has published it once at most.
+    while received == "meanwhile" {
+        received = text(&mut reader).await;
     }
-    assert_eq!(came, "after");
+    assert_eq!(received, "after");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs redis-server: ./test runs it"]
-async fn a_channel_without_redis_cannot_be_opened() {
+async fn opening_a_channel_without_redis_fails() {
     let error = Store::<Line>::open(Redis::pubsub("redis://:hidden@127.0.0.1:1/2")).await.unwrap_err().to_string();
     assert!(error.starts_with("Redis at 127.0.0.1:1, database ") && !error.contains("hidden"), "{error}");
 }

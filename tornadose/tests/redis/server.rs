@@ -1,4 +1,4 @@
-//! A `redis-server` of a test's own.
+//! A `redis-server` that belongs to one test.
 
 use std::fs;
 use std::net::TcpListener;
@@ -8,8 +8,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-/// Numbers the folders, so that tests of one run do not share any.
-static NUMBER: AtomicU32 = AtomicU32::new(0);
+/// Numbers the folders, so that no two tests share one.
+static FOLDER_NUMBER: AtomicU32 = AtomicU32::new(0);
 
 pub(crate) struct Server {
     child: Option<Child>,
@@ -19,17 +19,17 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// One that keeps what it has acknowledged over `kill -9`: it is written before the answer, and the machine goes on. With
-    /// `everysec` the write waits for a slow `fsync` of the second before, and the answer does not.
+    /// Starts a server that keeps acknowledged writes over `kill -9`, because it writes them before it replies. `everysec` would not
+    /// do: there the write may wait for the previous `fsync`, and the reply does not.
     pub(crate) fn start() -> Self {
         Self::start_with(&["--appendonly", "yes", "--appendfsync", "no"])
     }
 
     pub(crate) fn start_with(arguments: &[&str]) -> Self {
-        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let number = FOLDER_NUMBER.fetch_add(1, Ordering::Relaxed);
         let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("redis-{}-{number}", std::process::id()));
         let mut arguments: Vec<String> = arguments.iter().map(|argument| (*argument).to_owned()).collect();
-        // Another program may take the free port first: then another is tried.
+        // Another program may take the free port first, so try again with another one.
         for _ in 0..10 {
             let port = TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().port();
             fs::create_dir_all(&folder).unwrap();
@@ -75,12 +75,12 @@ impl Server {
         Ok(String::from_utf8_lossy(&output.stdout).trim_end().to_owned())
     }
 
-    /// What `redis-cli` answers.
+    /// Returns the output of `redis-cli`.
     pub(crate) fn cli(&self, arguments: &[&str]) -> String {
         self.try_cli(arguments).unwrap()
     }
 
-    /// `kill -9`.
+    /// Kills the server with `kill -9`.
     pub(crate) fn kill(&mut self) {
         if let Some(mut child) = self.child.take() {
             child.kill().unwrap();
@@ -88,7 +88,7 @@ impl Server {
         }
     }
 
-    /// Starts it again, on the same port and folder.
+    /// Starts the server again, on the same port and in the same folder.
     pub(crate) fn restart(&mut self) {
         let since = Instant::now();
         while !self.launch() {

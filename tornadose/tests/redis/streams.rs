@@ -1,4 +1,4 @@
-//! One feed over several stores: order, history, latest values, connections, types, URLs.
+//! Several stores on one stream: order, history, latest values, connections, types, URLs.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,11 +9,12 @@ use tornadose::prelude::*;
 use tornadose::{GapReason, SubmitError};
 
 use crate::common::{Line, Market, Seen, apple, line, microsoft, next, quote, text, until};
+use crate::proxy::Proxy;
 use crate::server::Server;
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs redis-server: ./test runs it"]
-async fn all_processes_show_the_same_messages_under_the_same_ids_in_one_order() {
+async fn every_process_shows_the_same_messages_under_the_same_ids_in_one_order() {
     let server = Server::start();
     let mut stores = Vec::new();
     for _ in 0..3 {
@@ -21,13 +22,13 @@ async fn all_processes_show_the_same_messages_under_the_same_ids_in_one_order() 
     }
     let mut readers: Vec<_> = stores.iter().map(Store::subscribe).collect();
     let mut tasks = JoinSet::new();
-    for (place, store) in stores.iter().enumerate() {
+    for (index, store) in stores.iter().enumerate() {
         for task in 0..10 {
             let store = store.clone();
             tasks.spawn(async move {
                 let mut ids = Vec::new();
                 for number in 0..50 {
-                    let text = format!("{place} {task} {number}");
+                    let text = format!("{index} {task} {number}");
                     ids.push((text.clone(), store.submit(line(text)).await.unwrap().to_string()));
                 }
                 ids
@@ -39,18 +40,18 @@ async fn all_processes_show_the_same_messages_under_the_same_ids_in_one_order() 
     for reader in &mut readers {
         let mut order = Vec::new();
         for _ in 0..1500 {
-            let Seen::Text(text, id) = next(reader).await else { panic!("a gap") };
+            let Seen::Text(text, id) = next(reader).await else { panic!("unexpected gap") };
             order.push((text, id));
         }
         orders.push(order);
     }
     assert_eq!(orders[0], orders[1]);
     assert_eq!(orders[1], orders[2]);
-    // Each task's messages in its own order, under the ids that it was told.
+    // Each task's messages are in its own order, under the ids that `submit` returned.
     for ids in submitted {
-        let place = |pair: &(String, String)| orders[0].iter().position(|seen| seen == pair).unwrap();
-        let places: Vec<usize> = ids.iter().map(place).collect();
-        assert!(places.is_sorted());
+        let position = |pair: &(String, String)| orders[0].iter().position(|seen| seen == pair).unwrap();
+        let positions: Vec<usize> = ids.iter().map(position).collect();
+        assert!(positions.is_sorted());
     }
 }
 
@@ -68,7 +69,7 @@ async fn a_new_process_has_the_history_and_the_latest_values_when_it_opens() {
     until("its own messages are read back", || first.head() == last).await;
     drop(first);
 
-    // The first quote was trimmed from the stream long ago; it is kept beside it.
+    // The first quote was trimmed from the stream, and is kept in the hash.
     let length: u64 = server.cli(&["XLEN", "{tornadose:market}"]).parse().unwrap();
     assert!(length < 300, "{length} entries are kept");
     let second = Store::<Market>::open(Redis::streams(server.url()).history(100)).await.unwrap();
@@ -79,7 +80,7 @@ async fn a_new_process_has_the_history_and_the_latest_values_when_it_opens() {
     let third = Store::<Market>::redis(server.url()).await.unwrap();
     second.forget(&apple());
     until("every process forgets", || second.latest(&apple()).is_none() && third.latest(&apple()).is_none()).await;
-    until("nothing is kept of it", || server.cli(&["HLEN", "{tornadose:market}:latest"]) == "1").await;
+    until("its value is dropped", || server.cli(&["HLEN", "{tornadose:market}:latest"]) == "1").await;
     let fourth = Store::<Market>::redis(server.url()).await.unwrap();
     assert!(fourth.latest(&apple()).is_none());
     assert!(fourth.latest(&microsoft()).is_some());
@@ -87,7 +88,7 @@ async fn a_new_process_has_the_history_and_the_latest_values_when_it_opens() {
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs redis-server: ./test runs it"]
-async fn a_store_has_one_reading_and_one_writing_connection_however_many_read() {
+async fn a_store_has_two_connections_however_many_readers_it_has() {
     let server = Server::start();
     let store = Store::<Line>::redis(server.url()).await.unwrap();
     let mut readers: Vec<_> = (0..1000).map(|_| store.subscribe()).collect();
@@ -98,7 +99,7 @@ async fn a_store_has_one_reading_and_one_writing_connection_however_many_read() 
     let clients = server.cli(&["CLIENT", "LIST"]);
     let named = |name: &str| clients.lines().filter(|client| client.contains(&format!("name={name} "))).count();
     assert_eq!((named("tornadose-reader"), named("tornadose-writer")), (1, 1), "{clients}");
-    // And the redis-cli that asks.
+    // The third is redis-cli itself.
     assert_eq!(clients.lines().count(), 3, "{clients}");
     drop((store, readers));
     until("both are gone", || server.cli(&["CLIENT", "LIST"]).lines().count() == 1).await;
@@ -106,7 +107,7 @@ async fn a_store_has_one_reading_and_one_writing_connection_however_many_read() 
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs redis-server: ./test runs it"]
-async fn two_types_on_one_channel_are_refused() {
+async fn a_second_type_on_a_channel_is_rejected() {
     #[store(queue, channel = "lines")]
     #[derive(Debug, Serialize, Deserialize)]
     struct Other(u32);
@@ -139,7 +140,7 @@ async fn the_password_and_the_database_come_from_the_url() {
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs redis-server: ./test runs it"]
-async fn a_start_without_redis_or_with_another_type_under_the_key_says_why() {
+async fn open_returns_why_when_redis_is_down_or_the_key_has_another_type() {
     let mut server = Server::start();
     server.cli(&["SET", "{tornadose:lines}", "a string"]);
     let error = Store::<Line>::redis(server.url()).await.unwrap_err().to_string();
@@ -151,7 +152,7 @@ async fn a_start_without_redis_or_with_another_type_under_the_key_says_why() {
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs redis-server: ./test runs it"]
-async fn the_stream_is_trimmed_and_so_is_what_other_programs_append() {
+async fn the_stream_is_trimmed_also_on_behalf_of_other_programs() {
     let server = Server::start();
     let store = Store::<Line>::open(Redis::streams(server.url()).history(200)).await.unwrap();
     let store = Arc::new(store);
@@ -159,19 +160,19 @@ async fn the_stream_is_trimmed_and_so_is_what_other_programs_append() {
         store.try_submit(line(number.to_string())).unwrap();
     }
     let length = || server.cli(&["XLEN", "{tornadose:lines}"]).parse::<u64>().unwrap();
-    until("what is submitted is trimmed", || store.head().to_string().len() > 10 && (200..400).contains(&length()))
+    until("submitted messages are trimmed", || store.head().to_string().len() > 10 && (200..400).contains(&length()))
         .await;
     for _ in 0..10 {
         let appends = "for i = 1, 100 do redis.call('XADD', KEYS[1], '*', 'data', '{\"text\":\"foreign\"}') end";
         server.cli(&["EVAL", appends, "1", "{tornadose:lines}"]);
         tokio::time::sleep(Duration::from_millis(30)).await;
     }
-    until("what others append is trimmed", || (200..400).contains(&length())).await;
+    until("foreign entries are trimmed", || (200..400).contains(&length())).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs redis-server: ./test runs it"]
-async fn what_was_handed_off_is_sent_before_a_closed_store_ends() {
+async fn messages_of_try_submit_are_sent_before_a_closed_store_ends() {
     let server = Server::start();
     let store = Store::<Line>::redis(server.url()).await.unwrap();
     for number in 0..5000 {
@@ -179,7 +180,7 @@ async fn what_was_handed_off_is_sent_before_a_closed_store_ends() {
     }
     store.close();
     assert!(matches!(store.submit(line("late")).await, Err(SubmitError::Closed { .. })));
-    until("all are there", || server.cli(&["XLEN", "{tornadose:lines}"]) == "5000").await;
+    until("all are appended", || server.cli(&["XLEN", "{tornadose:lines}"]) == "5000").await;
     until("its connections are gone", || server.cli(&["CLIENT", "LIST"]).lines().count() == 1).await;
 }
 
@@ -187,7 +188,7 @@ async fn what_was_handed_off_is_sent_before_a_closed_store_ends() {
 #[ignore = "needs redis-server: ./test runs it"]
 async fn entries_trimmed_while_a_process_cannot_read_are_counted_in_its_gap() {
     let server = Server::start();
-    let proxy = crate::proxy::Proxy::to(server.port).await;
+    let proxy = Proxy::to(server.port).await;
     let store = Store::<Line>::redis(proxy.url()).await.unwrap();
     let mut reader = store.subscribe();
     store.submit(line("before")).await.unwrap();

@@ -1,4 +1,4 @@
-//! `rediss://`, with a certificate authority of the test's own.
+//! `rediss://`, with a certificate authority that the test creates.
 
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -18,7 +18,7 @@ fn openssl(folder: &Path, arguments: &str) {
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs redis-server and openssl: ./test runs it"]
-async fn over_tls_it_trusts_the_certificates_that_it_is_given_and_no_others() {
+async fn tls_trusts_the_given_root_certificates_and_no_others() {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("certificates-{}", std::process::id()));
     std::fs::create_dir_all(&folder).unwrap();
     std::fs::write(folder.join("leaf"), "subjectAltName=IP:127.0.0.1\nbasicConstraints=CA:FALSE\n").unwrap();
@@ -52,8 +52,8 @@ async fn over_tls_it_trusts_the_certificates_that_it_is_given_and_no_others() {
     let mut reader = store.subscribe();
     store.submit(line("in secret")).await.unwrap();
     assert_eq!(text(&mut reader).await, "in secret");
-    let heard = Store::<Line>::open(Redis::pubsub(&url).root_certificates(pem)).await.unwrap();
-    heard.submit(line("in secret")).await.unwrap();
+    let published = Store::<Line>::open(Redis::pubsub(&url).root_certificates(pem)).await.unwrap();
+    published.submit(line("in secret")).await.unwrap();
     let error = Store::<Line>::redis(&url).await.unwrap_err().to_string();
     assert!(error.contains("certificate"), "{error}");
 }
