@@ -7,7 +7,7 @@
 //!
 //! # Lagging
 //!
-//! A connection is a cursor in the log. One that is too slow is told what it missed, see [`feed`].
+//! A connection is a cursor in the log. One that is too slow gets a gap with what it missed, see [`feed`].
 //!
 //! # Closing
 //!

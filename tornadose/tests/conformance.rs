@@ -1,5 +1,5 @@
-//! Every row of `tests/cases/ws.json` over the whole stack, against a subscriber that submits the texts it gets: what comes back,
-//! the pongs, and the close code that is really sent. The rows are by RFC 6455.
+//! Every row of `tests/cases/ws.json` over the whole stack, against a subscriber that submits the texts it receives: the texts
+//! that come back, the pongs, and the close code. The rows are from RFC 6455.
 
 #![allow(clippy::unwrap_used, reason = "a test may")]
 
@@ -13,7 +13,7 @@ use tornadose_test::{Client, Ending, WsClient};
 
 use self::common::harness;
 
-/// A text, sent back as it came.
+/// A text that is sent back unchanged.
 struct Echo(String);
 
 impl Message for Echo {
@@ -78,22 +78,22 @@ fn unhex(hex: &str) -> Vec<u8> {
 }
 
 impl Row {
-    /// The code that a page sees in the end, 1005 for a close without one; none while the connection stays open.
+    /// Returns the close code that a page sees, 1005 for a close without one. `None` if the connection stays open.
     fn close(&self) -> Option<u64> {
         match &self.expect["close"] {
-            // We take only text: a binary message is refused by its first header, before its length is looked at.
+            // Only text is received. A binary message is refused at its first header, before its length is read.
             _ if self.bytes[0] == 0x82 => Some(1003),
             Value::String(_) => Some(1005),
             code => code.as_u64(),
         }
     }
 
-    /// Rows that leave a choice say so. What is then refused is a violation of the protocol.
+    /// Returns whether the server may refuse the row, with a protocol error.
     fn may_be_refused(&self) -> bool {
         self.note.contains("or 1002") || self.note.contains("1002 is also seen")
     }
 
-    /// `pipe` bytes come at a time: 1 splits at every byte.
+    /// Checks the row with pieces of `pipe` bytes. 1 splits it at every byte.
     async fn check(&self, pipe: usize) {
         let store = Store::new();
         let handler = StreamHandler::<Echoes>::new(&store);
@@ -122,7 +122,7 @@ impl Row {
         self.check_received(&echo, &told).await;
     }
 
-    /// The texts that came back, and the pongs; nothing else.
+    /// Checks the texts that came back and the pongs, and that nothing else came.
     async fn check_received(&self, echo: &WsClient, told: &str) {
         let wire = echo.recording().wire();
         let received = |prefix: &str| {
@@ -175,7 +175,7 @@ async fn every_row_holds_in_chunks() {
 }
 
 #[tornadose_test::test]
-async fn a_close_of_ours_is_one_that_may_be_sent() {
+async fn the_server_sends_only_valid_close_codes() {
     let store = Store::new();
     let app = harness(Router::with_path("echo").get(StreamHandler::<Echoes>::new(&store)));
     let long = "ü".repeat(100);

@@ -1,4 +1,4 @@
-//! Streams behind Salvo's own middleware: events come at once and as they are, for as long as anybody reads.
+//! Streams with Salvo's own middleware around them: events arrive at once and unchanged, as long as a client reads.
 
 #![allow(clippy::unwrap_used, reason = "a test may")]
 
@@ -55,7 +55,7 @@ async fn serve_slow() {
     tokio::time::sleep(secs(60)).await;
 }
 
-/// A stream by hand, as one is written without us: silent, and known to nobody.
+/// A stream that is written without this library. It is silent, and has no keep-alive.
 #[handler]
 async fn serve_by_hand(res: &mut Response) {
     res.headers_mut().insert("content-type", "text/event-stream".parse().unwrap());
@@ -69,7 +69,7 @@ async fn serve_by_hand(res: &mut Response) {
     });
 }
 
-/// All of Salvo's middleware that touches a stream, in front of it.
+/// Puts all of Salvo's middleware that touches a stream around it.
 fn router(store: &Store<Line>) -> Router {
     let cors = Cors::new().allow_origin(AllowOrigin::exact("https://app.example".parse().unwrap()));
     Router::new()
@@ -120,7 +120,7 @@ async fn open(app: &Harness, path: &str) -> Vec<Client> {
 }
 
 #[tornadose_test::test]
-async fn events_come_at_once_and_as_they_are() {
+async fn events_arrive_at_once_and_unchanged() {
     let store = Store::new();
     let app = harness(router(&store));
     let pages = open(&app, "/lines").await;
@@ -151,7 +151,7 @@ async fn events_come_at_once_and_as_they_are() {
     assert!(wire.contains("data: \"99\"\\n\\n"), "{wire}");
 }
 
-/// How often this stands in what the client saw.
+/// Returns how often the client saw this line.
 fn count(reader: &Client, line: &str) -> usize {
     reader.recording().to_string().lines().filter(|seen| seen.ends_with(line)).count()
 }
@@ -160,7 +160,7 @@ async fn live_for_hours(app: &Harness, store: &Store<Line>) {
     let pages = open(app, "/lines").await;
     let socket = app.client("socket").origin("https://app.example").ws("/lines").await;
     app.advance(HOURS).await;
-    // One each 15 s, on its second.
+    // One every 15 s, on the second.
     assert_eq!(count(&pages[0], ": keep-alive"), 720);
     assert_eq!(count(&pages[1], ": keep-alive"), 720);
     assert_eq!(count(&socket, "ping"), 720);
@@ -172,7 +172,7 @@ async fn live_for_hours(app: &Harness, store: &Store<Line>) {
 }
 
 #[tornadose_test::test]
-async fn silent_streams_live_for_hours_behind_a_strict_fuse() {
+async fn silent_streams_live_for_hours_under_a_strict_fuse() {
     let store = Store::new();
     let app = harness_with_fuse(router(&store), FuseConfig::strict());
     let pages = open(&app, "/silent").await;
@@ -198,10 +198,10 @@ async fn streams_live_for_hours() {
 }
 
 #[tornadose_test::test]
-async fn streams_live_for_hours_behind_a_strict_fuse() {
+async fn streams_live_for_hours_under_a_strict_fuse() {
     let store = Store::new();
     let app = harness_with_fuse(router(&store), FuseConfig::strict());
-    // It is strict: a stream by hand breaks in its silence, and a line that asks nothing is hung up on.
+    // The fuse is strict: it closes a silent stream without keep-alive, and a connection without a request.
     let by_hand = app.client("by_hand").lenient().sse("/by_hand").await;
     let mut idle = app.connect();
     let before = Instant::now();
@@ -213,7 +213,7 @@ async fn streams_live_for_hours_behind_a_strict_fuse() {
 }
 
 #[tornadose_test::test]
-async fn a_silent_stream_over_http_2_lives_for_hours_behind_a_strict_fuse() {
+async fn a_silent_stream_over_http_2_lives_for_hours_under_a_strict_fuse() {
     let store = Store::new();
     let app = harness_with_fuse(router(&store), FuseConfig::strict());
     let (mut sender, connection) =

@@ -1,4 +1,4 @@
-//! What the options of a subscriber do to its connections.
+//! Options of a subscriber and their effect on its connections.
 
 #![allow(clippy::unwrap_used, reason = "a test may")]
 
@@ -74,7 +74,7 @@ async fn authorize_decides_before_the_first_byte() {
 }
 
 #[tornadose_test::test]
-async fn who_finds_it_full_is_sent_away_to_come_back() {
+async fn a_client_of_a_full_handler_is_told_to_retry() {
     let (store, app) = guarded();
     let one = app.client("one").sse("/lines?user=1").await;
     let two = app.client("two").ws("/lines?user=2").await;
@@ -101,7 +101,7 @@ async fn who_finds_it_full_is_sent_away_to_come_back() {
 }
 
 #[tornadose_test::test]
-async fn a_connection_lasts_as_long_as_its_age() {
+async fn a_connection_closes_at_its_maximum_age() {
     let (_, app) = guarded();
     let one = app.client("one").once().sse("/lines?user=1").await;
     let two = app.client("two").ws("/lines?user=2").await;
@@ -140,7 +140,7 @@ async fn pages_of_listed_origins_may_read() {
 }
 
 #[tornadose_test::test]
-async fn options_of_the_handler_stand_over_those_of_the_attribute() {
+async fn options_of_the_handler_override_those_of_the_attribute() {
     let store = Store::new();
     let handler = Guarded::handler(&store)
         .any_origin()
@@ -182,7 +182,7 @@ async fn options_of_the_handler_stand_over_those_of_the_attribute() {
 struct Impatient;
 
 #[tornadose_test::test]
-async fn a_reader_that_lags_ends_when_so_declared() {
+async fn a_reader_that_lags_is_closed_with_that_option() {
     let store = Store::new();
     let app = harness(Router::with_path("lines").get(Impatient::handler(&store)));
     let page = app.client("page").buffer_size(64).lenient().sse("/lines").await;
@@ -248,7 +248,7 @@ struct WsOnly;
 struct SseOnly;
 
 #[tornadose_test::test]
-async fn each_transport_answers_for_itself() {
+async fn a_handler_of_one_transport_refuses_the_other() {
     let store: Store<Line> = Store::new();
     let router = Router::new()
         .push(Router::with_path("ws").get(WsOnly::handler(&store)))

@@ -1,4 +1,4 @@
-//! A stream as a client of Server-Sent Events sees it.
+//! Streams as a client of Server-Sent Events sees them.
 
 #![allow(clippy::unwrap_used, reason = "a test may")]
 
@@ -81,7 +81,7 @@ async fn the_newest_comes_first() {
 }
 
 #[tornadose_test::test]
-async fn the_first_frame_says_when_to_return_and_where_it_stands() {
+async fn the_first_frame_has_the_reconnection_delay_and_the_position() {
     let (store, app) = ticker();
     let ticks = app.sse("/ticks").await;
     app.advance(secs(15)).await;
@@ -106,7 +106,7 @@ async fn the_first_frame_says_when_to_return_and_where_it_stands() {
 }
 
 #[tornadose_test::test]
-async fn a_snapshot_has_ids_only_where_nothing_is_left_out() {
+async fn kept_state_has_ids_only_where_nothing_is_left_out() {
     let (store, app) = rooms();
     for message in [
         topic("go", "gc"),
@@ -183,7 +183,7 @@ async fn a_quiet_key_does_not_age() {
 }
 
 #[tornadose_test::test]
-async fn a_trimmed_id_is_told_of_the_gap() {
+async fn a_trimmed_id_gets_a_gap() {
     let (store, app) = rooms();
     let go = app.client("go").sse("/rooms/go").await;
     for number in 1..=9 {
@@ -235,7 +235,7 @@ async fn an_unknown_id_is_a_restart_and_never_an_error() {
 }
 
 #[tornadose_test::test]
-async fn a_store_of_latest_values_never_says_gap() {
+async fn a_store_of_latest_values_never_reports_a_gap() {
     let (store, app) = ticker();
     for tick in 0..3 {
         store.submit(Tick(f64::from(tick))).await.unwrap();
@@ -256,7 +256,7 @@ async fn a_store_of_latest_values_never_says_gap() {
 }
 
 #[tornadose_test::test]
-async fn the_query_names_a_position_where_a_header_cannot() {
+async fn the_query_has_the_id_where_a_header_cannot() {
     let (store, app) = rooms();
     let head = store.head();
     store.submit(said("go", "1")).await.unwrap();
@@ -296,7 +296,7 @@ async fn quiet_keys_and_filters_are_bookmarked() {
     "#);
 }
 
-/// What is shouted. A quarter of the capacity is one message, so each that is withheld is bookmarked at once.
+/// A subscriber of loud messages. A quarter of the capacity is one message, so each withheld message gets a bookmark at once.
 #[subscriber(sse, store = Room, all_keys, filter = Self::is_loud)]
 struct Loud;
 
@@ -308,7 +308,7 @@ impl Loud {
 }
 
 #[tornadose_test::test]
-async fn a_reader_that_lags_is_told_exactly_what_it_missed() {
+async fn a_reader_that_lags_gets_the_exact_number_of_missed_messages() {
     let (store, app) = rooms();
     let slow = app.client("slow").buffer_size(64).sse("/rooms/go").await;
     store.submit(said("go", "0")).await.unwrap();
@@ -342,7 +342,7 @@ async fn a_reader_that_lags_is_told_exactly_what_it_missed() {
 }
 
 #[tornadose_test::test]
-async fn closing_ends_every_stream_and_spreads_the_returns() {
+async fn closing_ends_every_stream_and_spreads_the_reconnections() {
     let (store, app) = ticker();
     let one = app.client("one").sse("/ticks").await;
     let two = app.client("two").ws("/ticks").await;
@@ -399,7 +399,7 @@ async fn a_client_that_leaves_is_gone_at_once() {
 }
 
 #[tornadose_test::test]
-async fn bad_requests_are_answered_in_words() {
+async fn invalid_requests_get_an_explanation() {
     let (store, app) = rooms();
     drop(store);
     let html = app.client("html").header("accept", "text/html").sse("/rooms/go").await;
@@ -413,11 +413,11 @@ async fn bad_requests_are_answered_in_words() {
 }
 
 #[tornadose_test::test]
-async fn a_reader_that_takes_nothing_of_what_it_is_owed_is_aborted() {
+async fn a_reader_that_takes_none_of_its_messages_is_aborted() {
     let (store, app) = rooms();
     let slow = app.client("slow").buffer_size(64).lenient().sse("/rooms/go").await;
     let live = app.client("live").sse("/rooms/go").await;
-    // Idle for long, and then too much for its pipe and for what the server buffers.
+    // Idle for long, and then more than its pipe and the server buffer.
     app.advance(secs(100)).await;
     slow.stall().await;
     for number in 0..50 {
@@ -437,7 +437,7 @@ async fn a_reader_that_does_not_even_take_its_keep_alives_is_aborted() {
     let idle = app.client("idle").buffer_size(64).lenient().sse("/ticks").await;
     idle.stall().await;
     app.client("reads").sse("/ticks").await;
-    // The pipe takes three of them; the fourth, after a minute, waits in front of it.
+    // The pipe takes three of them. The fourth, after a minute, does not fit.
     app.advance(secs(89)).await;
     assert_eq!(store.subscribers(), 2);
     app.advance(secs(1)).await;

@@ -1,4 +1,4 @@
-//! A connection as a WebSocket client sees it.
+//! Connections as a WebSocket client sees them.
 
 #![allow(clippy::unwrap_used, reason = "a test may")]
 
@@ -60,7 +60,7 @@ fn room() -> (Store<Room>, Harness) {
 }
 
 #[tornadose_test::test]
-async fn what_one_says_all_hear() {
+async fn a_message_of_one_client_reaches_all() {
     let (_, app) = room();
     let ada = app.client("ada").ws("/room?user=ada").await;
     let bob = app.client("bob").ws("/room?user=bob").await;
@@ -93,7 +93,7 @@ async fn what_one_says_all_hear() {
 }
 
 #[tornadose_test::test]
-async fn a_position_goes_with_every_ping() {
+async fn every_ping_comes_with_a_position_frame() {
     let (store, app) = room();
     let ada = app.client("ada").ws("/room?user=ada").await;
     store.submit(Room::Said { user: "bob".into(), text: "hi".into() }).await.unwrap();
@@ -118,7 +118,7 @@ async fn a_position_goes_with_every_ping() {
 }
 
 #[tornadose_test::test]
-async fn a_client_that_answers_no_ping_is_ended() {
+async fn a_client_that_answers_no_ping_is_closed() {
     let (store, app) = room();
     let ada = app.client("ada").mute().ws("/room?user=ada").await;
     app.advance(secs(29)).await;
@@ -136,7 +136,7 @@ async fn a_client_that_answers_no_ping_is_ended() {
 }
 
 #[tornadose_test::test]
-async fn what_cannot_be_taken_is_said_to_its_sender_alone() {
+async fn a_text_that_cannot_be_received_is_reported_to_its_sender_only() {
     let (store, app) = room();
     let ada = app.client("ada").ws("/room?user=ada").await;
     ada.send_text("hello?").await;
@@ -200,7 +200,7 @@ async fn violations_are_closed_with_their_code() {
 }
 
 #[tornadose_test::test]
-async fn a_hook_that_waits_holds_up_nobody_else() {
+async fn a_hook_that_waits_delays_no_other_connection() {
     let (store, app) = room();
     let slow = app.client("slow").ws("/room?user=slow").await;
     let quick = app.client("quick").ws("/room?user=quick").await;
@@ -219,7 +219,7 @@ async fn a_hook_that_waits_holds_up_nobody_else() {
 }
 
 #[tornadose_test::test]
-async fn a_handshake_is_answered_by_the_book() {
+async fn a_handshake_follows_the_standard() {
     let (_, app) = room();
     let plain = app.client("plain").get("/room?user=u").await;
     assert_eq!((plain.status(), plain.headers()["sec-websocket-version"].as_bytes()), (426, b"13".as_slice()));
@@ -245,7 +245,7 @@ async fn a_handshake_is_answered_by_the_book() {
 }
 
 #[tornadose_test::test]
-async fn a_websocket_resumes_where_it_was() {
+async fn a_websocket_resumes_after_its_id() {
     let (store, app) = room();
     let say = |text: &str| store.submit(Room::Said { user: "bob".into(), text: text.into() });
     let ada = app.client("ada").ws("/room?user=ada").await;

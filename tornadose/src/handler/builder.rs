@@ -1,4 +1,4 @@
-//! The handler of a subscriber, and what can be set on it. How it answers a request is `handler`'s affair.
+//! The Salvo handler of a subscriber, and the options that can be set on it.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -19,8 +19,8 @@ use crate::subscriber::options::{Lag, Options, Transports};
 
 /// The Salvo handler of a subscriber: Server-Sent Events, WebSocket, or both on one route.
 ///
-/// The attribute [`#[subscriber]`](macro@crate::subscriber) gives the struct a function `handler` that makes it. What the
-/// attribute says can be said here again, so that it may differ between staging and production:
+/// The attribute [`#[subscriber]`](macro@crate::subscriber) gives the struct a function `handler` that creates it. The methods
+/// override the attribute's options, which may so differ between staging and production:
 ///
 /// ```
 /// use tornadose::prelude::*;
@@ -45,7 +45,7 @@ pub struct StreamHandler<S: Subscriber> {
 }
 
 impl<S: Subscriber> StreamHandler<S> {
-    /// The handler that serves this store's messages, as [`Subscriber::OPTIONS`] says.
+    /// Creates the handler that serves this store's messages, with the options of [`Subscriber::OPTIONS`].
     ///
     /// ```
     /// # use tornadose::prelude::*;
@@ -69,7 +69,7 @@ impl<S: Subscriber> StreamHandler<S> {
         Self { store: store.clone(), settings, connections: Arc::default(), _subscriber: PhantomData }
     }
 
-    /// How many of the last kept queue messages a new connection gets.
+    /// Sets how many of the last kept queue messages a new connection gets.
     ///
     /// ```
     /// # use tornadose::prelude::*;
@@ -87,7 +87,7 @@ impl<S: Subscriber> StreamHandler<S> {
         self
     }
 
-    /// What happens to a reader that lagged.
+    /// Sets what happens to a reader that lagged.
     ///
     /// ```
     /// # use tornadose::prelude::*;
@@ -105,8 +105,7 @@ impl<S: Subscriber> StreamHandler<S> {
         self
     }
 
-    /// After how much silence a comment or a ping is sent; `None` for never. Taken between a
-    /// millisecond and a year, as all times are.
+    /// Sets after how much silence a comment or a ping is sent; `None` for never. Clamped to 1 ms ..= 365 days.
     ///
     /// ```
     /// # use tornadose::prelude::*;
@@ -126,7 +125,7 @@ impl<S: Subscriber> StreamHandler<S> {
         self
     }
 
-    /// When an `EventSource` is to come back.
+    /// Sets the reconnection delay that is sent to `EventSource` clients (`retry:`). At most 365 days.
     ///
     /// ```
     /// # use tornadose::prelude::*;
@@ -146,8 +145,8 @@ impl<S: Subscriber> StreamHandler<S> {
         self
     }
 
-    /// Whose pages may open a WebSocket, and get CORS headers for SSE: `scheme://host[:port]`. One that is no origin
-    /// admits nobody, and is logged as an error.
+    /// Sets the origins, `scheme://host[:port]`, whose pages may open a WebSocket and get CORS headers for SSE. An invalid origin is logged
+    /// as an error and matches nothing.
     ///
     /// ```
     /// # use tornadose::prelude::*;
@@ -165,7 +164,7 @@ impl<S: Subscriber> StreamHandler<S> {
         self
     }
 
-    /// Every page may open a WebSocket, and read a stream without credentials.
+    /// Lets every page open a WebSocket, and read a stream without credentials.
     ///
     /// ```
     /// # use tornadose::prelude::*;
@@ -183,7 +182,7 @@ impl<S: Subscriber> StreamHandler<S> {
         self
     }
 
-    /// How many connections are served at once; `None` for any number.
+    /// Sets how many connections are served at once; `None` for any number.
     ///
     /// ```
     /// # use tornadose::prelude::*;
@@ -201,7 +200,7 @@ impl<S: Subscriber> StreamHandler<S> {
         self
     }
 
-    /// How long a connection lasts, give or take a tenth; `None` for as long as it likes.
+    /// Sets the maximum age of a connection, jittered by ±10 %; `None` for no maximum. Clamped to 1 ms ..= 365 days.
     ///
     /// ```
     /// # use tornadose::prelude::*;
@@ -221,7 +220,7 @@ impl<S: Subscriber> StreamHandler<S> {
         self
     }
 
-    /// The WebSocket subprotocols on offer.
+    /// Sets the WebSocket subprotocols that the handler offers.
     ///
     /// ```
     /// # use tornadose::prelude::*;
@@ -239,7 +238,7 @@ impl<S: Subscriber> StreamHandler<S> {
         self
     }
 
-    /// How many bytes a message from the client may have.
+    /// Sets how many bytes a message from the client may have.
     ///
     /// ```
     /// # use tornadose::prelude::*;
@@ -268,14 +267,14 @@ const A_YEAR: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
 #[derive(Clone)]
 pub(crate) struct Settings {
-    /// `origins` and `protocols` of these are read once, into the fields below.
+    /// Of these, `origins` and `protocols` are only read once, into the fields below.
     pub(crate) options: Options,
     pub(crate) origins: OriginPolicy,
     pub(crate) protocols: Vec<Cow<'static, str>>,
 }
 
 impl Settings {
-    /// WriteObserver are taken between a millisecond and a year: no time at all would spin, and the end of time overflows.
+    /// Clamps the options' times to between a millisecond and a year: a time of zero would spin, and the longest would overflow.
     pub(crate) fn new(options: Options) -> Self {
         Self {
             options: Options {
@@ -289,12 +288,13 @@ impl Settings {
         }
     }
 
-    /// When a reader that is owed something and takes no byte is aborted.
+    /// Returns after how long a client that takes no bytes is aborted.
     pub(crate) fn stall_timeout(&self) -> Duration {
         self.options.keep_alive.map_or(Duration::from_secs(30), |keep_alive| keep_alive * 2)
     }
 
-    /// When the `number`th connection is to come back after an end: spread over three times `retry`, without chance.
+    /// Returns the reconnection delay of the `number`th connection. The delays are spread over one to three times `retry`, and are not
+    /// random.
     pub(crate) fn retry_after(&self, number: u64) -> Duration {
         spread(self.options.retry, number, 1_000_000, 2_000_000)
     }
@@ -308,7 +308,7 @@ impl Settings {
         }
     }
 
-    /// How long the `number`th connection lasts.
+    /// Returns the maximum age of the `number`th connection.
     fn max_age(&self, number: u64) -> Option<Duration> {
         self.options.max_age.map(|age| spread(age, number, 900_000, 200_000))
     }
@@ -320,11 +320,11 @@ fn clamp_timeout(time: Duration) -> Duration {
     time.clamp(Duration::from_millis(1), A_YEAR)
 }
 
-/// `duration × (from + width · frac(number · 0.618034))` in whole milliseconds, `from` and `width` in millionths: the golden
-/// ratio puts neighbours far apart.
+/// `duration × (from + width · frac(number · 0.618034))` in whole milliseconds, `from` and `width` in millionths. The
+/// golden ratio puts consecutive numbers far apart.
 fn spread(duration: Duration, number: u64, from: u128, width: u128) -> Duration {
-    let place = u128::from(number) * 618_034 % MILLION;
-    let millis = duration.as_millis() * (from * MILLION + width * place) / (MILLION * MILLION);
+    let fraction = u128::from(number) * 618_034 % MILLION;
+    let millis = duration.as_millis() * (from * MILLION + width * fraction) / (MILLION * MILLION);
     Duration::from_millis(u64::try_from(millis).unwrap_or(u64::MAX))
 }
 
@@ -333,10 +333,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn returns_are_spread_without_chance() {
+    fn reconnections_are_spread_and_not_random() {
         let settings = Settings::new(Options::new().max_age(Duration::from_secs(600)));
-        let returns = [1, 2, 3].map(|number| settings.retry_after(number).as_millis());
-        assert_eq!(returns, [6708, 4416, 8124]);
+        let delays = [1, 2, 3].map(|number| settings.retry_after(number).as_millis());
+        assert_eq!(delays, [6708, 4416, 8124]);
         assert_eq!(settings.max_age(1), Some(Duration::from_millis(614_164)));
     }
 }

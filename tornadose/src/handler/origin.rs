@@ -1,4 +1,4 @@
-//! Whose pages may open a WebSocket and read a stream (RFC 6454; Fetch §3.3).
+//! Which origins' pages may open a WebSocket and read a stream (RFC 6454; Fetch §3.3).
 
 use salvo::http::header::{
     ACCESS_CONTROL_ALLOW_CREDENTIALS, ACCESS_CONTROL_ALLOW_ORIGIN, HOST, HeaderMap, HeaderValue, ORIGIN, VARY,
@@ -7,7 +7,7 @@ use salvo::http::uri::Authority;
 
 use crate::subscriber::options::Origins;
 
-/// Which origins a handler admits.
+/// The origins that a handler allows.
 #[derive(Clone)]
 pub(crate) enum OriginPolicy {
     SameHost,
@@ -26,7 +26,7 @@ impl From<Origins> for OriginPolicy {
 }
 
 impl OriginPolicy {
-    /// An origin that is none admits nobody, and is logged.
+    /// Parses the origins. An invalid one matches nothing, and is logged.
     pub(crate) fn list<O: AsRef<str>>(origins: impl IntoIterator<Item = O>) -> Self {
         let parse = |origin: O| {
             let parsed = Origin::parse(origin.as_ref());
@@ -38,7 +38,7 @@ impl OriginPolicy {
         Self::List(origins.into_iter().filter_map(parse).collect())
     }
 
-    /// Refuses a WebSocket that a foreign page opens. Programs that are no browser send no origin, and are admitted.
+    /// Refuses a WebSocket of another origin's page. Programs other than browsers send no origin, and are allowed.
     pub(crate) fn check(&self, headers: &HeaderMap, authority: Option<&Authority>) -> Result<(), String> {
         if matches!(self, Self::Any) {
             return Ok(());
@@ -71,7 +71,7 @@ impl OriginPolicy {
         }
     }
 
-    /// Lets the pages that are admitted read the stream, unless a hoop has said who may.
+    /// Adds the CORS headers that let allowed pages read the stream, unless a middleware has added them.
     pub(crate) fn add_cors_headers(&self, request: &HeaderMap, response: &mut HeaderMap) {
         if response.contains_key(ACCESS_CONTROL_ALLOW_ORIGIN) {
             return;
@@ -100,12 +100,12 @@ fn host(headers: &HeaderMap, authority: Option<&Authority>) -> Option<String> {
     header.map(str::to_owned).or_else(|| authority.map(|authority| authority.as_str().to_owned()))
 }
 
-/// `scheme://host[:port]`, in lower case, the port written out.
+/// `scheme://host[:port]`, in lower case.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Origin {
     scheme: String,
     host: String,
-    /// The scheme's own when none was written; none for a scheme without one, say an application's.
+    /// The port, or the scheme's default. `None` when the scheme has no default, such as an application's own.
     port: Option<u16>,
 }
 
@@ -123,7 +123,7 @@ impl Origin {
         Some(Self { scheme, host, port })
     }
 
-    /// Whether `host`, the header, names the same place; its default port is that of this origin's scheme.
+    /// Returns whether the header `host` names the same host and port. Its default port is that of this origin's scheme.
     fn is_at(&self, host: &str) -> bool {
         split_port(host)
             .is_some_and(|(host, port)| host == self.host && port.or_else(|| default_port(&self.scheme)) == self.port)
@@ -138,7 +138,7 @@ fn default_port(scheme: &str) -> Option<u16> {
     }
 }
 
-/// The host in lower case, and the port when there is one. No user, path, query or blank.
+/// Splits an authority into the host, in lower case, and the port if there is one. `None` with a user, path, query or blank.
 fn split_port(text: &str) -> Option<(String, Option<u16>)> {
     let authority: Authority = text.parse().ok()?;
     let plain = !text.contains('@') && !authority.host().is_empty();

@@ -1,4 +1,4 @@
-//! What a request asks for: which transport, from which position. It reads headers and answers in words.
+//! Reads a request: which transport it asks for, and where it resumes.
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
@@ -12,7 +12,7 @@ use sha1::{Digest, Sha1};
 
 use crate::store::reader::resume::Resume;
 
-/// Whether the request asks to become a WebSocket (RFC 6455 §4.2.1).
+/// Returns whether the request asks for a WebSocket (RFC 6455 §4.2.1).
 pub(crate) fn wants_upgrade(request: &Request) -> bool {
     request.method() == Method::GET
         && request.version() == Version::HTTP_11
@@ -20,8 +20,8 @@ pub(crate) fn wants_upgrade(request: &Request) -> bool {
         && has_token(request.headers(), &UPGRADE, "websocket")
 }
 
-/// Whether a client that sends this `Accept` can take an event stream: the range that names it most closely decides
-/// (RFC 9110 §12.5.1). Without one it can.
+/// Returns whether the header `accept` allows an event stream. The most specific range decides (RFC 9110 §12.5.1). A request without
+/// the header allows it.
 pub(crate) fn accepts_stream(headers: &HeaderMap) -> bool {
     let mut ranges = tokens(headers, &ACCEPT).peekable();
     if ranges.peek().is_none() {
@@ -46,26 +46,26 @@ pub(crate) fn resume(request: &Request) -> Resume {
 }
 
 fn last_event_id(request: &Request) -> Option<String> {
-    // What is no text is no id of ours, and neither are two: that is for the log to say.
+    // Invalid UTF-8 and several ids are kept as text that is not an id, so that the store reports a gap.
     let text = |value: &HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
-    let said = |ids: Vec<String>| Some(ids).filter(|ids| !ids.is_empty()).map(|ids| ids.join(", "));
+    let joined = |ids: Vec<String>| Some(ids).filter(|ids| !ids.is_empty()).map(|ids| ids.join(", "));
     let some = |id: &String| !id.is_empty();
     let headers = request.headers().get_all("last-event-id").iter().map(text).filter(some).collect();
-    said(headers).or_else(|| {
+    joined(headers).or_else(|| {
         let queries = request.queries().get_vec("last_event_id").into_iter().flatten();
-        said(queries.filter(|id| some(id)).cloned().collect())
+        joined(queries.filter(|id| some(id)).cloned().collect())
     })
 }
 
-/// What is wrong with a request to upgrade.
+/// Why a request is not a valid upgrade.
 pub(crate) enum UpgradeError {
-    /// Not version 13: 426.
+    /// It is not of version 13. The status is 426.
     Version,
-    /// 400, and why.
+    /// A header is invalid. The status is 400, with this text.
     Malformed(&'static str),
 }
 
-/// The answer to the key of an upgrade (RFC 6455 §4.2.2).
+/// Returns the value of `sec-websocket-accept` for the request's key (RFC 6455 §4.2.2).
 pub(crate) fn accept_key(headers: &HeaderMap) -> Result<String, UpgradeError> {
     let mut versions = headers.get_all(SEC_WEBSOCKET_VERSION).into_iter();
     if versions.next().is_none_or(|version| version != "13") || versions.next().is_some() {
@@ -84,7 +84,7 @@ pub(crate) fn accept_key(headers: &HeaderMap) -> Result<String, UpgradeError> {
     Ok(BASE64_STANDARD.encode(hash.finalize()))
 }
 
-/// The first subprotocol of the client's that is on offer.
+/// Returns the first subprotocol of the client that is offered.
 pub(crate) fn protocol<'a>(headers: &'a HeaderMap, offered: &[impl AsRef<str>]) -> Option<&'a str> {
     tokens(headers, &SEC_WEBSOCKET_PROTOCOL).find(|wanted| offered.iter().any(|offer| offer.as_ref() == *wanted))
 }
@@ -93,7 +93,7 @@ fn has_token(headers: &HeaderMap, name: &salvo::http::header::HeaderName, token:
     tokens(headers, name).any(|found| found.eq_ignore_ascii_case(token))
 }
 
-/// The members of a header that is a list, over all its lines.
+/// Returns the members of a list header, over all its lines.
 fn tokens<'a>(headers: &'a HeaderMap, name: &salvo::http::header::HeaderName) -> impl Iterator<Item = &'a str> {
     let lines = headers.get_all(name).into_iter().filter_map(|value| value.to_str().ok());
     lines.flat_map(|line| line.split(',')).map(str::trim).filter(|token| !token.is_empty())
@@ -104,7 +104,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_closest_range_decides() {
+    fn the_most_specific_range_decides() {
         for (accept, taken) in [
             ("", true),
             ("text/event-stream", true),

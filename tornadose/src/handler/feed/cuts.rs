@@ -1,4 +1,4 @@
-//! A stream cut at every one of its bytes, and resumed: nothing is lost, and nothing that carried an id comes twice.
+//! A stream that is cut at every byte, and resumed. Nothing is lost, and no event with an id arrives twice.
 
 use std::collections::BTreeSet;
 
@@ -20,7 +20,7 @@ use crate::store::reader::{Reader, ReaderOptions};
 use crate::subscriber::Subscriber;
 use crate::subscriber::options::Lag;
 
-/// A message that says its own number: its place in the log.
+/// A message whose text is its own number, which is its offset in the log.
 struct Note {
     number: u64,
     key: char,
@@ -42,7 +42,7 @@ impl Message for Note {
     }
 }
 
-/// Everything but multiples of nine.
+/// A subscriber of everything but multiples of nine.
 struct Reads;
 
 impl Subscriber for Reads {
@@ -58,11 +58,11 @@ impl Subscriber for Reads {
     }
 }
 
-/// What a client makes of the bytes that reached it.
+/// What a client has parsed from the bytes that reached it.
 #[derive(Default)]
 struct Seeing {
     last_id: Option<String>,
-    /// What came under the newest id or an older one, and what came without one since.
+    /// The events up to the newest id, and those without one since then.
     settled: BTreeSet<u64>,
     loose: BTreeSet<u64>,
     gaps: usize,
@@ -86,7 +86,7 @@ impl Seeing {
     }
 }
 
-/// Reads bytes as the standards say a client does, as far as they are whole.
+/// Parses bytes as the standards demand of a client, as far as they are complete.
 trait Client: Format {
     fn read(bytes: &[u8], seeing: &mut Seeing);
 }
@@ -94,7 +94,7 @@ trait Client: Format {
 impl Client for Sse {
     fn read(bytes: &[u8], seeing: &mut Seeing) {
         let text = std::str::from_utf8(bytes).unwrap();
-        // What stands behind the last blank line was cut, and is never dispatched.
+        // Text after the last blank line was cut, and is never dispatched.
         let whole = text.rfind("\n\n").map_or("", |end| &text[..end]);
         for block in whole.split("\n\n").filter(|block| !block.is_empty()) {
             let field = |name: &str| block.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": "));
@@ -117,7 +117,7 @@ impl Client for Ws {
     }
 }
 
-/// A store and what was submitted to it.
+/// A store, and the messages that were submitted to it.
 struct Told {
     store: Store<Note>,
     queue: Vec<(char, u64)>,
@@ -151,10 +151,10 @@ fn rest<F: Client>(feed: &mut Feed<Note>) -> Vec<u8> {
     bytes
 }
 
-/// Cuts the stream that begins with `id`, and goes on live, at every byte.
+/// Cuts the stream that begins after `id` at every byte, including the live part.
 fn check<F: Client>(keys: &Keys<char>, id: impl Fn(&Told) -> Option<String>, replay: usize) {
     let mut told = Told { store: Store::new(), queue: Vec::new(), number: 0 };
-    // Key `a` is trimmed far beyond what is kept of `b`, so that a snapshot of both begins without ids.
+    // Key `a` is trimmed far beyond what is kept of `b`, so that the kept state of both begins without ids.
     for (key, latest) in [('b', false), ('a', true), ('b', false), ('c', false)] {
         told.submit(key, latest);
     }
@@ -182,7 +182,7 @@ fn check<F: Client>(keys: &Keys<char>, id: impl Fn(&Told) -> Option<String>, rep
         F::read(&resumed, &mut seeing);
         let has = &seeing.settled | &seeing.loose;
         let queued = |number: &u64| told.queue.iter().any(|(_, queued)| queued == number);
-        // A latest message may have given way to a newer one, and a second gap says what went meanwhile.
+        // A latest message may have been replaced by a newer one, and a second gap reports what was trimmed meanwhile.
         let lost: Vec<u64> = (&owed - &has).into_iter().filter(queued).collect();
         assert!(lost.is_empty() || seeing.gaps > gaps || !had_a_position, "cut at {cut}: {lost:?} lost");
         let kept: Vec<u64> = lost.into_iter().filter(|number| is_kept(&told, *number)).collect();

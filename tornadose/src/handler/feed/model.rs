@@ -1,5 +1,5 @@
-//! Ledgers against a plain model, over random programs: every number that a reader keeps, counted again from outside, by a model
-//! that mark_received every submit, sees what the filter is asked, and reads the bytes.
+//! Ledgers against a plain model, over random programs. The model counts every number of a reader's ledger again from outside: it sees
+//! every submit, every call of the filter, and the bytes.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -31,7 +31,7 @@ use crate::subscriber::options::Lag;
 const KEYS: u64 = 4;
 const KEPT: usize = 4;
 
-/// A queue message, or the newest value of its key and name. Its number is its place in the log.
+/// A queue message, or the newest value of its key and name. Its number is its offset in the log.
 struct Note {
     key: u64,
     number: u64,
@@ -58,7 +58,7 @@ impl Message for Note {
     }
 }
 
-/// Xorshift: the same program for the same seed.
+/// Xorshift random numbers: the same program for the same seed.
 struct Chance(u64);
 
 impl Chance {
@@ -74,7 +74,7 @@ impl Chance {
     }
 }
 
-/// A subscriber that passes some messages, withholds some, and panics at very few; it notes what it was asked.
+/// A subscriber that passes some messages, withholds some, and panics at very few. It records the calls of its filter.
 struct Reads {
     salt: u64,
     asked: Mutex<Vec<(u64, bool)>>,
@@ -92,7 +92,7 @@ impl Subscriber for Reads {
         let mut chance = Chance((note.number << 20 | self.salt) + 1);
         chance.below(7);
         if chance.below(60) == 0 {
-            // Without the hook that would print it.
+            // Unlike `panic!`, this does not print.
             resume_unwind(Box::new("as asked"));
         }
         let passes = self.salt.is_multiple_of(3) || chance.below(3) > 0;
@@ -101,7 +101,7 @@ impl Subscriber for Reads {
     }
 }
 
-/// All that ever happened.
+/// Everything that has happened.
 #[derive(Default)]
 struct History {
     queue: BTreeMap<u64, Vec<u64>>,
@@ -149,26 +149,26 @@ enum Tap {
     Subscription(Subscription<Note>),
 }
 
-/// A reader, and everything about it that can be known from outside.
+/// A reader, and everything that is known about it from outside.
 struct Client {
     keys: Keys<u64>,
     tap: Tap,
     lag: Lag,
     owed: u64,
-    /// Owed, and not read off the log.
+    /// Owed, and not read from the log.
     unread: BTreeSet<u64>,
-    /// Read off the log, and not yet handed out.
+    /// Read from the log, and not yet delivered.
     in_hand: BTreeSet<u64>,
     delivered: u64,
     filtered: u64,
     conflated: u64,
     missed: u64,
-    /// Up to where a subscription's runs stand apart from those after it.
+    /// The offset at which the batches of a subscription are split.
     border: u64,
     position: Option<String>,
     over: bool,
     panicked: bool,
-    /// It has lagged, and is to end for it.
+    /// Whether it has lagged and ends because of that.
     lagged: bool,
 }
 
@@ -252,7 +252,7 @@ impl Client {
         self.conflated += u64::from(latest.is_some_and(|number| self.unread.remove(&number)));
     }
 
-    /// What is owed, not read, and kept no more.
+    /// Messages that are owed, not read, and not kept any more.
     fn lost(&self, history: &History) -> BTreeSet<u64> {
         let kept = history.kept(&self.keys);
         self.unread.iter().copied().filter(|number| !kept.contains(number) && !history.is_latest(*number)).collect()
@@ -312,7 +312,7 @@ impl Client {
         match self.lag {
             Lag::Skip if self.panicked => {}
             Lag::Skip => assert_eq!(declared, lost.len() as u64),
-            // Who is closed for its lag is not told how much it missed, and reads no further.
+            // A reader that is closed because it lagged gets no count of missed messages, and reads no further.
             Lag::Close => assert_eq!(declared, 0),
         }
         if !self.lagged {
@@ -327,7 +327,7 @@ impl Client {
         match next {
             Poll::Ready(Some(Received::Message { message, .. })) => {
                 if self.in_hand.is_empty() {
-                    // It has taken a run: all that it was owed on this side of the border.
+                    // It has taken a batch: everything that it was owed up to the split.
                     let beyond = self.unread.split_off(&(self.border + 1));
                     self.in_hand = std::mem::replace(&mut self.unread, beyond);
                     if self.in_hand.is_empty() {
@@ -352,7 +352,7 @@ impl Client {
         self.unread.retain(|number| !lost.contains(number));
     }
 
-    /// Its ledger, when it ends here, must say what the model says.
+    /// Checks that its ledger, if it ends here, agrees with the model.
     fn check(&self) -> Balance {
         let unread = (self.unread.len() + self.in_hand.len()) as u64;
         let Self { owed, delivered, filtered, conflated, missed, .. } = *self;
@@ -461,7 +461,7 @@ fn every_ledger_balances_after_chaos_and_is_the_models() {
                 2..6 => submit(&store, &mut history, &mut clients, &mut chance),
                 _ => {
                     clients[which].iter_mut().for_each(|client| client.step(&history));
-                    // What else of its run its reader has taken off the log cannot be seen from outside: it ends here.
+                    // How much of the batch the reader has taken from the log cannot be seen from outside, so it ends here.
                     if clients[which].as_ref().is_some_and(|client| client.panicked) {
                         end(&mut clients[which], &mut positions, &mut sum);
                     }
@@ -469,7 +469,7 @@ fn every_ledger_balances_after_chaos_and_is_the_models() {
             }
         }
         store.close();
-        // Some read what is left to them, some do not.
+        // Some read the rest of their messages, some do not.
         for client in clients.iter_mut().flatten() {
             for _ in 0..chance.below(40) {
                 client.step(&history);
