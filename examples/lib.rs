@@ -25,3 +25,8 @@ fn port_or(default: u16) -> io::Result<u16> {
     let Ok(port) = std::env::var("PORT") else { return Ok(default) };
     port.parse().map_err(|_| io::Error::other(format!("`PORT` is `{port}`, not a port")))
 }
+
+/// The programs of the README, which are compiled as tests.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -2,6 +2,9 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may")]
 
+#[path = "tidy/prose.rs"]
+mod prose;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -204,7 +207,7 @@ fn no_glob_no_grandparent_no_mod_rs() {
 fn the_readme_shows_the_ticker() {
     let read = |path: &str| fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(path)).unwrap();
     let (readme, ticker) = (read("README.md"), read("examples/ticker.rs"));
-    let program = readme.split("```rust\n").nth(1).unwrap().split("```").next().unwrap();
+    let program = readme.split("```rust,no_run\n").nth(1).unwrap().split("```").next().unwrap();
     for line in program.lines() {
         // The example takes its port from the environment.
         assert!(ticker.contains(line) || line.contains("tornadose::serve("), "not in the example: {line}");
