@@ -120,6 +120,29 @@ impl<M: Message + Serialize + DeserializeOwned> StoreBuilder<M> {
     /// # Cancel safety
     ///
     /// A future that is dropped before it is ready has no effect: the backend is dropped too.
+    ///
+    /// ```
+    /// # use tornadose::backend::{Backend, BackendLink, Epoch, Offset, OpenError};
+    /// # use tornadose::prelude::*;
+    /// # #[store(queue)]
+    /// # #[derive(Serialize, Deserialize)]
+    /// # struct Line(String);
+    /// # struct Empty;
+    /// # impl Backend for Empty {
+    /// #     async fn run(self, link: BackendLink) -> Result<(), OpenError> {
+    /// #         link.reset(Epoch::fresh(), Offset::START);
+    /// #         link.caught_up();
+    /// #         std::future::pending().await
+    /// #     }
+    /// # }
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), OpenError> {
+    /// let store = Store::<Line>::builder().memory(4096).open(Empty).await?;
+    /// let error = store.submit(Line("x".repeat(5000))).await.unwrap_err();
+    /// assert_eq!(error.to_string(), "the message takes 6026 bytes, more than the store's memory");
+    /// # Ok(())
+    /// # }
+    /// ```
     pub async fn open(self, backend: impl Backend) -> Result<Store<M>, OpenError> {
         Store::open_with(backend, self.limits).await
     }

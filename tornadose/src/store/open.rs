@@ -43,6 +43,33 @@ impl<M: Message + Serialize + DeserializeOwned> Store<M> {
     /// # Cancel safety
     ///
     /// A future that is dropped before it is ready has no effect: the backend is dropped too.
+    ///
+    /// ```
+    /// use tornadose::backend::{Backend, BackendLink, Epoch, Offset, OpenError};
+    /// use tornadose::prelude::*;
+    ///
+    /// #[store(queue)]
+    /// #[derive(Serialize, Deserialize)]
+    /// struct Line(String);
+    ///
+    /// /// An engine without messages, which takes none.
+    /// struct Empty;
+    ///
+    /// impl Backend for Empty {
+    ///     async fn run(self, link: BackendLink) -> Result<(), OpenError> {
+    ///         link.reset(Epoch::fresh(), Offset::START);
+    ///         link.caught_up();
+    ///         std::future::pending().await
+    ///     }
+    /// }
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), OpenError> {
+    /// let store = Store::<Line>::open(Empty).await?;
+    /// assert!(store.head().to_string().ends_with("-0"));
+    /// # Ok(())
+    /// # }
+    /// ```
     pub async fn open(backend: impl Backend) -> Result<Self, OpenError> {
         Self::open_with(backend, Limits::of::<M>()).await
     }
