@@ -2,20 +2,16 @@
 
 pub(crate) mod builder;
 mod opening;
-pub(crate) mod transport;
-mod life;
-mod link;
-mod request;
-mod pipe;
-mod valve;
+mod reconnect;
+mod connection;
+mod http;
 pub(crate) mod faults;
 mod sse;
 mod ws;
-mod place;
+mod log;
 mod reading;
-mod read;
-mod deeds;
-pub(crate) mod socket;
+mod actions;
+pub(crate) mod ws_client;
 pub(crate) mod response;
 
 use std::panic::Location;
@@ -23,17 +19,17 @@ use std::sync::Arc;
 
 use salvo::http::HeaderMap;
 
+use crate::assert::{Part, Source};
+use crate::client::connection::pipe_control::Valve;
 use crate::client::faults::Cuts;
-use crate::client::place::Place;
-use crate::client::request::Tasks;
-use crate::client::socket::Outbox;
-use crate::client::valve::Valve;
-use crate::record::Record;
-use crate::record::line::{Side, What};
-use crate::record::seat::{Conduct, Ending, Seat};
+use crate::client::http::Tasks;
+use crate::client::log::Place;
+use crate::client::ws_client::Outbox;
+use crate::entry::{Side, What};
+use crate::journal::Record;
+use crate::journal::client_state::{Conduct, Ending, Seat};
 use crate::runtime::settle;
 use crate::transcript::Recording;
-use crate::transcript::assert::{Part, Source};
 
 /// A client with its stream, from [`Harness::sse`](crate::Harness::sse) or
 /// [`ClientBuilder::sse`](crate::ClientBuilder::sse); a WebSocket's [`WsClient`](crate::WsClient) is one too.

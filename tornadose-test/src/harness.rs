@@ -10,18 +10,18 @@ use salvo::fuse::FuseConfig;
 use salvo::{Server, Service};
 use tokio::io::DuplexStream;
 
+use crate::assert::{Part, Source};
 use crate::client::Client;
 use crate::client::builder::ClientBuilder;
 use crate::client::response::Response;
-use crate::client::socket::WsClient;
-use crate::client::transport::Transport;
-use crate::record::Record;
+use crate::client::ws_client::WsClient;
+use crate::journal::Record;
 use crate::runtime::{current, settle};
 use crate::server::ServerControl;
 use crate::server::acceptor::InMemoryAcceptor;
 use crate::transcript::Recording;
-use crate::transcript::assert::{Part, Source};
 use crate::transcript::mask::Mask;
+use crate::transport::Transport;
 
 /// A Salvo service and the clients that connect to it: real HTTP/1.1 and WebSocket bytes over a pipe in memory, the
 /// whole `salvo::Server` behind it, no port.

@@ -5,21 +5,24 @@ mod test_result;
 mod harness;
 mod server;
 mod client;
-mod record;
+mod transport;
+mod journal;
+mod entry;
 mod transcript;
+mod text;
+mod assert;
 mod resume;
 
 pub use client::Client;
 pub use client::builder::ClientBuilder;
 pub use client::faults::{Chunks, Cut, Fault, ReadRate};
 pub use client::response::Response;
-pub use client::socket::WsClient;
-pub use client::transport::Transport;
+pub use client::ws_client::WsClient;
+pub use entry::Event;
 pub use harness::Harness;
-pub use record::line::Event;
-pub use record::seat::Ending;
+pub use journal::client_state::Ending;
 pub use resume::{ResumeAtEveryByte, resume_at_every_byte};
-pub use runtime::run::ClockGuard;
+pub use runtime::test_run::ClockGuard;
 #[doc(hidden)]
 pub use runtime::{TestConfig, run_test};
 pub use runtime::{run, run_in_real_time, settle};
@@ -27,6 +30,7 @@ pub use server::ServerControl;
 pub use server::acceptor::InMemoryAcceptor;
 pub use test_result::TestResult;
 pub use transcript::Recording;
+pub use transport::Transport;
 
 /// Makes an `async fn` a test, on its own runtime: one thread, the clock paused from birth.
 ///
@@ -76,5 +80,5 @@ pub use tornadose_macros::test;
 pub mod __private {
     pub use insta;
 
-    pub use crate::transcript::assert::Printing;
+    pub use crate::assert::Printing;
 }

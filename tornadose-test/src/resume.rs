@@ -9,11 +9,11 @@ use tokio::time::{Duration, Instant, sleep, sleep_until};
 use crate::client::Client;
 use crate::client::builder::ClientBuilder;
 use crate::client::faults::Cut;
-use crate::client::transport::Transport;
+use crate::entry::{Event, Severed, What};
 use crate::harness::Harness;
-use crate::record::line::{Event, Severed, What};
 use crate::runtime::{current, settle};
-use crate::transcript::text::{message, one_line};
+use crate::text::{message, one_line};
+use crate::transport::Transport;
 
 /// How long is waited, in virtual time, until the client that was cut has what it is owed.
 const PATIENCE: Duration = Duration::from_secs(10);

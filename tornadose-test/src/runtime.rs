@@ -1,7 +1,7 @@
 //! The runtime of a test: one thread, a clock paused from birth, and the instant at which nothing is left to do.
 //! What happened in a test is not kept here: see `record`.
 
-pub(crate) mod run;
+pub(crate) mod test_run;
 mod timers;
 mod panics;
 mod watchdog;
@@ -17,10 +17,10 @@ use tokio::runtime::Builder;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep, sleep_until};
 
-use crate::client::transport::Transport;
-use crate::runtime::run::{Clock, Run};
+use crate::runtime::test_run::{Clock, Run};
 use crate::runtime::watchdog::Watchdog;
 use crate::test_result::TestResult;
+use crate::transport::Transport;
 
 /// How long a test may take on the wall clock. It is a net under hangs, not a limit on honest work.
 const WALL: Duration = Duration::from_mins(1);
@@ -176,7 +176,7 @@ async fn guard<F: Future>(run: &Arc<Run>, body: F, mut alarm: oneshot::Receiver<
             output = &mut body => return output,
             Ok(()) = &mut alarm => run.fail(None, &watchdog::verdict(run)),
             () = sleep_until(limit), if run.clock == Clock::Virtual => if Instant::now() >= run.limit() {
-                run.fail(None, run::RUNAWAY);
+                run.fail(None, test_run::RUNAWAY);
             },
         }
     }

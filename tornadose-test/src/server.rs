@@ -11,10 +11,10 @@ use salvo::{Server, Service};
 use tokio::io::DuplexStream;
 use tokio::task::JoinHandle;
 
-use crate::record::Record;
+use crate::journal::Record;
 use crate::runtime::settle;
 use crate::server::acceptor::{Dialer, InMemoryAcceptor};
-use crate::transcript::text::duration;
+use crate::text::duration;
 
 /// Serves this service to who dials.
 type Serve = dyn Fn(InMemoryAcceptor, Service) -> (ServerHandle, JoinHandle<()>) + Send + Sync;

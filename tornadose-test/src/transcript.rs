@@ -2,16 +2,15 @@
 //! What happened is kept by `record`; this is only how it reads.
 
 pub(crate) mod mask;
-mod sentence;
+mod render;
 mod labels;
-pub(crate) mod text;
 mod serialize;
-pub(crate) mod assert;
 
 use std::fmt;
 use std::time::Duration;
 
-use crate::record::line::Line;
+use crate::entry::Line;
+use crate::text;
 use crate::transcript::labels::Labels;
 use crate::transcript::mask::Mask;
 
@@ -144,7 +143,7 @@ impl Recording {
     pub(crate) fn replaced(&self) -> Vec<usize> {
         let mut labels = Labels::of(&self.lines, &self.masks);
         for line in self.chosen() {
-            let _ = sentence::of(&line.what, View::Plain, &mut labels);
+            let _ = render::of(&line.what, View::Plain, &mut labels);
         }
         labels.replaced
     }
@@ -203,7 +202,7 @@ impl Recording {
         let mut labels = Labels::of(&self.lines, &self.masks);
         self.chosen().filter_map(move |line| {
             let name = self.speaker(line);
-            sentence::of(&line.what, view, &mut labels).map(|said| (line, format!("{name} {said}")))
+            render::of(&line.what, view, &mut labels).map(|said| (line, format!("{name} {said}")))
         })
     }
 

@@ -1,6 +1,6 @@
 //! Faults: what a test does to a connection. Cuts are made by `screen`, chunks and rates by the valve.
 
-pub(crate) mod screen;
+pub(crate) mod cut_scanner;
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

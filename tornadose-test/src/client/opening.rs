@@ -6,15 +6,15 @@ use hyper::header::{
 use hyper::{Method, Version};
 
 use crate::client::builder::ClientBuilder;
-use crate::client::life::{self, Speech};
-use crate::client::link::Link;
-use crate::client::request::{self, Ask};
+use crate::client::connection::Link;
+use crate::client::http::{self, Ask};
+use crate::client::reconnect::{self, Speech};
 use crate::client::response::Response;
-use crate::client::socket::{Outbox, WsClient};
-use crate::client::transport::Transport;
+use crate::client::ws_client::{Outbox, WsClient};
 use crate::client::{Client, response, ws};
-use crate::record::line::What;
+use crate::entry::What;
 use crate::runtime::settle;
+use crate::transport::Transport;
 
 impl ClientBuilder {
     /// Opens an SSE stream, as `EventSource` does. Returns when everything has happened that can happen at this instant;
@@ -33,7 +33,7 @@ impl ClientBuilder {
         let body = std::mem::take(&mut self.post_body);
         let method = if body.is_some() { Method::POST } else { Method::GET };
         let (client, link) = self.open_link(Kind::Sse, method, path.as_ref(), body.unwrap_or_default()).await;
-        client.tasks().spawn(life::live(link, Speech::Sse, self.returns != Some(false)));
+        client.tasks().spawn(reconnect::live(link, Speech::Sse, self.returns != Some(false)));
         settle().await;
         client
     }
@@ -55,7 +55,7 @@ impl ClientBuilder {
         self.default(SEC_WEBSOCKET_KEY, ws::handshake::KEY);
         let (client, link) = self.open_link(Kind::Ws, Method::GET, path.as_ref(), Vec::new()).await;
         let speech = Speech::Ws { outbox: client.outbox(), mute: self.mute };
-        client.tasks().spawn(life::live(link, speech, self.returns == Some(true)));
+        client.tasks().spawn(reconnect::live(link, speech, self.returns == Some(true)));
         settle().await;
         WsClient::new(client)
     }
@@ -166,7 +166,7 @@ impl ClientBuilder {
     }
 
     fn default(&mut self, name: HeaderName, value: &'static str) {
-        request::default(&mut self.headers, &self.without, name, value);
+        http::default(&mut self.headers, &self.without, name, value);
     }
 }
 

@@ -1,5 +1,7 @@
 //! Reading what a client has received: one at a time, in order, within bounds; or that there is nothing.
 
+mod decode;
+
 use std::future::Future;
 use std::panic::Location;
 use std::time::Duration;
@@ -7,9 +9,9 @@ use std::time::Duration;
 use serde::de::DeserializeOwned;
 use tokio::time::{Instant, sleep, timeout_at};
 
-use crate::client::{Client, read};
-use crate::record::line::{Event, What};
-use crate::record::seat::Ending;
+use crate::client::Client;
+use crate::entry::{Event, What};
+use crate::journal::client_state::Ending;
 use crate::runtime::settle;
 
 impl Client {
@@ -40,7 +42,7 @@ impl Client {
     pub fn next<T: DeserializeOwned>(&self) -> impl Future<Output = T> + Send {
         let at = Location::caller();
         async move {
-            let message = self.wait(at, &format!("a `{}`", read::name_of::<T>())).await;
+            let message = self.wait(at, &format!("a `{}`", decode::name_of::<T>())).await;
             self.typed(at, &message).await
         }
     }
@@ -64,7 +66,7 @@ impl Client {
         async move {
             settle().await;
             let Some(message) = self.record.take(self.number) else {
-                let expected = read::name_of::<T>();
+                let expected = decode::name_of::<T>();
                 self.fail_waiting(at, &format!("`{}`: expected a `{expected}` now, and there is nothing", self.name()))
                     .await
             };
@@ -92,7 +94,7 @@ impl Client {
             match self.wait(at, "an event").await {
                 What::Event(event) => event,
                 other => {
-                    let got = read::shown(&other);
+                    let got = decode::shown(&other);
                     self.fail_waiting(at, &format!("`{}`: expected an event, got {got}", self.name())).await
                 }
             }
@@ -236,8 +238,8 @@ impl Client {
         let at = Location::caller();
         async move {
             loop {
-                let message = self.wait(at, &format!("a `{}` that is wanted", read::name_of::<T>())).await;
-                if let Some(value) = read::typed(&message).ok().filter(&mut wanted) {
+                let message = self.wait(at, &format!("a `{}` that is wanted", decode::name_of::<T>())).await;
+                if let Some(value) = decode::typed(&message).ok().filter(&mut wanted) {
                     return value;
                 }
             }
@@ -318,7 +320,7 @@ impl Client {
     }
 
     async fn typed<T: DeserializeOwned>(&self, at: &Location<'_>, message: &What) -> T {
-        let wrong = match read::typed(message) {
+        let wrong = match decode::typed(message) {
             Ok(value) => return value,
             Err(wrong) => wrong,
         };

@@ -8,11 +8,11 @@ use salvo::http::HeaderMap;
 use serde::de::DeserializeOwned;
 
 use crate::client::Client;
-use crate::client::link::Link;
-use crate::client::place::Place;
-use crate::client::request::{self, Connection};
-use crate::record::line::What;
-use crate::record::seat::Ending;
+use crate::client::connection::Link;
+use crate::client::http::{self, Connection};
+use crate::client::log::Place;
+use crate::entry::What;
+use crate::journal::client_state::Ending;
 
 /// What a plain request was answered, from [`Harness::get`](crate::Harness::get),
 /// [`ClientBuilder::post`](crate::ClientBuilder::post) and their like.
@@ -81,7 +81,7 @@ impl Response {
 pub(crate) async fn read(link: &Link) {
     let Some(pipe) = link.dial() else { return };
     let connection = Connection::default();
-    match request::send(pipe, link.ask.clone(), &connection.0).await {
+    match http::send(pipe, link.ask.clone(), &connection.0).await {
         Ok(response) => collect(&link.seat, response).await,
         Err(_) => link.seat.broke_off(),
     }

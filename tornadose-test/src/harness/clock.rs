@@ -7,8 +7,8 @@ use std::time::Duration;
 use tokio::time::sleep;
 
 use crate::harness::Harness;
-use crate::runtime::run::{Clock, ClockGuard};
 use crate::runtime::settle;
+use crate::runtime::test_run::{Clock, ClockGuard};
 
 impl Harness {
     /// Lets the clock run this far: every timer on the way fires at its own instant.

@@ -6,7 +6,7 @@ use std::sync::{Arc, LazyLock, Mutex, Once, PoisonError, Weak};
 
 use tokio::runtime::{Handle, Id};
 
-use crate::runtime::run::Run;
+use crate::runtime::test_run::Run;
 
 static RUNS: LazyLock<Mutex<HashMap<Id, Weak<Run>>>> = LazyLock::new(Mutex::default);
 static INSTALL: Once = Once::new();

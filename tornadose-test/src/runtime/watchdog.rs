@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 
-use crate::runtime::run::Run;
+use crate::runtime::test_run::Run;
 
 /// How long a rung alarm may go unheard before the test counts as stuck in one poll.
 const DEAF: Duration = Duration::from_secs(10);

@@ -2,9 +2,9 @@
 
 use std::collections::{HashMap, HashSet};
 
-use crate::record::line::{Line, Severed, What};
+use crate::entry::{Line, Severed, What};
+use crate::text;
 use crate::transcript::mask::Mask;
-use crate::transcript::text;
 
 /// An id inside data is replaced from this length on: a plain handler's `7` may stand for anything there.
 const TELLING: usize = 8;
@@ -182,7 +182,7 @@ mod tests {
     use std::time::Duration;
 
     use super::{Labels, epoch};
-    use crate::record::line::{Event, Line, What};
+    use crate::entry::{Event, Line, What};
 
     fn labels(ids: &[&str]) -> Labels<'static> {
         let line = |id: &&str| Line {

@@ -3,9 +3,10 @@
 use serde::ser::{Serialize, SerializeStruct, Serializer};
 use serde_json::{Map, Value, json};
 
-use crate::record::line::{Line, Side, What};
+use crate::entry::{Line, Side, What};
+use crate::text;
 use crate::transcript::labels::Labels;
-use crate::transcript::{Recording, View, sentence, text};
+use crate::transcript::{Recording, View, render};
 
 impl Serialize for Recording {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
@@ -19,7 +20,7 @@ impl Serialize for Recording {
 
 impl Recording {
     fn entry(&self, line: &Line, labels: &mut Labels<'_>) -> Option<Value> {
-        let said = sentence::of(&line.what, View::Plain, labels)?;
+        let said = render::of(&line.what, View::Plain, labels)?;
         let mut entry = Map::new();
         entry.insert("at".into(), text::duration(line.at).into());
         entry.insert("client".into(), self.speaker(line).into());

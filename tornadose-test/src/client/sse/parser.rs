@@ -2,9 +2,25 @@
 
 use std::mem::take;
 
-use crate::client::sse::Heard;
-
 const BOM: &[u8] = b"\xef\xbb\xbf";
+
+/// What the bytes of a stream say.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Heard {
+    /// An event: `id` is the field of its own block; `last_event_id` is what a page would see.
+    Event {
+        name: Option<String>,
+        id: Option<String>,
+        last_event_id: String,
+        data: String,
+    },
+    /// A block that carried an id and no event.
+    Position(String),
+    Retry(u64),
+    Comment(String),
+    /// The bytes of a block, its blank line included.
+    Block(Vec<u8>),
+}
 
 #[derive(Debug, Default)]
 pub(crate) struct Parser {
@@ -120,8 +136,7 @@ impl Parser {
 mod tests {
     use serde::Deserialize;
 
-    use super::Parser;
-    use crate::client::sse::Heard;
+    use super::{Heard, Parser};
 
     /// A row of `tests/cases/sse.json`.
     #[derive(Deserialize)]

@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::client::ws::frame::{Frame, Opcode};
-use crate::record::line::{Event, What};
+use crate::entry::{Event, What};
 
 /// What the frames of a server amount to.
 #[derive(Debug)]
@@ -109,7 +109,7 @@ fn close(payload: &[u8]) -> Result<Heard, String> {
 mod tests {
     use super::{Heard, Inbound, read};
     use crate::client::ws::frame::{Frames, Opcode, encode};
-    use crate::record::line::What;
+    use crate::entry::What;
 
     /// What a server's bytes amount to, in words: the whole at once, and byte by byte.
     fn check(bytes: &[u8]) -> Vec<String> {

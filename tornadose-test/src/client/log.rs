@@ -6,9 +6,9 @@ use std::time::Duration;
 use salvo::http::HeaderMap;
 use tokio::time::Instant;
 
-use crate::record::Record;
-use crate::record::line::{Severed, What};
-use crate::record::seat::{Ending, Seat};
+use crate::entry::{Severed, What};
+use crate::journal::Record;
+use crate::journal::client_state::{Ending, Seat};
 
 /// A client's place in its record, as its connection's tasks hold it.
 #[derive(Clone)]

@@ -8,11 +8,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use serde::Serialize;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
+use crate::assert::{Part, Source};
 use crate::client::Client;
 use crate::client::ws::frame::{Opcode, encode};
-use crate::record::line::{Side, What};
+use crate::entry::{Side, What};
 use crate::runtime::settle;
-use crate::transcript::assert::{Part, Source};
 
 /// A WebSocket client, from [`Harness::ws`](crate::Harness::ws) or [`ClientBuilder::ws`](crate::ClientBuilder::ws).
 ///

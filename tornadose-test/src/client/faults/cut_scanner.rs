@@ -1,10 +1,10 @@
 //! The place of a connection where it is cut: bytes pass here on their way to the client, and are counted as events.
 
 use crate::client::faults::{Cuts, Place};
-use crate::client::sse::{Heard, Parser};
+use crate::client::sse::parser::{Heard, Parser};
 use crate::client::ws::frame::Frames;
 use crate::client::ws::inbound::{self, Inbound};
-use crate::record::line::{Severed, What};
+use crate::entry::{Severed, What};
 
 /// Looks ahead of the client, at one connection.
 pub(crate) struct Screen {
@@ -124,7 +124,7 @@ impl Look {
 mod tests {
     use super::Screen;
     use crate::client::faults::{Cut, Cuts};
-    use crate::record::line::Severed;
+    use crate::entry::Severed;
 
     const STREAM: &[u8] = b"retry: 1\n\nid: 1\ndata: a\n\n: b\n\ndata: c\n\n";
 

@@ -7,7 +7,7 @@ use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf};
 use tokio::time::{Sleep, sleep};
 
-use crate::client::valve::{Direction, Valve};
+use crate::client::connection::pipe_control::{Direction, Valve};
 
 pub(crate) struct Pipe {
     stream: DuplexStream,

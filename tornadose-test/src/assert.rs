@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::panic::Location;
 use std::sync::Arc;
 
-use crate::record::Record;
+use crate::journal::Record;
 use crate::runtime::settle;
 use crate::transcript::mask::Mask;
 use crate::transcript::{Recording, View};

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::client::faults::{Chunks, ReadRate};
 
-/// Stops and lets go what flows through a client's [`Pipe`](crate::client::pipe::Pipe).
+/// Stops and lets go what flows through a client's [`Pipe`](crate::client::connection::pipe::Pipe).
 #[derive(Clone, Default)]
 pub(crate) struct Valve {
     flow: Arc<Mutex<Flow>>,

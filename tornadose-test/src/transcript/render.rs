@@ -1,9 +1,9 @@
 //! What a transcript says of each thing that can happen: the grammar of a line, behind the client's name.
 
-use crate::record::line::{Event, Severed, Side, What};
+use crate::entry::{Event, Severed, Side, What};
+use crate::text::{answer, bytes, duration, hex, is_structured, one_line, quoted};
 use crate::transcript::View;
 use crate::transcript::labels::Labels;
-use crate::transcript::text::{answer, bytes, duration, hex, is_structured, one_line, quoted};
 
 /// What a browser waits before it reconnects when nothing else was said.
 const DEFAULT_RETRY: u64 = 3000;

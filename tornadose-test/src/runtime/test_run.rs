@@ -8,11 +8,11 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::client::transport::Transport;
-use crate::record::Record;
-use crate::record::line::{Line, What};
+use crate::entry::{Line, What};
+use crate::journal::Record;
 use crate::runtime::{TestConfig, timers};
-use crate::transcript::text::duration;
+use crate::text::duration;
+use crate::transport::Transport;
 
 /// How much time a wait may take: virtual, or real.
 const PATIENCE: Duration = Duration::from_mins(1);

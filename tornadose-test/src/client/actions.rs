@@ -4,10 +4,10 @@ use std::future::Future;
 use std::panic::Location;
 
 use crate::client::Client;
+use crate::client::connection::pipe_control::Valve;
 use crate::client::faults::{Fault, Kind};
-use crate::client::valve::Valve;
-use crate::record::line::{Severed, What};
-use crate::record::seat::Seat;
+use crate::entry::{Severed, What};
+use crate::journal::client_state::Seat;
 use crate::runtime::settle;
 
 impl Client {

@@ -1,15 +1,18 @@
 //! How a client reaches its server: dialled for every connection anew, with the same request.
 
+pub(crate) mod pipe;
+pub(crate) mod pipe_control;
+
 use hyper::header::HeaderValue;
 
 use crate::client::builder::LAST_EVENT_ID;
+use crate::client::connection::pipe::Pipe;
+use crate::client::connection::pipe_control::Valve;
 use crate::client::faults::Cuts;
-use crate::client::pipe::Pipe;
-use crate::client::place::Place;
-use crate::client::request::Ask;
-use crate::client::valve::Valve;
-use crate::record::line::What;
-use crate::record::seat::Ending;
+use crate::client::http::Ask;
+use crate::client::log::Place;
+use crate::entry::What;
+use crate::journal::client_state::Ending;
 use crate::server::ServerControl;
 
 /// What every connection of a client has in common.

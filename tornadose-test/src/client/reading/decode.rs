@@ -4,8 +4,8 @@ use std::any::type_name;
 
 use serde::de::DeserializeOwned;
 
-use crate::record::line::{Event, What};
-use crate::transcript::text::{hex, message, one_line, quoted};
+use crate::entry::{Event, What};
+use crate::text::{hex, message, one_line, quoted};
 
 /// Reads a message as a `T`.
 pub(crate) fn typed<T: DeserializeOwned>(received: &What) -> Result<T, String> {
@@ -69,7 +69,7 @@ mod tests {
     use serde::Deserialize;
 
     use super::{name_of, typed};
-    use crate::record::line::{Event, What};
+    use crate::entry::{Event, What};
 
     #[derive(Debug, PartialEq, Deserialize)]
     #[serde(rename_all = "snake_case")]

@@ -1,15 +1,14 @@
 //! What happened at one harness: its clients, each in its seat, and a line for everything they did and saw.
 //! How a line reads, and in which order, is the business of `transcript`.
 
-pub(crate) mod seat;
-pub(crate) mod line;
+pub(crate) mod client_state;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
-use crate::record::line::{Line, What};
-use crate::record::seat::{Conduct, Ending, Seat};
-use crate::runtime::run::{Clock, Run};
+use crate::entry::{Line, What};
+use crate::journal::client_state::{Conduct, Ending, Seat};
+use crate::runtime::test_run::{Clock, Run};
 use crate::transcript::Recording;
 use crate::transcript::mask::Mask;
 

@@ -8,8 +8,8 @@ use salvo::http::HeaderMap;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use crate::record::line::{Line, What};
-use crate::transcript::text::duration;
+use crate::entry::{Line, What};
+use crate::text::duration;
 
 /// How a stream has ended, as [`Client::closed`](crate::Client::closed) tells it.
 ///

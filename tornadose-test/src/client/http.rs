@@ -10,9 +10,9 @@ use hyper::{Method, Request, Response, Uri, Version};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::task::AbortHandle;
 
-use crate::client::pipe::Pipe;
+use crate::client::connection::pipe::Pipe;
 use crate::client::response::header;
-use crate::record::line::What;
+use crate::entry::What;
 
 /// What a client says when it opens a connection.
 #[derive(Debug, Clone)]

@@ -1,7 +1,7 @@
 //! The life of a stream's client: a connection, and when it has ended perhaps another, as long as a page would keep on.
 
-use crate::client::link::Link;
-use crate::client::socket::Outbox;
+use crate::client::connection::Link;
+use crate::client::ws_client::Outbox;
 use crate::client::{sse, ws};
 
 /// What a client does when its connection has ended.
@@ -22,8 +22,8 @@ pub(crate) enum Speech {
 pub(crate) async fn live(mut link: Link, speech: Speech, returns: bool) {
     loop {
         let after = match &speech {
-            Speech::Sse => sse::stream::read(&link).await,
-            Speech::Ws { outbox, mute } => ws::stream::read(&link, outbox, *mute).await,
+            Speech::Sse => sse::read(&link).await,
+            Speech::Ws { outbox, mute } => ws::read(&link, outbox, *mute).await,
         };
         if !returns || after == After::Stay {
             return;
