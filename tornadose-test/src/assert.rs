@@ -1,18 +1,19 @@
-//! `assert_transcript!`, and what it calls.
+//! `assert_transcript!`, and the types that its expansion names.
 
 use std::collections::BTreeMap;
 use std::panic::Location;
 use std::sync::Arc;
 
-use crate::journal::Record;
-use crate::runtime::settle;
+use crate::journal::Journal;
+use crate::runtime::current::settle;
+use crate::transcript::Recording;
 use crate::transcript::mask::Mask;
-use crate::transcript::{Recording, View};
+use crate::transcript::render::View;
 
-/// Compares what clients have seen and done, from birth, with a snapshot; `cargo insta` reviews and fills it in.
+/// Compares the transcript of a client, or of the whole harness, with a snapshot; `cargo insta` reviews and fills it in.
 ///
-/// The snapshot stands in the test (`@"…"`), or in a file beside it. The source is a client or the whole harness. The
-/// macro settles first (it contains an `.await`), and when the snapshot is right, everything it printed counts as read.
+/// The snapshot is inline (`@"…"`) or in a file beside the test. The macro settles first (it contains an `.await`). When the
+/// snapshot matches, every message that the transcript shows counts as read.
 ///
 /// ```text
 /// assert_transcript!(ada, @"…");
@@ -24,10 +25,10 @@ use crate::transcript::{Recording, View};
 /// assert_transcript!("all of it", app, wire, mask: [".token", ".**.secret"], only(["ada"]));
 /// ```
 ///
-/// A mask that matches nothing fails the test, and a file of a masked transcript says how many values each mask has
-/// replaced. Under [`over`](macro@crate::test) files are named after the transport too.
+/// A mask that matches nothing fails the test. The file of a masked transcript contains the number of values that each mask
+/// has replaced. Under [`over`](macro@crate::test) the names of files contain the transport.
 ///
-/// A snapshot in the test:
+/// An inline snapshot:
 ///
 /// ```
 /// # use salvo::prelude::*;
@@ -58,7 +59,7 @@ macro_rules! assert_transcript {
     };
 }
 
-/// `(source) (name, if there is one) [calls for the options so far] and what is still to be read`.
+/// `(source) (name, if any) [calls for the options so far] remaining arguments`.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __transcript {
@@ -72,66 +73,66 @@ macro_rules! __transcript {
         $crate::__transcript!(($source) ($($name)?) [$($call)* .only(&[$($only),*])] $($($rest)*)?)
     };
     (($source:expr) () [$($call:tt)*] @$snapshot:literal $(,)?) => {{
-        let printed = $crate::__private::Printing::of(&$source)$($call)*.print().await;
-        let settings = printed.settings().bind_to_scope();
-        $crate::__private::insta::assert_snapshot!(printed.text(), stringify!($source), @$snapshot);
+        let transcript = $crate::__private::TranscriptBuilder::of(&$source)$($call)*.print().await;
+        let settings = transcript.settings().bind_to_scope();
+        $crate::__private::insta::assert_snapshot!(transcript.text(), stringify!($source), @$snapshot);
         drop(settings);
-        printed.right();
+        transcript.accept_snapshot();
     }};
     (($source:expr) () [$($call:tt)*]) => {
         $crate::__transcript!(($source) ($crate::__private::insta::internals::AutoName) [$($call)*])
     };
     (($source:expr) ($name:expr) [$($call:tt)*]) => {{
-        let printed = $crate::__private::Printing::of(&$source)$($call)*.print().await;
-        let settings = printed.settings().bind_to_scope();
-        $crate::__private::insta::assert_snapshot!($name, printed.text(), stringify!($source));
+        let transcript = $crate::__private::TranscriptBuilder::of(&$source)$($call)*.print().await;
+        let settings = transcript.settings().bind_to_scope();
+        $crate::__private::insta::assert_snapshot!($name, transcript.text(), stringify!($source));
         drop(settings);
-        printed.right();
+        transcript.accept_snapshot();
     }};
     (($name:expr) () [] $source:expr $(, $($rest:tt)*)?) => {
         $crate::__transcript!(($source) ($name) [] $($($rest)*)?)
     };
 }
 
-/// What has a transcript: a harness, or a client of it.
+/// A source of transcripts: a harness, or one of its clients.
 #[doc(hidden)]
-pub trait Source {
+pub trait HasTranscript {
     #[doc(hidden)]
-    fn part(&self) -> Part;
+    fn scope(&self) -> Scope;
 }
 
-impl<S: Source> Source for &S {
-    fn part(&self) -> Part {
-        S::part(self)
+impl<S: HasTranscript> HasTranscript for &S {
+    fn scope(&self) -> Scope {
+        S::scope(self)
     }
 }
 
-/// A whole record, or one client's share of it.
+/// The entries of a whole journal, or of one client.
 #[doc(hidden)]
-pub struct Part {
-    pub(crate) record: Arc<Record>,
+pub struct Scope {
+    pub(crate) journal: Arc<Journal>,
     pub(crate) client: Option<usize>,
 }
 
-impl Part {
+impl Scope {
     pub(crate) fn recording(&self) -> Recording {
-        self.record.recording(self.client)
+        self.journal.recording(self.client)
     }
 }
 
-/// A transcript that is about to be printed, with the options it was asked for.
+/// A transcript that is not printed yet, with its options.
 #[doc(hidden)]
-pub struct Printing {
-    part: Part,
+pub struct TranscriptBuilder {
+    scope: Scope,
     view: View,
     masks: Vec<String>,
     only: Vec<String>,
 }
 
 #[doc(hidden)]
-impl Printing {
-    pub fn of(source: &impl Source) -> Self {
-        Self { part: source.part(), view: View::Plain, masks: Vec::new(), only: Vec::new() }
+impl TranscriptBuilder {
+    pub fn of(source: &impl HasTranscript) -> Self {
+        Self { scope: source.scope(), view: View::Plain, masks: Vec::new(), only: Vec::new() }
     }
 
     #[must_use]
@@ -150,55 +151,58 @@ impl Printing {
     }
 
     #[track_caller]
-    pub fn print(self) -> impl Future<Output = Printed> {
+    pub fn print(self) -> impl Future<Output = Transcript> {
         let at = Location::caller();
         async move {
             settle().await;
-            let Self { part, view, masks, only } = self;
+            let Self { scope, view, masks, only } = self;
             let masks: Result<Vec<Mask>, String> = masks.iter().map(|mask| Mask::parse(mask)).collect();
-            let masks = masks.unwrap_or_else(|wrong| part.record.run.fail(Some(at), &wrong));
-            let mut recording = part.recording();
-            // Those of the whole harness may match elsewhere.
-            let (shared, named) = (recording.masks().count(), masks.len());
+            let masks = masks.unwrap_or_else(|error| scope.journal.run.fail(Some(at), &error));
+            let mut recording = scope.recording();
+            // The harness's own masks may match in another transcript.
+            let (shared, own) = (recording.masks().count(), masks.len());
             if !only.is_empty() {
                 recording = recording.only(only);
             }
-            let recording = recording.masked(masks);
+            let recording = recording.with_masks(masks);
             let replaced = recording.replaced();
-            if let Some(unused) = (shared..shared + named).find(|nth| replaced[*nth] == 0) {
+            if let Some(unused) = (shared..shared + own).find(|nth| replaced[*nth] == 0) {
                 let mask = recording.masks().nth(unused).unwrap_or_default();
-                part.record.run.fail(Some(at), &format!("the mask `{mask}` matches nothing: remove it, or correct it"));
+                scope
+                    .journal
+                    .run
+                    .fail(Some(at), &format!("the mask `{mask}` matches nothing: remove it, or correct it"));
             }
             let text = recording.print(view);
-            let lines = part.record.len();
-            // The failure of a snapshot shows the transcript already.
-            part.record.run.explained(true);
+            let entries = scope.journal.len();
+            // A failed snapshot shows the transcript itself.
+            scope.journal.run.set_reported(true);
             let masks = recording.masks().zip(replaced).collect();
-            Printed { clients: recording.clients().map(<[usize]>::to_vec), part, text, lines, masks }
+            Transcript { clients: recording.clients().map(<[usize]>::to_vec), scope, text, entries, masks }
         }
     }
 }
 
-/// A transcript on its way through insta.
+/// A transcript that insta compares with its snapshot.
 #[doc(hidden)]
-pub struct Printed {
-    part: Part,
+pub struct Transcript {
+    scope: Scope,
     clients: Option<Vec<usize>>,
     text: String,
-    lines: usize,
+    entries: usize,
     masks: BTreeMap<String, usize>,
 }
 
 #[doc(hidden)]
-impl Printed {
+impl Transcript {
     pub fn text(&self) -> &str {
         &self.text
     }
 
-    /// A file of a transcript over one of several transports is named after it, and tells of its masks.
+    /// Returns insta's settings: the transport is a suffix of the file's name, and the masks are listed in the file.
     pub fn settings(&self) -> insta::Settings {
         let mut settings = insta::Settings::clone_current();
-        if let Some(over) = self.part.record.run.over {
+        if let Some(over) = self.scope.journal.run.over {
             settings.set_snapshot_suffix(over.to_string());
         }
         if !self.masks.is_empty() {
@@ -207,8 +211,9 @@ impl Printed {
         settings
     }
 
-    pub fn right(self) {
-        self.part.record.run.explained(false);
-        self.part.record.mark_read(self.clients.as_deref(), self.lines);
+    /// Marks the messages that the transcript shows as read.
+    pub fn accept_snapshot(self) {
+        self.scope.journal.run.set_reported(false);
+        self.scope.journal.mark_read(self.clients.as_deref(), self.entries);
     }
 }

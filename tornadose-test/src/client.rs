@@ -1,7 +1,8 @@
-//! A client that has connected: what it has received, one at a time, and how its stream ended.
+//! A client that has connected: its response, its recording, and its last id. The submodules open its connections, read its
+//! messages and inject faults.
 
 pub(crate) mod builder;
-mod opening;
+mod open;
 mod reconnect;
 mod connection;
 mod http;
@@ -14,29 +15,30 @@ mod actions;
 pub(crate) mod ws_client;
 pub(crate) mod response;
 
+use std::fmt;
 use std::panic::Location;
 use std::sync::Arc;
 
 use salvo::http::HeaderMap;
 
-use crate::assert::{Part, Source};
-use crate::client::connection::pipe_control::Valve;
-use crate::client::faults::Cuts;
+use crate::assert::{HasTranscript, Scope};
+use crate::client::connection::pipe_control::PipeControl;
+use crate::client::faults::armed_cuts::ArmedCuts;
 use crate::client::http::Tasks;
-use crate::client::log::Place;
-use crate::client::ws_client::Outbox;
-use crate::entry::{Side, What};
-use crate::journal::Record;
-use crate::journal::client_state::{Conduct, Ending, Seat};
-use crate::runtime::settle;
+use crate::client::log::ClientLog;
+use crate::client::ws::frame_queue::FrameQueue;
+use crate::entry::{Happening, Peer};
+use crate::journal::client_state::{ClientState, Ending, PipeStatus};
+use crate::runtime::current::settle;
 use crate::transcript::Recording;
 
-/// A client with its stream, from [`Harness::sse`](crate::Harness::sse) or
-/// [`ClientBuilder::sse`](crate::ClientBuilder::sse); a WebSocket's [`WsClient`](crate::WsClient) is one too.
+/// A client and its stream, from [`Harness::sse`](crate::Harness::sse) or
+/// [`ClientBuilder::sse`](crate::ClientBuilder::sse). A [`WsClient`](crate::WsClient) dereferences to one.
 ///
-/// It records by itself, from the first byte. What it has received is read in order with [`next`](Self::next) and its
-/// like, or compared as a whole with [`assert_transcript!`](crate::assert_transcript); what nobody has read fails the
-/// test at its end. Dropping the handle leaves the connection open.
+/// The client records everything that it receives, from the first byte. A test reads the messages in order, with
+/// [`next`](Self::next) and similar methods, or compares the whole transcript with
+/// [`assert_transcript!`](crate::assert_transcript). Messages that it has not read fail the test at its end. Dropping the
+/// handle leaves the connection open.
 ///
 /// ```
 /// # use salvo::prelude::*;
@@ -64,23 +66,23 @@ use crate::transcript::Recording;
 /// # });
 /// ```
 pub struct Client {
-    record: Arc<Record>,
-    number: usize,
-    tasks: Tasks,
-    valve: Valve,
-    cuts: Cuts,
-    /// Of a WebSocket only.
-    outbox: Option<Outbox>,
+    pub(crate) log: ClientLog,
+    pub(crate) tasks: Tasks,
+    pub(crate) pipe_control: PipeControl,
+    pub(crate) cuts: ArmedCuts,
+    /// The frames that a WebSocket client sends; unused by other clients.
+    pub(crate) frame_queue: FrameQueue,
 }
 
 impl Client {
-    pub(crate) fn new(record: Arc<Record>, number: usize, outbox: Option<Outbox>) -> Self {
-        let (valve, cuts) = (Valve::default(), Cuts::default());
-        record.watch(number, Arc::new((valve.clone(), cuts.clone())));
-        Self { record, number, tasks: Tasks::default(), valve, cuts, outbox }
+    pub(crate) fn new(log: ClientLog) -> Self {
+        let (pipe_control, cuts) = (PipeControl::default(), ArmedCuts::default());
+        let status = Status { pipe_control: pipe_control.clone(), cuts: cuts.clone() };
+        log.journal.set_pipe_status(log.client, Arc::new(status));
+        Self { log, tasks: Tasks::default(), pipe_control, cuts, frame_queue: FrameQueue::default() }
     }
 
-    /// Goes away politely, and does not come back: the connection is closed at once. A WebSocket does more: see
+    /// Closes the connection at once, and does not reconnect. For a WebSocket's closing handshake see
     /// [`WsClient::close`](crate::WsClient::close).
     ///
     /// ```
@@ -97,16 +99,16 @@ impl Client {
     /// ```
     pub async fn close(&self) {
         settle().await;
-        if self.look(|seat| seat.due.take().is_some() || seat.ending.is_none()) {
-            let line = What::Close { code: None, reason: String::new(), by: Side::Client };
-            self.record.ended(self.number, Some(line), Ending::End);
+        if self.log.with_state(|state| state.reconnect_at.take().is_some() || state.ending.is_none()) {
+            let close = Happening::Close { code: None, reason: String::new(), by: Peer::Client };
+            self.log.record_end(Some(close), Ending::End);
         }
         self.tasks.abort();
-        self.seat().gone();
+        self.log.mark_disconnected();
         settle().await;
     }
 
-    /// The status of the answer: 200 for an SSE stream, 101 for a WebSocket.
+    /// Returns the status of the response: 200 for an SSE stream, 101 for a WebSocket.
     ///
     /// ```
     #[doc = include_str!("../doc/news.md")]
@@ -119,13 +121,13 @@ impl Client {
     ///
     /// # Panics
     ///
-    /// While there is no answer.
+    /// While there is no response.
     #[track_caller]
     pub fn status(&self) -> u16 {
-        self.answered(|(status, _)| *status)
+        self.with_head(|(status, _)| *status)
     }
 
-    /// The headers of the answer.
+    /// Returns the headers of the response.
     ///
     /// ```
     #[doc = include_str!("../doc/news.md")]
@@ -137,25 +139,26 @@ impl Client {
     ///
     /// # Panics
     ///
-    /// While there is no answer.
+    /// While there is no response.
     #[track_caller]
     pub fn headers(&self) -> HeaderMap {
-        self.answered(|(_, headers)| headers.clone())
+        self.with_head(|(_, headers)| headers.clone())
     }
 
-    /// The body of an answer that is not a stream; empty for a stream.
+    /// Returns the body of a response that is not a stream; empty for a stream.
     ///
     /// ```
     #[doc = include_str!("../doc/news.md")]
-    /// let lost = app.sse("/elsewhere").await;
-    /// assert!(lost.text().contains("Not Found"));
+    /// let missing = app.sse("/elsewhere").await;
+    /// assert!(missing.text().contains("Not Found"));
     /// # });
     /// ```
     pub fn text(&self) -> String {
-        self.look(|seat| String::from_utf8_lossy(&seat.body).into_owned())
+        self.log.with_state(|state| String::from_utf8_lossy(&state.body).into_owned())
     }
 
-    /// The id this client comes back with: the last that came, with an event or alone, else the one it began with.
+    /// Returns the id that this client reconnects with: the last one received, with an event or alone, or else the one that
+    /// it connected with.
     ///
     /// ```
     #[doc = include_str!("../doc/news.md")]
@@ -167,10 +170,10 @@ impl Client {
     /// # });
     /// ```
     pub fn last_event_id(&self) -> Option<String> {
-        self.seat().last_event_id()
+        self.log.last_event_id()
     }
 
-    /// What this client has seen and done so far.
+    /// Returns the recording of this client so far.
     ///
     /// ```
     #[doc = include_str!("../doc/news.md")]
@@ -180,71 +183,64 @@ impl Client {
     /// # });
     /// ```
     pub fn recording(&self) -> Recording {
-        self.record.recording(Some(self.number))
+        self.log.journal.recording(Some(self.log.client))
     }
 
     #[track_caller]
-    fn answered<T>(&self, tell: impl FnOnce(&(u16, HeaderMap)) -> T) -> T {
-        match self.look(|seat| seat.head.as_ref().map(tell)) {
-            Some(told) => told,
-            None => self.fail(&format!("`{}` has had no answer", self.name())),
+    fn with_head<T>(&self, f: impl FnOnce(&(u16, HeaderMap)) -> T) -> T {
+        match self.log.with_state(|state| state.head.as_ref().map(f)) {
+            Some(value) => value,
+            None => self.fail(&format!("`{}` has received no response", self.name())),
         }
     }
 
     pub(crate) fn name(&self) -> String {
-        self.record.name(self.number)
+        self.log.name()
     }
 
-    pub(crate) fn look<T>(&self, look: impl FnOnce(&mut Seat) -> T) -> T {
-        self.record.with_seat(self.number, look)
+    pub(crate) fn with_state<T>(&self, f: impl FnOnce(&mut ClientState) -> T) -> T {
+        self.log.with_state(f)
     }
 
     #[track_caller]
-    pub(crate) fn fail(&self, wrong: &str) -> ! {
-        self.record.run.fail(Some(Location::caller()), wrong)
+    pub(crate) fn fail(&self, problem: &str) -> ! {
+        self.fail_at(Location::caller(), problem)
     }
 
-    pub(crate) fn fail_at(&self, at: &Location<'_>, wrong: &str) -> ! {
-        self.record.run.fail(Some(at), wrong)
+    pub(crate) fn fail_at(&self, at: &Location<'_>, problem: &str) -> ! {
+        self.log.journal.run.fail(Some(at), problem)
     }
 
-    pub(crate) async fn fail_waiting(&self, at: &Location<'_>, wrong: &str) -> ! {
-        self.record.run.fail_waiting(at, wrong).await
-    }
-
-    pub(crate) fn seat(&self) -> Place {
-        Place { record: self.record.clone(), number: self.number }
-    }
-
-    pub(crate) fn tasks(&self) -> Tasks {
-        self.tasks.clone()
-    }
-
-    pub(crate) fn valve(&self) -> Valve {
-        self.valve.clone()
-    }
-
-    pub(crate) fn cuts(&self) -> Cuts {
-        self.cuts.clone()
-    }
-
-    pub(crate) fn outbox(&self) -> Outbox {
-        self.outbox.clone().unwrap_or_default()
+    pub(crate) async fn fail_waiting(&self, at: &Location<'_>, problem: &str) -> ! {
+        self.log.journal.run.fail_waiting(at, problem).await
     }
 }
 
-impl Conduct for (Valve, Cuts) {
-    fn standing(&self) -> Option<&'static str> {
-        self.0.standing()
-    }
-
-    fn unused(&self) -> Vec<String> {
-        self.1.unused().into_iter().chain(self.0.unused()).collect()
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (name, status) = self.with_state(|state| (state.name.clone(), state.status()));
+        f.debug_struct("Client").field("name", &name).field("status", &status).finish_non_exhaustive()
     }
 }
 
-impl Source for Client {
-    fn part(&self) -> Part {
-        Part { record: self.record.clone(), client: Some(self.number) }
+impl HasTranscript for Client {
+    fn scope(&self) -> Scope {
+        Scope { journal: self.log.journal.clone(), client: Some(self.log.client) }
+    }
+}
+
+/// The status of a client's pipe, and its unused faults.
+struct Status {
+    pipe_control: PipeControl,
+    cuts: ArmedCuts,
+}
+
+impl PipeStatus for Status {
+    fn status(&self) -> Option<&'static str> {
+        self.pipe_control.status()
+    }
+
+    fn unused_faults(&self) -> Vec<String> {
+        self.cuts.unused().into_iter().chain(self.pipe_control.unused()).collect()
     }
 }

@@ -1,28 +1,29 @@
-//! One line of a record: when, who, what. As it came, with nothing relabelled.
+//! The entries of a journal: when something happened, to which client, and what it was.
+//! An entry keeps the values as they arrived; labels and masks are applied when it is printed.
 
 use std::time::Duration;
 
-/// Something that happened, at an instant, during an act of the test.
+/// Something that happened at an instant, during a step of the test.
 #[derive(Debug, Clone)]
-pub(crate) struct Line {
+pub(crate) struct Entry {
     pub(crate) at: Duration,
-    pub(crate) act: u64,
-    /// Whether it is the act itself, rather than something that came of it.
-    pub(crate) own: bool,
+    pub(crate) step: u64,
+    /// Whether the test did it, rather than observed it.
+    pub(crate) by_test: bool,
     pub(crate) client: Option<usize>,
-    pub(crate) what: What,
+    pub(crate) happening: Happening,
     pub(crate) read: bool,
 }
 
-impl Line {
-    /// Whether a test that ends now has overlooked this.
+impl Entry {
+    /// Whether it is a message that the test has not read.
     pub(crate) fn is_unread(&self) -> bool {
         !self.read && self.is_message()
     }
 
-    /// Whether it is a message that a page would hear of.
+    /// Whether it is a message that a page would receive.
     pub(crate) fn is_message(&self) -> bool {
-        matches!(self.what, What::Event(_) | What::Text(_) | What::Binary(_))
+        matches!(self.happening, Happening::Event(_) | Happening::Text(_) | Happening::Binary(_))
     }
 }
 
@@ -45,11 +46,11 @@ impl Line {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Event {
-    /// Its name; `message` when the server gave none.
+    /// The event's name; `message` when the server sent none.
     pub name: String,
-    /// The id that came with it, if one did: an earlier event's id is not repeated here.
+    /// The id that the event itself carried; the id of an earlier event is not repeated here.
     pub id: Option<String>,
-    /// Its data: for SSE the text, for WebSocket the JSON text.
+    /// The event's data: the text of an SSE event, the JSON text of a WebSocket event.
     pub data: String,
 }
 
@@ -59,26 +60,26 @@ impl Event {
     }
 }
 
-/// Who ended a WebSocket first.
+/// The side that closed a WebSocket first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Side {
+pub(crate) enum Peer {
     Client,
     Server,
 }
 
 /// Where a connection was cut.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Severed {
+pub(crate) enum CutPoint {
     Now,
     Byte(usize),
     Inside { nth: usize, id: Option<String>, arrived: usize, of: usize },
     After { nth: usize, id: Option<String> },
 }
 
-/// What a line is about. The comments name what only `wire` shows.
+/// What an entry reports. The comments name the variants that only the `wire` view shows.
 #[derive(Debug, Clone)]
-pub(crate) enum What {
-    /// The body shows in `wire`.
+pub(crate) enum Happening {
+    /// The body is shown in `wire`.
     Request {
         method: String,
         target: String,
@@ -87,14 +88,14 @@ pub(crate) enum What {
         last_event_id: Option<String>,
         body: Vec<u8>,
     },
-    /// Nobody listened.
+    /// No server was listening.
     Refused,
     /// `wire`.
     Header {
         name: String,
         value: Vec<u8>,
     },
-    /// An SSE stream has opened; `retry` as its first frame said it.
+    /// An SSE stream has opened; `retry` is the value of its first frame.
     Open {
         status: u16,
         media: String,
@@ -103,34 +104,34 @@ pub(crate) enum What {
     Upgraded {
         protocol: Option<String>,
     },
-    /// An answer that sends a client elsewhere, where it then asks.
-    Moved {
+    /// A redirect, which the client follows.
+    Redirect {
         status: u16,
         target: String,
     },
-    /// An answer that is not a stream; its body grows as it comes.
-    Answer {
+    /// A response that is not a stream; its body grows while it arrives.
+    Response {
         status: u16,
         body: Vec<u8>,
     },
     Event(Event),
-    /// An id without an event: `wire`.
+    /// A position frame, an id without an event: `wire`.
     Position(String),
     Retry(u64),
-    /// One of the opening frame shows in `wire`.
+    /// A comment of the first frame is shown in `wire`.
     Comment {
         text: String,
         opening: bool,
     },
-    /// The bytes of an SSE stream up to a blank line: `wire`, in place of what was read from them.
+    /// The bytes of an SSE stream up to a blank line: `wire`, instead of the values read from them.
     Block(Vec<u8>),
-    /// A frame of a WebSocket: `wire`, in place of what was read from it.
+    /// A WebSocket frame: `wire`, instead of the values read from it.
     Frame {
         kind: &'static str,
         payload: Vec<u8>,
         last: bool,
     },
-    /// A frame that the client sent of its own accord, such as a pong: `wire`.
+    /// A frame that the client sent automatically, such as a pong: `wire`.
     Reply {
         kind: &'static str,
         payload: Vec<u8>,
@@ -142,25 +143,25 @@ pub(crate) enum What {
     SentBinary(Vec<u8>),
     SentPing(Vec<u8>),
     SentRaw(Vec<u8>),
-    /// A deed that is no bytes: `stall`, `resume`, `vanish`, a fault that is set, the server's stop and start.
-    Deed(String),
-    /// The connection is cut: by a fault, or by the test at once.
-    Cut(Severed),
+    /// An action of the test that sends no bytes: `stall`, `resume`, `vanish`, a fault, the server's stop and start.
+    Action(String),
+    /// The connection was cut, by a fault or directly by the test.
+    Cut(CutPoint),
     End,
     Abort,
-    /// The code is `None` for a frame without one, and for SSE, which has none.
+    /// The code is `None` for a close frame without one, and for SSE, which has none.
     Close {
         code: Option<u16>,
         reason: String,
-        by: Side,
+        by: Peer,
     },
     Violation(String),
     Panic(String),
 }
 
-impl What {
-    /// Whether the test does this, rather than seeing it.
-    pub(crate) fn is_own(&self) -> bool {
+impl Happening {
+    /// Whether the test does this, rather than observes it.
+    pub(crate) fn is_by_test(&self) -> bool {
         matches!(
             self,
             Self::Request { .. }
@@ -168,9 +169,9 @@ impl What {
                 | Self::SentBinary(_)
                 | Self::SentPing(_)
                 | Self::SentRaw(_)
-                | Self::Deed(_)
-                | Self::Cut(Severed::Now)
-                | Self::Close { by: Side::Client, .. }
+                | Self::Action(_)
+                | Self::Cut(CutPoint::Now)
+                | Self::Close { by: Peer::Client, .. }
         )
     }
 }

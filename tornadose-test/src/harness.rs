@@ -1,33 +1,30 @@
-//! A harness: a service under test, its clients, and their clock.
+//! A harness: a service under test, its server, its clients and their clock.
 
+mod clients;
 mod clock;
 
+use std::fmt;
 use std::panic::Location;
 use std::sync::Arc;
 
-use salvo::conn::Acceptor;
 use salvo::fuse::FuseConfig;
 use salvo::{Server, Service};
-use tokio::io::DuplexStream;
 
-use crate::assert::{Part, Source};
-use crate::client::Client;
-use crate::client::builder::ClientBuilder;
-use crate::client::response::Response;
-use crate::client::ws_client::WsClient;
-use crate::journal::Record;
-use crate::runtime::{current, settle};
+use crate::app::App;
+use crate::assert::{HasTranscript, Scope};
+use crate::journal::Journal;
+use crate::runtime::current::{current, settle};
 use crate::server::ServerControl;
 use crate::server::acceptor::InMemoryAcceptor;
+use crate::server::running::HarnessServer;
 use crate::transcript::Recording;
 use crate::transcript::mask::Mask;
-use crate::transport::Transport;
 
-/// A Salvo service and the clients that connect to it: real HTTP/1.1 and WebSocket bytes over a pipe in memory, the
-/// whole `salvo::Server` behind it, no port.
+/// A Salvo service and the clients that connect to it, without a port. A whole `salvo::Server` serves real HTTP/1.1, HTTP/2
+/// and WebSocket bytes over in-memory pipes.
 ///
-/// Every act (an open, a send, an advance) settles before it returns: what can happen at this instant has happened, and
-/// the clock has not moved.
+/// Every step of a test (an open, a send, an advance) settles before it returns: everything that can happen at this instant
+/// has happened, and the clock has not moved.
 ///
 /// ```
 /// # use salvo::prelude::*;
@@ -65,12 +62,11 @@ use crate::transport::Transport;
 /// ```
 #[derive(Clone)]
 pub struct Harness {
-    record: Arc<Record>,
-    server: ServerControl,
+    app: App,
 }
 
 impl Harness {
-    /// A harness around a router, or a whole service.
+    /// Makes a harness around a router or a whole service.
     ///
     /// ```
     #[doc = include_str!("../doc/news.md")]
@@ -86,8 +82,8 @@ impl Harness {
         Self::configured(service, |_| {})
     }
 
-    /// A harness whose server is configured before it serves, and again whenever it is
-    /// [started anew](ServerControl::start). Its answers carry no `date`, which would be the wall clock's.
+    /// Makes a harness whose server is configured before it serves, and again whenever it is
+    /// [started again](ServerControl::start). Its responses have no `date` header, which would be the wall clock's.
     ///
     /// ```
     /// # use salvo::prelude::*;
@@ -109,15 +105,15 @@ impl Harness {
         service: impl Into<Service>,
         configure: impl Fn(&mut Server<InMemoryAcceptor>) + Send + Sync + 'static,
     ) -> Self {
-        Self::with_server(service, move |pipes| {
-            let mut server = Server::new(pipes);
+        Self::with_server(service, move |acceptor| {
+            let mut server = Server::new(acceptor);
             configure(&mut server);
             server
         })
     }
 
-    /// A harness whose server has this fuse, also when it is [started anew](ServerControl::start): its timeouts are of
-    /// virtual time.
+    /// Makes a harness whose server has this fuse, also after it is [started again](ServerControl::start). The fuse's
+    /// timeouts are in virtual time.
     ///
     /// ```
     #[doc = include_str!("../doc/news.md")]
@@ -135,12 +131,14 @@ impl Harness {
     ///
     /// Outside of `#[tornadose_test::test]` and [`run`](crate::run).
     pub fn with_fuse(service: impl Into<Service>, fuse: FuseConfig) -> Self {
-        Self::with_server(service, move |pipes| Server::new(pipes).fuse_config(fuse))
+        Self::with_server(service, move |acceptor| Server::new(acceptor).fuse_config(fuse))
     }
 
-    /// A harness whose server is made by you, now and whenever it is [started anew](ServerControl::start): around the
-    /// pipes that its clients dial, or around an acceptor of yours around these. Its answers carry no `date`, which would be
-    /// the wall clock's.
+    /// Makes a harness whose server `server` makes, now and whenever it is [started again](ServerControl::start). The
+    /// function gets the acceptor of the clients' connections, and may wrap it.
+    ///
+    /// The result is a `salvo::Server`, or another [`HarnessServer`]. The responses of a `salvo::Server` have no `date` header,
+    /// which would be the wall clock's.
     ///
     /// ```
     /// # use salvo::prelude::*;
@@ -148,7 +146,7 @@ impl Harness {
     /// # async fn hello() -> &'static str { "hello" }
     /// # use tornadose_test::Harness;
     /// # tornadose_test::run(async {
-    /// let app = Harness::with_server(Router::new().get(hello), |pipes| Server::new(pipes).max_connections(1));
+    /// let app = Harness::with_server(Router::new().get(hello), |acceptor| Server::new(acceptor).max_connections(1));
     /// assert_eq!(app.get("/").await.text(), "hello");
     /// # });
     /// ```
@@ -156,129 +154,29 @@ impl Harness {
     /// # Panics
     ///
     /// Outside of `#[tornadose_test::test]` and [`run`](crate::run).
-    pub fn with_server<A: Acceptor + Send + 'static>(
+    pub fn with_server<S: HarnessServer>(
         service: impl Into<Service>,
-        server: impl Fn(InMemoryAcceptor) -> Server<A> + Send + Sync + 'static,
+        server: impl Fn(InMemoryAcceptor) -> S + Send + Sync + 'static,
     ) -> Self {
-        Self::of(Record::new(current()), service, server)
+        Self::with_journal(Journal::new(current()), service, server)
     }
 
-    /// A harness whose end nobody checks but its maker.
-    pub(crate) fn apart(service: impl Into<Service>) -> Self {
-        Self::of(Record::apart(current()), service, Server::new)
+    /// Makes a harness that skips the end-of-test checks.
+    pub(crate) fn unchecked(service: impl Into<Service>) -> Self {
+        Self::with_journal(Journal::unchecked(current()), service, Server::new)
     }
 
-    fn of<A: Acceptor + Send + 'static>(
-        record: Arc<Record>,
+    fn with_journal<S: HarnessServer>(
+        journal: Arc<Journal>,
         service: impl Into<Service>,
-        server: impl Fn(InMemoryAcceptor) -> Server<A> + Send + Sync + 'static,
+        server: impl Fn(InMemoryAcceptor) -> S + Send + Sync + 'static,
     ) -> Self {
-        Self { server: ServerControl::new(record.clone(), service.into(), server), record }
-    }
-
-    /// A client of this name, to be told more before it opens a stream. A name taken twice gets `-2`, and so on.
-    ///
-    /// ```
-    #[doc = include_str!("../doc/news.md")]
-    /// let ada = app.client("ada").sse("/news").await;
-    /// # ada.skip(1).await;
-    /// # });
-    /// ```
-    pub fn client(&self, name: impl Into<String>) -> ClientBuilder {
-        ClientBuilder::new(self.clone(), Some(name.into()))
-    }
-
-    /// Opens an SSE stream; the client is called after the last segment of the path, `client` at the root. See
-    /// [`ClientBuilder::sse`].
-    ///
-    /// ```
-    #[doc = include_str!("../doc/news.md")]
-    /// let news = app.sse("/news").await; // the client `news`
-    /// # news.skip(1).await;
-    /// # });
-    /// ```
-    pub async fn sse(&self, path: impl AsRef<str>) -> Client {
-        ClientBuilder::new(self.clone(), None).sse(path).await
-    }
-
-    /// Opens a WebSocket; the client is called after the last segment of the path, `client` at the root. See
-    /// [`ClientBuilder::ws`].
-    ///
-    /// ```
-    #[doc = include_str!("../doc/room.md")]
-    /// let room = app.ws("/room").await; // the client `room`
-    /// # });
-    /// ```
-    pub async fn ws(&self, path: impl AsRef<str>) -> WsClient {
-        ClientBuilder::new(self.clone(), None).ws(path).await
-    }
-
-    /// Opens a stream over this transport; the client is called after the last segment of the path, `client` at the root.
-    /// See [`ClientBuilder::open`].
-    ///
-    /// ```
-    #[doc = include_str!("../doc/news.md")]
-    /// use tornadose_test::Transport;
-    ///
-    /// let news = app.open(Transport::Sse, "/news").await;
-    /// # news.skip(1).await;
-    /// # });
-    /// ```
-    pub async fn open(&self, over: Transport, path: impl AsRef<str>) -> Client {
-        ClientBuilder::new(self.clone(), None).open(over, path).await
-    }
-
-    /// A plain `GET`, for routes beside the stream. See [`ClientBuilder::request`].
-    ///
-    /// ```
-    #[doc = include_str!("../doc/news.md")]
-    /// assert_eq!(app.get("/elsewhere").await.status(), 404);
-    /// # });
-    /// ```
-    pub async fn get(&self, path: impl AsRef<str>) -> Response {
-        ClientBuilder::new(self.clone(), None).get(path).await
-    }
-
-    /// A plain `POST`, for routes beside the stream. See [`ClientBuilder::request`].
-    ///
-    /// ```
-    #[doc = include_str!("../doc/news.md")]
-    /// assert_eq!(app.post("/news", "hi").await.status(), 405);
-    /// # });
-    /// ```
-    pub async fn post(&self, path: impl AsRef<str>, body: impl AsRef<[u8]>) -> Response {
-        ClientBuilder::new(self.clone(), None).post(path, body).await
-    }
-
-    /// A connection of the test's own: what goes over it is the test's affair, another protocol or half a request, and
-    /// none of it is recorded. In each direction the pipe takes 64 KiB.
-    ///
-    /// ```
-    #[doc = include_str!("../doc/news.md")]
-    /// # app.sse("/news").await.skip(1).await;
-    /// use tokio::io::{AsyncReadExt, AsyncWriteExt};
-    ///
-    /// let mut pipe = app.connect();
-    /// pipe.write_all(b"GET /elsewhere HTTP/1.0\r\n\r\n").await.unwrap();
-    /// let mut answer = String::new();
-    /// pipe.read_to_string(&mut answer).await.unwrap();
-    /// assert!(answer.starts_with("HTTP/1.0 404 Not Found\r\n"));
-    /// # });
-    /// ```
-    ///
-    /// # Panics
-    ///
-    /// While the server is stopped.
-    #[track_caller]
-    pub fn connect(&self) -> DuplexStream {
-        match self.server.dial(64 << 10, None) {
-            Some(pipe) => pipe,
-            None => self.record.run.fail(Some(Location::caller()), "nobody listens: the server is stopped"),
-        }
+        let server = ServerControl::new(journal.clone(), service.into(), server);
+        Self { app: App { journal, server } }
     }
 
     /// Masks values in everything that this harness prints, transcripts and failures: see [`Recording::mask`]. A mask that
-    /// has matched nothing when the test ends fails it.
+    /// has matched nothing by the end of the test fails the test.
     ///
     /// ```
     #[doc = include_str!("../doc/news.md")]
@@ -294,14 +192,14 @@ impl Harness {
     ///
     /// # Panics
     ///
-    /// When something is no path into JSON.
+    /// When a path is invalid.
     #[track_caller]
     pub fn mask<P: AsRef<str>>(&self, paths: impl IntoIterator<Item = P>) {
         let masks: Result<Vec<Mask>, String> = paths.into_iter().map(|path| Mask::parse(path.as_ref())).collect();
-        self.record.mask(masks.unwrap_or_else(|wrong| panic!("{wrong}")));
+        self.app.journal.add_masks(masks.unwrap_or_else(|error| panic!("{error}")));
     }
 
-    /// Takes note that a task panicked as it was meant to: otherwise it fails the test at its end.
+    /// Marks the panic of a task as expected. An unexpected panic fails the test at its end.
     ///
     /// ```
     /// # use salvo::prelude::*;
@@ -323,13 +221,14 @@ impl Harness {
         let at = Location::caller();
         async move {
             settle().await;
-            if !self.record.run.forgive(text) {
-                self.record.run.fail(Some(at), &format!("expected a task to panic with `{text}`, and none has"));
+            let run = &self.app.journal.run;
+            if !run.allow_panic(text) {
+                run.fail(Some(at), &format!("expected a task to panic with `{text}`, and none has"));
             }
         }
     }
 
-    /// The server, to stop it and to start it anew.
+    /// Returns the server, to stop it and to start it again.
     ///
     /// ```
     #[doc = include_str!("../doc/news.md")]
@@ -338,10 +237,10 @@ impl Harness {
     /// # });
     /// ```
     pub fn server(&self) -> &ServerControl {
-        &self.server
+        &self.app.server
     }
 
-    /// What all clients have seen and done so far, on one timeline.
+    /// Returns the recording of all clients so far, on one timeline.
     ///
     /// ```
     #[doc = include_str!("../doc/news.md")]
@@ -351,16 +250,18 @@ impl Harness {
     /// # });
     /// ```
     pub fn recording(&self) -> Recording {
-        self.record.recording(None)
-    }
-
-    pub(crate) fn record(&self) -> &Arc<Record> {
-        &self.record
+        self.app.journal.recording(None)
     }
 }
 
-impl Source for Harness {
-    fn part(&self) -> Part {
-        Part { record: self.record.clone(), client: None }
+impl fmt::Debug for Harness {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Harness").field("server", &self.app.server).finish_non_exhaustive()
+    }
+}
+
+impl HasTranscript for Harness {
+    fn scope(&self) -> Scope {
+        Scope { journal: self.app.journal.clone(), client: None }
     }
 }

@@ -1,42 +1,48 @@
 #![doc = include_str!("../doc/guide.md")]
 
 mod runtime;
-mod test_result;
 mod harness;
 mod server;
+mod app;
 mod client;
 mod transport;
 mod journal;
 mod entry;
 mod transcript;
-mod text;
 mod assert;
+mod text;
 mod resume;
 
 pub use client::Client;
 pub use client::builder::ClientBuilder;
-pub use client::faults::{Chunks, Cut, Fault, ReadRate};
+pub use client::faults::Fault;
+pub use client::faults::chunks::Chunks;
+pub use client::faults::cut::Cut;
+pub use client::faults::read_rate::ReadRate;
 pub use client::response::Response;
 pub use client::ws_client::WsClient;
 pub use entry::Event;
 pub use harness::Harness;
 pub use journal::client_state::Ending;
 pub use resume::{ResumeAtEveryByte, resume_at_every_byte};
-pub use runtime::test_run::ClockGuard;
 #[doc(hidden)]
-pub use runtime::{TestConfig, run_test};
-pub use runtime::{run, run_in_real_time, settle};
+pub use runtime::config::TestConfig;
+pub use runtime::current::settle;
+#[doc(hidden)]
+pub use runtime::run_test;
+pub use runtime::test_run::ClockGuard;
+pub use runtime::{TestResult, run, run_in_real_time};
 pub use server::ServerControl;
 pub use server::acceptor::InMemoryAcceptor;
-pub use test_result::TestResult;
+pub use server::running::{HarnessServer, RunningServer, StopMode};
 pub use transcript::Recording;
 pub use transport::Transport;
 
-/// Makes an `async fn` a test, on its own runtime: one thread, the clock paused from birth.
+/// Makes an `async fn` a test on its own runtime: one thread, with a clock that is paused from the start.
 ///
-/// The function takes no arguments unless told so below, is not generic, and returns `()` or a `Result<(), E>` with `E: Debug`. Other
-/// attributes of a test, `#[should_panic]` and `#[ignore]`, keep their meaning. How it ends, and what fails it then, is
-/// said at [`run`], which does the same without an attribute.
+/// The function is not generic and takes no arguments, except as described below. It returns `()` or a `Result<(), E>` with
+/// `E: Debug`. Other attributes of a test, `#[should_panic]` and `#[ignore]`, keep their meaning. [`run`] does the same
+/// without an attribute, and describes the failures at the end of a test.
 ///
 /// ```
 /// use std::time::Duration;
@@ -51,10 +57,10 @@ pub use transport::Transport;
 /// }
 /// ```
 ///
-/// With `clock = real` time is real, for hooks that talk to a database: see [`run_in_real_time`]. With `over = [sse, ws]`
-/// the test is two tests, `…_over_sse` and `…_over_ws`, and takes the [`Transport`] as its argument; its snapshots stand in
-/// two files, which differ in what belongs to the transports only. `crate = my_kit::tornadose_test` is for a crate that
-/// re-exports this one.
+/// - `clock = real`: the clock is real, for hooks that use a database. See [`run_in_real_time`].
+/// - `over = [sse, ws]`: the test becomes two tests, `…_over_sse` and `…_over_ws`, and takes the [`Transport`] as its
+///   argument. Each has its own snapshot files.
+/// - `crate = my_kit::tornadose_test`: the path to this crate, for a crate that re-exports it.
 ///
 /// ```
 /// # use salvo::prelude::*;
@@ -62,10 +68,10 @@ pub use transport::Transport;
 /// use tornadose_test::{Harness, Transport, assert_transcript};
 ///
 /// #[tornadose_test::test(over = [sse, ws])]
-/// async fn everybody_hears_everything(over: Transport) {
+/// async fn every_member_gets_every_message(over: Transport) {
 ///     let app = Harness::new(router());
 ///     app.client("ada").open(over, "/rooms/1").await;
-///     assert_transcript!(app); // …__everybody_hears_everything@sse.snap, and …@ws.snap
+///     assert_transcript!(app); // …__every_member_gets_every_message@sse.snap, and …@ws.snap
 /// }
 /// ```
 ///
@@ -75,10 +81,10 @@ pub use transport::Transport;
 /// ```
 pub use tornadose_macros::test;
 
-/// What the macros name; not for use by hand.
+/// The items that macros name; not for use by hand.
 #[doc(hidden)]
 pub mod __private {
     pub use insta;
 
-    pub use crate::assert::Printing;
+    pub use crate::assert::TranscriptBuilder;
 }

@@ -1,5 +1,8 @@
-//! A stream that is cut at every one of its bytes, and resumed: the proof that nothing is lost and nothing comes twice.
+//! Proves that a stream resumes without loss and without duplicates, by cutting it at every one of its bytes.
 
+mod difference;
+
+use std::fmt;
 use std::panic::Location;
 use std::pin::Pin;
 
@@ -8,34 +11,34 @@ use tokio::time::{Duration, Instant, sleep, sleep_until};
 
 use crate::client::Client;
 use crate::client::builder::ClientBuilder;
-use crate::client::faults::Cut;
-use crate::entry::{Event, Severed, What};
+use crate::client::faults::cut::Cut;
+use crate::entry::{CutPoint, Happening};
 use crate::harness::Harness;
-use crate::runtime::{current, settle};
-use crate::text::{message, one_line};
+use crate::resume::difference::{before_cut, difference};
+use crate::runtime::current::{current, settle};
 use crate::transport::Transport;
 
-/// How long is waited, in virtual time, until the client that was cut has what it is owed.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// The longest wait, in virtual time, for the messages of the client that was cut.
+const CATCH_UP_LIMIT: Duration = Duration::from_secs(10);
 
-/// A stream longer than this has more bytes than are cut in reasonable time.
-const LONGEST: usize = 64 << 10;
+/// The longest stream that is tested: a longer one has too many bytes to cut at each.
+const STREAM_BYTES_MAX: usize = 64 << 10;
 
-/// Cuts a stream at every one of its bytes, lets the client come back, and fails unless it has then got what a client
-/// without a cut has got: everything once, in order.
+/// Cuts a stream at every one of its bytes, lets the client reconnect, and fails unless the client then has what a client
+/// without a cut has: every message once, in order.
 ///
-/// `make` is called for every cut: it makes a fresh service, and what the scenario needs to make something happen on it,
-/// a store for example. Two clients open the path; one of them is cut. Then the scenario runs, and when it is over and the
-/// client has come back, with its last id, the two are compared. A few hundred cuts take about a second.
+/// `make` is called for every cut. It returns a new service, and a context for the scenario, a store for example. Two clients
+/// open the path, and one of them is cut. Then the scenario runs. When it has ended and the client has reconnected with its
+/// last id, the two clients are compared. A few hundred cuts take about a second.
 ///
-/// What has come behind the last id before the cut may come again, as the page knows nothing of it. A client that is cut
-/// before it has any id comes back as a newcomer; then nothing that it gets may be doubled or out of order. An answer
-/// that names a gap counts as a loss, so keep scenarios within what the service keeps. Of values of which only the newest
-/// matters, those of a `latest` store for example, some are meant to be lost while the client is away: let the scenario
-/// sleep between them, for longer than the client takes to come back.
+/// - A message that arrived before the cut, but after the last id, may arrive again: the client's page does not know it.
+/// - A client that is cut before it has any id reconnects without one. Then no message may be duplicated or out of order.
+/// - A gap event counts as a loss, so keep scenarios within the history that the service keeps.
+/// - Where only the newest value matters, as in a `latest` store, values may be lost while the client is disconnected: let the
+///   scenario sleep between them, for longer than the client takes to reconnect.
 ///
-/// Before the `.await` it can be told [`over`](ResumeAtEveryByte::over) what to go, and [`with`](ResumeAtEveryByte::with)
-/// what kind of client. It returns how many cuts there were.
+/// Before the `.await`, [`over`](ResumeAtEveryByte::over) sets the transport, and [`with`](ResumeAtEveryByte::with) configures
+/// the clients. The `.await` returns the number of cuts.
 ///
 /// ```
 /// # use std::sync::{Arc, Mutex};
@@ -81,8 +84,9 @@ const LONGEST: usize = 64 << 10;
 ///
 /// # Panics
 ///
-/// When a cut loses, doubles or reorders something, with the number of such cuts and the transcript of the first; when
-/// nothing carries an id; when the client does not come back; when the stream is longer than 64 KiB.
+/// - When a cut loses, duplicates or reorders messages. The failure contains the number of such cuts and the transcript of the
+///   first.
+/// - When no message carries an id, when the client does not reconnect, and when the stream is longer than 64 KiB.
 #[track_caller]
 pub fn resume_at_every_byte<S, C, M, F>(make: M, path: impl Into<String>, scenario: F) -> ResumeAtEveryByte<M, F>
 where
@@ -91,42 +95,54 @@ where
     F: AsyncFn(C) + 'static,
 {
     let (path, at) = (path.into(), Location::caller());
-    ResumeAtEveryByte { make, path, scenario, over: Transport::Sse, dress: Box::new(|client| client), at }
+    ResumeAtEveryByte { make, path, scenario, over: Transport::Sse, configure: Box::new(|client| client), at }
 }
 
-/// A proof that is about to be made, from [`resume_at_every_byte`]: `.await` makes it.
-#[must_use = "nothing is proved before the `.await`"]
+/// A proof that has not run yet, from [`resume_at_every_byte`]: the `.await` runs it.
+///
+/// ```no_run
+/// use tornadose_test::{Transport, resume_at_every_byte};
+/// # use salvo::Router;
+/// # fn chat() -> (Router, ()) { (Router::new(), ()) }
+/// # async fn proof() {
+/// resume_at_every_byte(chat, "/rooms/1", async |_store| {})
+///     .over(Transport::Ws)
+///     .with(|client| client.cookie("session", 7))
+///     .await;
+/// # }
+/// ```
+#[must_use = "the proof runs only on `.await`"]
 pub struct ResumeAtEveryByte<M, F> {
     make: M,
     path: String,
     scenario: F,
     over: Transport,
-    dress: Box<dyn Fn(ClientBuilder) -> ClientBuilder>,
+    configure: Box<dyn Fn(ClientBuilder) -> ClientBuilder>,
     at: &'static Location<'static>,
 }
 
-/// What came of one cut.
-enum Outcome {
-    /// The stream was over before the place of the cut.
-    Uncut,
-    Right {
+/// The result of one cut.
+enum CutOutcome {
+    /// The stream ended before the place of the cut.
+    NotReached,
+    Resumed {
         with_id: bool,
     },
-    Wrong(String),
+    Failed(String),
 }
 
 impl<M, F> ResumeAtEveryByte<M, F> {
-    /// Over this transport; over a WebSocket the client comes back with the query parameter `last_event_id`. See
+    /// Uses this transport. Over a WebSocket the client reconnects with the query parameter `last_event_id`. See
     /// [`resume_at_every_byte`].
     pub fn over(mut self, over: Transport) -> Self {
         self.over = over;
         self
     }
 
-    /// With clients that are told more before they connect: `.with(|client| client.cookie("session", 7))`. See
+    /// Configures the clients before they connect: `.with(|client| client.cookie("session", 7))`. See
     /// [`resume_at_every_byte`].
-    pub fn with(mut self, dress: impl Fn(ClientBuilder) -> ClientBuilder + 'static) -> Self {
-        self.dress = Box::new(dress);
+    pub fn with(mut self, configure: impl Fn(ClientBuilder) -> ClientBuilder + 'static) -> Self {
+        self.configure = Box::new(configure);
         self
     }
 
@@ -136,53 +152,57 @@ impl<M, F> ResumeAtEveryByte<M, F> {
         M: Fn() -> (S, C),
         F: AsyncFn(C),
     {
-        let (mut first, mut wrong, mut with_id, mut cuts) = (None, 0, 0, 0);
+        let (mut first_failure, mut failed, mut with_id, mut cuts) = (None, 0, 0, 0);
         loop {
             match self.cut_at(cuts).await {
-                Outcome::Uncut => break,
-                Outcome::Right { with_id: true } => with_id += 1,
-                Outcome::Right { with_id: false } => {}
-                Outcome::Wrong(what) => {
-                    wrong += 1;
-                    first.get_or_insert((cuts, what));
+                CutOutcome::NotReached => break,
+                CutOutcome::Resumed { with_id: true } => with_id += 1,
+                CutOutcome::Resumed { with_id: false } => {}
+                CutOutcome::Failed(difference) => {
+                    failed += 1;
+                    first_failure.get_or_insert((cuts, difference));
                 }
             }
             cuts += 1;
-            if cuts > LONGEST {
+            if cuts > STREAM_BYTES_MAX {
                 self.fail("is longer than 64 KiB: choose a shorter scenario");
             }
         }
-        if let Some((byte, what)) = first {
-            self.fail(&format!("does not resume: {wrong} of {cuts} cuts are felt. The first, at byte {byte}:{what}"));
+        if let Some((byte, difference)) = first_failure {
+            self.fail(&format!(
+                "does not resume: {failed} of {cuts} cuts fail. The first, at byte {byte}:{difference}"
+            ));
         }
         if with_id == 0 {
-            self.fail("cannot be resumed: nothing in it carries an id");
+            self.fail("cannot be resumed: no message carries an id");
         }
         cuts
     }
 
-    async fn cut_at<S, C>(&self, byte: usize) -> Outcome
+    async fn cut_at<S, C>(&self, byte: usize) -> CutOutcome
     where
         S: Into<Service>,
         M: Fn() -> (S, C),
         F: AsyncFn(C),
     {
         let (service, context) = (self.make)();
-        let app = Harness::apart(service);
-        let uncut = (self.dress)(app.client("uncut")).once().open(self.over, &self.path).await;
-        let cut =
-            (self.dress)(app.client("cut")).reconnects().fault(Cut::at_byte(byte)).open(self.over, &self.path).await;
+        let app = Harness::unchecked(service);
+        let uncut = (self.configure)(app.client("uncut")).once().open(self.over, &self.path).await;
+        let cut = (self.configure)(app.client("cut")).reconnects().fault(Cut::at_byte(byte));
+        let cut = cut.open(self.over, &self.path).await;
         for client in [&uncut, &cut] {
-            if !matches!(client.look(|seat| seat.head.as_ref().map(|(status, _)| *status)), Some(200 | 101)) {
+            let status = client.with_state(|state| state.head.as_ref().map(|(status, _)| *status));
+            if !matches!(status, Some(200 | 101)) {
                 self.fail(&format!("does not open:\n{}", app.recording()));
             }
         }
         (self.scenario)(context).await;
         settle().await;
-        let outcome = if seen(&cut).iter().any(|what| matches!(what, What::Cut(Severed::Byte(_)))) {
+        let is_cut = |happening: &Happening| matches!(happening, Happening::Cut(CutPoint::Byte(_)));
+        let outcome = if cut.log.happenings().iter().any(is_cut) {
             compare(&uncut, &cut, &app).await
         } else {
-            Outcome::Uncut
+            CutOutcome::NotReached
         };
         cut.close().await;
         uncut.close().await;
@@ -190,8 +210,14 @@ impl<M, F> ResumeAtEveryByte<M, F> {
         outcome
     }
 
-    fn fail(&self, wrong: &str) -> ! {
-        current().fail(Some(self.at), &format!("the stream at `{}` over {} {wrong}", self.path, self.over))
+    fn fail(&self, problem: &str) -> ! {
+        current().fail(Some(self.at), &format!("the stream at `{}` over {} {problem}", self.path, self.over))
+    }
+}
+
+impl<M, F> fmt::Debug for ResumeAtEveryByte<M, F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ResumeAtEveryByte").field("path", &self.path).field("over", &self.over).finish_non_exhaustive()
     }
 }
 
@@ -210,96 +236,30 @@ where
     }
 }
 
-async fn compare(uncut: &Client, cut: &Client, app: &Harness) -> Outcome {
-    if let Some(due) = cut.look(|seat| seat.due) {
-        current().allow(due.saturating_duration_since(Instant::now()));
-        sleep_until(due).await;
+/// Waits until the cut client has caught up, and compares it with the other.
+async fn compare(uncut: &Client, cut: &Client, app: &Harness) -> CutOutcome {
+    if let Some(at) = cut.with_state(|state| state.reconnect_at) {
+        current().allow_time(at.saturating_duration_since(Instant::now()));
+        sleep_until(at).await;
         settle().await;
     }
-    current().allow(PATIENCE);
-    for _ in 0..PATIENCE.as_secs() {
-        if cut.look(|seat| seat.returns > 0) && difference(&seen(uncut), &seen(cut)).is_none() {
+    current().allow_time(CATCH_UP_LIMIT);
+    for _ in 0..CATCH_UP_LIMIT.as_secs() {
+        let has_reconnected = cut.with_state(|state| state.reconnects > 0);
+        if has_reconnected && difference(&uncut.log.happenings(), &cut.log.happenings()).is_none() {
             break;
         }
-        // A service may take its time before it goes on.
+        // A service may take some time to continue.
         sleep(Duration::from_secs(1)).await;
         settle().await;
     }
-    let (whole, cut) = (seen(uncut), seen(cut));
+    let (whole, cut) = (uncut.log.happenings(), cut.log.happenings());
     match difference(&whole, &cut) {
-        None => Outcome::Right { with_id: before_the_cut(&cut).1 },
+        None => CutOutcome::Resumed { with_id: before_cut(&cut).has_id },
         Some(difference) => {
             let transcript = app.recording().to_string();
             let transcript: Vec<&str> = transcript.lines().collect();
-            Outcome::Wrong(format!("{difference}\nits transcript:\n    {}\n", transcript.join("\n    ")))
+            CutOutcome::Failed(format!("{difference}\nits transcript:\n    {}\n", transcript.join("\n    ")))
         }
-    }
-}
-
-/// What a client has seen so far.
-fn seen(client: &Client) -> Vec<What> {
-    client.seat().record.seen(client.seat().number)
-}
-
-/// The messages before the cut that the client's id stands for, and whether it has one; those behind it may come again.
-fn before_the_cut(seen: &[What]) -> (Vec<String>, bool) {
-    let (mut settled, mut loose, mut with_id) = (Vec::new(), Vec::new(), false);
-    for what in seen.iter().take_while(|what| !matches!(what, What::Cut(_))) {
-        loose.extend(shown(what));
-        if matches!(what, What::Position(_) | What::Event(Event { id: Some(_), .. })) {
-            settled.append(&mut loose);
-            with_id = true;
-        }
-    }
-    (settled, with_id)
-}
-
-/// What is wrong with what the client that was cut has seen, if anything is.
-fn difference(whole: &[What], cut: &[What]) -> Option<String> {
-    let expected: Vec<String> = whole.iter().filter_map(shown).collect();
-    let (mut got, with_id) = before_the_cut(cut);
-    got.extend(cut.iter().skip_while(|what| !matches!(what, What::Cut(_))).filter_map(shown));
-    if let Some(What::Violation(violation)) = cut.iter().find(|what| matches!(what, What::Violation(_))) {
-        return Some(format!("\n    {violation}"));
-    }
-    let right = if with_id { got == expected } else { is_within(&got, &expected) };
-    if right {
-        return None;
-    }
-    let missing =
-        without(&expected, &got).into_iter().filter(|_| with_id).map(|message| format!("\n    lost: {message}"));
-    let more = without(&got, &expected);
-    let known = |message: &String| if expected.contains(message) { "doubled" } else { "not for it" };
-    let more = more.iter().map(|message| format!("\n    {}: {message}", known(message)));
-    let difference: String = missing.chain(more).collect();
-    Some(if difference.is_empty() { "\n    everything came, and in another order".into() } else { difference })
-}
-
-/// What there is of the first that there is not of the second.
-fn without(first: &[String], second: &[String]) -> Vec<String> {
-    let mut second = second.to_vec();
-    let mut left = Vec::new();
-    for message in first {
-        match second.iter().position(|other| other == message) {
-            Some(found) => drop(second.remove(found)),
-            None => left.push(message.clone()),
-        }
-    }
-    left
-}
-
-/// Whether a few are among all, in their order.
-fn is_within(few: &[String], all: &[String]) -> bool {
-    let mut all = all.iter();
-    few.iter().all(|message| all.any(|other| other == message))
-}
-
-/// A message without its id, which a resumed event need not have.
-fn shown(what: &What) -> Option<String> {
-    match what {
-        What::Event(Event { name, data, .. }) => Some(format!("{name} {}", one_line(data))),
-        What::Text(text) => Some(message(text)),
-        What::Binary(bytes) => Some(format!("{} binary bytes, {bytes:?}", bytes.len())),
-        _ => None,
     }
 }

@@ -1,12 +1,15 @@
-//! The runtime of a test: one thread, a clock paused from birth, and the instant at which nothing is left to do.
-//! What happened in a test is not kept here: see `record`.
+//! The runtime of a test: one thread, with a clock that is paused from the start. It drives the test's body, and checks the
+//! test's end.
 
+pub(crate) mod config;
+pub(crate) mod current;
+mod idle;
 pub(crate) mod test_run;
 mod timers;
 mod panics;
 mod watchdog;
 
-use std::cell::RefCell;
+use std::fmt::Debug;
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::pin::pin;
@@ -15,30 +18,54 @@ use std::time::Duration;
 
 use tokio::runtime::Builder;
 use tokio::sync::oneshot;
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::time::{Instant, sleep_until};
 
-use crate::runtime::test_run::{Clock, Run};
+use crate::runtime::config::{ClockMode, TestConfig};
+use crate::runtime::current::{CurrentRun, settle};
+use crate::runtime::test_run::TestRun;
 use crate::runtime::watchdog::Watchdog;
-use crate::test_result::TestResult;
-use crate::transport::Transport;
 
-/// How long a test may take on the wall clock. It is a net under hangs, not a limit on honest work.
-const WALL: Duration = Duration::from_mins(1);
+/// The longest time that a test may take on the wall clock. It catches hangs, and does not limit honest work.
+const WALL_LIMIT: Duration = Duration::from_mins(1);
 
-/// In real time everything has settled when nothing has happened for so long.
-const WINDOW: Duration = Duration::from_millis(50);
-/// However much happens, in real time an act is over after so many windows.
-const WINDOWS: u32 = 20;
-
-thread_local! {
-    static CURRENT: RefCell<Option<Arc<Run>>> = const { RefCell::new(None) };
-    static WAITING: RefCell<Vec<oneshot::Sender<()>>> = const { RefCell::new(Vec::new()) };
+/// The result of a test: `()`, or a `Result` whose error implements `Debug`.
+///
+/// ```
+/// fn returns_a_test_result(_: impl tornadose_test::TestResult) {}
+/// returns_a_test_result(());
+/// returns_a_test_result(Ok::<(), std::io::Error>(()));
+/// ```
+#[diagnostic::on_unimplemented(
+    message = "a test returns `()` or `Result<(), E>` with `E: Debug`, not `{Self}`",
+    label = "not a test result"
+)]
+pub trait TestResult {
+    /// Returns whether the test has failed.
+    ///
+    /// ```
+    /// use tornadose_test::TestResult;
+    ///
+    /// assert!(Err::<(), _>("wrong").failed());
+    /// ```
+    fn failed(&self) -> bool;
 }
 
-/// Runs a test body on its own runtime, as `#[tornadose_test::test]` does: one thread, the clock paused from birth.
+impl TestResult for () {
+    fn failed(&self) -> bool {
+        false
+    }
+}
+
+impl<E: Debug> TestResult for Result<(), E> {
+    fn failed(&self) -> bool {
+        self.is_err()
+    }
+}
+
+/// Runs a test body on its own runtime, as `#[tornadose_test::test]` does: one thread, the clock paused from the start.
 ///
-/// When the body has returned, everything settles once more; then unread events, broken protocols and panicked tasks
-/// fail the test.
+/// After the body has returned, everything settles once more. Then unread messages, protocol violations and panicked
+/// tasks fail the test.
 ///
 /// ```
 /// use std::time::Duration;
@@ -46,7 +73,7 @@ thread_local! {
 ///
 /// let passed = tornadose_test::run(async {
 ///     let start = Instant::now();
-///     sleep(Duration::from_secs(15)).await; // takes no time at all
+///     sleep(Duration::from_secs(15)).await; // takes no real time
 ///     start.elapsed()
 /// });
 /// assert_eq!(passed, Duration::from_secs(15));
@@ -57,14 +84,13 @@ thread_local! {
 /// With the body's own panic, and with the failures listed above. Also when the body waits for something outside its
 /// runtime while the clock runs away, and when it takes a minute of real time.
 pub fn run<F: Future>(body: F) -> F::Output {
-    run_within(WALL, TestConfig::default(), body, |_| false)
+    run_within(WALL_LIMIT, TestConfig::default(), body, |_| false)
 }
 
-/// [`run`] in real time, as `#[tornadose_test::test(clock = real)]` does: for hooks that talk to a database.
+/// Runs a test body in real time, as `#[tornadose_test::test(clock = real)]` does: for hooks that use a database.
 ///
-/// The vocabulary is the same. [`settle`] is then a window: it returns when nothing has happened for 50 ms, and after a
-/// second in any case. Waits are bounded by 10 s. In transcripts no time passes, for it is never the same: they are ordered
-/// by act.
+/// The test is written as for [`run`]. [`settle`] returns when nothing has happened for 50 ms, and after a second in any
+/// case. Waits are bounded by 10 s. Transcripts show no time, because it differs in every run: they are ordered by step.
 ///
 /// ```
 /// use std::time::{Duration, Instant};
@@ -80,180 +106,82 @@ pub fn run<F: Future>(body: F) -> F::Output {
 ///
 /// As [`run`] does.
 pub fn run_in_real_time<F: Future>(body: F) -> F::Output {
-    run_within(WALL, TestConfig { clock: Clock::Real, ..TestConfig::default() }, body, |_| false)
+    run_within(WALL_LIMIT, TestConfig::default().in_real_time(), body, |_| false)
 }
 
-/// What `#[tornadose_test::test]` calls: an `Err` is the test's own failure and is not covered by another.
+/// Runs the body of a `#[tornadose_test::test]`. An `Err` is the test's own failure: the checks at the end are skipped.
 #[doc(hidden)]
 pub fn run_test<F: Future<Output: TestResult>>(body: F) -> F::Output {
     TestConfig::default().run_test(body)
 }
 
-/// What `#[tornadose_test::test]` with options calls.
-#[doc(hidden)]
-#[derive(Clone, Copy)]
-pub struct TestConfig {
-    pub(crate) clock: Clock,
-    pub(crate) over: Option<Transport>,
-}
-
-impl Default for TestConfig {
-    fn default() -> Self {
-        Self { clock: Clock::Virtual, over: None }
-    }
-}
-
 #[doc(hidden)]
 impl TestConfig {
-    #[must_use]
-    pub fn in_real_time(self) -> Self {
-        Self { clock: Clock::Real, ..self }
-    }
-
-    #[must_use]
-    pub fn over(self, over: Transport) -> Self {
-        Self { over: Some(over), ..self }
-    }
-
+    /// Runs the body of a `#[tornadose_test::test]` with options.
     pub fn run_test<F: Future<Output: TestResult>>(self, body: F) -> F::Output {
-        run_within(WALL, self, body, TestResult::failed)
+        run_within(WALL_LIMIT, self, body, TestResult::failed)
     }
 }
 
 fn run_within<F: Future>(
-    wall: Duration,
+    wall_limit: Duration,
     config: TestConfig,
     body: F,
     failed: impl FnOnce(&F::Output) -> bool,
 ) -> F::Output {
-    panics::install();
+    panics::install_hook();
     let runtime = Builder::new_current_thread()
         .enable_all()
-        .start_paused(config.clock == Clock::Virtual)
-        .on_thread_park(wake_waiting)
-        .on_thread_unpark(timers::woken)
+        .start_paused(config.clock == ClockMode::Virtual)
+        .on_thread_park(idle::on_park)
+        .on_thread_unpark(timers::on_unpark)
         .build()
         .expect("a current-thread runtime needs nothing that could be missing");
     let entered = runtime.enter();
-    let run = Arc::new(Run::new(config));
-    let _current = Current::set(&run);
-    let _followed = panics::follow(runtime.handle().id(), &run);
-    let (_watchdog, alarm) = Watchdog::start(wall, &run);
+    let run = Arc::new(TestRun::new(config));
+    let _current = CurrentRun::set(&run);
+    let _panics = panics::record_in(runtime.handle().id(), &run);
+    let (_watchdog, alarm) = Watchdog::start(wall_limit, &run);
     drop(entered);
 
-    let outcome = catch_unwind(AssertUnwindSafe(|| {
+    let result = catch_unwind(AssertUnwindSafe(|| {
         runtime.block_on(async {
             let settled = async {
                 let output = body.await;
                 settle().await;
                 output
             };
-            let output = guard(&run, settled, alarm).await;
+            let output = drive(&run, settled, alarm).await;
             if failed(&output) {
-                run.explain();
+                run.report_once();
             } else {
                 run.check_end();
             }
             output
         })
     }));
-    // Not a plain drop, which would wait for blocking work that a failed test has left behind.
+    // A plain drop would wait for blocking work that a failed test has left running.
     runtime.shutdown_background();
-    if outcome.is_err() {
-        run.explain();
+    if result.is_err() {
+        run.report_once();
     }
-    run.forget();
-    outcome.unwrap_or_else(|panic| resume_unwind(panic))
+    run.drop_checks();
+    result.unwrap_or_else(|panic| resume_unwind(panic))
 }
 
-/// Drives the body, unless the wall clock or the virtual one says that it will never end.
-async fn guard<F: Future>(run: &Arc<Run>, body: F, mut alarm: oneshot::Receiver<()>) -> F::Output {
+/// Drives the body, and fails the test if the watchdog or the virtual clock shows that it will never end.
+async fn drive<F: Future>(run: &Arc<TestRun>, body: F, mut alarm: oneshot::Receiver<()>) -> F::Output {
     let mut body = pin!(body);
     loop {
-        let limit = run.arm();
+        let limit = run.arm_limit();
         tokio::select! {
             biased;
             output = &mut body => return output,
-            Ok(()) = &mut alarm => run.fail(None, &watchdog::verdict(run)),
-            () = sleep_until(limit), if run.clock == Clock::Virtual => if Instant::now() >= run.limit() {
-                run.fail(None, test_run::RUNAWAY);
+            Ok(()) = &mut alarm => run.fail(None, &watchdog::hang_message(run)),
+            () = sleep_until(limit), if run.clock == ClockMode::Virtual => if Instant::now() >= run.limit() {
+                run.fail(None, test_run::RUNAWAY_CLOCK);
             },
         }
-    }
-}
-
-/// Waits until everything that can happen at this instant has happened; the clock does not move.
-///
-/// Tasks that run on other threads (`spawn_blocking`, `tokio::fs`, real sockets) are not waited for. In
-/// [real time](run_in_real_time) it returns when nothing has happened for 50 ms.
-///
-/// ```
-/// # tornadose_test::run(async {
-/// use std::sync::Arc;
-/// use std::sync::atomic::{AtomicBool, Ordering};
-///
-/// let done = Arc::new(AtomicBool::new(false));
-/// let task = done.clone();
-/// tokio::spawn(async move {
-///     tokio::task::yield_now().await;
-///     task.store(true, Ordering::Relaxed);
-/// });
-/// tornadose_test::settle().await;
-/// assert!(done.load(Ordering::Relaxed));
-/// # });
-/// ```
-///
-/// # Panics
-///
-/// Outside of `#[tornadose_test::test]` and [`run`].
-pub async fn settle() {
-    // Only our runtime tells when it is idle: elsewhere this would wait for ever.
-    let run = current();
-    if run.clock == Clock::Real {
-        for _ in 0..WINDOWS {
-            let before = run.lines();
-            sleep(WINDOW).await;
-            if run.lines() == before {
-                break;
-            }
-        }
-        return run.settled();
-    }
-    let (idle, when_idle) = oneshot::channel();
-    WAITING.with_borrow_mut(|waiting| waiting.push(idle));
-    when_idle.await.expect("the sender is dropped only after it has been used");
-    run.settled();
-}
-
-/// The run on this thread.
-pub(crate) fn current() -> Arc<Run> {
-    CURRENT.with_borrow(Clone::clone).expect(
-        "a harness lives in a test under `#[tornadose_test::test]`, or inside `tornadose_test::run(async { … })`: \
-         it needs their runtime",
-    )
-}
-
-/// The runtime calls this when nothing is runnable, before the clock may move.
-fn wake_waiting() {
-    for waiting in WAITING.take() {
-        // The waiter may have been dropped, by a `select!` for example: then nobody wants to know.
-        let _ = waiting.send(());
-    }
-}
-
-struct Current;
-
-impl Current {
-    fn set(run: &Arc<Run>) -> Self {
-        CURRENT.set(Some(run.clone()));
-        Self
-    }
-}
-
-impl Drop for Current {
-    fn drop(&mut self) {
-        CURRENT.set(None);
-        WAITING.take();
     }
 }
 
@@ -270,31 +198,33 @@ mod tests {
 
     use salvo::Router;
 
-    use super::{TestConfig, run, run_within, settle};
+    use super::{run, run_within};
     use crate::harness::Harness;
+    use crate::runtime::config::TestConfig;
+    use crate::runtime::current::settle;
 
     #[test]
-    fn a_hang_on_the_wall_clock_is_barked_at() {
-        let (release, held) = channel::<()>();
-        let said = catch_unwind(|| {
+    fn a_hang_on_the_wall_clock_fails_the_test() {
+        let (release, released) = channel::<()>();
+        let panic = catch_unwind(|| {
             run_within(
                 Duration::from_millis(20),
                 TestConfig::default(),
                 async {
                     // Blocking work holds the clock, as a call to a database would.
-                    spawn_blocking(move || held.recv());
+                    spawn_blocking(move || released.recv());
                     pending::<()>().await;
                 },
                 |()| false,
             );
         });
         drop(release);
-        insta::assert_snapshot!(said.unwrap_err().downcast_ref::<String>().unwrap(), @"the test hangs: a minute of real time has passed and it has not ended. It waits for work outside its runtime (a thread, a socket, `spawn_blocking`), or it goes in circles without the clock ever moving");
+        insta::assert_snapshot!(panic.unwrap_err().downcast_ref::<String>().unwrap(), @"the test hangs: it has not ended after a minute of real time. It waits for work outside its runtime (a thread, a socket, `spawn_blocking`), or it loops without the clock ever moving");
     }
 
     #[test]
-    fn a_clock_that_is_held_for_ever_is_named_when_the_test_hangs() {
-        let said = catch_unwind(|| {
+    fn a_hang_with_a_held_clock_names_the_held_clock() {
+        let panic = catch_unwind(|| {
             run_within(
                 Duration::from_millis(20),
                 TestConfig::default(),
@@ -306,11 +236,11 @@ mod tests {
                 |()| false,
             );
         });
-        insta::assert_snapshot!(said.unwrap_err().downcast_ref::<String>().unwrap(), @"the test hangs: a minute of real time has passed and it has not ended. The clock is held by `hold_clock()`, so that no timer fires, and what is waited for has not come");
+        insta::assert_snapshot!(panic.unwrap_err().downcast_ref::<String>().unwrap(), @"the test hangs: it has not ended after a minute of real time. The clock is held by `hold_clock()`, so that no timer fires, and the work outside has not finished");
     }
 
     #[test]
-    fn settling_waits_for_long_chains_and_not_for_timers() {
+    fn settle_waits_for_long_chains_and_not_for_timers() {
         run(async {
             let start = Instant::now();
             let timer = tokio::spawn(sleep(Duration::from_millis(1)));
@@ -329,13 +259,13 @@ mod tests {
     }
 
     #[test]
-    fn a_panic_on_a_blocking_thread_belongs_to_its_test() {
-        let said = catch_unwind(|| {
+    fn a_panic_on_a_blocking_thread_fails_its_test() {
+        let panic = catch_unwind(|| {
             run(async {
                 spawn_blocking(|| panic!("out of paper")).await.unwrap_err();
             });
         });
-        let said = said.unwrap_err();
-        assert!(said.downcast_ref::<String>().unwrap().starts_with("a task panicked: out of paper"));
+        let panic = panic.unwrap_err();
+        assert!(panic.downcast_ref::<String>().unwrap().starts_with("a task panicked: out of paper"));
     }
 }

@@ -1,78 +1,72 @@
-//! The server's side of a harness: a whole `salvo::Server` behind an in-memory acceptor, stopped and started at will.
+//! The server of a harness: it accepts from an in-memory acceptor, and the test stops and starts it.
 
 pub(crate) mod acceptor;
+pub(crate) mod running;
 
+use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use salvo::conn::Acceptor;
-use salvo::server::ServerHandle;
-use salvo::{Server, Service};
+use salvo::Service;
 use tokio::io::DuplexStream;
-use tokio::task::JoinHandle;
 
-use crate::journal::Record;
-use crate::runtime::settle;
+use crate::journal::Journal;
+use crate::runtime::current::settle;
 use crate::server::acceptor::{Dialer, InMemoryAcceptor};
+use crate::server::running::{HarnessServer, RunningServer, StopMode};
 use crate::text::duration;
 
-/// Serves this service to who dials.
-type Serve = dyn Fn(InMemoryAcceptor, Service) -> (ServerHandle, JoinHandle<()>) + Send + Sync;
+type Start = dyn Fn(InMemoryAcceptor, Service) -> RunningServer + Send + Sync;
 
-/// The server of a [`Harness`](crate::Harness), from [`Harness::server`](crate::Harness::server): stop it, start it
-/// anew. Clients keep what they have recorded.
+/// The server of a [`Harness`](crate::Harness), from [`Harness::server`](crate::Harness::server), to stop it and to start it
+/// again. Clients keep what they have recorded.
 #[derive(Clone)]
 pub struct ServerControl {
     shared: Arc<Shared>,
 }
 
 struct Shared {
-    record: Arc<Record>,
-    serve: Box<Serve>,
+    journal: Arc<Journal>,
+    start: Box<Start>,
     state: Mutex<State>,
 }
 
 struct State {
     dialer: Dialer,
-    handle: ServerHandle,
-    serving: Option<JoinHandle<()>>,
-    /// Connections so far, over all starts: each comes from its own port.
+    /// `None` while the server is stopped.
+    server: Option<RunningServer>,
+    /// The number of connections so far, over all starts: each has a port of its own.
     connections: u32,
 }
 
 impl ServerControl {
-    /// A server that `build` makes, now and whenever it is started anew.
-    pub(crate) fn new<A: Acceptor + Send + 'static>(
-        record: Arc<Record>,
+    /// Starts a server that `build` makes, now and whenever it is started again.
+    pub(crate) fn new<S: HarnessServer>(
+        journal: Arc<Journal>,
         service: Service,
-        build: impl Fn(InMemoryAcceptor) -> Server<A> + Send + Sync + 'static,
+        build: impl Fn(InMemoryAcceptor) -> S + Send + Sync + 'static,
     ) -> Self {
-        let serve: Box<Serve> = Box::new(move |pipes, service| {
-            let mut server = build(pipes);
-            // The date is the wall clock's.
-            server.http1_mut().auto_date_header(false);
-            let handle = server.handle();
-            (handle, tokio::spawn(server.serve(service)))
-        });
-        let state = Mutex::new(start(service, &*serve));
-        Self { shared: Arc::new(Shared { record, serve, state }) }
+        let start: Box<Start> = Box::new(move |acceptor, service| build(acceptor).spawn(service));
+        let (dialer, server) = start_server(service, &*start);
+        let state = Mutex::new(State { dialer, server: Some(server), connections: 0 });
+        Self { shared: Arc::new(Shared { journal, start, state }) }
     }
 
-    /// Dials the server; `None` when nobody listens.
+    /// Connects to the server; `None` when no server is listening.
     pub(crate) fn dial(&self, buffer_size: usize, client: Option<usize>) -> Option<DuplexStream> {
         let mut state = self.lock();
         state.connections += 1;
-        let port = u16::try_from(1024 + state.connections % 60_000).expect("it is below 61024");
-        let (stream, held) = state.dialer.dial(buffer_size, port)?;
+        let port = u16::try_from(1024 + state.connections % 60_000).expect("the port is below 61024");
+        let (stream, server_end) = state.dialer.dial(buffer_size, port)?;
         drop(state);
         if let Some(client) = client {
-            self.shared.record.hold(client, held);
+            self.shared.journal.track_connection(client, server_end);
         }
         Some(stream)
     }
 
-    /// Stops the server as a deploy does: it takes no more connections, ends those that are idle, and waits for the
-    /// others, at most `limit` of virtual time. Returns when it has stopped.
+    /// Stops the server as a deployment does. It accepts no more connections, ends the idle ones, and waits for the others,
+    /// for at most `limit` of virtual time. Returns when the server has stopped.
     ///
     /// ```
     /// # use salvo::prelude::*;
@@ -99,13 +93,12 @@ impl ServerControl {
     /// ```
     pub async fn stop_gracefully(&self, limit: Duration) {
         settle().await;
-        self.shared.record.run.allow(limit);
-        self.shared.record.note_server(format!("stop gracefully, in {} at most", duration(limit)));
-        self.lock().handle.stop_graceful(limit);
-        self.stopped().await;
+        self.shared.journal.run.allow_time(limit);
+        self.shared.journal.record_server_action(format!("stop gracefully, in {} at most", duration(limit)));
+        self.stop_server(StopMode::Graceful { limit }).await;
     }
 
-    /// Stops the server at once: every connection that it still carries breaks off. A connection that a handler has
+    /// Stops the server at once: every connection that it still serves breaks off. A connection that a handler has
     /// taken over belongs to that handler's task, as on a real server.
     ///
     /// ```
@@ -121,40 +114,40 @@ impl ServerControl {
     /// let app = Harness::new(Router::with_path("quiet").get(serve_quiet));
     /// let quiet = app.sse("/quiet").await;
     /// app.server().stop().await;
-    /// assert_eq!(quiet.closed().await, Ending::Abort); // and from now on it tries to come back
+    /// assert_eq!(quiet.closed().await, Ending::Abort); // and from now on the client tries to reconnect
     /// # });
     /// ```
     pub async fn stop(&self) {
         settle().await;
-        self.shared.record.note_server("stop".into());
-        self.lock().handle.stop_forceful();
-        self.stopped().await;
+        self.shared.journal.record_server_action("stop".into());
+        self.stop_server(StopMode::Forceful).await;
     }
 
-    /// Starts the server again, with this service and the configuration the harness was made with; one that still runs
-    /// is stopped first. For an example see [`stop_gracefully`](Self::stop_gracefully).
+    /// Starts the server again, with this service and the harness's configuration. A running server is stopped first. For an
+    /// example see [`stop_gracefully`](Self::stop_gracefully).
     pub async fn start(&self, service: impl Into<Service>) {
-        let serving = self.lock().serving.is_some();
-        if serving {
+        let is_running = self.lock().server.is_some();
+        if is_running {
             self.stop().await;
         }
         settle().await;
-        self.shared.record.note_server("start".into());
+        self.shared.journal.record_server_action("start".into());
         self.replace(service.into());
         settle().await;
     }
 
     fn replace(&self, service: Service) {
-        let fresh = start(service, &*self.shared.serve);
+        let (dialer, server) = start_server(service, &*self.shared.start);
         let mut state = self.lock();
-        *state = State { connections: state.connections, ..fresh };
+        (state.dialer, state.server) = (dialer, Some(server));
     }
 
-    async fn stopped(&self) {
-        let serving = self.lock().serving.take();
-        if let Some(serving) = serving {
-            // A panic of the server's task was noticed when it happened.
-            let _ = serving.await;
+    async fn stop_server(&self, mode: StopMode) {
+        let server = self.lock().server.take();
+        if let Some(server) = server {
+            server.stop(mode);
+            // A panic of the server's task is recorded by the panic hook.
+            let _ = server.serving.await;
         }
         settle().await;
     }
@@ -164,8 +157,13 @@ impl ServerControl {
     }
 }
 
-fn start(service: Service, serve: &Serve) -> State {
-    let (dialer, pipes) = acceptor::in_memory();
-    let (handle, serving) = serve(pipes, service);
-    State { dialer, handle, serving: Some(serving), connections: 0 }
+impl fmt::Debug for ServerControl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ServerControl").field("server", &self.lock().server).finish_non_exhaustive()
+    }
+}
+
+fn start_server(service: Service, start: &Start) -> (Dialer, RunningServer) {
+    let (dialer, acceptor) = acceptor::in_memory();
+    (dialer, start(acceptor, service))
 }

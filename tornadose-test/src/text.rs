@@ -1,13 +1,14 @@
-//! Small printing: spans of time, and bytes on one line.
+//! Text for transcripts and failures: durations, and values that fit on one line.
 
 use std::fmt::Write;
 use std::time::Duration;
 
-/// So many bytes of a binary message, and so many characters of a plain answer, are printed.
-const BINARY: usize = 32;
-const ANSWER: usize = 400;
+/// Bytes of a binary message that are printed.
+const BINARY_BYTES: usize = 32;
+/// Characters of a response body that are printed.
+const BODY_CHARS: usize = 400;
 
-/// `15s`, `1m 30s`, `4.2s`, `250ms`.
+/// Formats a duration: `15s`, `1m 30s`, `4.2s`, `250ms`.
 pub(crate) fn duration(span: Duration) -> String {
     let ms = span.as_millis();
     if ms < 1000 {
@@ -29,11 +30,11 @@ pub(crate) fn duration(span: Duration) -> String {
     parts.join(" ")
 }
 
-/// Text on one line: control characters escaped, and a blank at the end, which snapshots lose.
+/// Escapes control characters, and a trailing blank, which snapshots would lose.
 pub(crate) fn one_line(text: &str) -> String {
     let mut line = String::with_capacity(text.len());
     for char in text.chars() {
-        push(&mut line, char);
+        push_escaped(&mut line, char);
     }
     if line.ends_with(' ') {
         line.pop();
@@ -42,49 +43,49 @@ pub(crate) fn one_line(text: &str) -> String {
     line
 }
 
-/// Bytes on one line: as text where they are UTF-8, `\xHH` where not.
+/// Formats bytes on one line: as text where they are UTF-8, as `\xHH` where they are not.
 pub(crate) fn bytes(bytes: &[u8]) -> String {
     let mut line = String::with_capacity(bytes.len());
     for chunk in bytes.utf8_chunks() {
         line += &one_line(chunk.valid());
         for byte in chunk.invalid() {
-            write!(line, "\\x{byte:02x}").expect("a String takes everything");
+            write!(line, "\\x{byte:02x}").expect("writing to a String cannot fail");
         }
     }
     line
 }
 
-/// Bytes as hexadecimal digits, the first few.
+/// Formats the first bytes as hexadecimal digits.
 pub(crate) fn hex(bytes: &[u8]) -> String {
-    let digits: Vec<String> = bytes.iter().take(BINARY).map(|byte| format!("{byte:02x}")).collect();
+    let digits: Vec<String> = bytes.iter().take(BINARY_BYTES).map(|byte| format!("{byte:02x}")).collect();
     let digits = digits.join(" ");
-    if bytes.len() > BINARY { format!("{digits} … ({} bytes)", bytes.len()) } else { digits }
+    if bytes.len() > BINARY_BYTES { format!("{digits} … ({} bytes)", bytes.len()) } else { digits }
 }
 
-/// The beginning of an answer's body.
-pub(crate) fn answer(body: &[u8]) -> String {
+/// Formats the beginning of a response body.
+pub(crate) fn body(body: &[u8]) -> String {
     let line = bytes(body);
-    match line.char_indices().nth(ANSWER) {
+    match line.char_indices().nth(BODY_CHARS) {
         Some((cut, _)) => format!("{} … ({} bytes)", &line[..cut], body.len()),
         None => line,
     }
 }
 
-/// Whether a text is a JSON object or list.
+/// Whether a text is a JSON object or array.
 pub(crate) fn is_structured(text: &str) -> bool {
     text.starts_with(['{', '[']) && serde_json::from_str::<&serde_json::value::RawValue>(text).is_ok()
 }
 
-/// Text as it stands in a message of ours: JSON objects and lists as they are, anything else in quotes.
+/// Formats a text message: JSON objects and arrays as they are, any other text in quotes.
 pub(crate) fn message(text: &str) -> String {
     if is_structured(text) { one_line(text) } else { quoted(text) }
 }
 
 pub(crate) fn quoted(text: &str) -> String {
-    serde_json::to_string(text).expect("text is always JSON text")
+    serde_json::to_string(text).expect("a string always serializes to JSON")
 }
 
-fn push(line: &mut String, char: char) {
+fn push_escaped(line: &mut String, char: char) {
     match char {
         '\n' => line.push_str("\\n"),
         '\r' => line.push_str("\\r"),
@@ -104,18 +105,18 @@ mod tests {
     use super::{bytes, duration, hex, message, one_line};
 
     #[test]
-    fn spans_are_said_in_words() {
-        let said = |ms| duration(Duration::from_millis(ms));
-        assert_eq!(said(250), "250ms");
-        assert_eq!(said(15_000), "15s");
-        assert_eq!(said(4_200), "4.2s");
-        assert_eq!(said(90_000), "1m 30s");
-        assert_eq!(said(3_600_050), "1h 0.05s");
-        assert_eq!(said(7_320_000), "2h 2m");
+    fn durations_are_printed_in_hours_minutes_and_seconds() {
+        let printed = |ms| duration(Duration::from_millis(ms));
+        assert_eq!(printed(250), "250ms");
+        assert_eq!(printed(15_000), "15s");
+        assert_eq!(printed(4_200), "4.2s");
+        assert_eq!(printed(90_000), "1m 30s");
+        assert_eq!(printed(3_600_050), "1h 0.05s");
+        assert_eq!(printed(7_320_000), "2h 2m");
     }
 
     #[test]
-    fn everything_fits_on_one_line() {
+    fn every_value_fits_on_one_line() {
         assert_eq!(one_line("a\r\nb\0\tc\u{7f} "), "a\\r\\nb\\0\\tc\\u{7f}\\x20");
         assert_eq!(bytes(b"ok\xff\xfe\n"), "ok\\xff\\xfe\\n");
         assert_eq!(hex(&[1, 171]), "01 ab");

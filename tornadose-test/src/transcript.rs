@@ -1,24 +1,25 @@
-//! A transcript: lines in their canonical order, one sentence for each, nothing in them that chance or a clock has made.
-//! What happened is kept by `record`; this is only how it reads.
+//! A recording and its transcript: entries in canonical order, one line each, without values that differ from run to run.
+//! It prints a copy of the journal's entries, and keeps none itself.
 
 pub(crate) mod mask;
-mod render;
+pub(crate) mod render;
 mod labels;
 mod serialize;
 
 use std::fmt;
 use std::time::Duration;
 
-use crate::entry::Line;
-use crate::text;
+use crate::entry::Entry;
+use crate::text::duration;
 use crate::transcript::labels::Labels;
 use crate::transcript::mask::Mask;
+use crate::transcript::render::{View, render};
 
-/// What clients have seen and done so far, in canonical order: ready for `assert_transcript!`, for any macro of insta,
-/// and for printing.
+/// The actions and observations of clients so far, in canonical order: for printing, for `assert_transcript!` and for
+/// insta's other macros.
 ///
-/// Its `Display` is the transcript. Serialized it is `{"events": [{"at", "client", "kind", …}]}`, one entry for each
-/// line, with data that is JSON as JSON: redactions of insta find their way in it.
+/// Its `Display` prints the transcript. It serializes to `{"events": [{"at", "client", "kind", …}]}`, one entry for each
+/// line. JSON data is serialized as JSON, so that insta's redactions can select parts of it.
 ///
 /// ```
 /// # use salvo::prelude::*;
@@ -39,30 +40,24 @@ use crate::transcript::mask::Mask;
 #[derive(Debug, Clone)]
 pub struct Recording {
     names: Vec<String>,
-    /// All lines of the harness: ids are known wherever they have come.
-    lines: Vec<Line>,
-    /// Whose lines are shown; everybody's without it.
+    /// All entries of the harness, so that an id is recognized whichever client received it.
+    entries: Vec<Entry>,
+    /// The clients whose entries are shown; `None` for all.
     clients: Option<Vec<usize>>,
     masks: Vec<Mask>,
 }
 
-/// How much a transcript shows.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum View {
-    Plain,
-    /// The exact bytes, and what a page never hears of.
-    Wire,
-}
-
 impl Recording {
-    pub(crate) fn new(names: Vec<String>, mut lines: Vec<Line>, clients: Option<Vec<usize>>) -> Self {
-        // Stable: a client's own sequence is the order in which its lines came.
-        lines.sort_by_key(|line| (line.at, line.act, !line.own, line.client.unwrap_or(usize::MAX)));
-        Self { names, lines, clients, masks: Vec::new() }
+    pub(crate) fn new(names: Vec<String>, mut entries: Vec<Entry>, clients: Option<Vec<usize>>) -> Self {
+        // The sort is stable: it keeps the order of a client's own entries.
+        entries.sort_by_key(|entry| (entry.at, entry.step, !entry.by_test, entry.client.unwrap_or(usize::MAX)));
+        Self { names, entries, clients, masks: Vec::new() }
     }
 
-    /// The same, with labels in place of the values at these paths into JSON data: `.token`, `.user.token`, `.items[].id`,
-    /// `.*.id` for any member, `.**.id` for any depth. Equal values get equal labels, `[token-1]`, over all clients.
+    /// Replaces the values at these paths into JSON data by labels. Equal values get equal labels, `[token-1]`, over all
+    /// clients.
+    ///
+    /// A path is written `.token`, `.user.token`, `.items[].id`, `.*.id` for any member, or `.**.id` for any depth.
     ///
     /// ```
     /// # use salvo::prelude::*;
@@ -83,19 +78,19 @@ impl Recording {
     ///
     /// # Panics
     ///
-    /// When something is no such path, and when it matches nothing.
+    /// When a path is invalid, and when it matches nothing.
     #[must_use]
     #[track_caller]
     pub fn mask<P: AsRef<str>>(self, paths: impl IntoIterator<Item = P>) -> Self {
         let masks: Result<Vec<Mask>, String> = paths.into_iter().map(|path| Mask::parse(path.as_ref())).collect();
-        let masked = self.masked(masks.unwrap_or_else(|wrong| panic!("{wrong}")));
-        if let Some(unused) = masked.unused() {
+        let masked = self.with_masks(masks.unwrap_or_else(|error| panic!("{error}")));
+        if let Some(unused) = masked.unused_mask() {
             panic!("{unused}");
         }
         masked
     }
 
-    /// The same, with the lines of these clients only.
+    /// Keeps the lines of these clients only.
     ///
     /// ```
     /// # use salvo::prelude::*;
@@ -112,7 +107,7 @@ impl Recording {
     ///
     /// # Panics
     ///
-    /// When there is no client of this name.
+    /// When there is no client with this name.
     #[must_use]
     #[track_caller]
     pub fn only<N: AsRef<str>>(mut self, names: impl IntoIterator<Item = N>) -> Self {
@@ -127,38 +122,44 @@ impl Recording {
         self
     }
 
-    pub(crate) fn masked(mut self, masks: Vec<Mask>) -> Self {
+    pub(crate) fn with_masks(mut self, masks: Vec<Mask>) -> Self {
         self.masks.extend(masks);
         self
     }
 
-    /// A sentence about a mask that matches nothing, if there is one.
-    pub(crate) fn unused(&self) -> Option<String> {
+    /// Returns a failure about the first mask that matches nothing.
+    pub(crate) fn unused_mask(&self) -> Option<String> {
         let replaced = self.replaced();
         let (mask, _) = self.masks.iter().zip(replaced).find(|(_, count)| *count == 0)?;
         Some(format!("the mask `{mask}` matches nothing: remove it, or correct it"))
     }
 
-    /// How many values each mask has replaced.
+    /// Returns the number of values that each mask replaces.
     pub(crate) fn replaced(&self) -> Vec<usize> {
-        let mut labels = Labels::of(&self.lines, &self.masks);
-        for line in self.chosen() {
-            let _ = render::of(&line.what, View::Plain, &mut labels);
+        let mut labels = Labels::new(&self.entries, &self.masks);
+        for entry in self.shown() {
+            // Rendering counts the replaced values; the line itself is not needed.
+            let _ = render(&entry.happening, View::Plain, &mut labels);
         }
         labels.replaced
+    }
+
+    /// Returns the labels for a recording that is serialized.
+    pub(crate) fn json_labels(&self) -> Labels<'_> {
+        Labels::in_json(&self.entries, &self.masks)
     }
 
     pub(crate) fn masks(&self) -> impl Iterator<Item = String> {
         self.masks.iter().map(ToString::to_string)
     }
 
-    /// Whose lines it shows; everybody's without an answer.
+    /// The clients whose entries are shown; `None` for all.
     pub(crate) fn clients(&self) -> Option<&[usize]> {
         self.clients.as_deref()
     }
 
-    /// The transcript with everything that went over the wire: headers, exact bytes (`\r`, `\n` and `\0` escaped),
-    /// position frames, the comments of the first frame, pings' payloads and pongs.
+    /// Returns the transcript with everything that was sent over the wire: headers, exact bytes (`\r`, `\n` and `\0`
+    /// escaped), position frames, the comments of the first frame, ping payloads and pongs.
     ///
     /// ```
     /// # use salvo::prelude::*;
@@ -180,43 +181,43 @@ impl Recording {
     pub(crate) fn print(&self, view: View) -> String {
         let mut printed = String::new();
         let mut clock = None;
-        for (line, sentence) in self.sentences(view) {
-            let gap = line.at.saturating_sub(clock.unwrap_or(line.at));
+        for (entry, line) in self.lines(view) {
+            let gap = entry.at.saturating_sub(clock.unwrap_or(entry.at));
             if gap > Duration::ZERO {
-                printed.extend(["after ", &text::duration(gap), "\n"]);
+                printed.extend(["after ", &duration(gap), "\n"]);
             }
-            clock = Some(line.at);
-            printed.extend([sentence.as_str(), "\n"]);
+            clock = Some(entry.at);
+            printed.extend([line.as_str(), "\n"]);
         }
         printed
     }
 
-    /// The sentences of the messages that nobody has read.
+    /// The lines of the messages that the test has not read.
     pub(crate) fn unread(&self) -> Vec<String> {
-        let unread = |(line, sentence): (&Line, String)| line.is_unread().then_some(sentence);
-        self.sentences(View::Plain).filter_map(unread).collect()
+        let unread = |(entry, line): (&Entry, String)| entry.is_unread().then_some(line);
+        self.lines(View::Plain).filter_map(unread).collect()
     }
 
-    /// The lines that show in this view, with who speaks and what is said; labels are given in this order.
-    fn sentences(&self, view: View) -> impl Iterator<Item = (&Line, String)> {
-        let mut labels = Labels::of(&self.lines, &self.masks);
-        self.chosen().filter_map(move |line| {
-            let name = self.speaker(line);
-            render::of(&line.what, view, &mut labels).map(|said| (line, format!("{name} {said}")))
+    /// The entries that this view shows, each with its line; labels are numbered in this order.
+    fn lines(&self, view: View) -> impl Iterator<Item = (&Entry, String)> {
+        let mut labels = Labels::new(&self.entries, &self.masks);
+        self.shown().filter_map(move |entry| {
+            let name = self.name(entry);
+            render(&entry.happening, view, &mut labels).map(|text| (entry, format!("{name} {text}")))
         })
     }
 
-    fn chosen(&self) -> impl Iterator<Item = &Line> {
-        let shown = |client: &Option<usize>| match (client, &self.clients) {
+    pub(crate) fn shown(&self) -> impl Iterator<Item = &Entry> {
+        let is_shown = |client: &Option<usize>| match (client, &self.clients) {
             (Some(client), Some(clients)) => clients.contains(client),
-            // What happens to the server is everybody's affair.
+            // Every transcript shows the entries of the server.
             _ => true,
         };
-        self.lines.iter().filter(move |line| shown(&line.client))
+        self.entries.iter().filter(move |entry| is_shown(&entry.client))
     }
 
-    fn speaker(&self, line: &Line) -> &str {
-        line.client.map_or("server", |client| &self.names[client])
+    pub(crate) fn name(&self, entry: &Entry) -> &str {
+        entry.client.map_or("server", |client| &self.names[client])
     }
 }
 

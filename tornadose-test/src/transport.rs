@@ -1,8 +1,8 @@
-//! Over what a stream comes.
+//! The transports that a stream may use.
 
 use std::fmt;
 
-/// What a stream comes over, for scenarios that hold over both: see `over` at
+/// The transport of a stream, for scenarios that run over both: see `over` at
 /// [`#[tornadose_test::test]`](macro@crate::test), and [`Harness::open`](crate::Harness::open).
 ///
 /// ```

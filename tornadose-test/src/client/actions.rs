@@ -1,17 +1,17 @@
-//! What a test does to a client's connection: slow, stop, break, and set faults.
+//! Actions of a test on a client's connection: stall, vanish, cut, half-close, and other faults.
 
 use std::future::Future;
 use std::panic::Location;
 
 use crate::client::Client;
-use crate::client::connection::pipe_control::Valve;
-use crate::client::faults::{Fault, Kind};
-use crate::entry::{Severed, What};
-use crate::journal::client_state::Seat;
-use crate::runtime::settle;
+use crate::client::connection::pipe_control::PipeControl;
+use crate::client::faults::{Fault, FaultKind};
+use crate::entry::{CutPoint, Happening};
+use crate::journal::client_state::ClientState;
+use crate::runtime::current::settle;
 
 impl Client {
-    /// Stops reading, as a slow client does: the server's bytes fill the pipe. [`resume`](Self::resume) reads on.
+    /// Stops reading, as a slow client does: the server's bytes fill the pipe. [`resume`](Self::resume) ends the stall.
     ///
     /// ```
     #[doc = include_str!("../../doc/news.md")]
@@ -24,10 +24,10 @@ impl Client {
     /// # });
     /// ```
     pub async fn stall(&self) {
-        self.deed("stall", Valve::stall).await;
+        self.control_pipe("stall", PipeControl::stall).await;
     }
 
-    /// Reads on after [`stall`](Self::stall).
+    /// Reads again after [`stall`](Self::stall).
     ///
     /// ```
     #[doc = include_str!("../../doc/news.md")]
@@ -40,11 +40,11 @@ impl Client {
     /// # });
     /// ```
     pub async fn resume(&self) {
-        self.deed("resume", Valve::resume).await;
+        self.control_pipe("resume", PipeControl::resume).await;
     }
 
-    /// Vanishes, as a phone in a tunnel does: the connection stays, nothing is read or written any more, and nobody is
-    /// told.
+    /// Vanishes, as a phone in a tunnel does: the connection stays open, but the client reads and writes nothing more. The
+    /// server is not notified.
     ///
     /// ```
     #[doc = include_str!("../../doc/news.md")]
@@ -55,10 +55,10 @@ impl Client {
     /// # });
     /// ```
     pub async fn vanish(&self) {
-        self.deed("vanish", Valve::vanish).await;
+        self.control_pipe("vanish", PipeControl::vanish).await;
     }
 
-    /// Breaks the connection off, here and now. An SSE client comes back, as a browser does.
+    /// Breaks off the connection at once. An SSE client reconnects, as a browser does.
     ///
     /// ```
     #[doc = include_str!("../../doc/news.md")]
@@ -86,17 +86,17 @@ impl Client {
         let at = Location::caller();
         async move {
             settle().await;
-            if self.look(|seat| seat.gone || seat.ending.is_some()) {
-                self.fail_at(at, &format!("`{}` has no connection that could be cut", self.name()));
+            if self.with_state(|state| state.disconnected || state.ending.is_some()) {
+                self.fail_at(at, &format!("`{}` has no connection to cut", self.name()));
             }
-            self.look(Seat::cut);
-            self.record.note(self.number, What::Cut(Severed::Now));
-            self.valve.cut();
+            self.with_state(ClientState::mark_cut);
+            self.log.record(Happening::Cut(CutPoint::Now));
+            self.pipe_control.cut();
             settle().await;
         }
     }
 
-    /// Says that it will send nothing more, and reads on: the half-close of TCP.
+    /// Closes the client's sending direction and keeps reading: the half-close of TCP.
     ///
     /// ```
     #[doc = include_str!("../../doc/news.md")]
@@ -106,11 +106,11 @@ impl Client {
     /// # });
     /// ```
     pub async fn half_close(&self) {
-        self.deed("half-close", Valve::half_close).await;
+        self.control_pipe("half-close", PipeControl::half_close).await;
     }
 
-    /// Sets a fault: a [`Cut`](crate::Cut), [`Chunks`](crate::Chunks) or a [`ReadRate`](crate::ReadRate). For the
-    /// beginning of a stream see [`ClientBuilder::fault`](crate::ClientBuilder::fault).
+    /// Sets a fault: a [`Cut`](crate::Cut), [`Chunks`](crate::Chunks) or a [`ReadRate`](crate::ReadRate). For a fault at the
+    /// start of a stream see [`ClientBuilder::fault`](crate::ClientBuilder::fault).
     ///
     /// ```
     #[doc = include_str!("../../doc/news.md")]
@@ -135,35 +135,35 @@ impl Client {
     ///
     /// # Panics
     ///
-    /// When a cut comes too late: its place has passed.
+    /// When the stream has passed the place of a cut.
     #[track_caller]
     pub fn fault(&self, fault: impl Into<Fault>) -> impl Future<Output = ()> + Send {
         let (at, fault) = (Location::caller(), fault.into());
         async move {
             settle().await;
-            if let Err(late) = self.set(fault) {
-                self.fail_at(at, &format!("`{}`: {late}", self.name()));
+            if let Err(error) = self.set_fault(fault) {
+                self.fail_at(at, &format!("`{}`: {error}", self.name()));
             }
             settle().await;
         }
     }
 
-    /// Sets a fault; a cut leaves its line when it is made.
-    pub(crate) fn set(&self, fault: Fault) -> Result<(), String> {
-        let deed = fault.to_string();
+    /// Sets a fault, and records it. A cut is recorded when it is made.
+    pub(crate) fn set_fault(&self, fault: Fault) -> Result<(), String> {
+        let action = fault.to_string();
         match fault.0 {
-            Kind::Cut(cut) => return self.cuts.arm(cut),
-            Kind::Chunks(chunks) => self.valve.split(chunks),
-            Kind::ReadRate(rate) => self.valve.slow(rate),
+            FaultKind::Cut(cut) => return self.cuts.arm(cut),
+            FaultKind::Chunks(chunks) => self.pipe_control.set_chunks(chunks),
+            FaultKind::ReadRate(rate) => self.pipe_control.set_read_rate(rate),
         }
-        self.record.note(self.number, What::Deed(deed));
+        self.log.record(Happening::Action(action));
         Ok(())
     }
 
-    async fn deed(&self, deed: &'static str, turn: fn(&Valve)) {
+    async fn control_pipe(&self, action: &'static str, apply: fn(&PipeControl)) {
         settle().await;
-        self.record.note(self.number, What::Deed(deed.to_owned()));
-        turn(&self.valve);
+        self.log.record(Happening::Action(action.to_owned()));
+        apply(&self.pipe_control);
         settle().await;
     }
 }

@@ -1,18 +1,17 @@
-//! A client before it connects: its name, its headers, its pipe. How it connects: see `opening`.
+//! The builder of a client: its name, headers, pipe and faults. The room `open` connects it.
 
-use std::fmt::Display;
+use std::fmt::{self, Display};
 
 use hyper::header::{COOKIE, HeaderMap, HeaderName, HeaderValue, ORIGIN, SEC_WEBSOCKET_PROTOCOL};
 
+use crate::app::App;
 use crate::client::faults::Fault;
-use crate::harness::Harness;
+use crate::client::http::LAST_EVENT_ID;
 
-/// So many bytes fit into a connection by default: a reader that stalls is soon felt.
+/// The default buffer of a connection in bytes: small, so that the server soon notices a reader that stalls.
 const BUFFER_SIZE: usize = 1024;
 
-pub(crate) const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
-
-/// A client that has not connected yet, from [`Harness::client`]: say what it sends, then open a stream.
+/// The builder of a client, from [`Harness::client`](crate::Harness::client): set what it sends, then open a stream.
 ///
 /// ```
 /// # use salvo::prelude::*;
@@ -37,9 +36,10 @@ pub(crate) const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event
 #[derive(Clone)]
 #[must_use = "a client does nothing until it opens a stream: `.sse(path).await` or `.ws(path).await`"]
 pub struct ClientBuilder {
-    pub(crate) app: Harness,
+    pub(crate) app: App,
     pub(crate) name: Option<String>,
     pub(crate) headers: HeaderMap,
+    /// The default headers that are left out.
     pub(crate) without: Vec<HeaderName>,
     pub(crate) buffer_size: usize,
     pub(crate) lenient: bool,
@@ -47,12 +47,12 @@ pub struct ClientBuilder {
     pub(crate) http2: bool,
     pub(crate) post_body: Option<Vec<u8>>,
     pub(crate) faults: Vec<Fault>,
-    /// Whether it comes back; else as its transport does.
-    pub(crate) returns: Option<bool>,
+    /// Whether it reconnects; `None` for the default of its transport.
+    pub(crate) reconnects: Option<bool>,
 }
 
 impl ClientBuilder {
-    pub(crate) fn new(app: Harness, name: Option<String>) -> Self {
+    pub(crate) fn new(app: App, name: Option<String>) -> Self {
         Self {
             app,
             name,
@@ -64,12 +64,12 @@ impl ClientBuilder {
             http2: false,
             post_body: None,
             faults: Vec::new(),
-            returns: None,
+            reconnects: None,
         }
     }
 
-    /// Sends this header too. One that the client would send by itself (`host`, `accept`, `sec-websocket-version`, …)
-    /// is replaced; the same name given twice is sent twice.
+    /// Adds a header. It replaces a header that the client would send by default (`host`, `accept`,
+    /// `sec-websocket-version`, …). A name that is given twice is sent twice.
     ///
     /// ```
     #[doc = include_str!("../../doc/news.md")]
@@ -80,14 +80,14 @@ impl ClientBuilder {
     ///
     /// # Panics
     ///
-    /// When it cannot be a header.
+    /// When the name or the value is invalid.
     pub fn header(mut self, name: impl AsRef<str>, value: impl AsRef<str>) -> Self {
         let (name, value) = (header_name(name.as_ref()), header_value(value.as_ref()));
         self.headers.append(name, value);
         self
     }
 
-    /// Leaves out a header that the client would send by itself.
+    /// Leaves out a header that the client would send by default.
     ///
     /// ```
     #[doc = include_str!("../../doc/news.md")]
@@ -98,13 +98,13 @@ impl ClientBuilder {
     ///
     /// # Panics
     ///
-    /// When it cannot be the name of a header.
+    /// When the name is invalid.
     pub fn without(mut self, name: impl AsRef<str>) -> Self {
         self.without.push(header_name(name.as_ref()));
         self
     }
 
-    /// Sends this cookie, beside those already given.
+    /// Adds a cookie.
     ///
     /// ```
     #[doc = include_str!("../../doc/news.md")]
@@ -115,7 +115,7 @@ impl ClientBuilder {
     ///
     /// # Panics
     ///
-    /// When it cannot stand in a header.
+    /// When the cookie is not a valid header value.
     pub fn cookie(mut self, name: impl Display, value: impl Display) -> Self {
         let cookie = format!("{name}={value}");
         let cookies = match self.headers.get(COOKIE) {
@@ -126,7 +126,7 @@ impl ClientBuilder {
         self
     }
 
-    /// Connects as one that has seen everything up to this id: the header `Last-Event-ID`.
+    /// Connects as a client that has received everything up to this id: sends the header `Last-Event-ID`.
     ///
     /// ```
     #[doc = include_str!("../../doc/news.md")]
@@ -137,13 +137,13 @@ impl ClientBuilder {
     ///
     /// # Panics
     ///
-    /// When it cannot stand in a header.
+    /// When the id is not a valid header value.
     pub fn last_event_id(mut self, id: impl Display) -> Self {
         self.headers.insert(LAST_EVENT_ID, header_value(&id.to_string()));
         self
     }
 
-    /// Connects from a page of this origin, `https://app.example` for example.
+    /// Connects from a page of this origin, for example `https://app.example`.
     ///
     /// ```
     #[doc = include_str!("../../doc/news.md")]
@@ -154,13 +154,13 @@ impl ClientBuilder {
     ///
     /// # Panics
     ///
-    /// When it cannot stand in a header.
+    /// When the origin is not a valid header value.
     pub fn origin(mut self, origin: impl AsRef<str>) -> Self {
         self.headers.insert(ORIGIN, header_value(origin.as_ref()));
         self
     }
 
-    /// Offers these WebSocket subprotocols, the dearest first.
+    /// Offers these WebSocket subprotocols, in order of preference.
     ///
     /// ```
     #[doc = include_str!("../../doc/room.md")]
@@ -170,7 +170,7 @@ impl ClientBuilder {
     ///
     /// # Panics
     ///
-    /// When they cannot stand in a header.
+    /// When the protocols are not a valid header value.
     pub fn protocols<P: AsRef<str>>(mut self, protocols: impl IntoIterator<Item = P>) -> Self {
         let protocols: Vec<P> = protocols.into_iter().collect();
         let offered: Vec<&str> = protocols.iter().map(AsRef::as_ref).collect();
@@ -178,7 +178,8 @@ impl ClientBuilder {
         self
     }
 
-    /// So many bytes fit into the connection, each way, before its writer has to wait: 1024 unless told.
+    /// Sets the number of bytes that the connection buffers in each direction before the writer has to wait. The default is
+    /// 1024.
     ///
     /// ```
     #[doc = include_str!("../../doc/news.md")]
@@ -189,14 +190,14 @@ impl ClientBuilder {
     ///
     /// # Panics
     ///
-    /// When it is 0: nothing could ever come through.
+    /// When `bytes` is 0: no byte could ever pass.
     pub fn buffer_size(mut self, bytes: usize) -> Self {
-        assert!(bytes > 0, "a pipe holds at least 1 byte");
+        assert!(bytes > 0, "the buffer holds at least 1 byte");
         self.buffer_size = bytes;
         self
     }
 
-    /// Speaks HTTP/2, without TLS and from the first byte; for SSE and plain requests.
+    /// Uses HTTP/2 with prior knowledge and without TLS; for SSE and plain requests.
     ///
     /// ```
     #[doc = include_str!("../../doc/news.md")]
@@ -213,7 +214,7 @@ impl ClientBuilder {
         self
     }
 
-    /// Asks for its SSE stream with a `POST` of this body, as clients on `fetch` do; again when it comes back.
+    /// Requests its SSE stream with a `POST` of this body, as clients based on `fetch` do; also when it reconnects.
     ///
     /// ```
     /// # use salvo::prelude::*;
@@ -250,9 +251,11 @@ impl ClientBuilder {
         self
     }
 
-    /// Connects once, as `curl` does. Else an SSE client comes back as an `EventSource` does: when its stream has ended,
-    /// broken off, or was refused, after the `retry` it was told (3 s), with the last id it was given; an answer other
-    /// than a stream is final.
+    /// Connects once, as `curl` does.
+    ///
+    /// By default an SSE client reconnects as an `EventSource` does: when its stream has ended, broken off, or was refused. It
+    /// waits for the `retry` delay that the server sent (3 s by default), and sends the last id that it received. A response
+    /// other than a stream is final.
     ///
     /// ```
     #[doc = include_str!("../../doc/news.md")]
@@ -263,12 +266,12 @@ impl ClientBuilder {
     /// # });
     /// ```
     pub fn once(mut self) -> Self {
-        self.returns = Some(false);
+        self.reconnects = Some(false);
         self
     }
 
-    /// A WebSocket that comes back too, 3 s after it was closed, broken off or refused, with its last id as the query
-    /// parameter `last_event_id`: as a page's script does. Without this it connects once, as a browser's does.
+    /// Makes a WebSocket client reconnect, as a page's script does: 3 s after it was closed, broken off or refused, with its
+    /// last id as the query parameter `last_event_id`. By default it connects once, as a browser's WebSocket does.
     ///
     /// ```
     #[doc = include_str!("../../doc/room.md")]
@@ -278,15 +281,16 @@ impl ClientBuilder {
     /// # });
     /// ```
     pub fn reconnects(mut self) -> Self {
-        self.returns = Some(true);
+        self.reconnects = Some(true);
         self
     }
 
-    /// The end of the test overlooks what this client has not read, and forgives what the server did wrong to it.
+    /// Skips the end-of-test checks for this client: for unread messages, for violations by the server, for faults without
+    /// effect, and for a connection that the server still holds.
     ///
     /// ```
     #[doc = include_str!("../../doc/news.md")]
-    /// app.client("ada").lenient().sse("/news").await; // and nobody reads the news
+    /// app.client("ada").lenient().sse("/news").await; // the news may stay unread
     /// # });
     /// ```
     pub fn lenient(mut self) -> Self {
@@ -294,7 +298,7 @@ impl ClientBuilder {
         self
     }
 
-    /// A WebSocket client that answers nothing by itself: neither pings nor a close.
+    /// Makes a WebSocket client send no automatic replies, neither to pings nor to a close.
     ///
     /// ```
     #[doc = include_str!("../../doc/room.md")]
@@ -307,10 +311,19 @@ impl ClientBuilder {
     }
 }
 
+impl fmt::Debug for ClientBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ClientBuilder")
+            .field("name", &self.name)
+            .field("headers", &self.headers)
+            .finish_non_exhaustive()
+    }
+}
+
 fn header_name(name: &str) -> HeaderName {
-    name.parse().unwrap_or_else(|_| panic!("`{name}` cannot be the name of a header"))
+    name.parse().unwrap_or_else(|_| panic!("`{name}` is not a valid header name"))
 }
 
 fn header_value(value: &str) -> HeaderValue {
-    HeaderValue::from_bytes(value.as_bytes()).unwrap_or_else(|_| panic!("`{value}` cannot stand in a header"))
+    HeaderValue::from_bytes(value.as_bytes()).unwrap_or_else(|_| panic!("`{value}` is not a valid header value"))
 }

@@ -1,22 +1,27 @@
-//! What a client asks for, and the connection it asks over. What comes back is read by `stream`.
+//! HTTP from the client's side: a request, the connection that sends it, and a response that is not a stream.
 
+use std::str::from_utf8;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
-use http_body_util::Full;
-use hyper::body::Incoming;
-use hyper::header::{HOST, HeaderMap, HeaderName, HeaderValue};
+use http_body_util::{BodyExt, Full};
+use hyper::body::{Frame, Incoming};
+use hyper::client::conn;
+use hyper::header::{HOST, HeaderMap, HeaderName};
 use hyper::{Method, Request, Response, Uri, Version};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::task::AbortHandle;
 
 use crate::client::connection::pipe::Pipe;
-use crate::client::response::header;
-use crate::entry::What;
+use crate::client::log::ClientLog;
+use crate::entry::Happening;
+use crate::journal::client_state::Ending;
 
-/// What a client says when it opens a connection.
+pub(crate) const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
+
+/// A request, as a client sends it on each of its connections.
 #[derive(Debug, Clone)]
-pub(crate) struct Ask {
+pub(crate) struct RequestSpec {
     pub(crate) method: Method,
     pub(crate) target: String,
     pub(crate) version: Version,
@@ -25,28 +30,32 @@ pub(crate) struct Ask {
     pub(crate) body: Vec<u8>,
 }
 
-impl Ask {
-    /// How it stands in the transcript.
-    pub(crate) fn line(&self) -> What {
-        let last_event_id = self.headers.get("last-event-id");
-        What::Request {
+impl RequestSpec {
+    pub(crate) fn last_event_id(&self) -> Option<String> {
+        let id = self.headers.get(LAST_EVENT_ID);
+        id.map(|id| String::from_utf8_lossy(id.as_bytes()).into_owned())
+    }
+
+    /// Returns the request for the journal.
+    pub(crate) fn happening(&self) -> Happening {
+        Happening::Request {
             method: self.method.to_string(),
             target: self.target.clone(),
             http2: self.version == Version::HTTP_2,
             upgrade: self.upgrade,
-            last_event_id: last_event_id.map(|id| String::from_utf8_lossy(id.as_bytes()).into_owned()),
+            last_event_id: self.last_event_id(),
             body: self.body.clone(),
         }
     }
 
-    fn request(self) -> Request<Full<Bytes>> {
+    fn into_request(self) -> Request<Full<Bytes>> {
         let mut headers = self.headers;
-        let mut uri: Uri = self.target.parse().expect("the target was parsed when the client was told to open it");
+        let mut uri: Uri = self.target.parse().expect("the target was parsed when the client was opened");
         if self.version == Version::HTTP_2 {
-            // There the host is a part of the target.
+            // In HTTP/2 the host is a part of the target.
             let host = header(&headers, "host").unwrap_or("localhost").to_owned();
-            let whole = format!("http://{host}{}", self.target).parse();
-            uri = whole.unwrap_or_else(|_| panic!("`{host}` cannot be a host"));
+            let absolute = format!("http://{host}{}", self.target).parse();
+            uri = absolute.unwrap_or_else(|_| panic!("`{host}` is not a valid host"));
             headers.remove(HOST);
         }
         let mut request = Request::new(Full::new(Bytes::from(self.body)));
@@ -58,7 +67,7 @@ impl Ask {
     }
 }
 
-/// Tasks that end together.
+/// Tasks that are aborted together.
 #[derive(Clone, Default)]
 pub(crate) struct Tasks {
     handles: Arc<Mutex<Vec<AbortHandle>>>,
@@ -76,34 +85,58 @@ impl Tasks {
     }
 }
 
-/// The tasks of one connection: dropped, they end, and its pipe with them.
+/// The tasks of one connection. Dropping it aborts them, which closes the connection's pipe.
 #[derive(Default)]
-pub(crate) struct Connection(pub(crate) Tasks);
+pub(crate) struct ConnectionTasks(Tasks);
 
-impl Drop for Connection {
+impl ConnectionTasks {
+    pub(crate) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        self.0.spawn(task);
+    }
+}
+
+impl Drop for ConnectionTasks {
     fn drop(&mut self) {
         self.0.abort();
     }
 }
 
-/// Asks over a fresh connection, whose own work becomes one of its tasks.
-pub(crate) async fn send(pipe: Pipe, ask: Ask, tasks: &Tasks) -> hyper::Result<Response<Incoming>> {
-    // How the connection ends is read from the body, or from the upgraded stream.
-    if ask.version == Version::HTTP_2 {
-        let (mut sender, connection) =
-            hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(pipe)).await?;
+/// Sends a request over a new connection. hyper's work on the connection becomes one of its tasks.
+pub(crate) async fn send(
+    pipe: Pipe,
+    request: RequestSpec,
+    tasks: &ConnectionTasks,
+) -> hyper::Result<Response<Incoming>> {
+    // The tasks ignore how the connection ends: the response's body and the upgraded stream report it.
+    if request.version == Version::HTTP_2 {
+        let (mut sender, connection) = conn::http2::handshake(TokioExecutor::new(), TokioIo::new(pipe)).await?;
         tasks.spawn(async move { drop(connection.await) });
-        sender.send_request(ask.request()).await
+        sender.send_request(request.into_request()).await
     } else {
-        let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(pipe)).await?;
+        let (mut sender, connection) = conn::http1::handshake(TokioIo::new(pipe)).await?;
         tasks.spawn(async move { drop(connection.with_upgrades().await) });
-        sender.send_request(ask.request()).await
+        sender.send_request(request.into_request()).await
     }
 }
 
-/// Puts a default that the test has not set or forbidden.
-pub(crate) fn default(headers: &mut HeaderMap, without: &[HeaderName], name: HeaderName, value: &'static str) {
-    if !headers.contains_key(&name) && !without.contains(&name) {
-        headers.insert(name, HeaderValue::from_static(value));
+/// Records a response that is not a stream.
+pub(crate) async fn record_response(log: &ClientLog, response: Response<Incoming>) {
+    log.set_head(response.status().as_u16(), response.headers());
+    log.record(Happening::Response { status: response.status().as_u16(), body: Vec::new() });
+    log.record_headers(response.headers());
+    let mut body = response.into_body();
+    while let Some(frame) = body.frame().await {
+        match frame.map(Frame::into_data) {
+            Ok(Ok(bytes)) => log.append_body(&bytes),
+            Ok(Err(_trailers)) => {}
+            Err(_) => return log.record_abort(),
+        }
     }
+    log.mark_disconnected();
+    log.record_end(None, Ending::End);
+}
+
+/// Returns the value of a header, if it is present and UTF-8.
+pub(crate) fn header<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+    headers.get(name).and_then(|value| from_utf8(value.as_bytes()).ok())
 }

@@ -1,4 +1,4 @@
-//! Reading what a client has received: one at a time, in order, within bounds; or that there is nothing.
+//! Reads the messages of a client in order, and asserts that there are none. Every wait is bounded.
 
 mod decode;
 
@@ -10,15 +10,16 @@ use serde::de::DeserializeOwned;
 use tokio::time::{Instant, sleep, timeout_at};
 
 use crate::client::Client;
-use crate::entry::{Event, What};
+use crate::client::reading::decode::{decode, describe, type_name_of};
+use crate::entry::{Event, Happening};
 use crate::journal::client_state::Ending;
-use crate::runtime::settle;
+use crate::runtime::current::settle;
 
 impl Client {
-    /// Waits for the next message and reads it as a `T`. Up to 60 s of virtual time may pass.
+    /// Waits for the next message, and decodes it as a `T`. Up to 60 s of virtual time may pass.
     ///
-    /// An event with a name is first tried as serde's externally tagged enum, `{name: data}`, then its data alone. Data
-    /// that is not JSON is read as a string.
+    /// An event with a name is first decoded as serde's externally tagged enum, `{name: data}`, and then as its data alone.
+    /// Data that is not JSON is decoded as a string.
     ///
     /// ```
     #[doc = include_str!("../../doc/news.md")]
@@ -33,21 +34,21 @@ impl Client {
     ///
     /// # Panics
     ///
-    /// When it is not a `T`, when nothing comes, and when the stream has ended.
+    /// When the message is not a `T`, when none arrives, and when the stream has ended.
     ///
     /// # Cancel safety
     ///
-    /// Dropped while it waits, it has read nothing.
+    /// Dropping the future while it waits reads no message.
     #[track_caller]
     pub fn next<T: DeserializeOwned>(&self) -> impl Future<Output = T> + Send {
         let at = Location::caller();
         async move {
-            let message = self.wait(at, &format!("a `{}`", decode::name_of::<T>())).await;
-            self.typed(at, &message).await
+            let message = self.next_message(at, &format!("a `{}`", type_name_of::<T>())).await;
+            self.decode(at, &message).await
         }
     }
 
-    /// Reads the next message as a `T`, which must be there when everything has settled: the clock does not move.
+    /// Decodes the next message as a `T`. The message must have arrived when everything has settled: the clock does not move.
     ///
     /// ```
     #[doc = include_str!("../../doc/news.md")]
@@ -59,22 +60,25 @@ impl Client {
     ///
     /// # Panics
     ///
-    /// When it is not a `T`, and when there is none.
+    /// When the message is not a `T`, and when there is none.
     #[track_caller]
     pub fn next_now<T: DeserializeOwned>(&self) -> impl Future<Output = T> + Send {
         let at = Location::caller();
         async move {
             settle().await;
-            let Some(message) = self.record.take(self.number) else {
-                let expected = decode::name_of::<T>();
-                self.fail_waiting(at, &format!("`{}`: expected a `{expected}` now, and there is nothing", self.name()))
-                    .await
+            let Some(message) = self.take_message() else {
+                let expected = type_name_of::<T>();
+                self.fail_waiting(
+                    at,
+                    &format!("`{}`: expected a `{expected}` now, and there is no message", self.name()),
+                )
+                .await
             };
-            self.typed(at, &message).await
+            self.decode(at, &message).await
         }
     }
 
-    /// Waits for the next event as it is, with its name and id. Up to 60 s of virtual time may pass.
+    /// Waits for the next event, and returns it with its name and id. Up to 60 s of virtual time may pass.
     ///
     /// ```
     #[doc = include_str!("../../doc/news.md")]
@@ -86,22 +90,22 @@ impl Client {
     ///
     /// # Panics
     ///
-    /// When nothing comes, when the stream has ended, and when it is a WebSocket message that is no event.
+    /// When no message arrives, when the stream has ended, and when the message is a WebSocket message that is not an event.
     #[track_caller]
     pub fn next_event(&self) -> impl Future<Output = Event> + Send {
         let at = Location::caller();
         async move {
-            match self.wait(at, "an event").await {
-                What::Event(event) => event,
+            match self.next_message(at, "an event").await {
+                Happening::Event(event) => event,
                 other => {
-                    let got = decode::shown(&other);
+                    let got = describe(&other);
                     self.fail_waiting(at, &format!("`{}`: expected an event, got {got}", self.name())).await
                 }
             }
         }
     }
 
-    /// Waits for so many messages and overlooks them.
+    /// Waits for this many messages, and discards them.
     ///
     /// ```
     #[doc = include_str!("../../doc/news.md")]
@@ -113,24 +117,24 @@ impl Client {
     ///
     /// # Panics
     ///
-    /// When fewer come within 60 s of virtual time each.
+    /// When a message does not arrive within 60 s of virtual time.
     #[track_caller]
     pub fn skip(&self, messages: usize) -> impl Future<Output = ()> + Send {
         let at = Location::caller();
         async move {
             for nth in 1..=messages {
-                self.wait(at, &format!("message {nth} of {messages} to skip")).await;
+                self.next_message(at, &format!("message {nth} of {messages} to skip")).await;
             }
         }
     }
 
-    /// Proves that nothing is left to read, and that nothing more comes at this instant: the clock does not move.
+    /// Asserts that there is no unread message and that no more arrives at this instant: the clock does not move.
     ///
     /// ```
     #[doc = include_str!("../../doc/news.md")]
     /// let news = app.sse("/news").await;
     /// news.skip(1).await;
-    /// news.quiet().await; // the second comes later
+    /// news.quiet().await; // the second arrives later
     /// # });
     /// ```
     ///
@@ -142,15 +146,15 @@ impl Client {
         let at = Location::caller();
         async move {
             settle().await;
-            let count = self.record.unread(self.number);
+            let count = self.log.journal.unread_count(self.log.client);
             if count > 0 {
-                let (name, shown) = (self.name(), self.record.show_unread(self.number));
-                self.fail_waiting(at, &format!("`{name}`: expected quiet, and {count} unread came:{shown}")).await;
+                let (name, unread) = (self.name(), self.log.journal.show_unread(self.log.client));
+                self.fail_waiting(at, &format!("`{name}`: expected no messages, and {count} arrived:{unread}")).await;
             }
         }
     }
 
-    /// Proves that nothing comes during this span of virtual time; keep-alives may.
+    /// Asserts that no message arrives during this span of virtual time; keep-alives may.
     ///
     /// ```
     #[doc = include_str!("../../doc/news.md")]
@@ -168,22 +172,22 @@ impl Client {
         let at = Location::caller();
         async move {
             settle().await;
-            self.record.run.allow(span);
+            self.log.journal.run.allow_time(span);
             sleep(span).await;
             settle().await;
-            let count = self.record.unread(self.number);
+            let count = self.log.journal.unread_count(self.log.client);
             if count > 0 {
-                let (name, shown) = (self.name(), self.record.show_unread(self.number));
+                let (name, unread) = (self.name(), self.log.journal.show_unread(self.log.client));
                 self.fail_waiting(
                     at,
-                    &format!("`{name}`: expected quiet for {span:?}, and {count} unread came:{shown}"),
+                    &format!("`{name}`: expected no messages for {span:?}, and {count} arrived:{unread}"),
                 )
                 .await;
             }
         }
     }
 
-    /// Waits until the stream has ended, and tells how. Up to 60 s of virtual time may pass.
+    /// Waits until the stream has ended, and returns its ending. Up to 60 s of virtual time may pass.
     ///
     /// ```
     #[doc = include_str!("../../doc/news.md")]
@@ -195,7 +199,7 @@ impl Client {
     ///
     /// # Panics
     ///
-    /// When it does not end.
+    /// When the stream does not end.
     #[track_caller]
     pub fn closed(&self) -> impl Future<Output = Ending> + Send {
         let at = Location::caller();
@@ -203,7 +207,7 @@ impl Client {
             let (deadline, waited) = self.deadline();
             loop {
                 settle().await;
-                let (ending, changed) = self.look(|seat| (seat.ending.clone(), seat.changed.clone()));
+                let (ending, changed) = self.with_state(|state| (state.ending.clone(), state.changed.clone()));
                 if let Some(ending) = ending {
                     return ending;
                 }
@@ -211,7 +215,7 @@ impl Client {
                 if timeout_at(deadline, changed).await.is_err() {
                     self.fail_waiting(
                         at,
-                        &format!("`{}`: expected its stream to end, and it is open after {waited}", self.name()),
+                        &format!("`{}`: expected its stream to end, and it is still open after {waited}", self.name()),
                     )
                     .await;
                 }
@@ -219,8 +223,8 @@ impl Client {
         }
     }
 
-    /// Reads messages until one is a `T` that is wanted, and overlooks those before it. Up to 60 s of virtual time may pass
-    /// before each.
+    /// Reads messages until one is a `T` that satisfies `wanted`, and discards those before it. Up to 60 s of virtual time may
+    /// pass before each.
     ///
     /// ```
     #[doc = include_str!("../../doc/news.md")]
@@ -232,21 +236,22 @@ impl Client {
     ///
     /// # Panics
     ///
-    /// When none comes any more, and when the stream has ended.
+    /// When no further message arrives, and when the stream has ended.
     #[track_caller]
     pub fn until<T: DeserializeOwned>(&self, mut wanted: impl FnMut(&T) -> bool) -> impl Future<Output = T> {
         let at = Location::caller();
         async move {
             loop {
-                let message = self.wait(at, &format!("a `{}` that is wanted", decode::name_of::<T>())).await;
-                if let Some(value) = decode::typed(&message).ok().filter(&mut wanted) {
+                let message =
+                    self.next_message(at, &format!("a `{}` that satisfies the condition", type_name_of::<T>())).await;
+                if let Some(value) = decode(&message).ok().filter(&mut wanted) {
                     return value;
                 }
             }
         }
     }
 
-    /// Waits until the client has come back, with a stream that has opened, once more than the test knew of. Up to 60 s
+    /// Waits until the client has reconnected and its stream has opened. Each call waits for one more reconnection. Up to 60 s
     /// of virtual time may pass.
     ///
     /// ```
@@ -261,7 +266,7 @@ impl Client {
     ///
     /// # Panics
     ///
-    /// When it does not come back.
+    /// When the client does not reconnect.
     #[track_caller]
     pub fn reconnected(&self) -> impl Future<Output = ()> + Send {
         let at = Location::caller();
@@ -269,61 +274,72 @@ impl Client {
             let (deadline, waited) = self.deadline();
             loop {
                 settle().await;
-                let (back, over, changed) =
-                    self.look(|seat| (seat.returns > seat.known, seat.is_over(), seat.changed.clone()));
-                if back {
-                    return self.look(|seat| seat.known += 1);
+                let (reconnected, finished, changed) = self.with_state(|state| {
+                    (state.reconnects > state.awaited_reconnects, state.is_finished(), state.changed.clone())
+                });
+                if reconnected {
+                    return self.with_state(|state| state.awaited_reconnects += 1);
                 }
                 let name = self.name();
-                if over {
-                    self.fail_waiting(at, &format!("`{name}`: expected it to come back, and it never will")).await;
+                if finished {
+                    self.fail_waiting(at, &format!("`{name}`: expected it to reconnect, and it will not")).await;
                 }
                 if timeout_at(deadline, changed.notified()).await.is_err() {
-                    self.fail_waiting(at, &format!("`{name}`: expected it to come back, and it has not for {waited}"))
-                        .await;
+                    self.fail_waiting(
+                        at,
+                        &format!("`{name}`: expected it to reconnect, and it has not after {waited}"),
+                    )
+                    .await;
                 }
             }
         }
     }
 
-    /// How long a wait that begins now may take, and how that is said.
+    /// Returns the deadline of a wait that begins now, and its length for a failure.
     fn deadline(&self) -> (Instant, String) {
-        let patience = self.record.run.patience();
-        self.record.run.allow(patience);
-        (Instant::now() + patience, format!("{}s", patience.as_secs()))
+        let limit = self.log.journal.run.wait_limit();
+        self.log.journal.run.allow_time(limit);
+        (Instant::now() + limit, format!("{}s", limit.as_secs()))
     }
 
-    /// The next message, once everything has settled; `expected` is for the failure.
-    async fn wait(&self, at: &Location<'_>, expected: &str) -> What {
+    /// Waits for the next message, once everything has settled; `expected` is for the failure.
+    async fn next_message(&self, at: &Location<'_>, expected: &str) -> Happening {
         settle().await;
         let (deadline, waited) = self.deadline();
         loop {
-            if let Some(message) = self.record.take(self.number) {
+            if let Some(message) = self.take_message() {
                 return message;
             }
             let name = self.name();
-            let (over, changed) = self.look(|seat| (seat.is_over(), seat.changed.clone()));
-            if over {
+            let (finished, changed) = self.with_state(|state| (state.is_finished(), state.changed.clone()));
+            if finished {
                 self.fail_waiting(at, &format!("`{name}`: expected {expected}, and its stream has ended")).await;
             }
             let late = timeout_at(deadline, changed.notified()).await.is_err();
-            // What comes at the last instant is in time.
+            // A message of the last instant is in time.
             settle().await;
-            if late && !self.look(|seat| seat.is_over()) {
-                let Some(message) = self.record.take(self.number) else {
-                    self.fail_waiting(at, &format!("`{name}`: expected {expected}, and nothing came for {waited}"))
-                        .await
+            if late && !self.with_state(|state| state.is_finished()) {
+                let Some(message) = self.take_message() else {
+                    self.fail_waiting(
+                        at,
+                        &format!("`{name}`: expected {expected}, and no message arrived for {waited}"),
+                    )
+                    .await
                 };
                 return message;
             }
         }
     }
 
-    async fn typed<T: DeserializeOwned>(&self, at: &Location<'_>, message: &What) -> T {
-        let wrong = match decode::typed(message) {
+    fn take_message(&self) -> Option<Happening> {
+        self.log.journal.take_message(self.log.client)
+    }
+
+    async fn decode<T: DeserializeOwned>(&self, at: &Location<'_>, message: &Happening) -> T {
+        let problem = match decode(message) {
             Ok(value) => return value,
-            Err(wrong) => wrong,
+            Err(problem) => problem,
         };
-        self.fail_waiting(at, &format!("`{}`: {wrong}", self.name())).await
+        self.fail_waiting(at, &format!("`{}`: {problem}", self.name())).await
     }
 }

@@ -1,34 +1,26 @@
-//! The life of a stream's client: a connection, and when it has ended perhaps another, as long as a page would keep on.
+//! The connections of a stream's client, one after the other: it reconnects as a page would.
 
-use crate::client::connection::Link;
-use crate::client::ws_client::Outbox;
+use crate::client::connection::{AfterLoss, Dial};
+use crate::client::ws::frame_queue::FrameQueue;
 use crate::client::{sse, ws};
 
-/// What a client does when its connection has ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum After {
-    /// Comes back, if it is one that does.
-    Return,
-    /// Has been told that there is nothing to come back for.
-    Stay,
-}
-
-/// How a client speaks to its server.
-pub(crate) enum Speech {
+/// The protocol that a client speaks with its server.
+pub(crate) enum Protocol {
     Sse,
-    Ws { outbox: Outbox, mute: bool },
+    Ws { frame_queue: FrameQueue, mute: bool },
 }
 
-pub(crate) async fn live(mut link: Link, speech: Speech, returns: bool) {
+/// Runs the client's connections until the last of them has ended.
+pub(crate) async fn run(mut dial: Dial, protocol: Protocol, reconnects: bool) {
     loop {
-        let after = match &speech {
-            Speech::Sse => sse::read(&link).await,
-            Speech::Ws { outbox, mute } => ws::read(&link, outbox, *mute).await,
+        let after = match &protocol {
+            Protocol::Sse => sse::run(&dial).await,
+            Protocol::Ws { frame_queue, mute } => ws::run(&dial, frame_queue, *mute).await,
         };
-        if !returns || after == After::Stay {
+        if !reconnects || after == AfterLoss::Stop {
             return;
         }
-        link.seat.wait_to_return().await;
-        link.ask_again();
+        dial.log.wait_to_reconnect().await;
+        dial.prepare_reconnect();
     }
 }

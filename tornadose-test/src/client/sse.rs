@@ -1,121 +1,122 @@
-//! One SSE connection from request to end: asks, tells a stream from an answer, records what it hears.
+//! One SSE connection, from request to end: it follows redirects, tells a stream from any other response, and records what it
+//! receives.
 
 pub(crate) mod parser;
 
+use bytes::Bytes;
 use http_body_util::BodyExt;
 use hyper::body::{Frame, Incoming};
 use hyper::{Method, Response, StatusCode, Uri};
 
-use crate::client::connection::Link;
-use crate::client::faults::cut_scanner::Screen;
-use crate::client::http::{self, Connection};
-use crate::client::log::Place;
-use crate::client::reconnect::After;
-use crate::client::response;
-use crate::client::sse::parser::{Heard, Parser};
-use crate::entry::{Event, Severed, What};
+use crate::client::connection::{AfterLoss, Dial};
+use crate::client::faults::cut_scanner::CutScanner;
+use crate::client::http::{self, ConnectionTasks};
+use crate::client::log::ClientLog;
+use crate::client::sse::parser::{Parser, SseItem};
+use crate::entry::{CutPoint, Event, Happening};
 use crate::journal::client_state::Ending;
 
-/// So often a browser lets itself be sent elsewhere.
-const MOVES: usize = 20;
+/// The number of redirects after which a browser gives up.
+const REDIRECTS_MAX: usize = 20;
 
-/// Lives through one connection, and tells whether an `EventSource` would come back.
-pub(crate) async fn read(link: &Link) -> After {
-    let seat = &link.seat;
-    let Some((connection, response)) = ask(link).await else { return After::Return };
+/// Runs one connection, and returns whether an `EventSource` would reconnect.
+pub(crate) async fn run(dial: &Dial) -> AfterLoss {
+    let log = &dial.log;
+    let Some((tasks, response)) = request(dial).await else { return AfterLoss::Reconnect };
     let status = response.status().as_u16();
-    let media = response::header(response.headers(), "content-type").unwrap_or_default();
+    let media = http::header(response.headers(), "content-type").unwrap_or_default();
     let media = media.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
     if status != 200 || media != "text/event-stream" {
-        response::collect(seat, response).await;
-        return After::Stay;
+        http::record_response(log, response).await;
+        return AfterLoss::Stop;
     }
-    seat.head(status, response.headers());
-    seat.note(What::Open { status, media, retry: None });
-    seat.note_headers(response.headers());
+    log.set_head(status, response.headers());
+    log.record(Happening::Open { status, media, retry: None });
+    log.record_headers(response.headers());
 
-    let mut parser = Parser::after(&seat.last_event_id().unwrap_or_default());
-    let end = listen(response.into_body(), &mut parser, Screen::of_sse(&link.cuts), seat).await;
-    let rest = parser.rest();
-    if !rest.is_empty() {
-        seat.note(What::Block(rest));
+    let mut parser = Parser::resuming_after(&log.last_event_id().unwrap_or_default());
+    let end = read(response.into_body(), &mut parser, CutScanner::for_sse(&dial.cuts), log).await;
+    let remainder = parser.take_remainder();
+    if !remainder.is_empty() {
+        log.record(Happening::Block(remainder));
     }
-    // The connection ends before its end is known.
-    drop(connection);
+    // Close the connection before the end is recorded: the test may react to the end at once.
+    drop(tasks);
     match end {
-        End::Whole => {
-            seat.gone();
-            seat.ended(Some(What::End), Ending::End);
+        End::Complete => {
+            log.mark_disconnected();
+            log.record_end(Some(Happening::End), Ending::End);
         }
-        End::Broken => seat.broke_off(),
-        End::Cut(severed) => seat.severed(severed),
+        End::Aborted => log.record_abort(),
+        End::Cut(point) => log.record_cut(point),
     }
-    After::Return
+    AfterLoss::Reconnect
 }
 
-/// Asks, as often as it is sent elsewhere. Without an answer it says so in the record.
-async fn ask(link: &Link) -> Option<(Connection, Response<Incoming>)> {
-    let mut ask = link.ask.clone();
-    for _ in 0..MOVES {
-        let connection = Connection::default();
-        let Ok(response) = http::send(link.dial()?, ask.clone(), &connection.0).await else {
-            link.seat.broke_off();
+/// Sends the request, and follows redirects. When no response arrives, records that and returns `None`.
+async fn request(dial: &Dial) -> Option<(ConnectionTasks, Response<Incoming>)> {
+    let log = &dial.log;
+    let mut request = dial.request.clone();
+    for _ in 0..REDIRECTS_MAX {
+        let tasks = ConnectionTasks::default();
+        let Ok(response) = http::send(dial.connect()?, request.clone(), &tasks).await else {
+            log.record_abort();
             return None;
         };
-        let Some(target) = moved(&response) else { return Some((connection, response)) };
+        let Some(target) = redirect_target(&response) else { return Some((tasks, response)) };
         let status = response.status();
-        link.seat.note(What::Moved { status: status.as_u16(), target: target.clone() });
-        ask.target = target;
-        let rewritten = status == StatusCode::SEE_OTHER || (status.as_u16() <= 302 && ask.method == Method::POST);
-        if rewritten {
-            (ask.method, ask.body) = (Method::GET, Vec::new());
+        log.record(Happening::Redirect { status: status.as_u16(), target: target.clone() });
+        request.target = target;
+        let becomes_get = status == StatusCode::SEE_OTHER || (status.as_u16() <= 302 && request.method == Method::POST);
+        if becomes_get {
+            (request.method, request.body) = (Method::GET, Vec::new());
         }
-        link.seat.record.note_unasked(link.seat.number, ask.line());
+        log.record_automatic(request.happening());
     }
-    link.seat
-        .ended(Some(What::Violation("it is sent from one place to the next, and to no stream".into())), Ending::Abort);
+    let violation = format!("{REDIRECTS_MAX} redirects, and none to a stream");
+    log.record_end(Some(Happening::Violation(violation)), Ending::Abort);
     None
 }
 
-/// Where a client is sent on this server.
-fn moved(response: &Response<Incoming>) -> Option<String> {
+/// Returns the target of a redirect to this server.
+fn redirect_target(response: &Response<Incoming>) -> Option<String> {
     if !matches!(response.status().as_u16(), 301 | 302 | 303 | 307 | 308) {
         return None;
     }
-    let location: Uri = response::header(response.headers(), "location")?.parse().ok()?;
+    let location: Uri = http::header(response.headers(), "location")?.parse().ok()?;
     let path = location.path_and_query()?.to_string();
     path.starts_with('/').then_some(path)
 }
 
 enum End {
-    Whole,
-    Broken,
-    Cut(Severed),
+    Complete,
+    Aborted,
+    Cut(CutPoint),
 }
 
-async fn listen(mut body: Incoming, parser: &mut Parser, mut screen: Screen, seat: &Place) -> End {
-    let mut bytes = bytes::Bytes::new();
+async fn read(mut body: Incoming, parser: &mut Parser, mut scanner: CutScanner, log: &ClientLog) -> End {
+    let mut bytes = Bytes::new();
     loop {
-        let (through, severed) = screen.pass(&bytes);
-        parser.feed(&through).into_iter().for_each(|heard| note(seat, heard));
-        if let Some(severed) = severed {
-            return End::Cut(severed);
+        let (passed, cut) = scanner.pass(&bytes);
+        parser.feed(&passed).into_iter().for_each(|item| log.record(happening(item)));
+        if let Some(point) = cut {
+            return End::Cut(point);
         }
         bytes = match body.frame().await.map(|frame| frame.map(Frame::into_data)) {
             Some(Ok(Ok(bytes))) => bytes,
-            Some(Ok(Err(_trailers))) => bytes::Bytes::new(),
-            Some(Err(_)) => return End::Broken,
-            None => return End::Whole,
+            Some(Ok(Err(_trailers))) => Bytes::new(),
+            Some(Err(_)) => return End::Aborted,
+            None => return End::Complete,
         };
     }
 }
 
-fn note(seat: &Place, heard: Heard) {
-    seat.note(match heard {
-        Heard::Event { name, id, data, .. } => What::Event(Event::new(name, id, data)),
-        Heard::Position(id) => What::Position(id),
-        Heard::Retry(retry) => What::Retry(retry),
-        Heard::Comment(text) => What::Comment { text, opening: false },
-        Heard::Block(block) => What::Block(block),
-    });
+fn happening(item: SseItem) -> Happening {
+    match item {
+        SseItem::Event { name, id, data, .. } => Happening::Event(Event::new(name, id, data)),
+        SseItem::Position(id) => Happening::Position(id),
+        SseItem::Retry(retry) => Happening::Retry(retry),
+        SseItem::Comment(text) => Happening::Comment { text, opening: false },
+        SseItem::Block(block) => Happening::Block(block),
+    }
 }

@@ -1,9 +1,10 @@
-//! One WebSocket connection from handshake to end: reading and writing are two tasks, so that a flood in one direction
-//! never stops the other.
+//! One WebSocket connection, from handshake to end, by RFC 6455. Reading and writing are two tasks, so that a flood in one
+//! direction never blocks the other.
 
 pub(crate) mod handshake;
 pub(crate) mod frame;
-pub(crate) mod inbound;
+pub(crate) mod frame_queue;
+pub(crate) mod assembler;
 
 use hyper::Response;
 use hyper::body::Incoming;
@@ -12,133 +13,134 @@ use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf, split};
 use tokio::sync::mpsc::UnboundedReceiver;
 
-use crate::client::connection::Link;
-use crate::client::faults::cut_scanner::Screen;
-use crate::client::http::{self, Connection};
-use crate::client::log::Place;
-use crate::client::reconnect::After;
-use crate::client::response;
-use crate::client::ws::frame::{Frame, Frames, Opcode, encode};
-use crate::client::ws::inbound::{Heard, Inbound};
-use crate::client::ws_client::Outbox;
-use crate::entry::{Side, What};
+use crate::client::connection::{AfterLoss, Dial};
+use crate::client::faults::cut_scanner::CutScanner;
+use crate::client::http::{self, ConnectionTasks};
+use crate::client::log::ClientLog;
+use crate::client::ws::assembler::{Assembler, WsItem};
+use crate::client::ws::frame::{Frame, FrameDecoder, Opcode, encode};
+use crate::client::ws::frame_queue::FrameQueue;
+use crate::entry::{Happening, Peer};
 use crate::journal::client_state::Ending;
 
-/// Lives through one connection, and tells whether a page that keeps its WebSocket open would come back.
-pub(crate) async fn read(link: &Link, outbox: &Outbox, mute: bool) -> After {
-    let seat = &link.seat;
-    let written = outbox.begin();
-    let Some(pipe) = link.dial() else { return After::Return };
-    let connection = Connection::default();
-    let Ok(response) = http::send(pipe, link.ask.clone(), &connection.0).await else {
-        seat.broke_off();
-        return After::Return;
+/// Runs one connection, and returns whether a page that keeps its WebSocket open would reconnect.
+pub(crate) async fn run(dial: &Dial, frame_queue: &FrameQueue, mute: bool) -> AfterLoss {
+    let log = &dial.log;
+    let frames_to_send = frame_queue.begin();
+    let Some(pipe) = dial.connect() else { return AfterLoss::Reconnect };
+    let tasks = ConnectionTasks::default();
+    let Ok(response) = http::send(pipe, dial.request.clone(), &tasks).await else {
+        log.record_abort();
+        return AfterLoss::Reconnect;
     };
     if response.status().as_u16() != 101 {
-        response::collect(seat, response).await;
-        return After::Return;
+        http::record_response(log, response).await;
+        return AfterLoss::Reconnect;
     }
-    if let Err(violation) = opened(link, &response) {
-        seat.ended(Some(What::Violation(violation)), Ending::Abort);
-        return After::Stay;
+    if let Err(violation) = open(dial, &response) {
+        log.record_end(Some(Happening::Violation(violation)), Ending::Abort);
+        return AfterLoss::Stop;
     }
     let Ok(upgraded) = on(response).await else {
-        seat.broke_off();
-        return After::Return;
+        log.record_abort();
+        return AfterLoss::Reconnect;
     };
     let (bytes, sink) = split(TokioIo::new(upgraded));
-    connection.0.spawn(write(sink, written));
-    let reader = Reader { seat, outbox, mute, frames: Frames::default(), inbound: Inbound::default() };
-    let after = reader.run(bytes, Screen::of_ws(&link.cuts)).await;
-    // One that has closed by itself does not come back.
-    if seat.closing().is_some() { After::Stay } else { after }
+    tasks.spawn(write(sink, frames_to_send));
+    let reader = Reader { log, frame_queue, mute, decoder: FrameDecoder::default(), assembler: Assembler::default() };
+    let after = reader.run(bytes, CutScanner::for_ws(&dial.cuts)).await;
+    // A client that has sent a close frame does not reconnect.
+    if log.close_sent().is_some() { AfterLoss::Stop } else { after }
 }
 
-fn opened(link: &Link, response: &Response<Incoming>) -> Result<(), String> {
-    link.seat.head(101, response.headers());
-    let protocol = response::header(response.headers(), "sec-websocket-protocol").map(str::to_owned);
-    link.seat.note(What::Upgraded { protocol });
-    link.seat.note_headers(response.headers());
-    handshake::check(&link.ask.headers, response.headers())
+/// Records the opened connection, and checks the handshake.
+fn open(dial: &Dial, response: &Response<Incoming>) -> Result<(), String> {
+    dial.log.set_head(101, response.headers());
+    let protocol = http::header(response.headers(), "sec-websocket-protocol").map(str::to_owned);
+    dial.log.record(Happening::Upgraded { protocol });
+    dial.log.record_headers(response.headers());
+    handshake::check(&dial.request.headers, response.headers())
 }
 
-async fn write(mut sink: WriteHalf<TokioIo<Upgraded>>, mut written: UnboundedReceiver<Vec<u8>>) {
-    while let Some(bytes) = written.recv().await {
+async fn write(mut sink: WriteHalf<TokioIo<Upgraded>>, mut frames: UnboundedReceiver<Vec<u8>>) {
+    while let Some(bytes) = frames.recv().await {
         if sink.write_all(&bytes).await.is_err() || sink.flush().await.is_err() {
-            // The reader sees the same end, and records it.
+            // The reader observes the same end, and records it.
             return;
         }
     }
 }
 
-struct Reader<'life> {
-    seat: &'life Place,
-    outbox: &'life Outbox,
+struct Reader<'connection> {
+    log: &'connection ClientLog,
+    frame_queue: &'connection FrameQueue,
     mute: bool,
-    frames: Frames,
-    inbound: Inbound,
+    decoder: FrameDecoder,
+    assembler: Assembler,
 }
 
 impl Reader<'_> {
-    async fn run(mut self, mut bytes: ReadHalf<TokioIo<Upgraded>>, mut screen: Screen) -> After {
+    async fn run(mut self, mut bytes: ReadHalf<TokioIo<Upgraded>>, mut scanner: CutScanner) -> AfterLoss {
         let mut buffer = [0; 4096];
         let mut count = 0;
         loop {
-            let (through, severed) = screen.pass(&buffer[..count]);
-            self.frames.feed(&through);
-            if let Err(violation) = self.hear() {
-                self.seat.ended(Some(What::Violation(violation)), Ending::Abort);
-                return After::Stay;
+            let (passed, cut) = scanner.pass(&buffer[..count]);
+            self.decoder.feed(&passed);
+            if let Err(violation) = self.take_frames() {
+                self.log.record_end(Some(Happening::Violation(violation)), Ending::Abort);
+                return AfterLoss::Stop;
             }
-            if let Some(severed) = severed {
-                self.seat.severed(severed);
-                return After::Return;
+            if let Some(point) = cut {
+                self.log.record_cut(point);
+                return AfterLoss::Reconnect;
             }
             count = match bytes.read(&mut buffer).await {
                 Ok(0) | Err(_) => {
-                    self.seat.hung_up();
-                    return After::Return;
+                    self.log.record_disconnect();
+                    return AfterLoss::Reconnect;
                 }
                 Ok(count) => count,
             };
         }
     }
 
-    fn hear(&mut self) -> Result<(), String> {
-        while let Some(frame) = self.frames.next()? {
+    /// Records the frames that are complete; an error is a violation of the protocol.
+    fn take_frames(&mut self) -> Result<(), String> {
+        while let Some(frame) = self.decoder.next()? {
             let Frame { opcode, last, payload } = frame.clone();
-            self.seat.note(What::Frame { kind: opcode.name(), payload, last });
-            match self.inbound.take(frame)? {
-                None | Some(Heard::Pong) => {}
-                Some(Heard::Message(message)) => self.seat.note(message),
-                Some(Heard::Ping(payload)) => {
-                    self.seat.note(What::Ping);
+            self.log.record(Happening::Frame { kind: opcode.name(), payload, last });
+            match self.assembler.push(frame)? {
+                None | Some(WsItem::Pong) => {}
+                Some(WsItem::Message(message)) => self.log.record(message),
+                Some(WsItem::Ping(payload)) => {
+                    self.log.record(Happening::Ping);
                     self.reply(Opcode::Pong, payload);
                 }
-                Some(Heard::Close(code, reason)) => self.closed(code, reason),
+                Some(WsItem::Close(code, reason)) => self.close(code, reason),
             }
         }
         Ok(())
     }
 
-    fn closed(&mut self, code: Option<u16>, reason: String) {
+    fn close(&mut self, code: Option<u16>, reason: String) {
         let ending = Ending::Close { code: code.unwrap_or(1005), reason: reason.clone() };
-        let line = What::Close { code, reason, by: Side::Server };
-        match self.seat.closing() {
-            // The answer to our own close, as it should be, has nothing to add.
-            Some(ours) if Some(ours) == code => self.seat.ended(None, ending),
-            Some(_) => self.seat.ended(Some(line), ending),
+        let close = Happening::Close { code, reason, by: Peer::Server };
+        match self.log.close_sent() {
+            // A reply with the client's own code adds nothing to the transcript.
+            Some(sent) if Some(sent) == code => self.log.record_end(None, ending),
+            Some(_) => self.log.record_end(Some(close), ending),
             None => {
-                self.seat.ended(Some(line), ending);
+                self.log.record_end(Some(close), ending);
                 self.reply(Opcode::Close, code.map_or(Vec::new(), |code| code.to_be_bytes().to_vec()));
             }
         }
     }
 
+    /// Sends a frame automatically, unless the client is mute.
     fn reply(&mut self, opcode: Opcode, payload: Vec<u8>) {
         if !self.mute {
-            self.outbox.send(encode(opcode, &payload));
-            self.seat.note(What::Reply { kind: opcode.name(), payload });
+            self.frame_queue.push(encode(opcode, &payload));
+            self.log.record(Happening::Reply { kind: opcode.name(), payload });
         }
     }
 }

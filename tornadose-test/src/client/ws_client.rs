@@ -1,24 +1,23 @@
-//! The WebSocket client: a client that can also speak.
+//! The WebSocket client, which also sends.
 
 use std::future::Future;
 use std::ops::Deref;
 use std::panic::Location;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde::Serialize;
-use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
-use crate::assert::{Part, Source};
+use crate::assert::{HasTranscript, Scope};
 use crate::client::Client;
 use crate::client::ws::frame::{Opcode, encode};
-use crate::entry::{Side, What};
-use crate::runtime::settle;
+use crate::entry::{Happening, Peer};
+use crate::runtime::current::settle;
 
 /// A WebSocket client, from [`Harness::ws`](crate::Harness::ws) or [`ClientBuilder::ws`](crate::ClientBuilder::ws).
 ///
-/// It receives as every [`Client`] does, and sends. It answers pings and a close by itself, unless it is
-/// [`mute`](crate::ClientBuilder::mute); everything it sends is masked with the same key in every run. It checks what
-/// the server sends against RFC 6455: a breach is a line in the transcript and fails the test.
+/// It dereferences to [`Client`], for everything except sending and [`close`](Self::close). It replies to pings and to a close
+/// automatically, unless it is [`mute`](crate::ClientBuilder::mute). It masks every frame with the same key in every run.
+///
+/// It checks the server's frames against RFC 6455. A violation is a line in the transcript and fails the test.
 ///
 /// ```
 /// # use salvo::prelude::*;
@@ -35,6 +34,7 @@ use crate::runtime::settle;
 /// ");
 /// # });
 /// ```
+#[derive(Debug)]
 pub struct WsClient {
     client: Client,
 }
@@ -44,7 +44,6 @@ impl WsClient {
         Self { client }
     }
 
-    /// The client without its voice.
     pub(crate) fn into_client(self) -> Client {
         self.client
     }
@@ -65,16 +64,16 @@ impl WsClient {
     ///
     /// # Panics
     ///
-    /// When it is not JSON, and when the connection is not open.
+    /// When the value cannot be serialized as JSON, and when the connection is not open.
     #[track_caller]
     pub fn send<T: Serialize + ?Sized>(&self, value: &T) -> impl Future<Output = ()> + Send {
         let at = Location::caller();
         let text = serde_json::to_string(value);
-        let text = text.unwrap_or_else(|error| self.fail(&format!("what is sent cannot be JSON: {error}")));
-        async move { self.client.say(at, encode(Opcode::Text, text.as_bytes()), What::SentText(text)).await }
+        let text = text.unwrap_or_else(|error| self.fail(&format!("the value cannot be sent as JSON: {error}")));
+        async move { self.client.send_frame(at, encode(Opcode::Text, text.as_bytes()), Happening::SentText(text)).await }
     }
 
-    /// Sends text as it is.
+    /// Sends a text message.
     ///
     /// ```
     #[doc = include_str!("../../doc/room.md")]
@@ -89,7 +88,7 @@ impl WsClient {
     #[track_caller]
     pub fn send_text(&self, text: impl Into<String>) -> impl Future<Output = ()> + Send {
         let (at, text) = (Location::caller(), text.into());
-        async move { self.client.say(at, encode(Opcode::Text, text.as_bytes()), What::SentText(text)).await }
+        async move { self.client.send_frame(at, encode(Opcode::Text, text.as_bytes()), Happening::SentText(text)).await }
     }
 
     /// Sends a binary message.
@@ -107,10 +106,10 @@ impl WsClient {
     #[track_caller]
     pub fn send_binary(&self, bytes: impl Into<Vec<u8>>) -> impl Future<Output = ()> + Send {
         let (at, bytes) = (Location::caller(), bytes.into());
-        async move { self.client.say(at, encode(Opcode::Binary, &bytes), What::SentBinary(bytes)).await }
+        async move { self.client.send_frame(at, encode(Opcode::Binary, &bytes), Happening::SentBinary(bytes)).await }
     }
 
-    /// Sends a ping with this payload, at most 125 bytes if it is to be a proper one.
+    /// Sends a ping with this payload; a valid ping has at most 125 bytes.
     ///
     /// ```
     #[doc = include_str!("../../doc/room.md")]
@@ -125,10 +124,10 @@ impl WsClient {
     #[track_caller]
     pub fn ping(&self, payload: impl Into<Vec<u8>>) -> impl Future<Output = ()> + Send {
         let (at, payload) = (Location::caller(), payload.into());
-        async move { self.client.say(at, encode(Opcode::Ping, &payload), What::SentPing(payload)).await }
+        async move { self.client.send_frame(at, encode(Opcode::Ping, &payload), Happening::SentPing(payload)).await }
     }
 
-    /// Writes bytes behind the handshake as they are: frames that no proper client would send.
+    /// Sends bytes as they are: frames that no valid client would send.
     ///
     /// ```
     #[doc = include_str!("../../doc/room.md")]
@@ -143,10 +142,10 @@ impl WsClient {
     #[track_caller]
     pub fn send_raw(&self, bytes: impl Into<Vec<u8>>) -> impl Future<Output = ()> + Send {
         let (at, bytes) = (Location::caller(), bytes.into());
-        async move { self.client.say(at, bytes.clone(), What::SentRaw(bytes)).await }
+        async move { self.client.send_frame(at, bytes.clone(), Happening::SentRaw(bytes)).await }
     }
 
-    /// Closes politely with 1000. As a browser does, it leaves hanging up to the server.
+    /// Sends a close frame with code 1000. As a browser does, it leaves it to the server to close the connection.
     ///
     /// ```
     #[doc = include_str!("../../doc/room.md")]
@@ -168,7 +167,7 @@ impl WsClient {
         self.close_with(1000, "")
     }
 
-    /// Closes with this code and reason. As a browser does, it leaves hanging up to the server.
+    /// Sends a close frame with this code and reason. As a browser does, it leaves it to the server to close the connection.
     ///
     /// ```
     #[doc = include_str!("../../doc/room.md")]
@@ -183,57 +182,34 @@ impl WsClient {
     #[track_caller]
     pub fn close_with(&self, code: u16, reason: impl Into<String>) -> impl Future<Output = ()> + Send {
         let (at, reason) = (Location::caller(), reason.into());
-        async move { self.client.say_goodbye(at, code, reason).await }
+        async move { self.client.send_close(at, code, reason).await }
     }
 }
 
 impl Client {
-    pub(crate) async fn say_goodbye(&self, at: &Location<'_>, code: u16, reason: String) {
+    async fn send_close(&self, at: &Location<'_>, code: u16, reason: String) {
         let frame = encode(Opcode::Close, &[&code.to_be_bytes(), reason.as_bytes()].concat());
-        self.look(|seat| seat.closing = Some(code));
-        self.say(at, frame, What::Close { code: Some(code), reason, by: Side::Client }).await;
+        self.with_state(|state| state.close_sent = Some(code));
+        self.send_frame(at, frame, Happening::Close { code: Some(code), reason, by: Peer::Client }).await;
     }
 
-    async fn say(&self, at: &Location<'_>, frame: Vec<u8>, what: What) {
+    async fn send_frame(&self, at: &Location<'_>, frame: Vec<u8>, happening: Happening) {
         settle().await;
-        let (open, standing) = self.look(|seat| {
-            let refused = seat.head.as_ref().is_some_and(|(status, _)| *status != 101);
-            (!seat.gone && !refused, seat.standing())
+        let (is_open, status) = self.with_state(|state| {
+            let is_refused = state.head.as_ref().is_some_and(|(status, _)| *status != 101);
+            (!state.disconnected && !is_refused, state.status())
         });
-        if !open {
-            self.fail_at(at, &format!("`{}` cannot send: its connection is {standing}", self.name()));
+        if !is_open {
+            self.fail_at(at, &format!("`{}` cannot send: its connection is {status}", self.name()));
         }
-        self.seat().note(what);
-        self.outbox().send(frame);
+        self.log.record(happening);
+        self.frame_queue.push(frame);
         settle().await;
     }
 }
 
-/// What is to be written: by the test, pongs, the answer to a close. Each connection takes it up anew.
-#[derive(Clone, Default)]
-pub(crate) struct Outbox {
-    current: Arc<Mutex<Option<UnboundedSender<Vec<u8>>>>>,
-}
-
-impl Outbox {
-    pub(crate) fn begin(&self) -> UnboundedReceiver<Vec<u8>> {
-        let (send, written) = unbounded_channel();
-        *self.lock() = Some(send);
-        written
-    }
-
-    pub(crate) fn send(&self, bytes: Vec<u8>) {
-        if let Some(current) = &*self.lock() {
-            // The writing task has ended only if the connection has, at this very instant; the transcript then says so.
-            let _ = current.send(bytes);
-        }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Option<UnboundedSender<Vec<u8>>>> {
-        self.current.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
+// A WebSocket client is a client that also sends. Delegating would repeat every method of `Client` with its documentation, and
+// would make functions that take `&Client` refuse a WebSocket client.
 impl Deref for WsClient {
     type Target = Client;
 
@@ -242,8 +218,8 @@ impl Deref for WsClient {
     }
 }
 
-impl Source for WsClient {
-    fn part(&self) -> Part {
-        self.client.part()
+impl HasTranscript for WsClient {
+    fn scope(&self) -> Scope {
+        self.client.scope()
     }
 }

@@ -1,4 +1,4 @@
-//! A harness's hand on the clock.
+//! The clock of a harness: advancing it, holding it, and settling.
 
 use std::future::Future;
 use std::panic::Location;
@@ -7,11 +7,12 @@ use std::time::Duration;
 use tokio::time::sleep;
 
 use crate::harness::Harness;
-use crate::runtime::settle;
-use crate::runtime::test_run::{Clock, ClockGuard};
+use crate::runtime::config::ClockMode;
+use crate::runtime::current::settle;
+use crate::runtime::test_run::ClockGuard;
 
 impl Harness {
-    /// Lets the clock run this far: every timer on the way fires at its own instant.
+    /// Advances the clock. Every timer on the way fires at its own instant.
     ///
     /// ```
     #[doc = include_str!("../../doc/news.md")]
@@ -30,43 +31,45 @@ impl Harness {
         let at = Location::caller();
         async move {
             settle().await;
-            let run = &self.record.run;
-            if run.clock == Clock::Virtual && run.is_held() {
+            let run = &self.app.journal.run;
+            if run.clock == ClockMode::Virtual && run.is_clock_held() {
                 run.fail(
                     Some(at),
-                    "the clock is held, and cannot advance: drop what `hold_clock()` has returned first",
+                    "the clock is held and cannot advance: drop the guard that `hold_clock()` returned first",
                 );
             }
-            run.allow(span);
+            run.allow_time(span);
             sleep(span).await;
             settle().await;
         }
     }
 
-    /// Holds the clock, while real work is under way outside of the test's runtime: a call to a database, a message by
-    /// way of Redis. Until the result is dropped no timer fires, and what is waited for may come in real time.
+    /// Holds the clock until the guard is dropped. No timer fires in the meantime.
+    ///
+    /// Use it while work runs outside of the test's runtime, such as a call to a database or a message over Redis: the test
+    /// then waits for that work in real time.
     ///
     /// ```
     #[doc = include_str!("../../doc/news.md")]
     /// # app.sse("/news").await.skip(1).await;
-    /// let (outside, answer) = tokio::sync::oneshot::channel();
+    /// let (outside, reply) = tokio::sync::oneshot::channel();
     /// let before = tokio::time::Instant::now();
     /// let held = app.hold_clock();
     /// std::thread::spawn(move || {
     ///     std::thread::sleep(Duration::from_millis(20));
     ///     outside.send("done")
     /// });
-    /// assert_eq!(answer.await.unwrap(), "done");
+    /// assert_eq!(reply.await.unwrap(), "done");
     /// drop(held);
-    /// assert_eq!(before.elapsed(), Duration::ZERO); // without it hours may have passed
+    /// assert_eq!(before.elapsed(), Duration::ZERO); // without the guard, hours may have passed
     /// # });
     /// ```
     pub fn hold_clock(&self) -> ClockGuard {
-        self.record.run.hold()
+        self.app.journal.run.hold_clock()
     }
 
-    /// Waits until everything that can happen at this instant has happened; the clock does not move. What happens next
-    /// stands below it in the transcript.
+    /// Waits until everything that can happen at this instant has happened; the clock does not move. Everything that happens
+    /// afterwards is later in the transcript.
     ///
     /// ```
     #[doc = include_str!("../../doc/news.md")]

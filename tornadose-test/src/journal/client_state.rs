@@ -1,4 +1,4 @@
-//! A client's seat at its harness: what it was answered, how far it has come, how it ended.
+//! The state of one client: its response, its unread messages, its last id, and the end of its stream.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -8,10 +8,10 @@ use salvo::http::HeaderMap;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use crate::entry::{Line, What};
+use crate::entry::{Entry, Happening};
 use crate::text::duration;
 
-/// How a stream has ended, as [`Client::closed`](crate::Client::closed) tells it.
+/// The end of a stream, from [`Client::closed`](crate::Client::closed).
 ///
 /// ```
 /// # use salvo::prelude::*;
@@ -29,155 +29,156 @@ use crate::text::duration;
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Ending {
-    /// The body came to its end, or a plain answer was given.
+    /// The body ended, or the response was not a stream.
     End,
-    /// A WebSocket close frame came from the server, or answered the client's.
+    /// The server sent a WebSocket close frame, first or in reply to the client's.
     Close {
-        /// Its code; 1005 when it had none, as a page would see it.
+        /// The code; 1005 when the frame had none, as a page would see it.
         code: u16,
-        /// Its reason, often empty.
+        /// The reason, often empty.
         reason: String,
     },
-    /// The connection broke off, without the end of a body or a close frame; or nobody had listened.
+    /// The connection broke off without the end of a body or a close frame, or no server was listening.
     Abort,
 }
 
-/// What an `EventSource` waits before it comes back when no server has told it anything else.
-const RETRY: Duration = Duration::from_secs(3);
+/// The delay before an `EventSource` reconnects, unless the server sends another.
+const DEFAULT_RETRY: Duration = Duration::from_secs(3);
 
-/// What a client's connection does to its bytes.
-pub(crate) trait Conduct: Send + Sync {
-    /// A word for where it stands, when it does not stand open.
-    fn standing(&self) -> Option<&'static str>;
-    /// The faults that were set and never felt.
-    fn unused(&self) -> Vec<String>;
+/// The status of the pipe under a client's connection.
+pub(crate) trait PipeStatus: Send + Sync {
+    /// A word for the status; `None` while bytes pass freely.
+    fn status(&self) -> Option<&'static str>;
+    /// The faults that were set and had no effect.
+    fn unused_faults(&self) -> Vec<String>;
 }
 
-pub(crate) struct Seat {
+pub(crate) struct ClientState {
     pub(crate) name: String,
-    /// Whether it is a stream's client, rather than one of a plain request.
-    pub(crate) streams: bool,
+    /// Whether it is the client of a stream, rather than of a plain request.
+    pub(crate) is_stream: bool,
     pub(crate) lenient: bool,
     pub(crate) head: Option<(u16, HeaderMap)>,
     pub(crate) body: Vec<u8>,
     pub(crate) ending: Option<Ending>,
-    /// Whether nothing can be sent any more: the connection is gone.
-    pub(crate) gone: bool,
+    /// Whether its connection is gone, so that nothing can be sent any more.
+    pub(crate) disconnected: bool,
     /// The code of the close frame that the client has sent.
-    pub(crate) closing: Option<u16>,
+    pub(crate) close_sent: Option<u16>,
     pub(crate) last_event_id: Option<String>,
-    /// How long it waits before it comes back.
+    /// The delay before it reconnects.
     pub(crate) retry: Duration,
-    /// When it comes back, while it waits for that.
-    pub(crate) due: Option<Instant>,
-    /// How many connections came before this one.
-    earlier: usize,
-    /// How often its stream has opened again.
-    pub(crate) returns: usize,
-    /// How many of those the test knows of.
-    pub(crate) known: usize,
-    /// The connection that the test has cut, by how many came before it.
-    cut: Option<usize>,
-    pub(crate) conduct: Option<Arc<dyn Conduct>>,
-    /// The lines of the messages that nobody has read.
-    pub(crate) messages: VecDeque<usize>,
+    /// The instant at which it reconnects, while it waits for that.
+    pub(crate) reconnect_at: Option<Instant>,
+    /// The number of connections before this one.
+    previous_connections: usize,
+    /// The number of times that its stream has opened again.
+    pub(crate) reconnects: usize,
+    /// The number of reconnects that the test has waited for.
+    pub(crate) awaited_reconnects: usize,
+    /// The connection that the test has cut, as the number of connections before it.
+    cut_connection: Option<usize>,
+    pub(crate) pipe_status: Option<Arc<dyn PipeStatus>>,
+    /// The entries of its unread messages.
+    pub(crate) unread: VecDeque<usize>,
     pub(crate) changed: Arc<Notify>,
-    /// The line that opened the stream, while its first frame may still be coming.
-    opening: Option<usize>,
+    /// The entry that opened the stream, until its first event has arrived.
+    open_entry: Option<usize>,
 }
 
-impl Seat {
+impl ClientState {
+    /// Makes the state for a plain request.
     pub(crate) fn new(name: String) -> Self {
         Self {
             name,
-            streams: false,
+            is_stream: false,
             lenient: false,
             head: None,
             body: Vec::new(),
             ending: None,
-            gone: false,
-            closing: None,
+            disconnected: false,
+            close_sent: None,
             last_event_id: None,
-            retry: RETRY,
-            due: None,
-            earlier: 0,
-            returns: 0,
-            known: 0,
-            cut: None,
-            conduct: None,
-            messages: VecDeque::new(),
+            retry: DEFAULT_RETRY,
+            reconnect_at: None,
+            previous_connections: 0,
+            reconnects: 0,
+            awaited_reconnects: 0,
+            cut_connection: None,
+            pipe_status: None,
+            unread: VecDeque::new(),
             changed: Arc::default(),
-            opening: None,
+            open_entry: None,
         }
     }
 
-    pub(crate) fn of_stream(name: String, lenient: bool) -> Self {
-        Self { streams: true, lenient, ..Self::new(name) }
+    pub(crate) fn for_stream(name: String, lenient: bool) -> Self {
+        Self { is_stream: true, lenient, ..Self::new(name) }
     }
 
-    /// Makes the seat ready for another connection.
-    pub(crate) fn reopen(&mut self) {
-        (self.head, self.ending, self.closing, self.due) = (None, None, None, None);
-        self.gone = false;
-        self.earlier += 1;
+    /// Resets the state for the next connection.
+    pub(crate) fn start_connection(&mut self) {
+        (self.head, self.ending, self.close_sent, self.reconnect_at) = (None, None, None, None);
+        self.disconnected = false;
+        self.previous_connections += 1;
         self.body.clear();
     }
 
-    /// The test cuts the connection of the moment: that it breaks off is no news.
-    pub(crate) fn cut(&mut self) {
-        self.cut = Some(self.earlier);
+    /// Marks the present connection as cut by the test, whose entry already reports the end.
+    pub(crate) fn mark_cut(&mut self) {
+        self.cut_connection = Some(self.previous_connections);
     }
 
     pub(crate) fn is_cut(&self) -> bool {
-        self.cut == Some(self.earlier)
+        self.cut_connection == Some(self.previous_connections)
     }
 
-    /// Whether its stream has ended, and it will not come back.
-    pub(crate) fn is_over(&self) -> bool {
-        self.ending.is_some() && self.due.is_none()
+    /// Whether its stream has ended and it will not reconnect.
+    pub(crate) fn is_finished(&self) -> bool {
+        self.ending.is_some() && self.reconnect_at.is_none()
     }
 
-    /// Keeps up with a line that is about to be added to `lines`.
-    pub(crate) fn see(&mut self, line: &Line, lines: &[Line]) {
-        match &line.what {
-            What::Open { .. } => {
-                self.opening = Some(lines.len());
-                self.returns += usize::from(self.earlier > 0);
+    /// Applies an entry that will be at `index` in the journal.
+    pub(crate) fn apply(&mut self, entry: &Entry, index: usize) {
+        match &entry.happening {
+            Happening::Open { .. } => {
+                self.open_entry = Some(index);
+                self.reconnects += usize::from(self.previous_connections > 0);
             }
-            What::Upgraded { .. } => self.returns += usize::from(self.earlier > 0),
-            What::Retry(retry) => self.retry = Duration::from_millis(*retry),
-            What::Event(event) => {
-                self.opening = None;
+            Happening::Upgraded { .. } => self.reconnects += usize::from(self.previous_connections > 0),
+            Happening::Retry(retry) => self.retry = Duration::from_millis(*retry),
+            Happening::Event(event) => {
+                self.open_entry = None;
                 self.last_event_id = event.id.clone().or_else(|| self.last_event_id.take());
             }
-            What::Position(id) => self.last_event_id = Some(id.clone()),
+            Happening::Position(id) => self.last_event_id = Some(id.clone()),
             _ => {}
         }
     }
 
-    /// The line that opened the stream, if what comes now still belongs to its first frame: no event has come, and no
-    /// act of the test.
-    pub(crate) fn opening(&self, now: &Line, lines: &[Line]) -> Option<usize> {
-        self.opening.filter(|open| lines[*open].at == now.at && lines[*open].act == now.act)
+    /// Returns the entry that opened the stream if `entry` belongs to the stream's first frame: no event has arrived, and
+    /// the instant and the step are the same.
+    pub(crate) fn open_entry(&self, entry: &Entry, entries: &[Entry]) -> Option<usize> {
+        self.open_entry.filter(|open| entries[*open].at == entry.at && entries[*open].step == entry.step)
     }
 
-    /// Where its connection stands, in words.
-    pub(crate) fn standing(&self) -> String {
-        let mut standing = vec![self.connection()];
-        standing.extend(self.conduct.as_ref().and_then(|conduct| conduct.standing()).map(str::to_owned));
-        if let Some(due) = self.due {
-            standing.push(format!("comes back in {}", duration(due.saturating_duration_since(Instant::now()))));
+    /// Describes its connection.
+    pub(crate) fn status(&self) -> String {
+        let mut parts = vec![self.connection_status()];
+        parts.extend(self.pipe_status.as_ref().and_then(|pipe| pipe.status()).map(str::to_owned));
+        if let Some(at) = self.reconnect_at {
+            parts.push(format!("reconnects in {}", duration(at.saturating_duration_since(Instant::now()))));
         }
-        standing.join(", ")
+        parts.join(", ")
     }
 
-    fn connection(&self) -> String {
+    fn connection_status(&self) -> String {
         match (&self.ending, &self.head) {
             (Some(Ending::End), Some((200 | 101, _))) => "ended".into(),
             (Some(Ending::Close { code, .. }), _) => format!("closed with {code}"),
-            (Some(Ending::Abort), None) => "nobody listened".into(),
+            (Some(Ending::Abort), None) => "no response".into(),
             (Some(Ending::Abort), Some(_)) => "broken off".into(),
-            (_, None) => "waiting for an answer".into(),
+            (_, None) => "waiting for a response".into(),
             (None, Some((200 | 101, _))) => "open".into(),
             (_, Some((status, _))) => format!("answered {status}"),
         }

@@ -1,5 +1,6 @@
-//! One run of one test: its start, its acts, its harnesses' records, and its end.
+//! One run of one test: its clock, its steps, the panics of its tasks, and the checks at its end.
 
+use std::fmt;
 use std::panic::Location;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{Sender, channel};
@@ -8,178 +9,182 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::entry::{Line, What};
-use crate::journal::Record;
-use crate::runtime::{TestConfig, timers};
+use crate::entry::{Entry, Happening};
+use crate::runtime::config::{ClockMode, TestConfig};
+use crate::runtime::timers;
 use crate::text::duration;
 use crate::transport::Transport;
 
-/// How much time a wait may take: virtual, or real.
-const PATIENCE: Duration = Duration::from_mins(1);
-const REAL_PATIENCE: Duration = Duration::from_secs(10);
+/// The longest wait for a message, in virtual time and in real time.
+const WAIT_LIMIT: Duration = Duration::from_mins(1);
+const REAL_WAIT_LIMIT: Duration = Duration::from_secs(10);
 
-/// How far the clock may run from one act of the test to the next, beyond what the act asked for.
-const SLACK: Duration = Duration::from_mins(10);
+/// The time that the clock may run from one step of the test to the next, beyond the time that the step asked for.
+const CLOCK_SLACK: Duration = Duration::from_mins(10);
 
-pub(crate) const RUNAWAY: &str = "the clock ran 10 minutes ahead without an act of the test: the test waits for \
-    something outside its runtime (a thread, a socket, a database), or for something that will never come.\n    \
-    While something outside is under way, hold the clock: `let _held = app.hold_clock();`\n    \
-    For a test that lives on it, let time be real: `#[tornadose_test::test(clock = real)]`\n    \
-    For a long wait that is meant, write `app.advance(duration).await`";
+pub(crate) const RUNAWAY_CLOCK: &str = "the clock ran 10 minutes ahead without a step of the test: the test waits for \
+    something outside its runtime (a thread, a socket, a database), or for something that never happens.\n    \
+    While work outside the runtime is running, hold the clock: `let _held = app.hold_clock();`\n    \
+    For a test that depends on such work throughout, use real time: `#[tornadose_test::test(clock = real)]`\n    \
+    For an intended long wait, write `app.advance(duration).await`";
 
-/// What moves a test's clock.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Clock {
-    /// It stands still while there is anything to do, and then jumps to the next timer.
-    Virtual,
-    Real,
+/// The state of a harness, as its test run reports and checks it.
+pub(crate) trait EndCheck: Send + Sync {
+    /// The text that follows a failure: what happened so far.
+    fn report(&self) -> String;
+    /// The failures that the harness finds at the end of the test.
+    fn failures_at_end(&self) -> Vec<String>;
 }
 
-pub(crate) struct Run {
+pub(crate) struct TestRun {
     start: Instant,
-    pub(crate) clock: Clock,
+    pub(crate) clock: ClockMode,
     pub(crate) over: Option<Transport>,
-    held: Arc<AtomicUsize>,
-    /// So many lines so far, in all records.
-    lines: AtomicU64,
-    acts: AtomicU64,
+    clock_guards: Arc<AtomicUsize>,
+    /// The number of entries so far, in all journals.
+    entries: AtomicU64,
+    steps: AtomicU64,
+    /// The instant that the clock may not pass before the next step.
     limit: Mutex<Instant>,
-    /// The limit that the guard's own timer is set to.
-    armed: Mutex<Instant>,
-    records: Mutex<Vec<Arc<Record>>>,
-    panics: Mutex<Vec<Line>>,
-    explained: AtomicBool,
+    /// The limit that the driver's own timer is set to.
+    armed_limit: Mutex<Instant>,
+    checks: Mutex<Vec<Arc<dyn EndCheck>>>,
+    panics: Mutex<Vec<Entry>>,
+    reported: AtomicBool,
 }
 
-impl Run {
+impl TestRun {
     pub(crate) fn new(config: TestConfig) -> Self {
         let start = Instant::now();
         Self {
             start,
             clock: config.clock,
             over: config.over,
-            held: Arc::default(),
-            lines: AtomicU64::new(0),
-            acts: AtomicU64::new(0),
-            limit: Mutex::new(start + SLACK),
-            armed: Mutex::new(start + SLACK),
-            records: Mutex::default(),
+            clock_guards: Arc::default(),
+            entries: AtomicU64::new(0),
+            steps: AtomicU64::new(0),
+            limit: Mutex::new(start + CLOCK_SLACK),
+            armed_limit: Mutex::new(start + CLOCK_SLACK),
+            checks: Mutex::default(),
             panics: Mutex::default(),
-            explained: AtomicBool::new(false),
+            reported: AtomicBool::new(false),
         }
     }
 
-    pub(crate) fn add(&self, record: &Arc<Record>) {
-        lock(&self.records).push(record.clone());
+    /// Adds a harness to report on and to check at the end.
+    pub(crate) fn add_check(&self, check: Arc<dyn EndCheck>) {
+        lock(&self.checks).push(check);
     }
 
-    /// Everything has settled: what comes next is another act.
-    pub(crate) fn settled(&self) {
-        self.acts.fetch_add(1, Ordering::Relaxed);
-        self.allow(Duration::ZERO);
+    /// Drops the checks, which hold this run: a process may run very many tests.
+    pub(crate) fn drop_checks(&self) {
+        lock(&self.checks).clear();
     }
 
-    /// Lets the clock run this far, and the usual slack.
-    pub(crate) fn allow(&self, span: Duration) {
+    /// Begins the next step, once everything has settled.
+    pub(crate) fn begin_step(&self) {
+        self.steps.fetch_add(1, Ordering::Relaxed);
+        self.allow_time(Duration::ZERO);
+    }
+
+    /// Lets the clock run for this long, and for the usual slack.
+    pub(crate) fn allow_time(&self, span: Duration) {
         let mut limit = lock(&self.limit);
-        // Another act may be under way that was allowed more.
-        *limit = (*limit).max(Instant::now() + span + SLACK);
+        // A concurrent step may have been allowed more.
+        *limit = (*limit).max(Instant::now() + span + CLOCK_SLACK);
     }
 
     pub(crate) fn limit(&self) -> Instant {
         *lock(&self.limit)
     }
 
-    /// The limit, as the guard's timer takes it up.
-    pub(crate) fn arm(&self) -> Instant {
+    /// Returns the limit, and records it as the one that the driver's timer is set to.
+    pub(crate) fn arm_limit(&self) -> Instant {
         let limit = self.limit();
-        *lock(&self.armed) = limit;
+        *lock(&self.armed_limit) = limit;
         limit
     }
 
-    pub(crate) fn armed(&self) -> Instant {
-        *lock(&self.armed)
+    pub(crate) fn armed_limit(&self) -> Instant {
+        *lock(&self.armed_limit)
     }
 
-    /// How long the test waits for something of which it does not know when it comes.
-    pub(crate) fn patience(&self) -> Duration {
+    /// The longest wait for a message.
+    pub(crate) fn wait_limit(&self) -> Duration {
         match self.clock {
-            Clock::Virtual => PATIENCE,
-            Clock::Real => REAL_PATIENCE,
+            ClockMode::Virtual => WAIT_LIMIT,
+            ClockMode::Real => REAL_WAIT_LIMIT,
         }
     }
 
     /// Holds the clock until the result is dropped.
-    pub(crate) fn hold(&self) -> ClockGuard {
-        self.held.fetch_add(1, Ordering::Relaxed);
-        let (held, until_dropped) = channel::<()>();
-        if self.clock == Clock::Virtual {
-            // Blocking work holds a paused clock; this ends when the other end of the channel is dropped.
-            tokio::task::spawn_blocking(move || until_dropped.recv());
+    pub(crate) fn hold_clock(&self) -> ClockGuard {
+        self.clock_guards.fetch_add(1, Ordering::Relaxed);
+        let (release, until_released) = channel::<()>();
+        if self.clock == ClockMode::Virtual {
+            // Blocking work holds a paused clock; this work ends when the sender is dropped.
+            tokio::task::spawn_blocking(move || until_released.recv());
         }
-        ClockGuard { _held: held, count: self.held.clone() }
+        ClockGuard { _release: release, count: self.clock_guards.clone() }
     }
 
-    pub(crate) fn is_held(&self) -> bool {
-        self.held.load(Ordering::Relaxed) > 0
+    pub(crate) fn is_clock_held(&self) -> bool {
+        self.clock_guards.load(Ordering::Relaxed) > 0
     }
 
-    pub(crate) fn lines(&self) -> u64 {
-        self.lines.load(Ordering::Relaxed)
+    pub(crate) fn entry_count(&self) -> u64 {
+        self.entries.load(Ordering::Relaxed)
     }
 
-    /// A line of now: what the test does itself comes first within its act.
-    pub(crate) fn line(&self, client: Option<usize>, own: bool, what: What) -> Line {
-        self.lines.fetch_add(1, Ordering::Relaxed);
-        let at = Instant::now() - self.start;
-        Line { at, act: self.acts.load(Ordering::Relaxed), own, client, what, read: false }
+    /// Makes an entry of this instant and this step.
+    pub(crate) fn entry(&self, client: Option<usize>, by_test: bool, happening: Happening) -> Entry {
+        self.entries.fetch_add(1, Ordering::Relaxed);
+        let (at, step) = (Instant::now() - self.start, self.steps.load(Ordering::Relaxed));
+        Entry { at, step, by_test, client, happening, read: false }
     }
 
-    pub(crate) fn task_panicked(&self, message: &str) {
-        let line = self.line(None, false, What::Panic(message.to_owned()));
-        lock(&self.panics).push(line);
+    pub(crate) fn record_panic(&self, message: &str) {
+        let entry = self.entry(None, false, Happening::Panic(message.to_owned()));
+        lock(&self.panics).push(entry);
     }
 
-    pub(crate) fn panics(&self) -> Vec<Line> {
+    pub(crate) fn panics(&self) -> Vec<Entry> {
         lock(&self.panics).clone()
     }
 
-    /// Takes note that a panic with this text was meant. False when there is none.
-    pub(crate) fn forgive(&self, text: &str) -> bool {
+    /// Marks the first unread panic with this text as expected. Returns false when there is none.
+    pub(crate) fn allow_panic(&self, text: &str) -> bool {
+        let matches = |entry: &Entry| {
+            !entry.read && matches!(&entry.happening, Happening::Panic(message) if message.contains(text))
+        };
         let mut panics = lock(&self.panics);
-        let meant =
-            panics.iter_mut().find(|line| !line.read && matches!(&line.what, What::Panic(said) if said.contains(text)));
-        meant.map(|line| line.read = true).is_some()
+        let expected = panics.iter_mut().find(|entry| matches(entry));
+        expected.map(|entry| entry.read = true).is_some()
     }
 
-    /// Fails the test with what went wrong, where, and what had happened until then.
-    pub(crate) fn fail(&self, at: Option<&Location<'_>>, wrong: &str) -> ! {
-        self.fail_with(at, wrong, &self.report())
+    /// Fails the test with the problem, its location, and the report of what happened so far.
+    pub(crate) fn fail(&self, at: Option<&Location<'_>>, problem: &str) -> ! {
+        self.fail_with_report(at, problem, &self.report())
     }
 
-    /// The same, with when the next timer is due: the test waited for something.
-    pub(crate) async fn fail_waiting(&self, at: &Location<'_>, wrong: &str) -> ! {
+    /// Fails a test that waited for something: the report also names the next timer.
+    pub(crate) async fn fail_waiting(&self, at: &Location<'_>, problem: &str) -> ! {
         let report = self.report();
-        let next = self.next_timer().await;
-        self.fail_with(Some(at), wrong, &(report + &next))
+        let next = self.describe_next_timer().await;
+        self.fail_with_report(Some(at), problem, &(report + &next))
     }
 
-    fn fail_with(&self, at: Option<&Location<'_>>, wrong: &str, report: &str) -> ! {
-        self.explained.store(true, Ordering::Relaxed);
+    fn fail_with_report(&self, at: Option<&Location<'_>>, problem: &str, report: &str) -> ! {
+        self.reported.store(true, Ordering::Relaxed);
         match at {
-            Some(at) => panic!("{wrong}\nat {at}\n{report}"),
-            None => panic!("{wrong}\n{report}"),
+            Some(at) => panic!("{problem}\nat {at}\n{report}"),
+            None => panic!("{problem}\n{report}"),
         }
     }
 
-    /// Lets go of the records, which hold this run: a process may run very many.
-    pub(crate) fn forget(&self) {
-        lock(&self.records).clear();
-    }
-
-    /// Prints what had happened beside a failure that is not ours, a failed `assert_eq!` for example.
-    pub(crate) fn explain(&self) {
-        if !self.explained.swap(true, Ordering::Relaxed) {
+    /// Prints the report beside a failure of the test's own, a failed `assert_eq!` for example.
+    pub(crate) fn report_once(&self) {
+        if !self.reported.swap(true, Ordering::Relaxed) {
             let report = self.report();
             if !report.is_empty() {
                 eprintln!("{report}");
@@ -187,52 +192,70 @@ impl Run {
         }
     }
 
-    /// While insta compares a transcript, a failure shows it already.
-    pub(crate) fn explained(&self, explained: bool) {
-        self.explained.store(explained, Ordering::Relaxed);
+    /// Sets whether the report counts as printed: a failed snapshot shows the transcript itself.
+    pub(crate) fn set_reported(&self, reported: bool) {
+        self.reported.store(reported, Ordering::Relaxed);
     }
 
     pub(crate) fn report(&self) -> String {
-        let records = lock(&self.records).clone();
-        records.iter().map(|record| record.report()).collect()
+        let checks = lock(&self.checks).clone();
+        checks.iter().map(|check| check.report()).collect()
     }
 
-    /// The checks at the end of a test that has not failed by itself.
+    /// Runs the checks at the end of a test that has not failed already.
     pub(crate) fn check_end(&self) {
-        let records = lock(&self.records).clone();
-        let mut wrong: Vec<String> = records.iter().flat_map(|record| record.wrong_at_end()).collect();
-        for line in lock(&self.panics).iter().filter(|line| !line.read) {
-            if let What::Panic(message) = &line.what {
-                wrong.push(format!(
-                    "a task panicked: {message}\n    if it was meant to, say `app.expect_panic(\"…\").await`"
+        let checks = lock(&self.checks).clone();
+        let mut failures: Vec<String> = checks.iter().flat_map(|check| check.failures_at_end()).collect();
+        for entry in lock(&self.panics).iter().filter(|entry| !entry.read) {
+            if let Happening::Panic(message) = &entry.happening {
+                failures.push(format!(
+                    "a task panicked: {message}\n    if the panic is expected, write `app.expect_panic(\"…\").await`"
                 ));
             }
         }
-        if !wrong.is_empty() {
-            self.fail(None, &wrong.join("\n"));
+        if !failures.is_empty() {
+            self.fail(None, &failures.join("\n"));
         }
     }
-}
 
-impl Run {
-    /// A sentence on the next timer. It lets the clock run there: the test has failed already.
-    async fn next_timer(&self) -> String {
-        if self.clock == Clock::Real || self.is_held() {
+    /// Names the next timer. This lets the clock run to it: the test has failed already.
+    async fn describe_next_timer(&self) -> String {
+        if self.clock == ClockMode::Real || self.is_clock_held() {
             return String::new();
         }
-        self.allow(timers::HORIZON * 2);
-        match timers::next(self.start, self.armed()).await {
+        self.allow_time(timers::HORIZON * 2);
+        match timers::find_next(self.start, self.armed_limit()).await {
             Some(ahead) => format!("the next timer: in {}\n", duration(ahead)),
             None => "the next timer: none within the hour\n".into(),
         }
     }
 }
 
-/// The clock stands still as long as this lives; from [`Harness::hold_clock`](crate::Harness::hold_clock).
-#[must_use = "the clock is held only as long as this lives: `let _held = app.hold_clock();`"]
+/// Holds the clock until it is dropped; from [`Harness::hold_clock`](crate::Harness::hold_clock).
+///
+/// ```
+/// use std::time::Duration;
+/// use salvo::Router;
+/// use tornadose_test::{ClockGuard, Harness};
+///
+/// # tornadose_test::run(async {
+/// let app = Harness::new(Router::new());
+/// let held: ClockGuard = app.hold_clock();
+/// // Work outside the runtime may take its time here: no timer fires.
+/// drop(held);
+/// app.advance(Duration::from_secs(1)).await;
+/// # });
+/// ```
+#[must_use = "the clock is held only until this is dropped: `let _held = app.hold_clock();`"]
 pub struct ClockGuard {
-    _held: Sender<()>,
+    _release: Sender<()>,
     count: Arc<AtomicUsize>,
+}
+
+impl fmt::Debug for ClockGuard {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ClockGuard").finish_non_exhaustive()
+    }
 }
 
 impl Drop for ClockGuard {
@@ -242,6 +265,6 @@ impl Drop for ClockGuard {
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // A test that has failed is still to be reported on.
+    // A failed test is still reported on.
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

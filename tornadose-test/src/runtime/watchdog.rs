@@ -1,4 +1,4 @@
-//! The net under hangs: a thread that looks at the wall clock, which a paused test does not.
+//! Detects tests that hang. A thread watches the wall clock, because a paused test clock does not move by itself.
 
 use std::process::abort;
 use std::sync::Arc;
@@ -8,44 +8,44 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 
-use crate::runtime::test_run::Run;
+use crate::runtime::test_run::TestRun;
 
-/// How long a rung alarm may go unheard before the test counts as stuck in one poll.
-const DEAF: Duration = Duration::from_secs(10);
+/// The time that a test has to react to the alarm before it counts as stuck in one poll.
+const ALARM_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Rings when a test has taken too long on the wall clock; dropped, it goes to sleep.
+/// Sends the alarm when a test takes too long on the wall clock. Dropping it stops its thread.
 pub(crate) struct Watchdog {
-    _leash: Sender<()>,
+    _stop: Sender<()>,
 }
 
 impl Watchdog {
-    pub(crate) fn start(wall: Duration, run: &Arc<Run>) -> (Self, oneshot::Receiver<()>) {
-        let (leash, held) = channel();
-        let (ring, alarm) = oneshot::channel();
+    pub(crate) fn start(wall_limit: Duration, run: &Arc<TestRun>) -> (Self, oneshot::Receiver<()>) {
+        let (stop, stopped) = channel();
+        let (alarm, on_alarm) = oneshot::channel();
         let run = run.clone();
         thread::Builder::new()
             .name("tornadose-test watchdog".into())
-            .spawn(move || watch(wall, &held, ring, &run))
+            .spawn(move || watch(wall_limit, &stopped, alarm, &run))
             .expect("a test process can start a thread");
-        (Self { _leash: leash }, alarm)
+        (Self { _stop: stop }, on_alarm)
     }
 }
 
-pub(crate) fn verdict(run: &Run) -> String {
-    let held = "The clock is held by `hold_clock()`, so that no timer fires, and what is waited for has not come";
-    let free = "It waits for work outside its runtime (a thread, a socket, `spawn_blocking`), or it goes in circles \
-                without the clock ever moving";
-    let why = if run.is_held() { held } else { free };
-    format!("the test hangs: a minute of real time has passed and it has not ended. {why}")
+pub(crate) fn hang_message(run: &TestRun) -> String {
+    let held = "The clock is held by `hold_clock()`, so that no timer fires, and the work outside has not finished";
+    let free = "It waits for work outside its runtime (a thread, a socket, `spawn_blocking`), or it loops without the \
+                clock ever moving";
+    let reason = if run.is_clock_held() { held } else { free };
+    format!("the test hangs: it has not ended after a minute of real time. {reason}")
 }
 
-fn watch(wall: Duration, held: &Receiver<()>, ring: oneshot::Sender<()>, run: &Run) {
-    if let Err(RecvTimeoutError::Timeout) = held.recv_timeout(wall) {
-        // A failed send means that the test ends at this very moment.
-        let _ = ring.send(());
-        if let Err(RecvTimeoutError::Timeout) = held.recv_timeout(DEAF) {
-            // The test's thread is inside one poll that never returns; nothing in this process can stop it.
-            eprintln!("{}, inside one poll that never returns\n{}", verdict(run), run.report());
+fn watch(wall_limit: Duration, stopped: &Receiver<()>, alarm: oneshot::Sender<()>, run: &TestRun) {
+    if let Err(RecvTimeoutError::Timeout) = stopped.recv_timeout(wall_limit) {
+        // A failed send means that the test ends at this moment.
+        let _ = alarm.send(());
+        if let Err(RecvTimeoutError::Timeout) = stopped.recv_timeout(ALARM_TIMEOUT) {
+            // The test's thread is inside one poll that never returns, and nothing in this process can stop it.
+            eprintln!("{}, inside one poll that never returns\n{}", hang_message(run), run.report());
             abort();
         }
     }

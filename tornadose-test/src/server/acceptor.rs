@@ -1,5 +1,6 @@
-//! Connections without a port: pipes handed from a dialer to Salvo's accept loop.
+//! Connections without a port: in-memory pipes that a dialer passes to Salvo's accept loop.
 
+use std::fmt;
 use std::future::pending;
 use std::io::{self, IoSlice};
 use std::net::SocketAddr;
@@ -15,47 +16,69 @@ use salvo::http::uri::Scheme;
 use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf, duplex};
 use tokio::sync::mpsc;
 
-/// The acceptor behind a [`Harness`](crate::Harness): named here for the closures of
-/// [`Harness::configured`](crate::Harness::configured) and [`Harness::with_server`](crate::Harness::with_server), never made
-/// by hand.
+/// The acceptor of a [`Harness`](crate::Harness), which receives the connections of its clients.
+///
+/// The harness makes it and passes it to the closures of [`Harness::configured`](crate::Harness::configured) and
+/// [`Harness::with_server`](crate::Harness::with_server).
+///
+/// ```
+/// use salvo::{Router, Server};
+/// use tornadose_test::{Harness, InMemoryAcceptor};
+///
+/// fn one_connection_at_a_time(acceptor: InMemoryAcceptor) -> Server<InMemoryAcceptor> {
+///     Server::new(acceptor).max_connections(1)
+/// }
+/// # tornadose_test::run(async {
+/// let app = Harness::with_server(Router::new(), one_connection_at_a_time);
+/// assert_eq!(app.get("/").await.status(), 404);
+/// # });
+/// ```
 pub struct InMemoryAcceptor {
-    dialled: mpsc::UnboundedReceiver<(Held, SocketAddr)>,
-    /// Taken from the queue and not yet handed on: `accept` may be dropped half-way.
-    pending: Option<(Held, SocketAddr)>,
+    incoming: mpsc::UnboundedReceiver<(ServerEnd, SocketAddr)>,
+    /// A connection that was taken from the queue and is not returned yet: `accept` may be dropped while it waits.
+    pending: Option<(ServerEnd, SocketAddr)>,
     holdings: Vec<Holding>,
 }
 
 pub(crate) struct Dialer {
-    dialled: mpsc::UnboundedSender<(Held, SocketAddr)>,
+    connections: mpsc::UnboundedSender<(ServerEnd, SocketAddr)>,
 }
 
-/// The server's end of a connection, which shows for how long the server holds it.
-pub struct Held {
+/// The server's end of a connection. Its marker is dropped with it, which shows how long the server holds the connection.
+#[derive(Debug)]
+pub struct ServerEnd {
     stream: DuplexStream,
-    _held: Arc<()>,
+    _marker: Arc<()>,
 }
 
+/// Makes an acceptor and the dialer that connects to it.
 pub(crate) fn in_memory() -> (Dialer, InMemoryAcceptor) {
-    let (dial, dialled) = mpsc::unbounded_channel();
+    let (connections, incoming) = mpsc::unbounded_channel();
     let holding =
-        Holding { local_addr: local().into(), http_versions: vec![Version::HTTP_11], http_scheme: Scheme::HTTP };
-    (Dialer { dialled: dial }, InMemoryAcceptor { dialled, pending: None, holdings: vec![holding] })
+        Holding { local_addr: listen_addr().into(), http_versions: vec![Version::HTTP_11], http_scheme: Scheme::HTTP };
+    (Dialer { connections }, InMemoryAcceptor { incoming, pending: None, holdings: vec![holding] })
 }
 
 impl Dialer {
-    /// The client's end of a new connection, and what dies with the server's end; `None` when the server is gone.
+    /// Returns the client's end of a new connection, and the marker of the server's end; `None` when the server is gone.
     pub(crate) fn dial(&self, buffer_size: usize, port: u16) -> Option<(DuplexStream, Weak<()>)> {
         let (client, stream) = duplex(buffer_size);
-        let held = Arc::new(());
-        let watch = Arc::downgrade(&held);
-        let dialled = (Held { stream, _held: held }, SocketAddr::from(([127, 0, 0, 1], port)));
-        self.dialled.send(dialled).ok().map(|()| (client, watch))
+        let marker = Arc::new(());
+        let weak = Arc::downgrade(&marker);
+        let connection = (ServerEnd { stream, _marker: marker }, SocketAddr::from(([127, 0, 0, 1], port)));
+        self.connections.send(connection).ok().map(|()| (client, weak))
+    }
+}
+
+impl fmt::Debug for InMemoryAcceptor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("InMemoryAcceptor").finish_non_exhaustive()
     }
 }
 
 impl Acceptor for InMemoryAcceptor {
     type Coupler = TcpCoupler<Self::Stream>;
-    type Stream = StraightStream<Held>;
+    type Stream = StraightStream<ServerEnd>;
 
     fn holdings(&self) -> &[Holding] {
         &self.holdings
@@ -64,13 +87,13 @@ impl Acceptor for InMemoryAcceptor {
     async fn accept(&mut self, fuse: Option<ArcFusePolicy>) -> io::Result<Accepted<Self::Coupler, Self::Stream>> {
         loop {
             if self.pending.is_none() {
-                self.pending = self.dialled.recv().await;
+                self.pending = self.incoming.recv().await;
             }
             let Some((_, remote)) = &self.pending else {
-                // Nobody can dial any more. An error here would make the server try again for ever.
+                // No client can connect any more. An error would make the server try again endlessly.
                 return pending().await;
             };
-            let (remote_addr, local_addr) = ((*remote).into(), salvo::conn::SocketAddr::from(local()));
+            let (remote_addr, local_addr) = ((*remote).into(), salvo::conn::SocketAddr::from(listen_addr()));
             let conn_ctrl = ConnCtrl::new();
             let (fuse_config, observer) = match &fuse {
                 None => (None, None),
@@ -78,7 +101,7 @@ impl Acceptor for InMemoryAcceptor {
                     let info = FuseInfo {
                         trans_proto: TransProto::Tcp,
                         remote_addr: SocketAddr::clone(remote).into(),
-                        local_addr: local().into(),
+                        local_addr: listen_addr().into(),
                     };
                     match policy.decide(&info).await {
                         FuseAction::Accept(config) => (Some(config), policy.observe(&info, &conn_ctrl)),
@@ -89,7 +112,7 @@ impl Acceptor for InMemoryAcceptor {
                     }
                 }
             };
-            let (stream, _) = self.pending.take().expect("it was there above, and nothing else takes it");
+            let (stream, _) = self.pending.take().expect("it was present above, and nothing else takes it");
             return Ok(Accepted {
                 coupler: TcpCoupler::new(),
                 stream: StraightStream::new(stream, fuse_config, conn_ctrl.clone(), observer),
@@ -103,13 +126,13 @@ impl Acceptor for InMemoryAcceptor {
     }
 }
 
-impl AsyncRead for Held {
+impl AsyncRead for ServerEnd {
     fn poll_read(mut self: Pin<&mut Self>, context: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.stream).poll_read(context, into)
     }
 }
 
-impl AsyncWrite for Held {
+impl AsyncWrite for ServerEnd {
     fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.stream).poll_write(context, bytes)
     }
@@ -135,6 +158,6 @@ impl AsyncWrite for Held {
     }
 }
 
-fn local() -> SocketAddr {
+fn listen_addr() -> SocketAddr {
     SocketAddr::from(([127, 0, 0, 1], 80))
 }

@@ -1,22 +1,24 @@
-//! Labels: what differs from run to run (ids, UUIDs) gets a number that keeps its identity, in the order of printing.
+//! Labels for values that differ from run to run (ids, UUIDs, masked values). Equal values get equal labels, numbered in
+//! the order in which they are printed.
 
 use std::collections::{HashMap, HashSet};
 
-use crate::entry::{Line, Severed, What};
+use crate::entry::{CutPoint, Entry, Happening};
 use crate::text;
 use crate::transcript::mask::Mask;
 
-/// An id inside data is replaced from this length on: a plain handler's `7` may stand for anything there.
-const TELLING: usize = 8;
+/// The shortest id that is replaced inside data: a plain handler's `7` may mean anything there.
+const ID_CHARS_MIN: usize = 8;
 
 pub(crate) struct Labels<'masks> {
     masks: &'masks [Mask],
-    /// How many values each mask has replaced.
+    /// The number of values that each mask has replaced.
     pub(crate) replaced: Vec<usize>,
-    /// What was masked, by the name of its labels and its JSON text.
+    /// The number of each masked value, by the name of its label and its JSON text.
     masked: HashMap<(&'masks str, String), usize>,
-    /// Whether labels stand in quotes whatever they replace: the result is to be JSON.
+    /// Whether every label is quoted, so that the result is JSON.
     json: bool,
+    /// The ids that were seen on the wire, and their epochs.
     known: HashSet<String>,
     epochs: HashSet<String>,
     ids: HashMap<String, usize>,
@@ -24,12 +26,12 @@ pub(crate) struct Labels<'masks> {
 }
 
 impl<'masks> Labels<'masks> {
-    /// Knows the ids that a record's events and positions carry.
-    pub(crate) fn of(lines: &[Line], masks: &'masks [Mask]) -> Self {
-        let carried = lines.iter().filter_map(|line| match &line.what {
-            What::Event(event) => event.id.clone(),
-            What::Position(id) => Some(id.clone()),
-            What::Cut(Severed::Inside { id, .. } | Severed::After { id, .. }) => id.clone(),
+    /// Makes labels that recognize the ids of these entries.
+    pub(crate) fn new(entries: &[Entry], masks: &'masks [Mask]) -> Self {
+        let carried = entries.iter().filter_map(|entry| match &entry.happening {
+            Happening::Event(event) => event.id.clone(),
+            Happening::Position(id) => Some(id.clone()),
+            Happening::Cut(CutPoint::Inside { id, .. } | CutPoint::After { id, .. }) => id.clone(),
             _ => None,
         });
         let known: HashSet<String> = carried.collect();
@@ -46,25 +48,25 @@ impl<'masks> Labels<'masks> {
         }
     }
 
-    /// Labels for data that stays JSON.
-    pub(crate) fn in_json(lines: &[Line], masks: &'masks [Mask]) -> Self {
-        Self { json: true, ..Self::of(lines, masks) }
+    /// Makes labels for data that remains JSON.
+    pub(crate) fn in_json(entries: &[Entry], masks: &'masks [Mask]) -> Self {
+        Self { json: true, ..Self::new(entries, masks) }
     }
 
-    /// Data with its masked values replaced, and its ids and UUIDs relabelled.
+    /// Replaces the masked values, ids and UUIDs of an event's data.
     pub(crate) fn data(&mut self, data: &str) -> String {
         let masks = self.masks;
         let found = masks.iter().enumerate();
         let mut found: Vec<_> =
-            found.flat_map(|(nth, mask)| mask.find(data).into_iter().map(move |place| (place, nth))).collect();
+            found.flat_map(|(nth, mask)| mask.find(data).into_iter().map(move |range| (range, nth))).collect();
         found.sort_unstable();
         let (mut labelled, mut end) = (String::with_capacity(data.len()), 0);
         for ((from, to), nth) in found {
             self.replaced[nth] += 1;
-            // What lies inside of a masked value is masked with it.
+            // A masked value covers the values inside it.
             if from >= end {
                 labelled += &self.text(&data[end..from]);
-                let label = self.masked(masks[nth].name(), &data[from..to]);
+                let label = self.mask_label(masks[nth].name(), &data[from..to]);
                 labelled += &label;
                 end = to;
             }
@@ -72,7 +74,8 @@ impl<'masks> Labels<'masks> {
         labelled + &self.text(&data[end..])
     }
 
-    /// A WebSocket's text: masks are paths into an event's data, and into any other text as a whole.
+    /// Replaces the values of a WebSocket text message. Masks are paths into an event's data, or into the whole of any other
+    /// text.
     pub(crate) fn frame(&mut self, text: &str) -> String {
         let data = Mask::parse(".data").map(|data| data.find(text)).unwrap_or_default();
         match data.first() {
@@ -81,15 +84,15 @@ impl<'masks> Labels<'masks> {
         }
     }
 
-    fn masked(&mut self, name: &'masks str, value: &str) -> String {
-        let next = self.masked.keys().filter(|(of, _)| *of == name).count() + 1;
+    fn mask_label(&mut self, name: &'masks str, value: &str) -> String {
+        let next = self.masked.keys().filter(|(other, _)| *other == name).count() + 1;
         let number = *self.masked.entry((name, value.to_owned())).or_insert(next);
-        // Without quotes it shows that it was no text.
+        // A label without quotes shows that the value was not a string.
         let quote = if self.json || value.starts_with('"') { "\"" } else { "" };
         format!("{quote}[{name}-{number}]{quote}")
     }
 
-    /// `#1` for an id that was seen on the wire, or is of the same epoch as one that was; else the id, in quotes.
+    /// Returns `#1` for an id that was seen on the wire or shares its epoch with one; any other id is quoted.
     pub(crate) fn id(&mut self, id: &str) -> String {
         if self.known.contains(id) || epoch(id).is_some_and(|epoch| self.epochs.contains(epoch)) {
             let next = self.ids.len() + 1;
@@ -99,7 +102,7 @@ impl<'masks> Labels<'masks> {
         }
     }
 
-    /// Text with its ids and UUIDs relabelled.
+    /// Replaces the ids and UUIDs of a text.
     pub(crate) fn text(&mut self, text: &str) -> String {
         let mut labelled = String::with_capacity(text.len());
         let mut rest = text;
@@ -107,14 +110,14 @@ impl<'masks> Labels<'masks> {
             labelled += &rest[..start];
             rest = &rest[start..];
             let end = rest.find(|char| !is_word(char)).unwrap_or(rest.len());
-            let (word, behind) = rest.split_at(end);
+            let (word, after) = rest.split_at(end);
             self.word(word, &mut labelled);
-            rest = behind;
+            rest = after;
         }
         labelled + rest
     }
 
-    /// The bytes of an SSE block on one line: the ids of its `id` fields relabelled, whatever they look like.
+    /// Formats an SSE block on one line; the values of `id` fields are replaced whatever their form.
     pub(crate) fn block(&mut self, block: &[u8]) -> String {
         let lines = block.split_inclusive(|byte| matches!(byte, b'\n' | b'\r'));
         let mut labelled = String::new();
@@ -148,7 +151,7 @@ impl<'masks> Labels<'masks> {
             let next = self.uuids.len() + 1;
             let number = self.uuids.entry(word.to_ascii_lowercase()).or_insert(next);
             labelled.extend(["[uuid-", &number.to_string(), "]"]);
-        } else if word.len() >= TELLING
+        } else if word.len() >= ID_CHARS_MIN
             && (self.known.contains(word) || epoch(word).is_some_and(|epoch| self.epochs.contains(epoch)))
         {
             *labelled += &self.id(word);
@@ -162,7 +165,7 @@ fn is_word(char: char) -> bool {
     char.is_ascii_alphanumeric() || matches!(char, '-' | '.' | '_')
 }
 
-/// The first part of an id that looks like `<8 characters>-<digits>`, the digits with a point at most.
+/// Returns the epoch of an id of the form `<8 characters>-<digits>`; the digits may contain points.
 fn epoch(id: &str) -> Option<&str> {
     let (epoch, offset) = id.rsplit_once('-')?;
     let digits = !offset.is_empty() && offset.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
@@ -182,22 +185,22 @@ mod tests {
     use std::time::Duration;
 
     use super::{Labels, epoch};
-    use crate::entry::{Event, Line, What};
+    use crate::entry::{Entry, Event, Happening};
 
     fn labels(ids: &[&str]) -> Labels<'static> {
-        let line = |id: &&str| Line {
+        let entry = |id: &&str| Entry {
             at: Duration::ZERO,
-            act: 0,
-            own: false,
+            step: 0,
+            by_test: false,
             client: Some(0),
-            what: What::Event(Event::new(None, Some((*id).to_owned()), String::new())),
+            happening: Happening::Event(Event::new(None, Some((*id).to_owned()), String::new())),
             read: false,
         };
-        Labels::of(&ids.iter().map(line).collect::<Vec<_>>(), &[])
+        Labels::new(&ids.iter().map(entry).collect::<Vec<_>>(), &[])
     }
 
     #[test]
-    fn an_epoch_is_eight_characters_before_an_offset() {
+    fn an_epoch_is_the_eight_characters_before_the_offset() {
         assert_eq!(epoch("k3v9x0aq-17"), Some("k3v9x0aq"));
         assert_eq!(epoch("k3v9x0aq-1700000000000.3"), Some("k3v9x0aq"));
         assert_eq!(epoch("k3v9x0aq-"), None);
@@ -205,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn ids_are_numbered_as_they_are_printed() {
+    fn ids_are_numbered_in_the_order_of_printing() {
         let mut labels = labels(&["k3v9x0aq-1", "k3v9x0aq-2", "7"]);
         assert_eq!(labels.id("k3v9x0aq-2"), "#1");
         assert_eq!(labels.id("7"), "#2");
@@ -214,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn a_head_of_the_same_epoch_is_an_id_and_a_foreign_one_is_quoted() {
+    fn an_unseen_id_is_labelled_in_a_known_epoch_and_quoted_in_another() {
         let mut labels = labels(&["k3v9x0aq-1"]);
         assert_eq!(labels.id("k3v9x0aq-99"), "#1");
         assert_eq!(labels.id("zzzzzzzz-99"), "\"zzzzzzzz-99\"");
@@ -222,13 +225,13 @@ mod tests {
     }
 
     #[test]
-    fn data_keeps_short_ids_and_loses_telling_ones() {
+    fn data_keeps_short_ids_and_labels_long_ones() {
         let mut labels = labels(&["7", "k3v9x0aq-1"]);
         assert_eq!(labels.text(r#"{"room":"7","after":"k3v9x0aq-1"}"#), r##"{"room":"7","after":"#1"}"##);
     }
 
     #[test]
-    fn the_same_uuid_gets_the_same_label_in_either_case() {
+    fn a_uuid_gets_the_same_label_in_either_case() {
         let mut labels = labels(&[]);
         let text = "0190a6b0-7c1e-7a2b-8000-00000000000A 0190a6b0-7c1e-7a2b-8000-00000000000b 0190A6B0-7C1E-7A2B-8000-00000000000a";
         assert_eq!(labels.text(text), "[uuid-1] [uuid-2] [uuid-1]");

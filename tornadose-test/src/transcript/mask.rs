@@ -1,4 +1,4 @@
-//! Masks: paths into JSON whose values are replaced by labels. Which label is given is the business of `labels`.
+//! Masks: paths into JSON data whose values a transcript replaces. The labels that replace them are chosen in `labels`.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -20,29 +20,29 @@ enum Step {
     Any,
     /// Any element.
     Each,
-    /// Any depth, none too.
+    /// Any depth, including none.
     Deep,
 }
 
 impl Mask {
-    /// Reads a path; an error is a sentence about it.
+    /// Parses a path. The error is a message for the test's author.
     pub(crate) fn parse(text: &str) -> Result<Self, String> {
-        let wrong =
+        let invalid =
             || format!("`{text}` is not a path into JSON: write `.token`, `.user.token`, `.items[].id` or `.**.token`");
         let (mut steps, mut rest) = (Vec::new(), text);
         while !rest.is_empty() {
-            let (step, behind) = step(rest).ok_or_else(wrong)?;
+            let (step, after) = step(rest).ok_or_else(invalid)?;
             steps.push(step);
-            rest = behind;
+            rest = after;
         }
         if matches!(steps.last(), None | Some(Step::Deep)) {
-            Err(wrong())
+            Err(invalid())
         } else {
             Ok(Self { text: text.into(), steps })
         }
     }
 
-    /// What its labels are called: the last key of the path.
+    /// The name of its labels: the last key of the path.
     pub(crate) fn name(&self) -> &str {
         let keys = self.steps.iter().rev().filter_map(|step| match step {
             Step::Key(key) => Some(key.as_str()),
@@ -51,20 +51,20 @@ impl Mask {
         keys.into_iter().next().unwrap_or("value")
     }
 
-    /// The places in a JSON text that it names; none in a text that is no JSON.
+    /// Returns the byte ranges of the values at this path; none when the text is not JSON.
     pub(crate) fn find(&self, text: &str) -> Vec<(usize, usize)> {
         let mut found = Vec::new();
         if let Ok(value) = serde_json::from_str::<&RawValue>(text) {
-            walk(value, &self.steps, &mut found);
+            collect(value, &self.steps, &mut found);
         }
         let start = text.as_ptr() as usize;
-        let mut places: Vec<_> = found
+        let mut ranges: Vec<_> = found
             .iter()
             .map(|value| (value.as_ptr() as usize - start, value.as_ptr() as usize - start + value.len()))
             .collect();
-        places.sort_unstable();
-        places.dedup();
-        places
+        ranges.sort_unstable();
+        ranges.dedup();
+        ranges
     }
 }
 
@@ -74,44 +74,45 @@ impl fmt::Display for Mask {
     }
 }
 
-/// The first step of a path, and what is behind it.
+/// Returns the first step of a path, and the rest of the path.
 fn step(path: &str) -> Option<(Step, &str)> {
-    if let Some(behind) = path.strip_prefix(".**") {
-        return Some((Step::Deep, behind));
+    if let Some(rest) = path.strip_prefix(".**") {
+        return Some((Step::Deep, rest));
     }
-    if let Some(behind) = path.strip_prefix(".*") {
-        return Some((Step::Any, behind));
+    if let Some(rest) = path.strip_prefix(".*") {
+        return Some((Step::Any, rest));
     }
     if let Some(key) = path.strip_prefix('.') {
         let end = key.find(['.', '[']).unwrap_or(key.len());
         return (end > 0).then(|| (Step::Key(key[..end].to_owned()), &key[end..]));
     }
     if let Some(quoted) = path.strip_prefix("[\"") {
-        let (key, behind) = quoted.split_once("\"]")?;
-        return Some((Step::Key(key.to_owned()), behind));
+        let (key, rest) = quoted.split_once("\"]")?;
+        return Some((Step::Key(key.to_owned()), rest));
     }
-    let (index, behind) = path.strip_prefix('[')?.split_once(']')?;
-    if index.is_empty() { Some((Step::Each, behind)) } else { Some((Step::Index(index.parse().ok()?), behind)) }
+    let (index, rest) = path.strip_prefix('[')?.split_once(']')?;
+    if index.is_empty() { Some((Step::Each, rest)) } else { Some((Step::Index(index.parse().ok()?), rest)) }
 }
 
-fn walk<'text>(value: &'text RawValue, steps: &[Step], found: &mut Vec<&'text str>) {
+/// Collects the values at the end of the steps.
+fn collect<'text>(value: &'text RawValue, steps: &[Step], found: &mut Vec<&'text str>) {
     let Some((step, rest)) = steps.split_first() else { return found.push(value.get()) };
     match step {
         Step::Key(key) => {
             if let Some(member) = members(value).get(key) {
-                walk(member, rest, found);
+                collect(member, rest, found);
             }
         }
         Step::Index(index) => {
             if let Some(element) = elements(value).get(*index) {
-                walk(element, rest, found);
+                collect(element, rest, found);
             }
         }
-        Step::Any => members(value).into_values().chain(elements(value)).for_each(|child| walk(child, rest, found)),
-        Step::Each => elements(value).into_iter().for_each(|child| walk(child, rest, found)),
+        Step::Any => members(value).into_values().chain(elements(value)).for_each(|child| collect(child, rest, found)),
+        Step::Each => elements(value).into_iter().for_each(|child| collect(child, rest, found)),
         Step::Deep => {
-            walk(value, rest, found);
-            members(value).into_values().chain(elements(value)).for_each(|child| walk(child, steps, found));
+            collect(value, rest, found);
+            members(value).into_values().chain(elements(value)).for_each(|child| collect(child, steps, found));
         }
     }
 }
@@ -135,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn paths_name_places() {
+    fn a_path_finds_its_values() {
         assert_eq!(find(".token"), [r#""a""#]);
         assert_eq!(find(".user.token"), ["7"]);
         assert_eq!(find(r#".user["to.ken"]"#), ["null"]);
@@ -148,10 +149,10 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_path_is_told() {
-        for wrong in ["", "token", ".", ".a..b", "[x]", ".**", ".a[", "."] {
-            let said = Mask::parse(wrong).expect_err(wrong);
-            assert!(said.starts_with(&format!("`{wrong}` is not a path into JSON: write ")), "{said}");
+    fn an_invalid_path_is_an_error() {
+        for invalid in ["", "token", ".", ".a..b", "[x]", ".**", ".a[", "."] {
+            let error = Mask::parse(invalid).expect_err(invalid);
+            assert!(error.starts_with(&format!("`{invalid}` is not a path into JSON: write ")), "{error}");
         }
         assert_eq!(Mask::parse(".items[]").map(|mask| mask.name().to_owned()), Ok("items".into()));
     }

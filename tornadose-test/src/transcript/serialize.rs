@@ -1,76 +1,80 @@
-//! A recording as data: the same lines in the same order, the same labels, one entry for each.
+//! Serializes a recording: one object for each line of the transcript, in the same order and with the same labels.
 
 use serde::ser::{Serialize, SerializeStruct, Serializer};
 use serde_json::{Map, Value, json};
 
-use crate::entry::{Line, Side, What};
-use crate::text;
+use crate::entry::{Entry, Happening, Peer};
+use crate::text::duration;
+use crate::transcript::Recording;
 use crate::transcript::labels::Labels;
-use crate::transcript::{Recording, View, render};
+use crate::transcript::render::{View, render};
 
 impl Serialize for Recording {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut labels = Labels::in_json(&self.lines, &self.masks);
-        let entries: Vec<Value> = self.chosen().filter_map(|line| self.entry(line, &mut labels)).collect();
+        let mut labels = self.json_labels();
+        let entries: Vec<Value> = self.shown().filter_map(|entry| object(self, entry, &mut labels)).collect();
         let mut recording = serializer.serialize_struct("Recording", 1)?;
         recording.serialize_field("events", &entries)?;
         recording.end()
     }
 }
 
-impl Recording {
-    fn entry(&self, line: &Line, labels: &mut Labels<'_>) -> Option<Value> {
-        let said = render::of(&line.what, View::Plain, labels)?;
-        let mut entry = Map::new();
-        entry.insert("at".into(), text::duration(line.at).into());
-        entry.insert("client".into(), self.speaker(line).into());
-        let (kind, rest) = parts(&line.what, labels);
-        entry.insert("kind".into(), kind.into());
-        match rest {
-            Value::Object(rest) => entry.extend(rest),
-            // What has no parts worth a selector of their own is said in words.
-            _ => drop(entry.insert("text".into(), said.into())),
-        }
-        Some(Value::Object(entry))
+fn object(recording: &Recording, entry: &Entry, labels: &mut Labels<'_>) -> Option<Value> {
+    let line = render(&entry.happening, View::Plain, labels)?;
+    let mut object = Map::new();
+    object.insert("at".into(), duration(entry.at).into());
+    object.insert("client".into(), recording.name(entry).into());
+    let (kind, fields) = fields(&entry.happening, labels);
+    object.insert("kind".into(), kind.into());
+    match fields {
+        Value::Object(fields) => object.extend(fields),
+        // A happening without fields of its own is serialized as its line.
+        _ => drop(object.insert("text".into(), line.into())),
     }
+    Some(Value::Object(object))
 }
 
-fn parts(what: &What, labels: &mut Labels<'_>) -> (&'static str, Value) {
-    match what {
-        What::Request { .. } => ("request", Value::Null),
-        What::Refused => ("refused", json!({})),
-        What::Moved { status, target } => ("answer", json!({"status": status, "to": labels.text(target)})),
-        What::Open { status, media, retry } => ("open", json!({"status": status, "media": media, "retry": retry})),
-        What::Upgraded { protocol } => ("open", json!({"status": 101, "protocol": protocol})),
-        What::Answer { status, body } => {
+/// The kind of a happening and its fields; `Null` when its line says everything.
+fn fields(happening: &Happening, labels: &mut Labels<'_>) -> (&'static str, Value) {
+    match happening {
+        Happening::Request { .. } => ("request", Value::Null),
+        Happening::Refused => ("refused", json!({})),
+        Happening::Redirect { status, target } => ("answer", json!({"status": status, "to": labels.text(target)})),
+        Happening::Open { status, media, retry } => ("open", json!({"status": status, "media": media, "retry": retry})),
+        Happening::Upgraded { protocol } => ("open", json!({"status": 101, "protocol": protocol})),
+        Happening::Response { status, body } => {
             ("answer", json!({"status": status, "body": data(&String::from_utf8_lossy(body), labels)}))
         }
-        What::Event(event) => {
+        Happening::Event(event) => {
             let id = event.id.as_ref().map(|id| labels.id(id));
             ("event", json!({"event": event.name, "id": id, "data": data(&event.data, labels)}))
         }
-        What::Retry(retry) => ("retry", json!({"retry": retry})),
-        What::Comment { text, .. } => ("comment", json!({"data": labels.text(text)})),
-        What::Text(text) => ("text", json!({"data": data(text, labels)})),
-        What::SentText(text) => ("sent", json!({"data": data(text, labels)})),
-        What::Ping => ("ping", json!({})),
-        What::End => ("end", json!({})),
-        What::Abort => ("abort", json!({})),
-        What::Close { code, reason, by } => {
-            let by = if *by == Side::Server { "server" } else { "client" };
+        Happening::Retry(retry) => ("retry", json!({"retry": retry})),
+        Happening::Comment { text, .. } => ("comment", json!({"data": labels.text(text)})),
+        Happening::Text(text) => ("text", json!({"data": data(text, labels)})),
+        Happening::SentText(text) => ("sent", json!({"data": data(text, labels)})),
+        Happening::Ping => ("ping", json!({})),
+        Happening::End => ("end", json!({})),
+        Happening::Abort => ("abort", json!({})),
+        Happening::Close { code, reason, by } => {
+            let by = if *by == Peer::Server { "server" } else { "client" };
             ("close", json!({"code": code, "reason": labels.text(reason), "by": by}))
         }
-        What::Binary(_) => ("binary", Value::Null),
-        What::SentBinary(_) | What::SentPing(_) | What::SentRaw(_) | What::Reply { .. } => ("sent", Value::Null),
-        What::Deed(_) => ("deed", Value::Null),
-        What::Cut(_) => ("cut", Value::Null),
-        What::Violation(_) => ("violation", Value::Null),
-        What::Panic(_) => ("panic", Value::Null),
-        What::Header { .. } | What::Position(_) | What::Block(_) | What::Frame { .. } => ("wire", Value::Null),
+        Happening::Binary(_) => ("binary", Value::Null),
+        Happening::SentBinary(_) | Happening::SentPing(_) | Happening::SentRaw(_) | Happening::Reply { .. } => {
+            ("sent", Value::Null)
+        }
+        Happening::Action(_) => ("deed", Value::Null),
+        Happening::Cut(_) => ("cut", Value::Null),
+        Happening::Violation(_) => ("violation", Value::Null),
+        Happening::Panic(_) => ("panic", Value::Null),
+        Happening::Header { .. } | Happening::Position(_) | Happening::Block(_) | Happening::Frame { .. } => {
+            ("wire", Value::Null)
+        }
     }
 }
 
-/// JSON as JSON, anything else as text.
+/// JSON data as JSON, any other data as text.
 fn data(text: &str, labels: &mut Labels<'_>) -> Value {
     let text = labels.data(text);
     serde_json::from_str(&text).unwrap_or(Value::String(text))

@@ -1,108 +1,116 @@
-//! What slows, splits or stops the bytes of a client's connections; the pipe of the moment asks it.
+//! Controls the bytes of a client's connections: it stops, splits, slows and cuts them. The present [`Pipe`] asks it.
+//!
+//! [`Pipe`]: crate::client::connection::pipe::Pipe
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use crate::client::faults::{Chunks, ReadRate};
+use crate::client::faults::chunks::Chunks;
+use crate::client::faults::read_rate::ReadRate;
 
-/// Stops and lets go what flows through a client's [`Pipe`](crate::client::connection::pipe::Pipe).
 #[derive(Clone, Default)]
-pub(crate) struct Valve {
-    flow: Arc<Mutex<Flow>>,
+pub(crate) struct PipeControl {
+    shared: Arc<Mutex<Shared>>,
 }
 
 #[derive(Default)]
-struct Flow {
-    state: State,
+struct Shared {
+    mode: Mode,
     waiting: Vec<Waker>,
-    /// Who reads, to be told of what it cannot see in the bytes.
+    /// The waker of the reading task, for a cut or half-close, which it cannot see in the bytes.
     reader: Option<Waker>,
     cut: bool,
     half_close: bool,
-    chunks: Option<Splitting>,
-    rate: Option<(ReadRate, bool)>,
+    chunks: Option<ChunkState>,
+    rate: Option<RateState>,
 }
 
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
-enum State {
+enum Mode {
     #[default]
     Open,
-    /// The client reads no more, what it writes still goes out.
+    /// The client stops reading, and its writes still pass.
     Stalled,
-    /// Nothing goes in or out.
+    /// No bytes pass in either direction.
     Vanished,
 }
 
-/// Which way bytes go, as the client sees it.
+/// The direction of bytes, from the client's point of view.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Direction {
     In,
     Out,
 }
 
-/// Chunks in the making: how far each way has come, and whether it pauses between two pieces.
-struct Splitting {
+/// The progress of [`Chunks`], by direction.
+struct ChunkState {
     chunks: Chunks,
     passed: [usize; 2],
-    paused: [bool; 2],
+    /// Whether a chunk has ended, so that a pause is due before the next.
+    pause_due: [bool; 2],
     used: bool,
 }
 
-impl Valve {
+struct RateState {
+    rate: ReadRate,
+    used: bool,
+}
+
+impl PipeControl {
     pub(crate) fn stall(&self) {
-        self.set(State::Stalled);
+        self.set_mode(Mode::Stalled);
     }
 
     pub(crate) fn resume(&self) {
-        self.set(State::Open);
+        self.set_mode(Mode::Open);
     }
 
     pub(crate) fn vanish(&self) {
-        self.set(State::Vanished);
+        self.set_mode(Mode::Vanished);
     }
 
-    /// A word for where it stands, when it does not stand open.
-    pub(crate) fn standing(&self) -> Option<&'static str> {
-        match self.lock().state {
-            State::Open => None,
-            State::Stalled => Some("stalled"),
-            State::Vanished => Some("vanished"),
+    /// A word for the status; `None` while bytes pass freely.
+    pub(crate) fn status(&self) -> Option<&'static str> {
+        match self.lock().mode {
+            Mode::Open => None,
+            Mode::Stalled => Some("stalled"),
+            Mode::Vanished => Some("vanished"),
         }
     }
 
-    /// The connection of the moment breaks off.
+    /// Breaks off the present connection.
     pub(crate) fn cut(&self) {
         self.lock().cut = true;
-        self.stir();
+        self.wake_all();
     }
 
-    /// The client says that it will send no more, and reads on.
+    /// Ends the client's sending direction; it still reads.
     pub(crate) fn half_close(&self) {
         self.lock().half_close = true;
-        self.stir();
+        self.wake_all();
     }
 
-    pub(crate) fn split(&self, chunks: Chunks) {
-        self.lock().chunks = Some(Splitting { chunks, passed: [0; 2], paused: [false; 2], used: false });
+    pub(crate) fn set_chunks(&self, chunks: Chunks) {
+        self.lock().chunks = Some(ChunkState { chunks, passed: [0; 2], pause_due: [false; 2], used: false });
     }
 
-    pub(crate) fn slow(&self, rate: ReadRate) {
-        self.lock().rate = Some((rate, false));
+    pub(crate) fn set_read_rate(&self, rate: ReadRate) {
+        self.lock().rate = Some(RateState { rate, used: false });
     }
 
-    /// What was asked for and has touched no byte.
+    /// The faults that were set and have affected no byte.
     pub(crate) fn unused(&self) -> Vec<String> {
-        let flow = self.lock();
-        let chunks = flow.chunks.as_ref().filter(|splitting| !splitting.used).map(|splitting| &splitting.chunks);
-        let rate = flow.rate.as_ref().filter(|(_, used)| !used).map(|(rate, _)| rate);
-        chunks.map(ToString::to_string).into_iter().chain(rate.map(ToString::to_string)).collect()
+        let shared = self.lock();
+        let chunks = shared.chunks.as_ref().filter(|state| !state.used).map(|state| state.chunks.to_string());
+        let rate = shared.rate.as_ref().filter(|state| !state.used).map(|state| state.rate.to_string());
+        chunks.into_iter().chain(rate).collect()
     }
 
-    /// A connection begins: what was meant for the last one is over.
-    pub(crate) fn connected(&self) {
-        let mut flow = self.lock();
-        (flow.cut, flow.half_close) = (false, false);
+    /// Begins a connection: a cut or half-close of the previous connection ends with it.
+    pub(crate) fn start_connection(&self) {
+        let mut shared = self.lock();
+        (shared.cut, shared.half_close) = (false, false);
     }
 
     pub(crate) fn is_cut(&self) -> bool {
@@ -113,83 +121,82 @@ impl Valve {
         self.lock().half_close
     }
 
-    pub(crate) fn half_closed(&self) {
+    pub(crate) fn mark_half_closed(&self) {
         self.lock().half_close = false;
     }
 
     pub(crate) fn poll_readable(&self, context: &Context<'_>) -> Poll<()> {
         self.lock().reader = Some(context.waker().clone());
-        self.poll(|state| state == State::Open, context)
+        self.poll_mode(|mode| mode == Mode::Open, context)
     }
 
     pub(crate) fn poll_writable(&self, context: &Context<'_>) -> Poll<()> {
-        self.poll(|state| state != State::Vanished, context)
+        self.poll_mode(|mode| mode != Mode::Vanished, context)
     }
 
-    /// How many bytes may pass together: all, or as many as the next piece has.
-    pub(crate) fn poll_piece(&self, way: Direction, context: &Context<'_>, wanted: usize) -> Poll<usize> {
-        let mut flow = self.lock();
-        let Some(splitting) = &mut flow.chunks else { return Poll::Ready(wanted) };
-        if std::mem::take(&mut splitting.paused[way as usize]) {
-            // The other side gets to see the last piece alone.
+    /// Returns the number of bytes that may pass together: all, or the rest of the present chunk.
+    pub(crate) fn poll_chunk_len(&self, direction: Direction, context: &Context<'_>, wanted: usize) -> Poll<usize> {
+        let mut shared = self.lock();
+        let Some(state) = &mut shared.chunks else { return Poll::Ready(wanted) };
+        if std::mem::take(&mut state.pause_due[direction as usize]) {
+            // The other side gets to read the last chunk alone.
             context.waker().wake_by_ref();
             return Poll::Pending;
         }
-        Poll::Ready(wanted.min(splitting.chunks.room(splitting.passed[way as usize])))
+        Poll::Ready(wanted.min(state.chunks.len_to_border(state.passed[direction as usize])))
     }
 
-    /// Takes note of what has passed.
-    pub(crate) fn passed(&self, way: Direction, count: usize) {
-        let mut flow = self.lock();
-        if let Some(splitting) = flow.chunks.as_mut().filter(|_| count > 0) {
-            splitting.passed[way as usize] += count;
-            if splitting.chunks.ends_at(splitting.passed[way as usize]) {
-                splitting.paused[way as usize] = true;
-                splitting.used = true;
+    pub(crate) fn record_passed(&self, direction: Direction, count: usize) {
+        let mut shared = self.lock();
+        if let Some(state) = shared.chunks.as_mut().filter(|_| count > 0) {
+            state.passed[direction as usize] += count;
+            if state.chunks.is_border(state.passed[direction as usize]) {
+                state.pause_due[direction as usize] = true;
+                state.used = true;
             }
         }
     }
 
-    /// How many bytes a slow reader takes at once.
-    pub(crate) fn at_once(&self) -> usize {
-        self.lock().rate.as_ref().map_or(usize::MAX, |(rate, _)| rate.at_once())
+    /// Returns the number of bytes that a slow reader reads at once.
+    pub(crate) fn read_limit(&self) -> usize {
+        self.lock().rate.as_ref().map_or(usize::MAX, |state| state.rate.read_limit())
     }
 
-    /// How long a slow reader pauses after so many bytes.
+    /// Returns the pause of a slow reader after this many bytes.
     pub(crate) fn pause_after(&self, count: usize) -> Option<Duration> {
-        let mut flow = self.lock();
-        let (rate, used) = flow.rate.as_mut().filter(|_| count > 0)?;
-        *used = true;
-        Some(rate.pause_after(count))
+        let mut shared = self.lock();
+        let state = shared.rate.as_mut().filter(|_| count > 0)?;
+        state.used = true;
+        Some(state.rate.pause_after(count))
     }
 
-    fn set(&self, state: State) {
-        let mut flow = self.lock();
-        flow.state = state;
-        let waiting = std::mem::take(&mut flow.waiting);
-        drop(flow);
+    fn set_mode(&self, mode: Mode) {
+        let mut shared = self.lock();
+        shared.mode = mode;
+        let waiting = std::mem::take(&mut shared.waiting);
+        drop(shared);
         waiting.into_iter().for_each(Waker::wake);
     }
 
-    fn stir(&self) {
-        let mut flow = self.lock();
-        let waiting = std::mem::take(&mut flow.waiting);
-        let reader = flow.reader.take();
-        drop(flow);
+    fn wake_all(&self) {
+        let mut shared = self.lock();
+        let waiting = std::mem::take(&mut shared.waiting);
+        let reader = shared.reader.take();
+        drop(shared);
         waiting.into_iter().chain(reader).for_each(Waker::wake);
     }
 
-    fn poll(&self, lets_through: impl Fn(State) -> bool, context: &Context<'_>) -> Poll<()> {
-        let mut flow = self.lock();
-        // Who is cut off is told at once, whether it reads or not.
-        if flow.cut || lets_through(flow.state) {
+    fn poll_mode(&self, passes: impl Fn(Mode) -> bool, context: &Context<'_>) -> Poll<()> {
+        let mut shared = self.lock();
+        // A cut is reported at once, even to a client that does not read.
+        if shared.cut || passes(shared.mode) {
             return Poll::Ready(());
         }
-        flow.waiting.push(context.waker().clone());
+        shared.waiting.push(context.waker().clone());
         Poll::Pending
     }
 
-    fn lock(&self) -> MutexGuard<'_, Flow> {
-        self.flow.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Shared> {
+        self.shared.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -1,119 +1,120 @@
-//! The place of a connection where it is cut: bytes pass here on their way to the client, and are counted as events.
+//! Scans the bytes of a connection on their way to the client, and stops where the connection is to be cut.
 
-use crate::client::faults::{Cuts, Place};
-use crate::client::sse::parser::{Heard, Parser};
-use crate::client::ws::frame::Frames;
-use crate::client::ws::inbound::{self, Inbound};
-use crate::entry::{Severed, What};
+use crate::client::faults::armed_cuts::ArmedCuts;
+use crate::client::faults::cut::CutTarget;
+use crate::client::sse::parser::{Parser, SseItem};
+use crate::client::ws::assembler::{Assembler, WsItem};
+use crate::client::ws::frame::FrameDecoder;
+use crate::entry::{CutPoint, Happening};
 
-/// Looks ahead of the client, at one connection.
-pub(crate) struct Screen {
-    cuts: Cuts,
-    look: Look,
-    /// Bytes of an event that is to be cut when it is known whole.
+/// The scanner of one connection.
+pub(crate) struct CutScanner {
+    cuts: ArmedCuts,
+    decoder: Decoder,
+    /// The bytes of an event that is to be cut, held back until its length is known.
     held: Vec<u8>,
     bytes: usize,
-    messages: usize,
-    /// Where the block or frame that is under way began.
-    start: usize,
+    events: usize,
+    /// The byte at which the present block or frame began.
+    unit_start: usize,
 }
 
-enum Look {
+enum Decoder {
     Sse(Box<Parser>),
-    Ws(Frames, Inbound),
+    Ws(FrameDecoder, Assembler),
 }
 
-/// A block or frame that is complete.
-enum Piece {
-    Message { id: Option<String> },
+/// A complete block or frame.
+enum Unit {
+    Event { id: Option<String> },
     Other,
 }
 
-impl Screen {
-    pub(crate) fn of_sse(cuts: &Cuts) -> Self {
-        Self::new(cuts, Look::Sse(Box::default()))
+impl CutScanner {
+    pub(crate) fn for_sse(cuts: &ArmedCuts) -> Self {
+        Self::new(cuts, Decoder::Sse(Box::default()))
     }
 
-    pub(crate) fn of_ws(cuts: &Cuts) -> Self {
-        Self::new(cuts, Look::Ws(Frames::default(), Inbound::default()))
+    pub(crate) fn for_ws(cuts: &ArmedCuts) -> Self {
+        Self::new(cuts, Decoder::Ws(FrameDecoder::default(), Assembler::default()))
     }
 
-    fn new(cuts: &Cuts, look: Look) -> Self {
-        cuts.come(0, 0);
-        Self { cuts: cuts.clone(), look, held: Vec::new(), bytes: 0, messages: 0, start: 0 }
+    fn new(cuts: &ArmedCuts, decoder: Decoder) -> Self {
+        cuts.set_progress(0, 0);
+        Self { cuts: cuts.clone(), decoder, held: Vec::new(), bytes: 0, events: 0, unit_start: 0 }
     }
 
-    /// What of these bytes gets through, and where the connection is cut, if it is. With no bytes it tells whether it is
-    /// cut before the first.
-    pub(crate) fn pass(&mut self, bytes: &[u8]) -> (Vec<u8>, Option<Severed>) {
-        let mut through = Vec::with_capacity(bytes.len());
-        let mut severed = (self.bytes == 0).then(|| self.severed_here()).flatten();
+    /// Returns the bytes that pass, and the point of the cut, if there is one. Without bytes, it reports a cut before the
+    /// first byte.
+    pub(crate) fn pass(&mut self, bytes: &[u8]) -> (Vec<u8>, Option<CutPoint>) {
+        let mut passed = Vec::with_capacity(bytes.len());
+        let mut cut = (self.bytes == 0).then(|| self.take_byte_cut()).flatten();
         for byte in bytes {
-            if severed.is_some() {
+            if cut.is_some() {
                 break;
             }
-            severed = self.step(*byte, &mut through);
+            cut = self.pass_byte(*byte, &mut passed);
         }
-        self.cuts.come(self.bytes, self.messages);
-        (through, severed)
+        self.cuts.set_progress(self.bytes, self.events);
+        (passed, cut)
     }
 
-    fn step(&mut self, byte: u8, through: &mut Vec<u8>) -> Option<Severed> {
+    fn pass_byte(&mut self, byte: u8, passed: &mut Vec<u8>) -> Option<CutPoint> {
         self.bytes += 1;
         self.held.push(byte);
-        let piece = self.look.feed(byte);
-        let mut severed = None;
-        if let Some(Piece::Message { id }) = &piece {
-            self.messages += 1;
-            if self.cuts.take(Place::Inside(self.messages)) {
-                return Some(self.sever(id.clone(), through));
+        let unit = self.decoder.feed(byte);
+        let mut cut = None;
+        if let Some(Unit::Event { id }) = &unit {
+            self.events += 1;
+            if self.cuts.take(CutTarget::Inside(self.events)) {
+                return Some(self.cut_inside(id.clone(), passed));
             }
-            let after = self.cuts.take(Place::After(self.messages));
-            severed = after.then(|| Severed::After { nth: self.messages, id: id.clone() });
+            let after = self.cuts.take(CutTarget::After(self.events));
+            cut = after.then(|| CutPoint::After { nth: self.events, id: id.clone() });
         }
-        if piece.is_some() {
-            self.start = self.bytes;
+        if unit.is_some() {
+            self.unit_start = self.bytes;
         }
-        if piece.is_some() || !self.cuts.is_armed(Place::Inside(self.messages + 1)) {
-            through.append(&mut self.held);
+        if unit.is_some() || !self.cuts.is_armed(CutTarget::Inside(self.events + 1)) {
+            passed.append(&mut self.held);
         }
-        severed.or_else(|| self.severed_here())
+        cut.or_else(|| self.take_byte_cut())
     }
 
-    fn severed_here(&self) -> Option<Severed> {
-        self.cuts.take(Place::Byte(self.bytes)).then_some(Severed::Byte(self.bytes))
+    fn take_byte_cut(&self) -> Option<CutPoint> {
+        self.cuts.take(CutTarget::Byte(self.bytes)).then_some(CutPoint::Byte(self.bytes))
     }
 
-    /// Lets a quarter of the event through.
-    fn sever(&mut self, id: Option<String>, through: &mut Vec<u8>) -> Severed {
-        let of = self.bytes - self.start;
-        // What came before the cut was armed has gone through already.
-        let gone = of - self.held.len();
-        let arrived = of.div_ceil(4).clamp(gone, of - 1);
-        through.extend(&self.held[..arrived - gone]);
-        Severed::Inside { nth: self.messages, id, arrived, of }
+    /// Lets a quarter of the event pass.
+    fn cut_inside(&mut self, id: Option<String>, passed: &mut Vec<u8>) -> CutPoint {
+        let of = self.bytes - self.unit_start;
+        // The bytes before the cut was armed have passed already.
+        let passed_before = of - self.held.len();
+        let arrived = of.div_ceil(4).clamp(passed_before, of - 1);
+        passed.extend(&self.held[..arrived - passed_before]);
+        CutPoint::Inside { nth: self.events, id, arrived, of }
     }
 }
 
-impl Look {
-    fn feed(&mut self, byte: u8) -> Option<Piece> {
+impl Decoder {
+    fn feed(&mut self, byte: u8) -> Option<Unit> {
         match self {
             Self::Sse(parser) => {
-                let heard = parser.feed(&[byte]);
-                let message = heard.iter().find_map(|heard| match heard {
-                    Heard::Event { id, .. } => Some(Piece::Message { id: id.clone() }),
+                let items = parser.feed(&[byte]);
+                let event = items.iter().find_map(|item| match item {
+                    SseItem::Event { id, .. } => Some(Unit::Event { id: id.clone() }),
                     _ => None,
                 });
-                message.or_else(|| heard.iter().any(|heard| matches!(heard, Heard::Block(_))).then_some(Piece::Other))
+                event.or_else(|| items.iter().any(|item| matches!(item, SseItem::Block(_))).then_some(Unit::Other))
             }
-            Self::Ws(frames, inbound) => {
-                frames.feed(&[byte]);
-                // A breach of the protocol is the reader's to tell.
-                let heard = inbound.take(frames.next().ok()??).ok()?;
-                Some(match heard? {
-                    inbound::Heard::Message(What::Event(event)) => Piece::Message { id: event.id },
-                    inbound::Heard::Message(What::Text(_) | What::Binary(_)) => Piece::Message { id: None },
-                    _ => Piece::Other,
+            Self::Ws(decoder, assembler) => {
+                decoder.feed(&[byte]);
+                // The connection's own reader reports violations.
+                let item = assembler.push(decoder.next().ok()??).ok()?;
+                Some(match item? {
+                    WsItem::Message(Happening::Event(event)) => Unit::Event { id: event.id },
+                    WsItem::Message(Happening::Text(_) | Happening::Binary(_)) => Unit::Event { id: None },
+                    _ => Unit::Other,
                 })
             }
         }
@@ -122,43 +123,44 @@ impl Look {
 
 #[cfg(test)]
 mod tests {
-    use super::Screen;
-    use crate::client::faults::{Cut, Cuts};
-    use crate::entry::Severed;
+    use super::CutScanner;
+    use crate::client::faults::armed_cuts::ArmedCuts;
+    use crate::client::faults::cut::Cut;
+    use crate::entry::CutPoint;
 
     const STREAM: &[u8] = b"retry: 1\n\nid: 1\ndata: a\n\n: b\n\ndata: c\n\n";
 
-    /// What gets through of the stream, in chunks of this size, and where it is cut.
-    fn pass(cut: Cut, chunk: usize) -> (String, Option<Severed>) {
-        let cuts = Cuts::default();
-        cuts.arm(cut).expect("nothing has come yet");
-        let mut screen = Screen::of_sse(&cuts);
-        let mut through = Vec::new();
+    /// Passes the stream in chunks of this size; returns the bytes before the cut, and its point.
+    fn pass(cut: Cut, chunk: usize) -> (String, Option<CutPoint>) {
+        let cuts = ArmedCuts::default();
+        cuts.arm(cut).expect("no byte has arrived yet");
+        let mut scanner = CutScanner::for_sse(&cuts);
+        let mut passed = Vec::new();
         for chunk in [&[][..]].into_iter().chain(STREAM.chunks(chunk)) {
-            let (passed, severed) = screen.pass(chunk);
-            through.extend(passed);
-            if severed.is_some() {
-                assert!(cuts.unused().is_empty(), "it is made once");
-                return (String::from_utf8(through).expect("it is ASCII"), severed);
+            let (bytes, point) = scanner.pass(chunk);
+            passed.extend(bytes);
+            if point.is_some() {
+                assert!(cuts.unused().is_empty(), "the cut is made once");
+                return (String::from_utf8(passed).expect("the stream is ASCII"), point);
             }
         }
-        assert_eq!(through, STREAM);
+        assert_eq!(passed, STREAM);
         (String::new(), None)
     }
 
     #[test]
-    fn a_cut_is_made_at_its_place_whatever_the_chunks() {
+    fn a_cut_is_made_at_its_place_for_any_chunks() {
         for chunk in [1, 2, 3, 7, 100] {
             for byte in 0..=STREAM.len() {
-                let (through, severed) = pass(Cut::at_byte(byte), chunk);
-                assert_eq!((through.len(), severed), (byte, Some(Severed::Byte(byte))));
+                let (passed, point) = pass(Cut::at_byte(byte), chunk);
+                assert_eq!((passed.len(), point), (byte, Some(CutPoint::Byte(byte))));
             }
             assert_eq!(pass(Cut::at_byte(STREAM.len() + 1), chunk), (String::new(), None));
-            let inside = Severed::Inside { nth: 1, id: Some("1".into()), arrived: 4, of: 15 };
+            let inside = CutPoint::Inside { nth: 1, id: Some("1".into()), arrived: 4, of: 15 };
             assert_eq!(pass(Cut::inside_event(1), chunk), ("retry: 1\n\nid: ".into(), Some(inside)));
-            let inside = Severed::Inside { nth: 2, id: None, arrived: 3, of: 9 };
+            let inside = CutPoint::Inside { nth: 2, id: None, arrived: 3, of: 9 };
             assert_eq!(pass(Cut::inside_event(2), chunk).1, Some(inside));
-            let after = Severed::After { nth: 1, id: Some("1".into()) };
+            let after = CutPoint::After { nth: 1, id: Some("1".into()) };
             assert_eq!(pass(Cut::after_event(1), chunk), ("retry: 1\n\nid: 1\ndata: a\n\n".into(), Some(after)));
             assert_eq!(pass(Cut::after_event(3), chunk), (String::new(), None));
         }

@@ -1,37 +1,37 @@
-//! The event stream format of the WHATWG HTML standard, section 9.2.6, read in pieces of any size.
+//! Parses the event stream format of the WHATWG HTML standard, section 9.2.6, from chunks of any size.
 
 use std::mem::take;
 
 const BOM: &[u8] = b"\xef\xbb\xbf";
 
-/// What the bytes of a stream say.
+/// An item of an event stream.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Heard {
-    /// An event: `id` is the field of its own block; `last_event_id` is what a page would see.
+pub(crate) enum SseItem {
+    /// An event: `id` is the field of its own block, and `last_event_id` is the value that a page would see.
     Event {
         name: Option<String>,
         id: Option<String>,
         last_event_id: String,
         data: String,
     },
-    /// A block that carried an id and no event.
+    /// A block with an id and no event.
     Position(String),
     Retry(u64),
     Comment(String),
-    /// The bytes of a block, its blank line included.
+    /// The bytes of a block, including its blank line.
     Block(Vec<u8>),
 }
 
 #[derive(Debug, Default)]
 pub(crate) struct Parser {
-    /// The line that has begun, without its end.
+    /// The incomplete line.
     line: Vec<u8>,
     /// The bytes since the last blank line.
     block: Vec<u8>,
-    /// A CR has ended a line: an LF right behind it belongs to it.
+    /// Whether a CR has just ended a line: an LF directly after it belongs to it.
     after_cr: bool,
-    /// The first line has been seen: only before it may a BOM stand.
-    begun: bool,
+    /// Whether the first line has ended: only that line may begin with a BOM.
+    past_first_line: bool,
     data: Option<String>,
     name: String,
     /// The `id` field of this block.
@@ -40,56 +40,58 @@ pub(crate) struct Parser {
 }
 
 impl Parser {
-    /// A parser whose stream continues after this id.
-    pub(crate) fn after(last_event_id: &str) -> Self {
+    /// Makes a parser for a stream that resumes after this id.
+    pub(crate) fn resuming_after(last_event_id: &str) -> Self {
         Self { last_event_id: last_event_id.to_owned(), ..Self::default() }
     }
 
-    /// Reads the next bytes, and tells what they complete.
-    pub(crate) fn feed(&mut self, bytes: &[u8]) -> Vec<Heard> {
-        let mut heard = Vec::new();
+    /// Reads the next bytes, and returns the items that they complete.
+    pub(crate) fn feed(&mut self, bytes: &[u8]) -> Vec<SseItem> {
+        let mut items = Vec::new();
         for (at, &byte) in bytes.iter().enumerate() {
             self.block.push(byte);
             let after_cr = take(&mut self.after_cr);
             match byte {
-                b'\n' if after_cr => self.close_block_after_crlf(&mut heard),
-                b'\n' => self.end_line(true, &mut heard),
+                b'\n' if after_cr => self.close_block_after_crlf(&mut items),
+                b'\n' => self.end_line(true, &mut items),
                 b'\r' => {
                     self.after_cr = true;
-                    // The LF of a CRLF that is here already stays in its own block.
-                    self.end_line(bytes.get(at + 1) != Some(&b'\n'), &mut heard);
+                    // If the LF of a CRLF is in this chunk, it belongs to the same block.
+                    self.end_line(bytes.get(at + 1) != Some(&b'\n'), &mut items);
                 }
                 byte => self.line.push(byte),
             }
         }
-        heard
+        items
     }
 
-    /// The bytes behind the last blank line, at the end of the stream: an event that they began is never heard.
-    pub(crate) fn rest(&mut self) -> Vec<u8> {
+    /// Takes the bytes after the last blank line at the end of the stream. An incomplete event in them is never dispatched.
+    pub(crate) fn take_remainder(&mut self) -> Vec<u8> {
         take(&mut self.block)
     }
 
-    fn end_line(&mut self, whole: bool, heard: &mut Vec<Heard>) {
+    fn end_line(&mut self, ends_block: bool, items: &mut Vec<SseItem>) {
         let line = take(&mut self.line);
-        let line = if take(&mut self.begun) { &line[..] } else { line.strip_prefix(BOM).unwrap_or(&line) };
-        self.begun = true;
+        let line = if take(&mut self.past_first_line) { &line[..] } else { line.strip_prefix(BOM).unwrap_or(&line) };
+        self.past_first_line = true;
         if line.is_empty() {
-            self.dispatch(heard);
-            if whole {
-                heard.push(Heard::Block(take(&mut self.block)));
+            self.dispatch(items);
+            if ends_block {
+                items.push(SseItem::Block(take(&mut self.block)));
             }
             return;
         }
         let line = String::from_utf8_lossy(line);
         match line.split_once(':') {
-            Some(("", comment)) => heard.push(Heard::Comment(comment.strip_prefix(' ').unwrap_or(comment).to_owned())),
-            Some((field, value)) => self.field(field, value.strip_prefix(' ').unwrap_or(value), heard),
-            None => self.field(&line, "", heard),
+            Some(("", comment)) => {
+                items.push(SseItem::Comment(comment.strip_prefix(' ').unwrap_or(comment).to_owned()))
+            }
+            Some((field, value)) => self.field(field, value.strip_prefix(' ').unwrap_or(value), items),
+            None => self.field(&line, "", items),
         }
     }
 
-    fn field(&mut self, field: &str, value: &str, heard: &mut Vec<Heard>) {
+    fn field(&mut self, field: &str, value: &str, items: &mut Vec<SseItem>) {
         match field {
             "event" => value.clone_into(&mut self.name),
             "data" => match &mut self.data {
@@ -101,14 +103,14 @@ impl Parser {
             },
             "id" if !value.contains('\0') => self.id = Some(value.to_owned()),
             "retry" if !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit()) => {
-                heard.push(Heard::Retry(value.parse().unwrap_or(u64::MAX)));
+                items.push(SseItem::Retry(value.parse().unwrap_or(u64::MAX)));
             }
             _ => {}
         }
     }
 
-    /// A blank line: an event is out if there is data, and the id holds in any case.
-    fn dispatch(&mut self, heard: &mut Vec<Heard>) {
+    /// Handles a blank line: dispatches an event if there is data, and keeps the id in any case.
+    fn dispatch(&mut self, items: &mut Vec<SseItem>) {
         let (name, id, data) = (take(&mut self.name), self.id.take(), self.data.take());
         if let Some(id) = &id {
             id.clone_into(&mut self.last_event_id);
@@ -116,17 +118,17 @@ impl Parser {
         match (data, id) {
             (Some(data), id) => {
                 let name = Some(name).filter(|name| !name.is_empty());
-                heard.push(Heard::Event { name, id, last_event_id: self.last_event_id.clone(), data });
+                items.push(SseItem::Event { name, id, last_event_id: self.last_event_id.clone(), data });
             }
-            (None, Some(id)) => heard.push(Heard::Position(id)),
+            (None, Some(id)) => items.push(SseItem::Position(id)),
             (None, None) => {}
         }
     }
 
-    /// The LF of a CRLF: when the CR was a blank line, its block ends here.
-    fn close_block_after_crlf(&mut self, heard: &mut Vec<Heard>) {
+    /// Handles the LF of a CRLF: if the CR ended a blank line, the block ends here.
+    fn close_block_after_crlf(&mut self, items: &mut Vec<SseItem>) {
         if matches!(&self.block[..], [.., b'\n' | b'\r', b'\r', b'\n'] | b"\r\n") {
-            heard.push(Heard::Block(take(&mut self.block)));
+            items.push(SseItem::Block(take(&mut self.block)));
         }
     }
 }
@@ -136,7 +138,7 @@ impl Parser {
 mod tests {
     use serde::Deserialize;
 
-    use super::{Heard, Parser};
+    use super::{Parser, SseItem};
 
     /// A row of `tests/cases/sse.json`.
     #[derive(Deserialize)]
@@ -164,7 +166,7 @@ mod tests {
     }
 
     #[derive(Default)]
-    struct Outcome {
+    struct Parsed {
         events: Vec<Expected>,
         offsets: Vec<usize>,
         comments: Vec<String>,
@@ -173,52 +175,52 @@ mod tests {
         bytes: Vec<u8>,
     }
 
-    /// Reads the bytes in chunks that end at these borders.
-    fn read(bytes: &[u8], borders: &[usize], last_event_id: &str) -> Outcome {
-        let mut parser = Parser::after(last_event_id);
-        let mut outcome = Outcome::default();
+    /// Parses the bytes in chunks that end at these borders.
+    fn parse(bytes: &[u8], borders: &[usize], last_event_id: &str) -> Parsed {
+        let mut parser = Parser::resuming_after(last_event_id);
+        let mut parsed = Parsed::default();
         let mut start = 0;
         for &end in borders.iter().chain([&bytes.len()]) {
-            for heard in parser.feed(&bytes[start..end]) {
-                match heard {
-                    Heard::Event { name, last_event_id, data, .. } => {
+            for item in parser.feed(&bytes[start..end]) {
+                match item {
+                    SseItem::Event { name, last_event_id, data, .. } => {
                         let event = name.unwrap_or_else(|| "message".into());
-                        outcome.events.push(Expected { event, data, id: last_event_id });
-                        outcome.offsets.push(end);
+                        parsed.events.push(Expected { event, data, id: last_event_id });
+                        parsed.offsets.push(end);
                     }
-                    Heard::Comment(comment) => outcome.comments.push(comment),
-                    Heard::Retry(retry) => outcome.retry = Some(retry),
-                    Heard::Block(block) => outcome.bytes.extend(block),
-                    Heard::Position(_) => {}
+                    SseItem::Comment(comment) => parsed.comments.push(comment),
+                    SseItem::Retry(retry) => parsed.retry = Some(retry),
+                    SseItem::Block(block) => parsed.bytes.extend(block),
+                    SseItem::Position(_) => {}
                 }
             }
             start = end;
         }
-        outcome.last_event_id.clone_from(&parser.last_event_id);
-        outcome.bytes.extend(parser.rest());
-        outcome
+        parsed.last_event_id.clone_from(&parser.last_event_id);
+        parsed.bytes.extend(parser.take_remainder());
+        parsed
     }
 
-    fn check(row: &Row, bytes: &[u8], borders: &[usize]) -> Outcome {
-        let outcome = read(bytes, borders, &row.initial_last_event_id);
+    fn check(row: &Row, bytes: &[u8], borders: &[usize]) -> Parsed {
+        let parsed = parse(bytes, borders, &row.initial_last_event_id);
         let name = format!("{} split at {borders:?}", row.name);
-        assert_eq!(outcome.events, row.expect, "{name}");
-        assert_eq!(outcome.last_event_id, row.final_last_event_id, "{name}");
-        assert_eq!(outcome.bytes, bytes, "{name}: the wire view loses nothing");
+        assert_eq!(parsed.events, row.expect, "{name}");
+        assert_eq!(parsed.last_event_id, row.final_last_event_id, "{name}");
+        assert_eq!(parsed.bytes, bytes, "{name}: the blocks contain every byte");
         if row.level == "must" {
-            assert_eq!(outcome.retry, row.final_retry, "{name}");
+            assert_eq!(parsed.retry, row.final_retry, "{name}");
         }
         if let Some(comments) = &row.comments {
-            assert_eq!(&outcome.comments, comments, "{name}");
+            assert_eq!(&parsed.comments, comments, "{name}");
         }
-        outcome
+        parsed
     }
 
     #[test]
-    fn every_row_of_the_cases_holds_at_any_chunking() {
+    fn every_case_holds_for_any_chunks() {
         let rows = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/cases/sse.json");
         let rows: Vec<Row> = serde_json::from_str(&std::fs::read_to_string(rows).unwrap()).unwrap();
-        assert!(rows.len() > 90, "the table is there");
+        assert!(rows.len() > 90, "the table is complete");
         for row in &rows {
             let hex = row.input_hex.as_bytes().chunks(2);
             let bytes: Vec<u8> =
@@ -226,8 +228,12 @@ mod tests {
             check(row, &bytes, &[]);
             check(row, &bytes, &row.splits.iter().copied().filter(|at| *at <= bytes.len()).collect::<Vec<_>>());
             let single: Vec<usize> = (1..bytes.len()).collect();
-            let outcome = check(row, &bytes, &single);
-            assert_eq!(outcome.offsets, row.dispatch_offsets, "{}: each event is out with its last byte", row.name);
+            let parsed = check(row, &bytes, &single);
+            assert_eq!(
+                parsed.offsets, row.dispatch_offsets,
+                "{}: each event is dispatched with its last byte",
+                row.name
+            );
             for border in 1..bytes.len() {
                 check(row, &bytes, &[border]);
             }
@@ -235,12 +241,12 @@ mod tests {
     }
 
     #[test]
-    fn a_block_is_its_bytes_up_to_the_blank_line() {
+    fn a_block_contains_its_bytes_up_to_the_blank_line() {
         let blocks = |bytes: &[u8]| {
-            let heard = Parser::default().feed(bytes).into_iter();
-            heard
-                .filter_map(|heard| match heard {
-                    Heard::Block(block) => Some(String::from_utf8(block).unwrap()),
+            let items = Parser::default().feed(bytes).into_iter();
+            items
+                .filter_map(|item| match item {
+                    SseItem::Block(block) => Some(String::from_utf8(block).unwrap()),
                     _ => None,
                 })
                 .collect::<Vec<_>>()

@@ -1,9 +1,9 @@
-//! Frames of RFC 6455: the client's are written masked, the server's are read and checked. Messages and the state of
-//! the connection are the business of `inbound`.
+//! Frames of RFC 6455: it encodes the client's frames with a mask, and decodes and checks the server's frames.
+//! The room `assembler` combines frames to messages and tracks the state of the connection.
 
 use std::mem::take;
 
-/// The key every frame is masked with: the same in every run.
+/// The masking key of every frame, so that the bytes are the same in every run.
 const MASK: [u8; 4] = [0x37, 0xfa, 0x21, 0x3d];
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,14 +53,14 @@ impl Opcode {
     }
 }
 
-/// A whole frame from the client, masked.
+/// Encodes a complete, masked frame.
 pub(crate) fn encode(opcode: Opcode, payload: &[u8]) -> Vec<u8> {
     let mut frame = vec![0x80 | opcode.bits()];
     match payload.len() {
-        length @ 0..126 => frame.push(0x80 | u8::try_from(length).expect("it is below 126")),
+        length @ 0..126 => frame.push(0x80 | u8::try_from(length).expect("the length is below 126")),
         length @ 126..65_536 => {
             frame.push(0x80 | 0x7e);
-            frame.extend(u16::try_from(length).expect("it is below 65536").to_be_bytes());
+            frame.extend(u16::try_from(length).expect("the length is below 65536").to_be_bytes());
         }
         length => {
             frame.push(0x80 | 0x7f);
@@ -72,20 +72,20 @@ pub(crate) fn encode(opcode: Opcode, payload: &[u8]) -> Vec<u8> {
     frame
 }
 
-/// Takes the server's frames out of its bytes.
+/// Decodes the frames of the server.
 #[derive(Debug, Default)]
-pub(crate) struct Frames {
+pub(crate) struct FrameDecoder {
     buffer: Vec<u8>,
 }
 
-impl Frames {
+impl FrameDecoder {
     pub(crate) fn feed(&mut self, bytes: &[u8]) {
         self.buffer.extend_from_slice(bytes);
     }
 
-    /// The next frame that is whole; an error is a sentence about the server, and the end of all reading.
+    /// Returns the next complete frame. An error is a violation by the server, and ends all reading.
     pub(crate) fn next(&mut self) -> Result<Option<Frame>, String> {
-        let Some((&[first, second], behind)) = self.buffer.split_first_chunk::<2>() else { return Ok(None) };
+        let Some((&[first, second], rest)) = self.buffer.split_first_chunk::<2>() else { return Ok(None) };
         if first & 0x70 != 0 {
             return Err("a frame has reserved bits set, though no extension was agreed".into());
         }
@@ -97,11 +97,11 @@ impl Frames {
             return Err("a frame is masked: only a client's are".into());
         }
         let (length, header): (u64, usize) = match second {
-            126 => match behind.first_chunk::<2>() {
+            126 => match rest.first_chunk::<2>() {
                 None => return Ok(None),
                 Some(length) => (u64::from(u16::from_be_bytes(*length)), 4),
             },
-            127 => match behind.first_chunk::<8>() {
+            127 => match rest.first_chunk::<8>() {
                 None => return Ok(None),
                 Some(length) => (u64::from_be_bytes(*length), 10),
             },
@@ -113,8 +113,10 @@ impl Frames {
         if opcode.is_control() && (!last || length > 125) {
             return Err(format!("a {} frame is fragmented, or longer than 125 bytes", opcode.name()));
         }
-        let Ok(length) = usize::try_from(length) else { return Err(format!("a frame says it has {length} bytes")) };
-        let Some(end) = header.checked_add(length) else { return Err(format!("a frame says it has {length} bytes")) };
+        let Ok(length) = usize::try_from(length) else { return Err(format!("a frame claims to have {length} bytes")) };
+        let Some(end) = header.checked_add(length) else {
+            return Err(format!("a frame claims to have {length} bytes"));
+        };
         if self.buffer.len() < end {
             return Ok(None);
         }
