@@ -1,17 +1,17 @@
-//! Faults: each at its place, once, with its line; and failing the test when it was never felt.
+//! Faults: each happens at its place, once, with a line in the transcript. A fault without effect fails the test.
 #![allow(clippy::unwrap_used)]
 
 mod common {
     pub(crate) mod failure;
     pub(crate) mod feed;
-    pub(crate) mod line;
+    pub(crate) mod ws_endpoint;
 }
 
 use std::time::Duration;
 
 use common::failure::failure;
 use common::feed::feed;
-use common::line::line;
+use common::ws_endpoint::ws_endpoint;
 use salvo::prelude::*;
 use tokio::time::Instant;
 use tornadose_test::{Chunks, Cut, Ending, Harness, ReadRate, assert_transcript};
@@ -22,7 +22,7 @@ async fn echo(req: &mut Request) -> String {
 }
 
 #[tornadose_test::test]
-async fn a_cut_inside_an_event_loses_it_and_the_client_comes_back() {
+async fn a_cut_inside_an_event_loses_it_and_the_client_reconnects() {
     let (feed, handler) = feed("retry: 2000\n\n");
     let app = Harness::new(Router::with_path("rooms/1").get(handler));
     let alice = app.client("alice").sse("/rooms/1").await;
@@ -33,7 +33,7 @@ async fn a_cut_inside_an_event_loses_it_and_the_client_comes_back() {
     app.settle().await;
     feed.push("data: again\n\ndata: never\n\n");
     alice.reconnected().await;
-    assert_eq!(feed.readers(), 1, "the first connection is gone on the server's side too");
+    assert_eq!(feed.readers(), 1, "the server has noticed the end of the first connection");
     feed.push("id: k3v9x0aq-2\nevent: said\ndata: again\n\n");
     assert_transcript!(alice, @"
     alice > GET /rooms/1
@@ -50,7 +50,7 @@ async fn a_cut_inside_an_event_loses_it_and_the_client_comes_back() {
 }
 
 #[tornadose_test::test]
-async fn cuts_wait_for_their_connection() {
+async fn a_cut_waits_for_a_connection_that_reaches_its_place() {
     let (_feed, handler) = feed("id: 1\ndata: a\n\nid: 2\ndata: b\n\n");
     let app = Harness::new(Router::with_path("a").get(handler));
     let a = app.client("a").fault(Cut::at_byte(0)).fault(Cut::after_event(1)).fault(Cut::at_byte(29)).sse("/a").await;
@@ -90,15 +90,15 @@ async fn cuts_wait_for_their_connection() {
 
 #[tornadose_test::test]
 async fn a_websocket_is_cut_inside_its_message() {
-    let (line, handler) = line(&[]);
+    let (endpoint, handler) = ws_endpoint(&[]);
     let app = Harness::new(Router::with_path("a").get(handler));
     let a = app.client("a").fault(Cut::inside_event(2)).ws("/a").await;
-    line.text(r#"{"id":"k3v9x0aq-1"}"#);
-    line.text(r#"{"id":"k3v9x0aq-2","data":1}"#);
-    line.push(b"\x89\x00");
-    line.text(r#"{"data":2}"#);
+    endpoint.push_text(r#"{"id":"k3v9x0aq-1"}"#);
+    endpoint.push_text(r#"{"id":"k3v9x0aq-2","data":1}"#);
+    endpoint.push(b"\x89\x00");
+    endpoint.push_text(r#"{"data":2}"#);
     assert_eq!(a.closed().await, Ending::Abort);
-    line.hang_up();
+    endpoint.hang_up();
     a.skip(1).await;
     assert_transcript!(a, @"
     a > GET /a upgrade websocket
@@ -110,22 +110,22 @@ async fn a_websocket_is_cut_inside_its_message() {
 }
 
 #[tornadose_test::test]
-async fn bytes_arrive_in_pieces_both_ways() {
+async fn chunks_split_both_directions() {
     let greeting = "id: 1\r\ndata: ä€\r\n\r\ndata: 2\n\n";
     for chunks in [Chunks::of(1), Chunks::of(7), Chunks::at([1, 90, 91, 200]), Chunks::seeded(7), Chunks::seeded(8)] {
         let (_feed, handler) = feed(greeting);
-        let (line, sockets) = line(&[]);
+        let (endpoint, sockets) = ws_endpoint(&[]);
         let (news, talk) = (Router::with_path("feed").get(handler), Router::with_path("line").get(sockets));
         let app = Harness::new(Router::new().push(news).push(talk).push(Router::with_path("echo").post(echo)));
         let start = Instant::now();
         let news = app.client("news").fault(chunks.clone()).sse("/feed").await;
         assert_eq!((news.next::<String>().await, news.next::<u8>().await), ("ä€".into(), 2));
-        let echoed = app.client("echo").fault(chunks.clone()).post("/echo", "what was said").await;
-        assert_eq!(echoed.text(), "what was said");
+        let echoed = app.client("echo").fault(chunks.clone()).post("/echo", "the body").await;
+        assert_eq!(echoed.text(), "the body");
         let bob = app.client("bob").fault(chunks.clone()).ws("/line").await;
-        bob.send_text("hello, in pieces").await;
-        assert_eq!(line.received(), [b"\x81hello, in pieces"]);
-        line.text("and back");
+        bob.send_text("hello, in chunks").await;
+        assert_eq!(endpoint.take_frames(), [b"\x81hello, in chunks"]);
+        endpoint.push_text("and back");
         assert_eq!(bob.next::<String>().await, "and back");
         assert_eq!(start.elapsed(), Duration::ZERO);
         assert!(news.recording().to_string().contains(&format!("\nnews ! {chunks}\n")));
@@ -133,17 +133,17 @@ async fn bytes_arrive_in_pieces_both_ways() {
 }
 
 #[tornadose_test::test]
-async fn a_piece_is_seen_alone_by_the_server() {
-    let (line, handler) = line(&[]);
+async fn the_server_reads_each_chunk_alone() {
+    let (endpoint, handler) = ws_endpoint(&[]);
     let app = Harness::new(Router::with_path("a").get(handler));
     let a = app.ws("/a").await;
     a.fault(Chunks::at([1, 2, 5])).await;
     a.send_raw(b"\x81\x83\x00\x00\x00\x00abc").await;
-    assert_eq!(line.pieces(), [1, 1, 3, 4]);
+    assert_eq!(endpoint.take_read_sizes(), [1, 1, 3, 4]);
 }
 
 #[tornadose_test::test]
-async fn a_slow_reader_takes_its_time() {
+async fn a_read_rate_limits_the_bytes_per_second() {
     let (feed, handler) = feed("");
     let app = Harness::new(Router::with_path("slow").get(handler));
     let slow = app.client("slow").buffer_size(64).sse("/slow").await;
@@ -154,18 +154,18 @@ async fn a_slow_reader_takes_its_time() {
     }
     slow.skip(100).await;
     let seconds = start.elapsed().as_secs_f64();
-    // 990 bytes, and about 500 of the chunks' own.
+    // 990 bytes of events, and about 500 bytes of chunked encoding.
     assert!((14.0..16.0).contains(&seconds), "{seconds}");
 }
 
 #[tornadose_test::test]
-async fn who_half_closes_says_so_and_a_server_may_take_it_for_the_end() {
-    let (line, handler) = line(&[]);
+async fn a_half_closed_client_still_receives() {
+    let (endpoint, handler) = ws_endpoint(&[]);
     let app = Harness::new(Router::with_path("a").get(handler));
     let a = app.ws("/a").await;
     a.half_close().await;
-    assert!(line.has_seen_the_end());
-    line.text("still here");
+    assert!(endpoint.has_ended());
+    endpoint.push_text("still here");
     assert_eq!(a.next_now::<String>().await, "still here");
     assert_transcript!(a, @r#"
     a > GET /a upgrade websocket
@@ -176,7 +176,7 @@ async fn who_half_closes_says_so_and_a_server_may_take_it_for_the_end() {
 }
 
 #[test]
-fn a_fault_that_was_never_felt_fails_the_test() {
+fn a_fault_without_effect_fails_the_test() {
     insta::assert_snapshot!(failure(|| async {
         let (_feed, handler) = feed("data: 1\n\n");
         let app = Harness::new(Router::with_path("{**path}").get(handler));
@@ -186,9 +186,9 @@ fn a_fault_that_was_never_felt_fails_the_test() {
         ada.skip(1).await;
         app.client("bob").fault(Chunks::at([100_000])).lenient().sse("/b").await;
     }), @"
-    `ada`: the fault `cut inside event 2` was never felt: its place did not come; remove it, or let more happen
-    `ada`: the fault `cut at byte 100` was never felt: its place did not come; remove it, or let more happen
-    `ada`: the fault `1 byte a second` was never felt: its place did not come; remove it, or let more happen
+    `ada`: the fault `cut inside event 2` had no effect, because the stream did not reach its place: remove it, or let the stream go on
+    `ada`: the fault `cut at byte 100` had no effect, because the stream did not reach its place: remove it, or let the stream go on
+    `ada`: the fault `1 byte a second` had no effect, because the stream did not reach its place: remove it, or let the stream go on
 
     the transcript so far:
         ada > GET /a
@@ -206,14 +206,14 @@ fn a_fault_that_was_never_felt_fails_the_test() {
 }
 
 #[test]
-fn a_cut_that_comes_too_late_says_so() {
+fn a_cut_at_a_passed_place_fails_the_test() {
     insta::assert_snapshot!(failure(|| async {
         let (_feed, handler) = feed("data: 1\n\n");
         let app = Harness::new(Router::with_path("a").get(handler));
         let a = app.sse("/a").await;
         a.fault(Cut::inside_event(1)).await;
     }), @"
-    `a`: the cut inside event 1 comes too late: 9 bytes of the stream have arrived, with 1 whole events; to cut the beginning of a stream, give the fault to `app.client(…)` before it opens
+    `a`: the cut inside event 1 is too late: 9 bytes of the stream have arrived, with 1 whole events; to cut the beginning of a stream, give the fault to `app.client(…)` before it opens
     at tornadose-test/tests/faults.rs:LINE
 
     the transcript so far:
@@ -226,7 +226,7 @@ fn a_cut_that_comes_too_late_says_so() {
 }
 
 #[test]
-fn who_is_not_connected_cannot_be_cut() {
+fn a_disconnected_client_cannot_be_cut() {
     insta::assert_snapshot!(failure(|| async {
         let (feed, handler) = feed("");
         let app = Harness::new(Router::with_path("a").get(handler));
@@ -234,7 +234,7 @@ fn who_is_not_connected_cannot_be_cut() {
         feed.end();
         a.cut().await;
     }), @"
-    `a` has no connection that could be cut
+    `a` has no connection to cut
     at tornadose-test/tests/faults.rs:LINE
 
     the transcript so far:
@@ -242,6 +242,6 @@ fn who_is_not_connected_cannot_be_cut() {
         a ~ open 200 text/event-stream
         a ~ end
     the clients:
-        a: ended, comes back in 3s, 0 unread
+        a: ended, reconnects in 3s, 0 unread
     ");
 }

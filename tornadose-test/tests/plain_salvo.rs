@@ -1,4 +1,4 @@
-//! A router written by hand with Salvo's SSE and WebSocket, and nothing of tornadose: it is tested all the same.
+//! Tests of a router on Salvo's own SSE and WebSocket support, without tornadose.
 #![allow(clippy::unwrap_used)]
 
 mod common {
@@ -28,7 +28,7 @@ async fn reader(app: &Harness, name: &str, over: Transport) -> Client {
 }
 
 #[tornadose_test::test]
-async fn notes_go_to_everybody_over_both_transports() {
+async fn every_client_gets_every_note_over_both_transports() {
     let board = board(0);
     let app = Harness::new(board.router());
     let ada = app.client("ada").sse("/board").await;
@@ -64,7 +64,7 @@ async fn notes_go_to_everybody_over_both_transports() {
 }
 
 #[tornadose_test::test(over = [sse, ws])]
-async fn who_was_away_misses_nothing(over: Transport) {
+async fn a_client_that_reconnects_misses_no_message(over: Transport) {
     let board = board(0);
     let app = Harness::new(board.router());
     let ada = reader(&app, "ada", over).await;
@@ -79,18 +79,18 @@ async fn who_was_away_misses_nothing(over: Transport) {
     app.advance(Duration::from_secs(5)).await;
     board.pin("four");
     assert_transcript!(app);
-    assert_transcript!("what bob saw", app, only(["bob"]));
+    assert_transcript!("bob", app, only(["bob"]));
 }
 
-/// A fresh board with its router, as a proof needs it.
-fn fresh(skew: isize) -> impl Fn() -> (Router, Board) {
+/// Makes boards with their routers, as a proof needs them.
+fn new_board(skew: isize) -> impl Fn() -> (Router, Board) {
     move || {
         let board = board(skew);
         (board.router(), board)
     }
 }
 
-async fn busy(board: Board) {
+async fn pin_notes(board: Board) {
     for note in 0..6 {
         board.pin(format!("note {note}: {}", "x".repeat(50)));
     }
@@ -99,40 +99,41 @@ async fn busy(board: Board) {
 }
 
 #[tornadose_test::test(over = [sse, ws])]
-async fn a_cut_anywhere_loses_and_doubles_nothing(over: Transport) {
-    let cuts = resume_at_every_byte(fresh(0), path(over), busy).over(over).await;
+async fn a_cut_at_any_byte_loses_and_duplicates_nothing(over: Transport) {
+    let cuts = resume_at_every_byte(new_board(0), path(over), pin_notes).over(over).await;
     assert!(cuts > 450, "{cuts}");
 }
 
 #[tornadose_test::test]
-async fn a_client_that_stays_away_for_long_is_waited_for() {
-    let (seen, greeting) = ("id: 1\ndata: 1\n\n", "retry: 90000\n\n");
-    let fresh = move || {
+async fn the_proof_waits_for_a_long_retry() {
+    let (event, greeting) = ("id: 1\ndata: 1\n\n", "retry: 90000\n\n");
+    let new_feed = move || {
         let (feed, handler) = feed(greeting);
         (Router::with_path("news").get(handler), feed)
     };
-    // A newcomer to this feed hears nothing of what was: to be cut before the first id is to lose it, and no fault.
-    let cuts = resume_at_every_byte(fresh, "/news", async |feed| feed.push(seen)).await;
-    assert_eq!(cuts, greeting.len() + seen.len() + 1);
+    // This feed keeps no history. A client that is cut before its first id loses the event, which is not an error.
+    let cuts = resume_at_every_byte(new_feed, "/news", async |feed| feed.push(event)).await;
+    assert_eq!(cuts, greeting.len() + event.len() + 1);
 }
 
 #[test]
-fn a_planted_off_by_one_is_found() {
-    let said = |skew: isize, over: Transport| {
+fn an_off_by_one_error_in_resuming_is_found() {
+    let failure = |skew: isize, over: Transport| {
         let brief = async |board: Board| (1..=3).for_each(|note| board.pin(format!("note {note}")));
-        let body = move || run(async move { resume_at_every_byte(fresh(skew), path(over), brief).over(over).await });
+        let body =
+            move || run(async move { resume_at_every_byte(new_board(skew), path(over), brief).over(over).await });
         *catch_unwind(body).unwrap_err().downcast::<String>().unwrap()
     };
     for over in [Transport::Sse, Transport::Ws] {
-        let (again, lost) = (said(-1, over), said(1, over));
-        assert!(again.contains("\n    doubled: note \"note 1\"\n"), "{again}");
+        let (repeated, lost) = (failure(-1, over), failure(1, over));
+        assert!(repeated.contains("\n    duplicated: note \"note 1\"\n"), "{repeated}");
         assert!(lost.contains("\n    lost: note \"note 2\"\n"), "{lost}");
     }
-    let said = said(-1, Transport::Sse);
-    let said: Vec<&str> = said.lines().filter(|line| !line.starts_with("at ")).collect();
-    insta::assert_snapshot!(said.join("\n"), @r#"
-    the stream at `/board` over sse does not resume: 69 of 103 cuts are felt. The first, at byte 34:
-        doubled: note "note 1"
+    let message = failure(-1, Transport::Sse);
+    let lines: Vec<&str> = message.lines().filter(|line| !line.starts_with("at ")).collect();
+    insta::assert_snapshot!(lines.join("\n"), @r#"
+    the stream at `/board` over sse does not resume: 69 of 103 cuts fail. The first, at byte 34:
+        duplicated: note "note 1"
     its transcript:
         uncut > GET /board
         uncut ~ open 200 text/event-stream
@@ -153,17 +154,17 @@ fn a_planted_off_by_one_is_found() {
 }
 
 #[test]
-fn what_cannot_be_resumed_is_not_called_resumable() {
-    let said = |path: &'static str| {
-        let body = move || run(async move { resume_at_every_byte(fresh(0), path, async |_| {}).await });
+fn a_stream_that_cannot_resume_fails_the_proof() {
+    let failure = |path: &'static str| {
+        let body = move || run(async move { resume_at_every_byte(new_board(0), path, async |_| {}).await });
         catch_unwind(body).unwrap_err().downcast::<String>().unwrap().lines().next().unwrap().to_owned()
     };
-    assert_eq!(said("/board"), "the stream at `/board` over sse cannot be resumed: nothing in it carries an id");
-    assert_eq!(said("/nowhere"), "the stream at `/nowhere` over sse does not open:");
+    assert_eq!(failure("/board"), "the stream at `/board` over sse cannot be resumed: no message carries an id");
+    assert_eq!(failure("/nowhere"), "the stream at `/nowhere` over sse does not open:");
 }
 
 #[test]
-fn in_real_time_the_vocabulary_is_the_same() {
+fn a_test_in_real_time_is_written_the_same() {
     let transcript = run_in_real_time(async {
         let board = board(0);
         let app = Harness::new(board.router());
@@ -189,14 +190,14 @@ fn in_real_time_the_vocabulary_is_the_same() {
 }
 
 #[tornadose_test::test(clock = real)]
-async fn time_may_be_real() {
-    let (real, ours) = (std::time::Instant::now(), tokio::time::Instant::now());
+async fn the_clock_may_be_real() {
+    let (wall, clock) = (std::time::Instant::now(), tokio::time::Instant::now());
     Harness::new(board(0).router()).advance(Duration::from_millis(30)).await;
-    assert!(real.elapsed() >= Duration::from_millis(30) && ours.elapsed() >= Duration::from_millis(30));
+    assert!(wall.elapsed() >= Duration::from_millis(30) && clock.elapsed() >= Duration::from_millis(30));
 }
 
 #[tornadose_test::test(over = [sse, ws])]
-async fn what_is_equal_over_both_transports_may_stand_inline(over: Transport) {
+async fn an_equal_transcript_over_both_transports_may_be_inline(over: Transport) {
     let board = board(0);
     let app = Harness::new(board.router());
     let ada = reader(&app, "ada", over).await;

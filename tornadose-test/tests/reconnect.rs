@@ -1,9 +1,9 @@
-//! A client comes back as a browser's `EventSource` does: the cases, and what the harness adds to them.
+//! Clients reconnect as a browser's `EventSource` does: the shared cases, and cases of the harness's own.
 #![allow(clippy::unwrap_used)]
 
 mod common {
     pub(crate) mod feed;
-    pub(crate) mod line;
+    pub(crate) mod ws_endpoint;
 }
 
 use std::panic::catch_unwind;
@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use common::feed::feed;
-use common::line::line;
+use common::ws_endpoint::ws_endpoint;
 use futures_util::stream::{StreamExt, once, pending};
 use salvo::http::HeaderMap;
 use salvo::prelude::*;
@@ -53,14 +53,14 @@ struct Expected {
     id: String,
 }
 
-/// Answers as the row says, and keeps what it was asked.
+/// Responds as the row specifies, and keeps the requests.
 #[derive(Clone)]
 struct Scripted {
     script: Arc<Mutex<Vec<Respond>>>,
-    asked: Arc<Mutex<Vec<Asked>>>,
+    requests: Arc<Mutex<Vec<Received>>>,
 }
 
-struct Asked {
+struct Received {
     at: Instant,
     method: String,
     headers: HeaderMap,
@@ -72,43 +72,43 @@ impl Handler for Scripted {
     async fn handle(&self, req: &mut Request, _: &mut Depot, res: &mut Response, _: &mut FlowCtrl) {
         let body = req.payload().await.map(|body| body.to_vec()).unwrap_or_default();
         let (method, headers) = (req.method().to_string(), req.headers().clone());
-        self.asked.lock().unwrap().push(Asked { at: Instant::now(), method, headers, body });
+        self.requests.lock().unwrap().push(Received { at: Instant::now(), method, headers, body });
         let respond = {
             let mut script = self.script.lock().unwrap();
-            assert!(!script.is_empty(), "nothing more was to be asked");
+            assert!(!script.is_empty(), "a request beyond the row");
             script.remove(0)
         };
         res.status_code(StatusCode::from_u16(respond.status).unwrap());
         res.headers_mut().insert("content-type", respond.content_type.parse().unwrap());
-        let body = once(async move { Ok::<_, std::io::Error>(unescaped(&respond.body)) });
+        let body = once(async move { Ok::<_, std::io::Error>(unescape(&respond.body)) });
         if respond.then == "hold" { res.stream(body.chain(pending())) } else { res.stream(body) }
     }
 }
 
-fn unescaped(text: &str) -> Vec<u8> {
+fn unescape(text: &str) -> Vec<u8> {
     let (mut bytes, mut rest) = (Vec::new(), text);
-    while let Some((before, behind)) = rest.split_once('\\') {
+    while let Some((before, after)) = rest.split_once('\\') {
         bytes.extend(before.bytes());
         let mut length = 1;
-        bytes.push(match &behind[..1] {
+        bytes.push(match &after[..1] {
             "n" => b'\n',
             "r" => b'\r',
             "t" => b'\t',
             "0" => 0,
             "x" => {
                 length = 3;
-                u8::from_str_radix(&behind[1..3], 16).unwrap()
+                u8::from_str_radix(&after[1..3], 16).unwrap()
             }
             other => other.as_bytes()[0],
         });
-        rest = &behind[length..];
+        rest = &after[length..];
     }
     bytes.extend(rest.bytes());
     bytes
 }
 
-/// The next event, with the id that a page would see.
-async fn seen(client: &Client, last: &mut String) -> Expected {
+/// Returns the next event, with the id that a page would see.
+async fn next_event(client: &Client, last: &mut String) -> Expected {
     let event = client.next_event().await;
     if let Some(id) = event.id {
         *last = id;
@@ -118,8 +118,8 @@ async fn seen(client: &Client, last: &mut String) -> Expected {
 
 async fn check(row: Row) {
     let responses: Vec<Respond> = row.connections.iter().filter_map(|connection| connection.respond.clone()).collect();
-    let handler = Scripted { script: Arc::new(Mutex::new(responses)), asked: Arc::default() };
-    let (name, asked) = (&row.name, handler.asked.clone());
+    let handler = Scripted { script: Arc::new(Mutex::new(responses)), requests: Arc::default() };
+    let (name, requests) = (&row.name, handler.requests.clone());
     let router = || Router::with_path("feed").goal(handler.clone());
     let app = Harness::new(router());
     assert_eq!(row.client_default_retry_ms, 3000, "{name}");
@@ -139,28 +139,28 @@ async fn check(row: Row) {
         app.advance(Duration::from_secs(2)).await;
         client.close().await;
     }
-    let (mut last, mut seen_events) = (String::new(), Vec::new());
+    let (mut last, mut events) = (String::new(), Vec::new());
     for _ in &row.expect_events {
-        seen_events.push(seen(&client, &mut last).await);
+        events.push(next_event(&client, &mut last).await);
     }
     app.advance(Duration::from_secs(3600)).await;
     client.quiet().await;
 
-    assert_eq!(seen_events, row.expect_events, "{name}");
+    assert_eq!(events, row.expect_events, "{name}");
     assert_eq!(client.last_event_id().unwrap_or_default(), last, "{name}");
-    let asked = std::mem::take(&mut *asked.lock().unwrap());
-    let answered = row.connections.iter().filter(|connection| !connection.network_error);
-    assert_eq!(asked.len(), answered.clone().count(), "{name}");
-    for (asked, expected) in asked.iter().zip(answered) {
-        let id = asked.headers.get("last-event-id").map(|id| String::from_utf8(id.as_bytes().to_vec()).unwrap());
+    let requests = std::mem::take(&mut *requests.lock().unwrap());
+    let connected = row.connections.iter().filter(|connection| !connection.network_error);
+    assert_eq!(requests.len(), connected.clone().count(), "{name}");
+    for (request, expected) in requests.iter().zip(connected) {
+        let id = request.headers.get("last-event-id").map(|id| String::from_utf8(id.as_bytes().to_vec()).unwrap());
         assert_eq!(id.as_deref().unwrap_or("absent"), expected.expect_last_event_id, "{name}");
         if let Some(delay) = expected.expect_delay_ms {
-            assert_eq!(asked.at - before, Duration::from_millis(delay), "{name}");
+            assert_eq!(request.at - before, Duration::from_millis(delay), "{name}");
         }
-        before = asked.at;
+        before = request.at;
         let expected = if posts { ("POST", &b"what is new?"[..]) } else { ("GET", &b""[..]) };
-        assert_eq!((asked.method.as_str(), asked.body.as_slice()), expected, "{name}");
-        assert_eq!(asked.headers["accept"], "text/event-stream", "{name}");
+        assert_eq!((request.method.as_str(), request.body.as_slice()), expected, "{name}");
+        assert_eq!(request.headers["accept"], "text/event-stream", "{name}");
     }
     if row.end_state == "closed" {
         client.closed().await;
@@ -170,17 +170,17 @@ async fn check(row: Row) {
 }
 
 #[test]
-fn every_row_of_the_cases_holds() {
+fn every_case_holds() {
     let rows = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/cases/sse_reconnect.json");
     let rows: Vec<Row> = serde_json::from_str(&std::fs::read_to_string(rows).unwrap()).unwrap();
-    assert!(rows.len() > 20, "the table is there");
+    assert!(rows.len() > 20, "the table is complete");
     for row in rows {
         run(check(row));
     }
 }
 
 #[tornadose_test::test]
-async fn a_stream_that_ends_is_asked_for_again_with_its_last_id() {
+async fn an_ended_stream_is_requested_again_with_its_last_id() {
     let (feed, handler) = feed("retry: 2000\n\n");
     let app = Harness::new(Router::with_path("rooms/1").get(handler));
     let ada = app.client("ada").sse("/rooms/1").await;
@@ -215,7 +215,7 @@ async fn a_stream_that_ends_is_asked_for_again_with_its_last_id() {
 }
 
 #[tornadose_test::test]
-async fn who_finds_nobody_tries_again_until_somebody_listens() {
+async fn a_refused_client_retries_until_a_server_listens() {
     let (_feed, handler) = feed("data: hello\n\n");
     let app = Harness::new(Router::new());
     app.server().stop().await;
@@ -243,26 +243,26 @@ async fn who_finds_nobody_tries_again_until_somebody_listens() {
 }
 
 #[tornadose_test::test]
-async fn a_websocket_comes_back_only_if_it_is_told_to() {
-    let (line, handler) = line(&[]);
+async fn a_websocket_reconnects_only_if_configured() {
+    let (endpoint, handler) = ws_endpoint(&[]);
     let app = Harness::new(Router::with_path("rooms/1").get(handler));
     let bob = app.client("bob").reconnects().ws("/rooms/1?user=bob").await;
-    line.text(r#"{"id":"k3v9x0aq-1","data":1}"#);
+    endpoint.push_text(r#"{"id":"k3v9x0aq-1","data":1}"#);
     app.settle().await;
-    line.hang_up();
+    endpoint.hang_up();
     bob.reconnected().await;
-    line.push(b"\x88\x02\x03\xe9");
+    endpoint.push(b"\x88\x02\x03\xe9");
     app.settle().await;
-    line.hang_up();
+    endpoint.hang_up();
     bob.reconnected().await;
     bob.send_text("back").await;
-    assert_eq!(line.received().last().unwrap(), b"\x81back");
+    assert_eq!(endpoint.take_frames().last().unwrap(), b"\x81back");
     bob.close_with(4000, "").await;
-    line.push(b"\x88\x02\x0f\xa0");
+    endpoint.push(b"\x88\x02\x0f\xa0");
     app.settle().await;
-    line.hang_up();
+    endpoint.hang_up();
     let eve = app.client("eve").ws("/rooms/1?user=eve").await;
-    line.hang_up();
+    endpoint.hang_up();
     assert_eq!(eve.closed().await, Ending::Abort);
     app.advance(Duration::from_secs(60)).await;
     assert_transcript!(app, @r#"
@@ -286,20 +286,20 @@ async fn a_websocket_comes_back_only_if_it_is_told_to() {
 }
 
 #[handler]
-async fn elsewhere(res: &mut Response) {
+async fn redirect(res: &mut Response) {
     res.render(salvo::writing::Redirect::temporary("/rooms/1?moved=true"));
 }
 
 #[handler]
-async fn in_circles(res: &mut Response) {
+async fn redirect_to_itself(res: &mut Response) {
     res.render(salvo::writing::Redirect::found("/circle"));
 }
 
 #[tornadose_test::test]
-async fn who_is_sent_elsewhere_asks_there_and_begins_anew_when_it_comes_back() {
+async fn redirects_are_followed_and_a_reconnect_begins_at_the_first_target() {
     let (feed, handler) = feed("id: 1\ndata: 1\n\n");
-    let router = Router::new().push(Router::with_path("old").get(elsewhere));
-    let router = router.push(Router::with_path("circle").get(in_circles));
+    let router = Router::new().push(Router::with_path("old").get(redirect));
+    let router = router.push(Router::with_path("circle").get(redirect_to_itself));
     let app = Harness::new(router.push(Router::with_path("rooms/1").get(handler)));
     let old = app.sse("/old").await;
     feed.end();
@@ -324,13 +324,13 @@ async fn who_is_sent_elsewhere_asks_there_and_begins_anew_when_it_comes_back() {
 }
 
 #[test]
-fn who_will_never_come_back_is_not_waited_for() {
+fn reconnected_fails_at_once_when_the_client_has_stopped() {
     let panic = catch_unwind(|| {
         run(async {
             let app = Harness::new(Router::new());
             app.sse("/elsewhere").await.reconnected().await;
         });
     });
-    let said = panic.unwrap_err().downcast::<String>().unwrap();
-    assert!(said.starts_with("`elsewhere`: expected it to come back, and it never will\n"), "{said}");
+    let message = panic.unwrap_err().downcast::<String>().unwrap();
+    assert!(message.starts_with("`elsewhere`: expected it to reconnect, and it will not\n"), "{message}");
 }

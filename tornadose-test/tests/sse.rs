@@ -1,4 +1,4 @@
-//! SSE clients against hand-written handlers.
+//! SSE clients of hand-written handlers.
 #![allow(clippy::unwrap_used)]
 
 mod common {
@@ -31,7 +31,7 @@ enum Chat {
 }
 
 #[tornadose_test::test]
-async fn a_transcript_tells_what_a_page_would_see() {
+async fn a_transcript_shows_the_events_of_a_page() {
     let (feed, handler) = feed("retry: 2000\n: tornadose\n\n");
     let app = Harness::new(Router::with_path("rooms/1").get(handler));
     let ada = app.client("ada").sse("/rooms/1").await;
@@ -77,7 +77,7 @@ async fn a_transcript_tells_what_a_page_would_see() {
 }
 
 #[tornadose_test::test]
-async fn a_refusal_is_a_line_and_a_short_stream_an_end() {
+async fn a_rejection_and_a_complete_stream_are_lines() {
     let app = Harness::new(Router::new().push(Router::with_path("out").get(forbidden)).get(brief));
     let out = app.sse("/out").await;
     assert_eq!((out.status(), out.text()), (403, "not your room".into()));
@@ -93,7 +93,7 @@ async fn a_refusal_is_a_line_and_a_short_stream_an_end() {
 }
 
 #[tornadose_test::test]
-async fn messages_are_read_in_order_and_waited_for() {
+async fn messages_are_read_in_order() {
     let (feed, handler) = feed("");
     let app = Harness::new(Router::with_path("chat").get(handler));
     let chat = app.sse("/chat").await;
@@ -114,7 +114,7 @@ async fn messages_are_read_in_order_and_waited_for() {
 }
 
 #[tornadose_test::test]
-async fn a_broken_body_is_an_abort() {
+async fn a_body_that_breaks_off_is_an_abort() {
     let (feed, handler) = feed("data: 1\n\n");
     let app = Harness::new(Router::with_path("cut").get(handler));
     let cut = app.client("cut").lenient().sse("/cut").await;
@@ -132,7 +132,7 @@ async fn a_broken_body_is_an_abort() {
 }
 
 #[tornadose_test::test]
-async fn a_stalled_client_lets_the_server_wait_and_reads_on() {
+async fn a_stalled_client_resumes_without_loss() {
     let (feed, handler) = feed("");
     let app = Harness::new(Router::with_path("slow").get(handler));
     let slow = app.client("slow").buffer_size(64).sse("/slow").await;
@@ -147,21 +147,21 @@ async fn a_stalled_client_lets_the_server_wait_and_reads_on() {
 }
 
 #[tornadose_test::test]
-async fn a_client_that_goes_away_is_noticed_and_one_that_vanishes_is_not() {
+async fn the_server_notices_a_closed_client_and_not_a_vanished_one() {
     let (feed, handler) = feed("");
     let app = Harness::new(Router::with_path("a").get(handler));
-    let polite = app.client("polite").sse("/a").await;
-    let gone = app.client("gone").sse("/a").await;
+    let closed = app.client("closed").sse("/a").await;
+    let vanished = app.client("vanished").sse("/a").await;
     assert_eq!(feed.readers(), 2);
-    polite.close().await;
+    closed.close().await;
     assert_eq!(feed.readers(), 1);
-    gone.vanish().await;
+    vanished.vanish().await;
     app.advance(Duration::from_mins(5)).await;
     assert_eq!(feed.readers(), 1);
 }
 
 #[tornadose_test::test]
-async fn five_hundred_clients_have_everything_after_one_settle() {
+async fn one_settle_delivers_everything_to_500_clients() {
     let (feed, handler) = feed("");
     let app = Harness::new(Router::with_path("all").get(handler));
     let mut clients = Vec::new();
@@ -178,7 +178,7 @@ async fn five_hundred_clients_have_everything_after_one_settle() {
 }
 
 #[tornadose_test::test]
-async fn ids_and_uuids_are_labels_over_all_clients() -> Result<(), std::io::Error> {
+async fn ids_and_uuids_have_the_same_labels_for_all_clients() -> Result<(), std::io::Error> {
     let (feed, handler) = feed("");
     let app = Harness::new(Router::with_path("{**path}").get(handler));
     app.client("a").last_event_id("zzzzzzzz-1").sse("/a").await;
@@ -202,7 +202,7 @@ async fn ids_and_uuids_are_labels_over_all_clients() -> Result<(), std::io::Erro
 }
 
 #[tornadose_test::test]
-async fn a_named_snapshot_stands_in_a_file() {
+async fn a_snapshot_without_a_text_is_in_a_file() {
     let app = Harness::new(Router::new().get(brief));
     app.sse("/").await;
     assert_transcript!("a brief stream", app);
@@ -211,7 +211,7 @@ async fn a_named_snapshot_stands_in_a_file() {
 }
 
 #[tornadose_test::test]
-async fn a_feed_ends_with_its_server() {
+async fn a_stream_ends_with_its_server() {
     let (_feed, handler): (Feed, _) = feed("");
     let app = Harness::new(Router::with_path("a").get(handler));
     let a = app.sse("/a").await;
@@ -236,7 +236,7 @@ async fn a_feed_ends_with_its_server() {
 }
 
 #[tornadose_test::test]
-async fn names_are_numbered_among_streams_and_shared_with_requests() {
+async fn streams_have_unique_names_and_requests_may_share_them() {
     let app = Harness::new(Router::with_path("{**path}").get(brief));
     app.client("ada").get("/profile").await;
     app.client("ada").sse("/a").await;
@@ -257,8 +257,8 @@ async fn names_are_numbered_among_streams_and_shared_with_requests() {
     ");
 }
 
-/// The same scenario, with everything in it that could come in another order.
-async fn crowded() -> String {
+/// Runs a scenario whose events could arrive in another order.
+async fn run_crowded_scenario() -> String {
     let (feed, handler) = feed("retry: 1500\n\n");
     let app = Harness::new(Router::with_path("{**path}").get(handler));
     for n in 0..20 {
@@ -277,16 +277,16 @@ async fn crowded() -> String {
 }
 
 #[test]
-fn the_same_test_gives_the_same_bytes() {
-    let first = tornadose_test::run(crowded());
+fn every_run_gives_the_same_transcript() {
+    let first = tornadose_test::run(run_crowded_scenario());
     assert_eq!(first.lines().filter(|line| line.contains("< late")).count(), 400);
     for _ in 0..20 {
-        assert_eq!(tornadose_test::run(crowded()), first);
+        assert_eq!(tornadose_test::run(run_crowded_scenario()), first);
     }
 }
 
 #[tornadose_test::test]
-async fn two_servers_keep_two_records_on_one_clock() {
+async fn two_harnesses_share_one_clock() {
     let (left, right) = (feed("data: 1\n\n"), feed("data: 2\n\n"));
     let left = Harness::new(Router::with_path("a").get(left.1));
     let right = Harness::new(Router::with_path("a").get(right.1));

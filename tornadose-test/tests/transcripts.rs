@@ -1,17 +1,17 @@
-//! What stands in a transcript: masks, a choice of clients, the exact bytes, and recordings for any macro of insta.
+//! Transcripts: masks, selected clients, the exact bytes, and recordings for insta's other macros.
 #![allow(clippy::unwrap_used)]
 
 mod common {
     pub(crate) mod failure;
     pub(crate) mod feed;
-    pub(crate) mod line;
+    pub(crate) mod ws_endpoint;
 }
 
 use std::time::Duration;
 
 use common::failure::failure;
 use common::feed::feed;
-use common::line::line;
+use common::ws_endpoint::ws_endpoint;
 use salvo::prelude::*;
 use tornadose_test::{Harness, assert_transcript};
 
@@ -24,15 +24,15 @@ const SECRETS: &str = "id: 1\ndata: {\"token\":\"x9!\",\"of\":{\"token\":7}}\n\n
                        data: {\"token\":\"x9!\",\"of\":null}\n\n";
 
 #[tornadose_test::test]
-async fn masked_values_are_labels_that_keep_identity_over_all_clients() {
-    let ((_feed, news), (line, talk)) = (feed(SECRETS), line(&[]));
+async fn masked_values_have_the_same_labels_for_all_clients() {
+    let ((_feed, news), (endpoint, talk)) = (feed(SECRETS), ws_endpoint(&[]));
     let router = Router::new().push(Router::with_path("news").get(news)).push(Router::with_path("talk").get(talk));
     let app = Harness::new(router.push(Router::with_path("login").post(login)));
     app.post("/login", "").await;
     app.sse("/news").await;
     let talk = app.ws("/talk").await;
     talk.send_text(r#"{"token":"q2?"}"#).await;
-    line.text(r#"{"data":{"token":"z"}}"#);
+    endpoint.push_text(r#"{"data":{"token":"z"}}"#);
     assert_transcript!(app, mask: [".token", ".of.token", ".**.id"], @r#"
     login > POST /login
     login ~ answer 200 {"token":"[token-1]","ttl":60}
@@ -66,7 +66,7 @@ async fn masked_values_are_labels_that_keep_identity_over_all_clients() {
 }
 
 #[tornadose_test::test]
-async fn a_choice_of_clients_is_read_and_the_others_are_not() {
+async fn a_transcript_marks_the_messages_of_its_clients_as_read() {
     let (feed, handler) = feed("");
     let app = Harness::new(Router::with_path("{**path}").get(handler));
     for name in ["ada", "bob", "eve"] {
@@ -93,7 +93,7 @@ async fn a_choice_of_clients_is_read_and_the_others_are_not() {
 }
 
 #[tornadose_test::test]
-async fn a_recording_is_data_in_which_redactions_find_their_way() {
+async fn a_serialized_recording_can_be_redacted() {
     let (_feed, handler) = feed(SECRETS);
     let app = Harness::new(Router::with_path("a").get(handler));
     let a = app.client("a").http2().sse("/a").await;
@@ -173,7 +173,7 @@ async fn a_recording_is_data_in_which_redactions_find_their_way() {
 }
 
 #[tornadose_test::test]
-async fn a_harness_masks_all_that_it_prints() {
+async fn a_mask_of_the_harness_applies_to_every_transcript() {
     let (_feed, handler) = feed(SECRETS);
     let app = Harness::new(Router::with_path("a").get(handler));
     app.mask([".token"]);
@@ -184,13 +184,13 @@ async fn a_harness_masks_all_that_it_prints() {
 }
 
 #[tornadose_test::test]
-async fn http2_carries_a_stream_and_a_request_to_their_end() {
+async fn streams_and_requests_work_over_http2() {
     let (feed, news) = feed("id: 1\ndata: 1\n\n");
     let router = Router::new().push(Router::with_path("news").get(news));
     let app = Harness::new(router.push(Router::with_path("login").post(login)));
     let ada = app.client("ada").http2().buffer_size(16).sse("/news").await;
-    let answer = app.client("ada").http2().header("host", "app.example").post("/login", "name=ada").await;
-    assert_eq!((answer.status(), answer.json::<serde_json::Value>()["ttl"].as_u64()), (200, Some(60)));
+    let response = app.client("ada").http2().header("host", "app.example").post("/login", "name=ada").await;
+    assert_eq!((response.status(), response.json::<serde_json::Value>()["ttl"].as_u64()), (200, Some(60)));
     feed.end();
     ada.reconnected().await;
     ada.cut().await;
@@ -260,12 +260,12 @@ fn a_mask_that_matches_nothing_fails_the_test() {
 }
 
 #[test]
-fn a_client_that_is_not_there_cannot_be_chosen() {
-    let said = failure(|| async {
+fn an_unknown_client_cannot_be_selected() {
+    let message = failure(|| async {
         let app = Harness::new(Router::new());
         app.client("ada").get("/").await;
         app.client("bob").get("/").await;
         let _ = app.recording().only(["eve"]);
     });
-    assert_eq!(said, "there is no client `eve`; there are: ada, bob");
+    assert_eq!(message, "there is no client `eve`; there are: ada, bob");
 }

@@ -1,13 +1,13 @@
-//! WebSocket clients against a hand-written endpoint.
+//! WebSocket clients of a hand-written endpoint.
 #![allow(clippy::unwrap_used)]
 
 mod common {
-    pub(crate) mod line;
+    pub(crate) mod ws_endpoint;
 }
 
 use std::panic::catch_unwind;
 
-use common::line::line;
+use common::ws_endpoint::ws_endpoint;
 use salvo::prelude::*;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -21,25 +21,25 @@ enum Chat {
 }
 
 #[tornadose_test::test]
-async fn a_conversation_reads_like_one_over_sse() {
-    let (line, handler) = line(&[("sec-websocket-protocol", "v1")]);
+async fn a_transcript_reads_as_over_sse() {
+    let (endpoint, handler) = ws_endpoint(&[("sec-websocket-protocol", "v1")]);
     let app = Harness::new(Router::with_path("rooms/1").get(handler));
     let bob = app.client("bob").protocols(["v1", "v2"]).origin("https://app.example").ws("/rooms/1").await;
     assert_eq!((bob.status(), &bob.headers()["upgrade"]), (101, &"websocket".parse().unwrap()));
     bob.send(&json!({"type": "say", "text": "hi"})).await;
-    assert_eq!(line.received(), [b"\x81{\"text\":\"hi\",\"type\":\"say\"}"]);
-    line.text(r#"{"id":"k3v9x0aq-1","event":"said","data":{"text":"hi"}}"#);
-    line.text(r#"{"event":"left","data":null}"#);
-    line.text(r#"{"id":"k3v9x0aq-2"}"#);
-    line.push(b"\x89\x02ok");
+    assert_eq!(endpoint.take_frames(), [b"\x81{\"text\":\"hi\",\"type\":\"say\"}"]);
+    endpoint.push_text(r#"{"id":"k3v9x0aq-1","event":"said","data":{"text":"hi"}}"#);
+    endpoint.push_text(r#"{"event":"left","data":null}"#);
+    endpoint.push_text(r#"{"id":"k3v9x0aq-2"}"#);
+    endpoint.push(b"\x89\x02ok");
     assert_eq!(bob.next::<Chat>().await, Chat::Said { text: "hi".into() });
     assert_eq!(bob.next::<Chat>().await, Chat::Left);
     bob.quiet().await;
-    assert_eq!(line.received(), [b"\x8aok"]);
+    assert_eq!(endpoint.take_frames(), [b"\x8aok"]);
     assert_eq!(bob.last_event_id().as_deref(), Some("k3v9x0aq-2"));
-    line.push(b"\x88\x0a\x03\xe9shutdown");
+    endpoint.push(b"\x88\x0a\x03\xe9shutdown");
     assert_eq!(bob.closed().await, Ending::Close { code: 1001, reason: "shutdown".into() });
-    assert_eq!(line.received(), [b"\x88\x03\xe9"]);
+    assert_eq!(endpoint.take_frames(), [b"\x88\x03\xe9"]);
     assert_transcript!(bob, @r#"
     bob > GET /rooms/1 upgrade websocket
     bob ~ open 101, protocol v1
@@ -70,15 +70,15 @@ async fn a_conversation_reads_like_one_over_sse() {
 
 #[tornadose_test::test]
 async fn a_close_by_the_client_is_one_line() {
-    let (line, handler) = line(&[]);
+    let (endpoint, handler) = ws_endpoint(&[]);
     let app = Harness::new(Router::new().get(handler));
     let client = app.ws("/").await;
     client.close().await;
     client.quiet().await;
-    assert_eq!(line.received(), [b"\x88\x03\xe8"]);
-    line.push(b"\x88\x02\x03\xe8");
+    assert_eq!(endpoint.take_frames(), [b"\x88\x03\xe8"]);
+    endpoint.push(b"\x88\x02\x03\xe8");
     assert_eq!(client.closed().await, Ending::Close { code: 1000, reason: String::new() });
-    line.hang_up();
+    endpoint.hang_up();
     assert_transcript!(client, @"
     client > GET / upgrade websocket
     client ~ open 101
@@ -87,24 +87,24 @@ async fn a_close_by_the_client_is_one_line() {
 }
 
 #[tornadose_test::test]
-async fn every_way_to_speak_has_its_line() {
-    let (line, handler) = line(&[]);
+async fn every_kind_of_message_has_its_line() {
+    let (endpoint, handler) = ws_endpoint(&[]);
     let app = Harness::new(Router::with_path("a").get(handler));
     let a = app.client("a").mute().ws("/a").await;
     a.send_text("plain").await;
     a.send_text("[1,2]").await;
     a.send_binary([1, 2, 255]).await;
     a.ping("are you there").await;
-    line.push(b"\x8a\x0dare you there");
-    line.push(b"\x89\x00");
-    line.text("hello");
-    line.push(b"\x02\x01\x01\x80\x01\x02");
+    endpoint.push(b"\x8a\x0dare you there");
+    endpoint.push(b"\x89\x00");
+    endpoint.push_text("hello");
+    endpoint.push(b"\x02\x01\x01\x80\x01\x02");
     assert_eq!(a.next::<String>().await, "hello");
     a.skip(1).await;
-    line.push(b"\x88\x00");
+    endpoint.push(b"\x88\x00");
     a.quiet().await;
-    let kinds: Vec<u8> = line.received().iter().map(|frame| frame[0]).collect();
-    assert_eq!(kinds, [0x81, 0x81, 0x82, 0x89], "a mute client answers neither the ping nor the close");
+    let kinds: Vec<u8> = endpoint.take_frames().iter().map(|frame| frame[0]).collect();
+    assert_eq!(kinds, [0x81, 0x81, 0x82, 0x89], "a mute client replies neither to the ping nor to the close");
     a.send_raw([0x81, 0x00]).await;
     assert_transcript!(a, @r#"
     a > GET /a upgrade websocket
@@ -142,25 +142,25 @@ async fn every_way_to_speak_has_its_line() {
 
 #[tornadose_test::test]
 async fn a_connection_that_ends_without_a_close_is_an_abort() {
-    let (line, handler) = line(&[]);
+    let (endpoint, handler) = ws_endpoint(&[]);
     let app = Harness::new(Router::with_path("a").get(handler));
     let a = app.ws("/a").await;
-    line.hang_up();
+    endpoint.hang_up();
     assert_eq!(a.closed().await, Ending::Abort);
 }
 
 #[test]
-fn a_server_that_breaks_the_protocol_fails_the_test() {
-    let said = catch_unwind(|| {
+fn a_violation_by_the_server_fails_the_test() {
+    let panic = catch_unwind(|| {
         run(async {
-            let (line, handler) = line(&[]);
+            let (endpoint, handler) = ws_endpoint(&[]);
             let app = Harness::new(Router::with_path("a").get(handler));
             app.ws("/a").await;
-            line.push(b"\x81\x7e\x00\x01a");
+            endpoint.push(b"\x81\x7e\x00\x01a");
         });
     });
-    insta::assert_snapshot!(said.unwrap_err().downcast_ref::<String>().unwrap(), @"
-    the server broke the protocol towards `a`: a frame of 1 bytes does not write its length in the shortest form
+    insta::assert_snapshot!(panic.unwrap_err().downcast_ref::<String>().unwrap(), @"
+    the server violated the protocol towards `a`: a frame of 1 bytes does not write its length in the shortest form
 
     the transcript so far:
         a > GET /a upgrade websocket
@@ -172,7 +172,7 @@ fn a_server_that_breaks_the_protocol_fails_the_test() {
 }
 
 #[test]
-fn a_handshake_that_is_none_fails_the_test() {
+fn an_invalid_handshake_fails_the_test() {
     for (headers, violation) in [
         (&[("sec-websocket-accept", "x")], "`sec-websocket-accept` is `x`, not `s3pPLMBiTxaQ9kYGzzhZRbK+xOo=`"),
         (&[("upgrade", "h2c")], "the 101 has no `upgrade: websocket`"),
@@ -180,24 +180,24 @@ fn a_handshake_that_is_none_fails_the_test() {
         (&[("sec-websocket-extensions", "x")], "the server chose the extension `x`, which was not offered"),
         (&[("sec-websocket-protocol", "v1")], "the server chose the protocol `v1`, which was not offered"),
     ] {
-        let said = catch_unwind(|| {
+        let panic = catch_unwind(|| {
             run(async {
-                let app = Harness::new(Router::with_path("a").get(line(headers).1));
+                let app = Harness::new(Router::with_path("a").get(ws_endpoint(headers).1));
                 app.ws("/a").await;
             });
         });
-        let said = said.unwrap_err().downcast::<String>().unwrap();
-        assert!(said.contains(violation), "{said}");
+        let message = panic.unwrap_err().downcast::<String>().unwrap();
+        assert!(message.contains(violation), "{message}");
     }
 }
 
 #[test]
-fn a_lenient_client_forgives_it() {
+fn a_violation_towards_a_lenient_client_is_allowed() {
     run(async {
-        let (line, handler) = line(&[]);
+        let (endpoint, handler) = ws_endpoint(&[]);
         let app = Harness::new(Router::with_path("a").get(handler));
         let a = app.client("a").lenient().ws("/a").await;
-        line.push(b"\x83\x00");
+        endpoint.push(b"\x83\x00");
         assert_eq!(a.closed().await, Ending::Abort);
     });
 }

@@ -1,4 +1,4 @@
-//! A notice board written by hand, with Salvo's own SSE and WebSocket: what any Salvo program might have.
+//! A notice board on Salvo's own SSE and WebSocket support, as any Salvo program might have.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use salvo::sse::{SseEvent, SseKeepAlive};
 use salvo::websocket::{Message, WebSocket};
 use tokio::sync::watch;
 
-/// The notes so far; `skew` is a fault in its resuming, 0 for none.
+/// The notes so far. `skew` is an error in resuming: the number of notes that are skipped, or repeated if negative.
 #[derive(Clone)]
 pub(crate) struct Board {
     notes: Arc<watch::Sender<Vec<String>>>,
@@ -25,18 +25,18 @@ impl Board {
         self.notes.send_modify(|notes| notes.push(note.into()));
     }
 
-    /// `GET /board` and `GET /talk`, which takes notes too.
+    /// Serves `GET /board`, and `GET /talk`, which also receives notes.
     pub(crate) fn router(&self) -> Router {
         let (page, talk) = (Page(self.clone()), Talk(self.clone()));
         Router::new().push(Router::with_path("board").get(page)).push(Router::with_path("talk").goal(talk))
     }
 
-    /// How many notes the one who asks has seen.
+    /// Returns the number of notes before the resume point.
     fn seen(&self, id: Option<usize>) -> usize {
         id.map_or(0, |id| id.saturating_add_signed(self.skew))
     }
 
-    /// The notes behind the first few, and those to come, with their numbers.
+    /// Returns the notes after the first `seen`, present and future, with their numbers.
     fn notes(&self, seen: usize) -> impl futures_util::Stream<Item = (usize, String)> + Send + 'static {
         let state = (self.notes.subscribe(), seen);
         unfold(state, async |(mut notes, seen)| {
@@ -78,7 +78,7 @@ async fn talk(mut socket: WebSocket, board: Board, seen: usize) {
             received = socket.recv() => match received {
                 Some(Ok(message)) if message.is_text() => board.pin(message.as_str().unwrap_or_default()),
                 Some(Ok(message)) if !message.is_close() => {}
-                // The answer to a close leaves only when it is asked to.
+                // Salvo sends the reply to a close frame only on `close`.
                 _ => return drop(socket.close().await),
             },
             Some((id, note)) = notes.next() => {

@@ -1,4 +1,4 @@
-//! A hand-written SSE endpoint: what is pushed into a feed reaches everyone who is connected to its handler.
+//! A hand-written SSE endpoint: bytes that are pushed into a feed reach every client of its handler.
 
 use std::io;
 use std::sync::{Arc, Mutex};
@@ -19,31 +19,35 @@ pub(crate) struct Serve {
     greeting: &'static str,
 }
 
-/// A feed and its handler, which greets each reader with these bytes.
+/// Returns a feed and its handler, which begins each stream with these bytes.
 pub(crate) fn feed(greeting: &'static str) -> (Feed, Serve) {
     let feed = Feed::default();
     (feed.clone(), Serve { feed, greeting })
 }
 
-#[allow(dead_code, reason = "not every file of tests uses all of it")]
+#[allow(dead_code, reason = "not every test file uses every method")]
 impl Feed {
     pub(crate) fn push(&self, bytes: &str) {
         for reader in &*self.readers.lock().unwrap() {
-            // Who is gone gets nothing.
+            // A failed send means that the reader has disconnected.
             let _ = reader.send(Ok(bytes.to_owned()));
         }
     }
 
+    /// Ends every stream.
     pub(crate) fn end(&self) {
         self.readers.lock().unwrap().clear();
     }
 
+    /// Breaks off every stream.
     pub(crate) fn abort(&self) {
         for reader in self.readers.lock().unwrap().drain(..) {
+            // A failed send means that the reader has disconnected.
             let _ = reader.send(Err(io::Error::other("broken")));
         }
     }
 
+    /// Returns the number of connected readers.
     pub(crate) fn readers(&self) -> usize {
         self.readers.lock().unwrap().iter().filter(|reader| !reader.is_closed()).count()
     }

@@ -1,4 +1,4 @@
-//! A hand-written WebSocket endpoint: the test says which bytes it sends, and sees which it has received.
+//! A hand-written WebSocket endpoint: the test pushes the bytes that it sends, and takes the frames that it received.
 
 use std::sync::{Arc, Mutex};
 
@@ -10,63 +10,67 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 /// The server's end of the last connection.
 #[derive(Clone, Default)]
-pub(crate) struct Line {
-    write: Arc<Mutex<Option<UnboundedSender<Vec<u8>>>>>,
+pub(crate) struct WsEndpoint {
+    sender: Arc<Mutex<Option<UnboundedSender<Vec<u8>>>>>,
     received: Arc<Mutex<Received>>,
 }
 
 #[derive(Default)]
 struct Received {
     bytes: Vec<u8>,
-    pieces: Vec<usize>,
+    /// The number of bytes of each read.
+    read_sizes: Vec<usize>,
     ended: bool,
 }
 
 pub(crate) struct Serve {
-    line: Line,
+    endpoint: WsEndpoint,
     headers: &'static [(&'static str, &'static str)],
 }
 
-/// A line and its handler, which answers the handshake with these headers too.
-pub(crate) fn line(headers: &'static [(&'static str, &'static str)]) -> (Line, Serve) {
-    let line = Line::default();
-    (line.clone(), Serve { line, headers })
+/// Returns an endpoint and its handler, which adds these headers to its response.
+pub(crate) fn ws_endpoint(headers: &'static [(&'static str, &'static str)]) -> (WsEndpoint, Serve) {
+    let endpoint = WsEndpoint::default();
+    (endpoint.clone(), Serve { endpoint, headers })
 }
 
-#[allow(dead_code, reason = "not every file of tests uses all of it")]
-impl Line {
-    /// Sends bytes as they are: the frames of a server are easily written by hand.
+#[allow(dead_code, reason = "not every test file uses every method")]
+impl WsEndpoint {
+    /// Sends bytes as they are, for frames that are written by hand.
     pub(crate) fn push(&self, bytes: &[u8]) {
-        self.write.lock().unwrap().as_ref().unwrap().send(bytes.to_vec()).unwrap();
+        self.sender.lock().unwrap().as_ref().unwrap().send(bytes.to_vec()).unwrap();
     }
 
-    pub(crate) fn text(&self, text: &str) {
+    /// Sends a text frame.
+    pub(crate) fn push_text(&self, text: &str) {
         self.push(&[&[0x81, u8::try_from(text.len()).unwrap()], text.as_bytes()].concat());
     }
 
+    /// Closes the connection without a close frame.
     pub(crate) fn hang_up(&self) {
-        *self.write.lock().unwrap() = None;
+        *self.sender.lock().unwrap() = None;
     }
 
-    /// The length of everything that was read at once.
-    pub(crate) fn pieces(&self) -> Vec<usize> {
-        std::mem::take(&mut self.received.lock().unwrap().pieces)
+    /// Takes the number of bytes of each read so far.
+    pub(crate) fn take_read_sizes(&self) -> Vec<usize> {
+        std::mem::take(&mut self.received.lock().unwrap().read_sizes)
     }
 
-    pub(crate) fn has_seen_the_end(&self) -> bool {
+    /// Whether the client has closed its sending direction.
+    pub(crate) fn has_ended(&self) -> bool {
         self.received.lock().unwrap().ended
     }
 
-    /// What has come since the last look, unmasked.
-    pub(crate) fn received(&self) -> Vec<Vec<u8>> {
+    /// Takes the frames received so far, unmasked.
+    pub(crate) fn take_frames(&self) -> Vec<Vec<u8>> {
         let bytes = std::mem::take(&mut self.received.lock().unwrap().bytes);
         let mut rest = &bytes[..];
         let mut frames = Vec::new();
-        while let [first, length, a, b, c, d, behind @ ..] = rest {
-            let (payload, behind) = behind.split_at(usize::from(length & 0x7f));
+        while let [first, length, a, b, c, d, after @ ..] = rest {
+            let (payload, after) = after.split_at(usize::from(length & 0x7f));
             let unmasked = payload.iter().zip([a, b, c, d].into_iter().cycle()).map(|(byte, mask)| byte ^ mask);
             frames.push([*first].into_iter().chain(unmasked).collect());
-            rest = behind;
+            rest = after;
         }
         frames
     }
@@ -83,14 +87,14 @@ impl Handler for Serve {
         if !res.headers().contains_key("sec-websocket-accept") {
             res.headers_mut().insert("sec-websocket-accept", "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=".parse().unwrap());
         }
-        let (write, bytes) = unbounded_channel();
-        *self.line.write.lock().unwrap() = Some(write);
-        tokio::spawn(carry(upgrade, bytes, self.line.received.clone()));
+        let (sender, bytes) = unbounded_channel();
+        *self.endpoint.sender.lock().unwrap() = Some(sender);
+        tokio::spawn(run(upgrade, bytes, self.endpoint.received.clone()));
     }
 }
 
-async fn carry(upgrade: OnUpgrade, mut bytes: UnboundedReceiver<Vec<u8>>, received: Arc<Mutex<Received>>) {
-    // A client may turn away at the handshake.
+async fn run(upgrade: OnUpgrade, mut bytes: UnboundedReceiver<Vec<u8>>, received: Arc<Mutex<Received>>) {
+    // A client may disconnect during the handshake.
     let Ok(upgraded) = upgrade.await else { return };
     let (mut read, mut write) = split(TokioIo::new(upgraded));
     let reading = tokio::spawn(async move {
@@ -98,7 +102,7 @@ async fn carry(upgrade: OnUpgrade, mut bytes: UnboundedReceiver<Vec<u8>>, receiv
         while let Ok(count @ 1..) = read.read(&mut buffer).await {
             let mut received = received.lock().unwrap();
             received.bytes.extend_from_slice(&buffer[..count]);
-            received.pieces.push(count);
+            received.read_sizes.push(count);
         }
         received.lock().unwrap().ended = true;
     });

@@ -1,10 +1,10 @@
-//! How a test fails: what is said, and when.
+//! The failures of tests: their messages, and the moment at which they are reported.
 #![allow(clippy::unwrap_used)]
 
 mod common {
     pub(crate) mod failure;
     pub(crate) mod feed;
-    pub(crate) mod line;
+    pub(crate) mod ws_endpoint;
 }
 
 use std::future::pending;
@@ -13,14 +13,14 @@ use std::time::Duration;
 
 use common::failure::failure;
 use common::feed::feed;
-use common::line::line;
+use common::ws_endpoint::ws_endpoint;
 use salvo::prelude::*;
 use serde::Deserialize;
 use tornadose_test::{Client, Cut, Harness, run};
 
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "snake_case")]
-#[allow(dead_code, reason = "it is never read: reading it is what fails")]
+#[allow(dead_code, reason = "the tests fail while they decode it")]
 enum Chat {
     Said { text: String },
 }
@@ -31,7 +31,7 @@ async fn crash() {
 }
 
 #[test]
-fn what_nobody_has_read_fails_the_test_at_its_end() {
+fn an_unread_message_fails_the_test_at_its_end() {
     insta::assert_snapshot!(failure(|| async {
         let (feed, handler) = feed("retry: 3000\n\n");
         let app = Harness::new(Router::with_path("{**path}").get(handler));
@@ -40,9 +40,9 @@ fn what_nobody_has_read_fails_the_test_at_its_end() {
         feed.push("id: k3v9x0aq-1\nevent: said\ndata: 1\n\ndata: 2\n\n: keep-alive\n\nid: k3v9x0aq-2\n\n");
         ada.skip(1).await;
     }), @"
-    `ada` has received 1 message that nobody has read:
+    `ada` has received 1 message that the test has not read:
         ada < message 2
-        read them with `ada.next().await`, compare them with `assert_transcript!`, or open the client with `.lenient()`
+        read with `ada.next().await`, compare with `assert_transcript!`, or open the client with `.lenient()`
 
     the transcript so far:
         ada > GET /rooms/1
@@ -62,7 +62,7 @@ fn what_nobody_has_read_fails_the_test_at_its_end() {
 }
 
 #[test]
-fn the_wrong_message_is_shown_with_what_was_expected() {
+fn a_wrong_message_is_shown_with_the_expected_type() {
     insta::assert_snapshot!(failure(|| async {
         let (feed, handler) = feed("event: left\ndata: {\"user\":\"bob\"}\n\n");
         let app = Harness::new(Router::with_path("chat").get(handler));
@@ -73,7 +73,7 @@ fn the_wrong_message_is_shown_with_what_was_expected() {
     `chat`: expected a `Chat`, got the event `left` with {"user":"bob"}
         as {"left": data}: unknown variant `left`, expected `said` at line 1 column 7
         as data alone: unknown variant `user`, expected `said` at line 1 column 7
-    at tornadose-test/tests/ends.rs:LINE
+    at tornadose-test/tests/failures.rs:LINE
 
     the transcript so far:
         chat > GET /chat
@@ -81,20 +81,20 @@ fn the_wrong_message_is_shown_with_what_was_expected() {
         chat < left {"user":"bob"}
         chat ~ end
     the clients:
-        chat: ended, comes back in 3s, 0 unread
+        chat: ended, reconnects in 3s, 0 unread
     the next timer: in 3s
     "#);
 }
 
 #[test]
-fn a_message_that_does_not_come_is_not_waited_for_for_ever() {
+fn a_wait_for_a_message_is_bounded() {
     insta::assert_snapshot!(failure(|| async {
         let (_feed, handler) = feed("");
         let app = Harness::new(Router::with_path("chat").get(handler));
         app.sse("/chat").await.next::<Chat>().await;
     }), @"
-    `chat`: expected a `Chat`, and nothing came for 60s
-    at tornadose-test/tests/ends.rs:LINE
+    `chat`: expected a `Chat`, and no message arrived for 60s
+    at tornadose-test/tests/failures.rs:LINE
 
     the transcript so far:
         chat > GET /chat
@@ -106,14 +106,14 @@ fn a_message_that_does_not_come_is_not_waited_for_for_ever() {
 }
 
 #[test]
-fn a_message_that_is_not_there_now_is_missed_now() {
+fn next_now_fails_without_waiting() {
     insta::assert_snapshot!(failure(|| async {
         let (_feed, handler) = feed("");
         let app = Harness::new(Router::with_path("chat").get(handler));
         app.sse("/chat").await.next_now::<Vec<Chat>>().await;
     }), @"
-    `chat`: expected a `Vec<Chat>` now, and there is nothing
-    at tornadose-test/tests/ends.rs:LINE
+    `chat`: expected a `Vec<Chat>` now, and there is no message
+    at tornadose-test/tests/failures.rs:LINE
 
     the transcript so far:
         chat > GET /chat
@@ -134,7 +134,7 @@ fn an_ended_stream_has_no_next_message() {
         chat.skip(2).await;
     }), @"
     `chat`: expected message 1 of 2 to skip, and its stream has ended
-    at tornadose-test/tests/ends.rs:LINE
+    at tornadose-test/tests/failures.rs:LINE
 
     the transcript so far:
         chat > GET /chat
@@ -147,15 +147,15 @@ fn an_ended_stream_has_no_next_message() {
 }
 
 #[test]
-fn quiet_shows_what_has_broken_it() {
+fn quiet_shows_the_unread_messages() {
     insta::assert_snapshot!(failure(|| async {
         let (_feed, handler) = feed("data: 1\n\n");
         let app = Harness::new(Router::with_path("chat").get(handler));
         app.sse("/chat").await.quiet().await;
     }), @"
-    `chat`: expected quiet, and 1 unread came:
+    `chat`: expected no messages, and 1 arrived:
         chat < message 1
-    at tornadose-test/tests/ends.rs:LINE
+    at tornadose-test/tests/failures.rs:LINE
 
     the transcript so far:
         chat > GET /chat
@@ -168,14 +168,14 @@ fn quiet_shows_what_has_broken_it() {
 }
 
 #[test]
-fn a_stream_that_stays_open_is_not_closed() {
+fn closed_fails_while_the_stream_stays_open() {
     insta::assert_snapshot!(failure(|| async {
         let (_feed, handler) = feed("");
         let app = Harness::new(Router::with_path("chat").get(handler));
         app.sse("/chat").await.closed().await;
     }), @"
-    `chat`: expected its stream to end, and it is open after 60s
-    at tornadose-test/tests/ends.rs:LINE
+    `chat`: expected its stream to end, and it is still open after 60s
+    at tornadose-test/tests/failures.rs:LINE
 
     the transcript so far:
         chat > GET /chat
@@ -193,7 +193,7 @@ fn a_panic_in_a_task_of_the_server_fails_the_test() {
         app.get("/crash").await;
     }), @r#"
     a task panicked: the cellar is flooded
-        if it was meant to, say `app.expect_panic("…").await`
+        if the panic is expected, write `app.expect_panic("…").await`
 
     the transcript so far:
         crash > GET /crash
@@ -205,28 +205,28 @@ fn a_panic_in_a_task_of_the_server_fails_the_test() {
 }
 
 #[test]
-fn a_panic_that_was_expected_must_come() {
+fn an_expected_panic_must_happen() {
     insta::assert_snapshot!(failure(|| async {
         let app = Harness::new(Router::with_path("crash").get(crash));
         app.expect_panic("cellar").await;
     }), @"
     expected a task to panic with `cellar`, and none has
-    at tornadose-test/tests/ends.rs:LINE
+    at tornadose-test/tests/failures.rs:LINE
     ");
 }
 
 #[test]
-fn waiting_for_what_will_never_come_is_found_out() {
+fn a_wait_that_never_ends_fails_the_test() {
     insta::assert_snapshot!(failure(pending), @"
-    the clock ran 10 minutes ahead without an act of the test: the test waits for something outside its runtime (a thread, a socket, a database), or for something that will never come.
-        While something outside is under way, hold the clock: `let _held = app.hold_clock();`
-        For a test that lives on it, let time be real: `#[tornadose_test::test(clock = real)]`
-        For a long wait that is meant, write `app.advance(duration).await`
+    the clock ran 10 minutes ahead without a step of the test: the test waits for something outside its runtime (a thread, a socket, a database), or for something that never happens.
+        While work outside the runtime is running, hold the clock: `let _held = app.hold_clock();`
+        For a test that depends on such work throughout, use real time: `#[tornadose_test::test(clock = real)]`
+        For an intended long wait, write `app.advance(duration).await`
     ");
 }
 
 #[test]
-fn a_clock_that_runs_away_is_stopped() {
+fn a_clock_that_runs_away_fails_the_test() {
     insta::assert_snapshot!(failure(|| async {
         let (_feed, handler) = feed("");
         let app = Harness::new(Router::with_path("chat").get(handler));
@@ -236,17 +236,17 @@ fn a_clock_that_runs_away_is_stopped() {
                 tokio::time::sleep(Duration::from_secs(15)).await;
             }
         });
-        let (outside, answer) = tokio::sync::oneshot::channel();
+        let (outside, reply) = tokio::sync::oneshot::channel();
         std::thread::spawn(move || {
             std::thread::park_timeout(Duration::from_secs(5));
             outside.send(())
         });
-        answer.await.unwrap();
+        reply.await.unwrap();
     }), @"
-    the clock ran 10 minutes ahead without an act of the test: the test waits for something outside its runtime (a thread, a socket, a database), or for something that will never come.
-        While something outside is under way, hold the clock: `let _held = app.hold_clock();`
-        For a test that lives on it, let time be real: `#[tornadose_test::test(clock = real)]`
-        For a long wait that is meant, write `app.advance(duration).await`
+    the clock ran 10 minutes ahead without a step of the test: the test waits for something outside its runtime (a thread, a socket, a database), or for something that never happens.
+        While work outside the runtime is running, hold the clock: `let _held = app.hold_clock();`
+        For a test that depends on such work throughout, use real time: `#[tornadose_test::test(clock = real)]`
+        For an intended long wait, write `app.advance(duration).await`
 
     the transcript so far:
         chat > GET /chat
@@ -257,7 +257,7 @@ fn a_clock_that_runs_away_is_stopped() {
 }
 
 #[test]
-fn a_failure_of_the_body_is_not_covered_by_another() {
+fn a_failure_of_the_body_is_reported_alone() {
     let panic = catch_unwind(|| {
         run(async {
             let (feed, handler) = feed("");
@@ -265,14 +265,14 @@ fn a_failure_of_the_body_is_not_covered_by_another() {
             app.sse("/chat").await;
             feed.push("data: unread\n\n");
             tornadose_test::settle().await;
-            assert!(feed.readers() > 1, "the body's own words");
+            assert!(feed.readers() > 1, "the body's own failure");
         });
     });
-    assert_eq!(*panic.unwrap_err().downcast::<&str>().unwrap(), "the body's own words");
+    assert_eq!(*panic.unwrap_err().downcast::<&str>().unwrap(), "the body's own failure");
 }
 
 #[test]
-fn a_panic_belongs_to_the_test_whose_task_it_was() {
+fn a_panic_fails_only_the_test_of_its_task() {
     let crashing = std::thread::spawn(|| {
         run(async {
             let app = Harness::new(Router::with_path("crash").get(crash));
@@ -291,13 +291,13 @@ fn a_panic_belongs_to_the_test_whose_task_it_was() {
 }
 
 #[test]
-fn a_harness_outside_of_a_run_says_what_it_needs() {
+fn a_harness_outside_of_a_test_run_panics() {
     let panic = catch_unwind(|| Harness::new(Router::new())).err().unwrap();
     assert!(panic.downcast::<String>().unwrap().contains("#[tornadose_test::test]"));
 }
 
 #[tornadose_test::test]
-#[should_panic(expected = "expected quiet")]
+#[should_panic(expected = "expected no messages")]
 async fn other_attributes_of_a_test_keep_their_meaning() {
     let (_feed, handler) = feed("data: 1\n\n");
     let app = Harness::new(Router::with_path("chat").get(handler));
@@ -305,7 +305,7 @@ async fn other_attributes_of_a_test_keep_their_meaning() {
 }
 
 #[tornadose_test::test]
-async fn long_waits_are_acts() -> Result<(), String> {
+async fn a_long_wait_is_a_step() -> Result<(), String> {
     let (_feed, handler) = feed("");
     let app = Harness::new(Router::with_path("chat").get(handler));
     let _chat = app.sse("/chat").await;
@@ -315,7 +315,7 @@ async fn long_waits_are_acts() -> Result<(), String> {
 }
 
 #[tornadose_test::test]
-async fn work_outside_is_waited_for_while_the_clock_is_held() {
+async fn a_held_clock_waits_for_work_outside() {
     let (feed, handler) = feed("");
     let app = Harness::new(Router::with_path("chat").get(handler));
     let chat = app.sse("/chat").await;
@@ -340,13 +340,13 @@ fn a_held_clock_does_not_advance() {
         let _held = app.hold_clock();
         app.advance(Duration::from_secs(1)).await;
     }), @"
-    the clock is held, and cannot advance: drop what `hold_clock()` has returned first
-    at tornadose-test/tests/ends.rs:LINE
+    the clock is held and cannot advance: drop the guard that `hold_clock()` returned first
+    at tornadose-test/tests/failures.rs:LINE
     ");
 }
 
 #[tornadose_test::test]
-async fn a_wanted_message_is_read_with_those_before_it() {
+async fn until_reads_the_wanted_message_and_those_before_it() {
     let (feed, handler) = feed("event: left\ndata: 1\n\ndata: 2\n\n");
     let app = Harness::new(Router::with_path("chat").get(handler));
     let chat = app.sse("/chat").await;
@@ -356,7 +356,7 @@ async fn a_wanted_message_is_read_with_those_before_it() {
 }
 
 #[test]
-fn a_wanted_message_that_does_not_come_is_named() {
+fn until_fails_when_no_message_satisfies_it() {
     insta::assert_snapshot!(failure(|| async {
         let (feed, handler) = feed("retry: 70000\n\n");
         let app = Harness::new(Router::with_path("chat").get(handler));
@@ -368,8 +368,8 @@ fn a_wanted_message_that_does_not_come_is_named() {
         feed.end();
         chat.until(|number: &u8| *number > 3).await;
     }), @"
-    `chat`: expected a `u8` that is wanted, and nothing came for 60s
-    at tornadose-test/tests/ends.rs:LINE
+    `chat`: expected a `u8` that satisfies the condition, and no message arrived for 60s
+    at tornadose-test/tests/failures.rs:LINE
 
     the transcript so far:
         chat > GET /chat
@@ -381,14 +381,14 @@ fn a_wanted_message_that_does_not_come_is_named() {
         bob ~ end
     the clients:
         chat: open, stalled, 0 unread
-        bob: ended, comes back in 10s, 0 unread
+        bob: ended, reconnects in 10s, 0 unread
     the next timer: in 10s
     ");
 }
 
 #[test]
-fn the_next_timer_of_the_server_is_named() {
-    let said = failure(|| async {
+fn a_failure_shows_the_next_timer() {
+    let message = failure(|| async {
         let (feed, handler) = feed("");
         let app = Harness::new(Router::with_path("chat").get(handler));
         let chat = app.sse("/chat").await;
@@ -398,21 +398,21 @@ fn the_next_timer_of_the_server_is_named() {
         });
         chat.next_now::<u8>().await;
     });
-    assert!(said.ends_with("\nthe next timer: in 14.9s"), "{said}");
+    assert!(message.ends_with("\nthe next timer: in 14.9s"), "{message}");
 }
 
 #[test]
-fn a_connection_that_the_server_holds_when_its_client_has_gone_fails_the_test() {
+fn a_connection_held_after_its_client_has_disconnected_fails_the_test() {
     insta::assert_snapshot!(failure(|| async {
-        // It goes on as long as it may be told to send something, whether anybody is there or not.
-        let (_one, handler) = line(&[]);
-        let (_other, lenient) = line(&[]);
+        // The endpoint's task runs until the test drops its sender, whether a client is connected or not.
+        let (_one, handler) = ws_endpoint(&[]);
+        let (_other, lenient) = ws_endpoint(&[]);
         let app = Harness::new(Router::new().push(Router::with_path("a").get(handler)).get(lenient));
         for client in [app.client("ada").ws("/a").await, app.client("bob").lenient().ws("/").await] {
             Client::close(&client).await;
         }
     }), @"
-    `ada` has gone, and a task of the server still holds the connection: it has not noticed, or it does not end
+    `ada` has disconnected, and a task of the server still holds the connection: the task has not noticed, or it does not end
         give it the time that it needs, `app.advance(duration).await`, or open the client with `.lenient()`
 
     the transcript so far:
@@ -429,7 +429,7 @@ fn a_connection_that_the_server_holds_when_its_client_has_gone_fails_the_test() 
 }
 
 #[test]
-fn everything_that_is_wrong_at_the_end_is_told_at_once() {
+fn all_failures_at_the_end_are_reported_together() {
     insta::assert_snapshot!(failure(|| async {
         let (_feed, handler) = feed("data: 1\n\n");
         let router = Router::new().push(Router::with_path("crash").get(crash));
@@ -439,12 +439,12 @@ fn everything_that_is_wrong_at_the_end_is_told_at_once() {
         app.get("/crash").await;
     }), @r#"
     the mask `.token` matches nothing: remove it, or correct it
-    `ada`: the fault `cut at byte 99` was never felt: its place did not come; remove it, or let more happen
-    `ada` has received 1 message that nobody has read:
+    `ada`: the fault `cut at byte 99` had no effect, because the stream did not reach its place: remove it, or let the stream go on
+    `ada` has received 1 message that the test has not read:
         ada < message 1
-        read them with `ada.next().await`, compare them with `assert_transcript!`, or open the client with `.lenient()`
+        read with `ada.next().await`, compare with `assert_transcript!`, or open the client with `.lenient()`
     a task panicked: the cellar is flooded
-        if it was meant to, say `app.expect_panic("…").await`
+        if the panic is expected, write `app.expect_panic("…").await`
 
     the transcript so far:
         ada > GET /chat
