@@ -10,10 +10,11 @@ use crate::transcript::Recording;
 use crate::transcript::mask::Mask;
 use crate::transcript::render::View;
 
-/// Compares the transcript of a client, or of the whole harness, with a snapshot; `cargo insta` reviews and fills it in.
+/// Compares the transcript of a client, or of the whole harness, with a snapshot; `cargo insta` reviews and fills it
+/// in.
 ///
-/// The snapshot is inline (`@"…"`) or in a file beside the test. The macro settles first (it contains an `.await`). When the
-/// snapshot matches, every message that the transcript shows counts as read.
+/// The snapshot is inline (`@"…"`) or in a file beside the test. The macro settles first (it contains an `.await`).
+/// When the snapshot matches, every message that the transcript shows counts as read.
 ///
 /// ```text
 /// assert_transcript!(ada, @"…");
@@ -25,8 +26,8 @@ use crate::transcript::render::View;
 /// assert_transcript!("all of it", app, wire, mask: [".token", ".**.secret"], only(["ada"]));
 /// ```
 ///
-/// A mask that matches nothing fails the test. The file of a masked transcript contains the number of values that each mask
-/// has replaced. Under [`over`](macro@crate::test) the names of files contain the transport.
+/// A mask that matches nothing fails the test. The file of a masked transcript contains the number of values that each
+/// mask has replaced. Under [`over`](macro@crate::test) the names of files contain the transport.
 ///
 /// An inline snapshot:
 ///

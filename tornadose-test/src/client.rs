@@ -1,5 +1,5 @@
-//! A client that has connected: its response, its recording, and its last id. The submodules open its connections, read its
-//! messages and inject faults.
+//! A client that has connected: its response, its recording, and its last id. The submodules open its connections, read
+//! its messages and inject faults.
 
 pub(crate) mod builder;
 mod open;
@@ -37,8 +37,8 @@ use crate::transcript::Recording;
 ///
 /// The client records everything that it receives, from the first byte. A test reads the messages in order, with
 /// [`next`](Self::next) and similar methods, or compares the whole transcript with
-/// [`assert_transcript!`](crate::assert_transcript). Messages that it has not read fail the test at its end. Dropping the
-/// handle leaves the connection open.
+/// [`assert_transcript!`](crate::assert_transcript). Messages that it has not read fail the test at its end. Dropping
+/// the handle leaves the connection open.
 ///
 /// ```
 /// # use salvo::prelude::*;
@@ -157,8 +157,8 @@ impl Client {
         self.log.with_state(|state| String::from_utf8_lossy(&state.body).into_owned())
     }
 
-    /// Returns the id that this client reconnects with: the last one received, with an event or alone, or else the one that
-    /// it connected with.
+    /// Returns the id that this client reconnects with: the last one received, with an event or alone, or else the one
+    /// that it connected with.
     ///
     /// ```
     #[doc = include_str!("../doc/news.md")]

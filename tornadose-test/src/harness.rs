@@ -20,11 +20,11 @@ use crate::server::running::HarnessServer;
 use crate::transcript::Recording;
 use crate::transcript::mask::Mask;
 
-/// A Salvo service and the clients that connect to it, without a port. A whole `salvo::Server` serves real HTTP/1.1, HTTP/2
-/// and WebSocket bytes over in-memory pipes.
+/// A Salvo service and the clients that connect to it, without a port. A whole `salvo::Server` serves real HTTP/1.1,
+/// HTTP/2 and WebSocket bytes over in-memory pipes.
 ///
-/// Every step of a test (an open, a send, an advance) settles before it returns: everything that can happen at this instant
-/// has happened, and the clock has not moved.
+/// Every step of a test (an open, a send, an advance) settles before it returns: everything that can happen at this
+/// instant has happened, and the clock has not moved.
 ///
 /// ```
 /// # use salvo::prelude::*;
@@ -137,8 +137,8 @@ impl Harness {
     /// Makes a harness whose server `server` makes, now and whenever it is [started again](ServerControl::start). The
     /// function gets the acceptor of the clients' connections, and may wrap it.
     ///
-    /// The result is a `salvo::Server`, or another [`HarnessServer`]. The responses of a `salvo::Server` have no `date` header,
-    /// which would be the wall clock's.
+    /// The result is a `salvo::Server`, or another [`HarnessServer`]. The responses of a `salvo::Server` have no `date`
+    /// header, which would be the wall clock's.
     ///
     /// ```
     /// # use salvo::prelude::*;
@@ -175,8 +175,8 @@ impl Harness {
         Self { app: App { journal, server } }
     }
 
-    /// Masks values in everything that this harness prints, transcripts and failures: see [`Recording::mask`]. A mask that
-    /// has matched nothing by the end of the test fails the test.
+    /// Masks values in everything that this harness prints, transcripts and failures: see [`Recording::mask`]. A mask
+    /// that has matched nothing by the end of the test fails the test.
     ///
     /// ```
     #[doc = include_str!("../doc/news.md")]

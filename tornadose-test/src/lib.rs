@@ -40,9 +40,9 @@ pub use transport::Transport;
 
 /// Makes an `async fn` a test on its own runtime: one thread, with a clock that is paused from the start.
 ///
-/// The function is not generic and takes no arguments, except as described below. It returns `()` or a `Result<(), E>` with
-/// `E: Debug`. Other attributes of a test, `#[should_panic]` and `#[ignore]`, keep their meaning. [`run`] does the same
-/// without an attribute, and describes the failures at the end of a test.
+/// The function is not generic and takes no arguments, except as described below. It returns `()` or a `Result<(), E>`
+/// with `E: Debug`. Other attributes of a test, `#[should_panic]` and `#[ignore]`, keep their meaning. [`run`] does the
+/// same without an attribute, and describes the failures at the end of a test.
 ///
 /// ```
 /// use std::time::Duration;

@@ -24,53 +24,26 @@ const CATCH_UP_LIMIT: Duration = Duration::from_secs(10);
 /// The longest stream that is tested: a longer one has too many bytes to cut at each.
 const STREAM_BYTES_MAX: usize = 64 << 10;
 
-/// Cuts a stream at every one of its bytes, lets the client reconnect, and fails unless the client then has what a client
-/// without a cut has: every message once, in order.
+/// Cuts a stream at every one of its bytes, lets the client reconnect, and fails unless the client then has what a
+/// client without a cut has: every message once, in order.
 ///
-/// `make` is called for every cut. It returns a new service, and a context for the scenario, a store for example. Two clients
-/// open the path, and one of them is cut. Then the scenario runs. When it has ended and the client has reconnected with its
-/// last id, the two clients are compared. A few hundred cuts take about a second.
+/// `make` is called for every cut. It returns a new service, and a context for the scenario, a store for example. Two
+/// clients open the path, and one of them is cut. Then the scenario runs. When it has ended and the client has
+/// reconnected with its last id, the two clients are compared. A few hundred cuts take about a second.
 ///
-/// - A message that arrived before the cut, but after the last id, may arrive again: the client's page does not know it.
-/// - A client that is cut before it has any id reconnects without one. Then no message may be duplicated or out of order.
+/// - A message that arrived before the cut, but after the last id, may arrive again: the client's page does not know
+///   it.
+/// - A client that is cut before it has any id reconnects without one. Then no message may be duplicated or out of
+///   order.
 /// - A gap event counts as a loss, so keep scenarios within the history that the service keeps.
-/// - Where only the newest value matters, as in a `latest` store, values may be lost while the client is disconnected: let the
-///   scenario sleep between them, for longer than the client takes to reconnect.
+/// - Where only the newest value matters, as in a `latest` store, values may be lost while the client is disconnected:
+///   let the scenario sleep between them, for longer than the client takes to reconnect.
 ///
-/// Before the `.await`, [`over`](ResumeAtEveryByte::over) sets the transport, and [`with`](ResumeAtEveryByte::with) configures
-/// the clients. The `.await` returns the number of cuts.
+/// Before the `.await`, [`over`](ResumeAtEveryByte::over) sets the transport, and [`with`](ResumeAtEveryByte::with)
+/// configures the clients. The `.await` returns the number of cuts.
 ///
 /// ```
-/// # use std::sync::{Arc, Mutex};
-/// # use salvo::prelude::*;
-/// # use tokio::sync::watch;
-/// # /// Numbers from 1 up, each its own id.
-/// # #[derive(Clone)]
-/// # struct Numbers(Arc<watch::Sender<u32>>);
-/// # impl Numbers {
-/// #     fn new() -> Self { Self(Arc::new(watch::channel(0).0)) }
-/// #     fn count_to(&self, number: u32) { self.0.send_replace(number); }
-/// # }
-/// # struct Serve(Numbers);
-/// # #[async_trait]
-/// # impl Handler for Serve {
-/// #     async fn handle(&self, req: &mut Request, _: &mut Depot, res: &mut Response, _: &mut FlowCtrl) {
-/// #         let mut sent: u32 = req.header("last-event-id").unwrap_or(0);
-/// #         let mut newest = self.0.0.subscribe();
-/// #         res.headers_mut().insert("content-type", "text/event-stream".parse().unwrap());
-/// #         let mut stream = res.channel();
-/// #         tokio::spawn(async move {
-/// #             loop {
-/// #                 let number = *newest.borrow_and_update();
-/// #                 while sent < number {
-/// #                     sent += 1;
-/// #                     if stream.send_data(format!("id: {sent}\ndata: {sent}\n\n")).await.is_err() { return }
-/// #                 }
-/// #                 if newest.changed().await.is_err() { return }
-/// #             }
-/// #         });
-/// #     }
-/// # }
+#[doc = include_str!("../doc/numbers.md")]
 /// use tornadose_test::resume_at_every_byte;
 /// # tornadose_test::run(async {
 /// let counting = || {
@@ -100,16 +73,20 @@ where
 
 /// A proof that has not run yet, from [`resume_at_every_byte`]: the `.await` runs it.
 ///
-/// ```no_run
+/// ```
+#[doc = include_str!("../doc/numbers.md")]
 /// use tornadose_test::{Transport, resume_at_every_byte};
-/// # use salvo::Router;
-/// # fn chat() -> (Router, ()) { (Router::new(), ()) }
-/// # async fn proof() {
-/// resume_at_every_byte(chat, "/rooms/1", async |_store| {})
-///     .over(Transport::Ws)
+/// # tornadose_test::run(async {
+/// # let counting = || {
+/// #     let numbers = Numbers::new();
+/// #     (Router::with_path("count").get(Serve(numbers.clone())), numbers)
+/// # };
+/// let cuts = resume_at_every_byte(counting, "/count", async |numbers| numbers.count_to(2))
+///     .over(Transport::Sse)
 ///     .with(|client| client.cookie("session", 7))
 ///     .await;
-/// # }
+/// assert_eq!(cuts, 2 * "id: 1\ndata: 1\n\n".len() + 1);
+/// # });
 /// ```
 #[must_use = "the proof runs only on `.await`"]
 pub struct ResumeAtEveryByte<M, F> {

@@ -1,5 +1,5 @@
-//! The runtime of a test: one thread, with a clock that is paused from the start. It drives the test's body, and checks the
-//! test's end.
+//! The runtime of a test: one thread, with a clock that is paused from the start. It drives the test's body, and checks
+//! the test's end.
 
 pub(crate) mod config;
 pub(crate) mod current;
@@ -89,8 +89,9 @@ pub fn run<F: Future>(body: F) -> F::Output {
 
 /// Runs a test body in real time, as `#[tornadose_test::test(clock = real)]` does: for hooks that use a database.
 ///
-/// The test is written as for [`run`]. [`settle`] returns when nothing has happened for 50 ms, and after a second in any
-/// case. Waits are bounded by 10 s. Transcripts show no time, because it differs in every run: they are ordered by step.
+/// The test is written as for [`run`]. [`settle`] returns when nothing has happened for 50 ms, and after a second in
+/// any case. Waits are bounded by 10 s. Transcripts show no time, because it differs in every run: they are ordered by
+/// step.
 ///
 /// ```
 /// use std::time::{Duration, Instant};

@@ -18,8 +18,8 @@ use crate::text::duration;
 
 type Start = dyn Fn(InMemoryAcceptor, Service) -> RunningServer + Send + Sync;
 
-/// The server of a [`Harness`](crate::Harness), from [`Harness::server`](crate::Harness::server), to stop it and to start it
-/// again. Clients keep what they have recorded.
+/// The server of a [`Harness`](crate::Harness), from [`Harness::server`](crate::Harness::server), to stop it and to
+/// start it again. Clients keep what they have recorded.
 #[derive(Clone)]
 pub struct ServerControl {
     shared: Arc<Shared>,
@@ -65,8 +65,8 @@ impl ServerControl {
         Some(stream)
     }
 
-    /// Stops the server as a deployment does. It accepts no more connections, ends the idle ones, and waits for the others,
-    /// for at most `limit` of virtual time. Returns when the server has stopped.
+    /// Stops the server as a deployment does. It accepts no more connections, ends the idle ones, and waits for the
+    /// others, for at most `limit` of virtual time. Returns when the server has stopped.
     ///
     /// ```
     /// # use salvo::prelude::*;
@@ -123,8 +123,8 @@ impl ServerControl {
         self.stop_server(StopMode::Forceful).await;
     }
 
-    /// Starts the server again, with this service and the harness's configuration. A running server is stopped first. For an
-    /// example see [`stop_gracefully`](Self::stop_gracefully).
+    /// Starts the server again, with this service and the harness's configuration. A running server is stopped first.
+    /// For an example see [`stop_gracefully`](Self::stop_gracefully).
     pub async fn start(&self, service: impl Into<Service>) {
         let is_running = self.lock().server.is_some();
         if is_running {

@@ -1,5 +1,5 @@
-//! A recording and its transcript: entries in canonical order, one line each, without values that differ from run to run.
-//! It prints a copy of the journal's entries, and keeps none itself.
+//! A recording and its transcript: entries in canonical order, one line each, without values that differ from run to
+//! run. It prints a copy of the journal's entries, and keeps none itself.
 
 pub(crate) mod mask;
 pub(crate) mod render;
@@ -18,8 +18,8 @@ use crate::transcript::render::{View, render};
 /// The actions and observations of clients so far, in canonical order: for printing, for `assert_transcript!` and for
 /// insta's other macros.
 ///
-/// Its `Display` prints the transcript. It serializes to `{"events": [{"at", "client", "kind", …}]}`, one entry for each
-/// line. JSON data is serialized as JSON, so that insta's redactions can select parts of it.
+/// Its `Display` prints the transcript. It serializes to `{"events": [{"at", "client", "kind", …}]}`, one entry for
+/// each line. JSON data is serialized as JSON, so that insta's redactions can select parts of it.
 ///
 /// ```
 /// # use salvo::prelude::*;
@@ -54,8 +54,8 @@ impl Recording {
         Self { names, entries, clients, masks: Vec::new() }
     }
 
-    /// Replaces the values at these paths into JSON data by labels. Equal values get equal labels, `[token-1]`, over all
-    /// clients.
+    /// Replaces the values at these paths into JSON data by labels. Equal values get equal labels, `[token-1]`, over
+    /// all clients.
     ///
     /// A path is written `.token`, `.user.token`, `.items[].id`, `.*.id` for any member, or `.**.id` for any depth.
     ///

@@ -175,6 +175,11 @@ fn macros_go_from_arguments_to_model_to_expansion() {
 }
 
 #[test]
+fn the_fake_client_has_no_import_circles() {
+    Plan::of("tornadose-test").check_circles();
+}
+
+#[test]
 fn the_fake_client_knows_no_tornadose() {
     let plan = Plan::of("tornadose-test");
     for (module, text) in &plan.sources {

@@ -43,8 +43,8 @@ impl Client {
         self.control_pipe("resume", PipeControl::resume).await;
     }
 
-    /// Vanishes, as a phone in a tunnel does: the connection stays open, but the client reads and writes nothing more. The
-    /// server is not notified.
+    /// Vanishes, as a phone in a tunnel does: the connection stays open, but the client reads and writes nothing more.
+    /// The server is not notified.
     ///
     /// ```
     #[doc = include_str!("../../doc/news.md")]
@@ -109,8 +109,8 @@ impl Client {
         self.control_pipe("half-close", PipeControl::half_close).await;
     }
 
-    /// Sets a fault: a [`Cut`](crate::Cut), [`Chunks`](crate::Chunks) or a [`ReadRate`](crate::ReadRate). For a fault at the
-    /// start of a stream see [`ClientBuilder::fault`](crate::ClientBuilder::fault).
+    /// Sets a fault: a [`Cut`](crate::Cut), [`Chunks`](crate::Chunks) or a [`ReadRate`](crate::ReadRate). For a fault
+    /// at the start of a stream see [`ClientBuilder::fault`](crate::ClientBuilder::fault).
     ///
     /// ```
     #[doc = include_str!("../../doc/news.md")]

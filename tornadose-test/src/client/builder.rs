@@ -178,8 +178,8 @@ impl ClientBuilder {
         self
     }
 
-    /// Sets the number of bytes that the connection buffers in each direction before the writer has to wait. The default is
-    /// 1024.
+    /// Sets the number of bytes that the connection buffers in each direction before the writer has to wait. The
+    /// default is 1024.
     ///
     /// ```
     #[doc = include_str!("../../doc/news.md")]
@@ -253,9 +253,9 @@ impl ClientBuilder {
 
     /// Connects once, as `curl` does.
     ///
-    /// By default an SSE client reconnects as an `EventSource` does: when its stream has ended, broken off, or was refused. It
-    /// waits for the `retry` delay that the server sent (3 s by default), and sends the last id that it received. A response
-    /// other than a stream is final.
+    /// By default an SSE client reconnects as an `EventSource` does: when its stream has ended, broken off, or was
+    /// refused. It waits for the `retry` delay that the server sent (3 s by default), and sends the last id that it
+    /// received. A response other than a stream is final.
     ///
     /// ```
     #[doc = include_str!("../../doc/news.md")]
@@ -270,8 +270,9 @@ impl ClientBuilder {
         self
     }
 
-    /// Makes a WebSocket client reconnect, as a page's script does: 3 s after it was closed, broken off or refused, with its
-    /// last id as the query parameter `last_event_id`. By default it connects once, as a browser's WebSocket does.
+    /// Makes a WebSocket client reconnect, as a page's script does: 3 s after it was closed, broken off or refused,
+    /// with its last id as the query parameter `last_event_id`. By default it connects once, as a browser's WebSocket
+    /// does.
     ///
     /// ```
     #[doc = include_str!("../../doc/room.md")]
@@ -285,8 +286,8 @@ impl ClientBuilder {
         self
     }
 
-    /// Skips the end-of-test checks for this client: for unread messages, for violations by the server, for faults without
-    /// effect, and for a connection that the server still holds.
+    /// Skips the end-of-test checks for this client: for unread messages, for violations by the server, for faults
+    /// without effect, and for a connection that the server still holds.
     ///
     /// ```
     #[doc = include_str!("../../doc/news.md")]

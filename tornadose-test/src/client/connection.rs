@@ -45,8 +45,8 @@ impl Dial {
         stream.map(|stream| Pipe::new(stream, self.pipe_control.clone()))
     }
 
-    /// Puts the last id into the request, and records the request. An SSE client sends the id in a header; a WebSocket client
-    /// sends it in the query, because a page cannot set headers there.
+    /// Puts the last id into the request, and records the request. An SSE client sends the id in a header; a WebSocket
+    /// client sends it in the query, because a page cannot set headers there.
     pub(crate) fn prepare_reconnect(&mut self) {
         let id = self.log.last_event_id();
         if self.request.upgrade {

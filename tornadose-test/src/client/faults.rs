@@ -1,4 +1,5 @@
-//! Faults of a connection. The [`CutScanner`](cut_scanner::CutScanner) makes cuts; the pipe applies chunks and read rates.
+//! Faults of a connection. The [`CutScanner`](cut_scanner::CutScanner) makes cuts; the pipe applies chunks and read
+//! rates.
 
 pub(crate) mod cut;
 pub(crate) mod chunks;

@@ -26,8 +26,8 @@ enum ClientKind {
 }
 
 impl ClientBuilder {
-    /// Opens an SSE stream, as `EventSource` does. Returns when everything that can happen at this instant has happened. A
-    /// rejection is a line in the transcript, and [`Client::status`] returns its status.
+    /// Opens an SSE stream, as `EventSource` does. Returns when everything that can happen at this instant has
+    /// happened. A rejection is a line in the transcript, and [`Client::status`] returns its status.
     ///
     /// ```
     #[doc = include_str!("../../doc/news.md")]
@@ -47,8 +47,8 @@ impl ClientBuilder {
         client
     }
 
-    /// Opens a WebSocket, as a browser does. Returns when everything that can happen at this instant has happened. A rejection
-    /// is a line in the transcript, and [`Client::status`] returns its status.
+    /// Opens a WebSocket, as a browser does. Returns when everything that can happen at this instant has happened. A
+    /// rejection is a line in the transcript, and [`Client::status`] returns its status.
     ///
     /// ```
     #[doc = include_str!("../../doc/room.md")]

@@ -18,8 +18,8 @@ use crate::runtime::current::settle;
 impl Client {
     /// Waits for the next message, and decodes it as a `T`. Up to 60 s of virtual time may pass.
     ///
-    /// An event with a name is first decoded as serde's externally tagged enum, `{name: data}`, and then as its data alone.
-    /// Data that is not JSON is decoded as a string.
+    /// An event with a name is first decoded as serde's externally tagged enum, `{name: data}`, and then as its data
+    /// alone. Data that is not JSON is decoded as a string.
     ///
     /// ```
     #[doc = include_str!("../../doc/news.md")]
@@ -48,7 +48,8 @@ impl Client {
         }
     }
 
-    /// Decodes the next message as a `T`. The message must have arrived when everything has settled: the clock does not move.
+    /// Decodes the next message as a `T`. The message must have arrived when everything has settled: the clock does not
+    /// move.
     ///
     /// ```
     #[doc = include_str!("../../doc/news.md")]
@@ -223,8 +224,8 @@ impl Client {
         }
     }
 
-    /// Reads messages until one is a `T` that satisfies `wanted`, and discards those before it. Up to 60 s of virtual time may
-    /// pass before each.
+    /// Reads messages until one is a `T` that satisfies `wanted`, and discards those before it. Up to 60 s of virtual
+    /// time may pass before each.
     ///
     /// ```
     #[doc = include_str!("../../doc/news.md")]
@@ -251,8 +252,8 @@ impl Client {
         }
     }
 
-    /// Waits until the client has reconnected and its stream has opened. Each call waits for one more reconnection. Up to 60 s
-    /// of virtual time may pass.
+    /// Waits until the client has reconnected and its stream has opened. Each call waits for one more reconnection. Up
+    /// to 60 s of virtual time may pass.
     ///
     /// ```
     #[doc = include_str!("../../doc/news.md")]

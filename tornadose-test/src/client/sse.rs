@@ -1,5 +1,5 @@
-//! One SSE connection, from request to end: it follows redirects, tells a stream from any other response, and records what it
-//! receives.
+//! One SSE connection, from request to end: it follows redirects, tells a stream from any other response, and records
+//! what it receives.
 
 pub(crate) mod parser;
 

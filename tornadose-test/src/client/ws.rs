@@ -1,5 +1,5 @@
-//! One WebSocket connection, from handshake to end, by RFC 6455. Reading and writing are two tasks, so that a flood in one
-//! direction never blocks the other.
+//! One WebSocket connection, from handshake to end, by RFC 6455. Reading and writing are two tasks, so that a flood in
+//! one direction never blocks the other.
 
 pub(crate) mod handshake;
 pub(crate) mod frame;

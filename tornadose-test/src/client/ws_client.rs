@@ -14,8 +14,9 @@ use crate::runtime::current::settle;
 
 /// A WebSocket client, from [`Harness::ws`](crate::Harness::ws) or [`ClientBuilder::ws`](crate::ClientBuilder::ws).
 ///
-/// It dereferences to [`Client`], for everything except sending and [`close`](Self::close). It replies to pings and to a close
-/// automatically, unless it is [`mute`](crate::ClientBuilder::mute). It masks every frame with the same key in every run.
+/// It dereferences to [`Client`], for everything except sending and [`close`](Self::close). It replies to pings and to
+/// a close automatically, unless it is [`mute`](crate::ClientBuilder::mute). It masks every frame with the same key in
+/// every run.
 ///
 /// It checks the server's frames against RFC 6455. A violation is a line in the transcript and fails the test.
 ///
@@ -167,7 +168,8 @@ impl WsClient {
         self.close_with(1000, "")
     }
 
-    /// Sends a close frame with this code and reason. As a browser does, it leaves it to the server to close the connection.
+    /// Sends a close frame with this code and reason. As a browser does, it leaves it to the server to close the
+    /// connection.
     ///
     /// ```
     #[doc = include_str!("../../doc/room.md")]
@@ -208,8 +210,8 @@ impl Client {
     }
 }
 
-// A WebSocket client is a client that also sends. Delegating would repeat every method of `Client` with its documentation, and
-// would make functions that take `&Client` refuse a WebSocket client.
+// A WebSocket client is a client that also sends. Delegating would repeat every method of `Client` with its
+// documentation, and would make functions that take `&Client` refuse a WebSocket client.
 impl Deref for WsClient {
     type Target = Client;
 

@@ -52,8 +52,8 @@ impl Harness {
         self.unnamed_client().ws(path).await
     }
 
-    /// Opens a stream over this transport. The client is named after the last segment of the path, and `client` at the root.
-    /// See [`ClientBuilder::open`].
+    /// Opens a stream over this transport. The client is named after the last segment of the path, and `client` at the
+    /// root. See [`ClientBuilder::open`].
     ///
     /// ```
     #[doc = include_str!("../../doc/news.md")]
@@ -89,8 +89,8 @@ impl Harness {
         self.unnamed_client().post(path, body).await
     }
 
-    /// Opens a connection over which the test itself sends and receives bytes: another protocol, or half a request. The bytes
-    /// are not recorded. The pipe buffers 64 KiB in each direction.
+    /// Opens a connection over which the test itself sends and receives bytes: another protocol, or half a request. The
+    /// bytes are not recorded. The pipe buffers 64 KiB in each direction.
     ///
     /// ```
     #[doc = include_str!("../../doc/news.md")]

@@ -46,8 +46,8 @@ impl Harness {
 
     /// Holds the clock until the guard is dropped. No timer fires in the meantime.
     ///
-    /// Use it while work runs outside of the test's runtime, such as a call to a database or a message over Redis: the test
-    /// then waits for that work in real time.
+    /// Use it while work runs outside of the test's runtime, such as a call to a database or a message over Redis: the
+    /// test then waits for that work in real time.
     ///
     /// ```
     #[doc = include_str!("../../doc/news.md")]
@@ -68,8 +68,8 @@ impl Harness {
         self.app.journal.run.hold_clock()
     }
 
-    /// Waits until everything that can happen at this instant has happened; the clock does not move. Everything that happens
-    /// afterwards is later in the transcript.
+    /// Waits until everything that can happen at this instant has happened; the clock does not move. Everything that
+    /// happens afterwards is later in the transcript.
     ///
     /// ```
     #[doc = include_str!("../../doc/news.md")]

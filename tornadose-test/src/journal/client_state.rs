@@ -156,8 +156,8 @@ impl ClientState {
         }
     }
 
-    /// Returns the entry that opened the stream if `entry` belongs to the stream's first frame: no event has arrived, and
-    /// the instant and the step are the same.
+    /// Returns the entry that opened the stream if `entry` belongs to the stream's first frame: no event has arrived,
+    /// and the instant and the step are the same.
     pub(crate) fn open_entry(&self, entry: &Entry, entries: &[Entry]) -> Option<usize> {
         self.open_entry.filter(|open| entries[*open].at == entry.at && entries[*open].step == entry.step)
     }

@@ -23,7 +23,8 @@ pub(crate) fn before_cut(happenings: &[Happening]) -> BeforeCut {
     BeforeCut { messages, has_id }
 }
 
-/// Describes the difference between the messages of a whole stream and of one that was cut and resumed, if there is one.
+/// Describes the difference between the messages of a whole stream and of one that was cut and resumed, if there is
+/// one.
 pub(crate) fn difference(whole: &[Happening], cut: &[Happening]) -> Option<String> {
     let expected: Vec<String> = whole.iter().filter_map(message_text).collect();
     let BeforeCut { messages: mut received, has_id } = before_cut(cut);

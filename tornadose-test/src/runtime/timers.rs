@@ -1,8 +1,8 @@
 //! Finds the next timer, for the last line of a failure. The line is cosmetic and may be wrong.
 //!
-//! The runtime does not report its timers, so the clock is released and the instants at which it stops are observed. Which
-//! stops are timers follows from how tokio's timer wheel is built, which is private and may change. No test outcome depends on
-//! the result.
+//! The runtime does not report its timers, so the clock is released and the instants at which it stops are observed.
+//! Which stops are timers follows from how tokio's timer wheel is built, which is private and may change. No test
+//! outcome depends on the result.
 
 use std::cell::RefCell;
 use std::time::Duration;
@@ -36,8 +36,8 @@ pub(crate) fn on_unpark() {
 
 /// Returns the time until the next timer, or `None` if there is none within the hour. `own_timer` is the driver's own.
 ///
-/// The wheel keeps distant timers in slots of 64, 4096 … ms. The clock also stops where a slot begins, and moves on within
-/// it. Such a stop counts as a timer only if no other stop follows within its slot.
+/// The wheel keeps distant timers in slots of 64, 4096 … ms. The clock also stops where a slot begins, and moves on
+/// within it. Such a stop counts as a timer only if no other stop follows within its slot.
 pub(crate) async fn find_next(origin: Instant, own_timer: Instant) -> Option<Duration> {
     wait_until_idle().await;
     let start = Instant::now();

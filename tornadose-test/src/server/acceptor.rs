@@ -44,7 +44,8 @@ pub(crate) struct Dialer {
     connections: mpsc::UnboundedSender<(ServerEnd, SocketAddr)>,
 }
 
-/// The server's end of a connection. Its marker is dropped with it, which shows how long the server holds the connection.
+/// The server's end of a connection. Its marker is dropped with it, which shows how long the server holds the
+/// connection.
 #[derive(Debug)]
 pub struct ServerEnd {
     stream: DuplexStream,
@@ -60,7 +61,8 @@ pub(crate) fn in_memory() -> (Dialer, InMemoryAcceptor) {
 }
 
 impl Dialer {
-    /// Returns the client's end of a new connection, and the marker of the server's end; `None` when the server is gone.
+    /// Returns the client's end of a new connection, and the marker of the server's end; `None` when the server is
+    /// gone.
     pub(crate) fn dial(&self, buffer_size: usize, port: u16) -> Option<(DuplexStream, Weak<()>)> {
         let (client, stream) = duplex(buffer_size);
         let marker = Arc::new(());

@@ -7,11 +7,11 @@ use salvo::conn::Acceptor;
 use salvo::{Server, Service};
 use tokio::task::JoinHandle;
 
-/// A server that a [`Harness`](crate::Harness) can run, see [`Harness::with_server`](crate::Harness::with_server). Salvo's
-/// [`Server`] is one.
+/// A server that a [`Harness`](crate::Harness) can run, see [`Harness::with_server`](crate::Harness::with_server).
+/// Salvo's [`Server`] is one.
 ///
-/// Implement it for a server with an accept loop of its own. Its responses must not carry a `date` header: the date would be
-/// the wall clock's, and would differ in every run.
+/// Implement it for a server with an accept loop of its own. Its responses must not carry a `date` header: the date
+/// would be the wall clock's, and would differ in every run.
 ///
 /// ```
 /// use salvo::{Router, Server, Service};

@@ -1,5 +1,5 @@
-//! Labels for values that differ from run to run (ids, UUIDs, masked values). Equal values get equal labels, numbered in
-//! the order in which they are printed.
+//! Labels for values that differ from run to run (ids, UUIDs, masked values). Equal values get equal labels, numbered
+//! in the order in which they are printed.
 
 use std::collections::{HashMap, HashSet};
 
@@ -74,8 +74,8 @@ impl<'masks> Labels<'masks> {
         labelled + &self.text(&data[end..])
     }
 
-    /// Replaces the values of a WebSocket text message. Masks are paths into an event's data, or into the whole of any other
-    /// text.
+    /// Replaces the values of a WebSocket text message. Masks are paths into an event's data, or into the whole of any
+    /// other text.
     pub(crate) fn frame(&mut self, text: &str) -> String {
         let data = Mask::parse(".data").map(|data| data.find(text)).unwrap_or_default();
         match data.first() {

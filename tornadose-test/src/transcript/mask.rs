@@ -5,7 +5,8 @@ use std::fmt;
 
 use serde_json::value::RawValue;
 
-/// A path into JSON: `.user.token`, `["odd key"]`, `.items[].id`, `.items[0]`, `.*` for any member, `.**` for any depth.
+/// A path into JSON: `.user.token`, `["odd key"]`, `.items[].id`, `.items[0]`, `.*` for any member, `.**` for any
+/// depth.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Mask {
     text: String,

@@ -2,8 +2,8 @@
 
 use std::fmt;
 
-/// Splits the bytes of a connection into chunks that arrive one at a time, in both directions: the server's response, and the
-/// client's request and messages.
+/// Splits the bytes of a connection into chunks that arrive one at a time, in both directions: the server's response,
+/// and the client's request and messages.
 ///
 /// ```
 #[doc = include_str!("../../../doc/news.md")]

@@ -4,8 +4,8 @@ use std::fmt;
 
 /// Breaks the connection off at a given place of its stream, once. An SSE client then reconnects, as a browser does.
 ///
-/// Places are counted from the start of a connection's stream: the body of an SSE response, or the bytes after the handshake
-/// of a WebSocket. If one connection ends before the place, the cut applies to the next.
+/// Places are counted from the start of a connection's stream: the body of an SSE response, or the bytes after the
+/// handshake of a WebSocket. If one connection ends before the place, the cut applies to the next.
 ///
 /// ```
 #[doc = include_str!("../../../doc/news.md")]

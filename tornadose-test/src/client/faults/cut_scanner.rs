@@ -44,8 +44,8 @@ impl CutScanner {
         Self { cuts: cuts.clone(), decoder, held: Vec::new(), bytes: 0, events: 0, unit_start: 0 }
     }
 
-    /// Returns the bytes that pass, and the point of the cut, if there is one. Without bytes, it reports a cut before the
-    /// first byte.
+    /// Returns the bytes that pass, and the point of the cut, if there is one. Without bytes, it reports a cut before
+    /// the first byte.
     pub(crate) fn pass(&mut self, bytes: &[u8]) -> (Vec<u8>, Option<CutPoint>) {
         let mut passed = Vec::with_capacity(bytes.len());
         let mut cut = (self.bytes == 0).then(|| self.take_byte_cut()).flatten();

@@ -65,7 +65,8 @@ impl Parser {
         items
     }
 
-    /// Takes the bytes after the last blank line at the end of the stream. An incomplete event in them is never dispatched.
+    /// Takes the bytes after the last blank line at the end of the stream. An incomplete event in them is never
+    /// dispatched.
     pub(crate) fn take_remainder(&mut self) -> Vec<u8> {
         take(&mut self.block)
     }
