@@ -1,6 +1,6 @@
 //! `#[store]`: the type of a message and what is kept of it.
 
-mod kind;
+mod retention;
 mod args;
 mod model;
 mod expand;

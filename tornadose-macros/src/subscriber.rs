@@ -1,6 +1,6 @@
 //! `#[subscriber]`: the struct that is one connection.
 
-mod words;
+mod options;
 mod args;
 mod model;
 mod fields;

@@ -6,7 +6,7 @@ use syn::ext::IdentExt;
 use syn::{Expr, ExprLit, ExprPath, Ident, Lit, LitInt, LitStr, Path, Type};
 
 use crate::diagnostics::Mistakes;
-use crate::options::{Value, Written};
+use crate::raw_option::{Value, Written};
 
 /// Longer than any connection lives, and far from where adding it to the time of day overflows.
 const LONGEST: u64 = 365 * 24 * 60 * 60 * 1000;

@@ -3,9 +3,9 @@
 use proc_macro2::{Ident, Span, TokenStream};
 use syn::Path;
 
-use super::kind::Kind;
+use super::retention::Kind;
 use crate::diagnostics::Mistakes;
-use crate::options::{Options, Written};
+use crate::raw_option::{Options, Written};
 use crate::value::Form;
 
 /// The arguments; an option that was not written, or wrongly, is `None`.

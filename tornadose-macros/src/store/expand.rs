@@ -5,8 +5,8 @@ use quote::{ToTokens, format_ident, quote, quote_spanned};
 use syn::ext::IdentExt;
 use syn::{Ident, Visibility};
 
-use super::kind::Kind;
 use super::model::{Key, Model, Shape, Style, Variant};
+use super::retention::Kind;
 use crate::spans::{local, this, type_span};
 
 pub(crate) fn expand(model: &Model) -> TokenStream {

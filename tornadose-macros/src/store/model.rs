@@ -5,9 +5,9 @@ use syn::ext::IdentExt;
 use syn::{Attribute, Data, DeriveInput, Field, Fields, GenericParam, Generics, Type, Visibility};
 
 use super::args::Args;
-use super::kind::Kind;
+use super::retention::Kind;
 use crate::diagnostics::Mistakes;
-use crate::markers;
+use crate::helper_attrs;
 use crate::runtime::Runtime;
 
 /// A checked message.
@@ -51,11 +51,11 @@ impl Model {
     pub(crate) fn check(args: &Args, item: &DeriveInput, mistakes: &mut Mistakes) -> Option<Self> {
         concrete(&item.ident, &item.generics, mistakes);
         for word in ["latest", "queue"] {
-            if let Some(attribute) = markers::find(&item.attrs, word, "item", mistakes) {
+            if let Some(attribute) = helper_attrs::find(&item.attrs, word, "item", mistakes) {
                 mistakes.on(attribute, kind_place(word));
             }
         }
-        if let Some(attribute) = markers::find(&item.attrs, "key", "item", mistakes) {
+        if let Some(attribute) = helper_attrs::find(&item.attrs, "key", "item", mistakes) {
             mistakes.on(attribute, "`#[key]` goes on a field");
         }
         // A kind that was not said has been told; the rest is checked as if it were `queue`.
@@ -139,7 +139,7 @@ fn variants(body: &syn::DataEnum, kind: Kind, mistakes: &mut Mistakes) -> Vec<Va
         .variants
         .iter()
         .map(|variant| {
-            if let Some(attribute) = markers::find(&variant.attrs, "key", "variant", mistakes) {
+            if let Some(attribute) = helper_attrs::find(&variant.attrs, "key", "variant", mistakes) {
                 mistakes.on(attribute, "`#[key]` goes on a field, not on a variant");
                 broken = true;
             }
@@ -165,11 +165,11 @@ fn variants(body: &syn::DataEnum, kind: Kind, mistakes: &mut Mistakes) -> Vec<Va
 }
 
 fn variant_kind(attributes: &[Attribute], kind: Kind, mistakes: &mut Mistakes) -> Kind {
-    let latest = markers::find(attributes, "latest", "variant", mistakes);
-    let queue = markers::find(attributes, "queue", "variant", mistakes);
+    let latest = helper_attrs::find(attributes, "latest", "variant", mistakes);
+    let queue = helper_attrs::find(attributes, "queue", "variant", mistakes);
     for (attribute, word) in [(latest, "latest"), (queue, "queue")] {
         if let Some(attribute) = attribute {
-            markers::bare(attribute, &format!("`#[{word}]` takes no arguments"), mistakes);
+            helper_attrs::bare(attribute, &format!("`#[{word}]` takes no arguments"), mistakes);
         }
     }
     match (latest, queue) {
@@ -193,13 +193,13 @@ fn keys(fields: &Fields, mistakes: &mut Mistakes) -> Found {
     let mut found = Found { keys: Vec::new(), broken: false };
     for field in fields {
         for word in ["latest", "queue"] {
-            if let Some(attribute) = markers::find(&field.attrs, word, "field", mistakes) {
+            if let Some(attribute) = helper_attrs::find(&field.attrs, word, "field", mistakes) {
                 mistakes.on(attribute, kind_place(word));
             }
         }
-        let Some(attribute) = markers::find(&field.attrs, "key", "field", mistakes) else { continue };
-        markers::bare(attribute, "`#[key]` takes no arguments here", mistakes);
-        if markers::is_skipped(&field.attrs) {
+        let Some(attribute) = helper_attrs::find(&field.attrs, "key", "field", mistakes) else { continue };
+        helper_attrs::bare(attribute, "`#[key]` takes no arguments here", mistakes);
+        if helper_attrs::is_skipped(&field.attrs) {
             let message = "a key must be serialized: a store on Redis could not tell whose message it is";
             mistakes.on(attribute, message);
         }

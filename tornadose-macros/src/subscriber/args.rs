@@ -3,10 +3,10 @@
 use proc_macro2::{Span, TokenStream};
 use syn::{ExprPath, Ident, LitStr, Path, Type};
 
-use super::words::{KeepAlive, Lag, Origins};
+use super::options::{KeepAlive, Lag, Origins};
 use crate::diagnostics::Mistakes;
-use crate::options::{Options, Value, Written};
 use crate::origin;
+use crate::raw_option::{Options, Value, Written};
 use crate::value::{Form, is_token};
 
 /// The arguments; an option that was not written, or wrongly, is `None`.

@@ -6,7 +6,7 @@ use syn::{ExprPath, Ident};
 
 use super::fields::{Read, Source};
 use super::model::{Model, Options, Transports};
-use super::words::{KeepAlive, Lag, Origins};
+use super::options::{KeepAlive, Lag, Origins};
 use crate::runtime::Runtime;
 use crate::spans::{local, path_span, this, type_span};
 

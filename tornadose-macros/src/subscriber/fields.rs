@@ -4,7 +4,7 @@ use syn::ext::IdentExt;
 use syn::{Attribute, Field, Fields, Ident, Type};
 
 use crate::diagnostics::{Mistakes, listed};
-use crate::markers;
+use crate::helper_attrs;
 use crate::value::is_token;
 
 /// A checked field.
@@ -52,15 +52,15 @@ pub(crate) fn read(fields: &Fields, mistakes: &mut Mistakes) -> Vec<Read> {
 
 fn read_one(field: &Field, mistakes: &mut Mistakes) -> Option<Read> {
     let name = field.ident.clone()?;
-    let key = markers::find(&field.attrs, "key", "field", mistakes);
+    let key = helper_attrs::find(&field.attrs, "key", "field", mistakes);
     if let Some(key) = key {
         let message =
             "`#[key]` takes no arguments; to read it from elsewhere add a source, as in `#[key] #[query(\"room\")]`";
-        markers::bare(key, message, mistakes);
+        helper_attrs::bare(key, message, mistakes);
     }
     let sources: Vec<(&str, &Attribute)> = SOURCES
         .iter()
-        .filter_map(|word| Some((*word, markers::find(&field.attrs, word, "field", mistakes)?)))
+        .filter_map(|word| Some((*word, helper_attrs::find(&field.attrs, word, "field", mistakes)?)))
         .collect();
     let source = match sources.as_slice() {
         [] if key.is_some() => Source::Param(name.unraw().to_string()),
@@ -83,7 +83,7 @@ fn read_one(field: &Field, mistakes: &mut Mistakes) -> Option<Read> {
 }
 
 fn source(word: &str, attribute: &Attribute, field: &Ident, mistakes: &mut Mistakes) -> Option<Source> {
-    let literal = match markers::name(attribute, word) {
+    let literal = match helper_attrs::name(attribute, word) {
         Ok(literal) => literal,
         Err(mistake) => {
             mistakes.push(mistake);

@@ -5,9 +5,9 @@ use syn::{Data, DeriveInput, ExprPath, Fields, GenericParam, Generics, Type, Vis
 
 use super::args::{Args, Authorize};
 use super::fields::{self, Read};
-use super::words::{KeepAlive, Lag, Origins};
+use super::options::{KeepAlive, Lag, Origins};
 use crate::diagnostics::{Mistakes, listed};
-use crate::markers;
+use crate::helper_attrs;
 use crate::runtime::Runtime;
 
 /// A checked connection.
@@ -48,7 +48,7 @@ pub(crate) enum Transports {
 impl Model {
     pub(crate) fn check(args: &Args, item: &DeriveInput, mistakes: &mut Mistakes) -> Option<Self> {
         concrete(&item.generics, mistakes);
-        if let Some(attribute) = markers::find(&item.attrs, "key", "item", mistakes) {
+        if let Some(attribute) = helper_attrs::find(&item.attrs, "key", "item", mistakes) {
             mistakes.on(attribute, "`#[key]` goes on a field");
         }
         let Data::Struct(body) = &item.data else {
