@@ -1,5 +1,5 @@
-//! The corridor of every attribute over a type. `attach` puts a private derive in front of the item and lets the item
-//! pass token for token; `derive` walks `args` → `model` → `expand`. What the words mean is not known here.
+//! The steps that every attribute on a type shares. [`attach`] puts a private derive in front of the item and passes the
+//! item on token for token. [`derive`] runs `args` → `model` → `expand` of the [`Attribute`].
 
 use proc_macro2::{Delimiter, Ident, Span, TokenStream, TokenTree};
 use quote::{format_ident, quote};
@@ -9,39 +9,40 @@ use syn::{DeriveInput, Meta, Path};
 use crate::diagnostics::Mistakes;
 use crate::runtime::Runtime;
 
-/// An attribute's way from tokens to tokens.
-pub(crate) trait Way {
-    /// The attribute's name, `store`.
+/// One attribute: how its arguments and its item become an expansion.
+pub(crate) trait Attribute {
+    /// The name of the attribute, such as `store`.
     const NAME: &'static str;
-    /// The name of the private derive, `__Store`.
+    /// The name of the private derive, such as `__Store`.
     const DERIVE: &'static str;
-    /// What it goes on, `the struct or enum that is the message`.
-    const PLACE: &'static str;
+    /// The items that it goes on, such as `the struct or enum that is the message`.
+    const TARGET: &'static str;
 
     type Args;
     type Model;
 
-    /// Reads what was written. `at` is where to point when nothing was.
+    /// Reads the arguments. Errors about missing arguments point at `at`.
     fn args(arguments: TokenStream, at: Span, mistakes: &mut Mistakes) -> Self::Args;
 
-    /// Checks it against the item; `None` only after a mistake.
+    /// Checks the arguments against the item. Returns `None` only after it added a mistake.
     fn model(args: &Self::Args, item: &DeriveInput, mistakes: &mut Mistakes) -> Option<Self::Model>;
 
+    /// Returns the items that the derive adds.
     fn expand(model: &Self::Model) -> TokenStream;
 
-    /// Stands in after a mistake, so that rustc has nothing to add.
+    /// Replaces the expansion after a mistake, so that rustc reports no consequences of it.
     fn stub(args: &Self::Args, item: &DeriveInput) -> TokenStream;
 }
 
-/// Puts the derive in front of the item.
-pub(crate) fn attach<W: Way>(arguments: &TokenStream, item: &TokenStream) -> TokenStream {
-    let helper = format_ident!("__{}", W::NAME);
-    if let Err(mistake) = place::<W>(item, &helper) {
+/// Puts the private derive in front of the item.
+pub(crate) fn attach<A: Attribute>(arguments: &TokenStream, item: &TokenStream) -> TokenStream {
+    let helper = format_ident!("__{}", A::NAME);
+    if let Err(mistake) = check_target::<A>(item, &helper) {
         let mistake = mistake.to_compile_error();
         return quote!(#mistake #item);
     }
-    let derive = Ident::new(W::DERIVE, Span::call_site());
-    let runtime = Runtime::new(library(arguments));
+    let derive = Ident::new(A::DERIVE, Span::call_site());
+    let runtime = Runtime::new(library_path(arguments));
     quote! {
         #[derive(#runtime::#derive)]
         #[#helper(#arguments)]
@@ -49,54 +50,54 @@ pub(crate) fn attach<W: Way>(arguments: &TokenStream, item: &TokenStream) -> Tok
     }
 }
 
-/// Walks the way for an item that [`attach`] has marked.
-pub(crate) fn derive<W: Way>(item: TokenStream) -> TokenStream {
+/// Expands the private derive on an item that [`attach`] has marked.
+pub(crate) fn derive<A: Attribute>(item: TokenStream) -> TokenStream {
     let item: DeriveInput = match syn::parse2(item) {
         Ok(item) => item,
         Err(mistake) => return mistake.to_compile_error(),
     };
-    let helper = format_ident!("__{}", W::NAME);
+    let helper = format_ident!("__{}", A::NAME);
     let Some((at, arguments)) = item.attrs.iter().find_map(|attribute| match &attribute.meta {
         Meta::List(list) if list.path.is_ident(&helper) => Some((list.path.get_ident()?.span(), list.tokens.clone())),
         _ => None,
     }) else {
-        return syn::Error::new(Span::call_site(), format!("write `#[{}(...)]`, this derive is its inside", W::NAME))
-            .to_compile_error();
+        let message = format!("`{}` is internal: use `#[{}(...)]`", A::DERIVE, A::NAME);
+        return syn::Error::new(Span::call_site(), message).to_compile_error();
     };
 
     let mut mistakes = Mistakes::default();
-    let args = W::args(arguments, at, &mut mistakes);
-    let model = W::model(&args, &item, &mut mistakes);
+    let args = A::args(arguments, at, &mut mistakes);
+    let model = A::model(&args, &item, &mut mistakes);
     match (model, mistakes.report()) {
-        (Some(model), None) => W::expand(&model),
+        (Some(model), None) => A::expand(&model),
         (_, mistakes) => {
-            let stub = W::stub(&args, &item);
+            let stub = A::stub(&args, &item);
             quote!(#mistakes #stub)
         }
     }
 }
 
-/// Whether the attribute may stand on this item: rustc lets it stand anywhere.
-fn place<W: Way>(item: &TokenStream, helper: &Ident) -> Result<(), syn::Error> {
+/// Checks that the attribute may be on this item, because rustc allows it on any.
+fn check_target<A: Attribute>(item: &TokenStream, helper: &Ident) -> Result<(), syn::Error> {
     let mut tokens = item.clone().into_iter().peekable();
-    // An item that came through `macro_rules!` as `$item:item` may be wrapped.
+    // An item that a `macro_rules!` passed on as `$item:item` may be in a group without delimiters.
     if let Some(TokenTree::Group(group)) = tokens.peek()
         && group.delimiter() == Delimiter::None
     {
-        return place::<W>(&group.stream(), helper);
+        return check_target::<A>(&group.stream(), helper);
     }
     while let Some(token) = tokens.next() {
         match token {
             TokenTree::Punct(hash) if hash.as_char() == '#' => {
                 if let Some(TokenTree::Group(attribute)) = tokens.next()
-                    && attribute.stream().into_iter().next().is_some_and(|first| is(&first, helper))
+                    && attribute.stream().into_iter().next().is_some_and(|first| is_ident(&first, helper))
                 {
-                    let message = format!("`#[{}]` is written twice on this item; keep one", W::NAME);
+                    let message = format!("`#[{}]` is written twice on this item; keep one", A::NAME);
                     return Err(syn::Error::new(Span::call_site(), message));
                 }
             }
             TokenTree::Ident(word) => {
-                let what = match word.to_string().as_str() {
+                let kind = match word.to_string().as_str() {
                     "struct" | "enum" | "union" => return Ok(()),
                     "fn" => "a function",
                     "impl" => "an `impl` block",
@@ -107,37 +108,37 @@ fn place<W: Way>(item: &TokenStream, helper: &Ident) -> Result<(), syn::Error> {
                     "use" => "a `use`",
                     "macro_rules" => "a macro",
                     "const" if !starts_function(tokens.peek()) => "a constant",
-                    // Visibility and what may stand before `fn`, `impl` and `trait`.
+                    // A visibility, or a keyword that comes before `fn`, `impl` or `trait`.
                     _ => continue,
                 };
-                let message = format!("`#[{}]` goes on {}, not on {what}", W::NAME, W::PLACE);
+                let message = format!("`#[{}]` goes on {}, not on {kind}", A::NAME, A::TARGET);
                 return Err(syn::Error::new(word.span(), message));
             }
             _ => {}
         }
     }
-    Err(syn::Error::new(Span::call_site(), format!("`#[{}]` goes on {}", W::NAME, W::PLACE)))
+    Err(syn::Error::new(Span::call_site(), format!("`#[{}]` goes on {}", A::NAME, A::TARGET)))
 }
 
 fn starts_function(token: Option<&TokenTree>) -> bool {
     matches!(token, Some(TokenTree::Ident(word)) if ["fn", "async", "unsafe", "extern"].iter().any(|start| word == start))
 }
 
-fn is(token: &TokenTree, word: &Ident) -> bool {
+fn is_ident(token: &TokenTree, word: &Ident) -> bool {
     matches!(token, TokenTree::Ident(ident) if ident == word)
 }
 
-/// The path in `crate = path`. The derive's own name hangs on it, so it is needed before the arguments are read; mistakes
-/// in it are told when they are.
-fn library(arguments: &TokenStream) -> Option<Path> {
+/// The path in `crate = path`. The path to the derive begins with it, so it is needed before the arguments are parsed.
+/// Parsing them reports mistakes in it.
+fn library_path(arguments: &TokenStream) -> Option<Path> {
     let tokens: Vec<TokenTree> = arguments.clone().into_iter().collect();
-    let option = tokens.split(|token| punct(token, ',')).find(
-        |option| matches!(option, [TokenTree::Ident(name), equals, ..] if name == "crate" && punct(equals, '=')),
+    let option = tokens.split(|token| is_punct(token, ',')).find(
+        |option| matches!(option, [TokenTree::Ident(name), equals, ..] if name == "crate" && is_punct(equals, '=')),
     )?;
     Path::parse_mod_style.parse2(option[2..].iter().cloned().collect()).ok()
 }
 
-fn punct(token: &TokenTree, character: char) -> bool {
+fn is_punct(token: &TokenTree, character: char) -> bool {
     matches!(token, TokenTree::Punct(punct) if punct.as_char() == character)
 }
 
@@ -146,9 +147,9 @@ mod tests {
     use proc_macro2::TokenStream;
     use syn::File;
 
-    use super::{Way, attach, derive};
-    use crate::store::StoreWay;
-    use crate::subscriber::SubscriberWay;
+    use super::{Attribute, attach, derive};
+    use crate::store::StoreAttribute;
+    use crate::subscriber::SubscriberAttribute;
 
     const ARGUMENTS: [&str; 52] = [
         "latest",
@@ -223,27 +224,23 @@ mod tests {
 
     #[test]
     fn nothing_that_can_be_written_panics() {
-        let mut state = 0x9e37_79b9_7f4a_7c15_u64;
-        let mut below = |limit: usize| {
-            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-            // The top bits are the random ones of this generator.
-            usize::try_from(state >> 40).expect("24 bits fit") % limit
-        };
+        let mut random = fastrand::Rng::with_seed(0);
         for _ in 0..4_000 {
-            let words: Vec<&str> = (0..below(14)).map(|_| ARGUMENTS[below(ARGUMENTS.len())]).collect();
+            let words: Vec<&str> =
+                (0..random.usize(..14)).map(|_| ARGUMENTS[random.usize(..ARGUMENTS.len())]).collect();
             let arguments = words.join(" ");
-            let item = ITEMS[below(ITEMS.len())];
-            expands::<StoreWay>(&arguments, item);
-            expands::<SubscriberWay>(&arguments, item);
+            let item = ITEMS[random.usize(..ITEMS.len())];
+            assert_expands::<StoreAttribute>(&arguments, item);
+            assert_expands::<SubscriberAttribute>(&arguments, item);
         }
     }
 
-    /// That Rust comes out, whatever goes in.
-    fn expands<W: Way>(arguments: &str, item: &str) {
+    /// Asserts that the expansion is Rust.
+    fn assert_expands<A: Attribute>(arguments: &str, item: &str) {
         let arguments: TokenStream = arguments.parse().expect("tokens");
         let item: TokenStream = item.parse().expect("tokens");
-        let marked = attach::<W>(&arguments, &item);
-        let derived = derive::<W>(marked.clone());
-        syn::parse2::<File>(derived).unwrap_or_else(|error| panic!("{error}: {marked}"));
+        let attached = attach::<A>(&arguments, &item);
+        let derived = derive::<A>(attached.clone());
+        syn::parse2::<File>(derived).unwrap_or_else(|error| panic!("{error}: {attached}"));
     }
 }

@@ -1,20 +1,21 @@
-//! Collects the mistakes in one item, so that all are told at once. What is a mistake is decided elsewhere.
+//! Collects the mistakes in one item, so that all are reported at once, and words their messages.
 
 use proc_macro2::{Span, TokenStream};
 use quote::ToTokens;
 
-/// The mistakes found so far. It must be reported: to drop it with mistakes in it is a bug of ours.
+/// The mistakes found so far. Dropping it with mistakes in it, without [`report`](Self::report), panics in debug builds.
 #[derive(Default)]
 pub(crate) struct Mistakes {
     found: Vec<syn::Error>,
 }
 
 impl Mistakes {
+    /// Adds a mistake at a span.
     pub(crate) fn at(&mut self, span: Span, message: impl std::fmt::Display) {
         self.found.push(syn::Error::new(span, message));
     }
 
-    /// Underlines all of the tokens.
+    /// Adds a mistake that underlines all of the tokens.
     pub(crate) fn on(&mut self, tokens: impl ToTokens, message: impl std::fmt::Display) {
         self.found.push(syn::Error::new_spanned(tokens, message));
     }
@@ -23,7 +24,7 @@ impl Mistakes {
         self.found.push(error);
     }
 
-    /// The mistakes as `compile_error!`s, in the order in which they were found; `None` when there are none.
+    /// Returns the mistakes as `compile_error!`s in the order they were added, or `None` when there are none.
     pub(crate) fn report(mut self) -> Option<TokenStream> {
         let found = std::mem::take(&mut self.found);
         (!found.is_empty()).then(|| found.iter().map(syn::Error::to_compile_error).collect())
@@ -32,28 +33,28 @@ impl Mistakes {
 
 impl Drop for Mistakes {
     fn drop(&mut self) {
-        debug_assert!(std::thread::panicking() || self.found.is_empty(), "mistakes were found and not reported");
+        debug_assert!(std::thread::panicking() || self.found.is_empty(), "mistakes were added and not reported");
     }
 }
 
-/// The only word within two edits of what was written.
-pub(crate) fn meant<'a>(written: &str, words: &[&'a str]) -> Option<&'a str> {
+/// Returns the nearest word within two edits of a misspelt one.
+pub(crate) fn suggest<'a>(written: &str, words: &[&'a str]) -> Option<&'a str> {
     let limit = written.chars().count().saturating_sub(1).min(2);
     words
         .iter()
-        .map(|word| (edits(written, word), *word))
-        .filter(|(edits, _)| *edits <= limit)
-        .min_by_key(|(edits, _)| *edits)
+        .map(|word| (edit_distance(written, word), *word))
+        .filter(|(distance, _)| *distance <= limit)
+        .min_by_key(|(distance, _)| *distance)
         .map(|(_, word)| word)
 }
 
-/// How many characters must be put in, taken out or changed (Levenshtein).
-fn edits(from: &str, to: &str) -> usize {
+/// The number of characters to insert, delete or change (Levenshtein).
+fn edit_distance(from: &str, to: &str) -> usize {
     let to: Vec<char> = to.chars().collect();
     let mut row: Vec<usize> = (0..=to.len()).collect();
-    for (line, left) in from.chars().enumerate() {
+    for (index, left) in from.chars().enumerate() {
         let mut corner = row[0];
-        row[0] = line + 1;
+        row[0] = index + 1;
         for (column, right) in to.iter().enumerate() {
             let changed = corner + usize::from(left != *right);
             corner = row[column + 1];
@@ -63,8 +64,8 @@ fn edits(from: &str, to: &str) -> usize {
     row[to.len()]
 }
 
-/// `` `a`, `b` and `c` ``.
-pub(crate) fn listed(words: &[&str], last: &str) -> String {
+/// Joins words as `` `a`, `b` and `c` ``; `last` is the conjunction.
+pub(crate) fn join_words(words: &[&str], last: &str) -> String {
     let quoted: Vec<String> = words.iter().map(|word| format!("`{word}`")).collect();
     match quoted.split_last() {
         Some((end, [])) => end.clone(),
@@ -75,10 +76,10 @@ pub(crate) fn listed(words: &[&str], last: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{edits, listed, meant};
+    use super::{edit_distance, join_words, suggest};
 
     #[test]
-    fn a_word_is_meant_when_two_edits_make_it() {
+    fn a_word_within_two_edits_is_suggested() {
         let words = ["latest", "queue", "capacity", "keep_alive", "sse", "ws"];
         for (written, word) in [
             ("capcity", Some("capacity")),
@@ -90,15 +91,15 @@ mod tests {
             ("redis", None),
             ("", None),
         ] {
-            assert_eq!(meant(written, &words), word, "{written}");
+            assert_eq!(suggest(written, &words), word, "{written}");
         }
-        assert_eq!(edits("kitten", "sitting"), 3);
+        assert_eq!(edit_distance("kitten", "sitting"), 3);
     }
 
     #[test]
-    fn words_are_listed_as_a_sentence() {
-        assert_eq!(listed(&[], "and"), "");
-        assert_eq!(listed(&["a"], "and"), "`a`");
-        assert_eq!(listed(&["a", "b", "c"], "or"), "`a`, `b` or `c`");
+    fn words_are_joined_as_in_a_sentence() {
+        assert_eq!(join_words(&[], "and"), "");
+        assert_eq!(join_words(&["a"], "and"), "`a`");
+        assert_eq!(join_words(&["a", "b", "c"], "or"), "`a`, `b` or `c`");
     }
 }

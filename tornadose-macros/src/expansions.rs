@@ -5,9 +5,9 @@ use proc_macro2::TokenStream;
 use quote::{ToTokens, quote};
 use syn::{File, Item, Meta, Path};
 
-use crate::attribute::{Way, attach, derive};
-use crate::store::StoreWay;
-use crate::subscriber::SubscriberWay;
+use crate::attribute::{Attribute, attach, derive};
+use crate::store::StoreAttribute;
+use crate::subscriber::SubscriberAttribute;
 
 #[test]
 fn the_expansions_are_as_reviewed() {
@@ -37,22 +37,22 @@ fn expand(mut item: Item) -> Option<TokenStream> {
         Item::Enum(item) => &mut item.attrs,
         _ => return None,
     };
-    let is_ours = |path: &Path| path.is_ident(StoreWay::NAME) || path.is_ident(SubscriberWay::NAME);
+    let is_ours = |path: &Path| path.is_ident(StoreAttribute::NAME) || path.is_ident(SubscriberAttribute::NAME);
     let attribute = attributes.remove(attributes.iter().position(|attribute| is_ours(attribute.path()))?);
     let arguments = match attribute.meta {
         Meta::List(ref list) => list.tokens.clone(),
         _ => TokenStream::new(),
     };
     let item = item.to_token_stream();
-    if attribute.path().is_ident(StoreWay::NAME) {
-        Some(expand_with::<StoreWay>(&arguments, &item))
+    if attribute.path().is_ident(StoreAttribute::NAME) {
+        Some(expand_with::<StoreAttribute>(&arguments, &item))
     } else {
-        Some(expand_with::<SubscriberWay>(&arguments, &item))
+        Some(expand_with::<SubscriberAttribute>(&arguments, &item))
     }
 }
 
-fn expand_with<W: Way>(arguments: &TokenStream, item: &TokenStream) -> TokenStream {
-    let marked = attach::<W>(arguments, item);
-    let derived = derive::<W>(marked.clone());
+fn expand_with<A: Attribute>(arguments: &TokenStream, item: &TokenStream) -> TokenStream {
+    let marked = attach::<A>(arguments, item);
+    let derived = derive::<A>(marked.clone());
     quote!(#marked #derived)
 }

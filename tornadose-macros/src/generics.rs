@@ -1,12 +1,12 @@
-//! Makes a generic item concrete for its stub: generics are a mistake, but rustc is to have nothing to add.
+//! Generics of an item, which are a mistake: [`concretize`] lets the stub of a generic item compile nevertheless.
 
 use proc_macro2::TokenStream;
 use quote::quote;
 use syn::{ConstParam, GenericParam, Generics, TypeParam};
 
-/// The generics of a type with every lifetime `'static` and every parameter fit for a store: what to put behind `impl`, and
-/// behind the type's name.
-pub(crate) fn concrete(generics: &Generics) -> (TokenStream, TokenStream) {
+/// Returns the generics that follow `impl` and those that follow the type's name. Every lifetime is `'static`, and every
+/// type parameter has the bounds that a message needs.
+pub(crate) fn concretize(generics: &Generics) -> (TokenStream, TokenStream) {
     let parameters = generics.params.iter().filter_map(|parameter| match parameter {
         GenericParam::Lifetime(_) => None,
         GenericParam::Type(TypeParam { ident, bounds, .. }) => {

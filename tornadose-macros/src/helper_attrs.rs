@@ -1,11 +1,11 @@
-//! Reads the inert attributes on fields and variants: `#[key]`, `#[latest]`, `#[query("name")]`.
+//! Reads the helper attributes of the derives on items, fields and variants: `#[key]`, `#[latest]`, `#[query("name")]`.
 
 use syn::{Attribute, Expr, ExprLit, Lit, LitStr, Meta};
 
 use crate::diagnostics::Mistakes;
-use crate::value::peel;
+use crate::value::ungroup;
 
-/// The attribute with this name, once; a second one is a mistake.
+/// Returns the attribute with this name. A second one is a mistake.
 pub(crate) fn find<'a>(
     attributes: &'a [Attribute],
     name: &str,
@@ -20,33 +20,33 @@ pub(crate) fn find<'a>(
     first
 }
 
-/// That nothing stands behind the name; `message` when something does.
-pub(crate) fn bare(attribute: &Attribute, message: &str, mistakes: &mut Mistakes) {
+/// Adds the mistake `message` when the attribute has arguments.
+pub(crate) fn reject_arguments(attribute: &Attribute, message: &str, mistakes: &mut Mistakes) {
     if !matches!(attribute.meta, Meta::Path(_)) {
         mistakes.on(attribute, message);
     }
 }
 
-/// The name in quotes, when there is one.
-pub(crate) fn name(attribute: &Attribute, word: &str) -> Result<Option<LitStr>, syn::Error> {
-    let read = match &attribute.meta {
+/// Returns the name in `#[word("name")]`, or `None` for `#[word]`.
+pub(crate) fn parse_name(attribute: &Attribute, word: &str) -> Result<Option<LitStr>, syn::Error> {
+    let argument = match &attribute.meta {
         Meta::Path(_) => return Ok(None),
         Meta::List(list) => list.parse_args::<Expr>().ok(),
         Meta::NameValue(_) => None,
     };
-    if let Some(Expr::Lit(ExprLit { lit: Lit::Str(name), .. })) = read.as_ref().map(peel) {
+    if let Some(Expr::Lit(ExprLit { lit: Lit::Str(name), .. })) = argument.as_ref().map(ungroup) {
         return Ok(Some(name.clone()));
     }
     let message = format!("`#[{word}]` takes the name in quotes, as in `#[{word}(\"name\")]`");
     Err(syn::Error::new_spanned(attribute, message))
 }
 
-/// Whether serde leaves the field out.
+/// Whether serde skips the field.
 pub(crate) fn is_skipped(attributes: &[Attribute]) -> bool {
     let mut skipped = false;
     for attribute in attributes.iter().filter(|attribute| attribute.path().is_ident("serde")) {
-        // Serde itself tells what is wrong in its attribute.
-        let _read = attribute.parse_nested_meta(|option| {
+        // Serde reports mistakes in its own attribute.
+        let _ignored = attribute.parse_nested_meta(|option| {
             skipped |= ["skip", "skip_serializing", "skip_deserializing"].iter().any(|word| option.path.is_ident(word));
             if option.input.peek(syn::Token![=]) {
                 option.value()?.parse::<Expr>()?;

@@ -1,7 +1,7 @@
 //! The attributes of `tornadose` and `tornadose-test`. They are documented at their re-exports.
 //!
-//! An attribute's way: `args` (what was written) → `model` (what is true) → `expand`, or `stub` when something was wrong.
-//! `attribute` is the corridor that both take.
+//! An attribute on a type runs `args` (what was written) → `model` (what is checked) → `expand`, or `stub` after a
+//! mistake. `attribute` has the steps that both attributes share.
 
 use proc_macro::TokenStream;
 
@@ -10,6 +10,7 @@ mod store;
 mod subscriber;
 mod raw_option;
 mod value;
+mod literals;
 mod origin;
 mod helper_attrs;
 mod generics;
@@ -20,8 +21,8 @@ mod test;
 #[cfg(test)]
 mod expansions;
 
-use crate::store::StoreWay;
-use crate::subscriber::SubscriberWay;
+use crate::store::StoreAttribute;
+use crate::subscriber::SubscriberAttribute;
 
 /// Documented at its re-export, `tornadose_test::test`.
 #[proc_macro_attribute]
@@ -32,23 +33,23 @@ pub fn test(arguments: TokenStream, item: TokenStream) -> TokenStream {
 /// Documented at its re-export, `tornadose::store`.
 #[proc_macro_attribute]
 pub fn store(arguments: TokenStream, item: TokenStream) -> TokenStream {
-    attribute::attach::<StoreWay>(&arguments.into(), &item.into()).into()
+    attribute::attach::<StoreAttribute>(&arguments.into(), &item.into()).into()
 }
 
 /// Documented at its re-export, `tornadose::subscriber`.
 #[proc_macro_attribute]
 pub fn subscriber(arguments: TokenStream, item: TokenStream) -> TokenStream {
-    attribute::attach::<SubscriberWay>(&arguments.into(), &item.into()).into()
+    attribute::attach::<SubscriberAttribute>(&arguments.into(), &item.into()).into()
 }
 
 /// The private derive behind `#[store]`.
 #[proc_macro_derive(__Store, attributes(__store, key, latest, queue))]
 pub fn derive_store(item: TokenStream) -> TokenStream {
-    attribute::derive::<StoreWay>(item.into()).into()
+    attribute::derive::<StoreAttribute>(item.into()).into()
 }
 
 /// The private derive behind `#[subscriber]`.
 #[proc_macro_derive(__Subscriber, attributes(__subscriber, key, param, query, header, cookie, depot))]
 pub fn derive_subscriber(item: TokenStream) -> TokenStream {
-    attribute::derive::<SubscriberWay>(item.into()).into()
+    attribute::derive::<SubscriberAttribute>(item.into()).into()
 }

@@ -1,5 +1,5 @@
-//! Reads the list of options in an attribute's parentheses: `word`, `word = value`, commas. What a value means is for
-//! `value`, which options there are for each attribute's `args`.
+//! Parses the list of options in an attribute's parentheses: `word`, `word = value`, commas. Each attribute's `args`
+//! lists its options; `value` interprets their values.
 
 use std::collections::HashSet;
 
@@ -8,90 +8,115 @@ use syn::ext::IdentExt;
 use syn::parse::{ParseStream, Parser};
 use syn::{Expr, Ident, Lit, Token, Type, token};
 
-use crate::diagnostics::{Mistakes, listed, meant};
+use crate::diagnostics::{Mistakes, join_words, suggest};
 
 /// One option as it was written.
-pub(crate) struct Written {
+pub(crate) struct RawOption {
     pub(crate) name: Ident,
     pub(crate) value: Value,
+    pub(crate) expected: Expected,
+}
+
+/// What an option takes. The message for any other value is "`replay` takes {what}, like {example}".
+#[derive(Clone, Copy)]
+pub(crate) struct Expected {
+    pub(crate) what: &'static str,
+    pub(crate) example: &'static str,
+}
+
+impl Expected {
+    pub(crate) const FLAG: Self = expected("no value", "the word alone");
+    pub(crate) const LIBRARY: Self = expected("the path of the library", "`crate = events`");
+}
+
+pub(crate) const fn expected(what: &'static str, example: &'static str) -> Expected {
+    Expected { what, example }
 }
 
 pub(crate) enum Value {
-    /// No `=`.
+    /// There is no `=`.
     Absent,
-    /// `=`, and nothing after it.
+    /// Nothing follows the `=`.
     Missing,
-    /// Nothing that Rust could read, where it stands.
+    /// The tokens at this span are not an expression or a type.
     Unreadable(Span),
-    /// Something whose mistake has been told.
-    Told,
+    /// Its mistake has been reported.
+    Reported,
     Type(Type),
     Expr(Expr),
 }
 
-/// An attribute and the options it takes.
-pub(crate) struct Options {
+/// The options that an attribute takes.
+pub(crate) struct OptionParser {
     pub(crate) attribute: &'static str,
-    pub(crate) words: &'static [&'static str],
-    /// Those of the words whose value is a type.
-    pub(crate) types: &'static [&'static str],
+    pub(crate) options: Vec<(&'static str, Expected)>,
+    /// The option whose value is a type, if any.
+    pub(crate) type_option: Option<&'static str>,
 }
 
-impl Options {
-    /// The options in order; one that is given twice only once.
-    pub(crate) fn read(&self, arguments: TokenStream, mistakes: &mut Mistakes) -> Vec<Written> {
-        let list = |input: ParseStream<'_>| Ok(self.list(input, mistakes));
+impl OptionParser {
+    /// Returns the options in order. Of two with one name it returns the first; the second is a mistake.
+    pub(crate) fn parse(&self, arguments: TokenStream, mistakes: &mut Mistakes) -> Vec<RawOption> {
+        let list = |input: ParseStream<'_>| Ok(self.parse_list(input, mistakes));
         list.parse2(arguments).unwrap_or_default()
     }
 
-    /// Says that a word is none of the options, and answers which one was meant.
-    pub(crate) fn unknown(&self, word: &Ident, mistakes: &mut Mistakes) -> Option<&'static str> {
-        let meant = meant(&word.to_string(), self.words);
-        let hint = meant.map(|word| format!(": did you mean `{word}`?")).unwrap_or_default();
-        let stop = if meant.is_some() { "" } else { ";" };
-        mistakes.at(word.span(), format!("unknown option `{word}`{hint}{stop} {}", self.takes()));
-        meant
+    /// Reports an option that does not exist, and returns the one that its name resembles.
+    pub(crate) fn report_unknown(&self, name: &Ident, mistakes: &mut Mistakes) -> Option<&'static str> {
+        let suggestion = suggest(&name.to_string(), &self.names());
+        let hint = match suggestion {
+            Some(suggestion) => format!("did you mean `{suggestion}`?"),
+            None => self.expectation(),
+        };
+        mistakes.at(name.span(), format!("unknown option `{name}`; {hint}"));
+        suggestion
     }
 
-    fn takes(&self) -> String {
-        format!("`#[{}]` takes {}", self.attribute, listed(self.words, "and"))
+    fn names(&self) -> Vec<&'static str> {
+        self.options.iter().map(|(name, _)| *name).collect()
     }
 
-    fn list(&self, input: ParseStream<'_>, mistakes: &mut Mistakes) -> Vec<Written> {
+    fn expectation(&self) -> String {
+        format!("`#[{}]` takes {}", self.attribute, join_words(&self.names(), "and"))
+    }
+
+    fn parse_list(&self, input: ParseStream<'_>, mistakes: &mut Mistakes) -> Vec<RawOption> {
         let mut options = Vec::new();
         let mut seen = HashSet::new();
         while !input.is_empty() {
             let Ok(name) = input.call(Ident::parse_any) else {
-                mistakes.at(input.span(), format!("expected an option; {}", self.takes()));
-                to_next(input);
+                mistakes.at(input.span(), format!("expected an option; {}", self.expectation()));
+                skip_option(input);
                 continue;
             };
-            let value = self.value(&name, input, mistakes);
-            let valued = !matches!(value, Value::Absent);
+            let value = self.parse_value(&name, input, mistakes);
+            let has_value = !matches!(value, Value::Absent);
             if !input.is_empty() && !input.peek(Token![,]) {
-                let what = if valued { "the value of " } else { "" };
-                mistakes.at(input.span(), format!("expected `,` after {what}`{name}`"));
-                // What follows is an option whose comma was forgotten, or nothing that can be read.
+                let subject = if has_value { "the value of " } else { "" };
+                mistakes.at(input.span(), format!("expected `,` after {subject}`{name}`"));
+                // A word may be the next option, whose comma was forgotten. Anything else is skipped.
                 if !input.peek(Ident::peek_any) {
-                    to_next(input);
+                    skip_option(input);
                 }
             } else {
-                to_next(input);
+                skip_option(input);
             }
             if seen.insert(name.to_string()) {
-                options.push(Written { name, value });
+                let known = self.options.iter().find(|(known, _)| name == known);
+                let expected = known.map_or(Expected::FLAG, |(_, expected)| *expected);
+                options.push(RawOption { name, value, expected });
             } else {
-                mistakes.at(name.span(), format!("`{name}` is given twice"));
+                mistakes.at(name.span(), format!("`{name}` is given twice; keep one"));
             }
         }
         options
     }
 
-    fn value(&self, name: &Ident, input: ParseStream<'_>, mistakes: &mut Mistakes) -> Value {
-        if input.peek(token::Paren) && self.words.iter().any(|word| name == word) {
-            mistakes.at(input.span(), format!("a value comes after `=`, as in `{name} = ...`"));
-            to_comma(input);
-            return Value::Told;
+    fn parse_value(&self, name: &Ident, input: ParseStream<'_>, mistakes: &mut Mistakes) -> Value {
+        if input.peek(token::Paren) && self.options.iter().any(|(known, _)| name == known) {
+            mistakes.at(input.span(), format!("expected `=`: write `{name} = ...`"));
+            skip_to_comma(input);
+            return Value::Reported;
         }
         if !input.peek(Token![=]) {
             return Value::Absent;
@@ -101,26 +126,26 @@ impl Options {
             return Value::Missing;
         }
         let at = input.span();
-        let value = if self.types.iter().any(|word| name == word) && !input.peek(Lit) {
+        let value = if self.type_option.is_some_and(|option| name == option) && !input.peek(Lit) {
             input.parse().map(Value::Type)
         } else {
             input.parse().map(Value::Expr)
         };
         value.unwrap_or_else(|_| {
-            to_comma(input);
+            skip_to_comma(input);
             Value::Unreadable(at)
         })
     }
 }
 
-/// Passes over what cannot be read, and the comma behind it.
-fn to_next(input: ParseStream<'_>) {
-    to_comma(input);
+/// Skips to the next option, past its comma.
+fn skip_option(input: ParseStream<'_>) {
+    skip_to_comma(input);
     let _comma = input.parse::<Option<Token![,]>>();
 }
 
-fn to_comma(input: ParseStream<'_>) {
+fn skip_to_comma(input: ParseStream<'_>) {
     while !input.is_empty() && !input.peek(Token![,]) {
-        let _passed = input.parse::<proc_macro2::TokenTree>();
+        let _skipped = input.parse::<proc_macro2::TokenTree>();
     }
 }

@@ -1,10 +1,10 @@
-//! The one place that spells where expansions find the library.
+//! The path by which expansions name the library. No other file spells it.
 
 use proc_macro2::{Span, TokenStream};
 use quote::{ToTokens, quote_spanned};
 use syn::Path;
 
-/// Names the module that exports what expansions name, `::tornadose::__private` unless the user gave `crate = …`.
+/// The path of the module that exports what expansions name: `::tornadose::__private`, or below the user's `crate = …`.
 #[derive(Clone)]
 pub(crate) struct Runtime {
     library: Option<Path>,
@@ -15,7 +15,7 @@ impl Runtime {
         Self { library }
     }
 
-    /// The same path, so that an error in what follows it is told at `span` and not at the whole attribute.
+    /// Returns the path at `span`, so that rustc reports errors in what follows there and not at the whole attribute.
     pub(crate) fn at(&self, span: Span) -> TokenStream {
         let library = self.library.as_ref();
         let library = library.map_or_else(|| quote_spanned!(span=> ::tornadose), ToTokens::to_token_stream);

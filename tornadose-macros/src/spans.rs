@@ -1,9 +1,9 @@
-//! Where in the user's text an expansion stands, so that rustc tells of a mistake under the word that makes it.
+//! Spans for expansions, so that rustc reports a mistake under the word that causes it.
 
 use proc_macro2::{Ident, Span};
 use syn::{Path, Type};
 
-/// Where a type is told to be wrong: rustc underlines one token there.
+/// The span of a type at which to report it: its last word, because rustc underlines one token.
 pub(crate) fn type_span(ty: &Type) -> Span {
     match ty {
         Type::Group(group) => type_span(&group.elem),
@@ -12,18 +12,20 @@ pub(crate) fn type_span(ty: &Type) -> Span {
     }
 }
 
-/// The last word of a path: the whole of one cannot be underlined.
+/// The span of the last word of a path, because rustc cannot underline the whole path.
 pub(crate) fn path_span(path: &Path) -> Span {
     path.segments.last().map_or_else(Span::call_site, |segment| segment.ident.span())
 }
 
-/// A local of ours, which nothing that the user wrote can name or shadow. The underscores are for what hygiene does not
-/// reach: a pattern is no binding where a constant or a unit struct has its name, and each of Salvo's handlers is one.
-pub(crate) fn local(name: &str, at: Span) -> Ident {
+/// Returns a local variable that nothing in the user's code can name or shadow.
+///
+/// The name begins with underscores because hygiene does not cover patterns: where a constant or a unit struct has the
+/// name, the pattern is that item and not a binding. Each of Salvo's handlers is a unit struct.
+pub(crate) fn hygienic_ident(name: &str, at: Span) -> Ident {
     Ident::new(&format!("__{name}"), Span::mixed_site().located_at(at))
 }
 
-/// The `self` of a function whose signature is written without a place.
-pub(crate) fn this(at: Span) -> Ident {
+/// Returns a `self` located at a span. It names the `self` of a signature that `quote!` writes.
+pub(crate) fn self_ident(at: Span) -> Ident {
     Ident::new("self", Span::call_site().located_at(at))
 }

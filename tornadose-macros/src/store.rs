@@ -1,4 +1,4 @@
-//! `#[store]`: the type of a message and what is kept of it.
+//! `#[store]`: implements `Message` for a type, and defines the struct of its key.
 
 mod retention;
 mod args;
@@ -11,16 +11,16 @@ use syn::DeriveInput;
 
 use self::args::Args;
 use self::model::Model;
-use crate::attribute::Way;
+use crate::attribute::Attribute;
 use crate::diagnostics::Mistakes;
 
-/// The way of `#[store]`.
-pub(crate) struct StoreWay;
+/// The attribute `#[store]`.
+pub(crate) struct StoreAttribute;
 
-impl Way for StoreWay {
+impl Attribute for StoreAttribute {
     const NAME: &'static str = "store";
     const DERIVE: &'static str = "__Store";
-    const PLACE: &'static str = "the struct or enum that is the message";
+    const TARGET: &'static str = "the struct or enum that is the message";
 
     type Args = Args;
     type Model = Model;

@@ -1,4 +1,4 @@
-//! `#[subscriber]`: the struct that is one connection.
+//! `#[subscriber]`: implements `Subscriber` for a struct that is one connection.
 
 mod options;
 mod args;
@@ -12,16 +12,16 @@ use syn::DeriveInput;
 
 use self::args::Args;
 use self::model::Model;
-use crate::attribute::Way;
+use crate::attribute::Attribute;
 use crate::diagnostics::Mistakes;
 
-/// The way of `#[subscriber]`.
-pub(crate) struct SubscriberWay;
+/// The attribute `#[subscriber]`.
+pub(crate) struct SubscriberAttribute;
 
-impl Way for SubscriberWay {
+impl Attribute for SubscriberAttribute {
     const NAME: &'static str = "subscriber";
     const DERIVE: &'static str = "__Subscriber";
-    const PLACE: &'static str = "the struct that describes one connection";
+    const TARGET: &'static str = "the struct that describes one connection";
 
     type Args = Args;
     type Model = Model;

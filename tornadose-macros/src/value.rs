@@ -1,75 +1,68 @@
-//! Reads the value of one option: numbers, texts, durations, sizes, paths, words and lists. Which option takes which is for
-//! each attribute's `args`.
+//! Reads the value of one option: numbers, texts, durations, sizes, paths, words and lists. Each attribute's `args`
+//! chooses the method for each option.
 
 use quote::ToTokens;
 use syn::ext::IdentExt;
 use syn::{Expr, ExprLit, ExprPath, Ident, Lit, LitInt, LitStr, Path, Type};
 
 use crate::diagnostics::Mistakes;
-use crate::raw_option::{Value, Written};
+use crate::raw_option::{RawOption, Value};
 
-/// Longer than any connection lives, and far from where adding it to the time of day overflows.
-const LONGEST: u64 = 365 * 24 * 60 * 60 * 1000;
+/// A year. It is longer than any connection lives, and adding it to the time of day does not overflow.
+const MAX_DURATION_MS: u64 = 365 * 24 * 60 * 60 * 1000;
 
-/// More messages and connections than fit in any machine; a `usize` everywhere.
-const MOST: u64 = u32::MAX as u64;
+/// More messages and connections than a machine holds. It fits a `usize` on every platform with 32 bits or more.
+const MAX_COUNT: u64 = u32::MAX as u64;
 
-/// What an option takes, to say it when it was given something else: "`replay` takes …, like …".
-#[derive(Clone, Copy)]
-pub(crate) struct Form {
-    pub(crate) takes: &'static str,
-    pub(crate) like: &'static str,
-}
-
-impl Written {
-    /// An option without a value.
+impl RawOption {
+    /// Checks that the option has no value.
     pub(crate) fn flag(&self, mistakes: &mut Mistakes) {
-        if !matches!(self.value, Value::Absent | Value::Told) {
+        if !matches!(self.value, Value::Absent | Value::Reported) {
             mistakes.at(self.name.span(), format!("`{}` is a flag and takes no value", self.name));
         }
     }
 
-    /// A whole number of things, from 1; `why` ends the sentence that refuses 0.
-    pub(crate) fn count(&self, form: Form, why: &str, mistakes: &mut Mistakes) -> Option<u64> {
-        let number: LitInt = match self.literal(form, mistakes)? {
+    /// Returns a whole number from 1. `hint` ends the message for 0.
+    pub(crate) fn count(&self, hint: &str, mistakes: &mut Mistakes) -> Option<u64> {
+        let number: LitInt = match self.literal(mistakes)? {
             Lit::Int(number) if number.suffix().is_empty() => number,
-            other => return self.refuse(other, form, mistakes),
+            other => return self.report_mismatch(other, mistakes),
         };
         match number.base10_digits().parse() {
             Ok(0) => {
-                mistakes.on(number, format!("`{}` must be at least 1{why}", self.name));
+                mistakes.on(number, format!("`{}` must be at least 1{hint}", self.name));
                 None
             }
-            Ok(count) if count <= MOST => Some(count),
+            Ok(count) if count <= MAX_COUNT => Some(count),
             _ => {
-                mistakes.on(number, format!("`{}` must be at most {MOST}", self.name));
+                mistakes.on(number, format!("`{}` must be at most {MAX_COUNT}", self.name));
                 None
             }
         }
     }
 
-    /// A text in quotes.
-    pub(crate) fn text(&self, form: Form, mistakes: &mut Mistakes) -> Option<LitStr> {
-        match self.literal(form, mistakes)? {
+    /// Returns a text in quotes.
+    pub(crate) fn text(&self, mistakes: &mut Mistakes) -> Option<LitStr> {
+        match self.literal(mistakes)? {
             Lit::Str(text) => Some(text),
-            other => self.refuse(other, form, mistakes),
+            other => self.report_mismatch(other, mistakes),
         }
     }
 
-    /// A duration in quotes, in milliseconds; `why` ends the sentence that refuses zero.
-    pub(crate) fn duration(&self, form: Form, why: &str, mistakes: &mut Mistakes) -> Option<u64> {
-        let text = self.text(form, mistakes)?;
+    /// Returns a duration in quotes, in milliseconds. `hint` ends the message for zero.
+    pub(crate) fn duration(&self, hint: &str, mistakes: &mut Mistakes) -> Option<u64> {
+        let text = self.text(mistakes)?;
         let written = text.value();
-        let Some((digits, unit)) = quantity(&written, &[("ms", 1), ("s", 1000), ("m", 60_000), ("h", 3_600_000)])
+        let Some((digits, unit)) = split_quantity(&written, &[("ms", 1), ("s", 1000), ("m", 60_000), ("h", 3_600_000)])
         else {
-            return self.refuse(text, form, mistakes);
+            return self.report_mismatch(text, mistakes);
         };
         match digits.parse::<u64>().ok().and_then(|number| number.checked_mul(unit)) {
             Some(0) => {
-                mistakes.on(text, format!("`{}` must be longer than zero{why}", self.name));
+                mistakes.on(text, format!("`{}` must be longer than zero{hint}", self.name));
                 None
             }
-            Some(milliseconds) if milliseconds <= LONGEST => Some(milliseconds),
+            Some(milliseconds) if milliseconds <= MAX_DURATION_MS => Some(milliseconds),
             _ => {
                 mistakes.on(text, format!("`{}` must be at most a year, `\"8760h\"`", self.name));
                 None
@@ -77,12 +70,13 @@ impl Written {
         }
     }
 
-    /// A number of bytes in quotes, with a unit.
-    pub(crate) fn size(&self, form: Form, mistakes: &mut Mistakes) -> Option<u64> {
-        let text = self.text(form, mistakes)?;
+    /// Returns a size in quotes, in bytes.
+    pub(crate) fn size(&self, mistakes: &mut Mistakes) -> Option<u64> {
+        let text = self.text(mistakes)?;
         let written = text.value();
-        let Some((digits, unit)) = quantity(&written, &[("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30)]) else {
-            return self.refuse(text, form, mistakes);
+        let Some((digits, unit)) = split_quantity(&written, &[("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30)])
+        else {
+            return self.report_mismatch(text, mistakes);
         };
         match digits.parse::<u64>().ok().and_then(|number| number.checked_mul(unit)) {
             Some(0) => {
@@ -91,41 +85,40 @@ impl Written {
             }
             Some(bytes) if i64::try_from(bytes).is_ok() => Some(bytes),
             _ => {
-                mistakes.on(text, format!("`{}` is more than any machine has", self.name));
+                mistakes.on(text, format!("`{}` must be less than 2^63 bytes", self.name));
                 None
             }
         }
     }
 
-    /// The path of a function.
-    pub(crate) fn function(&self, form: Form, mistakes: &mut Mistakes) -> Option<ExprPath> {
-        match self.expr(form, mistakes)? {
+    /// Returns the path of a function.
+    pub(crate) fn function(&self, mistakes: &mut Mistakes) -> Option<ExprPath> {
+        match self.expr(mistakes)? {
             Expr::Path(path) => Some(path.clone()),
-            other => self.refuse(other, form, mistakes),
+            other => self.report_mismatch(other, mistakes),
         }
     }
 
-    /// The path of the library, in `crate = path`.
+    /// Returns the path of the library, in `crate = path`.
     pub(crate) fn library(&self, mistakes: &mut Mistakes) -> Option<Path> {
-        let form = Form { takes: "the path of the library", like: "`crate = live`" };
-        match self.expr(form, mistakes)? {
+        match self.expr(mistakes)? {
             Expr::Path(path) if path.qself.is_none() => Some(path.path.clone()),
-            other => self.refuse(other, form, mistakes),
+            other => self.report_mismatch(other, mistakes),
         }
     }
 
-    /// A type.
-    pub(crate) fn ty(&self, form: Form, mistakes: &mut Mistakes) -> Option<Type> {
+    /// Returns a type.
+    pub(crate) fn ty(&self, mistakes: &mut Mistakes) -> Option<Type> {
         match &self.value {
             Value::Type(ty) => Some(ty.clone()),
-            _ => self.expr(form, mistakes).and_then(|other| self.refuse(other, form, mistakes)),
+            _ => self.expr(mistakes).and_then(|other| self.report_mismatch(other, mistakes)),
         }
     }
 
-    /// The word, when the value is nothing but one.
+    /// Returns the value when it is a single word.
     pub(crate) fn word(&self) -> Option<&Ident> {
         match &self.value {
-            Value::Expr(expr) => match peel(expr) {
+            Value::Expr(expr) => match ungroup(expr) {
                 Expr::Path(path) if path.qself.is_none() => path.path.get_ident(),
                 _ => None,
             },
@@ -133,18 +126,19 @@ impl Written {
         }
     }
 
-    /// Texts in brackets, at least one, each once.
-    pub(crate) fn texts(&self, form: Form, why: &str, mistakes: &mut Mistakes) -> Option<Vec<LitStr>> {
-        let array = match self.expr(form, mistakes)? {
+    /// Returns the texts in brackets. An empty list and a text that is listed twice are mistakes; `hint` ends the
+    /// message for the first.
+    pub(crate) fn texts(&self, hint: &str, mistakes: &mut Mistakes) -> Option<Vec<LitStr>> {
+        let array = match self.expr(mistakes)? {
             Expr::Array(array) => array,
-            other => return self.refuse(other, form, mistakes),
+            other => return self.report_mismatch(other, mistakes),
         };
         if array.elems.is_empty() {
-            mistakes.on(array, format!("`{}` is empty: {why}", self.name));
+            mistakes.on(array, format!("`{}` is empty: {hint}", self.name));
         }
         let mut texts: Vec<LitStr> = Vec::new();
         for element in &array.elems {
-            match peel(element) {
+            match ungroup(element) {
                 Expr::Lit(ExprLit { lit: Lit::Str(text), .. }) => {
                     if texts.iter().any(|earlier| earlier.value() == text.value()) {
                         mistakes.on(text, format!("`{}` is listed twice", text.value()));
@@ -152,68 +146,70 @@ impl Written {
                         texts.push(text.clone());
                     }
                 }
-                other => mistakes.on(other, format!("`{}` takes {}, like {}", self.name, form.takes, form.like)),
+                other => mistakes
+                    .on(other, format!("`{}` takes {}, like {}", self.name, self.expected.what, self.expected.example)),
             }
         }
         Some(texts)
     }
 
-    /// Says that the value is none that this option takes.
-    pub(crate) fn refuse<T>(&self, value: impl ToTokens, form: Form, mistakes: &mut Mistakes) -> Option<T> {
-        mistakes.on(value, self.takes(form));
+    /// Reports that the option does not take this value.
+    pub(crate) fn report_mismatch<T>(&self, value: impl ToTokens, mistakes: &mut Mistakes) -> Option<T> {
+        mistakes.on(value, self.expectation());
         None
     }
 
-    fn takes(&self, form: Form) -> String {
-        format!("`{}` takes {}, like {}", self.name.unraw(), form.takes, form.like)
+    fn expectation(&self) -> String {
+        format!("`{}` takes {}, like {}", self.name.unraw(), self.expected.what, self.expected.example)
     }
 
-    fn literal(&self, form: Form, mistakes: &mut Mistakes) -> Option<Lit> {
-        match self.expr(form, mistakes)? {
+    fn literal(&self, mistakes: &mut Mistakes) -> Option<Lit> {
+        match self.expr(mistakes)? {
             Expr::Lit(literal) => Some(literal.lit.clone()),
-            other => self.refuse(other, form, mistakes),
+            other => self.report_mismatch(other, mistakes),
         }
     }
 
-    fn expr(&self, form: Form, mistakes: &mut Mistakes) -> Option<&Expr> {
+    fn expr(&self, mistakes: &mut Mistakes) -> Option<&Expr> {
         match &self.value {
-            Value::Expr(expr) => return Some(peel(expr)),
-            Value::Type(ty) => mistakes.on(ty, self.takes(form)),
-            Value::Unreadable(at) => mistakes.at(*at, self.takes(form)),
+            Value::Expr(expr) => return Some(ungroup(expr)),
+            Value::Type(ty) => mistakes.on(ty, self.expectation()),
+            Value::Unreadable(at) => mistakes.at(*at, self.expectation()),
             Value::Absent | Value::Missing => {
-                let message = format!("`{}` needs a value: {}, like {}", self.name, form.takes, form.like);
+                let message =
+                    format!("`{}` needs a value: {}, like {}", self.name, self.expected.what, self.expected.example);
                 mistakes.at(self.name.span(), message);
             }
-            Value::Told => {}
+            Value::Reported => {}
         }
         None
     }
 }
 
-/// What comes through `macro_rules!` may be wrapped in groups that nobody sees.
-pub(crate) fn peel(mut expr: &Expr) -> &Expr {
+/// Removes the groups without delimiters in which `macro_rules!` passes expressions on.
+pub(crate) fn ungroup(mut expr: &Expr) -> &Expr {
     while let Expr::Group(group) = expr {
         expr = &group.expr;
     }
     expr
 }
 
-/// Splits `15s` into its digits and the worth of its unit.
-fn quantity<'a>(text: &'a str, units: &[(&str, u64)]) -> Option<(&'a str, u64)> {
+/// Splits `15s` into its digits and the factor of its unit.
+fn split_quantity<'a>(text: &'a str, units: &[(&str, u64)]) -> Option<(&'a str, u64)> {
     let unit = text.trim_start_matches(|character: char| character.is_ascii_digit());
     let digits = text.strip_suffix(unit).filter(|digits| !digits.is_empty())?;
-    let worth = units.iter().find(|(name, _)| *name == unit)?.1;
-    Some((digits, worth))
+    let factor = units.iter().find(|(name, _)| *name == unit)?.1;
+    Some((digits, factor))
 }
 
-/// A token of HTTP (RFC 9110 §5.6.2): names of headers, cookies and WebSocket subprotocols.
+/// Whether the text is a token of HTTP (RFC 9110 §5.6.2), as the names of headers, cookies and subprotocols are.
 pub(crate) fn is_token(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte))
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{is_token, quantity};
+    use super::{is_token, split_quantity};
 
     #[test]
     fn a_quantity_is_digits_and_a_unit() {
@@ -232,7 +228,7 @@ mod tests {
             ("١s", None),
             ("1s1s", None),
         ] {
-            assert_eq!(quantity(text, &units), expected, "{text:?}");
+            assert_eq!(split_quantity(text, &units), expected, "{text:?}");
         }
     }
 

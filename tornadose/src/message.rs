@@ -1,4 +1,4 @@
-//! What a store holds: the trait `Message`, its keys, and what is kept of it. How it is kept is the log's affair.
+//! The trait [`Message`] of the values in a store, their keys and their retention.
 
 use std::fmt::Debug;
 use std::hash::Hash;
@@ -6,8 +6,10 @@ use std::hash::Hash;
 use crate::event::Event;
 use crate::event::error::EncodeError;
 
-/// What a [`Store`](crate::Store) holds. The attribute [`#[store]`](macro@crate::store) implements it; by hand it takes any
-/// encoding, here fragments of HTML:
+/// The type of the values in a [`Store`](crate::Store).
+///
+/// The attribute [`#[store]`](macro@crate::store) implements it. An implementation by hand may use any encoding, such as
+/// fragments of HTML:
 ///
 /// ```
 /// use tornadose::{EncodeError, Event, Message, Retention};
@@ -42,40 +44,47 @@ use crate::event::error::EncodeError;
     note = "put `#[store(latest)]` or `#[store(queue)]` on `{Self}`"
 )]
 pub trait Message: Send + Sync + Sized + 'static {
-    /// What routes a message to its readers; [`NoKey`] when every reader gets every message.
+    /// The key that routes a message to its readers. [`NoKey`] sends every message to every reader.
     ///
-    /// Keep keys short: a store counts [`ENTRY_OVERHEAD`](crate::ENTRY_OVERHEAD) for a key, whatever its own size, and remembers 65,536 keys
-    /// with nothing kept. A key of 12 characters with one small `latest` value was measured at about 780 bytes, one of which nothing
-    /// is kept any more at 350; one that was merely asked for leaves nothing. `Eq`, `Hash`, `Clone` and `Drop` of a key run under the store's lock, and must not call the store.
+    /// Keep keys short: a store counts [`ENTRY_OVERHEAD`](crate::ENTRY_OVERHEAD) for a key, whatever its own size, and remembers
+    /// 65,536 keys with nothing kept. Measured for keys of 12 characters:
+    ///
+    /// - about 780 bytes for a key with one small `latest` value;
+    /// - about 350 bytes for a key of which nothing is kept any more;
+    /// - nothing for a key that was only looked up.
+    ///
+    /// `Eq`, `Hash`, `Clone` and `Drop` of a key run under the store's lock and must not call the store.
     type Key: Clone + Eq + Hash + Debug + Send + Sync + 'static;
 
     /// Whether any message of this type is [`Retention::Queue`]. When `false`, every message is kept as
-    /// [`Retention::Latest`] and no reader is ever told of a gap: the newest values are all there is to know.
+    /// [`Retention::Latest`] and no gap is ever reported, because the newest values are the whole state.
     const HAS_QUEUE: bool = true;
 
-    /// Whether any message of this type is [`Retention::Latest`]. When `false`, what is missing at a hole can be counted.
+    /// Whether any message of this type is [`Retention::Latest`]. When `false`, the messages missing in a gap can be
+    /// counted.
     const HAS_LATEST: bool = true;
 
-    /// How many queue messages of each key are kept for slow readers, for `replay` and for resuming; 0 counts as 1.
+    /// The number of queue messages of each key that are kept for slow readers, for `replay` and for resuming. Zero counts
+    /// as 1.
     const CAPACITY: usize = 1024;
 
-    /// How many encoded bytes the whole store keeps, with [`ENTRY_OVERHEAD`](crate::ENTRY_OVERHEAD) for each message and key.
+    /// The encoded bytes that the whole store keeps, plus [`ENTRY_OVERHEAD`](crate::ENTRY_OVERHEAD) for each message and key.
     const MEMORY: usize = 64 << 20;
 
-    /// The channel's name where other processes publish; unused in memory.
+    /// The name of the channel on which processes publish. Unused in memory.
     const CHANNEL: &'static str;
 
-    /// The key that routes this message.
+    /// Returns the key that routes this message.
     fn key(&self) -> Self::Key;
 
-    /// What is kept of this message.
+    /// Returns what the store keeps of this message.
     fn retention(&self) -> Retention;
 
-    /// What a client is to see of this message. Called once per submit.
+    /// Returns the event that clients receive. Called once per submit.
     ///
     /// # Errors
     ///
-    /// When the message cannot be encoded; `submit` then answers `Encode` and nothing was appended.
+    /// The message cannot be encoded. `submit` then fails with `Encode`, and nothing was appended.
     fn event(&self) -> Result<Event, EncodeError>;
 }
 
@@ -87,7 +96,7 @@ pub trait Message: Send + Sync + Sized + 'static {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Retention {
-    /// Only the newest of its key and variant: a new reader gets it at once, a slow reader skips what it replaced.
+    /// Only the newest of its key and variant. A new reader gets it at once; a slow reader skips those it replaced.
     Latest,
     /// Every message, in order, up to the store's capacity and memory.
     Queue,
@@ -101,7 +110,7 @@ pub enum Retention {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct NoKey;
 
-/// Whose messages a connection receives.
+/// The keys whose messages a connection receives.
 ///
 /// ```
 /// use tornadose::Keys;
@@ -112,10 +121,10 @@ pub struct NoKey;
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Keys<K> {
-    /// Those of one key.
+    /// One key.
     One(K),
-    /// Those of several keys, in the order of the log; a key that is named twice counts once.
+    /// Several keys. Their messages arrive in the order of the log. A key that is listed twice counts once.
     Set(Vec<K>),
-    /// All.
+    /// Every key.
     All,
 }

@@ -1,4 +1,4 @@
-//! What expansions may name. No logic lives here, and no user writes any of it.
+//! The items that expansions name. Users do not write them.
 
 pub use tornadose_macros::{__Store, __Subscriber};
 
@@ -14,3 +14,16 @@ pub use crate::store::Store;
 pub use crate::subscriber::close::ReceiveError;
 pub use crate::subscriber::options::{Lag, Options, Origins, Transports};
 pub use crate::subscriber::{KeyOf, Subscriber};
+
+/// Makes `Self::filter` ambiguous for a struct without such a function, so that it is not the method of
+/// [`Subscriber`] that the expansion is implementing. A function of the struct takes precedence.
+pub trait TheStructHasNoSuchFunction {
+    /// Never called.
+    fn authorize(&self) {}
+    /// Never called.
+    fn filter(&self) {}
+    /// Never called.
+    fn receive(&self) {}
+}
+
+impl<T> TheStructHasNoSuchFunction for T {}

@@ -1,4 +1,6 @@
-//! What one connection is: the trait `Subscriber` and its options. How it is served is the handler's affair.
+//! The trait [`Subscriber`], which describes one connection: its messages, hooks and options. [`StreamHandler`] serves it.
+//!
+//! [`StreamHandler`]: crate::StreamHandler
 
 pub(crate) mod options;
 pub(crate) mod close;
@@ -12,8 +14,10 @@ use crate::store::Store;
 use crate::subscriber::close::ReceiveError;
 use crate::subscriber::options::Options;
 
-/// One connection to the messages of a store. The attribute [`#[subscriber]`](macro@crate::subscriber) implements it; by
-/// hand it takes what the attribute does not offer, here a set of keys:
+/// One connection to the messages of a store.
+///
+/// The attribute [`#[subscriber]`](macro@crate::subscriber) implements it. An implementation by hand may do what the
+/// attribute does not offer, such as receive a set of keys:
 ///
 /// ```
 /// use tornadose::prelude::*;
@@ -45,58 +49,59 @@ use crate::subscriber::options::Options;
 /// # drop(router);
 /// ```
 ///
-/// The struct lives as long as its connection and is dropped once: `impl Drop` is the disconnect hook.
+/// Each connection has one value, which is dropped when the connection ends: `impl Drop` is the disconnect hook.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a subscriber",
     label = "not a subscriber",
     note = "put `#[subscriber(sse, store = …)]` on `{Self}`"
 )]
 pub trait Subscriber: Sized + Send + Sync + 'static {
-    /// What it receives.
+    /// The type of the messages that it receives.
     type Message: Message;
 
-    /// How it is served.
+    /// The options that its connections are served with.
     const OPTIONS: Options = Options::new();
 
-    /// Reads the connection off its request.
+    /// Reads the value from its request.
     ///
     /// # Errors
     ///
-    /// Becomes the HTTP answer; nothing was subscribed.
+    /// The error is the HTTP response; nothing was subscribed.
     fn from_request(request: &Request, depot: &Depot) -> Result<Self, StatusError>;
 
-    /// Whose messages it receives; asked once, after [`authorize`](Self::authorize).
+    /// Returns the keys of the messages that it receives. Called once, after [`authorize`](Self::authorize).
     fn keys(&self) -> Keys<KeyOf<Self>>;
 
-    /// Decides whether the connection may open, and may complete it. Runs before the first byte.
+    /// Decides whether the connection may open. It may change the value, and runs before the first byte is sent.
     ///
     /// # Errors
     ///
-    /// Becomes the HTTP answer; nothing was subscribed.
+    /// The error is the HTTP response; nothing was subscribed.
     ///
     /// # Cancel safety
     ///
-    /// The future is dropped when the client leaves while it runs.
+    /// The future is dropped when the client disconnects while it runs.
     fn authorize(&mut self) -> impl Future<Output = Result<(), StatusError>> + Send {
         ready(Ok(()))
     }
 
-    /// Whether this message goes to the client; `false` withholds it. Called once per message and connection.
-    #[expect(unused_variables, reason = "the names are for those who write it")]
+    /// Whether the client receives this message. Called once per message and connection.
+    #[expect(unused_variables, reason = "the names are documentation")]
     fn filter(&self, message: &Self::Message) -> bool {
         true
     }
 
-    /// Takes a text that the client sent over a WebSocket. Texts come one at a time; nothing is delivered while it runs.
+    /// Handles a text that the client sent over a WebSocket. Texts are handled one at a time, and nothing is delivered
+    /// while this runs.
     ///
     /// # Errors
     ///
-    /// [`ReceiveError::Report`] tells the client why and keeps the connection, [`ReceiveError::Close`] ends it.
+    /// [`ReceiveError::Report`] sends the reason to the client and keeps the connection. [`ReceiveError::Close`] ends it.
     ///
     /// # Cancel safety
     ///
     /// The future is dropped when the connection ends while it runs.
-    #[expect(unused_variables, reason = "the names are for those who write it")]
+    #[expect(unused_variables, reason = "the names are documentation")]
     fn receive(
         &mut self,
         text: &str,

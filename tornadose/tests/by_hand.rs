@@ -1,4 +1,4 @@
-//! Both traits written by hand, without a macro: any encoding, any set of keys.
+//! Both traits implemented by hand, with another encoding and a set of keys.
 
 #![allow(clippy::unwrap_used, reason = "a test may")]
 
@@ -15,7 +15,7 @@ use tornadose_test::assert_transcript;
 
 use self::common::harness;
 
-/// A fragment of a page, in HTML, under the name of its place.
+/// A fragment of HTML. The event has the name of its place in the page.
 struct Fragment {
     page: &'static str,
     place: &'static str,
@@ -37,10 +37,10 @@ impl Message for Fragment {
     }
 }
 
-/// A reader of several pages, who may answer.
+/// A connection to several pages. It may submit fragments if it reads `news`.
 struct Reader {
     pages: Vec<&'static str>,
-    may_answer: bool,
+    may_submit: bool,
 }
 
 impl Subscriber for Reader {
@@ -50,7 +50,7 @@ impl Subscriber for Reader {
     fn from_request(request: &Request, _: &Depot) -> Result<Self, StatusError> {
         let pages: String = request.query("pages").ok_or_else(|| StatusError::bad_request().brief("which `pages`?"))?;
         let known = |page: &str| ["home", "news"].into_iter().find(|known| *known == page);
-        Ok(Self { pages: pages.split(',').filter_map(known).collect(), may_answer: false })
+        Ok(Self { pages: pages.split(',').filter_map(known).collect(), may_submit: false })
     }
 
     fn keys(&self) -> Keys<KeyOf<Self>> {
@@ -58,7 +58,7 @@ impl Subscriber for Reader {
     }
 
     async fn authorize(&mut self) -> Result<(), StatusError> {
-        self.may_answer = self.pages.contains(&"news");
+        self.may_submit = self.pages.contains(&"news");
         Ok(())
     }
 
@@ -67,7 +67,7 @@ impl Subscriber for Reader {
     }
 
     async fn receive(&mut self, text: &str, store: &Store<Fragment>) -> Result<(), ReceiveError> {
-        if !self.may_answer {
+        if !self.may_submit {
             return Err(ReceiveError::Report("read only".into()));
         }
         let html = text.to_owned();
@@ -80,7 +80,7 @@ impl Subscriber for Reader {
 }
 
 #[tornadose_test::test]
-async fn any_text_goes_out_and_comes_back() {
+async fn html_is_sent_and_received() {
     let store = Store::new();
     let app = harness(Router::with_path("pages").get(StreamHandler::<Reader>::new(&store)));
     let fragment = |page, place, html: &str| Fragment { page, place, html: html.into() };
@@ -113,7 +113,7 @@ async fn any_text_goes_out_and_comes_back() {
 }
 
 #[tornadose_test::test]
-async fn a_name_that_cannot_stand_on_the_wire_is_an_error() {
+async fn a_reserved_or_invalid_event_name_is_an_error() {
     let store = Store::new();
     for place in ["", "a\nb", "open", "error", "tornadose:gap"] {
         let error = store.submit(Fragment { page: "home", place, html: "x".into() }).await.unwrap_err();

@@ -1,9 +1,9 @@
-//! Expansions raise no warning in the crate of whoever uses the macros, clippy's included.
+//! Expansions cause no warning of rustc or clippy in the crate that uses the macros.
 #![deny(warnings, missing_docs, unused_qualifications, rust_2018_idioms)]
 #![deny(clippy::all, clippy::pedantic)]
-// Of the hooks, which are the users' own.
+// The hooks are written by users.
 #![allow(clippy::unused_async, clippy::unused_self)]
-// The files are programs elsewhere.
+// The files are programs of their own in `ui.rs`.
 #![allow(unreachable_pub)]
 
 #[path = "ui/pass/by_hand.rs"]
@@ -24,7 +24,7 @@ mod strict_lints;
 mod the_library_renamed;
 
 #[test]
-fn every_expansion_does_what_it_says() {
+fn every_expansion_works() {
     by_hand::main();
     cfg_on_fields::main();
     every_option::main();

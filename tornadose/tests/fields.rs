@@ -1,4 +1,4 @@
-//! What a connection reads off its request, as clients see it. The hook answers with what was read.
+//! The fields that a subscriber reads from its request, as clients see them. The hook `authorize` answers with their values.
 
 #[path = "common/harness.rs"]
 mod common;
@@ -55,16 +55,16 @@ impl Feed {
 }
 
 #[subscriber(sse, store = Line, all_keys)]
-struct Lost {
+struct WithoutParam {
     #[param]
-    #[allow(dead_code, reason = "never read: the route has none")]
+    #[allow(dead_code, reason = "never read: the route has no such parameter")]
     nowhere: String,
 }
 
 #[subscriber(sse, store = Line, all_keys)]
-struct Unknown {
+struct WithoutUser {
     #[depot]
-    #[allow(dead_code, reason = "never read: no hoop has one")]
+    #[allow(dead_code, reason = "never read: no hoop inserts one")]
     user: User,
 }
 
@@ -78,8 +78,8 @@ fn app() -> Harness {
     harness(
         Router::new()
             .push(Router::with_path("rooms/{room}").hoop(login).get(Feed::handler(&store)))
-            .push(Router::with_path("lost").get(Lost::handler(&store)))
-            .push(Router::with_path("unknown").get(Unknown::handler(&store))),
+            .push(Router::with_path("lost").get(WithoutParam::handler(&store)))
+            .push(Router::with_path("unknown").get(WithoutUser::handler(&store))),
     )
 }
 
@@ -104,7 +104,7 @@ async fn every_source_is_read() {
 }
 
 #[tornadose_test::test]
-async fn what_cannot_be_read_is_told_by_name() {
+async fn a_field_that_cannot_be_read_is_named() {
     let app = app();
     app.client("number").sse("/rooms/1?since=yesterday").await;
     app.client("twice").sse("/rooms/1?since=1&since=2").await;
@@ -124,6 +124,6 @@ async fn what_cannot_be_read_is_told_by_name() {
     lost > GET /lost
     lost ~ answer 500 code: 500\n\nname: Internal Server Error\n\nbrief: the route has no parameter `{nowhere}`
     unknown > GET /unknown
-    unknown ~ answer 500 code: 500\n\nname: Internal Server Error\n\nbrief: no hoop has put a `fields::User` into the depot by `insert_typed`
+    unknown ~ answer 500 code: 500\n\nname: Internal Server Error\n\nbrief: the depot has no `fields::User`: no hoop inserted one by `insert_typed`
     ");
 }

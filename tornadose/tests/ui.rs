@@ -1,7 +1,7 @@
-//! What the macros accept, and what they say about the rest. `TRYBUILD=overwrite` writes the messages anew.
+//! The programs that the macros accept, and the messages for those they reject. `TRYBUILD=overwrite` records the messages.
 
 #[test]
-fn what_is_right_compiles_without_a_warning() {
+fn correct_programs_compile_without_a_warning() {
     trybuild::TestCases::new().pass("tests/ui/pass/*.rs");
 }
 

@@ -1,41 +1,42 @@
-//! Writes `impl Message` and the key's struct. Total: what could be wrong was told before.
+//! Expands to `impl Message` and the struct of the key. It cannot fail, because the model is checked.
 
-use proc_macro2::{Literal, Span, TokenStream};
+use proc_macro2::TokenStream;
 use quote::{ToTokens, format_ident, quote, quote_spanned};
 use syn::ext::IdentExt;
 use syn::{Ident, Visibility};
 
 use super::model::{Key, Model, Shape, Style, Variant};
-use super::retention::Kind;
-use crate::spans::{local, this, type_span};
+use super::retention::Retention;
+use crate::literals::usize_literal;
+use crate::spans::{hygienic_ident, self_ident, type_span};
 
 pub(crate) fn expand(model: &Model) -> TokenStream {
     let Model { name, runtime: rt, channel, .. } = model;
     let keys = model.keys();
     let key_struct = key_struct(name, &model.visibility, keys);
     let key_type = if keys.is_empty() { quote!(#rt::NoKey) } else { key_name(name).into_token_stream() };
-    let queued = (!model.has_queue()).then(|| {
+    let has_queue = (!model.has_queue()).then(|| {
         quote!(
             const HAS_QUEUE: ::core::primitive::bool = false;
         )
     });
-    let latest = (!model.has_latest()).then(|| {
+    let has_latest = (!model.has_latest()).then(|| {
         quote!(
             const HAS_LATEST: ::core::primitive::bool = false;
         )
     });
     let capacity = model.capacity.map(|count| {
-        let count = whole(count);
+        let count = usize_literal(count);
         quote!(const CAPACITY: ::core::primitive::usize = #count;)
     });
     let memory = model.memory.map(|bytes| {
-        let bytes = whole(bytes);
+        let bytes = usize_literal(bytes);
         quote!(const MEMORY: ::core::primitive::usize = #bytes;)
     });
     let key = key(model);
     let retention = retention(model);
-    let this = this(name.span());
-    // What does not implement `Serialize` is told at the type's name.
+    let this = self_ident(name.span());
+    // A type that does not implement `Serialize` is reported at its name.
     let here = rt.at(name.span());
     let event = quote_spanned!(name.span()=> #here::Event::json::<#name>(#this));
 
@@ -46,8 +47,8 @@ pub(crate) fn expand(model: &Model) -> TokenStream {
         #[allow(unused_qualifications)]
         impl #rt::Message for #name {
             type Key = #key_type;
-            #queued
-            #latest
+            #has_queue
+            #has_latest
             #capacity
             #memory
             const CHANNEL: &'static ::core::primitive::str = #channel;
@@ -65,7 +66,7 @@ pub(crate) fn expand(model: &Model) -> TokenStream {
     }
 }
 
-/// The struct that a connection's keys are checked against; nothing when there is no key.
+/// Returns the struct of the key, which the keys of subscribers are checked against, or `None` without keys.
 pub(super) fn key_struct(name: &Ident, visibility: &Visibility, keys: &[Key]) -> Option<TokenStream> {
     if keys.is_empty() {
         return None;
@@ -105,7 +106,7 @@ fn key(model: &Model) -> TokenStream {
         Shape::Struct { keys, .. } => {
             let fields = keys.iter().map(|Key { name, ty }| {
                 let at = type_span(ty);
-                let this = this(at);
+                let this = self_ident(at);
                 let value = quote_spanned!(at=> ::core::clone::Clone::clone(&#this.#name));
                 quote!(#name: #value)
             });
@@ -127,30 +128,31 @@ fn key(model: &Model) -> TokenStream {
 }
 
 fn binding(key: &Key) -> Ident {
-    local(&key.name.unraw().to_string(), type_span(&key.ty))
+    hygienic_ident(&key.name.unraw().to_string(), type_span(&key.ty))
 }
 
 fn retention(model: &Model) -> TokenStream {
     let rt = &model.runtime;
-    let of = |kind| match kind {
-        Kind::Latest => quote!(#rt::Retention::Latest),
-        Kind::Queue => quote!(#rt::Retention::Queue),
+    let variant_of = |retention| match retention {
+        Retention::Latest => quote!(#rt::Retention::Latest),
+        Retention::Queue => quote!(#rt::Retention::Queue),
     };
     let variants = match &model.shape {
-        Shape::Struct { kind, .. } => return of(*kind),
+        Shape::Struct { retention, .. } => return variant_of(*retention),
         Shape::Enum(variants) => variants,
     };
-    let arms: Vec<TokenStream> = [Kind::Latest, Kind::Queue]
+    let arms: Vec<TokenStream> = [Retention::Latest, Retention::Queue]
         .into_iter()
-        .filter_map(|kind| {
-            let patterns: Vec<_> = variants.iter().filter(|variant| variant.kind == kind).map(pattern).collect();
-            let retention = of(kind);
+        .filter_map(|retention| {
+            let kept_so = variants.iter().filter(|variant| variant.retention == retention);
+            let patterns: Vec<_> = kept_so.map(pattern).collect();
+            let retention = variant_of(retention);
             (!patterns.is_empty()).then(|| quote!(#(#patterns)|* => #retention))
         })
         .collect();
     match arms.as_slice() {
         [_, _] => quote!(match self { #(#arms,)* }),
-        _ => of(variants.first().map_or(Kind::Queue, |variant| variant.kind)),
+        _ => variant_of(variants.first().map_or(Retention::Queue, |variant| variant.retention)),
     }
 }
 
@@ -160,12 +162,4 @@ fn pattern(Variant { name, fields, .. }: &Variant) -> TokenStream {
         Style::Tuple => quote!(Self::#name(..)),
         Style::Named => quote!(Self::#name { .. }),
     }
-}
-
-/// Written with its suffix, so that it is a `usize` whatever stands around it.
-fn whole(number: u64) -> Literal {
-    let text = format!("{number}usize");
-    let mut literal = text.parse().unwrap_or_else(|_| Literal::u64_suffixed(number));
-    literal.set_span(Span::call_site());
-    literal
 }

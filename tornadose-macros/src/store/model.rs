@@ -1,28 +1,29 @@
-//! What is true of a message: its keys, and what is kept of each variant. How that is written in Rust is for `expand`.
+//! A message after all checks: its keys, and what is kept of each variant.
 
 use proc_macro2::Ident;
 use syn::ext::IdentExt;
-use syn::{Attribute, Data, DeriveInput, Field, Fields, GenericParam, Generics, Type, Visibility};
+use syn::{Data, DeriveInput, Field, Fields, GenericParam, Generics, Type, Visibility};
 
 use super::args::Args;
-use super::retention::Kind;
+use super::retention::{self, Retention};
 use crate::diagnostics::Mistakes;
 use crate::helper_attrs;
 use crate::runtime::Runtime;
 
-/// A checked message.
+/// A message after all checks.
 pub(crate) struct Model {
     pub(crate) name: Ident,
     pub(crate) visibility: Visibility,
     pub(crate) shape: Shape,
     pub(crate) capacity: Option<u64>,
+    /// In bytes.
     pub(crate) memory: Option<u64>,
     pub(crate) channel: String,
     pub(crate) runtime: Runtime,
 }
 
 pub(crate) enum Shape {
-    Struct { keys: Vec<Key>, kind: Kind },
+    Struct { keys: Vec<Key>, retention: Retention },
     Enum(Vec<Variant>),
 }
 
@@ -30,7 +31,7 @@ pub(crate) struct Variant {
     pub(crate) name: Ident,
     pub(crate) fields: Style,
     pub(crate) keys: Vec<Key>,
-    pub(crate) kind: Kind,
+    pub(crate) retention: Retention,
 }
 
 #[derive(Clone, Copy)]
@@ -40,7 +41,7 @@ pub(crate) enum Style {
     Named,
 }
 
-/// A field that routes.
+/// A `#[key]` field.
 #[derive(Clone)]
 pub(crate) struct Key {
     pub(crate) name: Ident,
@@ -49,24 +50,20 @@ pub(crate) struct Key {
 
 impl Model {
     pub(crate) fn check(args: &Args, item: &DeriveInput, mistakes: &mut Mistakes) -> Option<Self> {
-        concrete(&item.ident, &item.generics, mistakes);
-        for word in ["latest", "queue"] {
-            if let Some(attribute) = helper_attrs::find(&item.attrs, word, "item", mistakes) {
-                mistakes.on(attribute, kind_place(word));
-            }
-        }
+        reject_generics(&item.ident, &item.generics, mistakes);
+        retention::reject_elsewhere(&item.attrs, "item", mistakes);
         if let Some(attribute) = helper_attrs::find(&item.attrs, "key", "item", mistakes) {
             mistakes.on(attribute, "`#[key]` goes on a field");
         }
-        // A kind that was not said has been told; the rest is checked as if it were `queue`.
-        let kind = args.kind.unwrap_or(Kind::Queue);
+        // A missing retention has been reported. The rest is checked as if it were `queue`.
+        let retention = args.retention.unwrap_or(Retention::Queue);
         let shape = match &item.data {
-            Data::Struct(body) => Shape::Struct { keys: keys(&body.fields, mistakes).keys, kind },
+            Data::Struct(body) => Shape::Struct { keys: collect_keys(&body.fields, mistakes).keys, retention },
             Data::Enum(body) => {
                 if body.variants.is_empty() {
-                    mistakes.at(item.ident.span(), "an enum without variants has no message to store");
+                    mistakes.at(item.ident.span(), "`#[store]` needs at least one variant");
                 }
-                Shape::Enum(variants(body, kind, mistakes))
+                Shape::Enum(variants(body, retention, mistakes))
             }
             Data::Union(body) => {
                 mistakes.on(body.union_token, "a union cannot be a message: use a struct or an enum");
@@ -83,32 +80,35 @@ impl Model {
             runtime: Runtime::new(args.library.clone()),
         };
         if let Some((_, option)) = &args.capacity
-            && args.kind.is_some()
+            && args.retention.is_some()
             && !model.has_queue()
         {
-            mistakes.at(option.span(), "`capacity` is for `queue`: a `latest` store keeps one value per key");
+            mistakes
+                .at(option.span(), "`capacity` has no effect on `latest`, which keeps one value per key: remove it");
         }
         Some(model)
     }
 
-    /// Whether any message is kept as a queue.
+    /// Whether any message is kept as `queue`.
     pub(crate) fn has_queue(&self) -> bool {
         match &self.shape {
-            Shape::Struct { kind, .. } => *kind == Kind::Queue,
-            // Without variants nothing is `latest` either, and the lack has been told.
-            Shape::Enum(variants) => variants.is_empty() || variants.iter().any(|variant| variant.kind == Kind::Queue),
+            Shape::Struct { retention, .. } => *retention == Retention::Queue,
+            // An enum without variants is a mistake that has been reported. `queue` causes no second one.
+            Shape::Enum(variants) => {
+                variants.is_empty() || variants.iter().any(|variant| variant.retention == Retention::Queue)
+            }
         }
     }
 
     /// Whether any message is kept as `latest`.
     pub(crate) fn has_latest(&self) -> bool {
         match &self.shape {
-            Shape::Struct { kind, .. } => *kind == Kind::Latest,
-            Shape::Enum(variants) => variants.iter().any(|variant| variant.kind == Kind::Latest),
+            Shape::Struct { retention, .. } => *retention == Retention::Latest,
+            Shape::Enum(variants) => variants.iter().any(|variant| variant.retention == Retention::Latest),
         }
     }
 
-    /// The keys, with their types as they are first written.
+    /// The keys. Of an enum, those of the first variant.
     pub(crate) fn keys(&self) -> &[Key] {
         match &self.shape {
             Shape::Struct { keys, .. } => keys,
@@ -117,8 +117,8 @@ impl Model {
     }
 }
 
-/// That the message is one type that owns its data.
-fn concrete(name: &Ident, generics: &Generics, mistakes: &mut Mistakes) {
+/// Reports lifetimes and generic parameters.
+fn reject_generics(name: &Ident, generics: &Generics, mistakes: &mut Mistakes) {
     let lifetime = generics.params.iter().find(|parameter| matches!(parameter, GenericParam::Lifetime(_)));
     if let Some(lifetime) = lifetime {
         let message = "a stored message must own its data: remove the lifetime (use `String` instead of `&str`)";
@@ -133,18 +133,18 @@ fn concrete(name: &Ident, generics: &Generics, mistakes: &mut Mistakes) {
     }
 }
 
-fn variants(body: &syn::DataEnum, kind: Kind, mistakes: &mut Mistakes) -> Vec<Variant> {
-    let mut broken = false;
+fn variants(body: &syn::DataEnum, retention: Retention, mistakes: &mut Mistakes) -> Vec<Variant> {
+    let mut misplaced = false;
     let variants: Vec<Variant> = body
         .variants
         .iter()
         .map(|variant| {
             if let Some(attribute) = helper_attrs::find(&variant.attrs, "key", "variant", mistakes) {
                 mistakes.on(attribute, "`#[key]` goes on a field, not on a variant");
-                broken = true;
+                misplaced = true;
             }
-            let found = keys(&variant.fields, mistakes);
-            broken |= found.broken;
+            let found = collect_keys(&variant.fields, mistakes);
+            misplaced |= found.misplaced;
             Variant {
                 name: variant.ident.clone(),
                 fields: match variant.fields {
@@ -153,62 +153,37 @@ fn variants(body: &syn::DataEnum, kind: Kind, mistakes: &mut Mistakes) -> Vec<Va
                     Fields::Unit => Style::Unit,
                 },
                 keys: found.keys,
-                kind: variant_kind(&variant.attrs, kind, mistakes),
+                retention: retention::of_variant(&variant.attrs, retention, mistakes),
             }
         })
         .collect();
-    // Who put a key in the wrong place also "misses" it in the right one.
-    if !broken {
-        same_keys(&variants, mistakes);
+    // A misplaced key is also missing in the right place, which is not reported again.
+    if !misplaced {
+        check_same_keys(&variants, mistakes);
     }
     variants
 }
 
-fn variant_kind(attributes: &[Attribute], kind: Kind, mistakes: &mut Mistakes) -> Kind {
-    let latest = helper_attrs::find(attributes, "latest", "variant", mistakes);
-    let queue = helper_attrs::find(attributes, "queue", "variant", mistakes);
-    for (attribute, word) in [(latest, "latest"), (queue, "queue")] {
-        if let Some(attribute) = attribute {
-            helper_attrs::bare(attribute, &format!("`#[{word}]` takes no arguments"), mistakes);
-        }
-    }
-    match (latest, queue) {
-        (None, None) => kind,
-        (Some(_), None) => Kind::Latest,
-        (None, Some(_)) => Kind::Queue,
-        (Some(_), Some(queue)) => {
-            mistakes.on(queue, "a variant is either `#[latest]` or `#[queue]`; keep one");
-            kind
-        }
-    }
-}
-
-struct Found {
+struct KeyFields {
     keys: Vec<Key>,
-    /// Whether a key was marked where none can be.
-    broken: bool,
+    /// Whether `#[key]` was somewhere that cannot be a key.
+    misplaced: bool,
 }
 
-fn keys(fields: &Fields, mistakes: &mut Mistakes) -> Found {
-    let mut found = Found { keys: Vec::new(), broken: false };
+fn collect_keys(fields: &Fields, mistakes: &mut Mistakes) -> KeyFields {
+    let mut found = KeyFields { keys: Vec::new(), misplaced: false };
     for field in fields {
-        for word in ["latest", "queue"] {
-            if let Some(attribute) = helper_attrs::find(&field.attrs, word, "field", mistakes) {
-                mistakes.on(attribute, kind_place(word));
-            }
-        }
+        retention::reject_elsewhere(&field.attrs, "field", mistakes);
         let Some(attribute) = helper_attrs::find(&field.attrs, "key", "field", mistakes) else { continue };
-        helper_attrs::bare(attribute, "`#[key]` takes no arguments here", mistakes);
+        helper_attrs::reject_arguments(attribute, "`#[key]` takes no arguments here", mistakes);
         if helper_attrs::is_skipped(&field.attrs) {
-            let message = "a key must be serialized: a store on Redis could not tell whose message it is";
+            let message = "a `#[key]` field cannot be skipped by serde: other processes route by it";
             mistakes.on(attribute, message);
         }
         found.keys.extend(key(field));
         if field.ident.is_none() {
-            found.broken = true;
-            let message =
-                "`#[key]` needs a field with a name: it is matched by name with the `#[key]` of the connection";
-            mistakes.on(attribute, message);
+            found.misplaced = true;
+            mistakes.on(attribute, "`#[key]` needs a field with a name: subscribers match keys by name");
         }
     }
     found
@@ -218,43 +193,39 @@ fn key(field: &Field) -> Option<Key> {
     Some(Key { name: field.ident.clone()?, ty: field.ty.clone() })
 }
 
-/// That every variant has the keys of the first that has any.
-fn same_keys(variants: &[Variant], mistakes: &mut Mistakes) {
+/// Reports variants whose keys differ from those of the first variant that has any.
+fn check_same_keys(variants: &[Variant], mistakes: &mut Mistakes) {
     let Some(first) = variants.iter().find(|variant| !variant.keys.is_empty()) else { return };
-    let lacks = |one: &Variant, other: &Variant| {
-        other.keys.iter().find(|key| one.keys.iter().all(|own| own.name != key.name)).map(|key| key.name.clone())
+    let missing_in = |variant: &Variant, other: &Variant| {
+        other.keys.iter().find(|key| variant.keys.iter().all(|own| own.name != key.name)).map(|key| key.name.clone())
     };
     for variant in variants {
-        let (without, key, with) = match (lacks(variant, first), lacks(first, variant)) {
+        let (without, key, with) = match (missing_in(variant, first), missing_in(first, variant)) {
             (Some(key), _) => (variant, key, first),
             (None, Some(key)) => (first, key, variant),
             (None, None) => continue,
         };
         let message = format!(
-            "`{}` has no `#[key] {key}`, but `{}` has: every variant needs the same keys",
+            "`{}` has no `#[key] {key}`, but `{}` does: every variant needs the same keys",
             without.name, with.name
         );
         mistakes.at(variant.name.span(), message);
     }
 }
 
-fn kind_place(word: &str) -> String {
-    format!("`#[{word}]` goes on a variant of an enum; for the whole type write `#[store({word})]`")
-}
-
-/// `RoomEvent` → `room-event`, `HTTPEvent` → `http-event`.
+/// Returns the name in kebab case: `RoomEvent` becomes `room-event`, `HTTPEvent` becomes `http-event`.
 fn kebab(name: &str) -> String {
     let characters: Vec<char> = name.chars().collect();
     let mut kebab = String::with_capacity(name.len() + 4);
-    for (at, &character) in characters.iter().enumerate() {
+    for (index, &character) in characters.iter().enumerate() {
         if character == '_' {
             if !kebab.is_empty() && !kebab.ends_with('-') {
                 kebab.push('-');
             }
             continue;
         }
-        let after_word = at > 0 && (characters[at - 1].is_lowercase() || characters[at - 1].is_ascii_digit());
-        let before_word = at > 0 && characters.get(at + 1).is_some_and(|next| next.is_lowercase());
+        let after_word = index > 0 && (characters[index - 1].is_lowercase() || characters[index - 1].is_ascii_digit());
+        let before_word = index > 0 && characters.get(index + 1).is_some_and(|next| next.is_lowercase());
         if character.is_uppercase() && (after_word || before_word) && !kebab.is_empty() && !kebab.ends_with('-') {
             kebab.push('-');
         }

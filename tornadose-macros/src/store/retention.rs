@@ -1,8 +1,73 @@
-//! The kinds of a message, as the attribute's words and as the truth.
+//! What is kept of a message: the words `latest` and `queue`, on the attribute and on the variants of an enum.
+
+use syn::Attribute;
+
+use crate::diagnostics::Mistakes;
+use crate::helper_attrs;
+use crate::raw_option::RawOption;
 
 /// What is kept of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Kind {
+pub(crate) enum Retention {
     Latest,
     Queue,
+}
+
+/// Collects the retention from the attribute's options, which must name one.
+#[derive(Default)]
+pub(crate) struct RetentionOption {
+    pub(crate) retention: Option<Retention>,
+    /// Whether a mistake about it was reported, so that its absence is not reported too.
+    pub(crate) reported: bool,
+}
+
+impl RetentionOption {
+    pub(crate) fn set(&mut self, retention: Retention, option: &RawOption, mistakes: &mut Mistakes) {
+        option.flag(mistakes);
+        if self.retention.is_some() {
+            let message = "a store is either `latest` or `queue`; to mix them, put `#[latest]` or `#[queue]` on the \
+                           variants of an enum";
+            mistakes.at(option.name.span(), message);
+        }
+        self.retention.get_or_insert(retention);
+    }
+
+    /// Reports `redis`, which users of other libraries expect here.
+    pub(crate) fn report_redis(&mut self, option: &RawOption, mistakes: &mut Mistakes) {
+        let message = "`redis` is not an option: connect the store with `Store::redis(url).await`, and write `latest` or \
+                       `queue` here";
+        mistakes.at(option.name.span(), message);
+        self.reported = true;
+    }
+}
+
+/// Returns the retention that the attributes of a variant name, else `default`.
+pub(crate) fn of_variant(attributes: &[Attribute], default: Retention, mistakes: &mut Mistakes) -> Retention {
+    let latest = helper_attrs::find(attributes, "latest", "variant", mistakes);
+    let queue = helper_attrs::find(attributes, "queue", "variant", mistakes);
+    for (attribute, word) in [(latest, "latest"), (queue, "queue")] {
+        if let Some(attribute) = attribute {
+            helper_attrs::reject_arguments(attribute, &format!("`#[{word}]` takes no arguments"), mistakes);
+        }
+    }
+    match (latest, queue) {
+        (None, None) => default,
+        (Some(_), None) => Retention::Latest,
+        (None, Some(_)) => Retention::Queue,
+        (Some(_), Some(queue)) => {
+            mistakes.on(queue, "a variant is either `#[latest]` or `#[queue]`; keep one");
+            default
+        }
+    }
+}
+
+/// Reports `#[latest]` and `#[queue]` on anything but a variant.
+pub(crate) fn reject_elsewhere(attributes: &[Attribute], target: &str, mistakes: &mut Mistakes) {
+    for word in ["latest", "queue"] {
+        if let Some(attribute) = helper_attrs::find(attributes, word, target, mistakes) {
+            let message =
+                format!("`#[{word}]` goes on a variant of an enum; for the whole type write `#[store({word})]`");
+            mistakes.on(attribute, message);
+        }
+    }
 }

@@ -1,4 +1,4 @@
-//! Stands in for the expansion after a mistake, so that rustc has nothing to add to it.
+//! Replaces the expansion after a mistake, so that rustc reports no consequences of it.
 
 use proc_macro2::TokenStream;
 use quote::{ToTokens, quote};
@@ -7,7 +7,7 @@ use syn::{Data, DeriveInput};
 use super::args::Args;
 use super::expand::{key_name, key_struct};
 use super::model::Key;
-use crate::generics::concrete;
+use crate::generics::concretize;
 use crate::runtime::Runtime;
 
 pub(crate) fn stub(args: &Args, item: &DeriveInput) -> TokenStream {
@@ -16,7 +16,7 @@ pub(crate) fn stub(args: &Args, item: &DeriveInput) -> TokenStream {
     let keys = if item.generics.params.is_empty() { keys(item) } else { Vec::new() };
     let key_struct = key_struct(name, &item.vis, &keys);
     let key_type = if keys.is_empty() { quote!(#rt::NoKey) } else { key_name(name).into_token_stream() };
-    let (generics, arguments) = concrete(&item.generics);
+    let (generics, arguments) = concretize(&item.generics);
     quote! {
         #key_struct
 
@@ -38,7 +38,7 @@ pub(crate) fn stub(args: &Args, item: &DeriveInput) -> TokenStream {
     }
 }
 
-/// Every field that was marked, so that a connection that names it hears of no second mistake.
+/// Returns every `#[key]` field, so that rustc reports none of them as missing in a subscriber.
 fn keys(item: &DeriveInput) -> Vec<Key> {
     let fields: Vec<&syn::Field> = match &item.data {
         Data::Struct(body) => body.fields.iter().collect(),

@@ -1,36 +1,26 @@
-//! What was written in `#[subscriber(…)]`. The struct and its fields are not known here.
+//! The arguments of `#[subscriber(…)]`, as they were written. It does not look at the struct.
+//!
+//! A new option takes three edits: a row of [`OPTIONS`], a field of [`Options`] and a line of `expand`.
 
 use proc_macro2::{Span, TokenStream};
 use syn::{ExprPath, Ident, LitStr, Path, Type};
 
-use super::options::{KeepAlive, Lag, Origins};
+use super::options::{KeepAlive, Lag, Options, Origins, Transports};
 use crate::diagnostics::Mistakes;
 use crate::origin;
-use crate::raw_option::{Options, Value, Written};
-use crate::value::{Form, is_token};
+use crate::raw_option::{Expected, OptionParser, RawOption, Value, expected};
+use crate::value::is_token;
 
-/// The arguments; an option that was not written, or wrongly, is `None`.
+/// The arguments. An option that is absent or wrong is `None`.
 #[derive(Default)]
 pub(crate) struct Args {
-    pub(crate) sse: bool,
-    pub(crate) ws: bool,
+    pub(crate) transports: Option<Transports>,
     pub(crate) store: Option<Type>,
     pub(crate) all_keys: bool,
     pub(crate) authorize: Option<Authorize>,
     pub(crate) filter: Option<ExprPath>,
     pub(crate) receive: Option<ExprPath>,
-    pub(crate) replay: Option<u64>,
-    pub(crate) lag: Option<Lag>,
-    pub(crate) keep_alive: Option<KeepAlive>,
-    /// In milliseconds.
-    pub(crate) retry: Option<u64>,
-    pub(crate) origins: Option<Origins>,
-    pub(crate) max_connections: Option<u64>,
-    /// In milliseconds.
-    pub(crate) max_age: Option<u64>,
-    pub(crate) protocols: Option<Vec<String>>,
-    /// In bytes.
-    pub(crate) max_message: Option<u64>,
+    pub(crate) options: Options,
     pub(crate) library: Option<Path>,
 }
 
@@ -38,168 +28,170 @@ pub(crate) struct Args {
 pub(crate) enum Authorize {
     Public,
     Hook(ExprPath),
-    /// Something that cannot be read: it has been told.
+    /// The value is a mistake that has been reported.
     Unreadable,
 }
 
-const OPTIONS: Options = Options {
-    attribute: "subscriber",
-    words: &[
-        "sse",
-        "ws",
-        "store",
-        "all_keys",
+/// Reads the value of one option into the arguments.
+type Read = fn(&mut Args, &RawOption, &mut Mistakes);
+
+/// Each option, what it takes and how it is read, in the order in which messages list them.
+const OPTIONS: [(&str, Expected, Read); 17] = [
+    ("sse", Expected::FLAG, |_, option, mistakes| option.flag(mistakes)),
+    ("ws", Expected::FLAG, |_, option, mistakes| option.flag(mistakes)),
+    ("store", expected("the type of the messages", "`store = Tick`"), |args, option, mistakes| {
+        args.store = option.ty(mistakes);
+    }),
+    ("all_keys", Expected::FLAG, |args, option, mistakes| {
+        option.flag(mistakes);
+        args.all_keys = true;
+    }),
+    (
         "authorize",
-        "filter",
-        "receive",
-        "replay",
+        expected("the path of a function, or the word `public`", "`authorize = Self::allowed`"),
+        |args, option, mistakes| args.authorize = Some(authorize(option, mistakes)),
+    ),
+    ("filter", expected("the path of a function", "`filter = Self::wanted`"), |args, option, mistakes| {
+        args.filter = option.function(mistakes);
+    }),
+    ("receive", expected("the path of a function", "`receive = Self::received`"), |args, option, mistakes| {
+        args.receive = option.function(mistakes);
+    }),
+    ("replay", expected("a number of messages", "`replay = 20`"), |args, option, mistakes| {
+        args.options.replay = option.count("; leave it out to keep no history", mistakes);
+    }),
+    (
         "lag",
-        "keep_alive",
-        "retry",
-        "origins",
-        "max_connections",
-        "max_age",
-        "protocols",
+        expected("`skip` (report the gap and go on) or `close` (end the connection)", "`lag = skip`"),
+        |args, option, mistakes| args.options.lag = lag(option, mistakes),
+    ),
+    ("keep_alive", expected("a duration in quotes", "`\"15s\"` or `\"500ms\"`, or `off`"), |args, option, mistakes| {
+        args.options.keep_alive = keep_alive(option, mistakes)
+    }),
+    ("retry", expected("a duration in quotes", "`\"3s\"` or `\"500ms\"`"), |args, option, mistakes| {
+        args.options.retry = option.duration("", mistakes);
+    }),
+    ("origins", expected("a list", "`origins = [\"https://app.example\"]`, or `any`"), |args, option, mistakes| {
+        args.options.origins = origins(option, mistakes);
+    }),
+    ("max_connections", expected("a number of connections", "`max_connections = 10_000`"), |args, option, mistakes| {
+        args.options.max_connections = option.count("; leave it out for any number", mistakes);
+    }),
+    ("max_age", expected("a duration in quotes", "`\"10m\"` or `\"1h\"`"), |args, option, mistakes| {
+        args.options.max_age = option.duration("; leave it out to let connections last", mistakes);
+    }),
+    ("protocols", expected("a list", "`protocols = [\"v1\"]`"), |args, option, mistakes| {
+        args.options.protocols = protocols(option, mistakes);
+    }),
+    (
         "max_message",
-        "crate",
-    ],
-    types: &["store"],
-};
-const STORE: Form = Form { takes: "the type of the messages", like: "`store = Tick`" };
-const AUTHORIZE: Form =
-    Form { takes: "the path of a function, or the word `public`", like: "`authorize = Self::allowed`" };
-const FILTER: Form = Form { takes: "the path of a function", like: "`filter = Self::wanted`" };
-const RECEIVE: Form = Form { takes: "the path of a function", like: "`receive = Self::received`" };
-const REPLAY: Form = Form { takes: "a number of messages", like: "`replay = 20`" };
-const LAG: Form =
-    Form { takes: "`skip` (tell of the gap and go on) or `close` (end the connection)", like: "`lag = skip`" };
-const KEEP_ALIVE: Form = Form { takes: "a duration in quotes", like: "`\"15s\"` or `\"500ms\"`, or `off`" };
-const RETRY: Form = Form { takes: "a duration in quotes", like: "`\"3s\"` or `\"500ms\"`" };
-const ORIGINS: Form = Form { takes: "a list", like: "`origins = [\"https://app.example\"]`, or `any`" };
-const MAX_CONNECTIONS: Form = Form { takes: "a number of connections", like: "`max_connections = 10_000`" };
-const MAX_AGE: Form = Form { takes: "a duration in quotes", like: "`\"10m\"` or `\"1h\"`" };
-const PROTOCOLS: Form = Form { takes: "a list", like: "`protocols = [\"v1\"]`" };
-const MAX_MESSAGE: Form =
-    Form { takes: "a size in quotes: digits and `KiB`, `MiB` or `GiB`", like: "`max_message = \"64KiB\"`" };
+        expected("a size in quotes: digits and `KiB`, `MiB` or `GiB`", "`max_message = \"64KiB\"`"),
+        |args, option, mistakes| args.options.max_message = option.size(mistakes),
+    ),
+    ("crate", Expected::LIBRARY, |args, option, mistakes| args.library = option.library(mistakes)),
+];
 
 impl Args {
     pub(crate) fn read(arguments: TokenStream, at: Span, mistakes: &mut Mistakes) -> Self {
+        let parser = OptionParser {
+            attribute: "subscriber",
+            options: OPTIONS.map(|(name, expected, _)| (name, expected)).to_vec(),
+            type_option: Some("store"),
+        };
         let mut args = Self::default();
-        let mut written: Vec<Ident> = Vec::new();
-        for option in OPTIONS.read(arguments, mistakes) {
-            let known = args.take(&option, mistakes);
-            let meant = if known { None } else { OPTIONS.unknown(&option.name, mistakes) };
+        let mut names: Vec<Ident> = Vec::new();
+        for option in parser.parse(arguments, mistakes) {
+            let known = OPTIONS.iter().find(|(name, ..)| option.name == name);
+            let suggestion = match known {
+                Some((.., read)) => {
+                    read(&mut args, &option, mistakes);
+                    None
+                }
+                None => parser.report_unknown(&option.name, mistakes),
+            };
             let at = option.name.span();
-            written.push(meant.map_or(option.name, |meant| Ident::new(meant, at)));
+            names.push(suggestion.map_or(option.name, |name| Ident::new(name, at)));
         }
-        let named = |word: &str| written.iter().find(|name| *name == word);
-
-        // What was misspelt counts as said: nothing that follows from its lack is told.
-        args.sse |= named("sse").is_some();
-        args.ws |= named("ws").is_some();
-        if named("authorize").is_some() && args.authorize.is_none() {
-            args.authorize = Some(Authorize::Unreadable);
-        }
-        if args.sse || args.ws {
-            args.fit_transports(named, mistakes);
-        } else {
-            let message = "say how to send the messages: `#[subscriber(sse, ...)]` (server-sent events) or \
-                           `#[subscriber(ws, ...)]` (WebSocket)";
-            mistakes.at(at, message);
-        }
-        if named("store").is_none() {
-            mistakes.at(at, "say which store to subscribe to: `store = ...` with the type of its messages");
-        }
+        args.check(&names, at, mistakes);
         args
     }
 
-    /// Reads one option; `false` when it is none.
-    fn take(&mut self, option: &Written, mistakes: &mut Mistakes) -> bool {
-        match option.name.to_string().as_str() {
-            "sse" => flag(&mut self.sse, option, mistakes),
-            "ws" => flag(&mut self.ws, option, mistakes),
-            "all_keys" => flag(&mut self.all_keys, option, mistakes),
-            "store" => self.store = option.ty(STORE, mistakes),
-            "authorize" => self.authorize = Some(authorize(option, mistakes)),
-            "filter" => self.filter = option.function(FILTER, mistakes),
-            "receive" => self.receive = option.function(RECEIVE, mistakes),
-            "replay" => self.replay = option.count(REPLAY, "; leave it out to keep no history", mistakes),
-            "lag" => self.lag = lag(option, mistakes),
-            "keep_alive" => self.keep_alive = keep_alive(option, mistakes),
-            "retry" => self.retry = option.duration(RETRY, "", mistakes),
-            "origins" => self.origins = origins(option, mistakes),
-            "max_connections" => {
-                let why = "; leave it out for any number";
-                self.max_connections = option.count(MAX_CONNECTIONS, why, mistakes);
+    /// Checks the options against each other. `names` has the corrected name of each that was misspelt, so that nothing
+    /// that follows from its absence is reported.
+    fn check(&mut self, names: &[Ident], at: Span, mistakes: &mut Mistakes) {
+        let named = |name: &str| names.iter().find(|written| *written == name);
+        for (name, transport) in [("sse", Transports::Sse), ("ws", Transports::Ws)] {
+            if named(name).is_some() {
+                self.transports = Some(self.transports.map_or(transport, |others| others.union(transport)));
             }
-            "max_age" => {
-                self.max_age = option.duration(MAX_AGE, "; leave it out to let connections last", mistakes);
-            }
-            "protocols" => self.protocols = protocols(option, mistakes),
-            "max_message" => self.max_message = option.size(MAX_MESSAGE, mistakes),
-            "crate" => self.library = option.library(mistakes),
-            _ => return false,
         }
-        true
-    }
-
-    /// That no option belongs to a transport that is not spoken.
-    fn fit_transports<'a>(&self, named: impl Fn(&str) -> Option<&'a Ident>, mistakes: &mut Mistakes) {
-        if !self.sse
-            && let Some(retry) = named("retry")
-        {
-            mistakes.at(retry.span(), "`retry` is a field of server-sent events; a WebSocket has none");
+        if named("authorize").is_some() && self.authorize.is_none() {
+            self.authorize = Some(Authorize::Unreadable);
         }
-        if !self.ws {
-            for word in ["receive", "max_message"] {
-                if let Some(option) = named(word) {
-                    let message =
-                        format!("server-sent events only go to the client: `{word}` needs `ws` among the transports");
-                    mistakes.at(option.span(), message);
-                }
+        match self.transports {
+            Some(transports) => check_transport_options(transports, named, mistakes),
+            None => {
+                let message = "`#[subscriber]` needs a transport: write `#[subscriber(sse, ...)]` (server-sent events) \
+                               or `#[subscriber(ws, ...)]` (WebSocket)";
+                mistakes.at(at, message);
             }
-            if let Some(option) = named("protocols") {
-                let message = "`protocols` are chosen when a WebSocket opens: they need `ws` among the transports";
-                mistakes.at(option.span(), message);
-            }
+        }
+        if named("store").is_none() {
+            mistakes.at(at, "`#[subscriber]` needs a store: write `store = ...` with the type of its messages");
         }
     }
 }
 
-fn flag(set: &mut bool, option: &Written, mistakes: &mut Mistakes) {
-    option.flag(mistakes);
-    *set = true;
+/// Reports options of a transport that is not served.
+fn check_transport_options<'a>(
+    transports: Transports,
+    named: impl Fn(&str) -> Option<&'a Ident>,
+    mistakes: &mut Mistakes,
+) {
+    let needs: &[(&str, &str)] = match transports {
+        Transports::Both => &[],
+        Transports::Ws => &[("retry", "`retry` needs `sse`: it is a field of server-sent events")],
+        Transports::Sse => &[
+            ("receive", "`receive` needs `ws`: server-sent events carry nothing from the client"),
+            ("max_message", "`max_message` needs `ws`: server-sent events carry nothing from the client"),
+            ("protocols", "`protocols` needs `ws`: a subprotocol is chosen when a WebSocket opens"),
+        ],
+    };
+    for (name, message) in needs {
+        if let Some(option) = named(name) {
+            mistakes.at(option.span(), message);
+        }
+    }
 }
 
-fn authorize(option: &Written, mistakes: &mut Mistakes) -> Authorize {
+fn authorize(option: &RawOption, mistakes: &mut Mistakes) -> Authorize {
     if option.word().is_some_and(|word| word == "public") {
         return Authorize::Public;
     }
-    option.function(AUTHORIZE, mistakes).map_or(Authorize::Unreadable, Authorize::Hook)
+    option.function(mistakes).map_or(Authorize::Unreadable, Authorize::Hook)
 }
 
-fn lag(option: &Written, mistakes: &mut Mistakes) -> Option<Lag> {
+fn lag(option: &RawOption, mistakes: &mut Mistakes) -> Option<Lag> {
     match (option.word(), &option.value) {
         (Some(word), _) if word == "skip" => Some(Lag::Skip),
         (Some(word), _) if word == "close" => Some(Lag::Close),
-        (_, Value::Expr(other)) => option.refuse(other, LAG, mistakes),
-        _ => option.function(LAG, mistakes).and(None),
+        (_, Value::Expr(other)) => option.report_mismatch(other, mistakes),
+        _ => option.function(mistakes).and(None),
     }
 }
 
-fn keep_alive(option: &Written, mistakes: &mut Mistakes) -> Option<KeepAlive> {
+fn keep_alive(option: &RawOption, mistakes: &mut Mistakes) -> Option<KeepAlive> {
     if option.word().is_some_and(|word| word == "off") {
         return Some(KeepAlive::Off);
     }
-    option.duration(KEEP_ALIVE, "; write `off` for none", mistakes).map(KeepAlive::Milliseconds)
+    option.duration("; write `off` for none", mistakes).map(KeepAlive::Milliseconds)
 }
 
-fn origins(option: &Written, mistakes: &mut Mistakes) -> Option<Origins> {
+fn origins(option: &RawOption, mistakes: &mut Mistakes) -> Option<Origins> {
     if option.word().is_some_and(|word| word == "any") {
         return Some(Origins::Any);
     }
-    let why = "name an origin, or leave it out to admit pages of the same host";
-    let list = option.texts(ORIGINS, why, mistakes)?;
+    let list = option.texts("name an origin, or leave it out to admit pages of the same host", mistakes)?;
     for origin in &list {
         if let Err(message) = origin::check(&origin.value()) {
             mistakes.on(origin, message);
@@ -208,12 +200,11 @@ fn origins(option: &Written, mistakes: &mut Mistakes) -> Option<Origins> {
     Some(Origins::List(list.iter().map(LitStr::value).collect()))
 }
 
-fn protocols(option: &Written, mistakes: &mut Mistakes) -> Option<Vec<String>> {
-    let why = "name a protocol, or leave it out to choose none";
-    let list = option.texts(PROTOCOLS, why, mistakes)?;
+fn protocols(option: &RawOption, mistakes: &mut Mistakes) -> Option<Vec<String>> {
+    let list = option.texts("name a protocol, or leave it out to choose none", mistakes)?;
     for protocol in &list {
         if !is_token(&protocol.value()) {
-            let message = "a subprotocol is a word of letters, digits and `-._~!#$%&'*+^|`, like `\"chat.v1\"`";
+            let message = "a subprotocol has only letters, digits and `-._~!#$%&'*+^|`, like `\"chat.v1\"`";
             mistakes.on(protocol, message);
         }
     }

@@ -1,27 +1,29 @@
-//! Writes `impl Subscriber` and the function `handler`. Total: what could be wrong was told before.
+//! Expands to `impl Subscriber` and the function `handler`. It cannot fail, because the model is checked.
 
-use proc_macro2::{Literal, Span, TokenStream};
-use quote::{ToTokens, format_ident, quote, quote_spanned};
+use proc_macro2::{Span, TokenStream};
+use quote::{ToTokens, quote, quote_spanned};
 use syn::{ExprPath, Ident};
 
-use super::fields::{Read, Source};
-use super::model::{Model, Options, Transports};
-use super::options::{KeepAlive, Lag, Origins};
+use super::fields::{BoundField, Source};
+use super::model::Model;
+use super::options::{KeepAlive, Lag, Options, Origins, Transports};
+use crate::literals::{duration, usize_literal};
 use crate::runtime::Runtime;
-use crate::spans::{local, path_span, this, type_span};
+use crate::spans::{hygienic_ident, path_span, self_ident, type_span};
 
 pub(crate) fn expand(model: &Model) -> TokenStream {
     let Model { name, visibility, message, runtime: rt, .. } = model;
-    let options = options(&model.options, rt);
+    let options = options(model.transports, &model.options, rt);
     let here = rt.at(type_span(message));
     let store = quote_spanned!(type_span(message)=> #here::Store<#message>);
-    // Documentation shows this name, so it has no underscores.
-    let given = Ident::new("its_store", type_span(message));
-    let serve = quote_spanned!(type_span(message)=> #here::StreamHandler::new(#given));
+    // Documentation shows this name, so it has no underscores. `store` is likelier to be the name of one of the user's
+    // handlers, which are unit structs, so that the pattern would not be a binding.
+    let parameter = Ident::new("message_store", type_span(message));
+    let serve = quote_spanned!(type_span(message)=> #here::StreamHandler::new(#parameter));
     let from_request = from_request(model);
     let keys = keys(model);
     let authorize = model.authorize.as_ref().map(|hook| authorize(hook, rt));
-    let filter = model.filter.as_ref().map(filter);
+    let filter = model.filter.as_ref().map(|hook| filter(hook, rt));
     let receive = model.receive.as_ref().map(|hook| receive(hook, rt));
 
     quote! {
@@ -39,24 +41,24 @@ pub(crate) fn expand(model: &Model) -> TokenStream {
         }
 
         impl #name {
-            /// The Salvo handler that sends the messages of a store to its clients.
+            /// Returns the Salvo handler that sends the messages of a store to its clients.
             #[allow(dead_code, unused_qualifications)]
-            #[must_use = "a handler serves nobody until a router has it"]
-            #visibility fn handler(#given: &#store) -> #rt::StreamHandler<Self> {
+            #[must_use = "a handler does nothing until it is added to a router"]
+            #visibility fn handler(#parameter: &#store) -> #rt::StreamHandler<Self> {
                 #serve
             }
         }
     }
 }
 
-/// The chain of the options that the user wrote, and of the transports.
-fn options(options: &Options, rt: &Runtime) -> TokenStream {
-    let transports = match options.transports {
+/// The builder chain of the transports and the options that the user wrote.
+fn options(transports: Transports, options: &Options, rt: &Runtime) -> TokenStream {
+    let transports = match transports {
         Transports::Sse => quote!(Sse),
         Transports::Ws => quote!(Ws),
         Transports::Both => quote!(Both),
     };
-    let replay = options.replay.map(whole).map(|count| quote!(.replay(#count)));
+    let replay = options.replay.map(usize_literal).map(|count| quote!(.replay(#count)));
     let lag = options.lag.map(|lag| match lag {
         Lag::Skip => quote!(.lag(#rt::Lag::Skip)),
         Lag::Close => quote!(.lag(#rt::Lag::Close)),
@@ -73,10 +75,10 @@ fn options(options: &Options, rt: &Runtime) -> TokenStream {
         Origins::Any => quote!(.origins(#rt::Origins::Any)),
         Origins::List(list) => quote!(.origins(#rt::Origins::List(&[#(#list),*]))),
     });
-    let max_connections = options.max_connections.map(whole).map(|count| quote!(.max_connections(#count)));
+    let max_connections = options.max_connections.map(usize_literal).map(|count| quote!(.max_connections(#count)));
     let max_age = options.max_age.map(duration).map(|length| quote!(.max_age(#length)));
     let protocols = options.protocols.as_ref().map(|list| quote!(.protocols(&[#(#list),*])));
-    let max_message = options.max_message.map(whole).map(|bytes| quote!(.max_message(#bytes)));
+    let max_message = options.max_message.map(usize_literal).map(|bytes| quote!(.max_message(#bytes)));
     quote! {
         #rt::Options::new()
             .transports(#rt::Transports::#transports)
@@ -86,11 +88,11 @@ fn options(options: &Options, rt: &Runtime) -> TokenStream {
 
 fn from_request(model: &Model) -> TokenStream {
     let Model { runtime: rt, fields, .. } = model;
-    let values = fields.iter().map(|Read { name, ty, source, .. }| {
-        // What cannot be read, or not be cloned, is told at the field's type.
+    let values = fields.iter().map(|BoundField { name, ty, source, .. }| {
+        // A type that cannot be deserialized or cloned is reported where the field names it.
         let at = type_span(ty);
         let here = rt.at(at);
-        let (request, depot) = (local("request", at), local("depot", at));
+        let (request, depot) = (hygienic_ident("request", at), hygienic_ident("depot", at));
         let value = match source {
             Source::Param(key) => quote_spanned!(at=> #here::param::<#ty>(#request, #key)?),
             Source::Query(key) => quote_spanned!(at=> #here::query::<#ty>(#request, #key)?),
@@ -102,11 +104,11 @@ fn from_request(model: &Model) -> TokenStream {
         quote!(#name: #value)
     });
     let this = if model.unit { quote!(Self) } else { quote!(Self { #(#values,)* }) };
-    let asked = |name, clients| {
-        let asked = fields.iter().any(|field| field.source.is_clients() == clients);
-        if asked { local(name, Span::mixed_site()).into_token_stream() } else { quote!(_) }
+    let parameter = |name, client_controlled| {
+        let is_used = fields.iter().any(|field| field.source.is_client_controlled() == client_controlled);
+        if is_used { hygienic_ident(name, Span::mixed_site()).into_token_stream() } else { quote!(_) }
     };
-    let (request, depot) = (asked("request", true), asked("depot", false));
+    let (request, depot) = (parameter("request", true), parameter("depot", false));
     quote! {
         fn from_request(
             #request: &#rt::Request,
@@ -117,20 +119,20 @@ fn from_request(model: &Model) -> TokenStream {
     }
 }
 
-/// The literal of the message's own key is what checks the connection's keys: one that is missing, misspelt or of another
-/// type is told there, at the user's words.
+/// Returns the method `keys`. Its literal of the message's key struct lets rustc check the keys of the subscriber: rustc
+/// reports one that is missing, misspelt or of another type at the user's own words.
 fn keys(model: &Model) -> TokenStream {
     let Model { name, message, runtime: rt, .. } = model;
-    // What is no message is told once, where it is named: rustc drops what it has said of the same word.
+    // A type that is not a message is reported once, where it is named: rustc omits repetitions at the same span.
     let at = type_span(message);
     let here = rt.at(at);
     let keys_of_message = quote_spanned!(at=> #here::Keys<#here::KeyOf<Self>>);
     let keys = if model.all_keys {
         quote!(#rt::Keys::All)
     } else {
-        let fields = model.fields.iter().filter(|field| field.key).map(|Read { name, .. }| {
+        let fields = model.fields.iter().filter(|field| field.key).map(|BoundField { name, .. }| {
             let at = name.span();
-            let this = this(at);
+            let this = self_ident(at);
             let value = quote_spanned!(at=> ::core::clone::Clone::clone(&#this.#name));
             quote!(#name: #value)
         });
@@ -151,20 +153,24 @@ fn keys(model: &Model) -> TokenStream {
 
 fn authorize(hook: &ExprPath, rt: &Runtime) -> TokenStream {
     let at = path_span(&hook.path);
-    let (here, this) = (rt.at(at), this(at));
+    let (here, this) = (rt.at(at), self_ident(at));
+    let reject_missing = reject_missing(hook, "authorize", rt);
     quote_spanned! {at=>
         async fn authorize(&mut #this) -> ::core::result::Result<(), #here::StatusError> {
+            #reject_missing
             #hook(#this).await
         }
     }
 }
 
-fn filter(hook: &ExprPath) -> TokenStream {
+fn filter(hook: &ExprPath, rt: &Runtime) -> TokenStream {
     let at = path_span(&hook.path);
-    let (this, message) = (this(at), local("message", at));
+    let (this, message) = (self_ident(at), hygienic_ident("message", at));
+    let reject_missing = reject_missing(hook, "filter", rt);
     quote_spanned! {at=>
         #[deny(unconditional_recursion)]
         fn filter(&#this, #message: &Self::Message) -> ::core::primitive::bool {
+            #reject_missing
             #hook(#this, #message)
         }
     }
@@ -172,34 +178,35 @@ fn filter(hook: &ExprPath) -> TokenStream {
 
 fn receive(hook: &ExprPath, rt: &Runtime) -> TokenStream {
     let at = path_span(&hook.path);
-    let (here, this) = (rt.at(at), this(at));
-    let (text, store, message) = (local("text", at), local("store", at), local("message", at));
-    // The message's type is inferred from the hook.
+    let (here, this) = (rt.at(at), self_ident(at));
+    let (text, store, message) =
+        (hygienic_ident("text", at), hygienic_ident("store", at), hygienic_ident("message", at));
+    let reject_missing = reject_missing(hook, "receive", rt);
+    // The type of the message is inferred from the hook.
     quote_spanned! {at=>
         async fn receive(
             &mut #this,
             #text: &::core::primitive::str,
             #store: &#here::Store<Self::Message>,
         ) -> ::core::result::Result<(), #here::ReceiveError> {
+            #reject_missing
             let #message = #here::parse_text(#text)?;
             #here::IntoReceiveResult::into_receive_result(#hook(#this, #message, #store).await)
         }
     }
 }
 
-/// In the largest unit that says it without a fraction.
-fn duration(milliseconds: u64) -> TokenStream {
-    if milliseconds.is_multiple_of(1000) {
-        let seconds = Literal::u64_suffixed(milliseconds / 1000);
-        quote!(::core::time::Duration::from_secs(#seconds))
-    } else {
-        let milliseconds = Literal::u64_suffixed(milliseconds);
-        quote!(::core::time::Duration::from_millis(#milliseconds))
-    }
-}
-
-fn whole(number: u64) -> TokenStream {
-    // A `usize` of its own suffix, whatever this compiler's own is.
-    let literal: Option<Literal> = format_ident!("_{number}usize").to_string()[1..].parse().ok();
-    quote!(#literal)
+/// Makes rustc report a hook like `Self::filter` when the struct has no such function.
+///
+/// Where `Subscriber` is in scope, the path would be the trait's own method, which calls itself. A second trait with the
+/// method makes the path ambiguous. A function of the struct takes precedence over both.
+fn reject_missing(hook: &ExprPath, method: &str, rt: &Runtime) -> Option<TokenStream> {
+    let is_associated = hook.qself.is_none() && hook.path.segments.len() == 2;
+    let has_name_of_method = hook.path.segments.last().is_some_and(|last| last.ident == method);
+    (is_associated && has_name_of_method).then(|| {
+        quote! {
+            #[allow(unused_imports)]
+            use #rt::TheStructHasNoSuchFunction as _;
+        }
+    })
 }

@@ -1,22 +1,22 @@
-//! Where each field of a connection comes from, by its attributes.
+//! The fields of a subscriber, and the part of the request that each is read from.
 
 use syn::ext::IdentExt;
 use syn::{Attribute, Field, Fields, Ident, Type};
 
-use crate::diagnostics::{Mistakes, listed};
+use crate::diagnostics::{Mistakes, join_words};
 use crate::helper_attrs;
 use crate::value::is_token;
 
-/// A checked field.
-pub(crate) struct Read {
+/// A field and its source.
+pub(crate) struct BoundField {
     pub(crate) name: Ident,
     pub(crate) ty: Type,
     pub(crate) source: Source,
-    /// Whether it chooses what the connection receives.
+    /// Whether it has `#[key]`.
     pub(crate) key: bool,
 }
 
-/// Where a field comes from, and its name there.
+/// The part of the request that a field is read from, and its name there.
 pub(crate) enum Source {
     Param(String),
     Query(String),
@@ -27,22 +27,22 @@ pub(crate) enum Source {
 }
 
 impl Source {
-    /// Whether the client says what it is.
-    pub(crate) fn is_clients(&self) -> bool {
+    /// Whether the client chooses the value.
+    pub(crate) fn is_client_controlled(&self) -> bool {
         !matches!(self, Self::Depot | Self::DepotNamed(_))
     }
 }
 
 const SOURCES: [&str; 5] = ["param", "query", "header", "cookie", "depot"];
 
-/// The fields in order, without those whose mistakes have been told.
-pub(crate) fn read(fields: &Fields, mistakes: &mut Mistakes) -> Vec<Read> {
+/// Returns the fields in order, without those that have a mistake.
+pub(crate) fn bind(fields: &Fields, mistakes: &mut Mistakes) -> Vec<BoundField> {
     match fields {
         Fields::Unit => Vec::new(),
-        Fields::Named(fields) => fields.named.iter().filter_map(|field| read_one(field, mistakes)).collect(),
+        Fields::Named(fields) => fields.named.iter().filter_map(|field| bind_one(field, mistakes)).collect(),
         Fields::Unnamed(fields) => {
             if let Some(first) = fields.unnamed.first() {
-                let message = "the fields of a subscriber need names: a name is what is looked up in the request";
+                let message = "the fields of a subscriber need names: each is looked up in the request by its name";
                 mistakes.on(first, message);
             }
             Vec::new()
@@ -50,13 +50,13 @@ pub(crate) fn read(fields: &Fields, mistakes: &mut Mistakes) -> Vec<Read> {
     }
 }
 
-fn read_one(field: &Field, mistakes: &mut Mistakes) -> Option<Read> {
+fn bind_one(field: &Field, mistakes: &mut Mistakes) -> Option<BoundField> {
     let name = field.ident.clone()?;
     let key = helper_attrs::find(&field.attrs, "key", "field", mistakes);
     if let Some(key) = key {
         let message =
             "`#[key]` takes no arguments; to read it from elsewhere add a source, as in `#[key] #[query(\"room\")]`";
-        helper_attrs::bare(key, message, mistakes);
+        helper_attrs::reject_arguments(key, message, mistakes);
     }
     let sources: Vec<(&str, &Attribute)> = SOURCES
         .iter()
@@ -66,7 +66,7 @@ fn read_one(field: &Field, mistakes: &mut Mistakes) -> Option<Read> {
         [] if key.is_some() => Source::Param(name.unraw().to_string()),
         [] => {
             let message = format!(
-                "say where `{name}` comes from: `#[key]`, `#[param]`, `#[query]`, `#[header]`, `#[cookie]` or `#[depot]`"
+                "`{name}` has no source: add `#[key]`, `#[param]`, `#[query]`, `#[header]`, `#[cookie]` or `#[depot]`"
             );
             mistakes.at(name.span(), message);
             return None;
@@ -75,15 +75,15 @@ fn read_one(field: &Field, mistakes: &mut Mistakes) -> Option<Read> {
         [.., (_, last)] => {
             let words: Vec<String> = sources.iter().map(|(word, _)| format!("#[{word}]")).collect();
             let words: Vec<&str> = words.iter().map(String::as_str).collect();
-            mistakes.on(last, format!("`{name}` is read from one place: keep {}", listed(&words, "or")));
+            mistakes.on(last, format!("`{name}` has more than one source; keep {}", join_words(&words, "or")));
             return None;
         }
     };
-    Some(Read { name, ty: field.ty.clone(), source, key: key.is_some() })
+    Some(BoundField { name, ty: field.ty.clone(), source, key: key.is_some() })
 }
 
 fn source(word: &str, attribute: &Attribute, field: &Ident, mistakes: &mut Mistakes) -> Option<Source> {
-    let literal = match helper_attrs::name(attribute, word) {
+    let literal = match helper_attrs::parse_name(attribute, word) {
         Ok(literal) => literal,
         Err(mistake) => {
             mistakes.push(mistake);
@@ -95,13 +95,13 @@ fn source(word: &str, attribute: &Attribute, field: &Ident, mistakes: &mut Mista
         None if word == "header" => field.unraw().to_string().replace('_', "-"),
         None => field.unraw().to_string(),
     };
-    let wrong = match word {
-        _ if name.is_empty() => Some("the name is empty".to_owned()),
-        "header" | "cookie" if !is_token(&name) => Some(format!("not a valid name of a {word}")),
+    let error = match word {
+        _ if name.is_empty() => Some("the name is empty; leave it out to use the name of the field".to_owned()),
+        "header" | "cookie" if !is_token(&name) => Some(format!("not a valid {word} name")),
         "param" if name.contains(['{', '}']) => Some("write the name of the path parameter without braces".to_owned()),
         _ => None,
     };
-    if let Some(message) = wrong {
+    if let Some(message) = error {
         mistakes.at(literal.map_or_else(|| field.span(), |name| name.span()), message);
         return None;
     }

@@ -1,6 +1,36 @@
-//! What the words among an option's values stand for, in the attribute and in the truth.
+//! The options of a subscriber that the library's `Options` has too.
 
-/// What a reader that lagged gets.
+/// The options that were written. An option that was not is `None`.
+#[derive(Clone, Default)]
+pub(crate) struct Options {
+    pub(crate) replay: Option<u64>,
+    pub(crate) lag: Option<Lag>,
+    pub(crate) keep_alive: Option<KeepAlive>,
+    /// In milliseconds.
+    pub(crate) retry: Option<u64>,
+    pub(crate) origins: Option<Origins>,
+    pub(crate) max_connections: Option<u64>,
+    /// In milliseconds.
+    pub(crate) max_age: Option<u64>,
+    pub(crate) protocols: Option<Vec<String>>,
+    /// In bytes.
+    pub(crate) max_message: Option<u64>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Transports {
+    Sse,
+    Ws,
+    Both,
+}
+
+impl Transports {
+    /// Returns the transports of both.
+    pub(crate) fn union(self, other: Self) -> Self {
+        if self == other { self } else { Self::Both }
+    }
+}
+
 #[derive(Clone, Copy)]
 pub(crate) enum Lag {
     Skip,

@@ -1,17 +1,17 @@
-//! Stands in for the expansion after a mistake, so that rustc has nothing to add to it.
+//! Replaces the expansion after a mistake, so that rustc reports no consequences of it.
 
 use proc_macro2::TokenStream;
 use quote::quote;
 use syn::DeriveInput;
 
 use super::args::Args;
-use crate::generics::concrete;
+use crate::generics::concretize;
 use crate::runtime::Runtime;
 
 pub(crate) fn stub(args: &Args, item: &DeriveInput) -> TokenStream {
     let rt = Runtime::new(args.library.clone());
     let (name, visibility) = (&item.ident, &item.vis);
-    let (generics, arguments) = concrete(&item.generics);
+    let (generics, arguments) = concretize(&item.generics);
     let subscriber = |message: &TokenStream| {
         quote! {
             #[automatically_derived]
@@ -43,7 +43,7 @@ pub(crate) fn stub(args: &Args, item: &DeriveInput) -> TokenStream {
             }
         };
     }
-    // Nobody said of which store: the messages of none, so that `handler` takes a store of any.
+    // The type of the store is missing. A type of our own is the message, and `handler` takes a store of any type.
     let subscriber = subscriber(&quote!(__NoMessage));
     quote! {
         const _: () = {

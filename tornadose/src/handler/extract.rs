@@ -1,5 +1,5 @@
-//! Reads a subscriber's fields off a request, and a WebSocket's texts off the wire. Which field stands where is for the
-//! macro, how a text becomes a value for `text`.
+//! Reads the fields of a subscriber from a request, and the messages of a WebSocket client from their texts. Expansions of
+//! `#[subscriber]` call these functions. [`text`] turns a text into a value.
 
 mod text;
 
@@ -11,25 +11,25 @@ use salvo::http::cookie::Cookie;
 use salvo::{Depot, Request};
 use serde::de::DeserializeOwned;
 
-use crate::handler::extract::text::{Lists, Unread, read};
+use crate::handler::extract::text::{FieldError, Multiplicity, read};
 use crate::subscriber::close::{Close, ReceiveError};
 
-/// The path parameter `{name}`, percent-decoded.
+/// Reads the path parameter `{name}`, percent-decoded.
 ///
 /// # Errors
 ///
 /// 400 when it cannot be read, 500 when the route has no such parameter.
 pub fn param<T: DeserializeOwned>(request: &Request, name: &str) -> Result<T, StatusError> {
     let text: Option<&str> = request.params().get(name).map(String::as_str);
-    read(text.as_slice(), Lists::Refused).map_err(|unread| match unread {
-        Unread::Missing(_) => {
+    read(text.as_slice(), Multiplicity::One).map_err(|error| match error {
+        FieldError::Missing(_) => {
             StatusError::internal_server_error().brief(format!("the route has no parameter `{{{name}}}`"))
         }
-        unread => refused("path parameter", name, &unread),
+        error => field_error("path parameter", name, &error),
     })
 }
 
-/// The query parameter of this name, percent-decoded; a list of them when it is repeated.
+/// Reads the query parameter `name`, percent-decoded. A repeated parameter can be read as a list.
 ///
 /// # Errors
 ///
@@ -37,89 +37,89 @@ pub fn param<T: DeserializeOwned>(request: &Request, name: &str) -> Result<T, St
 pub fn query<T: DeserializeOwned>(request: &Request, name: &str) -> Result<T, StatusError> {
     let texts: Vec<&str> =
         request.queries().get_vec(name).map(|texts| texts.iter().map(String::as_str).collect()).unwrap_or_default();
-    read(&texts, Lists::Allowed).map_err(|unread| refused("query parameter", name, &unread))
+    read(&texts, Multiplicity::Many).map_err(|error| field_error("query parameter", name, &error))
 }
 
-/// The header of this name.
+/// Reads the header `name`.
 ///
 /// # Errors
 ///
-/// 400 when it is missing, is not UTF-8, stands twice or cannot be read.
+/// 400 when it is missing, is not UTF-8, is given twice or cannot be read.
 pub fn header<T: DeserializeOwned>(request: &Request, name: &str) -> Result<T, StatusError> {
     let texts: Result<Vec<&str>, _> =
         request.headers().get_all(name).iter().map(|value| std::str::from_utf8(value.as_bytes())).collect();
     texts
-        .map_err(|_| Unread::Unfit("expected UTF-8".into()))
-        .and_then(|texts| read(&texts, Lists::Refused))
-        .map_err(|unread| refused("header", name, &unread))
+        .map_err(|_| FieldError::Invalid("expected UTF-8".into()))
+        .and_then(|texts| read(&texts, Multiplicity::One))
+        .map_err(|error| field_error("header", name, &error))
 }
 
-/// The cookie of this name, percent-decoded.
+/// Reads the cookie `name`, percent-decoded.
 ///
 /// # Errors
 ///
 /// 400 when it is missing or cannot be read.
 pub fn cookie<T: DeserializeOwned>(request: &Request, name: &str) -> Result<T, StatusError> {
     let text = request.cookie(name).map(Cookie::value);
-    read(text.as_slice(), Lists::Refused).map_err(|unread| refused("cookie", name, &unread))
+    read(text.as_slice(), Multiplicity::One).map_err(|error| field_error("cookie", name, &error))
 }
 
-/// What a hoop has put into the depot by its type.
+/// Clones the value that a middleware (hoop) inserted into the depot by its type.
 ///
 /// # Errors
 ///
-/// 500 when no hoop has.
+/// 500 when there is none.
 pub fn depot<T: Clone + Send + Sync + 'static>(depot: &Depot) -> Result<T, StatusError> {
     depot.get_typed().cloned().map_err(|_| {
-        let brief = format!("no hoop has put a `{}` into the depot by `insert_typed`", type_name::<T>());
+        let brief = format!("the depot has no `{}`: no hoop inserted one by `insert_typed`", type_name::<T>());
         StatusError::internal_server_error().brief(brief)
     })
 }
 
-/// What a hoop has put into the depot under this name.
+/// Clones the value that a middleware (hoop) inserted into the depot under this name.
 ///
 /// # Errors
 ///
-/// 500 when no hoop has, or it is of another type.
+/// 500 when there is none, or it is of another type.
 pub fn depot_named<T: Clone + Send + Sync + 'static>(depot: &Depot, name: &str) -> Result<T, StatusError> {
     depot.get(name).cloned().map_err(|other| {
         let brief = match other {
-            None => format!("no hoop has put `{name}` into the depot"),
-            Some(_) => format!("what a hoop has put into the depot as `{name}` is no `{}`", type_name::<T>()),
+            None => format!("the depot has no entry `{name}`: no hoop inserted it"),
+            Some(_) => format!("depot entry `{name}` is not a `{}`", type_name::<T>()),
         };
         StatusError::internal_server_error().brief(brief)
     })
 }
 
-/// The client's fault, unless the field's type can be read from no text at all.
-fn refused(source: &str, name: &str, unread: &Unread) -> StatusError {
-    let status = match unread {
-        Unread::Missing(_) | Unread::Unfit(_) => StatusError::bad_request(),
-        Unread::Impossible(_) => StatusError::internal_server_error(),
+/// Returns 400 for a value from the client, and 500 for a type that no text can be read as.
+fn field_error(source: &str, name: &str, error: &FieldError) -> StatusError {
+    let status = match error {
+        FieldError::Missing(_) | FieldError::Invalid(_) => StatusError::bad_request(),
+        FieldError::Unsupported(_) => StatusError::internal_server_error(),
     };
-    status.brief(format!("{source} `{name}`: {unread}"))
+    status.brief(format!("{source} `{name}`: {error}"))
 }
 
-/// The value in a text from the client.
+/// Parses the JSON of a text from the client.
 ///
 /// # Errors
 ///
-/// Says to the client what does not fit.
+/// Reports the error of the JSON to the client.
 pub fn parse_text<T: DeserializeOwned>(text: &str) -> Result<T, ReceiveError> {
     serde_json::from_str(text).map_err(|error| ReceiveError::Report(error.to_string()))
 }
 
-/// What a `receive` function may return.
+/// A return type of a `receive` hook.
 #[diagnostic::on_unimplemented(
-    message = "a `receive` function returns nothing or a `Result<(), E>` whose error can be displayed, not `{Self}`",
+    message = "a `receive` hook cannot return `{Self}`: return nothing, or a `Result` whose error is a `Close` or implements `Display`",
     label = "returns `{Self}`"
 )]
 pub trait IntoReceiveResult {
-    /// Whether the text was taken.
+    /// Converts the returned value.
     ///
     /// # Errors
     ///
-    /// Why it was not.
+    /// An error of the hook: a [`Close`] ends the connection, any other is reported to the client.
     fn into_receive_result(self) -> Result<(), ReceiveError>;
 }
 
@@ -164,21 +164,21 @@ mod tests {
         request
     }
 
-    fn told<T: Debug>(read: Result<T, StatusError>) -> (StatusCode, String) {
+    fn error_of<T: Debug>(read: Result<T, StatusError>) -> (StatusCode, String) {
         let error = read.unwrap_err();
         (error.code, error.brief)
     }
 
-    fn bad(brief: &str) -> (StatusCode, String) {
+    fn bad_request(brief: &str) -> (StatusCode, String) {
         (StatusCode::BAD_REQUEST, brief.into())
     }
 
-    fn ours(brief: &str) -> (StatusCode, String) {
+    fn server_error(brief: &str) -> (StatusCode, String) {
         (StatusCode::INTERNAL_SERVER_ERROR, brief.into())
     }
 
     #[test]
-    fn a_query_parameter_is_read_and_its_lack_is_told() {
+    fn a_query_parameter_is_read_and_a_missing_one_is_reported() {
         let request = request("since=7&room=a%20b+c&tag=1&tag=2&odd=%ff%00&empty");
         assert_eq!(query::<u64>(&request, "since").unwrap(), 7);
         assert_eq!(query::<String>(&request, "room").unwrap(), "a b c");
@@ -186,21 +186,30 @@ mod tests {
         assert_eq!(query::<String>(&request, "odd").unwrap(), "\u{fffd}\0");
         assert_eq!(query::<String>(&request, "empty").unwrap(), "");
         assert_eq!(query::<Option<u64>>(&request, "until").unwrap(), None);
-        assert_eq!(told(query::<u64>(&request, "until")), bad("query parameter `until`: missing, expected u64"));
-        assert_eq!(told(query::<u64>(&request, "room")), bad("query parameter `room`: expected u64"));
-        assert_eq!(told(query::<u8>(&request, "tag")), bad("query parameter `tag`: given 2 times, expected one u8"));
+        assert_eq!(
+            error_of(query::<u64>(&request, "until")),
+            bad_request("query parameter `until`: missing, expected u64")
+        );
+        assert_eq!(error_of(query::<u64>(&request, "room")), bad_request("query parameter `room`: expected u64"));
+        assert_eq!(
+            error_of(query::<u8>(&request, "tag")),
+            bad_request("query parameter `tag`: given 2 times, expected one u8")
+        );
     }
 
     #[test]
-    fn a_path_parameter_that_the_route_has_not_is_our_fault() {
+    fn a_path_parameter_missing_in_the_route_is_a_server_error() {
         let mut request = Request::default();
         request.params_mut().insert("room", "7".into());
         assert_eq!(param::<u64>(&request, "room").unwrap(), 7);
         assert_eq!(param::<Option<u64>>(&request, "user").unwrap(), None);
-        assert_eq!(told(param::<bool>(&request, "room")), bad("path parameter `room`: expected `true` or `false`"));
-        assert_eq!(told(param::<u64>(&request, "user")), ours("the route has no parameter `{user}`"));
-        let list = ours("path parameter `room`: a list can only be read from query parameters");
-        assert_eq!(told(param::<Vec<u64>>(&request, "room")), list);
+        assert_eq!(
+            error_of(param::<bool>(&request, "room")),
+            bad_request("path parameter `room`: expected `true` or `false`")
+        );
+        assert_eq!(error_of(param::<u64>(&request, "user")), server_error("the route has no parameter `{user}`"));
+        let list = server_error("path parameter `room`: a list can only be read from query parameters");
+        assert_eq!(error_of(param::<Vec<u64>>(&request, "room")), list);
     }
 
     #[test]
@@ -208,13 +217,19 @@ mod tests {
         let request = with_header("x-tenant", "größe".as_bytes());
         assert_eq!(header::<String>(&request, "X-Tenant").unwrap(), "größe");
         assert_eq!(header::<Option<String>>(&request, "x-user").unwrap(), None);
-        assert_eq!(told(header::<String>(&request, "x-user")), bad("header `x-user`: missing, expected text"));
+        assert_eq!(
+            error_of(header::<String>(&request, "x-user")),
+            bad_request("header `x-user`: missing, expected text")
+        );
         for odd in [b"\xff".as_slice(), b"\xc3", b"\x80\x80"] {
-            assert_eq!(told(header::<String>(&with_header("x", odd), "x")), bad("header `x`: expected UTF-8"));
+            assert_eq!(
+                error_of(header::<String>(&with_header("x", odd), "x")),
+                bad_request("header `x`: expected UTF-8")
+            );
         }
         let mut twice = with_header("x", b"1");
         twice.headers_mut().append("x", HeaderValue::from_static("2"));
-        assert_eq!(told(header::<u8>(&twice, "x")), bad("header `x`: given 2 times, expected one u8"));
+        assert_eq!(error_of(header::<u8>(&twice, "x")), bad_request("header `x`: given 2 times, expected one u8"));
     }
 
     #[test]
@@ -222,24 +237,30 @@ mod tests {
         let mut request = Request::default();
         request.cookies_mut().add_original(("session", "7"));
         assert_eq!(cookie::<u64>(&request, "session").unwrap(), 7);
-        assert_eq!(told(cookie::<u64>(&request, "user")), bad("cookie `user`: missing, expected u64"));
+        assert_eq!(error_of(cookie::<u64>(&request, "user")), bad_request("cookie `user`: missing, expected u64"));
     }
 
     #[test]
-    fn what_no_hoop_has_stored_is_our_fault() {
+    fn a_value_missing_in_the_depot_is_a_server_error() {
         let mut stored = Depot::new();
         stored.insert_typed(7_u64);
         stored.insert("user", 8_u64);
         assert_eq!(depot::<u64>(&stored).unwrap(), 7);
         assert_eq!(depot_named::<u64>(&stored, "user").unwrap(), 8);
-        assert_eq!(told(depot::<u8>(&stored)), ours("no hoop has put a `u8` into the depot by `insert_typed`"));
-        assert_eq!(told(depot_named::<u8>(&stored, "name")), ours("no hoop has put `name` into the depot"));
-        let other = ours("what a hoop has put into the depot as `user` is no `u8`");
-        assert_eq!(told(depot_named::<u8>(&stored, "user")), other);
+        assert_eq!(
+            error_of(depot::<u8>(&stored)),
+            server_error("the depot has no `u8`: no hoop inserted one by `insert_typed`")
+        );
+        assert_eq!(
+            error_of(depot_named::<u8>(&stored, "name")),
+            server_error("the depot has no entry `name`: no hoop inserted it")
+        );
+        let other = server_error("depot entry `user` is not a `u8`");
+        assert_eq!(error_of(depot_named::<u8>(&stored, "user")), other);
     }
 
     #[test]
-    fn a_text_that_is_no_json_of_the_type_is_answered() {
+    fn a_text_that_is_not_json_of_the_type_is_reported() {
         assert_eq!(parse_text::<u8>("7"), Ok(7));
         for text in ["", "hello?", "256", "7 8", "\u{0}", "[".repeat(10_000).as_str()] {
             assert!(matches!(parse_text::<u8>(text), Err(ReceiveError::Report(_))), "{text:?}");

@@ -1,4 +1,4 @@
-//! Both traits without the macros, beside the macros, and generic.
+//! Both traits implemented by hand, beside the macros, and generic.
 #![deny(warnings, missing_docs)]
 
 use std::marker::PhantomData;
@@ -27,7 +27,7 @@ impl Message for Fragment {
     }
 }
 
-/// Several pages.
+/// A connection to several pages.
 pub struct Pages(Vec<String>);
 
 impl Subscriber for Pages {
@@ -58,7 +58,7 @@ impl Subscriber for Pages {
     }
 }
 
-/// The macro, for a store by hand whose key has a name.
+/// The macro with a message implemented by hand.
 #[subscriber(sse, store = Fragment, all_keys)]
 pub struct Everything;
 

@@ -1,4 +1,4 @@
-//! Fields, keys and variants that are compiled or not.
+//! Fields, keys and variants with `#[cfg]`.
 #![deny(warnings, missing_docs)]
 #![allow(clippy::non_minimal_cfg)]
 

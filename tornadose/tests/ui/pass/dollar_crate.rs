@@ -1,4 +1,4 @@
-//! A macro of a crate that re-exports the library.
+//! A `macro_rules!` of a crate that re-exports the library.
 #![deny(warnings, missing_docs)]
 
 #[doc(hidden)]

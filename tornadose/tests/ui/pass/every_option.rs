@@ -10,25 +10,25 @@ use tornadose::{Lag, Options, Origins, Retention, Transports};
 #[store(queue, capacity = 2_000, memory = "128KiB", channel = "every:option", crate = tornadose,)]
 #[derive(Clone, Serialize, Deserialize)]
 pub enum Event {
-    /// A unit.
+    /// Keys in one order.
     Begun {
-        /// Whose.
+        /// The tenant.
         #[key]
         tenant: u32,
-        /// Where.
+        /// The room.
         #[key]
         room: String,
     },
-    /// Newest only.
+    /// Keys in another order; only the newest is kept.
     #[latest]
     Named {
-        /// Where.
+        /// The room.
         #[key]
         room: String,
-        /// Whose.
+        /// The tenant.
         #[key]
         tenant: u32,
-        /// What.
+        /// The name.
         name: String,
     },
 }
@@ -38,9 +38,9 @@ pub enum Event {
     sse,
     ws,
     store = Event,
-    authorize = Self::allowed,
-    filter = Self::wanted,
-    receive = Self::received,
+    authorize = Self::authorize,
+    filter = Self::filter,
+    receive = Self::receive,
     replay = 20,
     lag = close,
     keep_alive = "500ms",
@@ -77,32 +77,32 @@ pub struct Feed {
     login: Login,
 }
 
-/// What a hoop stores.
+/// A value that a middleware inserts.
 #[derive(Clone)]
 pub struct Login;
 
 impl Feed {
-    async fn allowed(&mut self) -> Result<(), StatusError> {
+    async fn authorize(&mut self) -> Result<(), StatusError> {
         std::future::ready(()).await;
         let Login = self.login;
         let known = self.user.take().is_some() || self.session.is_some() || self.dark || self.ip.is_some();
         if known { Ok(()) } else { Err(StatusError::forbidden()) }
     }
-    fn wanted(&self, event: &Event) -> bool {
+    fn filter(&self, event: &Event) -> bool {
         let Event::Named { name, .. } = event else { return self.number.is_none() };
         self.tags.contains(name) || self.x_forwarded_for.is_some()
     }
-    async fn received(&mut self, event: Event, store: &Store<Event>) -> Result<u8, Close> {
+    async fn receive(&mut self, event: Event, store: &Store<Event>) -> Result<u8, Close> {
         drop((event, store.clone()));
         Err(Close::new(CloseCode::literal::<4000>(), "no"))
     }
 }
 
-/// The words.
+/// Has every word that is a value.
 #[subscriber(sse, store = Event, all_keys, authorize = public, keep_alive = off, origins = any, lag = skip)]
 pub struct Words {}
 
-/// Without parentheses around nothing.
+/// Has no fields, in parentheses.
 #[subscriber(ws, store = Event, all_keys, max_age = "8760h", receive = receive)]
 pub struct Empty();
 
@@ -110,42 +110,42 @@ async fn receive(_: &mut Empty, _: serde_json::Value, _: &Store<Event>) -> Resul
     Err("no".into())
 }
 
-/// Only the newest.
+/// Only the newest is kept.
 #[store(latest, memory = "2GiB")]
 #[derive(Serialize)]
 pub enum Light {
-    /// Go.
+    /// A unit variant.
     Green,
-    /// Wait.
+    /// A tuple variant.
     Yellow(u8, u8),
-    /// Stop.
+    /// A variant with names.
     Red {
-        /// How long.
+        /// The duration.
         seconds: u8,
     },
-    /// Kept.
+    /// Every message is kept.
     #[queue]
     Broken,
 }
 
-/// Only the newest, of each key.
+/// Only the newest of each key is kept.
 #[derive(Serialize)]
 #[store(latest)]
 pub struct Quote {
-    /// Of what.
+    /// The key.
     #[key]
     #[serde(rename = "s")]
     pub symbol: String,
-    /// How much.
+    /// The price.
     pub bid: f64,
 }
 
-/// Nothing to say.
+/// A message without data.
 #[store(queue)]
 #[derive(Serialize)]
 pub struct Ping;
 
-/// Reads the options back.
+/// Checks the options and the constants.
 pub fn main() {
     let _handlers = (Feed::handler(&Store::new()), Words::handler(&Store::new()), Empty::handler(&Store::new()));
     let every = Options::new()

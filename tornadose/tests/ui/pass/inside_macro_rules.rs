@@ -1,4 +1,4 @@
-//! Everything that can come through a macro.
+//! Every argument that a `macro_rules!` may pass on.
 #![deny(warnings, missing_docs)]
 
 use tornadose::prelude::*;

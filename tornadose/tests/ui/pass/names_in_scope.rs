@@ -1,8 +1,8 @@
-//! Names around the types that an expansion could stumble over.
+//! Names in scope that an expansion might refer to by mistake.
 #![deny(warnings, missing_docs)]
 #![allow(non_upper_case_globals, non_camel_case_types, dead_code)]
 
-/// Names of the standard prelude and of the library, for other things.
+/// Items with the names of the standard prelude and of the library.
 pub mod taken {
     use tornadose::{store, subscriber};
 
@@ -45,7 +45,7 @@ pub mod taken {
         },
     }
 
-    // Serde's derive cannot stand beside a unit struct `room`.
+    // Serde's derive does not compile beside a unit struct `room`.
     impl ::serde::Serialize for Line {
         fn serialize<S: ::serde::Serializer>(&self, to: S) -> ::core::result::Result<S::Ok, S::Error> {
             to.serialize_unit()
@@ -89,7 +89,7 @@ pub mod taken {
     }
 }
 
-/// Types that only their own parents see.
+/// Types that are visible in their parent only.
 pub mod seen {
     mod inside {
         use tornadose::prelude::*;
@@ -108,7 +108,7 @@ pub mod seen {
         }
     }
 
-    /// Builds the handler, and a key of it.
+    /// Builds the handler and a key.
     pub fn main() {
         use tornadose::Message as _;
 
@@ -117,7 +117,7 @@ pub mod seen {
     }
 }
 
-/// Types in a function, which no path names.
+/// Types in a function, which have no path.
 pub fn inside_a_function() {
     use tornadose::prelude::*;
 
@@ -138,7 +138,7 @@ pub fn inside_a_function() {
     assert_eq!(Tick { of: 1 }.key(), TickKey { of: 1 });
 }
 
-/// All of them.
+/// Calls all of them.
 pub fn main() {
     taken::main();
     seen::main();

@@ -1,4 +1,4 @@
-//! Lints that rustc leaves off, in a crate that turns them on.
+//! Lints that are off by default, in a crate that turns them on.
 #![forbid(unsafe_code)]
 #![deny(warnings, missing_docs, missing_debug_implementations, missing_copy_implementations, unnameable_types)]
 #![deny(unused_qualifications, unused_results, unused_lifetimes, single_use_lifetimes, redundant_lifetimes)]
@@ -7,16 +7,16 @@
 
 use tornadose::prelude::*;
 
-/// What is said.
+/// A message.
 #[store(queue)]
 #[derive(Debug, Serialize)]
 pub struct Line {
-    /// Where.
+    /// The room.
     #[key]
     pub room: String,
 }
 
-/// Who listens.
+/// A connection to a room.
 #[subscriber(sse, ws, store = Line, authorize = Self::allowed, filter = Self::wanted, receive = Self::received)]
 #[derive(Debug)]
 pub struct Feed {

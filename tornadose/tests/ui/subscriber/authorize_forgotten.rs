@@ -42,7 +42,7 @@ struct E {
     room: String,
 }
 
-// These need no hook.
+// These need no `authorize`.
 #[subscriber(sse, store = Line)]
 struct F {
     #[key]

@@ -4,7 +4,7 @@ use tornadose::prelude::*;
 #[derive(Serialize)]
 struct Tick(f64);
 
-#[subscriber(sse, store = Tick, filter = Self::filter)]
+#[subscriber(sse, store = Tick, filter = Subscriber::filter)]
 struct Ticks;
 
 fn main() {}

@@ -7,7 +7,7 @@ struct Line {
     room: String,
 }
 
-// Nothing below is a mistake, and nothing more is told.
+// Nothing below is a mistake, and nothing below is reported.
 #[subscriber(sse, store = Line, authorize = public)]
 struct Room {
     #[key]
