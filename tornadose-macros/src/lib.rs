@@ -42,13 +42,13 @@ pub fn subscriber(arguments: TokenStream, item: TokenStream) -> TokenStream {
     attribute::attach::<SubscriberAttribute>(&arguments.into(), &item.into()).into()
 }
 
-/// The private derive behind `#[store]`.
+/// The private derive of `#[store]`.
 #[proc_macro_derive(__Store, attributes(__store, key, latest, queue))]
 pub fn derive_store(item: TokenStream) -> TokenStream {
     attribute::derive::<StoreAttribute>(item.into()).into()
 }
 
-/// The private derive behind `#[subscriber]`.
+/// The private derive of `#[subscriber]`.
 #[proc_macro_derive(__Subscriber, attributes(__subscriber, key, param, query, header, cookie, depot))]
 pub fn derive_subscriber(item: TokenStream) -> TokenStream {
     attribute::derive::<SubscriberAttribute>(item.into()).into()

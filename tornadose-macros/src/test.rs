@@ -1,4 +1,4 @@
-//! `#[tornadose_test::test]`: an async test on a paused clock. What runs it lives in `tornadose_test::runtime`.
+//! `#[tornadose_test::test]`: an async test on a paused clock. The expansion calls `tornadose_test::run_test`.
 
 use proc_macro2::TokenStream;
 use quote::{format_ident, quote};
@@ -8,40 +8,40 @@ use syn::spanned::Spanned;
 use syn::{Error, FnArg, Ident, ItemFn, Path, Result, Token, bracketed, parse_quote, parse2};
 
 pub(crate) fn expand(arguments: TokenStream, item: TokenStream) -> TokenStream {
-    test(arguments, item).unwrap_or_else(Error::into_compile_error)
+    try_expand(arguments, item).unwrap_or_else(Error::into_compile_error)
 }
 
-fn test(arguments: TokenStream, item: TokenStream) -> Result<TokenStream> {
+fn try_expand(arguments: TokenStream, item: TokenStream) -> Result<TokenStream> {
     let arguments: Arguments = parse2(arguments)?;
     let function: ItemFn = parse2(item).map_err(|error| {
-        Error::new(error.span(), "`#[tornadose_test::test]` stands on a test function: `async fn name() { … }`")
+        Error::new(error.span(), "`#[tornadose_test::test]` goes on an async function: `async fn name() { … }`")
     })?;
     check(&function, &arguments)?;
     if arguments.over.is_empty() {
         let name = function.sig.ident.clone();
-        return Ok(one(&arguments, &function, &name, None));
+        return Ok(test_function(&arguments, &function, &name, None));
     }
     let each = arguments.over.iter().map(|over| {
         let name = format_ident!("{}_over_{}", function.sig.ident, over);
-        one(&arguments, &function, &name, Some(over))
+        test_function(&arguments, &function, &name, Some(over))
     });
     Ok(each.collect())
 }
 
-/// One test: the function, or the function over one transport.
-fn one(arguments: &Arguments, function: &ItemFn, name: &Ident, over: Option<&Ident>) -> TokenStream {
+/// Returns one `#[test]` that runs the function, over a transport if it has one.
+fn test_function(arguments: &Arguments, function: &ItemFn, name: &Ident, over: Option<&Ident>) -> TokenStream {
     let ItemFn { attrs, vis, sig, block, .. } = function;
     let (inner, inputs, output, library) = (&sig.ident, &sig.inputs, &sig.output, &arguments.library);
     let transport =
         over.map(|over| if over == "sse" { quote!(#library::Transport::Sse) } else { quote!(#library::Transport::Ws) });
-    let run = if over.is_none() && !arguments.real {
+    let run = if over.is_none() && !arguments.real_time {
         quote!(#library::run_test)
     } else {
-        let real = arguments.real.then(|| quote!(.in_real_time()));
+        let real_time = arguments.real_time.then(|| quote!(.in_real_time()));
         let over = transport.as_ref().map(|transport| quote!(.over(#transport)));
-        quote!(<#library::TestConfig as ::core::default::Default>::default() #real #over .run_test)
+        quote!(<#library::TestConfig as ::core::default::Default>::default() #real_time #over .run_test)
     };
-    // The inner function bears the test's own name: snapshots are named after the function they stand in.
+    // The inner function has the name of the test, because insta names a snapshot after the innermost function.
     quote! {
         #(#attrs)*
         #[::core::prelude::v1::test]
@@ -54,51 +54,51 @@ fn one(arguments: &Arguments, function: &ItemFn, name: &Ident, over: Option<&Ide
 
 fn check(function: &ItemFn, arguments: &Arguments) -> Result<()> {
     let signature = &function.sig;
-    let mut wrong = Vec::new();
+    let mut mistakes = Vec::new();
     if signature.asyncness.is_none() {
-        let message = "the test is not async: write `async fn`; for a test that awaits nothing, `#[test]` is enough";
-        wrong.push(Error::new(signature.fn_token.span, message));
+        let message = "the test is not async: write `async fn`, or `#[test]` if it awaits nothing";
+        mistakes.push(Error::new(signature.fn_token.span, message));
     }
     if !arguments.over.is_empty() {
         if signature.inputs.len() != 1 || matches!(signature.inputs.first(), Some(FnArg::Receiver(_))) {
-            let message = "a test over several transports is told which: it takes one argument, `over: Transport`";
-            wrong.push(Error::new(signature.ident.span(), message));
+            let message = "a test over several transports takes one argument, `over: Transport`";
+            mistakes.push(Error::new(signature.ident.span(), message));
         }
     } else if !signature.inputs.is_empty() {
-        let message = "a test takes no arguments: make what it needs in its body";
-        wrong.push(Error::new(signature.inputs.span(), message));
+        let message = "a test takes no arguments; create what it needs in its body";
+        mistakes.push(Error::new(signature.inputs.span(), message));
     }
     if !signature.generics.params.is_empty() || signature.generics.where_clause.is_some() {
-        let message = "a test cannot be generic: nobody says what to run it with. Call a generic function from it";
-        wrong.push(Error::new(signature.generics.params.span(), message));
+        let message = "a test cannot be generic; call a generic function from it";
+        mistakes.push(Error::new(signature.generics.params.span(), message));
     }
     for attribute in &function.attrs {
         if attribute.path().segments.last().is_some_and(|last| last.ident == "test") {
-            let message = "`#[tornadose_test::test]` makes the function a test by itself: remove this attribute";
-            wrong.push(Error::new(attribute.path().span(), message));
+            let message = "`#[tornadose_test::test]` already makes the function a test: remove this attribute";
+            mistakes.push(Error::new(attribute.path().span(), message));
         }
     }
-    let first = wrong.into_iter().reduce(|mut all, next| {
+    let combined = mistakes.into_iter().reduce(|mut all, next| {
         all.combine(next);
         all
     });
-    first.map_or(Ok(()), Err)
+    combined.map_or(Ok(()), Err)
 }
 
-/// What stands in the attribute's parentheses.
+/// The arguments of the attribute.
 struct Arguments {
     library: Path,
-    /// Whether time is real.
-    real: bool,
-    /// `sse` and `ws`, as far as they were named.
+    /// Whether `clock = real` was written.
+    real_time: bool,
+    /// The transports in `over = […]`; empty without it.
     over: Vec<Ident>,
 }
 
 impl Parse for Arguments {
     fn parse(input: ParseStream<'_>) -> Result<Self> {
-        let mut arguments = Self { library: parse_quote!(::tornadose_test), real: false, over: Vec::new() };
+        let mut arguments = Self { library: parse_quote!(::tornadose_test), real_time: false, over: Vec::new() };
         while !input.is_empty() {
-            arguments.option(input)?;
+            arguments.parse_option(input)?;
             if !input.is_empty() {
                 input.parse::<Token![,]>()?;
             }
@@ -108,7 +108,7 @@ impl Parse for Arguments {
 }
 
 impl Arguments {
-    fn option(&mut self, input: ParseStream<'_>) -> Result<()> {
+    fn parse_option(&mut self, input: ParseStream<'_>) -> Result<()> {
         if input.peek(Token![crate]) {
             input.parse::<Token![crate]>()?;
             input.parse::<Token![=]>()?;
@@ -119,44 +119,45 @@ impl Arguments {
         let option: Ident = input.parse().map_err(|error| Error::new(error.span(), expected))?;
         if option == "clock" {
             input.parse::<Token![=]>()?;
-            self.real = real(&input.parse()?)?;
+            check_clock(&input.parse()?)?;
+            self.real_time = true;
             return Ok(());
         }
         if option == "over" {
             input.parse::<Token![=]>()?;
-            self.over = transports(input)?;
+            self.over = parse_transports(input)?;
             return Ok(());
         }
         let hint = match option.to_string().as_str() {
             "start_paused" => "the clock is always paused: remove it, or write `clock = real`",
             "flavor" | "worker_threads" => "the runtime always has one thread: remove it",
-            _ => "there are `clock = real`, `over = [sse, ws]` and `crate = path`",
+            _ => "expected `clock = real`, `over = [sse, ws]` or `crate = path`",
         };
         Err(Error::new(option.span(), format!("unknown option `{option}`; {hint}")))
     }
 }
 
-fn real(clock: &Ident) -> Result<bool> {
+fn check_clock(clock: &Ident) -> Result<()> {
     if clock == "real" {
-        return Ok(true);
+        return Ok(());
     }
-    Err(Error::new(clock.span(), "expected `clock = real`; without it the clock is paused from birth"))
+    Err(Error::new(clock.span(), "expected `clock = real`; leave it out for a paused clock"))
 }
 
-fn transports(input: ParseStream<'_>) -> Result<Vec<Ident>> {
+fn parse_transports(input: ParseStream<'_>) -> Result<Vec<Ident>> {
     let list;
     bracketed!(list in input);
     let transports: Vec<Ident> = Punctuated::<Ident, Token![,]>::parse_terminated(&list)?.into_iter().collect();
     if transports.is_empty() {
-        return Err(list.error("a test goes over at least one transport: `over = [sse, ws]`"));
+        return Err(list.error("`over` is empty: write `over = [sse, ws]`"));
     }
     for (nth, transport) in transports.iter().enumerate() {
         if transport != "sse" && transport != "ws" {
-            let message = format!("unknown transport `{transport}`; there are `sse` and `ws`");
+            let message = format!("unknown transport `{transport}`; expected `sse` or `ws`");
             return Err(Error::new(transport.span(), message));
         }
         if transports[..nth].contains(transport) {
-            return Err(Error::new(transport.span(), format!("`{transport}` is named twice")));
+            return Err(Error::new(transport.span(), format!("`{transport}` is listed twice; keep one")));
         }
     }
     Ok(transports)
@@ -168,7 +169,7 @@ mod tests {
     use quote::quote;
 
     fn errors(arguments: TokenStream, item: TokenStream) -> Vec<String> {
-        match super::test(arguments, item) {
+        match super::try_expand(arguments, item) {
             Ok(_) => Vec::new(),
             Err(error) => error.into_iter().map(|error| error.to_string()).collect(),
         }
@@ -176,25 +177,25 @@ mod tests {
 
     #[test]
     fn a_test_is_run_by_the_crate_that_was_named() {
-        let expanded = super::test(
+        let expanded = super::try_expand(
             quote!(crate = harness::inner),
             quote!(
-                async fn it_works() -> Outcome {}
+                async fn it_works() -> TestResult {}
             ),
         );
         let expected = quote! {
             #[::core::prelude::v1::test]
-            fn it_works() -> Outcome {
-                async fn it_works() -> Outcome {}
+            fn it_works() -> TestResult {
+                async fn it_works() -> TestResult {}
                 harness::inner::run_test(it_works())
             }
         };
-        assert_eq!(expanded.expect("nothing is wrong with it").to_string(), expected.to_string());
+        assert_eq!(expanded.expect("it has no mistake").to_string(), expected.to_string());
     }
 
     #[test]
     fn a_test_over_two_transports_is_two_tests() {
-        let expanded = super::test(
+        let expanded = super::try_expand(
             quote!(over = [sse, ws], clock = real),
             quote!(
                 async fn it_works(over: Transport) {}
@@ -218,11 +219,11 @@ mod tests {
                     .run_test(it_works(::tornadose_test::Transport::Ws))
             }
         };
-        assert_eq!(expanded.expect("nothing is wrong with it").to_string(), expected.to_string());
+        assert_eq!(expanded.expect("it has no mistake").to_string(), expected.to_string());
     }
 
     #[test]
-    fn every_bad_use_says_what_to_write() {
+    fn every_misuse_says_what_to_write() {
         for (arguments, item, message) in [
             (
                 quote!(),
@@ -250,7 +251,7 @@ mod tests {
                 quote!(
                     struct Thing;
                 ),
-                "stands on a test function",
+                "goes on an async function",
             ),
             (
                 quote!(),
@@ -279,7 +280,7 @@ mod tests {
                 quote!(
                     async fn fine() {}
                 ),
-                "unknown option `retries`; there are `clock = real`, `over = [sse, ws]` and `crate = path`",
+                "unknown option `retries`; expected `clock = real`, `over = [sse, ws]` or `crate = path`",
             ),
             (
                 quote!("x"),
@@ -296,42 +297,42 @@ mod tests {
     }
 
     #[test]
-    fn every_bad_option_says_what_there_is() {
+    fn every_invalid_option_says_what_to_write() {
         for (arguments, item, message) in [
             (
                 quote!(clock = paused),
                 quote!(
                     async fn fine() {}
                 ),
-                "expected `clock = real`; without it",
+                "expected `clock = real`; leave it out",
             ),
             (
                 quote!(over = [sse, tcp]),
                 quote!(
                     async fn fine(over: Transport) {}
                 ),
-                "unknown transport `tcp`; there are `sse` and `ws`",
+                "unknown transport `tcp`; expected `sse` or `ws`",
             ),
             (
                 quote!(over = [sse, sse]),
                 quote!(
                     async fn fine(over: Transport) {}
                 ),
-                "`sse` is named twice",
+                "`sse` is listed twice",
             ),
             (
                 quote!(over = []),
                 quote!(
                     async fn fine(over: Transport) {}
                 ),
-                "a test goes over at least one transport",
+                "`over` is empty",
             ),
             (
                 quote!(over = [sse, ws]),
                 quote!(
                     async fn fine() {}
                 ),
-                "it takes one argument, `over: Transport`",
+                "takes one argument, `over: Transport`",
             ),
         ] {
             let errors = errors(arguments, item);
@@ -341,7 +342,7 @@ mod tests {
     }
 
     #[test]
-    fn independent_mistakes_are_all_told() {
+    fn independent_mistakes_are_all_reported() {
         assert_eq!(
             errors(
                 quote!(),

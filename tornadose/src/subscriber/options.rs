@@ -159,7 +159,7 @@ impl Options {
         self
     }
 
-    /// Sets whose pages may open a WebSocket, and get CORS headers for SSE. Default: [`Origins::SameHost`].
+    /// Sets the origins whose pages may open a WebSocket, and get CORS headers for SSE. Default: [`Origins::SameHost`].
     ///
     /// ```
     /// use tornadose::{Options, Origins};
@@ -276,7 +276,7 @@ pub enum Lag {
     Close,
 }
 
-/// Whose pages may open a WebSocket, and get CORS headers for SSE.
+/// The origins whose pages may open a WebSocket, and get CORS headers for SSE.
 ///
 /// ```
 /// use tornadose::{Options, Origins};
