@@ -275,8 +275,8 @@ fn parse_number(digits: &str) -> Result<u64, IdError> {
     digits.parse().ok().filter(|_| is_canonical).ok_or(IdError(()))
 }
 
-/// Text that is safe in an `id:` field: CR and LF would end the field, and a client ignores an id with NUL (WHATWG HTML
-/// §9.2.6).
+/// Text that is safe in an `id:` field: CR and LF would end the field.
+// WHATWG HTML §9.2.6: a client ignores an id with NUL.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct IdText<'a>(Cow<'a, str>);
 

@@ -252,7 +252,7 @@ fn check_served(upgrade: &'static str, detached: bool) {
             let [few, many] = [FEW, MANY].map(|readers| served(path, upgrade, detached, readers, burst));
             assert!(few >= (COUNTED * burst.submitted) as u64, "a message is kept somewhere");
             let deliveries = (MANY - FEW) * COUNTED * burst.delivered;
-            // Fewer than one for each burst: once a second hyper makes its `date` anew.
+            // Fewer than one for each burst: once a second hyper formats its `date` again.
             assert!(
                 many.abs_diff(few) < COUNTED as u64,
                 "{few}, and {many} with {deliveries} deliveries more, on {path}"

@@ -1,5 +1,5 @@
-//! Clients that are cut at any byte and come back, over the whole stack and both transports: each gets every queue message of
-//! its rooms once and in order, or hears of a gap that is none too many.
+//! Clients that are cut at any byte and reconnect, over the whole stack and both transports. Each gets every queue message of
+//! its rooms once and in order, or a gap where messages are lost, and no other gap.
 
 #![allow(clippy::unwrap_used, reason = "a test may")]
 

@@ -67,7 +67,8 @@ fn no_text_has_a_word_of_a_private_language() {
 fn no_retired_identifier_is_back() {
     let retired: BTreeSet<&str> = RETIRED.lines().collect();
     assert!(retired.len() > 20);
-    for (path, text) in texts() {
+    // The changelog says what has been renamed.
+    for (path, text) in texts().into_iter().filter(|(path, _)| path != "CHANGELOG.md") {
         for word in words(&text) {
             assert!(!retired.contains(word), "{path}: `{word}` has been replaced");
         }

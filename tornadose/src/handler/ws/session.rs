@@ -1,4 +1,4 @@
-//! A connection over WebSocket (RFC 6455): a task that writes its feed's messages and receives the client's.
+//! A connection over WebSocket: a task that writes its feed's messages and receives the client's.
 //!
 //! # Ordering
 //!
