@@ -1,4 +1,4 @@
-//! Which origins' pages may open a WebSocket and read a stream (RFC 6454; Fetch §3.3).
+//! Which origins' pages may open a WebSocket and read a stream (RFC 6454 §4; Fetch §3.3).
 
 use salvo::http::header::{
     ACCESS_CONTROL_ALLOW_CREDENTIALS, ACCESS_CONTROL_ALLOW_ORIGIN, HOST, HeaderMap, HeaderValue, ORIGIN, VARY,
