@@ -103,13 +103,11 @@ fn parse_number(value: &Value) -> Option<u64> {
 
 /// Parses names and values, as RESP 3 sends a map and RESP 2 a list.
 pub(super) fn parse_pairs(value: &Value) -> Option<Vec<(&[u8], &Value)>> {
-    Some(match value {
-        Value::Map(pairs) => pairs.iter().filter_map(|(name, value)| Some((parse_bytes(name)?, value))).collect(),
-        _ => {
-            let pairs = parse_list(value)?.chunks_exact(2);
-            pairs.filter_map(|pair| Some((parse_bytes(&pair[0])?, &pair[1]))).collect()
-        }
-    })
+    if let Value::Map(pairs) = value {
+        return Some(pairs.iter().filter_map(|(name, value)| Some((parse_bytes(name)?, value))).collect());
+    }
+    let pairs = parse_list(value)?.chunks_exact(2);
+    Some(pairs.filter_map(|pair| Some((parse_bytes(&pair[0])?, &pair[1]))).collect())
 }
 
 /// Parses the value of the key `epoch`.
