@@ -166,7 +166,6 @@ pub mod prelude {
     pub use crate::handler::builder::StreamHandler;
     pub use crate::message::{Keys, Message};
     pub use crate::store::Store;
-    pub use crate::store::builder::StoreBuilder;
     pub use crate::subscriber::Subscriber;
     pub use crate::subscriber::close::{Close, CloseCode};
     pub use tornadose_macros::{store, subscriber};

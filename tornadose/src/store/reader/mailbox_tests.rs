@@ -96,9 +96,9 @@ async fn no_wake_and_no_message_is_lost_among_the_others() {
     const ROUNDS: u64 = 20_000;
     let store = Store::<Note>::new();
     let mut reader = open(&store, Keys::All);
-    let (sent, seen) = (Arc::new(Numbers::default()), Arc::new(Numbers::default()));
+    let (emitted, seen) = (Arc::new(Numbers::default()), Arc::new(Numbers::default()));
     let wakers = FLAGS.map(|flag| reader.waker_for(flag));
-    let (sent_to, seen_by) = (Arc::clone(&sent), Arc::clone(&seen));
+    let (sent_to, seen_by) = (Arc::clone(&emitted), Arc::clone(&seen));
     let mut polls = 0;
     let reading = tokio::spawn(poll_fn(move |cx| {
         polls += 1;
@@ -124,8 +124,8 @@ async fn no_wake_and_no_message_is_lost_among_the_others() {
         }
         Poll::Pending
     }));
-    let send = |source: usize| {
-        let number = sent[source].fetch_add(1, Ordering::AcqRel) + 1;
+    let emit = |source: usize| {
+        let number = emitted[source].fetch_add(1, Ordering::AcqRel) + 1;
         match source {
             0 => drop(store.try_submit(Note(number)).unwrap()),
             source => wakers[source - 1].wake_by_ref(),
@@ -133,14 +133,14 @@ async fn no_wake_and_no_message_is_lost_among_the_others() {
     };
     thread::scope(|scope| {
         for source in 0..3 {
-            scope.spawn(move || (0..ROUNDS).for_each(|_| send(source)));
+            scope.spawn(move || (0..ROUNDS).for_each(|_| emit(source)));
         }
     });
     wait_until_seen(&seen, [ROUNDS; 3]).await;
     // Then each source alone, while no other would wake the reader.
     for round in 1..=50 {
         for source in 0..3 {
-            send(source);
+            emit(source);
             let expected = [0, 1, 2].map(|other| ROUNDS + round - u64::from(other > source));
             wait_until_seen(&seen, expected).await;
         }
