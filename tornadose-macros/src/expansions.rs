@@ -1,5 +1,5 @@
-//! Compares expansions with reviewed files: `tests/expand/<name>.rs` and its `.snap` beside it. Most of the `.rs` files are links to the
-//! programs in `examples/`.
+//! Compares expansions with reviewed files: `tests/expand/<name>.rs` and the `.snap` beside it. Most of the `.rs` files
+//! are links to the programs in `examples/`.
 
 use proc_macro2::TokenStream;
 use quote::{ToTokens, quote};
@@ -30,7 +30,8 @@ fn check(name: &str) {
     settings.bind(|| insta::assert_snapshot!(name, prettyplease::unparse(&expansion)));
 }
 
-/// Expands an item as rustc does: the attribute first, then the derive that it adds. `None` for an item without an attribute of ours.
+/// Expands an item as rustc does: the attribute first, then the derive that it adds. Returns `None` for an item without
+/// an attribute of ours.
 fn expand(mut item: Item) -> Option<TokenStream> {
     let attributes = match &mut item {
         Item::Struct(item) => &mut item.attrs,
@@ -52,7 +53,7 @@ fn expand(mut item: Item) -> Option<TokenStream> {
 }
 
 fn expand_with<A: Attribute>(arguments: &TokenStream, item: &TokenStream) -> TokenStream {
-    let marked = attach::<A>(arguments, item);
-    let derived = derive::<A>(marked.clone());
-    quote!(#marked #derived)
+    let attached = attach::<A>(arguments, item);
+    let derived = derive::<A>(attached.clone());
+    quote!(#attached #derived)
 }
