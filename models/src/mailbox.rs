@@ -154,7 +154,9 @@ pub fn every_message_is_read_once() {
             .collect();
         let mut reader = Reader::new(&store);
         reader.read_until(2);
-        submits.into_iter().for_each(|submit| submit.join().expect("no submit panics"));
+        for submit in submits {
+            submit.join().expect("no submit panics");
+        }
         assert_eq!(reader.read, 2);
     });
 }

@@ -66,7 +66,7 @@ const OPTIONS: [(&str, Expected, Read); 17] = [
         |args, option, mistakes| args.options.lag = lag(option, mistakes),
     ),
     ("keep_alive", expected("a duration in quotes", "`\"15s\"` or `\"500ms\"`, or `off`"), |args, option, mistakes| {
-        args.options.keep_alive = keep_alive(option, mistakes)
+        args.options.keep_alive = keep_alive(option, mistakes);
     }),
     ("retry", expected("a duration in quotes", "`\"3s\"` or `\"500ms\"`"), |args, option, mistakes| {
         args.options.retry = option.duration("", mistakes);
@@ -119,24 +119,23 @@ impl Args {
     /// Checks the options against each other. `names` has the corrected name of each that was misspelt, so that nothing
     /// that follows from its absence is reported.
     fn check(&mut self, names: &[Ident], at: Span, mistakes: &mut Mistakes) {
-        let named = |name: &str| names.iter().find(|written| *written == name);
+        let find = |name: &str| names.iter().find(|written| *written == name);
         for (name, transport) in [("sse", Transports::Sse), ("ws", Transports::Ws)] {
-            if named(name).is_some() {
+            if find(name).is_some() {
                 self.transports = Some(self.transports.map_or(transport, |others| others.union(transport)));
             }
         }
-        if named("authorize").is_some() && self.authorize.is_none() {
+        if find("authorize").is_some() && self.authorize.is_none() {
             self.authorize = Some(Authorize::Unreadable);
         }
-        match self.transports {
-            Some(transports) => check_transport_options(transports, named, mistakes),
-            None => {
-                let message = "`#[subscriber]` needs a transport: write `#[subscriber(sse, ...)]` (server-sent events) \
-                               or `#[subscriber(ws, ...)]` (WebSocket)";
-                mistakes.at(at, message);
-            }
+        if let Some(transports) = self.transports {
+            check_transport_options(transports, find, mistakes);
+        } else {
+            let message = "`#[subscriber]` needs a transport: write `#[subscriber(sse, ...)]` (server-sent events) or \
+                           `#[subscriber(ws, ...)]` (WebSocket)";
+            mistakes.at(at, message);
         }
-        if named("store").is_none() {
+        if find("store").is_none() {
             mistakes.at(at, "`#[subscriber]` needs a store: write `store = ...` with the type of its messages");
         }
     }

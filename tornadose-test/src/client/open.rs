@@ -1,4 +1,4 @@
-//! Opens clients: SSE streams, WebSockets and plain requests, each with its default headers.
+//! Opens clients: SSE streams, WebSocket connections and plain requests, each with its default headers.
 
 use hyper::header::{
     ACCEPT, CACHE_CONTROL, CONNECTION, HOST, HeaderName, HeaderValue, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION, UPGRADE,

@@ -99,8 +99,9 @@ fn citations_have_one_form_and_stand_in_the_list() {
     let listed: BTreeSet<&str> = CITATIONS.lines().collect();
     assert!(listed.iter().is_sorted() && listed.len() == CITATIONS.lines().count(), "sorted, each once");
     let mut used = BTreeSet::new();
-    for (path, text) in
-        texts().into_iter().filter(|(path, _)| path.starts_with("tornadose/src/") && path.ends_with(".rs"))
+    for (path, text) in texts()
+        .into_iter()
+        .filter(|(path, _)| path.strip_suffix(".rs").is_some_and(|path| path.starts_with("tornadose/src/")))
     {
         // The tests of a module may quote what they like.
         for line in text.split("#[cfg(test)]").next().unwrap().lines().map(str::trim) {

@@ -85,7 +85,7 @@ impl Parser {
         let line = String::from_utf8_lossy(line);
         match line.split_once(':') {
             Some(("", comment)) => {
-                items.push(SseItem::Comment(comment.strip_prefix(' ').unwrap_or(comment).to_owned()))
+                items.push(SseItem::Comment(comment.strip_prefix(' ').unwrap_or(comment).to_owned()));
             }
             Some((field, value)) => self.field(field, value.strip_prefix(' ').unwrap_or(value), items),
             None => self.field(&line, "", items),
