@@ -144,7 +144,7 @@ impl Args {
 /// Reports options of a transport that is not served.
 fn check_transport_options<'a>(
     transports: Transports,
-    named: impl Fn(&str) -> Option<&'a Ident>,
+    find: impl Fn(&str) -> Option<&'a Ident>,
     mistakes: &mut Mistakes,
 ) {
     let needs: &[(&str, &str)] = match transports {
@@ -157,7 +157,7 @@ fn check_transport_options<'a>(
         ],
     };
     for (name, message) in needs {
-        if let Some(option) = named(name) {
+        if let Some(option) = find(name) {
             mistakes.at(option.span(), message);
         }
     }
