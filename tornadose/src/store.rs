@@ -86,7 +86,7 @@ impl<M: Message> Store<M> {
     /// # Errors
     ///
     /// [`SubmitError`], which returns the message. Nothing was appended, except possibly after `Unavailable` with
-    /// [`Outcome::Unknown`](crate::Outcome::Unknown).
+    /// [`SendOutcome::Unknown`](crate::backend::SendOutcome::Unknown).
     ///
     /// # Cancel safety
     ///
