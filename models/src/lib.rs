@@ -1,11 +1,12 @@
-//! The parts of `tornadose` that several threads use without a common lock, under [loom]: it runs a model again and again, and tries every
-//! order in which the steps of its threads can happen, within a bound on preemptions.
+//! The parts of `tornadose` that several threads use without a common lock, under [loom]: it runs a model again and
+//! again, and tries every order in which the steps of its threads can happen, within a bound on preemptions.
 //!
-//! The files are the library's own, included by path. Here `crate::sync` is loom's, so the code is compiled against it without
-//! flags for the whole build; what the files need besides is a stub. A model that waits for a wake that never comes is a deadlock, which loom
-//! reports with the order of steps that led to it.
+//! The files are the library's own, included by path. Here `crate::sync` is loom's, so the code is compiled against
+//! it without flags for the whole build; what the files need besides is a stub. A model that waits for a wake that
+//! never comes is a deadlock, which loom reports with the order of steps that led to it.
 //!
-//! Three preemptions are tried, which finds nearly every fault; `LOOM_MAX_PREEMPTIONS` sets another bound, as `./test --long` does.
+//! Three preemptions are tried, which finds nearly every fault; `LOOM_MAX_PREEMPTIONS` sets another bound, as `./test
+//! --long` does.
 //!
 //! [loom]: https://docs.rs/loom
 

@@ -1,7 +1,8 @@
 //! Models of the mailbox between the store and one of its readers.
 //!
-//! The store is a log of numbers behind a lock, as in the library: a submit appends and pushes under the lock, and wakes after unlocking; a
-//! reader parks, takes from its mailbox, or reads the log and registers its waker under the lock.
+//! The store is a log of numbers behind a lock, as in the library: a submit appends and pushes under the lock, and
+//! wakes after unlocking; a reader parks, takes from its mailbox, or reads the log and registers its waker under the
+//! lock.
 
 use std::future::poll_fn;
 use std::sync::Arc;
@@ -199,7 +200,8 @@ pub fn a_retracted_message_is_read_from_the_log() {
     });
 }
 
-/// A new generation of the log starts while messages are submitted: nothing of the old one is taken for the next message of the new.
+/// A new generation of the log starts while messages are submitted: nothing of the old one is taken for the next
+/// message of the new.
 pub fn a_new_generation_loses_nothing() {
     check(|| {
         let store = Store::new();

@@ -9,8 +9,9 @@ pub(crate) use loom::sync::{Mutex, MutexGuard};
 
 /// Loom's atomic, but a store is a swap.
 ///
-/// Loom lets a thread that has seen a plain store read an older value that another thread wrote by compare-and-swap, if nothing orders the two writes.
-/// The memory model of Rust does not: the swap took the place right after the value that it read, so the store comes later.
+/// Loom lets a thread that has seen a plain store read an older value that another thread wrote by compare-and-swap,
+/// if nothing orders the two writes. The memory model of Rust does not: the swap took the place right after the value
+/// that it read, so the store comes later.
 pub(crate) struct AtomicU8(loom::sync::atomic::AtomicU8);
 
 impl AtomicU8 {
@@ -45,7 +46,8 @@ impl AtomicU8 {
     }
 }
 
-/// Stands in for `tokio::sync::Notify`, as far as `notify_waiters` goes: it wakes the futures that exist when it is called.
+/// Stands in for `tokio::sync::Notify`, as far as `notify_waiters` goes: it wakes the futures that exist when it is
+/// called.
 #[derive(Default)]
 pub(crate) struct Notify(Mutex<Waiters>);
 

@@ -17,7 +17,7 @@ pub(crate) struct RawOption {
     pub(crate) expected: Expected,
 }
 
-/// What an option takes. The message for any other value is "`replay` takes {what}, like {example}".
+/// The value that an option expects. The message for any other value is "`replay` takes {what}, like {example}".
 #[derive(Clone, Copy)]
 pub(crate) struct Expected {
     pub(crate) what: &'static str,

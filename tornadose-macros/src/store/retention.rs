@@ -1,4 +1,4 @@
-//! What is kept of a message: the words `latest` and `queue`, on the attribute and on the variants of an enum.
+//! The retention of a message: the words `latest` and `queue`, on the attribute and on the variants of an enum.
 
 use syn::Attribute;
 
@@ -6,7 +6,7 @@ use crate::diagnostics::Mistakes;
 use crate::helper_attrs;
 use crate::raw_option::RawOption;
 
-/// What is kept of a message.
+/// The retention of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Retention {
     Latest,

@@ -15,8 +15,9 @@ const USER_TIMEOUT: Duration = Duration::from_secs(30);
 /// How many connections may wait to be accepted.
 const BACKLOG: i32 = 1024;
 
-/// Listens on an address, with the socket options that suit event streams: Nagle's algorithm is off, so that a small event is sent at once; on Linux, a
-/// client that vanished is noticed 30 s after the first byte that it does not acknowledge.
+/// Listens on an address, with the socket options that suit event streams: Nagle's algorithm is off, so that a small
+/// event is sent at once; on Linux, a client that vanished is noticed 30 s after the first byte that it does not
+/// acknowledge.
 ///
 /// # Errors
 ///

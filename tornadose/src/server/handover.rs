@@ -1,5 +1,6 @@
-//! The server's part of a handover: sockets that can be given to a stream, the acceptor that wraps them, and the middleware that lets a stream
-//! detach. The stream's part is [`handler::connection::handover`](crate::handler::connection::handover).
+//! The server's part of a handover: sockets that can be given to a stream, the acceptor that wraps them, and the
+//! middleware that lets a stream detach. The stream's part is
+//! [`handler::connection::handover`](crate::handler::connection::handover).
 
 use std::fmt;
 use std::io::{self, IoSlice};
@@ -19,19 +20,22 @@ use crate::handler::connection::handover::{
     Address, AttachedReason, ConnectionHandle, ConnectionKey, ConnectionLookup, OpenConnections, Proposal, Socket,
 };
 
-/// Lets the streams of a Salvo [`Server`](salvo::Server) of your own detach, as those of [`serve`](crate::serve) do: once its response head is
-/// written, a stream owns its socket and is written by a task of its own, and what had served the request is dropped. That takes a
-/// tenth of the memory, and a delivery less than a third of the instructions.
+/// Lets the streams of a Salvo [`Server`](salvo::Server) of your own detach, as those of [`serve`](crate::serve) do:
+/// once its response head is written, a stream owns its socket and is written by a task of its own, and what had
+/// served the request is dropped. That takes a tenth of the memory, and a delivery less than a third of the
+/// instructions.
 ///
 /// One `Handover` links an acceptor with the service that is served on it: wrap both.
 ///
-/// A stream detaches over HTTP/1.1, with TLS or without, when its request has no body and no middleware has replaced its response body
-/// (compression does) or set its length. Its response says `connection: close`. Every other stream stays with its server, which the
-/// label `detached` of the metrics shows and a log event reports once for each cause.
+/// A stream detaches over HTTP/1.1, with TLS or without, when its request has no body and no middleware has replaced
+/// its response body (compression does) or set its length. Its response says `connection: close`. Every other stream
+/// stays with its server, which the label `detached` of the metrics shows and a log event reports once for each
+/// cause.
 ///
-/// The server no longer counts a detached stream, as it does not count a WebSocket: the server's `max_connections`, its `FuseConfig`, hyper's
-/// `half_close` and a `ConnCtrl` do not reach it; `stop_graceful` does not wait for it; `stop_forceful`, or dropping the server's
-/// future, does not end it. The handler's own `max_connections` still counts it. [`Store::close`](crate::Store::close) ends it, and
+/// The server no longer counts a detached stream, as it does not count a WebSocket: the server's `max_connections`,
+/// its `FuseConfig`, hyper's `half_close` and a `ConnCtrl` do not reach it; `stop_graceful` does not wait for it;
+/// `stop_forceful`, or dropping the server's future, does not end it. The handler's own `max_connections` still
+/// counts it. [`Store::close`](crate::Store::close) ends it, and
 /// [`Store::closed`](crate::Store::closed) waits for it.
 ///
 /// ```no_run
@@ -70,8 +74,8 @@ impl Handover {
         Self::default()
     }
 
-    /// Wraps an acceptor, so that its connections can give their sockets away. They are served by Salvo's coupler for TCP, which every acceptor of
-    /// Salvo uses whose streams are bytes.
+    /// Wraps an acceptor, so that its connections can give their sockets away. They are served by Salvo's coupler for
+    /// TCP, which every acceptor of Salvo uses whose streams are bytes.
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")]
@@ -90,7 +94,8 @@ impl Handover {
         HandoverAcceptor { inner, connections: Arc::clone(&self.connections) }
     }
 
-    /// Wraps a service, whose streams then detach when they are served on an [`acceptor`](Self::acceptor) of this handover.
+    /// Wraps a service, whose streams then detach when they are served on an [`acceptor`](Self::acceptor) of this
+    /// handover.
     ///
     /// ```
     /// use tornadose::prelude::*;
@@ -174,8 +179,8 @@ impl Drop for Entry {
     }
 }
 
-/// The socket of a connection as its server sees it. It has no socket any more once a stream has taken that: it then reads nothing, and drops what
-/// is written, which is the end of the body.
+/// The socket of a connection as its server sees it. It has no socket any more once a stream has taken that: it then
+/// reads nothing, and drops what is written, which is the end of the body.
 pub struct HandoverIo {
     socket: Option<Box<dyn Socket>>,
     entry: Entry,
@@ -216,7 +221,8 @@ impl AsyncWrite for HandoverIo {
         self.socket.as_ref().is_none_or(AsyncWrite::is_write_vectored)
     }
 
-    /// Flushes the socket. A server flushes when it has written all that it had, so this is where the socket changes hands.
+    /// Flushes the socket. A server flushes when it has written all that it had, so this is where the socket changes
+    /// hands.
     #[inline]
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let Self { socket, entry } = &mut *self;

@@ -17,7 +17,8 @@ use crate::store::registry::EndReason;
 
 /// Serves until Ctrl-C or SIGTERM, then ends every stream that it carries and drains. Prints its URL once it listens.
 ///
-/// A stream that does not end within 5 s, because its client takes nothing, is aborted. A second Ctrl-C or SIGTERM aborts everything.
+/// A stream that does not end within 5 s, because its client takes nothing, is aborted. A second Ctrl-C or SIGTERM
+/// aborts everything.
 ///
 /// Streams detach, see [`Handover`].
 ///
@@ -53,8 +54,8 @@ pub async fn serve(addr: impl ToSocketAddrs, service: impl Into<Service>) -> io:
     serve_on(acceptor, service).await
 }
 
-/// Serves like [`serve`] on an acceptor of your own: one with TLS, one of a Unix socket, or one that lets you print a startup message of your
-/// own. Prints nothing.
+/// Serves like [`serve`] on an acceptor of your own: one with TLS, one of a Unix socket, or one that lets you print a
+/// startup message of your own. Prints nothing.
 ///
 /// # Errors
 ///
@@ -83,11 +84,11 @@ where
     serve_until(acceptor, service.into(), signals).await
 }
 
-/// Serves like [`serve_on`] until a future of your own is ready, instead of a signal: for a program that has its own idea of when to stop, and
-/// for tests.
+/// Serves like [`serve_on`] until a future of your own is ready, instead of a signal: for a program that has its own
+/// idea of when to stop, and for tests.
 ///
-/// When `shutdown` is ready, every stream is ended, and aborted after 5 s; the server returns when its connections are gone. Signals are
-/// left alone.
+/// When `shutdown` is ready, every stream is ended, and aborted after 5 s; the server returns when its connections
+/// are gone. Signals are left alone.
 ///
 /// # Errors
 ///

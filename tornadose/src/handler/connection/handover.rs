@@ -1,21 +1,21 @@
-//! How a stream takes over the socket of its connection once the response head is written, so that hyper's buffers and Salvo's
-//! futures can be dropped.
+//! How a stream takes over the socket of its connection once the response head is written, so that hyper's buffers
+//! and Salvo's futures can be dropped.
 //!
 //! hyper hands a socket over only for an upgrade. So the acceptor wraps each socket and enters the connection in an
 //! [`OpenConnections`]; a request finds its own connection there, see [`OpenConnections::claim`]. The stream then *requests* the
-//! socket and waits. The wrapper gives the socket up when hyper has flushed it: at that moment everything that hyper had to write is
-//! written. What is left of the connection in hyper's hands writes to nowhere.
+//! socket and waits. The wrapper gives the socket up when hyper has flushed it: at that moment everything that hyper
+//! had to write is written. What is left of the connection in hyper's hands writes to nowhere.
 //!
-//! The stream requests the socket only when the outermost middleware has agreed: the response's body must still be the stream itself, in
-//! chunks of HTTP/1.1 (RFC 9112 §7.1), on a connection that closes with the response (RFC 9112 §9.6). Every other stream stays *attached*: its
-//! server writes it.
+//! The stream requests the socket only when the outermost middleware has agreed: the response's body must still be
+//! the stream itself, in chunks of HTTP/1.1 (RFC 9112 §7.1), on a connection that closes with the response (RFC 9112
+//! §9.6). Every other stream stays *attached*: its server writes it.
 
 use std::collections::BTreeMap;
 use std::net;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Waker};
+use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
 use hyper::upgrade::Upgraded;
@@ -38,7 +38,7 @@ impl<IO: AsyncRead + AsyncWrite + Send + Unpin> Socket for IO {}
 pub(crate) enum AttachedReason {
     /// The request is not HTTP/1.1.
     HttpVersion,
-    /// The request has a body, which is still to be read from the socket.
+    /// The request has a body, which the server has yet to read from the socket.
     RequestBody,
     /// A middleware has replaced the response's body, or set its length or encoding.
     Response,
@@ -62,8 +62,8 @@ impl AttachedReason {
         }
     }
 
-    /// Logs this reason the first time that it occurs in the process. A reason that shows that hyper or Salvo works in another way than
-    /// this module expects, or that a socket's acceptor is not wrapped, is a warning.
+    /// Logs this reason the first time that it occurs in the process. A reason that shows that hyper or Salvo works
+    /// in another way than this module expects, or that a socket's acceptor is not wrapped, is a warning.
     pub(crate) fn log_once(self) {
         static LOGGED: AtomicU8 = AtomicU8::new(0);
         let bit = 1 << self as u8;
@@ -135,7 +135,8 @@ impl ConnectionHandle {
         self.requested.load(Ordering::Relaxed)
     }
 
-    /// Gives the socket to the stream that requested it, and takes it out of `socket`; leaves it there when none does.
+    /// Gives the socket to the stream that requested it, and takes it out of `socket`; leaves it there when none
+    /// does.
     pub(crate) fn give(&self, socket: &mut Option<Box<dyn Socket>>) {
         let mut transfer = self.lock();
         if let (Transfer::Requested(waker), Some(given)) = (&*transfer, socket.take_if(|_| self.is_requested())) {
@@ -160,8 +161,8 @@ pub(crate) struct OpenConnections {
 /// A connection's addresses, and its number among all that were accepted.
 pub(crate) type ConnectionKey = (Address, u64);
 
-/// The addresses of a connection's two ends. Several connections may have the same: one port bound to all local addresses is reported as
-/// one local address.
+/// The addresses of a connection's two ends. Several connections may have the same: one port bound to all local
+/// addresses is reported as one local address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Address {
     local: EndAddress,
@@ -205,14 +206,14 @@ impl OpenConnections {
 
     /// Returns the connection whose requests carry this control, and relaxes the control's timeouts.
     ///
-    /// A request names its connection by its addresses, which several may share, and by its control, whose identity Salvo does not
-    /// show. But clones of a control share one state: of the connections at the address, the right one is that whose clone turns relaxed when
-    /// this control is relaxed.
+    /// A request names its connection by its addresses, which several may share, and by its control, whose identity
+    /// Salvo does not show. But clones of a control share one state: of the connections at the address, the right one
+    /// is that whose clone turns relaxed when this control is relaxed.
     ///
     /// # Errors
     ///
-    /// When none or more than one turns relaxed (because another control is relaxed at the same moment), or when the control was relaxed
-    /// before, so that no change can be seen.
+    /// When none or more than one turns relaxed (because another control is relaxed at the same moment), or when the
+    /// control was relaxed before, so that no change can be seen.
     fn claim(&self, address: Address, control: &ConnCtrl) -> Result<Arc<ConnectionHandle>, AttachedReason> {
         if control.is_relaxed() {
             return Err(AttachedReason::RelaxedBefore);
@@ -239,8 +240,8 @@ pub(crate) struct ConnectionLookup {
 }
 
 impl ConnectionLookup {
-    /// Returns the connection of the request that carries `control`, if its socket can be given away, else why not. Relaxes the control's
-    /// timeouts in search of it.
+    /// Returns the connection of the request that carries `control`, if its socket can be given away, else why not.
+    /// Relaxes the control's timeouts in search of it.
     pub(crate) fn claim(&self, control: &ConnCtrl) -> Result<Arc<ConnectionHandle>, AttachedReason> {
         self.attached.map_or_else(|| self.connections.claim(self.address, control), Err)
     }
@@ -352,8 +353,8 @@ pub(crate) struct UpgradedSocket {
     pub(crate) is_detached: bool,
 }
 
-/// Takes the socket out of an upgraded connection. Without a handle, or when the socket has not been flushed, the upgraded connection
-/// itself is the socket.
+/// Takes the socket out of an upgraded connection. Without a handle, or when the socket has not been flushed, the
+/// upgraded connection itself is the socket.
 pub(crate) fn take_upgraded(upgraded: Upgraded, connection: Option<Arc<ConnectionHandle>>) -> UpgradedSocket {
     let mut upgraded = TokioIo::new(upgraded);
     let cx = &mut Context::from_waker(Waker::noop());
@@ -371,7 +372,7 @@ pub(crate) fn take_upgraded(upgraded: Upgraded, connection: Option<Arc<Connectio
     loop {
         let mut buffer = ReadBuf::new(&mut buffer);
         match Pin::new(&mut upgraded).poll_read(cx, &mut buffer) {
-            std::task::Poll::Ready(Ok(())) if !buffer.filled().is_empty() => read.extend_from_slice(buffer.filled()),
+            Poll::Ready(Ok(())) if !buffer.filled().is_empty() => read.extend_from_slice(buffer.filled()),
             // What hyper had read is read, and the wrapper has no socket.
             _ => return UpgradedSocket { socket, read, is_detached: true },
         }
