@@ -124,13 +124,12 @@ pub mod backend;
 mod message;
 mod store;
 mod wire;
-mod subscriber;
+pub mod subscriber;
 mod handler;
 mod server;
 mod script;
 
 #[doc(hidden)]
-#[path = "private.rs"]
 pub mod __private;
 
 pub use crate::event::Event;
@@ -149,9 +148,8 @@ pub use crate::store::error::SubmitError;
 pub use crate::store::gap::GapReason;
 pub use crate::store::log::ENTRY_OVERHEAD;
 pub use crate::store::subscription::{Received, Subscription};
-pub use crate::subscriber::close::{Close, CloseCode, CloseCodeError, ReceiveError};
-pub use crate::subscriber::options::{Lag, Options, Origins, Transports};
-pub use crate::subscriber::{KeyOf, Subscriber};
+pub use crate::subscriber::Subscriber;
+pub use crate::subscriber::close::{Close, CloseCode};
 #[doc = include_str!("docs/store.md")]
 pub use tornadose_macros::store;
 #[doc = include_str!("docs/subscriber.md")]

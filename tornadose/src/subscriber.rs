@@ -1,6 +1,7 @@
-//! The trait [`Subscriber`], which describes one connection: its messages, hooks and options. [`StreamHandler`] serves it.
+//! What an implementation of [`Subscriber`] by hand names: the trait, its options and its errors.
 //!
-//! [`StreamHandler`]: crate::StreamHandler
+//! A program that uses the attribute [`#[subscriber]`](macro@crate::subscriber) alone needs nothing of this module.
+//! [`StreamHandler`](crate::StreamHandler) serves a subscriber.
 
 pub(crate) mod options;
 pub(crate) mod close;
@@ -11,8 +12,9 @@ use salvo::{Depot, Request, http::StatusError};
 
 use crate::message::{Keys, Message};
 use crate::store::Store;
-use crate::subscriber::close::ReceiveError;
-use crate::subscriber::options::Options;
+
+pub use crate::subscriber::close::{Close, CloseCode, CloseCodeError, ReceiveError};
+pub use crate::subscriber::options::{Lag, Options, Origins, Transports};
 
 /// One connection to the messages of a store.
 ///
@@ -123,6 +125,6 @@ pub trait Subscriber: Sized + Send + Sync + 'static {
 /// #[subscriber(sse, store = Tick)]
 /// struct Ticks;
 ///
-/// let _: tornadose::KeyOf<Ticks> = tornadose::NoKey;
+/// let _: tornadose::subscriber::KeyOf<Ticks> = tornadose::NoKey;
 /// ```
 pub type KeyOf<S> = <<S as Subscriber>::Message as Message>::Key;

@@ -8,7 +8,8 @@ mod common;
 
 use serde_json::{Value, json};
 use tornadose::prelude::*;
-use tornadose::{EncodeError, Event, KeyOf, NoKey, ReceiveError, Retention};
+use tornadose::subscriber::{KeyOf, ReceiveError};
+use tornadose::{EncodeError, Event, NoKey, Retention};
 use tornadose_test::{Client, Ending, WsClient};
 
 use self::common::harness;

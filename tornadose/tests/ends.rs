@@ -20,7 +20,7 @@ use salvo::conn::Acceptor;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 use tokio::time::{Instant, timeout};
 use tornadose::prelude::*;
-use tornadose::{KeyOf, Options, Transports};
+use tornadose::subscriber::{KeyOf, Options, Transports};
 use tornadose_test::{Ending, Harness, assert_transcript};
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};

@@ -12,7 +12,8 @@ use std::time::Duration;
 use futures_util::{FutureExt, StreamExt};
 use salvo::conn::Acceptor;
 use tornadose::prelude::*;
-use tornadose::{EncodeError, Event, KeyOf, Options, Received, Retention, SubmitError, Transports};
+use tornadose::subscriber::{KeyOf, Options, Transports};
+use tornadose::{EncodeError, Event, Received, Retention, SubmitError};
 use tornadose_test::{Ending, Harness, assert_transcript};
 
 use self::common::harness;

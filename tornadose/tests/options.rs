@@ -151,7 +151,7 @@ async fn options_of_the_handler_override_those_of_the_attribute() {
         .max_connections(None)
         .protocols(["v9"])
         .max_message(2)
-        .lag(tornadose::Lag::Close);
+        .lag(tornadose::subscriber::Lag::Close);
     let app = harness(Router::with_path("lines").get(handler));
     for number in 0..5 {
         say(&store, &number.to_string()).await;

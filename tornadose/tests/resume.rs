@@ -22,7 +22,8 @@ use serde_json::Value;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt, DuplexStream};
 use tokio::net::TcpStream;
 use tornadose::prelude::*;
-use tornadose::{ENTRY_OVERHEAD, EncodeError, Event, KeyOf, Retention};
+use tornadose::subscriber::KeyOf;
+use tornadose::{ENTRY_OVERHEAD, EncodeError, Event, Retention};
 use tornadose_test::Harness;
 
 use self::common::harness;

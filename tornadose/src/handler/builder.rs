@@ -96,7 +96,7 @@ impl<S: Subscriber> StreamHandler<S> {
     /// # struct Line(String);
     /// # #[subscriber(sse, store = Line)]
     /// # struct Lines;
-    /// let handler = Lines::handler(&Store::new()).lag(tornadose::Lag::Close);
+    /// let handler = Lines::handler(&Store::new()).lag(tornadose::subscriber::Lag::Close);
     /// # drop(handler);
     /// ```
     #[must_use]

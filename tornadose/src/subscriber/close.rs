@@ -134,7 +134,7 @@ impl Error for CloseCodeError {}
 /// Why [`Subscriber::receive`](crate::Subscriber::receive) did not accept a text.
 ///
 /// ```
-/// use tornadose::ReceiveError;
+/// use tornadose::subscriber::ReceiveError;
 ///
 /// let error = ReceiveError::Report("not now".into());
 /// assert!(matches!(error, ReceiveError::Report(_)));

@@ -9,7 +9,7 @@ use std::time::Duration;
 /// [`Subscriber::OPTIONS`](crate::Subscriber::OPTIONS) is a constant:
 ///
 /// ```
-/// use tornadose::{Lag, Options};
+/// use tornadose::subscriber::{Lag, Options};
 ///
 /// const OPTIONS: Options = Options::new().replay(20).lag(Lag::Close);
 /// # assert_ne!(OPTIONS, Options::new());
@@ -49,7 +49,7 @@ impl Options {
     /// Returns the defaults.
     ///
     /// ```
-    /// use tornadose::{Lag, Options, Origins, Transports};
+    /// use tornadose::subscriber::{Lag, Options, Origins, Transports};
     ///
     /// let spelled_out = Options::new().transports(Transports::Both).replay(0).lag(Lag::Skip).origins(Origins::SameHost);
     /// assert_eq!(spelled_out, Options::new());
@@ -73,7 +73,7 @@ impl Options {
     /// Sets the transports that the handler serves. Default: [`Transports::Both`].
     ///
     /// ```
-    /// use tornadose::{Options, Transports};
+    /// use tornadose::subscriber::{Options, Transports};
     ///
     /// const OPTIONS: Options = Options::new().transports(Transports::Ws);
     /// # assert_ne!(OPTIONS, Options::new());
@@ -88,7 +88,7 @@ impl Options {
     /// counted before the filter. Default: 0, which sends none.
     ///
     /// ```
-    /// use tornadose::Options;
+    /// use tornadose::subscriber::Options;
     ///
     /// const OPTIONS: Options = Options::new().replay(20);
     /// # assert_ne!(OPTIONS, Options::new());
@@ -102,7 +102,7 @@ impl Options {
     /// Sets what happens to a reader that lagged. Default: [`Lag::Skip`].
     ///
     /// ```
-    /// use tornadose::{Lag, Options};
+    /// use tornadose::subscriber::{Lag, Options};
     ///
     /// const OPTIONS: Options = Options::new().lag(Lag::Close);
     /// # assert_ne!(OPTIONS, Options::new());
@@ -118,7 +118,7 @@ impl Options {
     ///
     /// ```
     /// use std::time::Duration;
-    /// use tornadose::Options;
+    /// use tornadose::subscriber::Options;
     ///
     /// const OPTIONS: Options = Options::new().keep_alive(Duration::from_secs(25));
     /// # assert_ne!(OPTIONS, Options::new());
@@ -132,7 +132,7 @@ impl Options {
     /// Turns the keep-alive off: nothing is sent during silence.
     ///
     /// ```
-    /// use tornadose::Options;
+    /// use tornadose::subscriber::Options;
     ///
     /// const OPTIONS: Options = Options::new().no_keep_alive();
     /// # assert_ne!(OPTIONS, Options::new());
@@ -148,7 +148,7 @@ impl Options {
     ///
     /// ```
     /// use std::time::Duration;
-    /// use tornadose::Options;
+    /// use tornadose::subscriber::Options;
     ///
     /// const OPTIONS: Options = Options::new().retry(Duration::from_secs(1));
     /// # assert_ne!(OPTIONS, Options::new());
@@ -162,7 +162,7 @@ impl Options {
     /// Sets the origins whose pages may open a WebSocket, and get CORS headers for SSE. Default: [`Origins::SameHost`].
     ///
     /// ```
-    /// use tornadose::{Options, Origins};
+    /// use tornadose::subscriber::{Options, Origins};
     ///
     /// const OPTIONS: Options = Options::new().origins(Origins::List(&["https://app.example"]));
     /// # assert_ne!(OPTIONS, Options::new());
@@ -177,7 +177,7 @@ impl Options {
     /// [`Subscriber::authorize`](crate::Subscriber::authorize). Default: no limit. Zero serves none.
     ///
     /// ```
-    /// use tornadose::Options;
+    /// use tornadose::subscriber::Options;
     ///
     /// const OPTIONS: Options = Options::new().max_connections(10_000);
     /// # assert_ne!(OPTIONS, Options::new());
@@ -193,7 +193,7 @@ impl Options {
     ///
     /// ```
     /// use std::time::Duration;
-    /// use tornadose::Options;
+    /// use tornadose::subscriber::Options;
     ///
     /// const OPTIONS: Options = Options::new().max_age(Duration::from_secs(600));
     /// # assert_ne!(OPTIONS, Options::new());
@@ -208,7 +208,7 @@ impl Options {
     /// Default: none.
     ///
     /// ```
-    /// use tornadose::Options;
+    /// use tornadose::subscriber::Options;
     ///
     /// const OPTIONS: Options = Options::new().protocols(&["v2", "v1"]);
     /// # assert_ne!(OPTIONS, Options::new());
@@ -223,7 +223,7 @@ impl Options {
     /// 1009. Default: 64 KiB. Zero accepts empty messages only.
     ///
     /// ```
-    /// use tornadose::Options;
+    /// use tornadose::subscriber::Options;
     ///
     /// const OPTIONS: Options = Options::new().max_message(1 << 20);
     /// # assert_ne!(OPTIONS, Options::new());
@@ -244,7 +244,7 @@ impl Default for Options {
 /// The transports that a handler serves.
 ///
 /// ```
-/// use tornadose::{Options, Transports};
+/// use tornadose::subscriber::{Options, Transports};
 ///
 /// const OPTIONS: Options = Options::new().transports(Transports::Sse);
 /// # assert_ne!(OPTIONS, Options::new());
@@ -263,7 +263,7 @@ pub enum Transports {
 /// What happens to a reader that lagged: an unread message of its keys was trimmed.
 ///
 /// ```
-/// use tornadose::{Lag, Options};
+/// use tornadose::subscriber::{Lag, Options};
 ///
 /// assert_eq!(Options::new().lag(Lag::Skip), Options::new());
 /// ```
@@ -279,7 +279,7 @@ pub enum Lag {
 /// The origins whose pages may open a WebSocket, and get CORS headers for SSE.
 ///
 /// ```
-/// use tornadose::{Options, Origins};
+/// use tornadose::subscriber::{Options, Origins};
 ///
 /// const OPTIONS: Options = Options::new().origins(Origins::List(&["https://app.example"]));
 /// # assert_ne!(OPTIONS, Options::new());

@@ -4,7 +4,8 @@
 use std::marker::PhantomData;
 
 use tornadose::prelude::*;
-use tornadose::{EncodeError, Event, KeyOf, Lag, NoKey, Options, Origins, ReceiveError, Retention, Transports};
+use tornadose::subscriber::{KeyOf, Lag, Options, Origins, ReceiveError, Transports};
+use tornadose::{EncodeError, Event, NoKey, Retention};
 
 /// A fragment of HTML.
 pub struct Fragment {

@@ -3,8 +3,9 @@
 
 use std::time::Duration;
 
+use tornadose::Retention;
 use tornadose::prelude::*;
-use tornadose::{Lag, Options, Origins, Retention, Transports};
+use tornadose::subscriber::{Lag, Options, Origins, Transports};
 
 /// Has every option.
 #[store(queue, capacity = 2_000, memory = "128KiB", channel = "every:option", crate = tornadose,)]

@@ -2,7 +2,7 @@
 #![deny(warnings, missing_docs)]
 
 use tornadose::prelude::*;
-use tornadose::{Options, Origins};
+use tornadose::subscriber::{Options, Origins};
 
 // Rustfmt would indent the arguments of `subscriber` further at each run.
 #[rustfmt::skip]
