@@ -13,11 +13,16 @@
 #![allow(dead_code, unreachable_pub, reason = "the models use a part of the files that they include")]
 
 pub mod mailbox;
+pub mod registry;
 
 #[path = "../../tornadose/src/store/reader/mailbox.rs"]
 mod mailbox_source;
 
+#[path = "../../tornadose/src/handler/connection/registry.rs"]
+mod registry_source;
+
 mod block_on;
+mod handler;
 mod store;
 mod sync;
 

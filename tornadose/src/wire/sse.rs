@@ -142,6 +142,10 @@ mod tests {
 
     /// Compares the bytes with what the fake client reads, which shares no code with this module.
     async fn check(name: &str, bytes: Bytes, expected: &Value) {
+        // Miri sees the row encoded. A whole server would take an hour.
+        if cfg!(miri) {
+            return;
+        }
         // A first event goes ahead, because comments of the first frame are not shown.
         let bytes = [b"data: first\n\n".as_slice(), &bytes].concat().into();
         let app = Harness::new(Router::with_path("feed").get(Serves(bytes)));
@@ -203,6 +207,7 @@ mod tests {
     }
 
     #[tornadose_test::test]
+    #[cfg_attr(miri, ignore = "takes an hour when interpreted")]
     async fn any_sequence_of_events_reads_as_it_was_written() {
         let pieces = ["", "a", "\n", "\r", "\r\n", ": ", "data: x", "\n\n", "é", "\0", "id: 9"];
         let texts: Vec<String> =

@@ -13,16 +13,16 @@
 //! A connection is removed when its permit is dropped, however it closed.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
 use crate::handler::connection::control::Control;
 use crate::handler::connection::span::CloseReason;
 use crate::store::registry::EndReason;
+use crate::sync::{Mutex, MutexGuard, Notify, PoisonError};
 
 /// How long a connection may take to close before it is aborted.
 pub(crate) const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
@@ -76,8 +76,8 @@ impl Connections {
         }
     }
 
-    /// Returns the number of a new connection, from 1, and its permit. There is no permit when `max` connections are open, or when the
-    /// server stops.
+    /// Returns the number of a new connection, from 1, and its permit. There is no permit when `max` connections are
+    /// open, or when the server stops.
     pub(crate) fn open(self: &Arc<Self>, max: Option<usize>) -> (u64, Option<ConnectionPermit>) {
         let mut state = self.lock();
         state.opened += 1;

@@ -41,6 +41,7 @@ fn append(log: &mut Log<Note>, key: u64) -> Id {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "takes an hour when interpreted")]
 fn a_flood_of_keys_is_remembered_up_to_a_bound() {
     let mut log = new_log();
     for key in 0..200_000 {
@@ -65,6 +66,7 @@ fn a_key_that_was_only_subscribed_to_leaves_nothing() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "takes an hour when interpreted")]
 fn an_evicted_key_has_no_known_id_below_the_floor() {
     let mut log = new_log();
     let first = append(&mut log, 0);

@@ -1,0 +1,26 @@
+//! The library's connection registry, and stubs of what it imports.
+
+pub(crate) mod connection {
+    pub(crate) use crate::registry_source as registry;
+
+    pub(crate) mod control {
+        use tokio::time::Instant;
+
+        use crate::handler::connection::span::CloseReason;
+        use crate::store::registry::EndReason;
+
+        pub(crate) trait Control: Send + Sync {
+            fn end(&self, reason: EndReason);
+            fn abort(&self, reason: CloseReason);
+            fn pending_since(&self) -> Option<Instant>;
+        }
+    }
+
+    pub(crate) mod span {
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub(crate) enum CloseReason {
+            Stalled,
+            Aborted,
+        }
+    }
+}
