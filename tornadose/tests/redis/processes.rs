@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use fastrand::Rng;
 use tokio::time::{sleep, timeout};
 use tornadose::prelude::*;
 
@@ -50,18 +51,6 @@ async fn serves_as_a_process() {
     tornadose::serve_on(acceptor, router(&store)).await.unwrap();
 }
 
-/// Xorshift: the same numbers for the same seed.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, bound: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0 % bound
-    }
-}
-
 /// The id of each number that any page has seen. The pages share it, because an hour of 300 pages would take gigabytes.
 type Ids = Arc<Mutex<BTreeMap<u64, String>>>;
 
@@ -98,15 +87,15 @@ const LAST: u64 = u64::MAX;
 
 /// Reads from random processes until it has seen the last message.
 async fn walk(ports: Vec<u16>, seed: u64, ids: Ids) -> Walk {
-    let (mut random, mut walk, mut position) = (Random(seed * 0x9E37_79B9 + 1), Walk::default(), None);
+    let (mut random, mut walk, mut position) = (Rng::with_seed(seed), Walk::default(), None);
     loop {
-        let port = ports[usize::try_from(random.below(3)).unwrap()];
+        let port = ports[random.usize(..ports.len())];
         let Ok(mut page) = Page::open(port, position.clone()).await else {
-            sleep(Duration::from_millis(50 + random.below(100))).await;
+            sleep(Duration::from_millis(50 + random.u64(..100))).await;
             continue;
         };
         walk.moves += 1;
-        let leaves_at = Instant::now() + Duration::from_millis(200 + random.below(1500));
+        let leaves_at = Instant::now() + Duration::from_millis(200 + random.u64(..1500));
         loop {
             match timeout(leaves_at.saturating_duration_since(Instant::now()), page.next()).await {
                 Ok(Ok(Shown::Text(Some(id), text))) => {
@@ -158,10 +147,10 @@ async fn pages_that_move_between_processes_see_one_order_and_no_silent_loss() {
     };
     let ids = Ids::default();
     let walks: Vec<_> = (1..=pages).map(|seed| tokio::spawn(walk(ports.clone(), seed, Arc::clone(&ids)))).collect();
-    let mut random = Random(7);
+    let mut random = Rng::with_seed(7);
     while started.elapsed() < duration {
         sleep(Duration::from_millis(1500)).await;
-        let which = usize::try_from(random.below(3)).unwrap();
+        let which = random.usize(..ports.len());
         drop(processes.remove(which));
         sleep(Duration::from_millis(300)).await;
         processes.insert(which, Process::start(ports[which], &server.url()));

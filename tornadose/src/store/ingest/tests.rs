@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use fastrand::Rng;
 use serde::{Deserialize, Serialize};
 
 use super::Ingest;
@@ -45,14 +46,6 @@ enum Item {
     Note { key: u64, number: u64 },
     Gap(GapReason, Option<u64>),
     Restart,
-}
-
-/// Xorshift: the same numbers for the same seed.
-fn below(random: &mut u64, bound: u64) -> u64 {
-    *random ^= *random << 13;
-    *random ^= *random >> 7;
-    *random ^= *random << 17;
-    *random % bound
 }
 
 /// A reader, and how much of the history it has read.
@@ -115,7 +108,7 @@ impl Client {
 #[test]
 fn every_gap_and_restart_is_reported_at_its_offset_and_ledgers_balance() {
     for seed in 1..500_u64 {
-        let mut random = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15);
+        let mut random = Rng::with_seed(seed);
         let shared = Arc::new(Shared::<Note>::new(Limits::of::<Note>(), None));
         let ingest = Ingest::new(&shared);
         let begin = || {
@@ -125,11 +118,11 @@ fn every_gap_and_restart_is_reported_at_its_offset_and_ledgers_balance() {
         begin();
         let (mut history, mut clients, mut number) = (Vec::new(), Vec::<Client>::new(), 0);
         for _ in 0..100 {
-            match below(&mut random, 12) {
+            match random.u64(..12) {
                 0 => {
-                    let keys = match below(&mut random, 3) {
+                    let keys = match random.u64(..3) {
                         0 => Keys::All,
-                        1 => Keys::One(below(&mut random, 3)),
+                        1 => Keys::One(random.u64(..3)),
                         _ => Keys::Set(vec![0, 2]),
                     };
                     let options = ReaderOptions { replay: 0, is_connection: false };
@@ -144,20 +137,20 @@ fn every_gap_and_restart_is_reported_at_its_offset_and_ledgers_balance() {
                     ingest.report_outage();
                     history.push(Item::Gap(GapReason::Outage, None));
                 }
-                3 if below(&mut random, 4) == 0 => {
+                3 if random.u64(..4) == 0 => {
                     begin();
                     history.push(Item::Restart);
                 }
                 4..9 => {
                     number += 1;
-                    let key = below(&mut random, 3);
+                    let key = random.u64(..3);
                     let payload = serde_json::to_vec(&Note { key, number }).unwrap();
                     ingest.ingest(None, IncomingEntry::new(&payload));
                     history.push(Item::Note { key, number });
                 }
                 _ => {
-                    let count = clients.len().max(1) as u64;
-                    let which = usize::try_from(below(&mut random, count)).unwrap();
+                    let count = clients.len().max(1);
+                    let which = random.usize(..count);
                     clients.get_mut(which).into_iter().for_each(|client| client.check(&history));
                 }
             }

@@ -3,6 +3,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use fastrand::Rng;
+
 use crate::event::Event;
 use crate::event::error::EncodeError;
 use crate::id::Id;
@@ -49,18 +51,6 @@ impl<const MEMORY: usize> Message for Note<MEMORY> {
     }
 }
 
-/// Xorshift: the same program for the same seed.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, bound: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0 % bound
-    }
-}
-
 /// Everything that happened to the store.
 #[derive(Default)]
 struct History {
@@ -77,9 +67,9 @@ struct History {
 }
 
 impl History {
-    fn submit<const MEMORY: usize>(&mut self, store: &Store<Note<MEMORY>>, random: &mut Random) {
-        let key = random.below(KEYS);
-        let latest = ["bid", "ask"].get(usize::try_from(random.below(4)).unwrap()).copied();
+    fn submit<const MEMORY: usize>(&mut self, store: &Store<Note<MEMORY>>, random: &mut Rng) {
+        let key = random.u64(..KEYS);
+        let latest = ["bid", "ask"].get(random.usize(..4)).copied();
         let result = store.try_submit(Note { key, latest });
         if self.is_full(key, latest, MEMORY) {
             assert!(matches!(result, Err(SubmitError::Full { .. })), "{result:?}");
@@ -104,8 +94,8 @@ impl History {
         }
     }
 
-    fn forget<const MEMORY: usize>(&mut self, store: &Store<Note<MEMORY>>, random: &mut Random) {
-        let key = random.below(KEYS);
+    fn forget<const MEMORY: usize>(&mut self, store: &Store<Note<MEMORY>>, random: &mut Rng) {
+        let key = random.u64(..KEYS);
         self.latest.retain(|(other, _), _| *other != key);
         store.forget(&key);
     }
@@ -166,10 +156,10 @@ struct Client<const MEMORY: usize> {
 }
 
 impl<const MEMORY: usize> Client<MEMORY> {
-    fn new(random: &mut Random) -> Self {
-        let keys = match random.below(3) {
-            0 => Keys::One(random.below(KEYS)),
-            1 => Keys::Set(vec![random.below(KEYS), random.below(KEYS), KEYS + 1]),
+    fn new(random: &mut Rng) -> Self {
+        let keys = match random.u64(..3) {
+            0 => Keys::One(random.u64(..KEYS)),
+            1 => Keys::Set(vec![random.u64(..KEYS), random.u64(..KEYS), KEYS + 1]),
             _ => Keys::All,
         };
         Self {
@@ -185,8 +175,8 @@ impl<const MEMORY: usize> Client<MEMORY> {
         }
     }
 
-    fn connect(&mut self, store: &Store<Note<MEMORY>>, history: &History, random: &mut Random) {
-        let replay = usize::try_from(random.below(6)).unwrap();
+    fn connect(&mut self, store: &Store<Note<MEMORY>>, history: &History, random: &mut Rng) {
+        let replay = random.usize(..6);
         let text = self.position.map(|id| id.to_string());
         let resume = text.as_deref().map_or(Resume::New, Resume::after_text);
         // Messages that were received without an id may be repeated.
@@ -280,16 +270,16 @@ impl<const MEMORY: usize> Client<MEMORY> {
 fn check<const MEMORY: usize>(programs: u64) -> (usize, usize) {
     let mut bound = (0, 0);
     for seed in 1..programs {
-        let mut random = Random(seed * 0x9E37_79B9);
+        let mut random = Rng::with_seed(seed);
         let store = Store::new();
         let mut history = History::default();
         let mut clients: Vec<Client<MEMORY>> = (0..6).map(|_| Client::new(&mut random)).collect();
         for _ in 0..200 {
-            let which = usize::try_from(random.below(6)).unwrap();
-            match random.below(10) {
+            let which = random.usize(..6);
+            match random.u64(..10) {
                 0 => clients[which].connect(&store, &history, &mut random),
                 1 => clients[which].reader = None,
-                2 if random.below(4) == 0 => history.forget(&store, &mut random),
+                2 if random.u64(..4) == 0 => history.forget(&store, &mut random),
                 2..6 => history.submit(&store, &mut random),
                 _ => clients[which].step(&history),
             }
