@@ -3,98 +3,100 @@
 //   const feed = live("/rooms/1?user=ada", {
 //     said(data, id) {},                   // an event, by its name; `data` is parsed when it is JSON
 //     message(data, id) {},                // an event without a name
-//     "tornadose:gap"(gap) {},             // messages were missed: { reason, missed }
-//     "tornadose:error"(error) {},         // the server did not take what was sent: { reason }
-//     open() {}, error(loss) {},           // connected; lost: { reason, wait }, back in `wait` ms if it is said
+//     "tornadose:gap"(gap) {},             // messages were lost: { reason, missed }
+//     "tornadose:error"(error) {},         // the server did not accept what was sent: { reason }
+//     open() {}, error(loss) {},           // connected; disconnected: { reason, wait }, tried again in `wait` ms
 //   }, { ws: true })                       // without `ws` over Server-Sent Events; also `protocols`, `withCredentials`
-//   feed.send({ type: "say", text: "hi" }) // as JSON over the WebSocket; false when no connection takes it
+//   feed.send({ type: "say", text: "hi" }) // as JSON over the WebSocket; false when no connection is open
 //   feed.close()
 //
-// A lost connection comes back and goes on behind the last id: nothing is missed in between, or the gap is told. What a
-// page cannot know: why it was refused (401 and 502 look alike: it tries again, ever less often); whether a silent SSE
-// line is dead, for keep-alives are not shown to scripts. Nor are a WebSocket's pings, but the server's position comes
-// with them: from the first one on, silence is telling. An id alone on SSE is not shown either; the browser keeps it
-// for its own reconnects, and ours go on behind the last event instead, which brings the same.
+// A lost connection is opened again and resumes after the last id: nothing is lost in between, or a gap is reported. A
+// page cannot know why it was refused (401 and 502 look alike), so it tries again, after longer and longer waits. Nor
+// can it know whether a silent SSE connection is dead: scripts are shown neither keep-alives nor pings. Over a WebSocket
+// the server's position comes with each ping: once one was seen, silence means a dead connection. An id alone on SSE is
+// not shown either: the browser keeps it for its own reconnects, and ours resume after the last event instead.
 "use strict"
 
 function live(path, handlers, options = {}) {
   const SHORTEST = 1_000, LONGEST = 30_000, KEEP_ALIVE = 15_000
-  let line = null, last = "" // the EventSource or WebSocket; the newest id
-  let opened = 0 // when the line stood; 0 before
-  let failures = 0 // since one last stood for a while
-  let next, silence // timers: of the next try; of finding a WebSocket dead
+  let connection = null, lastId = "" // an EventSource or WebSocket; the newest id
+  let openedAt = 0 // 0 until the connection opens
+  let failures = 0 // since a connection last held for a while
+  let retryTimer, silenceTimer // for the next try; for a WebSocket that is silent
 
-  const tell = (name, ...values) => Object.hasOwn(handlers, name) && handlers[name](...values)
-  const online = () => line ?? start() // the network is back: no reason to wait
+  const call = (name, ...values) => Object.hasOwn(handlers, name) && handlers[name](...values)
+  const onOnline = () => connection ?? connect() // the network is back: no reason to wait
 
-  function start() {
-    stop()
+  function connect() {
+    disconnect()
     const url = new URL(path, document.baseURI)
-    if (last) url.searchParams.set("last_event_id", last)
-    opened = 0
-    line = options.ws ? socket(url.href.replace(/^http/, "ws")) : source(url.href)
-    line.onopen = () => { opened = Date.now(); tell("open") }
+    if (lastId) url.searchParams.set("last_event_id", lastId)
+    openedAt = 0
+    connection = options.ws ? openWebSocket(url.href.replace(/^http/, "ws")) : openEventSource(url.href)
+    connection.onopen = () => { openedAt = Date.now(); call("open") }
   }
 
-  function stop() {
-    next = clearTimeout(next)
-    silence = clearTimeout(silence)
-    const old = line
-    line = null // so that its last words are not taken for a loss
+  function disconnect() {
+    retryTimer = clearTimeout(retryTimer)
+    silenceTimer = clearTimeout(silenceTimer)
+    const old = connection
+    connection = null // so that its close event is not taken for a loss
     old?.close()
   }
 
   function close() {
-    removeEventListener("online", online)
-    stop()
+    removeEventListener("online", onOnline)
+    disconnect()
   }
 
-  // Back soon at first, then later and later; never in step with the others that were lost at the same moment.
-  function lost(reason, longest = false) {
-    if (opened && Date.now() - opened > KEEP_ALIVE) failures = 0
+  // Tries again soon at first, then after longer waits. Jitter keeps clients apart that were lost at the same moment.
+  function onLoss(reason, longest = false) {
+    if (openedAt && Date.now() - openedAt > KEEP_ALIVE) failures = 0
     const wait = (longest ? LONGEST : Math.min(LONGEST, SHORTEST * 2 ** failures++)) * (0.5 + Math.random())
-    stop()
-    next = setTimeout(start, wait)
-    tell("error", { reason, wait })
+    disconnect()
+    retryTimer = setTimeout(connect, wait)
+    call("error", { reason, wait })
   }
 
-  function source(url) {
+  function openEventSource(url) {
     const events = new EventSource(url, options)
-    const take = ({ type, data, lastEventId }) => {
-      if (lastEventId) last = lastEventId
+    const deliver = ({ type, data, lastEventId }) => {
+      if (lastEventId) lastId = lastEventId
       try { data = JSON.parse(data) } catch { /* it is text */ }
-      tell(type, data, lastEventId)
+      call(type, data, lastEventId)
     }
-    for (const name of Object.keys(handlers)) if (!["open", "error"].includes(name)) events.addEventListener(name, take)
-    // A line that is cut the browser reopens, when the server said; after an answer that is no stream it never would.
-    events.onerror = () => events.readyState === 2 ? lost("refused") : tell("error", { reason: "cut", wait: null })
+    const names = Object.keys(handlers).filter(name => !["open", "error"].includes(name))
+    for (const name of names) events.addEventListener(name, deliver)
+    // A connection that was cut is reopened by the browser. After a response that is not a stream it never would be.
+    events.onerror = () => events.readyState === 2 ? onLoss("refused") : call("error", { reason: "cut", wait: null })
     return events
   }
 
-  function socket(url) {
+  function openWebSocket(url) {
     const ws = new WebSocket(url, options.protocols ?? [])
-    let pinged = Date.now(), longest = KEEP_ALIVE // between two positions, as far as seen
+    let pingedAt = Date.now(), longest = KEEP_ALIVE // the longest time between two positions so far
     ws.onmessage = ({ data: frame }) => {
       const { id = "", event = "message", data } = JSON.parse(frame)
-      if (id) last = id
-      const now = Date.now(), ping = data === undefined && now - opened > SHORTEST // the opening brings a position too
-      if (ping) [longest, pinged] = [Math.max(longest, now - pinged), now]
-      clearTimeout(silence)
-      if (ping || silence) silence = setTimeout(lost, 2.5 * longest, "silent")
-      if (data !== undefined) tell(event, data, id)
+      if (id) lastId = id
+      const now = Date.now()
+      const ping = data === undefined && now - openedAt > SHORTEST // the first position comes with no ping
+      if (ping) [longest, pingedAt] = [Math.max(longest, now - pingedAt), now]
+      clearTimeout(silenceTimer)
+      if (ping || silenceTimer) silenceTimer = setTimeout(onLoss, 2.5 * longest, "silent")
+      if (data !== undefined) call(event, data, id)
     }
-    // 1008 refuses: a later try may be admitted, a quick one not. 1000 and an application's own codes are for good.
+    // 1008 is a refusal: a later try may be admitted, a quick one not. 1000 and an application's own codes are final.
     ws.onclose = ({ code, reason }) => {
-      if (ws !== line) return
-      if (code !== 1000 && code < 4000) return lost(reason || code, code === 1008)
+      if (ws !== connection) return
+      if (code !== 1000 && code < 4000) return onLoss(reason || code, code === 1008)
       close()
-      tell("error", { reason: reason || code, wait: Infinity })
+      call("error", { reason: reason || code, wait: Infinity })
     }
     return ws
   }
 
-  const send = (value) => line?.readyState === 1 && (line.send(JSON.stringify(value)), true)
-  addEventListener("online", online)
-  start()
+  const send = (value) => connection?.readyState === 1 && (connection.send(JSON.stringify(value)), true)
+  addEventListener("online", onOnline)
+  connect()
   return options.ws ? { send, close } : { close }
 }
