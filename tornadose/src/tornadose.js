@@ -12,19 +12,19 @@
 //
 // A lost connection is opened again and resumes after the last id: nothing is lost in between, or a gap is reported. A
 // page cannot know why it was refused (401 and 502 look alike), so it tries again, after longer and longer waits. Nor
-// can it know whether a silent SSE connection is dead: scripts are shown neither keep-alives nor pings. Over a WebSocket
-// the server's position comes with each ping: once one was seen, silence means a dead connection. An id alone on SSE is
+// can it know whether a silent SSE connection is dead: scripts see neither keep-alives nor pings. Over a WebSocket the
+// server's position comes with each ping: once one was seen, silence means a dead connection. An id alone on SSE is
 // not shown either: the browser keeps it for its own reconnects, and ours resume after the last event instead.
 "use strict"
 
 function live(path, handlers, options = {}) {
-  const SHORTEST = 1_000, LONGEST = 30_000, KEEP_ALIVE = 15_000
+  const SHORTEST = 1_000, LONGEST = 30_000, KEEP_ALIVE = 15_000 // ms
   let connection = null, lastId = "" // an EventSource or WebSocket; the newest id
-  let openedAt = 0 // 0 until the connection opens
-  let failures = 0 // since a connection last held for a while
+  let openedAt = 0, failures = 0 // 0 until the connection opens; since a connection last held for a while
   let retryTimer, silenceTimer // for the next try; for a WebSocket that is silent
 
   const call = (name, ...values) => Object.hasOwn(handlers, name) && handlers[name](...values)
+  const isEvent = (name) => name !== "open" && name !== "error"
   const onOnline = () => connection ?? connect() // the network is back: no reason to wait
 
   function connect() {
@@ -65,8 +65,7 @@ function live(path, handlers, options = {}) {
       try { data = JSON.parse(data) } catch { /* it is text */ }
       call(type, data, lastEventId)
     }
-    const names = Object.keys(handlers).filter(name => !["open", "error"].includes(name))
-    for (const name of names) events.addEventListener(name, deliver)
+    for (const name of Object.keys(handlers).filter(isEvent)) events.addEventListener(name, deliver)
     // A connection that was cut is reopened by the browser. After a response that is not a stream it never would be.
     events.onerror = () => events.readyState === 2 ? onLoss("refused") : call("error", { reason: "cut", wait: null })
     return events
@@ -78,8 +77,7 @@ function live(path, handlers, options = {}) {
     ws.onmessage = ({ data: frame }) => {
       const { id = "", event = "message", data } = JSON.parse(frame)
       if (id) lastId = id
-      const now = Date.now()
-      const ping = data === undefined && now - openedAt > SHORTEST // the first position comes with no ping
+      const now = Date.now(), ping = data === undefined && now - openedAt > SHORTEST // the first comes with no ping
       if (ping) [longest, pingedAt] = [Math.max(longest, now - pingedAt), now]
       clearTimeout(silenceTimer)
       if (ping || silenceTimer) silenceTimer = setTimeout(onLoss, 2.5 * longest, "silent")
