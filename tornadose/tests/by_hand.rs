@@ -7,10 +7,8 @@ mod common;
 
 use salvo::http::StatusError;
 use salvo::{Depot, Request, Router};
-use tornadose::{
-    EncodeError, Event, EventName, KeyOf, Keys, Message, Options, ReceiveError, Retention, Store, StreamHandler,
-    Subscriber, Transports,
-};
+use tornadose::subscriber::{KeyOf, Options, ReceiveError, Transports};
+use tornadose::{EncodeError, Event, EventName, Keys, Message, Retention, Store, StreamHandler, Subscriber};
 use tornadose_test::assert_transcript;
 
 use self::common::harness;
