@@ -50,8 +50,8 @@ pub(crate) struct Feed<M: Message> {
     written: Option<Offset>,
     /// How many messages the filter has withheld since then.
     withheld: usize,
-    /// Whether the reader has read to its end.
-    is_caught_up: bool,
+    /// Whether the reader has read up to the head of the log.
+    is_at_head: bool,
     /// Whether a message may be returned as it is: the buffer is empty, and the reader has not lagged.
     fast_path: bool,
     /// Whether the reader has lagged, and the connection ends because of that.
@@ -71,7 +71,7 @@ impl<M: Message> Feed<M> {
         Self {
             written: None,
             withheld: 0,
-            is_caught_up: false,
+            is_at_head: false,
             fast_path: prologue.is_empty(),
             is_lagged: false,
             lag,
@@ -102,7 +102,7 @@ impl<M: Message> Feed<M> {
     /// Returns whether nothing is ready, and registers the waker then. [`next`](Self::next) would return the same, at a higher cost.
     pub(crate) fn try_park(&mut self, waker: &Waker) -> bool {
         let parked = self.fast_path && self.reader.try_park(waker);
-        self.is_caught_up |= parked;
+        self.is_at_head |= parked;
         parked
     }
 
@@ -112,7 +112,7 @@ impl<M: Message> Feed<M> {
         let next = if self.fast_path { self.reader.poll_mailbox(waker) } else { None };
         let step = match next {
             Some(entry) => {
-                self.is_caught_up = false;
+                self.is_at_head = false;
                 if subscriber.filter(&entry.message) {
                     self.set_written(entry.offset());
                     self.count_delivered(1);
@@ -160,10 +160,10 @@ impl<M: Message> Feed<M> {
                     self.span.log_gap(gap);
                     F::gap(&mut self.buffer, gap);
                     self.written = None;
-                    self.is_caught_up = false;
+                    self.is_at_head = false;
                 }
                 ReadStep::Batch { position, batch, with_ids } => {
-                    self.is_caught_up = false;
+                    self.is_at_head = false;
                     if let Some(id) = position {
                         self.write_position::<F>(id);
                     }
@@ -174,8 +174,8 @@ impl<M: Message> Feed<M> {
                 ReadStep::Pending => {
                     return if self.buffer.is_empty() { FeedItem::Pending } else { self.take_buffer::<F>() };
                 }
-                ReadStep::CaughtUp { head, is_first } => {
-                    self.is_caught_up = true;
+                ReadStep::AtHead { head, is_first } => {
+                    self.is_at_head = true;
                     if is_first && self.written != Some(head.offset) {
                         self.write_position::<F>(head);
                     }
@@ -188,7 +188,7 @@ impl<M: Message> Feed<M> {
     /// Writes the position of a client that has every message, whether it moved or not. On a WebSocket that shows that the connection is
     /// alive.
     pub(crate) fn repeat_position<F: Format>(&mut self, bytes: &mut BytesMut) {
-        if self.is_caught_up {
+        if self.is_at_head {
             let id = self.reader.head();
             F::position(bytes, id);
             self.set_written(id.offset);
@@ -198,7 +198,7 @@ impl<M: Message> Feed<M> {
     /// Writes the position of a client that has every message, if it moved.
     pub(crate) fn bookmark<F: Format>(&mut self, bytes: &mut BytesMut) {
         let id = self.reader.head();
-        if self.is_caught_up && self.written != Some(id.offset) {
+        if self.is_at_head && self.written != Some(id.offset) {
             F::position(bytes, id);
             self.set_written(id.offset);
         }

@@ -108,7 +108,7 @@ impl<M: Message> Stream for Subscription<M> {
                     return Poll::Ready(Some(Received::Gap { reason, missed }));
                 }
                 ReadStep::Batch { batch, .. } => self.batch = Some((batch, 0)),
-                ReadStep::CaughtUp { .. } | ReadStep::Pending => return Poll::Pending,
+                ReadStep::AtHead { .. } | ReadStep::Pending => return Poll::Pending,
                 ReadStep::Ended(_) => {
                     self.is_terminated = true;
                     return Poll::Ready(None);

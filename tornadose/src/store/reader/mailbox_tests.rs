@@ -37,7 +37,7 @@ impl Message for Note {
 fn numbers(step: ReadStep<Note>) -> Option<Vec<u64>> {
     match step {
         ReadStep::Batch { batch, .. } => Some(batch.entries().iter().map(|entry| entry.message.0).collect()),
-        ReadStep::CaughtUp { .. } => None,
+        ReadStep::AtHead { .. } => None,
         _ => panic!("neither messages nor the end"),
     }
 }
@@ -47,7 +47,7 @@ fn open(store: &Store<Note>, keys: Keys<()>) -> Reader<Note> {
 }
 
 #[test]
-fn a_caught_up_reader_reads_while_the_store_is_locked() {
+fn a_live_reader_reads_while_the_store_is_locked() {
     for keys in [Keys::All, Keys::One(()), Keys::Set(vec![()])] {
         let store = Store::<Note>::new();
         let mut reader = open(&store, keys);
@@ -112,7 +112,7 @@ async fn no_wake_and_no_message_is_lost_among_the_others() {
                     seen_by[0].store(batch.entries().last().unwrap().message.0, Ordering::Release);
                 }
                 ReadStep::Gap(_) => {}
-                ReadStep::CaughtUp { .. } | ReadStep::Pending => break,
+                ReadStep::AtHead { .. } | ReadStep::Pending => break,
                 ReadStep::Ended(_) => return Poll::Ready(()),
             }
         }

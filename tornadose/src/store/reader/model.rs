@@ -229,7 +229,7 @@ impl<const MEMORY: usize> Client<MEMORY> {
                     }
                 }
             }
-            ReadStep::CaughtUp { head, is_first } => {
+            ReadStep::AtHead { head, is_first } => {
                 if is_first && self.position != Some(head) {
                     self.move_to(history, head);
                 }
