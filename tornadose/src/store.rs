@@ -13,6 +13,7 @@ mod limits;
 pub(crate) mod gap;
 mod ingest;
 mod open;
+mod send;
 pub(crate) mod builder;
 
 use std::fmt;
