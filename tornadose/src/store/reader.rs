@@ -245,9 +245,11 @@ impl<M: Message> Reader<M> {
         self.live.begin(state.log.head(), waker);
     }
 
-    /// Returns the reason why the reader ends, whether or not it has read everything. Otherwise `waker` is woken at its
-    /// end, but not for messages: it serves a connection whose socket accepts no data.
-    pub(crate) fn wait_for_end(&self, waker: &Waker) -> Option<EndReason> {
+    /// Returns the reason why the reader ends, whether or not it has read everything. Otherwise registers `waker`, which
+    /// is woken at the reader's end but not for messages: this serves a connection whose socket accepts no data.
+    ///
+    /// The reader is not live after this: it discards the message in its mailbox, and reads the log next.
+    pub(crate) fn poll_ended(&self, waker: &Waker) -> Option<EndReason> {
         drop(self.live.mailbox.discard());
         let mut state = self.shared.lock();
         let end = state.readers.end_of(self.id);
@@ -283,8 +285,9 @@ impl<M: Message> Reader<M> {
         self.live.last_active
     }
 
-    /// Records that the reader's connection still accepts data.
-    pub(crate) fn touch(&self) {
+    /// Records that the reader's connection accepts data now, from which its stall timeout counts. The reader waits no
+    /// more: its waker is dropped, and it reads the log next.
+    pub(crate) fn mark_active(&self) {
         self.shared.lock().readers.touch(self.id);
     }
 

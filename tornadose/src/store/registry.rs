@@ -171,7 +171,8 @@ impl<M> ReaderRegistry<M> {
         self.entries[id.index].end
     }
 
-    /// Records that the reader is active, and returns the time.
+    /// Records that the reader is active, and returns the time. Its waker is dropped, and it is not live any more: it
+    /// reads the log next.
     pub(crate) fn touch(&self, id: ReaderId) -> Instant {
         self.entries[id.index].mailbox.touch()
     }

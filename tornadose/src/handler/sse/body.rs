@@ -174,7 +174,7 @@ impl<S: Subscriber> SseBody<S> {
     fn poll_bytes(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
         if !self.remainder.is_empty() {
             if let Some(open) = &self.open {
-                open.feed.reader().touch();
+                open.feed.reader().mark_active();
             }
             return Poll::Ready(Some(self.remainder.split_to(MAX_FRAME.min(self.remainder.len()))));
         }
@@ -217,7 +217,7 @@ impl<S: Subscriber> SseBody<S> {
         // An end of the reader and the timer cannot wait for a client that takes no bytes.
         if matches!(step, Step::Wait) {
             let reader = self.open.as_ref()?.feed.reader();
-            let (has_ended, is_due) = (reader.wait_for_end(waker).is_some(), reader.was_woken_by(WakeSource::Timer));
+            let (has_ended, is_due) = (reader.poll_ended(waker).is_some(), reader.was_woken_by(WakeSource::Timer));
             if has_ended || is_due {
                 step = self.handover.as_mut()?.stop_waiting();
             }

@@ -202,7 +202,7 @@ impl<S: Subscriber> WsSession<S> {
                         panicked()
                     }));
                 }
-                match feed.reader().wait_for_end(cx.waker()) {
+                match feed.reader().poll_ended(cx.waker()) {
                     None => {}
                     // Messages that were appended before are still written. The hook is not waited for.
                     Some(end) if end.drains() => return Poll::Ready(Ok(Ok(()))),

@@ -104,7 +104,7 @@ async fn no_wake_and_no_message_is_lost_among_the_others() {
         polls += 1;
         if polls % 3 == 0 {
             // As a connection whose socket accepts no data.
-            reader.wait_for_end(cx.waker());
+            reader.poll_ended(cx.waker());
         }
         loop {
             match reader.poll(cx.waker()) {
