@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use crate::handler::connection::handover::Socket;
 use crate::wire::ws::decoder::{Decoder, Inbound, Violation};
 
-/// Cap on unread input and on queued replies. Above it the socket is not read: a client that floods the server and reads nothing
+/// Cap on unread input and on control bytes. Above it the socket is not read: a client that floods the server and reads nothing
 /// is not read either.
 const MAX_BUFFERED: usize = 16 << 10;
 
@@ -34,8 +34,9 @@ pub(crate) struct SocketIo<D> {
     decoder: D,
     /// The piece that is being written.
     writing: Bytes,
-    /// Replies to the client. They are written before the next messages.
-    replies: BytesMut,
+    /// What is written besides messages: replies to the client, keep-alives, the last frame. It is written before the
+    /// next messages.
+    control_bytes: BytesMut,
     /// Input after what was decoded.
     read_buffer: Vec<u8>,
     /// When the client last sent a frame.
@@ -50,8 +51,8 @@ enum PendingWrite {
     Nothing,
     /// Bytes that the socket has not taken, or has in its own buffer.
     Bytes,
-    /// Those, and replies.
-    Replies,
+    /// Those, and control bytes.
+    ControlBytes,
 }
 
 /// The client has left.
@@ -65,10 +66,10 @@ impl<D> SocketIo<D> {
         self.read_buffer.len() > MAX_BUFFERED
     }
 
-    /// Returns the buffer for replies to the client.
-    pub(crate) fn replies(&mut self) -> &mut BytesMut {
-        self.pending_write = PendingWrite::Replies;
-        &mut self.replies
+    /// Returns the buffer for what is written besides messages: replies to the client, keep-alives, the last frame.
+    pub(crate) fn control_bytes(&mut self) -> &mut BytesMut {
+        self.pending_write = PendingWrite::ControlBytes;
+        &mut self.control_bytes
     }
 
     /// Lets the socket be read again, because it has woken its waker.
@@ -107,7 +108,7 @@ impl<D> SocketIo<D> {
             socket_waker: Some(socket_waker),
             decoder,
             writing: Bytes::new(),
-            replies: BytesMut::new(),
+            control_bytes: BytesMut::new(),
             read_buffer: Vec::new(),
             last_received: Instant::now(),
             write_blocked_since: None,
@@ -146,14 +147,14 @@ impl<D> SocketIo<D> {
         self.poll_write_buffer(writing, cx)
     }
 
-    /// Writes these bytes, then the replies.
+    /// Writes these bytes, then the control bytes.
     fn poll_write_buffer(&mut self, mut writing: Bytes, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         loop {
             let socket_cx = &mut Context::from_waker(self.socket_waker.as_ref().unwrap_or(cx.waker()));
             if writing.is_empty() {
-                if self.pending_write == PendingWrite::Replies {
+                if self.pending_write == PendingWrite::ControlBytes {
                     self.pending_write = PendingWrite::Bytes;
-                    writing = std::mem::take(&mut self.replies).freeze();
+                    writing = std::mem::take(&mut self.control_bytes).freeze();
                     continue;
                 }
                 // A socket with its own buffer, such as one with TLS, blocks here.
@@ -249,7 +250,7 @@ impl<D> SocketIo<D> {
 }
 
 impl SocketIo<Decoder> {
-    /// Returns the next message or control frame of the client. Pending also while too many replies are queued.
+    /// Returns the next message or control frame of the client. Pending also while too many control bytes are queued.
     pub(crate) fn poll_inbound(
         &mut self,
         cx: &mut Context<'_>,
@@ -259,7 +260,7 @@ impl SocketIo<Decoder> {
             return Poll::Pending;
         }
         loop {
-            if self.replies.len() > MAX_BUFFERED {
+            if self.control_bytes.len() > MAX_BUFFERED {
                 return Poll::Pending;
             }
             if self.is_full() {

@@ -136,8 +136,8 @@ impl<S: Subscriber> SseTask<S> {
         // The reader has no waker registered any more, through which the socket could wake this task.
         io.use_task_waker();
         if let TaskEnd::Goodbye(_) = end {
-            io.replies().extend_from_slice(&chunk::of(&frames::retry_frame(retry_after)));
-            io.replies().extend_from_slice(chunk::END);
+            io.control_bytes().extend_from_slice(&chunk::of(&frames::retry_frame(retry_after)));
+            io.control_bytes().extend_from_slice(chunk::END);
             let written = async {
                 poll_fn(|cx| io.poll_written(cx)).await?;
                 poll_fn(|cx| io.poll_shutdown(cx)).await
@@ -174,7 +174,7 @@ impl Timers {
         if is_silent {
             self.last_written = now;
             let keep_alive = frames::keep_alive_frame(feed);
-            io.replies().extend_from_slice(&chunk::of(&keep_alive));
+            io.control_bytes().extend_from_slice(&chunk::of(&keep_alive));
             io.mark_timers_dirty();
         }
         is_silent

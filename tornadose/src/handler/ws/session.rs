@@ -176,7 +176,7 @@ impl<S: Subscriber> WsSession<S> {
                 }
                 Poll::Ready(Ok(Ok(inbound))) => match inbound {
                     Inbound::Text(text) => return Poll::Ready(SessionEvent::Text(text)),
-                    Inbound::Ping(payload) => ws::pong(io.replies(), &payload),
+                    Inbound::Ping(payload) => ws::pong(io.control_bytes(), &payload),
                     Inbound::Pong => {}
                     Inbound::Close(code) => return Poll::Ready(SessionEvent::End(SessionEnd::ClosedByPeer(code))),
                 },
@@ -225,7 +225,7 @@ impl<S: Subscriber> WsSession<S> {
         match outcome.await? {
             Ok(()) => Ok(()),
             Err(ReceiveError::Report(reason)) => {
-                ws::error(io.replies(), &reason);
+                ws::error(io.control_bytes(), &reason);
                 Ok(())
             }
             Err(ReceiveError::Close(close)) => Err(SessionEnd::Close(CloseReason::Refused, close)),
@@ -263,8 +263,8 @@ impl Timers {
             self.ping_queued_at = Some(now);
             self.ping_sent_at = None;
             self.ping_unsent = true;
-            feed.repeat_position::<Ws>(io.replies());
-            ws::ping(io.replies());
+            feed.repeat_position::<Ws>(io.control_bytes());
+            ws::ping(io.control_bytes());
             io.mark_timers_dirty();
             return Poll::Ready(None);
         }
@@ -322,9 +322,9 @@ fn panicked() -> SessionEnd {
 async fn say_goodbye(mut io: Box<SocketIo<Decoder>>, end: SessionEnd) {
     match &end {
         SessionEnd::Dropped(_) => return,
-        SessionEnd::ClosedByPeer(code) => ws::close(io.replies(), *code, ""),
-        SessionEnd::ProtocolError(Violation { code, reason }) => ws::close(io.replies(), Some(*code), reason),
-        SessionEnd::Close(_, Close { code, reason }) => ws::close(io.replies(), Some(code.as_u16()), reason),
+        SessionEnd::ClosedByPeer(code) => ws::close(io.control_bytes(), *code, ""),
+        SessionEnd::ProtocolError(Violation { code, reason }) => ws::close(io.control_bytes(), Some(*code), reason),
+        SessionEnd::Close(_, Close { code, reason }) => ws::close(io.control_bytes(), Some(code.as_u16()), reason),
     }
     let goodbye = async {
         if poll_fn(|cx| io.poll_written(cx)).await.is_err() {
