@@ -20,7 +20,7 @@ pub(crate) mod builder;
 pub(crate) mod connection;
 mod feed;
 mod open;
-mod sse;
+pub(crate) mod sse;
 mod ws;
 
 use salvo::http::header::{ACCEPT, ALLOW, HeaderValue};

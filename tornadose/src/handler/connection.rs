@@ -6,6 +6,7 @@ pub(crate) mod registry;
 pub(crate) mod catch_drop;
 pub(crate) mod wake_source;
 pub(crate) mod timers;
-pub(crate) mod handover;
 pub(crate) mod io;
+pub(crate) mod attached;
+pub(crate) mod socket_table;
 pub(crate) mod pump;

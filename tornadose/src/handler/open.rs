@@ -11,9 +11,10 @@ use salvo::http::StatusError;
 use salvo::{Depot, Request};
 
 use crate::handler::builder::StreamHandler;
+use crate::handler::connection::attached::AttachedReason;
 use crate::handler::connection::catch_drop::CatchDrop;
-use crate::handler::connection::handover::{AttachedReason, ConnectionHandle, ConnectionLookup};
 use crate::handler::connection::registry::{CLOSE_TIMEOUT, ConnectionPermit, Connections, Permits};
+use crate::handler::connection::socket_table::{SocketHandle, SocketLookup};
 use crate::handler::connection::span::ConnectionSpan;
 use crate::handler::feed::Feed;
 use crate::handler::request;
@@ -126,10 +127,10 @@ impl<S: Subscriber> StreamHandler<S> {
     }
 }
 
-/// Returns the connection of this request if its socket can be given away, else why not. `None` when its service is not wrapped by a
+/// Returns the socket of this request's connection if it can be given away, else why not. `None` when its service is not wrapped by a
 /// [`Handover`](crate::Handover).
-pub(crate) fn claim_connection(req: &Request) -> Option<Result<Arc<ConnectionHandle>, AttachedReason>> {
-    let lookup = req.extensions().get::<ConnectionLookup>()?;
+pub(crate) fn claim_socket(req: &Request) -> Option<Result<Arc<SocketHandle>, AttachedReason>> {
+    let lookup = req.extensions().get::<SocketLookup>()?;
     let control = req.extensions().get::<ConnCtrl>();
     Some(control.map_or(Err(AttachedReason::NotRecognised), |control| lookup.claim(control)))
 }

@@ -10,8 +10,12 @@ use bytes::{Buf, Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Instant;
 
-use crate::handler::connection::handover::Socket;
 use crate::wire::ws::decoder::{Decoder, Inbound, Violation};
+
+/// What bytes are written to and read from.
+pub(crate) trait Socket: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<IO: AsyncRead + AsyncWrite + Send + Unpin> Socket for IO {}
 
 /// Cap on unread input and on control bytes. Above it the socket is not read: a client that floods the server and reads nothing
 /// is not read either.

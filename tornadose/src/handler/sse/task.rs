@@ -1,5 +1,5 @@
 //! A detached SSE stream: a task that owns the socket and writes chunks (RFC 9112 §7.1) after the response head. See
-//! [`handover`](crate::handler::connection::handover) for how it got the socket.
+//! [`detach`](crate::handler::sse::detach) for how it got the socket.
 //!
 //! # Ordering
 //!
