@@ -65,7 +65,7 @@
 //! | `gap reported` | `transport`, `number`, `reason`, `missed` |
 //! | `connection closed` | `transport`, `number`, `reason`, `code` (of a WebSocket), `detached`, and the ledger |
 //! | `connection rejected` | `number`, `reason` (`full`, `closed`, `stopping`) |
-//! | `stream not detached` | `reason`, once for each in the process |
+//! | `stream not detached` | `transport`, `reason`, once for each pair of them in the process |
 //! | `gap reported`, `subscription ended` (of a [`Subscription`]) | `channel`, and as above |
 //! | `store closed` | `channel`, `readers` |
 //! | `backend connected`, `backend disconnected` | `channel`, `reason` |
@@ -83,7 +83,7 @@
 //! - *missed*: lost in a gap that was reported;
 //! - *unread*: not read when the connection closed.
 //!
-//! A connection is `detached` when it owns its socket: see [`Handover`]. A WebSocket is not when it is served without one. A stream
+//! A connection is `detached` when it owns its socket: see [`Handover`]. A connection
 //! that a [`Handover`] serves and that is not detached is logged with its cause, as `DEBUG`:
 //!
 //! - `http version`: the request is not HTTP/1.1;

@@ -127,10 +127,11 @@ impl<S: Subscriber> StreamHandler<S> {
     }
 }
 
-/// Returns the socket of this request's connection if it can be given away, else why not. `None` when its service is not wrapped by a
-/// [`Handover`](crate::Handover).
-pub(crate) fn claim_socket(req: &Request) -> Option<Result<Arc<SocketHandle>, AttachedReason>> {
+/// Returns the socket of this request's connection if it can be given away. If it cannot although the service is wrapped
+/// by a [`Handover`](crate::Handover), logs why.
+pub(crate) fn claim_socket(req: &Request, transport: &'static str) -> Option<Arc<SocketHandle>> {
     let lookup = req.extensions().get::<SocketLookup>()?;
     let control = req.extensions().get::<ConnCtrl>();
-    Some(control.map_or(Err(AttachedReason::NotRecognised), |control| lookup.claim(control)))
+    let claimed = control.map_or(Err(AttachedReason::NotRecognised), |control| lookup.claim(control));
+    claimed.inspect_err(|reason| reason.log_once(transport)).ok()
 }

@@ -40,15 +40,7 @@ impl<S: Subscriber> StreamHandler<S> {
         let reader = self.reader(keys, req);
         let span = ConnectionSpan::open("sse", number, &reader);
         let mut prologue = frames::prologue(self.settings.options.retry);
-        let handle = match claim_socket(req) {
-            Some(Ok(handle)) => Some(handle),
-            Some(Err(reason)) => {
-                reason.log_once();
-                None
-            }
-            None => None,
-        };
-        let handover = handle.map(|handle| StreamHandover::new(prologue.split().freeze(), handle));
+        let handover = claim_socket(req, "sse").map(|handle| StreamHandover::new(prologue.split().freeze(), handle));
         let feed = self.feed(reader, span, prologue);
         let conn_ctrl = req.extensions().get::<ConnCtrl>().cloned();
         if let Some(conn_ctrl) = &conn_ctrl {

@@ -44,7 +44,7 @@ impl<S: Subscriber> StreamHandler<S> {
         let feed = self.feed(reader, span, BytesMut::new());
         let options = &self.settings.options;
         let timeouts = self.settings.timeouts(number);
-        let handle = claim_socket(req).and_then(Result::ok);
+        let handle = claim_socket(req, "ws");
         if let Some(conn_ctrl) = req.extensions().get::<ConnCtrl>() {
             conn_ctrl.relax_timeouts();
         }

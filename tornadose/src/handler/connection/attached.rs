@@ -31,19 +31,20 @@ impl AttachedReason {
         }
     }
 
-    /// Logs this reason the first time that it occurs in the process. A reason that shows that hyper or Salvo works
+    /// Logs this reason the first time that it occurs in the process on this transport. A reason that shows that hyper or Salvo works
     /// in another way than this module expects, or that a socket's acceptor is not wrapped, is a warning.
-    pub(crate) fn log_once(self) {
-        static LOGGED: AtomicU8 = AtomicU8::new(0);
+    pub(crate) fn log_once(self, transport: &'static str) {
+        static LOGGED: [AtomicU8; 2] = [const { AtomicU8::new(0) }; 2];
+        let logged = &LOGGED[usize::from(transport == "ws")];
         let bit = 1 << self as u8;
-        if LOGGED.fetch_or(bit, Ordering::Relaxed) & bit != 0 {
+        if logged.fetch_or(bit, Ordering::Relaxed) & bit != 0 {
             return;
         }
         let reason = self.name();
         if matches!(self, Self::NotRecognised | Self::NotFlushed) {
-            tracing::warn!(target: "tornadose", reason, "stream not detached");
+            tracing::warn!(target: "tornadose", transport, reason, "stream not detached");
         } else {
-            tracing::debug!(target: "tornadose", reason, "stream not detached");
+            tracing::debug!(target: "tornadose", transport, reason, "stream not detached");
         }
     }
 }

@@ -223,7 +223,7 @@ impl<S: Subscriber> SseBody<S> {
                 step = self.handover.as_mut()?.stop_waiting();
             }
             if is_due && !has_ended && matches!(step, Step::Attached) {
-                AttachedReason::NotFlushed.log_once();
+                AttachedReason::NotFlushed.log_once("sse");
             }
         }
         match step {

@@ -59,7 +59,7 @@ impl StreamHandover {
                 Step::First(std::mem::take(&mut self.first))
             }
             State::Begin => {
-                AttachedReason::Response.log_once();
+                AttachedReason::Response.log_once("sse");
                 self.state = State::Decided;
                 Step::First(std::mem::take(&mut self.first))
             }
