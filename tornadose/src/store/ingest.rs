@@ -133,7 +133,7 @@ impl<M: Message> Ingest<M> {
         }
         let appended = state.log.append(offset, key, Arc::new(message), event, retention, shared.encoding_count());
         let readers = match &appended {
-            Ok(appended) => state.notify_readers(&appended.entry),
+            Ok(appended) => state.push_to_readers(&appended.entry),
             Err(_) => WakeList::default(),
         };
         state.log.advance_to(offset);

@@ -199,7 +199,7 @@ impl<M> ReaderRegistry<M> {
     }
 
     /// Pushes a message to the live readers of its key, in order of subscription. The others are to read the log.
-    pub(crate) fn distribute(&mut self, entry: &Arc<Entry<M>>, generation: u64) -> WakeList<M> {
+    pub(crate) fn push(&mut self, entry: &Arc<Entry<M>>, generation: u64) -> WakeList<M> {
         let of_key = self.by_key.get(entry.key_index).map_or(&[][..], Vec::as_slice);
         let (mut list, mut now) = (WakeList::default(), None);
         let (mut of_key_ids, mut all_keys_ids) = (of_key.iter().peekable(), self.all_keys.iter().peekable());
