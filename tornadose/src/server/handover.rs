@@ -174,6 +174,17 @@ struct Entry {
     handle: Arc<SocketHandle>,
 }
 
+impl Entry {
+    /// Marks the socket as blocked if a write or flush of it is pending.
+    #[inline]
+    fn record_blocked<T>(&self, written: Poll<T>) -> Poll<T> {
+        if written.is_pending() {
+            self.handle.mark_write_blocked();
+        }
+        written
+    }
+}
+
 impl Drop for Entry {
     fn drop(&mut self) {
         self.sockets.remove(self.key);
@@ -201,8 +212,9 @@ impl AsyncRead for HandoverIo {
 impl AsyncWrite for HandoverIo {
     #[inline]
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        match &mut self.socket {
-            Some(socket) => Pin::new(socket).poll_write(cx, buf),
+        let Self { socket, entry } = &mut *self;
+        match socket {
+            Some(socket) => entry.record_blocked(Pin::new(socket).poll_write(cx, buf)),
             None => Poll::Ready(Ok(buf.len())),
         }
     }
@@ -212,8 +224,9 @@ impl AsyncWrite for HandoverIo {
         cx: &mut Context<'_>,
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        match &mut self.socket {
-            Some(socket) => Pin::new(socket).poll_write_vectored(cx, slices),
+        let Self { socket, entry } = &mut *self;
+        match socket {
+            Some(socket) => entry.record_blocked(Pin::new(socket).poll_write_vectored(cx, slices)),
             None => Poll::Ready(Ok(slices.iter().map(|slice| slice.len()).sum())),
         }
     }
@@ -228,7 +241,7 @@ impl AsyncWrite for HandoverIo {
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let Self { socket, entry } = &mut *self;
         let Some(open) = socket else { return Poll::Ready(Ok(())) };
-        ready!(Pin::new(open).poll_flush(cx))?;
+        ready!(entry.record_blocked(Pin::new(open).poll_flush(cx)))?;
         if entry.handle.is_requested() {
             entry.handle.give(socket);
         }
@@ -269,6 +282,36 @@ impl Handler for LetDetach {
         {
             // RFC 9112 §9.6: the client sends no other request on this connection.
             res.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use salvo::conn::SocketAddr;
+    use tokio::io::duplex;
+
+    use super::*;
+
+    #[test]
+    fn a_client_that_takes_no_head_is_told_from_a_server_that_does_not_flush() {
+        for (head, reason) in [(&b"0123"[..], AttachedReason::NotFlushed), (b"01234", AttachedReason::HeadNotTaken)] {
+            let sockets = Arc::new(SocketTable::default());
+            let address = Address::new(&SocketAddr::Unknown, &SocketAddr::Unknown);
+            let (key, handle) = sockets.insert(address, salvo::conn::ConnCtrl::new());
+            let (_client, socket) = duplex(4);
+            let entry = Entry { sockets, key, handle: Arc::clone(&handle) };
+            let mut io = HandoverIo { socket: Some(Box::new(socket)), entry };
+            let cx = &mut Context::from_waker(std::task::Waker::noop());
+            assert!(handle.request(cx.waker()).is_none());
+            let mut unwritten = head;
+            while let Poll::Ready(written) = Pin::new(&mut io).poll_write(cx, unwritten) {
+                unwritten = &unwritten[written.expect("the client is there")..];
+                if unwritten.is_empty() {
+                    break;
+                }
+            }
+            assert_eq!(handle.withdraw().err(), Some(reason));
         }
     }
 }

@@ -15,7 +15,9 @@ pub(crate) enum AttachedReason {
     RelaxedBefore,
     /// The connection of the request was not found among those of the acceptor.
     NotRecognised,
-    /// The server did not flush the socket after the first frame.
+    /// The client has not taken the response head.
+    HeadNotTaken,
+    /// The server did not flush the socket after the first frame, although the client takes bytes.
     NotFlushed,
 }
 
@@ -27,6 +29,7 @@ impl AttachedReason {
             Self::Response => "response replaced or of fixed length",
             Self::RelaxedBefore => "timeouts relaxed before",
             Self::NotRecognised => "connection not recognised",
+            Self::HeadNotTaken => "head not taken",
             Self::NotFlushed => "not flushed",
         }
     }

@@ -24,6 +24,8 @@ pub(crate) struct SocketHandle {
     control: ConnCtrl,
     /// Whether `transfer` is `Requested`, readable without its lock: the wrapper asks at every flush.
     requested: AtomicBool,
+    /// Whether the socket has not taken bytes at once since a stream requested it.
+    write_blocked: AtomicBool,
     transfer: Mutex<Transfer>,
 }
 
@@ -36,7 +38,12 @@ enum Transfer {
 
 impl SocketHandle {
     pub(crate) fn new(control: ConnCtrl) -> Self {
-        Self { control, requested: AtomicBool::new(false), transfer: Mutex::new(Transfer::Idle) }
+        Self {
+            control,
+            requested: AtomicBool::new(false),
+            write_blocked: AtomicBool::new(false),
+            transfer: Mutex::new(Transfer::Idle),
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, Transfer> {
@@ -47,23 +54,33 @@ impl SocketHandle {
     pub(crate) fn request(&self, waker: &Waker) -> Option<Box<dyn Socket>> {
         let mut transfer = self.lock();
         match std::mem::replace(&mut *transfer, Transfer::Idle) {
-            Transfer::Given(socket) => Some(socket),
-            Transfer::Idle | Transfer::Requested(_) => {
-                *transfer = Transfer::Requested(waker.clone());
-                self.requested.store(true, Ordering::Relaxed);
-                None
-            }
+            Transfer::Given(socket) => return Some(socket),
+            // The server flushes after this, and marks the socket again if it is still blocked.
+            Transfer::Idle => self.write_blocked.store(false, Ordering::Relaxed),
+            Transfer::Requested(_) => {}
         }
+        *transfer = Transfer::Requested(waker.clone());
+        self.requested.store(true, Ordering::Relaxed);
+        None
     }
 
-    /// Withdraws the request. Returns the socket if it was given meanwhile.
-    pub(crate) fn withdraw(&self) -> Option<Box<dyn Socket>> {
+    /// Withdraws the request. Returns the socket if it was given meanwhile, else why not.
+    pub(crate) fn withdraw(&self) -> Result<Box<dyn Socket>, AttachedReason> {
         let mut transfer = self.lock();
         self.requested.store(false, Ordering::Relaxed);
         match std::mem::replace(&mut *transfer, Transfer::Idle) {
-            Transfer::Given(socket) => Some(socket),
-            Transfer::Idle | Transfer::Requested(_) => None,
+            Transfer::Given(socket) => Ok(socket),
+            Transfer::Idle | Transfer::Requested(_) if self.write_blocked.load(Ordering::Relaxed) => {
+                Err(AttachedReason::HeadNotTaken)
+            }
+            Transfer::Idle | Transfer::Requested(_) => Err(AttachedReason::NotFlushed),
         }
+    }
+
+    /// Records that the socket does not take bytes at once, because its client does not.
+    #[cold]
+    pub(crate) fn mark_write_blocked(&self) {
+        self.write_blocked.store(true, Ordering::Relaxed);
     }
 
     /// Whether a stream waits for the socket.
@@ -261,7 +278,7 @@ mod tests {
         assert_eq!(count.0.load(Ordering::Relaxed), 1);
         assert!(handle.request(&waker).is_some());
         // A request that is withdrawn is not served any more.
-        assert!(handle.withdraw().is_none());
+        assert_eq!(handle.withdraw().err(), Some(AttachedReason::NotFlushed));
         held = Some(socket());
         handle.give(&mut held);
         assert!(held.is_some());

@@ -26,7 +26,6 @@ use http_body::{Body, Frame};
 use salvo::conn::ConnCtrl;
 use tokio::time::Instant;
 
-use crate::handler::connection::attached::AttachedReason;
 use crate::handler::connection::catch_drop::CatchDrop;
 use crate::handler::connection::control::TaskControl;
 use crate::handler::connection::io::{Socket, SocketIo};
@@ -220,10 +219,15 @@ impl<S: Subscriber> SseBody<S> {
             let reader = self.open.as_ref()?.feed.reader();
             let (has_ended, is_due) = (reader.poll_ended(waker).is_some(), reader.was_woken_by(WakeSource::Timer));
             if has_ended || is_due {
-                step = self.handover.as_mut()?.stop_waiting();
-            }
-            if is_due && !has_ended && matches!(step, Step::Attached) {
-                AttachedReason::NotFlushed.log_once("sse");
+                step = match self.handover.as_mut()?.stop_waiting() {
+                    Ok(socket) => Step::Detached(socket),
+                    Err(reason) => {
+                        if !has_ended {
+                            reason.log_once("sse");
+                        }
+                        Step::Attached
+                    }
+                };
             }
         }
         match step {

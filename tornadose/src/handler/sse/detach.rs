@@ -74,10 +74,11 @@ impl StreamHandover {
         }
     }
 
-    /// Stops waiting for the socket, because the stream has something else to do.
-    pub(crate) fn stop_waiting(&mut self) -> Step {
+    /// Stops waiting for the socket, because the stream has something else to do. Returns the socket if it was given
+    /// meanwhile, else why not.
+    pub(crate) fn stop_waiting(&mut self) -> Result<Box<dyn Socket>, AttachedReason> {
         self.state = State::Decided;
-        self.handle.withdraw().map_or(Step::Attached, Step::Detached)
+        self.handle.withdraw()
     }
 }
 
@@ -155,7 +156,7 @@ mod tests {
             if given {
                 handle.give(&mut held);
             }
-            assert!(matches!((given, stream.stop_waiting()), (true, Step::Detached(_)) | (false, Step::Attached)));
+            assert_eq!(stream.stop_waiting().err(), (!given).then_some(AttachedReason::NotFlushed));
             assert!(!handle.is_requested());
         }
     }

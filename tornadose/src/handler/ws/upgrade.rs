@@ -8,7 +8,6 @@ use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use crate::handler::connection::attached::AttachedReason;
 use crate::handler::connection::io::Socket;
 use crate::handler::connection::socket_table::SocketHandle;
 
@@ -30,11 +29,7 @@ pub(crate) fn take_upgraded(upgraded: Upgraded, handle: Option<Arc<SocketHandle>
         handle.request(Waker::noop());
         // Its result does not matter: an error shows again in the first write.
         let _flushed = Pin::new(&mut upgraded).poll_flush(cx);
-        let given = handle.withdraw();
-        if given.is_none() {
-            AttachedReason::NotFlushed.log_once("ws");
-        }
-        given
+        handle.withdraw().inspect_err(|reason| reason.log_once("ws")).ok()
     });
     let Some(socket) = given else {
         return UpgradedSocket { socket: Box::new(upgraded), read: Vec::new(), is_detached: false };
