@@ -52,68 +52,7 @@
 //! A store in memory is its process's own. [`Store::open`] fills the log from a [`Backend`](backend::Backend) instead; with the feature `redis`,
 //! `Store::redis` links it to a Redis Stream.
 //!
-//! # Observability
-//!
-//! A connection is logged when it opens, loses messages and closes, by `tracing` events with the target `tornadose`. Deliveries are
-//! not logged, and nothing that a user wrote is: no key, no text, no close reason. Normal operation is `DEBUG`. `ERROR` is a hook that
-//! panicked, or an invalid origin among a handler's options.
-//!
-//! | event | fields |
-//! |---|---|
-//! | `connection opened` | `transport` (`sse`, `ws`), `number` (of its handler, from 1), `channel`, `keys` (their number; none for all keys) |
-//! | `connection resumed` | `transport`, `number`, `outcome` (`known`, `trimmed`, `restarted`, `pending`) |
-//! | `gap reported` | `transport`, `number`, `reason`, `missed` |
-//! | `connection closed` | `transport`, `number`, `reason`, `code` (of a WebSocket), `detached`, and the ledger |
-//! | `connection rejected` | `number`, `reason` (`full`, `closed`, `stopping`) |
-//! | `stream not detached` | `transport`, `reason`, once for each pair of them in the process |
-//! | `gap reported`, `subscription ended` (of a [`Subscription`]) | `channel`, and as above |
-//! | `store closed` | `channel`, `readers` |
-//! | `backend connected`, `backend disconnected` | `channel`, `reason` |
-//! | `entry skipped` | `channel`, `entry`, `reason` |
-//!
-//! The `reason` of a close is `left`, `silent`, `stalled`, `violation`, `refused`, `panicked`, `max_age`, `closed`, `stopping`,
-//! `disconnected`, `lagged` or `aborted`.
-//!
-//! The ledger counts messages, and balances: `owed = delivered + filtered + conflated + missed + unread`.
-//!
-//! - *owed*: the kept state, or what came after the id, and what was submitted for its keys while the connection was open;
-//! - *delivered*: passed to the socket;
-//! - *filtered*: withheld by the filter;
-//! - *conflated*: a `latest` message that was replaced by a newer one, or dropped by [`Store::forget`], before it was read;
-//! - *missed*: lost in a gap that was reported;
-//! - *unread*: not read when the connection closed.
-//!
-//! A connection is `detached` when it owns its socket: see [`Handover`]. A connection
-//! that a [`Handover`] serves and that is not detached is logged with its cause, as `DEBUG`:
-//!
-//! - `http version`: the request is not HTTP/1.1;
-//! - `request body`: the request has one;
-//! - `response replaced or of fixed length`: by a middleware, such as compression;
-//! - `timeouts relaxed before`: by a middleware, or by an earlier request on the same connection;
-//!
-//! or as `WARN`, because this library and the versions of Salvo or hyper in use then do not fit together, or the acceptor is not wrapped:
-//!
-//! - `connection not recognised`: the request is of no connection of the acceptor;
-//! - `not flushed`: the server did not flush the socket after the response head.
-//!
-//! With the feature `metrics` the same is counted through the facade [`metrics`](https://docs.rs/metrics), for all stores and readers of
-//! the process:
-//!
-//! | metric | labels |
-//! |---|---|
-//! | `tornadose_connections_opened_total` | `transport` |
-//! | `tornadose_connections_closed_total` | `transport`, `reason`, `detached` (`true`, `false`) |
-//! | `tornadose_connections` (a gauge) | `detached` |
-//! | `tornadose_submitted_total` | |
-//! | `tornadose_delivered_total`, `tornadose_filtered_total` | |
-//! | `tornadose_conflated_total` (added when a reader ends) | |
-//! | `tornadose_missed_total`, `tornadose_gaps_total` | none, `reason` |
-//! | `tornadose_resumes_total` | `outcome` (`pending` too, and then its outcome) |
-//! | `tornadose_unreadable_total` (entries of a backend that are not messages) | `channel` |
-//!
-//! Install the recorder before connections open. A reader takes the counters of its deliveries when it opens, and adds to them once per
-//! batch.
-
+#![doc = include_str!("docs/observability.md")]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod sync;

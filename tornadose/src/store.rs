@@ -165,7 +165,7 @@ impl<M: Message> Store<M> {
                 });
             }
         };
-        let readers = state.notify_readers(&appended.entry);
+        let readers = state.push_to_readers(&appended.entry);
         // Wake and drop after unlocking: a woken reader may lock the store first thing, and so may a message's `Drop`.
         drop(state);
         readers.wake();

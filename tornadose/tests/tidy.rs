@@ -218,3 +218,56 @@ fn the_readme_shows_the_ticker() {
         assert!(ticker.contains(line) || line.contains("tornadose::serve("), "not in the example: {line}");
     }
 }
+
+/// A log event in the code, or a row of the table of log events: its message, level and fields.
+type LogEvent = (String, String, BTreeSet<String>);
+
+/// The log events of a file. Each is a call of a macro of `tracing`, with `target` first and the message last.
+fn log_events(text: &str) -> Vec<LogEvent> {
+    let code = code(text);
+    let mut events = Vec::new();
+    for level in ["error", "warn", "info", "debug", "trace"] {
+        for call in code.split(&format!("tracing::{level}!(")).skip(1) {
+            let call = call.split(");\n").next().unwrap();
+            let arguments: Vec<&str> = call.split(',').map(str::trim).filter(|argument| !argument.is_empty()).collect();
+            let (message, fields) = arguments.split_last().unwrap();
+            let message = message.trim_matches('"').to_owned();
+            // `channel = M::CHANNEL`, `%error`, `number`
+            let name = |field: &str| field.split('=').next().unwrap().trim().trim_start_matches(['%', '?']).to_owned();
+            let fields = fields.iter().filter(|field| !field.starts_with("target:")).map(|field| name(field)).collect();
+            events.push((message, level.to_uppercase(), fields));
+        }
+    }
+    events
+}
+
+/// The texts in backticks.
+fn quoted(cell: &str) -> BTreeSet<String> {
+    let cell = cell.replace("`` ", "\u{0}").replace(" ``", "\u{0}");
+    let mark = if cell.contains('\u{0}') { '\u{0}' } else { '`' };
+    cell.split(mark).skip(1).step_by(2).map(str::to_owned).collect()
+}
+
+#[test]
+fn the_table_of_log_events_is_that_of_the_code() {
+    let table = include_str!("../src/docs/observability.md");
+    // Each row: messages, levels, fields. The tables of metrics have two columns.
+    let rows: Vec<[BTreeSet<String>; 3]> = table
+        .lines()
+        .filter_map(|line| line.strip_prefix("| ")?.strip_suffix(" |"))
+        .filter_map(|row| <[&str; 3]>::try_from(row.split(" | ").collect::<Vec<_>>()).ok())
+        .map(|row| row.map(quoted))
+        .filter(|[messages, ..]| !messages.is_empty())
+        .collect();
+    let events: Vec<LogEvent> = Plan::of("tornadose").sources.values().flat_map(|text| log_events(text)).collect();
+    assert!(events.len() > 20 && rows.len() > 20, "{} events, {} rows", events.len(), rows.len());
+    for (message, level, fields) in &events {
+        let row = rows.iter().find(|[messages, ..]| messages.contains(message));
+        let Some([_, levels, listed]) = row else { panic!("`{message}` is not in docs/observability.md") };
+        assert!(levels.contains(level), "`{message}` is logged as {level}");
+        assert!(fields.is_subset(listed), "`{message}` has the fields {fields:?}");
+    }
+    for message in rows.iter().flat_map(|[messages, ..]| messages) {
+        assert!(events.iter().any(|(logged, ..)| logged == message), "nothing logs `{message}`");
+    }
+}
