@@ -1,4 +1,5 @@
-//! The floor plan, held by a test: who may import whom, no circles, no `mod.rs`, no glob imports, and who may know Salvo.
+//! The layers, held by tests: which module may import which, no circles, no `mod.rs`, no glob imports, and where Salvo is
+//! named.
 
 #![allow(clippy::unwrap_used, reason = "a test may")]
 
@@ -24,7 +25,7 @@ impl Plan {
             let module = path.to_str().unwrap().replace('/', "::");
             sources.insert(module, fs::read_to_string(&file).unwrap());
         }
-        // A module under `#[cfg(test)] mod` is no room of the house.
+        // The layers do not bind a module of tests.
         let tests: BTreeSet<String> = sources.iter().flat_map(|(module, text)| test_modules(module, text)).collect();
         sources.retain(|module, _| !tests.contains(module));
         let imports = sources.iter().map(|(module, text)| (module.clone(), imports(text, &sources))).collect();
@@ -95,8 +96,8 @@ fn imports(text: &str, sources: &BTreeMap<String, String>) -> BTreeSet<String> {
     named
 }
 
-/// The rooms of `tornadose`, and whom each may import.
-const ROOMS: [(&str, &[&str]); 12] = [
+/// The layers of `tornadose`, and which of them each may import.
+const LAYERS: [(&str, &[&str]); 12] = [
     ("sync", &[]),
     ("metrics", &[]),
     ("event", &["event"]),
@@ -111,10 +112,14 @@ const ROOMS: [(&str, &[&str]); 12] = [
     ("script", &[]),
 ];
 
-/// The narrowest room that a module stands in; none for the front door.
-fn room(module: &str) -> Option<&'static str> {
-    let within = |room: &str| module == room || module.strip_prefix(room).is_some_and(|rest| rest.starts_with("::"));
-    ROOMS.iter().map(|(room, _)| *room).filter(|room| within(room)).max_by_key(|room| room.len())
+/// Returns whether a module is this one or inside it.
+fn is_within(module: &str, outer: &str) -> bool {
+    module.strip_prefix(outer).is_some_and(|rest| rest.is_empty() || rest.starts_with("::"))
+}
+
+/// Returns the layer of a module; `None` for what re-exports the library's items.
+fn layer(module: &str) -> Option<&'static str> {
+    LAYERS.iter().map(|(layer, _)| *layer).find(|layer| is_within(module, layer))
 }
 
 #[test]
@@ -123,37 +128,37 @@ fn imports_run_one_way() {
     plan.check_circles();
     assert!(plan.imports["store::reader"].contains("store::log::cursor"), "the test sees the imports");
     for (module, imports) in &plan.imports {
-        let Some(from) = room(module) else {
-            assert!(["lib", "__private"].contains(&module.as_str()), "{module} stands in no room of the floor plan");
+        let Some(from) = layer(module) else {
+            assert!(["lib", "__private"].contains(&module.as_str()), "{module} is in no layer");
             continue;
         };
-        let (_, allowed) = ROOMS.iter().find(|(room, _)| *room == from).unwrap();
+        let (_, allowed) = LAYERS.iter().find(|(layer, _)| *layer == from).unwrap();
         for to in imports {
-            let to_room = room(to).unwrap_or("lib");
-            assert!(allowed.contains(&to_room), "{module} may not import {to}");
+            let to_layer = layer(to).unwrap_or("lib");
+            assert!(allowed.contains(&to_layer), "{module} may not import {to}");
         }
     }
 }
 
 #[test]
-fn only_the_handler_knows_salvo() {
+fn salvo_is_named_only_where_requests_are_served_and_in_the_trait_subscriber() {
     for (module, text) in &Plan::of("tornadose").sources {
         let code = code(text);
-        match room(module) {
+        match layer(module) {
             Some("handler" | "server" | "script") | None => {}
             Some("subscriber") if module == "subscriber" => {
                 let named = code.lines().filter(|line| line.contains("salvo"));
                 assert_eq!(named.collect::<Vec<_>>(), ["use salvo::{Depot, Request, http::StatusError};"]);
             }
-            _ => assert!(!code.contains("salvo"), "{module} knows Salvo"),
+            _ => assert!(!code.contains("salvo"), "{module} names Salvo"),
         }
     }
 }
 
 #[test]
-fn the_wire_does_not_wait() {
+fn the_wire_and_the_log_do_not_wait() {
     for (module, text) in &Plan::of("tornadose").sources {
-        if module.starts_with("wire") || module.starts_with("store::log") {
+        if is_within(module, "wire") || is_within(module, "store::log") {
             assert!(!code(text).contains("async") && !code(text).contains(".await"), "{module} waits");
         }
     }
@@ -200,7 +205,7 @@ fn no_glob_no_grandparent_no_mod_rs() {
                 assert!(!(import && line.contains("::*")), "{folder}: {module}: {line}");
                 assert!(
                     !line.contains("use crate::{"),
-                    "{folder}: {module}: import from the room that owns the name: {line}"
+                    "{folder}: {module}: import from the module that owns the name: {line}"
                 );
                 assert!(!line.contains("super::super"), "{folder}: {module}: {line}");
             }
