@@ -16,6 +16,7 @@
 mod request;
 mod origin;
 pub(crate) mod extract;
+mod settings;
 pub(crate) mod builder;
 pub(crate) mod connection;
 mod feed;

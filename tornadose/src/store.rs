@@ -12,6 +12,7 @@ pub(crate) mod subscription;
 mod limits;
 pub(crate) mod gap;
 mod ingest;
+mod append;
 mod open;
 mod send;
 pub(crate) mod builder;
@@ -21,11 +22,9 @@ use std::sync::Arc;
 use std::task::Waker;
 
 use crate::id::Id;
-use crate::message::{Keys, Message, Retention};
-use crate::metrics;
+use crate::message::{Keys, Message};
 use crate::store::error::SubmitError;
 use crate::store::limits::Limits;
-use crate::store::log::AppendError;
 use crate::store::registry::EndReason;
 use crate::store::shared::{Shared, State};
 use crate::store::subscription::Subscription;
@@ -137,41 +136,6 @@ impl<M: Message> Store<M> {
             None => self.append(message).map(Some),
             Some(backend) => self.send_without_ack(backend, message).map(|()| None),
         }
-    }
-
-    fn append(&self, message: M) -> Result<Id, SubmitError<M>> {
-        let event = match message.event() {
-            Ok(event) => event,
-            Err(error) => return Err(SubmitError::Encode { message, error }),
-        };
-        let retention = if M::HAS_QUEUE { message.retention() } else { Retention::Latest };
-        let (key, message) = (message.key(), Arc::new(message));
-        let mut state = self.shared.lock();
-        let appended = if state.closed {
-            Err(None)
-        } else {
-            let (offset, encoding_count) = (state.log.next(), self.shared.encoding_count());
-            state.log.append(offset, key, Arc::clone(&message), event, retention, encoding_count).map_err(Some)
-        };
-        let appended = match appended {
-            Ok(appended) => appended,
-            Err(error) => {
-                drop(state);
-                let message = Arc::into_inner(message).expect("a rejected message has no other owner");
-                return Err(match error {
-                    None => SubmitError::Closed { message },
-                    Some(AppendError::Full) => SubmitError::Full { message },
-                    Some(AppendError::TooLarge { size }) => SubmitError::TooLarge { message, size },
-                });
-            }
-        };
-        let readers = state.push_to_readers(&appended.entry);
-        // Wake and drop after unlocking: a woken reader may lock the store first thing, and so may a message's `Drop`.
-        drop(state);
-        readers.wake();
-        drop(appended.evicted);
-        metrics::submitted();
-        Ok(appended.entry.id)
     }
 
     /// Returns the newest `latest` message of this key.

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::backend::incoming::{IncomingEntry, Ingested, LogSink};
-use crate::backend::outbox::{Outbox, Outgoing};
+use crate::backend::outbox::Outbox;
+use crate::backend::outgoing::Outgoing;
 use crate::id::{Epoch, Offset};
 
 /// Connects a [`Backend`](crate::backend::Backend) to its store, in both directions. A cheap clone.

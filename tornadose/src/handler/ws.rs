@@ -1,6 +1,8 @@
 //! WebSocket: how a connection opens. [`session`] serves it once it is upgraded.
 
 pub(crate) mod upgrade;
+mod end;
+mod timers;
 pub(crate) mod session;
 
 use bytes::BytesMut;

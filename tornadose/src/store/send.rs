@@ -2,7 +2,7 @@
 
 use tokio::time::{Instant, timeout_at};
 
-use crate::backend::outbox::{ByteReservation, OutgoingKind, SendOutcome};
+use crate::backend::outgoing::{ByteReservation, OutgoingKind, SendOutcome};
 use crate::id::Id;
 use crate::message::{Message, Retention};
 use crate::metrics;

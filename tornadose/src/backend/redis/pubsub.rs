@@ -13,7 +13,7 @@ use crate::backend::backoff::Backoff;
 use crate::backend::engine::OpenError;
 use crate::backend::incoming::IncomingEntry;
 use crate::backend::link::BackendLink;
-use crate::backend::outbox::{Outgoing, OutgoingKind, SendOutcome};
+use crate::backend::outgoing::{Outgoing, OutgoingKind, SendOutcome};
 use crate::backend::redis::connect::{Fault, REPLY_TIMEOUT, Server, with_timeout};
 use crate::id::{Epoch, Offset};
 

@@ -10,7 +10,7 @@ use redis::{Cmd, ErrorKind, Pipeline, RedisError, RedisResult, ServerErrorKind, 
 
 use crate::backend::backoff::Backoff;
 use crate::backend::link::BackendLink;
-use crate::backend::outbox::{Outgoing, OutgoingKind, SendOutcome};
+use crate::backend::outgoing::{Outgoing, OutgoingKind, SendOutcome};
 use crate::backend::redis::connect::{Fault, Server, with_timeout};
 use crate::backend::redis::streams::protocol::{APPEND_LATEST_LUA, Keys, format_by, parse_bytes, parse_id};
 
