@@ -1,7 +1,7 @@
 //! The engine behind a store: everything that an implementation of [`Backend`] needs, and the backends for Redis.
 //!
-//! A backend moves bytes between an engine and one store, through a [`BackendLink`]. It knows neither the type of the messages
-//! nor the readers. [`Store::open`](crate::Store::open) runs it.
+//! A backend moves bytes between an engine and one store, through a [`BackendLink`]. It knows neither the type of the
+//! messages nor the readers. [`Store::open`](crate::Store::open) runs it.
 
 pub(crate) mod incoming;
 pub(crate) mod outgoing;

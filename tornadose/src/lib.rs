@@ -1,7 +1,7 @@
 //! Annotate plain types; get live event streams, over Server-Sent Events and WebSocket, on the Salvo web framework.
 //!
-//! [`#[store]`](macro@store) on the type of a message says what is kept of it; [`#[subscriber]`](macro@subscriber) on a plain
-//! struct says what one connection is; the pair gives a Salvo handler, [`StreamHandler`].
+//! [`#[store]`](macro@store) on the type of a message says what is kept of it; [`#[subscriber]`](macro@subscriber) on
+//! a plain struct says what one connection is; the pair gives a Salvo handler, [`StreamHandler`].
 //!
 //! ```no_run
 //! use tornadose::prelude::*;
@@ -30,27 +30,30 @@
 //!
 //! # Ordering
 //!
-//! A [`Store`] has one log, and one order, whatever a message's key or kind and whatever the transport. A `latest` message is
-//! skipped when a newer one of its key and variant has come, which is delivered at its own place.
+//! A [`Store`] has one log and one order, whatever a message's key, its retention or the transport. A `latest` message
+//! is skipped when there is a newer one of its key and variant. That one is delivered at its own place.
 //!
 //! # Resuming
 //!
-//! Every event carries an [`Id`]. A client that comes back with one, in `Last-Event-ID` or `?last_event_id=`, gets exactly what
-//! came after it, or the event `tornadose:gap` (`{"reason":"trimmed"|"lagged"|"restarted"|"outage","missed":N|null}`) and then
-//! what is kept: never silence, and never an error. An id-only frame moves a position without an event.
+//! Every event carries an [`Id`]. A client returns with one in `Last-Event-ID` or `?last_event_id=`. It gets exactly the
+//! events after it. If some of them are gone, it first gets the event `tornadose:gap`
+//! (`{"reason":"trimmed"|"lagged"|"restarted"|"outage","missed":N|null}`), and then what is kept. It never gets an error.
+//! A frame with an id alone moves the client's position without an event.
 //!
 //! # Lagging
 //!
-//! There is no queue per reader. One that is too slow for what the store keeps is told what it missed, and goes on.
+//! There is no queue per reader. A reader that is too slow for what the store keeps gets a gap with the number of
+//! messages that it missed, and goes on.
 //!
 //! # Closing
 //!
-//! [`Store::close`] ends its connections, [`serve`] those that it carries; what does not end within 5 s is aborted.
+//! [`Store::close`] ends the store's connections, and [`serve`] those of its server when it stops. A connection that
+//! does not end within 5 s is aborted.
 //!
 //! # Several processes
 //!
-//! A store in memory is its process's own. [`Store::open`] fills the log from a [`Backend`](backend::Backend) instead; with the feature `redis`,
-//! `Store::redis` links it to a Redis Stream.
+//! A store in memory belongs to its process. [`Store::open`] fills the log from a [`Backend`](backend::Backend) instead.
+//! With the feature `redis`, `Store::redis` fills it from a Redis Stream.
 //!
 #![doc = include_str!("docs/observability.md")]
 #![cfg_attr(docsrs, feature(doc_cfg))]

@@ -1,5 +1,5 @@
-//! A store: the handle that submits messages, reads the latest ones, subscribes and closes. The [log](log) decides what
-//! is kept.
+//! A store: the handle that submits messages, reads the latest ones, subscribes and closes. The [log](log) decides
+//! what is kept.
 
 pub(crate) mod error;
 pub(crate) mod entry;
@@ -31,8 +31,8 @@ use crate::store::subscription::Subscription;
 
 /// The messages of one type, their log and their readers. A cheap clone: all clones are the same store.
 ///
-/// A store is created in memory ([`new`](Self::new)), over a backend ([`open`](Self::open)), or with a capacity and a memory of its
-/// own ([`builder`](Self::builder)).
+/// A store is created in memory ([`new`](Self::new)), over a backend ([`open`](Self::open)), or with a capacity and a
+/// memory of its own ([`builder`](Self::builder)).
 ///
 /// # Ordering
 ///
@@ -40,8 +40,8 @@ use crate::store::subscription::Subscription;
 ///
 /// # Lagging
 ///
-/// A submit never waits for a reader and writes to no socket. A reader that is too slow for the messages that are kept
-/// is sent a gap.
+/// A submit never waits for a reader and writes to no socket. A reader that is too slow for the messages that are
+/// kept is sent a gap.
 ///
 /// # Closing
 ///
@@ -81,7 +81,8 @@ impl<M: Message> Store<M> {
     }
 
     /// Appends a message and returns its id. In memory this never waits for a reader, but takes part in tokio's
-    /// cooperative budget, so that a loop of submits lets readers run. With a backend it waits for the acknowledgement.
+    /// cooperative budget, so that a loop of submits lets readers run. With a backend it waits for the
+    /// acknowledgement.
     ///
     /// # Errors
     ///
@@ -90,8 +91,8 @@ impl<M: Message> Store<M> {
     ///
     /// # Cancel safety
     ///
-    /// In memory, a future that is dropped before it is ready has appended nothing. With a backend the message appears
-    /// once or never; it never appears when the backend has not taken it yet.
+    /// In memory, a future that is dropped before it is ready has appended nothing. With a backend the message
+    /// appears once or never; it never appears when the backend has not taken it yet.
     ///
     /// ```
     /// # use tornadose::prelude::*;
@@ -115,9 +116,9 @@ impl<M: Message> Store<M> {
         }
     }
 
-    /// Appends a message without `await`, from any thread, and returns its id. With a backend the result is `None`: the
-    /// id is not known yet. The backend sends the message when it can, in order; the messages on their way are bounded
-    /// by the store's `memory`.
+    /// Appends a message without `await`, from any thread, and returns its id. With a backend the result is `None`:
+    /// the id is not known yet. The backend sends the message when it can, in order; the messages on their way are
+    /// bounded by the store's `memory`.
     ///
     /// # Errors
     ///

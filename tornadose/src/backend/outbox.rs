@@ -83,7 +83,8 @@ impl Outbox {
         Some(Ack { reply, is_resolved: false, number, outbox: Arc::clone(self) })
     }
 
-    /// Enqueues a message that is sent as soon as possible, and cannot be withdrawn. Returns false when the store is closed.
+    /// Enqueues a message that is sent as soon as possible, and cannot be withdrawn. Returns false when the store is
+    /// closed.
     pub(crate) fn enqueue_without_ack(
         &self,
         kind: OutgoingKind,

@@ -50,11 +50,11 @@ pub(crate) type ByteReservation = OwnedSemaphorePermit;
 
 pub(super) type AckResult = Result<Offset, SendOutcome>;
 
-/// A message for a backend to send, and to resolve by [`appended`](Self::appended) or [`failed`](Self::failed). If it is dropped
-/// unresolved, its outcome is `Unknown`.
+/// A message for a backend to send, and to resolve by [`appended`](Self::appended) or [`failed`](Self::failed). If it
+/// is dropped unresolved, its outcome is `Unknown`.
 ///
-/// A backend that does not know whether a message has arrived may send it again: the message is numbered, and stores drop
-/// duplicates.
+/// A backend that does not know whether a message has arrived may send it again: the message is numbered, and stores
+/// drop duplicates.
 ///
 /// ```
 /// use tornadose::SubmitError;
@@ -115,7 +115,8 @@ impl Outgoing {
         &self.kind
     }
 
-    /// Returns the message's number, which increases with every message of this [sender](crate::backend::BackendLink::sender_id).
+    /// Returns the message's number, which increases with every message of this
+    /// [sender](crate::backend::BackendLink::sender_id).
     pub fn number(&self) -> u64 {
         self.number
     }

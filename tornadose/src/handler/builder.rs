@@ -17,8 +17,8 @@ use crate::subscriber::options::{Lag, Transports};
 
 /// The Salvo handler of a subscriber: Server-Sent Events, WebSocket, or both on one route.
 ///
-/// The attribute [`#[subscriber]`](macro@crate::subscriber) gives the struct a function `handler` that creates it. The methods
-/// override the attribute's options, which may so differ between staging and production:
+/// The attribute [`#[subscriber]`](macro@crate::subscriber) gives the struct a function `handler` that creates it.
+/// The methods override the attribute's options, which may so differ between staging and production:
 ///
 /// ```
 /// use tornadose::prelude::*;
@@ -143,8 +143,8 @@ impl<S: Subscriber> StreamHandler<S> {
         self
     }
 
-    /// Sets the origins, `scheme://host[:port]`, whose pages may open a WebSocket and get CORS headers for SSE. An invalid origin is logged
-    /// as an error and matches nothing.
+    /// Sets the origins, `scheme://host[:port]`, whose pages may open a WebSocket and get CORS headers for SSE. An
+    /// invalid origin is logged as an error and matches nothing.
     ///
     /// ```
     /// # use tornadose::prelude::*;

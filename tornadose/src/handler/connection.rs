@@ -1,4 +1,5 @@
-//! What connections of both transports have in common: their registry, how they are ended, logged and timed, and their socket.
+//! What connections of both transports have in common: their registry, how they are ended, logged and timed, and
+//! their socket.
 
 pub(crate) mod span;
 pub(crate) mod control;

@@ -1,5 +1,5 @@
-//! Reads the fields of a subscriber from a request, and the messages of a WebSocket client from their texts. Expansions of
-//! `#[subscriber]` call these functions. [`text`] turns a text into a value.
+//! Reads the fields of a subscriber from a request, and the messages of a WebSocket client from their texts.
+//! Expansions of `#[subscriber]` call these functions. [`text`] turns a text into a value.
 
 mod error;
 mod text;

@@ -1,4 +1,5 @@
-//! A subscriber's messages as the bytes of a transport: filter, position frames, gaps. The callers have the sockets and timers.
+//! A subscriber's messages as the bytes of a transport: filter, position frames, gaps. The callers have the sockets
+//! and timers.
 //!
 //! # Ordering
 //!
@@ -99,7 +100,8 @@ impl<M: Message> Feed<M> {
         &self.reader
     }
 
-    /// Returns whether nothing is ready, and registers the waker then. [`next`](Self::next) would return the same, at a higher cost.
+    /// Returns whether nothing is ready, and registers the waker then. [`next`](Self::next) would return the same, at
+    /// a higher cost.
     pub(crate) fn try_park(&mut self, waker: &Waker) -> bool {
         let parked = self.fast_path && self.reader.try_park(waker);
         self.is_at_head |= parked;
@@ -185,8 +187,8 @@ impl<M: Message> Feed<M> {
         }
     }
 
-    /// Writes the position of a client that has every message, whether it moved or not. On a WebSocket that shows that the connection is
-    /// alive.
+    /// Writes the position of a client that has every message, whether it moved or not. On a WebSocket that shows
+    /// that the connection is alive.
     pub(crate) fn repeat_position<F: Format>(&mut self, bytes: &mut BytesMut) {
         if self.is_at_head {
             let id = self.reader.head();
@@ -204,8 +206,8 @@ impl<M: Message> Feed<M> {
         }
     }
 
-    /// Writes the messages that pass the filter. If all of the batch pass and the buffer is empty, returns the encoded batch instead, which
-    /// all readers share.
+    /// Writes the messages that pass the filter. If all of the batch pass and the buffer is empty, returns the
+    /// encoded batch instead, which all readers share.
     fn write_batch<F: Format>(
         &mut self,
         subscriber: &impl Subscriber<Message = M>,
@@ -225,7 +227,8 @@ impl<M: Message> Feed<M> {
             return None;
         }
         for (index, entry) in entries.iter().enumerate() {
-            // The filter is called once per message: those before `passing` have passed, and the one at `passing` has not.
+            // The filter is called once per message: those before `passing` have passed, and the one at `passing` has
+            // not.
             let passes = index < passing || (index > passing && subscriber.filter(&entry.message));
             if passes {
                 self.write::<F>(entry, with_ids);

@@ -77,7 +77,8 @@ impl<S: Subscriber> StreamHandler<S> {
         Ok(Admission { authorized, number, permits })
     }
 
-    /// Returns the handler's permit together with one of the server, under [`serve`](crate::serve). The error is the reason to log.
+    /// Returns the handler's permit together with one of the server, under [`serve`](crate::serve). The error is the
+    /// reason to log.
     fn permits(&self, permit: Option<ConnectionPermit>, req: &Request) -> Result<Permits, &'static str> {
         let mut permits = Permits { handler: permit.ok_or("full")?, server: None };
         if self.store.is_closed() {
@@ -89,8 +90,8 @@ impl<S: Subscriber> StreamHandler<S> {
         Ok(permits)
     }
 
-    /// Spawns a task that aborts connections which cannot close by themselves, because their client takes no bytes: those that stall,
-    /// and those that are still open some time after the store was closed.
+    /// Spawns a task that aborts connections which cannot close by themselves, because their client takes no bytes:
+    /// those that stall, and those that are still open some time after the store was closed.
     fn watch(&self) {
         let (store, stall_timeout) = (self.store.clone(), self.settings.stall_timeout());
         self.connections.ensure_watchdog(|connections| async move {
@@ -127,8 +128,8 @@ impl<S: Subscriber> StreamHandler<S> {
     }
 }
 
-/// Returns the socket of this request's connection if it can be given away. If it cannot although the service is wrapped
-/// by a [`Handover`](crate::Handover), logs why.
+/// Returns the socket of this request's connection if it can be given away. If it cannot although the service is
+/// wrapped by a [`Handover`](crate::Handover), logs why.
 pub(crate) fn claim_socket(req: &Request, transport: &'static str) -> Option<Arc<SocketHandle>> {
     let lookup = req.extensions().get::<SocketLookup>()?;
     let control = req.extensions().get::<ConnCtrl>();

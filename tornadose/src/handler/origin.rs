@@ -102,8 +102,8 @@ fn host(headers: &HeaderMap, authority: Option<&Authority>) -> Option<String> {
     header.map(str::to_owned).or_else(|| authority.map(|authority| authority.as_str().to_owned()))
 }
 
-/// An origin (`scheme://host[:port]`) in its normal form. `#[subscriber]` parses the origins among its options by the same
-/// rules, which `tests/cases/origins.txt` holds.
+/// An origin (`scheme://host[:port]`) in its normal form. `#[subscriber]` parses the origins among its options by the
+/// same rules, which `tests/cases/origins.txt` holds.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Origin {
     /// In lower case.
@@ -125,7 +125,8 @@ impl Origin {
         is_scheme.then_some(Self { scheme, host, port })
     }
 
-    /// Returns whether the header `host` names the same host and port. Its default port is that of this origin's scheme.
+    /// Returns whether the header `host` names the same host and port. Its default port is that of this origin's
+    /// scheme.
     fn is_at(&self, host: &str) -> bool {
         host_and_port(host)
             .is_some_and(|(host, port)| host == self.host && port.or_else(|| default_port(&self.scheme)) == self.port)

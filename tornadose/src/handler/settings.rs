@@ -20,7 +20,8 @@ pub(crate) struct Settings {
 }
 
 impl Settings {
-    /// Clamps the options' times to between a millisecond and a year: a time of zero would spin, and the longest would overflow.
+    /// Clamps the options' times to between a millisecond and a year: a time of zero would spin, and the longest
+    /// would overflow.
     pub(crate) fn new(options: Options) -> Self {
         Self {
             options: Options {
@@ -39,8 +40,8 @@ impl Settings {
         self.options.keep_alive.map_or(Duration::from_secs(30), |keep_alive| keep_alive * 2)
     }
 
-    /// Returns the reconnection delay of the `number`th connection. The delays are spread over one to three times `retry`, and are not
-    /// random.
+    /// Returns the reconnection delay of the `number`th connection. The delays are spread over one to three times
+    /// `retry`, and are not random.
     pub(crate) fn retry_after(&self, number: u64) -> Duration {
         spread(self.options.retry, number, 1_000_000, 2_000_000)
     }

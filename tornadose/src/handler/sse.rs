@@ -1,4 +1,5 @@
-//! Server-Sent Events: how a stream opens. [`body`] is a stream whose server has the socket, [`task`] one that is detached.
+//! Server-Sent Events: how a stream opens. [`body`] is a stream whose server has the socket, [`task`] one that is
+//! detached.
 
 pub(crate) mod frames;
 pub(crate) mod detach;

@@ -1,6 +1,6 @@
 //! The server's side of a handover: the acceptor that wraps sockets, so that they can be given to streams, and the
-//! middleware that lets a stream detach. The other sides are the [table of sockets](crate::handler::connection::socket_table)
-//! and the [stream's](crate::handler::sse::detach).
+//! middleware that lets a stream detach. The other sides are the [table of
+//! sockets](crate::handler::connection::socket_table) and the [stream's](crate::handler::sse::detach).
 
 pub(crate) mod socket;
 

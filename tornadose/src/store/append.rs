@@ -38,7 +38,8 @@ impl<M: Message> Store<M> {
             }
         };
         let readers = state.push_to_readers(&appended.entry);
-        // Wake and drop after unlocking: a woken reader may lock the store first thing, and so may a message's `Drop`.
+        // Wake and drop after unlocking: a woken reader may lock the store first thing, and so may a message's
+        // `Drop`.
         drop(state);
         readers.wake();
         drop(appended.evicted);

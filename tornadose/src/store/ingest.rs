@@ -1,5 +1,5 @@
-//! Fills a log from a backend: payloads become messages, duplicates are dropped, and entries that are not messages are
-//! reported.
+//! Fills a log from a backend: payloads become messages, duplicates are dropped, and entries that are not messages
+//! are reported.
 
 mod dedup;
 

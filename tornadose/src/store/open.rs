@@ -23,8 +23,9 @@ impl<M: Message + Serialize + DeserializeOwned> Store<M> {
     /// Opens a store whose log is filled by a [`Backend`], so that several processes show the same messages. Resolves
     /// when everything that the backend has kept is loaded.
     ///
-    /// A submit resolves when the backend has acknowledged it. The log follows when the backend returns the message, as
-    /// it returns those of other processes; readers, [`latest`](Self::latest) and [`head`](Self::head) follow the log.
+    /// A submit resolves when the backend has acknowledged it. The log follows when the backend returns the message,
+    /// as it returns those of other processes; readers, [`latest`](Self::latest) and [`head`](Self::head) follow the
+    /// log.
     ///
     /// The backend runs in a task of its own, until the store is closed or its last handle and reader are dropped.
     ///

@@ -84,8 +84,8 @@ pub(crate) struct Reader<M: Message> {
 }
 
 impl<M: Message> Reader<M> {
-    /// Opens a reader. It is registered and placed under one lock, so that no message is lost or repeated between those
-    /// that are kept and the next.
+    /// Opens a reader. It is registered and placed under one lock, so that no message is lost or repeated between
+    /// those that are kept and the next.
     pub(crate) fn open(shared: &Arc<Shared<M>>, keys: Keys<M::Key>, resume: Resume, options: ReaderOptions) -> Self {
         const { assert!(offset_of!(Self, keys) <= 88, "a message in the mailbox touches only `live`") };
         let mut state = shared.lock();
@@ -135,8 +135,8 @@ impl<M: Message> Reader<M> {
         }
     }
 
-    /// Parks the reader if it has read everything. Returns true when it is parked: there is nothing to read. The store
-    /// is not locked.
+    /// Parks the reader if it has read everything. Returns true when it is parked: there is nothing to read. The
+    /// store is not locked.
     pub(crate) fn try_park(&self, waker: &Waker) -> bool {
         self.live.uses_waker(waker) && self.live.mailbox.try_park()
     }
@@ -147,8 +147,8 @@ impl<M: Message> Reader<M> {
         self.live.pop(waker)
     }
 
-    /// As [`poll`](Self::poll), but always reads the log. This also moves the reader's position, past messages of other
-    /// keys.
+    /// As [`poll`](Self::poll), but always reads the log. This also moves the reader's position, past messages of
+    /// other keys.
     pub(crate) fn poll_log(&mut self, waker: &Waker) -> ReadStep<M> {
         drop(self.live.mailbox.discard());
         self.settle_counts();
@@ -174,8 +174,9 @@ impl<M: Message> Reader<M> {
         step
     }
 
-    /// Returns the reason why the reader ends, whether or not it has read everything. Otherwise registers `waker`, which
-    /// is woken at the reader's end but not for messages: this serves a connection whose socket accepts no data.
+    /// Returns the reason why the reader ends, whether or not it has read everything. Otherwise registers `waker`,
+    /// which is woken at the reader's end but not for messages: this serves a connection whose socket accepts no
+    /// data.
     ///
     /// The reader is not live after this: it discards the message in its mailbox, and reads the log next.
     pub(crate) fn poll_ended(&self, waker: &Waker) -> Option<EndReason> {
@@ -214,8 +215,8 @@ impl<M: Message> Reader<M> {
         self.live.last_active
     }
 
-    /// Records that the reader's connection accepts data now, from which its stall timeout counts. The reader waits no
-    /// more: its waker is dropped, and it reads the log next.
+    /// Records that the reader's connection accepts data now, from which its stall timeout counts. The reader waits
+    /// no more: its waker is dropped, and it reads the log next.
     pub(crate) fn mark_active(&self) {
         self.shared.lock().readers.touch(self.id);
     }
@@ -235,8 +236,8 @@ impl<M: Message> Reader<M> {
         self.live.mailbox.was_woken_by(flag.into())
     }
 
-    /// As [`was_woken_by`](Self::was_woken_by), and clears the flag. Call this before polling the source, or a wake may
-    /// be lost.
+    /// As [`was_woken_by`](Self::was_woken_by), and clears the flag. Call this before polling the source, or a wake
+    /// may be lost.
     #[inline]
     pub(crate) fn take_wake(&self, flag: impl Into<WakeFlag>) -> bool {
         self.live.mailbox.take_wake(flag.into())

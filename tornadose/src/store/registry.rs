@@ -26,8 +26,8 @@ pub(crate) enum EndReason {
 }
 
 impl EndReason {
-    /// Returns whether the reader first reads what was appended before: the last messages of a store are not lost when
-    /// it closes.
+    /// Returns whether the reader first reads what was appended before: the last messages of a store are not lost
+    /// when it closes.
     pub(crate) fn drains(self) -> bool {
         matches!(self, Self::Closed | Self::Stopping)
     }
@@ -55,8 +55,8 @@ struct ReaderEntry<M> {
     mailbox: Arc<Mailbox<M>>,
     /// The generation of the log in which the reader became live.
     generation: u64,
-    /// Whether a new message has to be pushed. False for a reader that will read the log anyway, or that waits for its
-    /// end alone.
+    /// Whether a new message has to be pushed. False for a reader that will read the log anyway, or that waits for
+    /// its end alone.
     wants_messages: bool,
     end: Option<EndReason>,
     is_connection: bool,

@@ -34,8 +34,9 @@ impl AttachedReason {
         }
     }
 
-    /// Logs this reason the first time that it occurs in the process on this transport. A reason that shows that hyper or Salvo works
-    /// in another way than this module expects, or that a socket's acceptor is not wrapped, is a warning.
+    /// Logs this reason the first time that it occurs in the process on this transport. A reason that shows that
+    /// hyper or Salvo works in another way than this module expects, or that a socket's acceptor is not wrapped, is a
+    /// warning.
     pub(crate) fn log_once(self, transport: &'static str) {
         static LOGGED: [AtomicU8; 2] = [const { AtomicU8::new(0) }; 2];
         let logged = &LOGGED[usize::from(transport == "ws")];

@@ -1,5 +1,5 @@
-//! The socket of a detached stream or a WebSocket: buffers for both directions, and since when each has made no progress. The two
-//! directions do not wait for each other.
+//! The socket of a detached stream or a WebSocket: buffers for both directions, and since when each has made no
+//! progress. The two directions do not wait for each other.
 
 use std::io;
 use std::mem::{MaybeUninit, offset_of};
@@ -17,8 +17,8 @@ pub(crate) trait Socket: AsyncRead + AsyncWrite + Send + Unpin {}
 
 impl<IO: AsyncRead + AsyncWrite + Send + Unpin> Socket for IO {}
 
-/// Cap on unread input and on control bytes. Above it the socket is not read: a client that floods the server and reads nothing
-/// is not read either.
+/// Cap on unread input and on control bytes. Above it the socket is not read: a client that floods the server and
+/// reads nothing is not read either.
 const MAX_BUFFERED: usize = 16 << 10;
 
 /// A socket and its buffers.
@@ -64,8 +64,8 @@ enum PendingWrite {
 pub(crate) struct Disconnected;
 
 impl<D> SocketIo<D> {
-    /// Returns whether so much input is unread that the socket is not read. The silence of the client then means nothing, and its end
-    /// is not seen.
+    /// Returns whether so much input is unread that the socket is not read. The silence of the client then means
+    /// nothing, and its end is not seen.
     pub(crate) fn is_full(&self) -> bool {
         self.read_buffer.len() > MAX_BUFFERED
     }
@@ -81,8 +81,8 @@ impl<D> SocketIo<D> {
         self.read_parked = false;
     }
 
-    /// Takes whether anything has happened that may change when something is due: input arrived, a ping was written, writing was
-    /// blocked or made progress again.
+    /// Takes whether anything has happened that may change when something is due: input arrived, a ping was written,
+    /// writing was blocked or made progress again.
     #[inline]
     pub(crate) fn take_timers_dirty(&mut self) -> bool {
         std::mem::take(&mut self.timers_dirty)
@@ -100,8 +100,8 @@ impl<D> SocketIo<D> {
 }
 
 impl<D> SocketIo<D> {
-    /// The socket wakes `socket_waker`, whichever task polls it. When that was woken, call [`allow_read`](Self::allow_read). Polling the
-    /// socket with another waker would wake the task without a read.
+    /// The socket wakes `socket_waker`, whichever task polls it. When that was woken, call
+    /// [`allow_read`](Self::allow_read). Polling the socket with another waker would wake the task without a read.
     pub(crate) fn new(socket: Box<dyn Socket>, decoder: D, socket_waker: Waker) -> Self {
         const { assert!(offset_of!(Self, decoder) <= 64) }
         Self {
@@ -135,7 +135,8 @@ impl<D> SocketIo<D> {
         self.read_parked = false;
     }
 
-    /// Writes these bytes. Allowed only when the socket has taken all earlier bytes. Ready when it has taken these too.
+    /// Writes these bytes. Allowed only when the socket has taken all earlier bytes. Ready when it has taken these
+    /// too.
     pub(crate) fn poll_write(&mut self, bytes: Bytes, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         debug_assert!(self.pending_write == PendingWrite::Nothing, "bytes are written one piece at a time");
         self.poll_write_buffer(bytes, cx)
@@ -225,7 +226,8 @@ impl<D> SocketIo<D> {
         }
     }
 
-    /// Reads ahead while nothing is decoded, because any input shows that the client is there. Ready only when it has left.
+    /// Reads ahead while nothing is decoded, because any input shows that the client is there. Ready only when it has
+    /// left.
     pub(crate) fn poll_read_ahead(&mut self, cx: &mut Context<'_>) -> Poll<Disconnected> {
         loop {
             match ready!(self.poll_fill(cx)) {
@@ -235,8 +237,8 @@ impl<D> SocketIo<D> {
         }
     }
 
-    /// Reads and discards at most `limit` bytes, and lowers it. Ready only when the client has left. After that many bytes the socket is
-    /// not read any more, and only a write shows that the client has left.
+    /// Reads and discards at most `limit` bytes, and lowers it. Ready only when the client has left. After that many
+    /// bytes the socket is not read any more, and only a write shows that the client has left.
     pub(crate) fn poll_drain(&mut self, limit: &mut usize, cx: &mut Context<'_>) -> Poll<()> {
         while !self.read_parked && *limit > 0 {
             self.read_buffer = Vec::new();

@@ -1,9 +1,10 @@
-//! The sockets of a server whose streams may detach: how a request finds its own, and how that is given to its stream.
+//! The sockets of a server whose streams may detach: how a request finds its own, and how that is given to its
+//! stream.
 //!
-//! hyper hands a socket over only for an upgrade. So the acceptor wraps each socket and enters it in a [`SocketTable`]; a
-//! request finds its own there, see [`SocketTable::claim`]. The stream then *requests* the socket and waits. The wrapper
-//! gives the socket up when hyper has flushed it: at that moment everything that hyper had to write is written. What is
-//! left of the connection in hyper's hands writes to nowhere.
+//! hyper hands a socket over only for an upgrade. So the acceptor wraps each socket and enters it in a
+//! [`SocketTable`]; a request finds its own there, see [`SocketTable::claim`]. The stream then *requests* the socket
+//! and waits. The wrapper gives the socket up when hyper has flushed it: at that moment everything that hyper had to
+//! write is written. What is left of the connection in hyper's hands writes to nowhere.
 
 use std::collections::BTreeMap;
 use std::net;

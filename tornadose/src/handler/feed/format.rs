@@ -29,8 +29,8 @@ pub(crate) trait Format: Encoding {
 /// The store keeps one encoding for both forms, with its chunk, so that it is encoded once.
 pub(crate) struct Sse<const CHUNKED: bool = false>;
 
-/// Server-Sent Events for [`SseTask`](crate::handler::sse::task::SseTask), which writes to its own socket: an encoding is
-/// returned with its chunk.
+/// Server-Sent Events for [`SseTask`](crate::handler::sse::task::SseTask), which writes to its own socket: an
+/// encoding is returned with its chunk.
 pub(crate) type ChunkedSse = Sse<true>;
 
 impl<const CHUNKED: bool> Encoding for Sse<CHUNKED> {

@@ -11,8 +11,8 @@
 //!
 //! # Closing
 //!
-//! A last `retry:` spreads the reconnections, then the body ends. When the client leaves, the server drops the body, and the
-//! subscriber with it.
+//! A last `retry:` spreads the reconnections, then the body ends. When the client leaves, the server drops the body,
+//! and the subscriber with it.
 
 use std::mem::offset_of;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -70,8 +70,8 @@ struct Open<S: Subscriber> {
     permits: Permits,
 }
 
-/// The last frame of a stream. It keeps the reader and the permits until the socket has taken it or is closed. Until then the
-/// connection is counted, is waited for, and can be aborted.
+/// The last frame of a stream. It keeps the reader and the permits until the socket has taken it or is closed. Until
+/// then the connection is counted, is waited for, and can be aborted.
 struct Goodbye<M: Message> {
     bytes: Bytes,
     _feed: Feed<M>,
@@ -147,8 +147,8 @@ impl<S: Subscriber> SseBody<S> {
         Bytes::from_owner(Goodbye { bytes, _feed: feed, _permits: permits })
     }
 
-    /// Aborts the connection when a keep-alive has not been written for too long. An end of the body would not reach the client either:
-    /// the server buffers several frames, and would buffer that too.
+    /// Aborts the connection when a keep-alive has not been written for too long. An end of the body would not reach
+    /// the client either: the server buffers several frames, and would buffer that too.
     fn abort_if_stalled(&mut self, now: Instant) {
         self.pending_probe = self.pending_probe.take().filter(|(unwritten, _)| unwritten.strong_count() > 0);
         if let Some((_, since)) = &self.pending_probe
@@ -162,7 +162,8 @@ impl<S: Subscriber> SseBody<S> {
         }
     }
 
-    /// Returns whether nothing is to be written and nothing is due. The server polls again after every delivery, so this is fast.
+    /// Returns whether nothing is to be written and nothing is due. The server polls again after every delivery, so
+    /// this is fast.
     fn is_quiet(&mut self, waker: &Waker) -> bool {
         self.remainder.is_empty()
             && self

@@ -1,9 +1,9 @@
-//! How an SSE stream takes over the socket of its connection once the response head is written, so that hyper's buffers
-//! and Salvo's futures can be dropped.
+//! How an SSE stream takes over the socket of its connection once the response head is written, so that hyper's
+//! buffers and Salvo's futures can be dropped.
 //!
-//! The stream requests the socket only when the outermost middleware has agreed: the response's body must still be the
-//! stream itself, in chunks of HTTP/1.1 (RFC 9112 §7.1), on a connection that closes with the response (RFC 9112 §9.6).
-//! Every other stream stays *attached*: its server writes it.
+//! The stream requests the socket only when the outermost middleware has agreed: the response's body must still be
+//! the stream itself, in chunks of HTTP/1.1 (RFC 9112 §7.1), on a connection that closes with the response
+//! (RFC 9112 §9.6). Every other stream stays *attached*: its server writes it.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -2,7 +2,8 @@
 //!
 //! # Ordering
 //!
-//! Replies to the client are written between messages, never inside one. Texts of the client are received one at a time.
+//! Replies to the client are written between messages, never inside one. Texts of the client are received one at a
+//! time.
 //!
 //! # Lagging
 //!
@@ -10,8 +11,8 @@
 //!
 //! # Closing
 //!
-//! Either side closes with a close frame, and the server waits for the client's for a while. When the client leaves, the task ends, and
-//! the subscriber is dropped.
+//! Either side closes with a close frame, and the server waits for the client's for a while. When the client leaves,
+//! the task ends, and the subscriber is dropped.
 
 use std::future::poll_fn;
 use std::panic::AssertUnwindSafe;
@@ -41,7 +42,8 @@ use crate::wire::ws::decoder::{Decoder, Inbound, Violation};
 /// A connection over WebSocket.
 #[repr(C)]
 pub(crate) struct WsSession<S: Subscriber> {
-    // An aborted task drops its fields in this order: the disconnect hook runs first, and the permits are released last.
+    // An aborted task drops its fields in this order: the disconnect hook runs first, and the permits are released
+    // last.
     subscriber: CatchDrop<S>,
     store: Store<S::Message>,
     timers: Timers,
@@ -73,8 +75,8 @@ impl<S: Subscriber> WsSession<S> {
 
     /// Serves until one side ends it, then shuts down.
     ///
-    /// A task is as large as its largest state, and moved values count twice. So the session and its socket are boxed, and so are rare
-    /// states: a hook that runs, and the shutdown.
+    /// A task is as large as its largest state, and moved values count twice. So the session and its socket are
+    /// boxed, and so are rare states: a hook that runs, and the shutdown.
     pub(crate) async fn run(mut self: Box<Self>, mut io: Box<SocketIo<Decoder>>) {
         let end = loop {
             match poll_fn(|cx| self.poll_event(&mut io, cx)).await {
@@ -91,7 +93,8 @@ impl<S: Subscriber> WsSession<S> {
 
     async fn shut_down(self: Box<Self>, mut io: Box<SocketIo<Decoder>>, end: SessionEnd) {
         let Self { subscriber, feed, permits: _permits, .. } = *self;
-        // The disconnect hook does not wait for the close frame. A reader that the server ends does, because `Store::closed` waits for it.
+        // The disconnect hook does not wait for the close frame. A reader that the server ends does, because
+        // `Store::closed` waits for it.
         drop(subscriber);
         let (reason, code) = end.close_reason();
         feed.close_reason().set(reason, code);
@@ -182,7 +185,8 @@ impl<S: Subscriber> WsSession<S> {
     }
 }
 
-/// Writes the close frame after what is being written, and closes the socket once the client has answered, or after a timeout.
+/// Writes the close frame after what is being written, and closes the socket once the client has answered, or after a
+/// timeout.
 async fn say_goodbye(mut io: Box<SocketIo<Decoder>>, end: SessionEnd) {
     match &end {
         SessionEnd::Dropped(_) => return,
@@ -198,7 +202,8 @@ async fn say_goodbye(mut io: Box<SocketIo<Decoder>>, end: SessionEnd) {
             poll_fn(|cx| io.poll_close(cx)).await;
         }
         if poll_fn(|cx| io.poll_shutdown(cx)).await.is_ok() && matches!(end, SessionEnd::ProtocolError(_)) {
-            // Input after the violation is discarded. Unread bytes would reset the connection, and the close frame would be lost.
+            // Input after the violation is discarded. Unread bytes would reset the connection, and the close frame
+            // would be lost.
             let mut all = usize::MAX;
             poll_fn(|cx| io.poll_drain(&mut all, cx)).await;
         }

@@ -90,8 +90,9 @@ impl Timers {
         self.timeouts.is_expired(now).then(|| close(CloseReason::MaxAge, CloseCode::GOING_AWAY, "max age"))
     }
 
-    /// Returns when a client is given up that does not answer a ping. The time counts from when the ping was sent: a client that is
-    /// still reading a long message before it cannot answer. A client that takes no bytes at all is stalled instead.
+    /// Returns when a client is given up that does not answer a ping. The time counts from when the ping was sent: a
+    /// client that is still reading a long message before it cannot answer. A client that takes no bytes at all is
+    /// stalled instead.
     fn silent_at(&self, io: &SocketIo<Decoder>) -> Option<Instant> {
         let ping_sent_at = self.ping_sent_at.filter(|_| self.awaits_pong(io.last_received) && !io.is_full())?;
         self.timeouts.keep_alive.map(|after| (io.last_received + self.timeouts.stall).max(ping_sent_at + after))
@@ -102,8 +103,8 @@ impl Timers {
         self.ping_queued_at.is_some_and(|queued_at| queued_at > last_received)
     }
 
-    /// Returns when the next ping is due. A client whose input is not read is pinged again and again, because only a write then shows
-    /// that it has left.
+    /// Returns when the next ping is due. A client whose input is not read is pinged again and again, because only a
+    /// write then shows that it has left.
     fn ping_at(&self, io: &SocketIo<Decoder>) -> Option<Instant> {
         let since = match self.ping_queued_at.filter(|queued_at| *queued_at > io.last_received) {
             None => io.last_received,

@@ -104,8 +104,9 @@ impl<M: Message> Log<M> {
         Some(Batch::Many(Arc::clone(&cached.batch)))
     }
 
-    /// Returns the key whose batches can be shared at this cursor (`None` for all keys), and their version. A reader of
-    /// a set of keys shares none, and neither does one that skips queue messages, reads without ids or has a gap ahead.
+    /// Returns the key whose batches can be shared at this cursor (`None` for all keys), and their version. A reader
+    /// of a set of keys shares none, and neither does one that skips queue messages, reads without ids or has a gap
+    /// ahead.
     fn cache_key(&self, keys: &KeySelection, cursor: &Cursor) -> Option<(Option<usize>, u64)> {
         if cursor.position < cursor.ids_after
             || cursor.position < cursor.skip_through

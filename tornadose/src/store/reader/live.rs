@@ -1,5 +1,5 @@
-//! The part of a reader that is used while it is live: its mailbox, and what it read from there. The reader brings that
-//! into its cursor and ledger before they are used.
+//! The part of a reader that is used while it is live: its mailbox, and what it read from there. The reader brings
+//! that into its cursor and ledger before they are used.
 
 use std::sync::Arc;
 use std::task::Waker;

@@ -131,8 +131,8 @@ impl<M> Mailbox<M> {
 
     // --- The reader's side -------------------------------------------------------------------------------------------
 
-    /// Parks the reader if it is live and has no message. Returns true when it is parked: there is nothing to read, and
-    /// the next message wakes it.
+    /// Parks the reader if it is live and has no message. Returns true when it is parked: there is nothing to read,
+    /// and the next message wakes it.
     #[inline]
     pub(crate) fn try_park(&self) -> bool {
         match self.state.load() {

@@ -1,5 +1,5 @@
-//! The promises of a mailbox, through a store and a reader: no lock for a delivery, and no lost wake-up. They are not in
-//! `mailbox.rs`, which the crate of the models includes.
+//! The promises of a mailbox, through a store and a reader: no lock for a delivery, and no lost wake-up. They are not
+//! in `mailbox.rs`, which the crate of the models includes.
 
 use std::future::poll_fn;
 use std::sync::Arc;
