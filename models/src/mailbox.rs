@@ -28,7 +28,7 @@ struct Store {
 struct State {
     log: Vec<Arc<Entry<usize>>>,
     generation: u64,
-    /// The generation in which the reader caught up.
+    /// The generation in which the reader became live.
     readers_generation: u64,
     wants_messages: bool,
     is_ended: bool,
@@ -87,22 +87,22 @@ impl Store {
 struct Reader {
     store: Arc<Store>,
     read: usize,
-    /// Whether it has caught up, which is when it uses its mailbox. Its waker stays the same.
-    has_caught_up: bool,
+    /// Whether it is live: it uses its mailbox. Its waker stays the same.
+    is_live: bool,
 }
 
 impl Reader {
     fn new(store: &Arc<Store>) -> Self {
-        Self { store: Arc::clone(store), read: 0, has_caught_up: false }
+        Self { store: Arc::clone(store), read: 0, is_live: false }
     }
 
     /// Reads what there is. Returns whether the reader has ended; its waker is registered otherwise.
     fn poll(&mut self, waker: &Waker) -> bool {
         loop {
-            if self.has_caught_up && self.store.mailbox.try_park() {
+            if self.is_live && self.store.mailbox.try_park() {
                 return false;
             }
-            if self.has_caught_up
+            if self.is_live
                 && let Some((entry, _)) = self.store.mailbox.pop(waker)
             {
                 assert_eq!(entry.message, self.read, "a message twice, or one left out");
@@ -120,8 +120,8 @@ impl Reader {
                     state.wants_messages = true;
                     self.store.mailbox.register_waker(waker);
                     state.readers_generation = state.generation;
-                    self.store.mailbox.mark_caught_up();
-                    self.has_caught_up = true;
+                    self.store.mailbox.mark_live();
+                    self.is_live = true;
                 }
                 continue;
             }

@@ -1,9 +1,10 @@
 //! The engine behind a store: everything that an implementation of [`Backend`] needs, and the backends for Redis.
 //!
-//! A backend moves bytes between an engine and one store, through a [`BackendLink`]. It knows neither the type of the messages
-//! nor the readers. [`Store::open`](crate::Store::open) runs it.
+//! A backend moves bytes between an engine and one store, through a [`BackendLink`]. It knows neither the type of the
+//! messages nor the readers. [`Store::open`](crate::Store::open) runs it.
 
 pub(crate) mod incoming;
+pub(crate) mod outgoing;
 pub(crate) mod outbox;
 pub(crate) mod link;
 pub(crate) mod engine;
@@ -15,7 +16,7 @@ pub(crate) mod redis;
 pub use crate::backend::engine::{Backend, OpenError};
 pub use crate::backend::incoming::{IncomingEntry, Ingested};
 pub use crate::backend::link::BackendLink;
-pub use crate::backend::outbox::{Outgoing, OutgoingKind, SendOutcome};
+pub use crate::backend::outgoing::{Outgoing, OutgoingKind, SendOutcome};
 #[cfg(feature = "redis")]
 pub use crate::backend::redis::{Redis, RedisPubSub, RedisStreams};
 pub use crate::id::{Epoch, Offset};

@@ -81,8 +81,8 @@ impl Event {
         Ok(Self { name: name.map(EventName::try_from).transpose()?, data: Data::Json(json) })
     }
 
-    /// Creates an event whose data is any text, for example a fragment of HTML. Its lines may end with LF, CR or CRLF;
-    /// a client reads LF.
+    /// Creates an event whose data is any text, for example a fragment of HTML. Its lines may end with LF, CR or
+    /// CRLF; a client reads LF.
     ///
     /// ```
     /// use tornadose::{Event, EventName};
@@ -132,7 +132,8 @@ impl Event {
     }
 
     /// Returns the most bytes that the event takes on any transport, without the fixed envelope. Each line of text
-    /// takes `data: ` in Server-Sent Events; a control character or a quote takes an escape in the JSON of a WebSocket.
+    /// takes `data: ` in Server-Sent Events; a control character or a quote takes an escape in the JSON of a
+    /// WebSocket.
     pub(crate) fn encoded_len_max(&self) -> usize {
         let escaped = |text: &str| {
             text.len() + 6 * text.bytes().filter(|byte| byte.is_ascii_control() || matches!(byte, b'"' | b'\\')).count()

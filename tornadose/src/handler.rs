@@ -1,9 +1,10 @@
-//! Connections over Server-Sent Events and WebSocket. This file routes a request to its transport, [`open`] admits it, and a
-//! [`Feed`](feed::Feed) writes its messages.
+//! Connections over Server-Sent Events and WebSocket. This file routes a request to its transport, [`open`] admits
+//! it, and a [`Feed`](feed::Feed) writes its messages.
 //!
 //! # Ordering
 //!
-//! A reader opens after the subscriber was authorized, and before the response head is sent. The client gets every message from then on.
+//! A reader opens after the subscriber was authorized, and before the response head is sent. The client gets every
+//! message from then on.
 //!
 //! # Lagging
 //!
@@ -11,16 +12,18 @@
 //!
 //! # Closing
 //!
-//! A connection is closed by its client, its store, its server, its maximum age or a timeout. One that does not close in time is aborted.
+//! A connection is closed by its client, its store, its server, its maximum age or a timeout. One that does not close
+//! in time is aborted.
 
 mod request;
 mod origin;
 pub(crate) mod extract;
+mod settings;
 pub(crate) mod builder;
 pub(crate) mod connection;
 mod feed;
 mod open;
-mod sse;
+pub(crate) mod sse;
 mod ws;
 
 use salvo::http::header::{ACCEPT, ALLOW, HeaderValue};

@@ -1,7 +1,7 @@
 //! Annotate plain types; get live event streams, over Server-Sent Events and WebSocket, on the Salvo web framework.
 //!
-//! [`#[store]`](macro@store) on the type of a message says what is kept of it; [`#[subscriber]`](macro@subscriber) on a plain
-//! struct says what one connection is; the pair gives a Salvo handler, [`StreamHandler`].
+//! [`#[store]`](macro@store) on the type of a message says what is kept of it; [`#[subscriber]`](macro@subscriber) on
+//! a plain struct says what one connection is; the pair gives a Salvo handler, [`StreamHandler`].
 //!
 //! ```no_run
 //! use tornadose::prelude::*;
@@ -30,90 +30,32 @@
 //!
 //! # Ordering
 //!
-//! A [`Store`] has one log, and one order, whatever a message's key or kind and whatever the transport. A `latest` message is
-//! skipped when a newer one of its key and variant has come, which is delivered at its own place.
+//! A [`Store`] has one log and one order, whatever a message's key, its retention or the transport. A `latest` message
+//! is skipped when there is a newer one of its key and variant. That one is delivered at its own place.
 //!
 //! # Resuming
 //!
-//! Every event carries an [`Id`]. A client that comes back with one, in `Last-Event-ID` or `?last_event_id=`, gets exactly what
-//! came after it, or the event `tornadose:gap` (`{"reason":"trimmed"|"lagged"|"restarted"|"outage","missed":N|null}`) and then
-//! what is kept: never silence, and never an error. An id-only frame moves a position without an event.
+//! Every event carries an [`Id`]. A client returns with one in `Last-Event-ID` or `?last_event_id=`. It gets exactly the
+//! events after it. If some of them are gone, it first gets the event `tornadose:gap`
+//! (`{"reason":"trimmed"|"lagged"|"restarted"|"outage","missed":N|null}`), and then what is kept. It never gets an error.
+//! A frame with an id alone moves the client's position without an event.
 //!
 //! # Lagging
 //!
-//! There is no queue per reader. One that is too slow for what the store keeps is told what it missed, and goes on.
+//! There is no queue per reader. A reader that is too slow for what the store keeps gets a gap with the number of
+//! messages that it missed, and goes on.
 //!
 //! # Closing
 //!
-//! [`Store::close`] ends its connections, [`serve`] those that it carries; what does not end within 5 s is aborted.
+//! [`Store::close`] ends the store's connections, and [`serve`] those of its server when it stops. A connection that
+//! does not end within 5 s is aborted.
 //!
 //! # Several processes
 //!
-//! A store in memory is its process's own. [`Store::open`] fills the log from a [`Backend`](backend::Backend) instead; with the feature `redis`,
-//! `Store::redis` links it to a Redis Stream.
+//! A store in memory belongs to its process. [`Store::open`] fills the log from a [`Backend`](backend::Backend) instead.
+//! With the feature `redis`, `Store::redis` fills it from a Redis Stream.
 //!
-//! # Observability
-//!
-//! A connection is logged when it opens, loses messages and closes, by `tracing` events with the target `tornadose`. Deliveries are
-//! not logged, and nothing that a user wrote is: no key, no text, no close reason. Normal operation is `DEBUG`. `ERROR` is a hook that
-//! panicked, or an invalid origin among a handler's options.
-//!
-//! | event | fields |
-//! |---|---|
-//! | `connection opened` | `transport` (`sse`, `ws`), `number` (of its handler, from 1), `channel`, `keys` (their number; none for all keys) |
-//! | `connection resumed` | `transport`, `number`, `outcome` (`known`, `trimmed`, `restarted`, `pending`) |
-//! | `gap reported` | `transport`, `number`, `reason`, `missed` |
-//! | `connection closed` | `transport`, `number`, `reason`, `code` (of a WebSocket), `detached`, and the ledger |
-//! | `connection rejected` | `number`, `reason` (`full`, `closed`, `stopping`) |
-//! | `stream not detached` | `reason`, once for each in the process |
-//! | `gap reported`, `subscription ended` (of a [`Subscription`]) | `channel`, and as above |
-//! | `store closed` | `channel`, `readers` |
-//! | `backend connected`, `backend disconnected` | `channel`, `reason` |
-//! | `entry skipped` | `channel`, `entry`, `reason` |
-//!
-//! The `reason` of a close is `left`, `silent`, `stalled`, `violation`, `refused`, `panicked`, `max_age`, `closed`, `stopping`,
-//! `disconnected`, `lagged` or `aborted`.
-//!
-//! The ledger counts messages, and balances: `owed = delivered + filtered + conflated + missed + unread`.
-//!
-//! - *owed*: the kept state, or what came after the id, and what was submitted for its keys while the connection was open;
-//! - *delivered*: passed to the socket;
-//! - *filtered*: withheld by the filter;
-//! - *conflated*: a `latest` message that was replaced by a newer one, or dropped by [`Store::forget`], before it was read;
-//! - *missed*: lost in a gap that was reported;
-//! - *unread*: not read when the connection closed.
-//!
-//! A connection is `detached` when it owns its socket: see [`Handover`]. A WebSocket is not when it is served without one. A stream
-//! that a [`Handover`] serves and that is not detached is logged with its cause, as `DEBUG`:
-//!
-//! - `http version`: the request is not HTTP/1.1;
-//! - `request body`: the request has one;
-//! - `response replaced or of fixed length`: by a middleware, such as compression;
-//! - `timeouts relaxed before`: by a middleware, or by an earlier request on the same connection;
-//!
-//! or as `WARN`, because this library and the versions of Salvo or hyper in use then do not fit together, or the acceptor is not wrapped:
-//!
-//! - `connection not recognised`: the request is of no connection of the acceptor;
-//! - `not flushed`: the server did not flush the socket after the response head.
-//!
-//! With the feature `metrics` the same is counted through the facade [`metrics`](https://docs.rs/metrics), for all stores and readers of
-//! the process:
-//!
-//! | metric | labels |
-//! |---|---|
-//! | `tornadose_connections_opened_total` | `transport` |
-//! | `tornadose_connections_closed_total` | `transport`, `reason`, `detached` (`true`, `false`) |
-//! | `tornadose_connections` (a gauge) | `detached` |
-//! | `tornadose_submitted_total` | |
-//! | `tornadose_delivered_total`, `tornadose_filtered_total` | |
-//! | `tornadose_conflated_total` (added when a reader ends) | |
-//! | `tornadose_missed_total`, `tornadose_gaps_total` | none, `reason` |
-//! | `tornadose_resumes_total` | `outcome` (`pending` too, and then its outcome) |
-//! | `tornadose_unreadable_total` (entries of a backend that are not messages) | `channel` |
-//!
-//! Install the recorder before connections open. A reader takes the counters of its deliveries when it opens, and adds to them once per
-//! batch.
-
+#![doc = include_str!("docs/observability.md")]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod sync;
@@ -140,7 +82,8 @@ pub use crate::id::{Id, IdError};
 pub use crate::message::{Keys, Message, NoKey, Retention};
 pub use crate::script::script;
 pub use crate::server::bind::listen;
-pub use crate::server::handover::{Handover, HandoverAcceptor, HandoverIo};
+pub use crate::server::handover::socket::HandoverIo;
+pub use crate::server::handover::{Handover, HandoverAcceptor};
 pub use crate::server::serve::{serve, serve_on, serve_with_shutdown};
 pub use crate::store::Store;
 pub use crate::store::builder::StoreBuilder;

@@ -8,8 +8,8 @@ use crate::event::error::EncodeError;
 
 /// The type of the values in a [`Store`](crate::Store).
 ///
-/// The attribute [`#[store]`](macro@crate::store) implements it. An implementation by hand may use any encoding, such as
-/// fragments of HTML:
+/// The attribute [`#[store]`](macro@crate::store) implements it. An implementation by hand may use any encoding, such
+/// as fragments of HTML:
 ///
 /// ```
 /// use tornadose::{EncodeError, Event, Message, Retention};
@@ -46,8 +46,8 @@ use crate::event::error::EncodeError;
 pub trait Message: Send + Sync + Sized + 'static {
     /// The key that routes a message to its readers. [`NoKey`] sends every message to every reader.
     ///
-    /// Keep keys short: a store counts [`ENTRY_OVERHEAD`](crate::ENTRY_OVERHEAD) for a key, whatever its own size, and remembers
-    /// 65,536 keys with nothing kept. Measured for keys of 12 characters:
+    /// Keep keys short: a store counts [`ENTRY_OVERHEAD`](crate::ENTRY_OVERHEAD) for a key, whatever its own size,
+    /// and remembers 65,536 keys with nothing kept. Measured for keys of 12 characters:
     ///
     /// - about 780 bytes for a key with one small `latest` value;
     /// - about 350 bytes for a key of which nothing is kept any more;
@@ -64,11 +64,12 @@ pub trait Message: Send + Sync + Sized + 'static {
     /// counted.
     const HAS_LATEST: bool = true;
 
-    /// The number of queue messages of each key that are kept for slow readers, for `replay` and for resuming. Zero counts
-    /// as 1.
+    /// The number of queue messages of each key that are kept for slow readers, for `replay` and for resuming. Zero
+    /// counts as 1.
     const CAPACITY: usize = 1024;
 
-    /// The encoded bytes that the whole store keeps, plus [`ENTRY_OVERHEAD`](crate::ENTRY_OVERHEAD) for each message and key.
+    /// The encoded bytes that the whole store keeps, plus [`ENTRY_OVERHEAD`](crate::ENTRY_OVERHEAD) for each message
+    /// and key.
     const MEMORY: usize = 64 << 20;
 
     /// The name of the channel on which processes publish. Unused in memory.

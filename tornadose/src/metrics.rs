@@ -1,9 +1,9 @@
 //! The counters of the feature `metrics`, written through the facade of that name. Without the feature nothing is
 //! counted.
 //!
-//! Delivered and filtered messages are added once per batch, to counters that a reader takes when it opens: one atomic
-//! addition beside the write of a whole batch, and up to date while a connection lives for days. Everything else is
-//! rare and looks its counter up each time, so that a recorder which is installed late counts it.
+//! Delivered and filtered messages are added once per batch, to counters that a reader takes when it opens: one
+//! atomic addition beside the write of a whole batch, and up to date while a connection lives for days. Everything
+//! else is rare and looks its counter up each time, so that a recorder which is installed late counts it.
 
 #![cfg_attr(not(feature = "metrics"), allow(unused_variables, clippy::unused_self, reason = "nothing is counted then"))]
 

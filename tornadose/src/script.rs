@@ -9,7 +9,8 @@ use sha1::{Digest, Sha1};
 
 const SOURCE: &str = include_str!("tornadose.js");
 
-/// A handler that serves `tornadose.js`: `live(path, handlers, options)` for a page, over Server-Sent Events or WebSocket.
+/// A handler that serves `tornadose.js`: `live(path, handlers, options)` for a page, over Server-Sent Events or
+/// WebSocket.
 ///
 /// ```
 /// use tornadose::prelude::*;
@@ -48,14 +49,14 @@ const SOURCE: &str = include_str!("tornadose.js");
 /// | `open()` | when the connection is open |
 /// | `error({ reason, wait })` | when the connection is lost and tried again in `wait` ms |
 ///
-/// `wait` is `null` when the browser reconnects in its own time, and `Infinity` when the server ended the connection for good (WebSocket
-/// close codes 1000 and 4000 to 4999).
+/// `wait` is `null` when the browser reconnects in its own time, and `Infinity` when the server ended the connection
+/// for good (WebSocket close codes 1000 and 4000 to 4999).
 ///
-/// `{ ws: true }` as the third argument connects over WebSocket. `feed.send(value)` then sends a value as JSON. `feed.close()` closes the
-/// connection.
+/// `{ ws: true }` as the third argument connects over WebSocket. `feed.send(value)` then sends a value as JSON.
+/// `feed.close()` closes the connection.
 ///
-/// A lost connection is opened again, with jitter, and resumes after its last id, also when a proxy's error has stopped the `EventSource`.
-/// Browsers cache the script and revalidate it by an `ETag` of its content.
+/// A lost connection is opened again, with jitter, and resumes after its last id, also when a proxy's error has
+/// stopped the `EventSource`. Browsers cache the script and revalidate it by an `ETag` of its content.
 pub fn script() -> impl Handler {
     Script { tag: tag() }
 }

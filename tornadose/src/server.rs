@@ -1,4 +1,5 @@
-//! Servers for event streams: an acceptor with suitable socket options, streams that detach, and a stop that ends them.
+//! Servers for event streams: an acceptor with suitable socket options, streams that detach, and a stop that ends
+//! them.
 
 pub(crate) mod bind;
 pub(crate) mod handover;

@@ -1,5 +1,5 @@
-//! A store: the handle that submits messages, reads the latest ones, subscribes and closes. The [log](log) decides what
-//! is kept.
+//! A store: the handle that submits messages, reads the latest ones, subscribes and closes. The [log](log) decides
+//! what is kept.
 
 pub(crate) mod error;
 pub(crate) mod entry;
@@ -12,7 +12,9 @@ pub(crate) mod subscription;
 mod limits;
 pub(crate) mod gap;
 mod ingest;
+mod append;
 mod open;
+mod send;
 pub(crate) mod builder;
 
 use std::fmt;
@@ -20,19 +22,17 @@ use std::sync::Arc;
 use std::task::Waker;
 
 use crate::id::Id;
-use crate::message::{Keys, Message, Retention};
-use crate::metrics;
+use crate::message::{Keys, Message};
 use crate::store::error::SubmitError;
 use crate::store::limits::Limits;
-use crate::store::log::AppendError;
 use crate::store::registry::EndReason;
 use crate::store::shared::{Shared, State};
 use crate::store::subscription::Subscription;
 
 /// The messages of one type, their log and their readers. A cheap clone: all clones are the same store.
 ///
-/// A store is created in memory ([`new`](Self::new)), over a backend ([`open`](Self::open)), or with a capacity and a memory of its
-/// own ([`builder`](Self::builder)).
+/// A store is created in memory ([`new`](Self::new)), over a backend ([`open`](Self::open)), or with a capacity and a
+/// memory of its own ([`builder`](Self::builder)).
 ///
 /// # Ordering
 ///
@@ -40,8 +40,8 @@ use crate::store::subscription::Subscription;
 ///
 /// # Lagging
 ///
-/// A submit never waits for a reader and writes to no socket. A reader that is too slow for the messages that are kept
-/// is sent a gap.
+/// A submit never waits for a reader and writes to no socket. A reader that is too slow for the messages that are
+/// kept is sent a gap.
 ///
 /// # Closing
 ///
@@ -81,7 +81,8 @@ impl<M: Message> Store<M> {
     }
 
     /// Appends a message and returns its id. In memory this never waits for a reader, but takes part in tokio's
-    /// cooperative budget, so that a loop of submits lets readers run. With a backend it waits for the acknowledgement.
+    /// cooperative budget, so that a loop of submits lets readers run. With a backend it waits for the
+    /// acknowledgement.
     ///
     /// # Errors
     ///
@@ -90,8 +91,8 @@ impl<M: Message> Store<M> {
     ///
     /// # Cancel safety
     ///
-    /// In memory, a future that is dropped before it is ready has appended nothing. With a backend the message appears
-    /// once or never; it never appears when the backend has not taken it yet.
+    /// In memory, a future that is dropped before it is ready has appended nothing. With a backend the message
+    /// appears once or never; it never appears when the backend has not taken it yet.
     ///
     /// ```
     /// # use tornadose::prelude::*;
@@ -115,9 +116,9 @@ impl<M: Message> Store<M> {
         }
     }
 
-    /// Appends a message without `await`, from any thread, and returns its id. With a backend the result is `None`: the
-    /// id is not known yet. The backend sends the message when it can, in order; the messages on their way are bounded
-    /// by the store's `memory`.
+    /// Appends a message without `await`, from any thread, and returns its id. With a backend the result is `None`:
+    /// the id is not known yet. The backend sends the message when it can, in order; the messages on their way are
+    /// bounded by the store's `memory`.
     ///
     /// # Errors
     ///
@@ -136,41 +137,6 @@ impl<M: Message> Store<M> {
             None => self.append(message).map(Some),
             Some(backend) => self.send_without_ack(backend, message).map(|()| None),
         }
-    }
-
-    fn append(&self, message: M) -> Result<Id, SubmitError<M>> {
-        let event = match message.event() {
-            Ok(event) => event,
-            Err(error) => return Err(SubmitError::Encode { message, error }),
-        };
-        let retention = if M::HAS_QUEUE { message.retention() } else { Retention::Latest };
-        let (key, message) = (message.key(), Arc::new(message));
-        let mut state = self.shared.lock();
-        let appended = if state.closed {
-            Err(None)
-        } else {
-            let (offset, encoding_count) = (state.log.next(), self.shared.encoding_count());
-            state.log.append(offset, key, Arc::clone(&message), event, retention, encoding_count).map_err(Some)
-        };
-        let appended = match appended {
-            Ok(appended) => appended,
-            Err(error) => {
-                drop(state);
-                let message = Arc::into_inner(message).expect("a rejected message has no other owner");
-                return Err(match error {
-                    None => SubmitError::Closed { message },
-                    Some(AppendError::Full) => SubmitError::Full { message },
-                    Some(AppendError::TooLarge { size }) => SubmitError::TooLarge { message, size },
-                });
-            }
-        };
-        let readers = state.notify_readers(&appended.entry);
-        // Wake and drop after unlocking: a woken reader may lock the store first thing, and so may a message's `Drop`.
-        drop(state);
-        readers.wake();
-        drop(appended.evicted);
-        metrics::submitted();
-        Ok(appended.entry.id)
     }
 
     /// Returns the newest `latest` message of this key.

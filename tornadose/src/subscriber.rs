@@ -93,12 +93,13 @@ pub trait Subscriber: Sized + Send + Sync + 'static {
         true
     }
 
-    /// Handles a text that the client sent over a WebSocket. Texts are handled one at a time, and nothing is delivered
-    /// while this runs.
+    /// Handles a text that the client sent over a WebSocket. Texts are handled one at a time, and nothing is
+    /// delivered while this runs.
     ///
     /// # Errors
     ///
-    /// [`ReceiveError::Report`] sends the reason to the client and keeps the connection. [`ReceiveError::Close`] ends it.
+    /// [`ReceiveError::Report`] sends the reason to the client and keeps the connection. [`ReceiveError::Close`] ends
+    /// it.
     ///
     /// # Cancel safety
     ///

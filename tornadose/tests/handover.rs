@@ -675,3 +675,61 @@ async fn a_middleware_may_change_the_address_of_the_client() {
 async fn a_stream_whose_connection_cannot_be_recognised_stays_with_its_server() {
     check_service(|router| Service::new(router).hoop(relaxes), GET, false).await;
 }
+
+#[subscriber(ws, store = Line, authorize = public)]
+struct Talk {
+    #[key]
+    room: u32,
+}
+
+/// The levels and fields of the log events `stream not detached`.
+#[derive(Clone, Default)]
+struct NotDetached(Arc<Mutex<Vec<String>>>);
+
+#[derive(Default)]
+struct Fields(Vec<String>);
+
+impl tracing::field::Visit for Fields {
+    fn record_debug(&mut self, field: &tracing::field::Field, value: &dyn std::fmt::Debug) {
+        self.0.push(format!("{}={value:?}", field.name()));
+    }
+}
+
+impl tracing::Subscriber for NotDetached {
+    fn register_callsite(&self, _: &'static tracing::Metadata<'static>) -> tracing::subscriber::Interest {
+        tracing::subscriber::Interest::sometimes()
+    }
+    fn enabled(&self, metadata: &tracing::Metadata<'_>) -> bool {
+        metadata.target() == "tornadose"
+    }
+    fn event(&self, event: &tracing::Event<'_>) {
+        let mut fields = Fields::default();
+        event.record(&mut fields);
+        let fields = fields.0.join(" ");
+        if let Some(fields) = fields.strip_prefix("message=stream not detached ") {
+            self.0.lock().unwrap().push(format!("{} {fields}", event.metadata().level()));
+        }
+    }
+    fn new_span(&self, _: &tracing::span::Attributes<'_>) -> tracing::span::Id {
+        tracing::span::Id::from_u64(1)
+    }
+    fn record(&self, _: &tracing::span::Id, _: &tracing::span::Record<'_>) {}
+    fn record_follows_from(&self, _: &tracing::span::Id, _: &tracing::span::Id) {}
+    fn enter(&self, _: &tracing::span::Id) {}
+    fn exit(&self, _: &tracing::span::Id) {}
+}
+
+#[tornadose_test::test]
+async fn a_websocket_that_a_handover_serves_and_that_is_not_detached_is_logged() {
+    let logged = NotDetached::default();
+    let _guard = tracing::subscriber::set_default(logged.clone());
+    let store = Store::new();
+    let service = || Service::new(Router::with_path("{room}").get(Talk::handler(&store))).hoop(relaxes);
+    let (plain, wrapped) = (Harness::new(service()), detaching(service(), |pipes| pipes));
+    for (app, expected) in [(plain, &[][..]), (wrapped, &["DEBUG transport=\"ws\" reason=\"timeouts relaxed before\""])]
+    {
+        let page = app.client("page").lenient().ws("/1").await;
+        assert_eq!(*logged.0.lock().unwrap(), expected);
+        page.close().await;
+    }
+}

@@ -571,12 +571,16 @@ async fn a_stream_that_is_not_detached_is_logged_once_for_each_cause() {
         (
             &detaching_app,
             "GET /rooms/cellar HTTP/1.0\r\n\r\n",
-            Some(r#"DEBUG stream not detached: reason="http version""#),
+            Some(r#"DEBUG stream not detached: transport="sse" reason="http version""#),
         ),
-        (&detaching_app, &with_body, Some(r#"DEBUG stream not detached: reason="request body""#)),
-        (&fixed_length, GET, Some(r#"DEBUG stream not detached: reason="response replaced or of fixed length""#)),
-        (&not_recognised, GET, Some(r#"WARN stream not detached: reason="connection not recognised""#)),
-        (&not_flushed, GET, Some(r#"WARN stream not detached: reason="not flushed""#)),
+        (&detaching_app, &with_body, Some(r#"DEBUG stream not detached: transport="sse" reason="request body""#)),
+        (
+            &fixed_length,
+            GET,
+            Some(r#"DEBUG stream not detached: transport="sse" reason="response replaced or of fixed length""#),
+        ),
+        (&not_recognised, GET, Some(r#"WARN stream not detached: transport="sse" reason="connection not recognised""#)),
+        (&not_flushed, GET, Some(r#"DEBUG stream not detached: transport="sse" reason="head not taken""#)),
     ] {
         let _first = request(app, text).await;
         assert_eq!(not_detached(&lines), logged.into_iter().collect::<Vec<_>>());

@@ -1,4 +1,5 @@
-//! The floor plan, held by a test: who may import whom, no circles, no `mod.rs`, no glob imports, and who may know Salvo.
+//! The layers, held by tests: which module may import which, no circles, no `mod.rs`, no glob imports, and where Salvo is
+//! named.
 
 #![allow(clippy::unwrap_used, reason = "a test may")]
 
@@ -24,7 +25,7 @@ impl Plan {
             let module = path.to_str().unwrap().replace('/', "::");
             sources.insert(module, fs::read_to_string(&file).unwrap());
         }
-        // A module under `#[cfg(test)] mod` is no room of the house.
+        // The layers do not bind a module of tests.
         let tests: BTreeSet<String> = sources.iter().flat_map(|(module, text)| test_modules(module, text)).collect();
         sources.retain(|module, _| !tests.contains(module));
         let imports = sources.iter().map(|(module, text)| (module.clone(), imports(text, &sources))).collect();
@@ -95,8 +96,8 @@ fn imports(text: &str, sources: &BTreeMap<String, String>) -> BTreeSet<String> {
     named
 }
 
-/// The rooms of `tornadose`, and whom each may import.
-const ROOMS: [(&str, &[&str]); 12] = [
+/// The layers of `tornadose`, and which of them each may import.
+const LAYERS: [(&str, &[&str]); 12] = [
     ("sync", &[]),
     ("metrics", &[]),
     ("event", &["event"]),
@@ -111,10 +112,14 @@ const ROOMS: [(&str, &[&str]); 12] = [
     ("script", &[]),
 ];
 
-/// The narrowest room that a module stands in; none for the front door.
-fn room(module: &str) -> Option<&'static str> {
-    let within = |room: &str| module == room || module.strip_prefix(room).is_some_and(|rest| rest.starts_with("::"));
-    ROOMS.iter().map(|(room, _)| *room).filter(|room| within(room)).max_by_key(|room| room.len())
+/// Returns whether a module is this one or inside it.
+fn is_within(module: &str, outer: &str) -> bool {
+    module.strip_prefix(outer).is_some_and(|rest| rest.is_empty() || rest.starts_with("::"))
+}
+
+/// Returns the layer of a module; `None` for what re-exports the library's items.
+fn layer(module: &str) -> Option<&'static str> {
+    LAYERS.iter().map(|(layer, _)| *layer).find(|layer| is_within(module, layer))
 }
 
 #[test]
@@ -123,37 +128,37 @@ fn imports_run_one_way() {
     plan.check_circles();
     assert!(plan.imports["store::reader"].contains("store::log::cursor"), "the test sees the imports");
     for (module, imports) in &plan.imports {
-        let Some(from) = room(module) else {
-            assert!(["lib", "private"].contains(&module.as_str()), "{module} stands in no room of the floor plan");
+        let Some(from) = layer(module) else {
+            assert!(["lib", "__private"].contains(&module.as_str()), "{module} is in no layer");
             continue;
         };
-        let (_, allowed) = ROOMS.iter().find(|(room, _)| *room == from).unwrap();
+        let (_, allowed) = LAYERS.iter().find(|(layer, _)| *layer == from).unwrap();
         for to in imports {
-            let to_room = room(to).unwrap_or("lib");
-            assert!(allowed.contains(&to_room), "{module} may not import {to}");
+            let to_layer = layer(to).unwrap_or("lib");
+            assert!(allowed.contains(&to_layer), "{module} may not import {to}");
         }
     }
 }
 
 #[test]
-fn only_the_handler_knows_salvo() {
+fn salvo_is_named_only_where_requests_are_served_and_in_the_trait_subscriber() {
     for (module, text) in &Plan::of("tornadose").sources {
         let code = code(text);
-        match room(module) {
+        match layer(module) {
             Some("handler" | "server" | "script") | None => {}
             Some("subscriber") if module == "subscriber" => {
                 let named = code.lines().filter(|line| line.contains("salvo"));
                 assert_eq!(named.collect::<Vec<_>>(), ["use salvo::{Depot, Request, http::StatusError};"]);
             }
-            _ => assert!(!code.contains("salvo"), "{module} knows Salvo"),
+            _ => assert!(!code.contains("salvo"), "{module} names Salvo"),
         }
     }
 }
 
 #[test]
-fn the_wire_does_not_wait() {
+fn the_wire_and_the_log_do_not_wait() {
     for (module, text) in &Plan::of("tornadose").sources {
-        if module.starts_with("wire") || module.starts_with("store::log") {
+        if is_within(module, "wire") || is_within(module, "store::log") {
             assert!(!code(text).contains("async") && !code(text).contains(".await"), "{module} waits");
         }
     }
@@ -200,7 +205,7 @@ fn no_glob_no_grandparent_no_mod_rs() {
                 assert!(!(import && line.contains("::*")), "{folder}: {module}: {line}");
                 assert!(
                     !line.contains("use crate::{"),
-                    "{folder}: {module}: import from the room that owns the name: {line}"
+                    "{folder}: {module}: import from the module that owns the name: {line}"
                 );
                 assert!(!line.contains("super::super"), "{folder}: {module}: {line}");
             }
@@ -216,5 +221,58 @@ fn the_readme_shows_the_ticker() {
     for line in program.lines() {
         // The example takes its port from the environment.
         assert!(ticker.contains(line) || line.contains("tornadose::serve("), "not in the example: {line}");
+    }
+}
+
+/// A log event in the code, or a row of the table of log events: its message, level and fields.
+type LogEvent = (String, String, BTreeSet<String>);
+
+/// The log events of a file. Each is a call of a macro of `tracing`, with `target` first and the message last.
+fn log_events(text: &str) -> Vec<LogEvent> {
+    let code = code(text);
+    let mut events = Vec::new();
+    for level in ["error", "warn", "info", "debug", "trace"] {
+        for call in code.split(&format!("tracing::{level}!(")).skip(1) {
+            let call = call.split(");\n").next().unwrap();
+            let arguments: Vec<&str> = call.split(',').map(str::trim).filter(|argument| !argument.is_empty()).collect();
+            let (message, fields) = arguments.split_last().unwrap();
+            let message = message.trim_matches('"').to_owned();
+            // `channel = M::CHANNEL`, `%error`, `number`
+            let name = |field: &str| field.split('=').next().unwrap().trim().trim_start_matches(['%', '?']).to_owned();
+            let fields = fields.iter().filter(|field| !field.starts_with("target:")).map(|field| name(field)).collect();
+            events.push((message, level.to_uppercase(), fields));
+        }
+    }
+    events
+}
+
+/// The texts in backticks.
+fn quoted(cell: &str) -> BTreeSet<String> {
+    let cell = cell.replace("`` ", "\u{0}").replace(" ``", "\u{0}");
+    let mark = if cell.contains('\u{0}') { '\u{0}' } else { '`' };
+    cell.split(mark).skip(1).step_by(2).map(str::to_owned).collect()
+}
+
+#[test]
+fn the_table_of_log_events_is_that_of_the_code() {
+    let table = include_str!("../src/docs/observability.md");
+    // Each row: messages, levels, fields. The tables of metrics have two columns.
+    let rows: Vec<[BTreeSet<String>; 3]> = table
+        .lines()
+        .filter_map(|line| line.strip_prefix("| ")?.strip_suffix(" |"))
+        .filter_map(|row| <[&str; 3]>::try_from(row.split(" | ").collect::<Vec<_>>()).ok())
+        .map(|row| row.map(quoted))
+        .filter(|[messages, ..]| !messages.is_empty())
+        .collect();
+    let events: Vec<LogEvent> = Plan::of("tornadose").sources.values().flat_map(|text| log_events(text)).collect();
+    assert!(events.len() > 20 && rows.len() > 20, "{} events, {} rows", events.len(), rows.len());
+    for (message, level, fields) in &events {
+        let row = rows.iter().find(|[messages, ..]| messages.contains(message));
+        let Some([_, levels, listed]) = row else { panic!("`{message}` is not in docs/observability.md") };
+        assert!(levels.contains(level), "`{message}` is logged as {level}");
+        assert!(fields.is_subset(listed), "`{message}` has the fields {fields:?}");
+    }
+    for message in rows.iter().flat_map(|[messages, ..]| messages) {
+        assert!(events.iter().any(|(logged, ..)| logged == message), "nothing logs `{message}`");
     }
 }

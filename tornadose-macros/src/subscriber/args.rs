@@ -191,12 +191,14 @@ fn origins(option: &RawOption, mistakes: &mut Mistakes) -> Option<Origins> {
         return Some(Origins::Any);
     }
     let list = option.texts("name an origin, or leave it out to admit pages of the same host", mistakes)?;
+    let mut origins = Vec::new();
     for origin in &list {
-        if let Err(message) = origin::check(&origin.value()) {
-            mistakes.on(origin, message);
+        match origin::normalize(&origin.value()) {
+            Ok(normal) => origins.push(normal),
+            Err(message) => mistakes.on(origin, message),
         }
     }
-    Some(Origins::List(list.iter().map(LitStr::value).collect()))
+    Some(Origins::List(origins))
 }
 
 fn protocols(option: &RawOption, mistakes: &mut Mistakes) -> Option<Vec<String>> {

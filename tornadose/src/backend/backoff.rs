@@ -13,7 +13,8 @@ pub(crate) struct Backoff {
 }
 
 impl Backoff {
-    /// Creates a sequence. The seed decides the delays, so processes take different seeds and do not reconnect together.
+    /// Creates a sequence. The seed decides the delays, so processes take different seeds and do not reconnect
+    /// together.
     pub(crate) fn new(seed: &str) -> Self {
         let hash = seed
             .bytes()

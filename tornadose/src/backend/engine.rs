@@ -19,8 +19,8 @@ pub trait Backend: Send + Sized + 'static {
     ///
     /// # Errors
     ///
-    /// An error before the first [`BackendLink::caught_up`] is returned by [`Store::open`](crate::Store::open). A later error is
-    /// logged, and the store stays disconnected.
+    /// An error before the first [`BackendLink::caught_up`] is returned by [`Store::open`](crate::Store::open). A
+    /// later error is logged, and the store stays disconnected.
     ///
     /// # Cancel safety
     ///

@@ -1,4 +1,5 @@
-//! Entries on their way from a backend into a store. The store implements the trait `LogSink`, and a backend calls it through its link.
+//! Entries on their way from a backend into a store. The store implements the trait `LogSink`, and a backend calls it
+//! through its link.
 
 use crate::id::{Epoch, Offset};
 
@@ -16,7 +17,8 @@ use crate::id::{Epoch, Offset};
 pub struct IncomingEntry<'a> {
     /// The message, as `serde_json` writes its type.
     pub payload: &'a [u8],
-    /// The sending process and the message's number there, if they are known: [`BackendLink::sender_id`] and [`Outgoing::number`].
+    /// The sending process and the message's number there, if they are known: [`BackendLink::sender_id`] and
+    /// [`Outgoing::number`].
     ///
     /// [`BackendLink::sender_id`]: crate::backend::BackendLink::sender_id
     /// [`Outgoing::number`]: crate::backend::Outgoing::number
@@ -35,8 +37,8 @@ impl<'a> IncomingEntry<'a> {
         Self { payload, sender: None }
     }
 
-    /// Sets the sender. The store drops an entry as a duplicate when its number is not above the highest received from the same
-    /// sender.
+    /// Sets the sender. The store drops an entry as a duplicate when its number is not above the highest received
+    /// from the same sender.
     ///
     /// ```
     /// use tornadose::backend::IncomingEntry;

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::backend::incoming::{IncomingEntry, Ingested, LogSink};
-use crate::backend::outbox::{Outbox, Outgoing};
+use crate::backend::outbox::Outbox;
+use crate::backend::outgoing::Outgoing;
 use crate::id::{Epoch, Offset};
 
 /// Connects a [`Backend`](crate::backend::Backend) to its store, in both directions. A cheap clone.
@@ -115,8 +116,8 @@ impl BackendLink {
         self.deadline
     }
 
-    /// Takes the next messages to send, at most `at_most`, and waits for the first. Returns `None` when the store is closed and
-    /// every message is taken.
+    /// Takes the next messages to send, at most `at_most`, and waits for the first. Returns `None` when the store is
+    /// closed and every message is taken.
     ///
     /// A message that is not taken is not sent: take messages only while there is a connection to send them on.
     ///
@@ -129,8 +130,8 @@ impl BackendLink {
 
     /// Starts a new, empty epoch of the log. This must be the first call on a link.
     ///
-    /// At a later reset readers receive the gap `restarted`, and then the messages that the backend ingests again. Messages at or
-    /// below `floor` may have existed before.
+    /// At a later reset readers receive the gap `restarted`, and then the messages that the backend ingests again.
+    /// Messages at or below `floor` may have existed before.
     pub fn reset(&self, epoch: Epoch, floor: Offset) {
         self.store.reset(epoch, floor);
     }
@@ -150,8 +151,8 @@ impl BackendLink {
         self.store.skip_unreadable(offset, reason);
     }
 
-    /// Drops the `latest` values of a key ([`OutgoingKind::Forget`]), at this offset if there is one. Returns the fields that had
-    /// values.
+    /// Drops the `latest` values of a key ([`OutgoingKind::Forget`]), at this offset if there is one. Returns the
+    /// fields that had values.
     ///
     /// [`OutgoingKind::Forget`]: crate::backend::OutgoingKind::Forget
     pub fn forget(&self, offset: Option<Offset>, key: &str) -> Vec<String> {
@@ -163,14 +164,14 @@ impl BackendLink {
         self.store.advance_to(offset);
     }
 
-    /// Reports that messages after the last ingested one were trimmed, and how many if that is known. Readers receive the gap
-    /// `trimmed`.
+    /// Reports that messages after the last ingested one were trimmed, and how many if that is known. Readers receive
+    /// the gap `trimmed`.
     pub fn report_trimmed(&self, missed: Option<u64>) {
         self.store.report_trimmed(missed);
     }
 
-    /// Reports that messages may have been sent which were not received. Readers receive the gap `outage`. Call it once messages
-    /// are received again.
+    /// Reports that messages may have been sent which were not received. Readers receive the gap `outage`. Call it
+    /// once messages are received again.
     pub fn report_outage(&self) {
         self.store.report_outage();
     }

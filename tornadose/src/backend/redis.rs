@@ -33,21 +33,21 @@ use crate::backend::redis::connect::Server;
 ///
 /// # URLs
 ///
-/// `redis://user:password@host:port/database`. Everything but the host is optional. The feature `redis-tls` adds `rediss://`, which
-/// trusts the system's certificates, or those of [`RedisStreams::root_certificates`].
+/// `redis://user:password@host:port/database`. Everything but the host is optional. The feature `redis-tls` adds
+/// `rediss://`, which trusts the system's certificates, or those of [`RedisStreams::root_certificates`].
 ///
 /// # TLS
 ///
-/// The feature `redis-tls` uses rustls. Opening a store on Redis installs rustls' process-wide crypto provider (`ring`) unless the
-/// program has installed one before. To use another provider, install it first.
+/// The feature `redis-tls` uses rustls. Opening a store on Redis installs rustls' process-wide crypto provider
+/// (`ring`) unless the program has installed one before. To use another provider, install it first.
 #[derive(Clone, Copy, Debug)]
 pub struct Redis;
 
 impl Redis {
     /// Creates a backend on one Redis Stream per store, `{tornadose:<channel>}`.
     ///
-    /// Every process shows the same messages under the same ids, and an outage loses nothing. Any program can publish with
-    /// `XADD {tornadose:news} * data '{"author":"me","text":"hi"}'`.
+    /// Every process shows the same messages under the same ids, and an outage loses nothing. Any program can publish
+    /// with `XADD {tornadose:news} * data '{"author":"me","text":"hi"}'`.
     ///
     /// ```
     /// use tornadose::backend::Redis;
@@ -62,10 +62,12 @@ impl Redis {
     /// Creates a backend on a channel of Redis PUB/SUB. It receives what any program publishes with
     /// `PUBLISH news '{"author":"me","text":"hi"}'`.
     ///
-    /// Redis keeps nothing of it. Ids and latest values are each process's own, and messages published while this process is
-    /// disconnected are a gap (`outage`). A submit is a `PUBLISH`, and resolves when the process has received the message back.
+    /// Redis keeps nothing of it. Ids and latest values are each process's own, and messages published while this
+    /// process is disconnected are a gap (`outage`). A submit is a `PUBLISH`, and resolves when the process has
+    /// received the message back.
     ///
-    /// Nothing is written to Redis, so it is not noticed when two types share a channel: payloads of another shape are skipped.
+    /// Nothing is written to Redis, so it is not noticed when two types share a channel: payloads of another shape
+    /// are skipped.
     ///
     /// ```
     /// use tornadose::backend::Redis;
@@ -164,7 +166,8 @@ pub struct RedisStreams {
 connection_options!(RedisStreams, "streams");
 
 impl RedisStreams {
-    /// Sets approximately how many entries the stream keeps, for processes that start and clients that resume; 100,000.
+    /// Sets approximately how many entries the stream keeps, for processes that start and clients that resume;
+    /// 100,000.
     ///
     /// All processes on a channel should set the same number.
     ///

@@ -16,7 +16,8 @@ use crate::event::error::{Cause, EncodeError};
 /// let name: EventName = "said".parse()?;
 /// assert_eq!(name.to_string(), "said");
 /// assert_eq!(EventName::try_from(String::from("said"))?, name);
-/// assert_eq!(EventName::try_from("a\nid: 9").unwrap_err().to_string(), r#"the event name "a\nid: 9" has a line break"#);
+/// let error = EventName::try_from("a\nid: 9").unwrap_err();
+/// assert_eq!(error.to_string(), r#"the event name "a\nid: 9" has a line break"#);
 /// # Ok::<(), tornadose::EncodeError>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]

@@ -1,4 +1,5 @@
-//! What connections of both transports have in common: their registry, how they are ended, logged and timed, and their socket.
+//! What connections of both transports have in common: their registry, how they are ended, logged and timed, and
+//! their socket.
 
 pub(crate) mod span;
 pub(crate) mod control;
@@ -6,6 +7,7 @@ pub(crate) mod registry;
 pub(crate) mod catch_drop;
 pub(crate) mod wake_source;
 pub(crate) mod timers;
-pub(crate) mod handover;
 pub(crate) mod io;
+pub(crate) mod attached;
+pub(crate) mod socket_table;
 pub(crate) mod pump;

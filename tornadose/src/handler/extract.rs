@@ -1,6 +1,7 @@
-//! Reads the fields of a subscriber from a request, and the messages of a WebSocket client from their texts. Expansions of
-//! `#[subscriber]` call these functions. [`text`] turns a text into a value.
+//! Reads the fields of a subscriber from a request, and the messages of a WebSocket client from their texts.
+//! Expansions of `#[subscriber]` call these functions. [`text`] turns a text into a value.
 
+mod error;
 mod text;
 
 use std::any::type_name;
@@ -11,7 +12,8 @@ use salvo::http::cookie::Cookie;
 use salvo::{Depot, Request};
 use serde::de::DeserializeOwned;
 
-use crate::handler::extract::text::{FieldError, Multiplicity, read};
+use crate::handler::extract::error::FieldError;
+use crate::handler::extract::text::{Multiplicity, read};
 use crate::subscriber::close::{Close, ReceiveError};
 
 /// Reads the path parameter `{name}`, percent-decoded.

@@ -1,4 +1,5 @@
-//! A subscriber's messages as the bytes of a transport: filter, position frames, gaps. The callers have the sockets and timers.
+//! A subscriber's messages as the bytes of a transport: filter, position frames, gaps. The callers have the sockets
+//! and timers.
 //!
 //! # Ordering
 //!
@@ -50,8 +51,8 @@ pub(crate) struct Feed<M: Message> {
     written: Option<Offset>,
     /// How many messages the filter has withheld since then.
     withheld: usize,
-    /// Whether the reader has read to its end.
-    is_caught_up: bool,
+    /// Whether the reader has read up to the head of the log.
+    is_at_head: bool,
     /// Whether a message may be returned as it is: the buffer is empty, and the reader has not lagged.
     fast_path: bool,
     /// Whether the reader has lagged, and the connection ends because of that.
@@ -71,7 +72,7 @@ impl<M: Message> Feed<M> {
         Self {
             written: None,
             withheld: 0,
-            is_caught_up: false,
+            is_at_head: false,
             fast_path: prologue.is_empty(),
             is_lagged: false,
             lag,
@@ -99,10 +100,11 @@ impl<M: Message> Feed<M> {
         &self.reader
     }
 
-    /// Returns whether nothing is ready, and registers the waker then. [`next`](Self::next) would return the same, at a higher cost.
+    /// Returns whether nothing is ready, and registers the waker then. [`next`](Self::next) would return the same, at
+    /// a higher cost.
     pub(crate) fn try_park(&mut self, waker: &Waker) -> bool {
         let parked = self.fast_path && self.reader.try_park(waker);
-        self.is_caught_up |= parked;
+        self.is_at_head |= parked;
         parked
     }
 
@@ -112,7 +114,7 @@ impl<M: Message> Feed<M> {
         let next = if self.fast_path { self.reader.poll_mailbox(waker) } else { None };
         let step = match next {
             Some(entry) => {
-                self.is_caught_up = false;
+                self.is_at_head = false;
                 if subscriber.filter(&entry.message) {
                     self.set_written(entry.offset());
                     self.count_delivered(1);
@@ -160,10 +162,10 @@ impl<M: Message> Feed<M> {
                     self.span.log_gap(gap);
                     F::gap(&mut self.buffer, gap);
                     self.written = None;
-                    self.is_caught_up = false;
+                    self.is_at_head = false;
                 }
                 ReadStep::Batch { position, batch, with_ids } => {
-                    self.is_caught_up = false;
+                    self.is_at_head = false;
                     if let Some(id) = position {
                         self.write_position::<F>(id);
                     }
@@ -174,8 +176,8 @@ impl<M: Message> Feed<M> {
                 ReadStep::Pending => {
                     return if self.buffer.is_empty() { FeedItem::Pending } else { self.take_buffer::<F>() };
                 }
-                ReadStep::CaughtUp { head, is_first } => {
-                    self.is_caught_up = true;
+                ReadStep::AtHead { head, is_first } => {
+                    self.is_at_head = true;
                     if is_first && self.written != Some(head.offset) {
                         self.write_position::<F>(head);
                     }
@@ -185,10 +187,10 @@ impl<M: Message> Feed<M> {
         }
     }
 
-    /// Writes the position of a client that has every message, whether it moved or not. On a WebSocket that shows that the connection is
-    /// alive.
+    /// Writes the position of a client that has every message, whether it moved or not. On a WebSocket that shows
+    /// that the connection is alive.
     pub(crate) fn repeat_position<F: Format>(&mut self, bytes: &mut BytesMut) {
-        if self.is_caught_up {
+        if self.is_at_head {
             let id = self.reader.head();
             F::position(bytes, id);
             self.set_written(id.offset);
@@ -198,14 +200,14 @@ impl<M: Message> Feed<M> {
     /// Writes the position of a client that has every message, if it moved.
     pub(crate) fn bookmark<F: Format>(&mut self, bytes: &mut BytesMut) {
         let id = self.reader.head();
-        if self.is_caught_up && self.written != Some(id.offset) {
+        if self.is_at_head && self.written != Some(id.offset) {
             F::position(bytes, id);
             self.set_written(id.offset);
         }
     }
 
-    /// Writes the messages that pass the filter. If all of the batch pass and the buffer is empty, returns the encoded batch instead, which
-    /// all readers share.
+    /// Writes the messages that pass the filter. If all of the batch pass and the buffer is empty, returns the
+    /// encoded batch instead, which all readers share.
     fn write_batch<F: Format>(
         &mut self,
         subscriber: &impl Subscriber<Message = M>,
@@ -225,7 +227,8 @@ impl<M: Message> Feed<M> {
             return None;
         }
         for (index, entry) in entries.iter().enumerate() {
-            // The filter is called once per message: those before `passing` have passed, and the one at `passing` has not.
+            // The filter is called once per message: those before `passing` have passed, and the one at `passing` has
+            // not.
             let passes = index < passing || (index > passing && subscriber.filter(&entry.message));
             if passes {
                 self.write::<F>(entry, with_ids);
@@ -289,130 +292,4 @@ mod model;
 mod cuts;
 
 #[cfg(test)]
-mod tests {
-    use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
-
-    use salvo::http::StatusError;
-    use salvo::{Depot, Request};
-
-    use super::*;
-    use crate::event::Event;
-    use crate::event::error::EncodeError;
-    use crate::handler::feed::format::Sse;
-    use crate::message::{Keys, NoKey, Retention};
-    use crate::store::Store;
-    use crate::store::entry::Encoding;
-    use crate::store::gap::Gap;
-    use crate::store::reader::ReaderOptions;
-    use crate::store::reader::mailbox::NOOP_WAKER;
-    use crate::store::reader::resume::Resume;
-
-    static ASKED: AtomicUsize = AtomicUsize::new(0);
-    static ENCODED: AtomicUsize = AtomicUsize::new(0);
-
-    struct Line;
-
-    impl Message for Line {
-        type Key = NoKey;
-        const CAPACITY: usize = 8;
-        const CHANNEL: &'static str = "lines";
-        fn key(&self) -> NoKey {
-            NoKey
-        }
-        fn retention(&self) -> Retention {
-            Retention::Queue
-        }
-        fn event(&self) -> Result<Event, EncodeError> {
-            ASKED.fetch_add(1, Relaxed);
-            Ok(Event::text("x"))
-        }
-    }
-
-    struct Reads;
-
-    impl Subscriber for Reads {
-        type Message = Line;
-        fn from_request(_: &Request, _: &Depot) -> Result<Self, StatusError> {
-            Ok(Self)
-        }
-        fn keys(&self) -> Keys<NoKey> {
-            Keys::One(NoKey)
-        }
-    }
-
-    /// Server-Sent Events, counted.
-    struct Counted;
-
-    impl Encoding for Counted {
-        const SLOT: usize = <Sse>::SLOT;
-        fn encode(id: Id, event: &Event) -> Bytes {
-            ENCODED.fetch_add(1, Relaxed);
-            <Sse>::encode(id, event)
-        }
-        fn join<'a>(pieces: impl Iterator<Item = &'a Bytes> + Clone) -> Bytes {
-            <Sse>::join(pieces)
-        }
-    }
-
-    impl Format for Counted {
-        fn share(encoded: &Bytes) -> Bytes {
-            <Sse>::share(encoded)
-        }
-        fn append(out: &mut BytesMut, encoded: &Bytes) {
-            <Sse>::append(out, encoded);
-        }
-        fn without_id<T>(out: &mut BytesMut, entry: &Entry<T>) {
-            <Sse>::append(out, entry.encoded::<Self>());
-        }
-        fn position(out: &mut BytesMut, id: Id) {
-            <Sse>::position(out, id);
-        }
-        fn gap(out: &mut BytesMut, gap: Gap) {
-            <Sse>::gap(out, gap);
-        }
-    }
-
-    fn feeds(store: &Store<Line>, number: usize) -> Vec<Feed<Line>> {
-        let terms = ReaderOptions { replay: 100, is_connection: true };
-        let open = || {
-            let reader = Reader::open(store.shared(), Keys::One(NoKey), Resume::New, terms);
-            let span = ConnectionSpan::open("sse", 1, &reader);
-            Feed::new(reader, span, Lag::Skip, BytesMut::new())
-        };
-        (0..number).map(|_| open()).collect()
-    }
-
-    fn read(feed: &mut Feed<Line>) -> Vec<Bytes> {
-        let mut pieces = Vec::new();
-        while let FeedItem::Bytes(bytes) = feed.next::<Counted>(&Reads, &NOOP_WAKER) {
-            pieces.push(bytes);
-        }
-        pieces
-    }
-
-    #[test]
-    fn a_message_is_encoded_once_for_all_its_readers() {
-        let store = Store::new();
-        let mut live = feeds(&store, 100);
-        for feed in &mut live {
-            read(feed);
-        }
-        for burst in [1, 5, 1, 8] {
-            let before = (ASKED.load(Relaxed), ENCODED.load(Relaxed));
-            for _ in 0..burst {
-                store.try_submit(Line).unwrap();
-            }
-            let shared = read(&mut live[0]).remove(0);
-            for feed in &mut live[1..] {
-                let pieces = read(feed);
-                // One piece, in the same memory as the first reader's.
-                assert_eq!((pieces.len(), pieces[0].as_ptr()), (1, shared.as_ptr()));
-            }
-            // Ten readers that open later.
-            for feed in &mut feeds(&store, 10) {
-                assert!(!read(feed).is_empty());
-            }
-            assert_eq!((ASKED.load(Relaxed), ENCODED.load(Relaxed)), (before.0 + burst, before.1 + burst));
-        }
-    }
-}
+mod tests;

@@ -11,9 +11,10 @@ use salvo::http::StatusError;
 use salvo::{Depot, Request};
 
 use crate::handler::builder::StreamHandler;
+use crate::handler::connection::attached::AttachedReason;
 use crate::handler::connection::catch_drop::CatchDrop;
-use crate::handler::connection::handover::{AttachedReason, ConnectionHandle, ConnectionLookup};
 use crate::handler::connection::registry::{CLOSE_TIMEOUT, ConnectionPermit, Connections, Permits};
+use crate::handler::connection::socket_table::{SocketHandle, SocketLookup};
 use crate::handler::connection::span::ConnectionSpan;
 use crate::handler::feed::Feed;
 use crate::handler::request;
@@ -76,7 +77,8 @@ impl<S: Subscriber> StreamHandler<S> {
         Ok(Admission { authorized, number, permits })
     }
 
-    /// Returns the handler's permit together with one of the server, under [`serve`](crate::serve). The error is the reason to log.
+    /// Returns the handler's permit together with one of the server, under [`serve`](crate::serve). The error is the
+    /// reason to log.
     fn permits(&self, permit: Option<ConnectionPermit>, req: &Request) -> Result<Permits, &'static str> {
         let mut permits = Permits { handler: permit.ok_or("full")?, server: None };
         if self.store.is_closed() {
@@ -88,8 +90,8 @@ impl<S: Subscriber> StreamHandler<S> {
         Ok(permits)
     }
 
-    /// Spawns a task that aborts connections which cannot close by themselves, because their client takes no bytes: those that stall,
-    /// and those that are still open some time after the store was closed.
+    /// Spawns a task that aborts connections which cannot close by themselves, because their client takes no bytes:
+    /// those that stall, and those that are still open some time after the store was closed.
     fn watch(&self) {
         let (store, stall_timeout) = (self.store.clone(), self.settings.stall_timeout());
         self.connections.ensure_watchdog(|connections| async move {
@@ -126,10 +128,11 @@ impl<S: Subscriber> StreamHandler<S> {
     }
 }
 
-/// Returns the connection of this request if its socket can be given away, else why not. `None` when its service is not wrapped by a
-/// [`Handover`](crate::Handover).
-pub(crate) fn claim_connection(req: &Request) -> Option<Result<Arc<ConnectionHandle>, AttachedReason>> {
-    let lookup = req.extensions().get::<ConnectionLookup>()?;
+/// Returns the socket of this request's connection if it can be given away. If it cannot although the service is
+/// wrapped by a [`Handover`](crate::Handover), logs why.
+pub(crate) fn claim_socket(req: &Request, transport: &'static str) -> Option<Arc<SocketHandle>> {
+    let lookup = req.extensions().get::<SocketLookup>()?;
     let control = req.extensions().get::<ConnCtrl>();
-    Some(control.map_or(Err(AttachedReason::NotRecognised), |control| lookup.claim(control)))
+    let claimed = control.map_or(Err(AttachedReason::NotRecognised), |control| lookup.claim(control));
+    claimed.inspect_err(|reason| reason.log_once(transport)).ok()
 }

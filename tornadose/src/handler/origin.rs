@@ -1,5 +1,7 @@
 //! Which origins' pages may open a WebSocket and read a stream (RFC 6454 §4; Fetch §3.3).
 
+use std::net::Ipv6Addr;
+
 use salvo::http::header::{
     ACCESS_CONTROL_ALLOW_CREDENTIALS, ACCESS_CONTROL_ALLOW_ORIGIN, HOST, HeaderMap, HeaderValue, ORIGIN, VARY,
 };
@@ -100,10 +102,13 @@ fn host(headers: &HeaderMap, authority: Option<&Authority>) -> Option<String> {
     header.map(str::to_owned).or_else(|| authority.map(|authority| authority.as_str().to_owned()))
 }
 
-/// `scheme://host[:port]`, in lower case.
+/// An origin (`scheme://host[:port]`) in its normal form. `#[subscriber]` parses the origins among its options by the
+/// same rules, which `tests/cases/origins.txt` holds.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Origin {
+    /// In lower case.
     scheme: String,
+    /// In lower case, an IPv6 address in its shortest form.
     host: String,
     /// The port, or the scheme's default. `None` when the scheme has no default, such as an application's own.
     port: Option<u16>,
@@ -111,21 +116,19 @@ pub(crate) struct Origin {
 
 impl Origin {
     pub(crate) fn parse(text: &str) -> Option<Self> {
-        let (scheme, rest) = text.split_once("://")?;
+        let (scheme, authority) = text.split_once("://")?;
         let scheme = scheme.to_ascii_lowercase();
-        let scheme_fits = scheme.starts_with(|first: char| first.is_ascii_lowercase())
-            && scheme.chars().all(|c| c.is_ascii_alphanumeric() || "+-.".contains(c));
-        let (host, port) = split_port(rest)?;
-        if !scheme_fits {
-            return None;
-        }
+        let is_scheme = scheme.starts_with(|first: char| first.is_ascii_lowercase())
+            && scheme.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte));
+        let (host, port) = host_and_port(authority)?;
         let port = port.or_else(|| default_port(&scheme));
-        Some(Self { scheme, host, port })
+        is_scheme.then_some(Self { scheme, host, port })
     }
 
-    /// Returns whether the header `host` names the same host and port. Its default port is that of this origin's scheme.
+    /// Returns whether the header `host` names the same host and port. Its default port is that of this origin's
+    /// scheme.
     fn is_at(&self, host: &str) -> bool {
-        split_port(host)
+        host_and_port(host)
             .is_some_and(|(host, port)| host == self.host && port.or_else(|| default_port(&self.scheme)) == self.port)
     }
 }
@@ -138,17 +141,32 @@ fn default_port(scheme: &str) -> Option<u16> {
     }
 }
 
-/// Splits an authority into the host, in lower case, and the port if there is one. `None` with a user, path, query or blank.
-fn split_port(text: &str) -> Option<(String, Option<u16>)> {
-    let authority: Authority = text.parse().ok()?;
-    let plain = !text.contains('@') && !authority.host().is_empty();
-    let after_host = text.strip_prefix(authority.host())?;
-    let port = match after_host.strip_prefix(':') {
-        None => None,
-        Some(port) if port.bytes().all(|digit| digit.is_ascii_digit()) => Some(port.parse().ok()?),
-        Some(_) => return None,
+/// Splits a text into the host, in its normal form, and the port if there is one.
+fn host_and_port(text: &str) -> Option<(String, Option<u16>)> {
+    let (host, port) = match text.rsplit_once(':') {
+        // The last colon may be inside an IPv6 address.
+        Some((host, port)) if !port.ends_with(']') => (host, Some(port)),
+        _ => (text, None),
     };
-    plain.then(|| (authority.host().to_ascii_lowercase(), port))
+    let host = normal_host(host)?;
+    match port {
+        None => Some((host, None)),
+        Some(port) => Some((host, Some(parse_port(port)?))),
+    }
+}
+
+fn normal_host(host: &str) -> Option<String> {
+    if let Some(address) = host.strip_prefix('[') {
+        let address: Ipv6Addr = address.strip_suffix(']')?.parse().ok()?;
+        return Some(format!("[{address}]"));
+    }
+    let is_name = !host.is_empty() && host.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._".contains(&byte));
+    is_name.then(|| host.to_ascii_lowercase())
+}
+
+fn parse_port(port: &str) -> Option<u16> {
+    let is_number = port.bytes().all(|byte| byte.is_ascii_digit());
+    port.parse().ok().filter(|port| is_number && *port > 0)
 }
 
 #[cfg(test)]
@@ -162,6 +180,28 @@ mod tests {
             headers.append(ORIGIN, origin.parse().expect("a header"));
         }
         admitted.check(&headers, None).is_ok()
+    }
+
+    /// The table of the tests of `#[subscriber]`.
+    const CASES: &str = include_str!("../../tests/cases/origins.txt");
+
+    fn normal_form(Origin { scheme, host, port }: &Origin) -> String {
+        match port.filter(|port| default_port(scheme) != Some(*port)) {
+            Some(port) => format!("{scheme}://{host}:{port}"),
+            None => format!("{scheme}://{host}"),
+        }
+    }
+
+    #[test]
+    fn every_row_of_the_table_holds() {
+        assert!(CASES.lines().count() > 40);
+        for row in CASES.lines() {
+            let (text, normal) = row.split_once(' ').expect("two columns");
+            let parsed = Origin::parse(text);
+            assert_eq!(parsed.as_ref().map_or("-".into(), normal_form), normal, "{text}");
+            assert_eq!(Origin::parse(normal), parsed, "{normal}");
+        }
+        assert_eq!(Origin::parse(""), None);
     }
 
     #[test]

@@ -20,8 +20,8 @@ pub(crate) fn wants_upgrade(request: &Request) -> bool {
         && has_token(request.headers(), &UPGRADE, "websocket")
 }
 
-/// Returns whether the header `accept` allows an event stream. The most specific range decides (RFC 9110 §12.5.1). A request without
-/// the header allows it.
+/// Returns whether the header `accept` allows an event stream. The most specific range decides (RFC 9110 §12.5.1). A
+/// request without the header allows it.
 pub(crate) fn accepts_stream(headers: &HeaderMap) -> bool {
     let mut ranges = tokens(headers, &ACCEPT).peekable();
     if ranges.peek().is_none() {

@@ -1,6 +1,8 @@
-//! Server-Sent Events: how a stream opens. [`body`] is a stream whose server has the socket, [`task`] one that is detached.
+//! Server-Sent Events: how a stream opens. [`body`] is a stream whose server has the socket, [`task`] one that is
+//! detached.
 
 pub(crate) mod frames;
+pub(crate) mod detach;
 pub(crate) mod body;
 pub(crate) mod task;
 
@@ -11,11 +13,11 @@ use salvo::{Depot, Request, Response};
 
 use crate::handler::builder::StreamHandler;
 use crate::handler::connection::control::BodyControl;
-use crate::handler::connection::handover::{Proposal, StreamHandover};
 use crate::handler::connection::span::ConnectionSpan;
-use crate::handler::open::{Admission, Authorized, Rejection, claim_connection};
+use crate::handler::open::{Admission, Authorized, Rejection, claim_socket};
 use crate::handler::request;
 use crate::handler::sse::body::SseBody;
+use crate::handler::sse::detach::{Proposal, StreamHandover};
 use crate::subscriber::Subscriber;
 
 impl<S: Subscriber> StreamHandler<S> {
@@ -39,15 +41,7 @@ impl<S: Subscriber> StreamHandler<S> {
         let reader = self.reader(keys, req);
         let span = ConnectionSpan::open("sse", number, &reader);
         let mut prologue = frames::prologue(self.settings.options.retry);
-        let connection = match claim_connection(req) {
-            Some(Ok(connection)) => Some(connection),
-            Some(Err(reason)) => {
-                reason.log_once();
-                None
-            }
-            None => None,
-        };
-        let handover = connection.map(|connection| StreamHandover::new(prologue.split().freeze(), connection));
+        let handover = claim_socket(req, "sse").map(|handle| StreamHandover::new(prologue.split().freeze(), handle));
         let feed = self.feed(reader, span, prologue);
         let conn_ctrl = req.extensions().get::<ConnCtrl>().cloned();
         if let Some(conn_ctrl) = &conn_ctrl {

@@ -1,5 +1,8 @@
-//! WebSocket: how a connection is upgraded. [`session`] then serves it.
+//! WebSocket: how a connection opens. [`session`] serves it once it is upgraded.
 
+pub(crate) mod upgrade;
+mod end;
+mod timers;
 pub(crate) mod session;
 
 use bytes::BytesMut;
@@ -13,13 +16,13 @@ use salvo::{Depot, Request, Response};
 
 use crate::handler::builder::StreamHandler;
 use crate::handler::connection::control::TaskControl;
-use crate::handler::connection::handover;
 use crate::handler::connection::io::SocketIo;
 use crate::handler::connection::span::ConnectionSpan;
 use crate::handler::connection::wake_source::WakeSource;
-use crate::handler::open::{Admission, Authorized, Rejection, claim_connection};
+use crate::handler::open::{Admission, Authorized, Rejection, claim_socket};
 use crate::handler::request::{self, UpgradeError};
 use crate::handler::ws::session::WsSession;
+use crate::handler::ws::upgrade::take_upgraded;
 use crate::subscriber::Subscriber;
 use crate::wire::ws::decoder::Decoder;
 
@@ -43,7 +46,7 @@ impl<S: Subscriber> StreamHandler<S> {
         let feed = self.feed(reader, span, BytesMut::new());
         let options = &self.settings.options;
         let timeouts = self.settings.timeouts(number);
-        let connection = claim_connection(req).and_then(Result::ok);
+        let handle = claim_socket(req, "ws");
         if let Some(conn_ctrl) = req.extensions().get::<ConnCtrl>() {
             conn_ctrl.relax_timeouts();
         }
@@ -66,7 +69,7 @@ impl<S: Subscriber> StreamHandler<S> {
         let max_message = options.max_message;
         let task = tokio::spawn(async move {
             let upgraded = match upgrade.await {
-                Ok(upgraded) => handover::take_upgraded(upgraded, connection),
+                Ok(upgraded) => take_upgraded(upgraded, handle),
                 Err(error) => {
                     tracing::debug!(target: "tornadose", transport = "ws", number, %error, "upgrade failed");
                     return;

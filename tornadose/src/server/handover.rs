@@ -1,12 +1,12 @@
-//! The server's part of a handover: sockets that can be given to a stream, the acceptor that wraps them, and the
-//! middleware that lets a stream detach. The stream's part is
-//! [`handler::connection::handover`](crate::handler::connection::handover).
+//! The server's side of a handover: the acceptor that wraps sockets, so that they can be given to streams, and the
+//! middleware that lets a stream detach. The other sides are the [table of
+//! sockets](crate::handler::connection::socket_table) and the [stream's](crate::handler::sse::detach).
+
+pub(crate) mod socket;
 
 use std::fmt;
-use std::io::{self, IoSlice};
-use std::pin::Pin;
+use std::io;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
 
 use salvo::conn::tcp::TcpCoupler;
 use salvo::conn::{Accepted, Acceptor, Holding};
@@ -14,11 +14,12 @@ use salvo::fuse::ArcFusePolicy;
 use salvo::http::Version;
 use salvo::http::header::{CONNECTION, HeaderValue};
 use salvo::{Depot, FlowCtrl, Handler, Request, Response, Service, async_trait};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite};
 
-use crate::handler::connection::handover::{
-    Address, AttachedReason, ConnectionHandle, ConnectionKey, ConnectionLookup, OpenConnections, Proposal, Socket,
-};
+use crate::handler::connection::attached::AttachedReason;
+use crate::handler::connection::socket_table::{Address, SocketLookup, SocketTable};
+use crate::handler::sse::detach::Proposal;
+use crate::server::handover::socket::{Entry, HandoverIo};
 
 /// Lets the streams of a Salvo [`Server`](salvo::Server) of your own detach, as those of [`serve`](crate::serve) do:
 /// once its response head is written, a stream owns its socket and is written by a task of its own, and what had
@@ -60,7 +61,7 @@ use crate::handler::connection::handover::{
 /// ```
 #[derive(Clone, Default)]
 pub struct Handover {
-    connections: Arc<OpenConnections>,
+    sockets: Arc<SocketTable>,
 }
 
 impl Handover {
@@ -91,7 +92,7 @@ impl Handover {
         A: Acceptor,
         A::Stream: AsyncRead + AsyncWrite,
     {
-        HandoverAcceptor { inner, connections: Arc::clone(&self.connections) }
+        HandoverAcceptor { inner, sockets: Arc::clone(&self.sockets) }
     }
 
     /// Wraps a service, whose streams then detach when they are served on an [`acceptor`](Self::acceptor) of this
@@ -106,7 +107,7 @@ impl Handover {
     pub fn service(&self, service: impl Into<Service>) -> Service {
         let mut service = service.into();
         // The outermost middleware sees what all others made of the response.
-        service.hoops.insert(0, Arc::new(LetDetach { connections: Arc::clone(&self.connections) }));
+        service.hoops.insert(0, Arc::new(LetDetach { sockets: Arc::clone(&self.sockets) }));
         service
     }
 }
@@ -120,7 +121,7 @@ impl fmt::Debug for Handover {
 /// An acceptor whose connections can give their sockets to streams: see [`Handover::acceptor`].
 pub struct HandoverAcceptor<A> {
     inner: A,
-    connections: Arc<OpenConnections>,
+    sockets: Arc<SocketTable>,
 }
 
 impl<A> HandoverAcceptor<A> {
@@ -160,91 +161,15 @@ where
     async fn accept(&mut self, fuse: Option<ArcFusePolicy>) -> io::Result<Accepted<Self::Coupler, Self::Stream>> {
         let accepted = self.inner.accept(fuse).await?;
         let address = Address::new(&accepted.local_addr, &accepted.remote_addr);
-        let (key, handle) = self.connections.insert(address, accepted.conn_ctrl.clone());
-        let entry = Entry { connections: Arc::clone(&self.connections), key, handle };
+        let (key, handle) = self.sockets.insert(address, accepted.conn_ctrl.clone());
+        let entry = Entry { sockets: Arc::clone(&self.sockets), key, handle };
         Ok(accepted.map_into(|_| TcpCoupler::new(), |socket| HandoverIo { socket: Some(Box::new(socket)), entry }))
-    }
-}
-
-/// The entry of one connection, removed when its server drops the connection.
-struct Entry {
-    connections: Arc<OpenConnections>,
-    key: ConnectionKey,
-    handle: Arc<ConnectionHandle>,
-}
-
-impl Drop for Entry {
-    fn drop(&mut self) {
-        self.connections.remove(self.key);
-    }
-}
-
-/// The socket of a connection as its server sees it. It has no socket any more once a stream has taken that: it then
-/// reads nothing, and drops what is written, which is the end of the body.
-pub struct HandoverIo {
-    socket: Option<Box<dyn Socket>>,
-    entry: Entry,
-}
-
-impl AsyncRead for HandoverIo {
-    #[inline]
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        match &mut self.socket {
-            Some(socket) => Pin::new(socket).poll_read(cx, buf),
-            // The server would take an end of the stream for a client that has left, and drop the response.
-            None => Poll::Pending,
-        }
-    }
-}
-
-impl AsyncWrite for HandoverIo {
-    #[inline]
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        match &mut self.socket {
-            Some(socket) => Pin::new(socket).poll_write(cx, buf),
-            None => Poll::Ready(Ok(buf.len())),
-        }
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        slices: &[IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        match &mut self.socket {
-            Some(socket) => Pin::new(socket).poll_write_vectored(cx, slices),
-            None => Poll::Ready(Ok(slices.iter().map(|slice| slice.len()).sum())),
-        }
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.socket.as_ref().is_none_or(AsyncWrite::is_write_vectored)
-    }
-
-    /// Flushes the socket. A server flushes when it has written all that it had, so this is where the socket changes
-    /// hands.
-    #[inline]
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let Self { socket, entry } = &mut *self;
-        let Some(open) = socket else { return Poll::Ready(Ok(())) };
-        ready!(Pin::new(open).poll_flush(cx))?;
-        if entry.handle.is_requested() {
-            entry.handle.give(socket);
-        }
-        Poll::Ready(Ok(()))
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match &mut self.socket {
-            Some(socket) => Pin::new(socket).poll_shutdown(cx),
-            None => Poll::Ready(Ok(())),
-        }
     }
 }
 
 /// The outermost middleware of a service whose streams may detach.
 struct LetDetach {
-    connections: Arc<OpenConnections>,
+    sockets: Arc<SocketTable>,
 }
 
 #[async_trait]
@@ -260,8 +185,8 @@ impl Handler for LetDetach {
         };
         // A middleware may change the request's addresses, so they are read before all others run.
         let address = Address::new(req.local_addr(), req.remote_addr());
-        let connections = Arc::clone(&self.connections);
-        req.extensions_mut().insert(ConnectionLookup { connections, address, attached });
+        let table = Arc::clone(&self.sockets);
+        req.extensions_mut().insert(SocketLookup { table, address, attached });
         ctrl.call_next(req, depot, res).await;
         if let Some(proposal) = res.extensions.remove::<Proposal>()
             && proposal.agree(res)

@@ -74,8 +74,8 @@ impl<M: Message> StoreBuilder<M> {
         self
     }
 
-    /// Sets how many encoded bytes the store keeps, with [`ENTRY_OVERHEAD`](crate::ENTRY_OVERHEAD) for each message and
-    /// key. With a backend the messages on their way to it have the same bound, apart from that one.
+    /// Sets how many encoded bytes the store keeps, with [`ENTRY_OVERHEAD`](crate::ENTRY_OVERHEAD) for each message
+    /// and key. With a backend the messages on their way to it have the same bound, apart from that one.
     ///
     /// ```
     /// # use tornadose::prelude::*;

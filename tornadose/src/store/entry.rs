@@ -64,8 +64,8 @@ impl<M> Entry<M> {
         self.encodings[E::SLOT].get_or_init(|| E::encode(self.id, &self.event))
     }
 
-    /// Returns whether a newer `latest` message of the same key replaces this one: it has the same variant and the same
-    /// event name.
+    /// Returns whether a newer `latest` message of the same key replaces this one: it has the same variant and the
+    /// same event name.
     pub(super) fn is_replaced_by(&self, message: &M, event: &Event) -> bool {
         discriminant::<M>(&self.message) == discriminant(message) && self.event.name() == event.name()
     }

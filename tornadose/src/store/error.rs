@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::backend::outbox::SendOutcome;
+use crate::backend::outgoing::SendOutcome;
 use crate::event::error::EncodeError;
 
 /// The reason why a message was not appended. It returns the message, whatever its type.

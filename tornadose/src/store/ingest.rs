@@ -1,5 +1,5 @@
-//! Fills a log from a backend: payloads become messages, duplicates are dropped, and entries that are not messages are
-//! reported.
+//! Fills a log from a backend: payloads become messages, duplicates are dropped, and entries that are not messages
+//! are reported.
 
 mod dedup;
 
@@ -133,7 +133,7 @@ impl<M: Message> Ingest<M> {
         }
         let appended = state.log.append(offset, key, Arc::new(message), event, retention, shared.encoding_count());
         let readers = match &appended {
-            Ok(appended) => state.notify_readers(&appended.entry),
+            Ok(appended) => state.push_to_readers(&appended.entry),
             Err(_) => WakeList::default(),
         };
         state.log.advance_to(offset);

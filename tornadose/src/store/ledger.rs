@@ -108,8 +108,8 @@ impl Ledger {
             owed: owed.total() + self.never_appended,
             delivered: self.delivered,
             filtered: self.filtered,
-            // A `latest` message that was neither read nor remains was conflated. Queue messages must add up without a
-            // remainder.
+            // A `latest` message that was neither read nor remains was conflated. Queue messages must add up without
+            // a remainder.
             conflated: (owed - self.read - remaining).latest,
             missed: self.missed,
             unread: remaining.total() + self.read.total() - self.delivered - self.filtered,

@@ -1,5 +1,5 @@
-//! The bounded, ordered log of a store, its index by key, and the rules of position, resume and gap. It never waits and
-//! knows no transport.
+//! The bounded, ordered log of a store, its index by key, and the rules of position, resume and gap. It never waits
+//! and knows no transport.
 //!
 //! # Ordering
 //!
@@ -8,8 +8,9 @@
 //!
 //! # Lagging
 //!
-//! A reader has a [`Cursor`](cursor::Cursor). The messages that it is owed are counted, not queued. When one of them is
-//! trimmed, the next `Log::read` returns how many are missing, and the reader continues from `Log::cursor_after_lag`.
+//! A reader has a [`Cursor`](cursor::Cursor). The messages that it is owed are counted, not queued. When one of them
+//! is trimmed, the next `Log::read` returns how many are missing, and the reader continues from
+//! `Log::cursor_after_lag`.
 //!
 //! # Closing
 //!
@@ -77,8 +78,8 @@ pub(crate) enum AppendError {
     Full,
 }
 
-/// The entry that was appended, and those that it evicted. Drop the latter outside of the store's lock: a message's own
-/// `Drop` may call the store.
+/// The entry that was appended, and those that it evicted. Drop the latter outside of the store's lock: a message's
+/// own `Drop` may call the store.
 pub(crate) struct Appended<M: Message> {
     pub(crate) entry: Arc<Entry<M>>,
     pub(crate) evicted: Vec<Arc<Entry<M>>>,

@@ -5,9 +5,10 @@ pub(crate) mod mailbox;
 #[cfg(test)]
 mod mailbox_tests;
 pub(crate) mod resume;
-mod caught_up;
+mod live;
 pub(crate) mod handle;
 mod placing;
+mod reading;
 mod counting;
 
 use std::collections::HashSet;
@@ -27,13 +28,12 @@ use crate::store::log::Log;
 use crate::store::log::batch::Batch;
 use crate::store::log::cursor::{Cursor, ResumeOutcome};
 use crate::store::log::key::KeySelection;
-use crate::store::log::read::ReadOutcome;
-use crate::store::reader::caught_up::CaughtUpState;
 use crate::store::reader::handle::ReaderHandle;
+use crate::store::reader::live::LiveState;
 use crate::store::reader::mailbox::{Mailbox, WakeFlag};
 use crate::store::reader::resume::{PendingResume, Resume};
 use crate::store::registry::{EndReason, ReaderId};
-use crate::store::shared::{Shared, State};
+use crate::store::shared::Shared;
 
 /// What a reader does next.
 pub(crate) enum ReadStep<M> {
@@ -43,7 +43,7 @@ pub(crate) enum ReadStep<M> {
     Batch { position: Option<Id>, batch: Batch<M>, with_ids: bool },
     /// Waits for the next message: the reader is at the head. `is_first`: for the first time since it started or lost
     /// its position.
-    CaughtUp { head: Id, is_first: bool },
+    AtHead { head: Id, is_first: bool },
     /// Waits until the log has reached the id that it resumes from, or has taken too long to.
     Pending,
     /// Ends.
@@ -65,7 +65,7 @@ pub(crate) struct ReaderOptions {
 /// that too.
 #[repr(C)]
 pub(crate) struct Reader<M: Message> {
-    caught_up: CaughtUpState<M>,
+    live: LiveState<M>,
     keys: KeySelection,
     shared: Arc<Shared<M>>,
     id: ReaderId,
@@ -84,10 +84,10 @@ pub(crate) struct Reader<M: Message> {
 }
 
 impl<M: Message> Reader<M> {
-    /// Opens a reader. It is registered and placed under one lock, so that no message is lost or repeated between those
-    /// that are kept and the next.
+    /// Opens a reader. It is registered and placed under one lock, so that no message is lost or repeated between
+    /// those that are kept and the next.
     pub(crate) fn open(shared: &Arc<Shared<M>>, keys: Keys<M::Key>, resume: Resume, options: ReaderOptions) -> Self {
-        const { assert!(offset_of!(Self, keys) <= 88, "a message in the mailbox touches only `caught_up`") };
+        const { assert!(offset_of!(Self, keys) <= 88, "a message in the mailbox touches only `live`") };
         let mut state = shared.lock();
         let keys = select(&mut state.log, keys);
         let end = state.closed.then_some(EndReason::Closed);
@@ -97,7 +97,7 @@ impl<M: Message> Reader<M> {
         let cursor = state.log.cursor_after(&keys, state.log.head().offset);
         let ledger = Ledger::open(state.log.appended_total(&keys), state.log.remaining(&keys, &cursor));
         let mut reader = Self {
-            caught_up: CaughtUpState::new(mailbox, state.log.head()),
+            live: LiveState::new(mailbox, state.log.head()),
             keys,
             shared: Arc::clone(shared),
             id,
@@ -127,7 +127,7 @@ impl<M: Message> Reader<M> {
     pub(crate) fn poll(&mut self, waker: &Waker) -> ReadStep<M> {
         self.flush_metrics();
         if self.try_park(waker) {
-            return ReadStep::CaughtUp { head: self.caught_up.head, is_first: false };
+            return ReadStep::AtHead { head: self.live.head, is_first: false };
         }
         match self.poll_mailbox(waker) {
             Some(entry) => ReadStep::Batch { position: None, batch: Batch::One(entry), with_ids: true },
@@ -135,22 +135,22 @@ impl<M: Message> Reader<M> {
         }
     }
 
-    /// Parks the reader if it has read everything. Returns true when it is parked: there is nothing to read. The store
-    /// is not locked.
+    /// Parks the reader if it has read everything. Returns true when it is parked: there is nothing to read. The
+    /// store is not locked.
     pub(crate) fn try_park(&self, waker: &Waker) -> bool {
-        self.caught_up.uses_waker(waker) && self.caught_up.mailbox.try_park()
+        self.live.uses_waker(waker) && self.live.mailbox.try_park()
     }
 
     /// Takes the next message from the mailbox, as most steps do. The store is not locked. `None`: the step is to be
     /// found by [`poll_log`](Self::poll_log).
     pub(crate) fn poll_mailbox(&mut self, waker: &Waker) -> Option<Arc<Entry<M>>> {
-        self.caught_up.pop(waker)
+        self.live.pop(waker)
     }
 
-    /// As [`poll`](Self::poll), but always reads the log. This also moves the reader's position, past messages of other
-    /// keys.
+    /// As [`poll`](Self::poll), but always reads the log. This also moves the reader's position, past messages of
+    /// other keys.
     pub(crate) fn poll_log(&mut self, waker: &Waker) -> ReadStep<M> {
-        drop(self.caught_up.mailbox.discard());
+        drop(self.live.mailbox.discard());
         self.settle_counts();
         let shared = Arc::clone(&self.shared);
         let mut state = shared.lock();
@@ -167,88 +167,20 @@ impl<M: Message> Reader<M> {
         if let ReadStep::Gap(gap) = &step {
             metrics::gap(gap.reason.name(), gap.missed.unwrap_or(0));
         }
-        if matches!(step, ReadStep::CaughtUp { .. }) && end.is_some() {
+        if matches!(step, ReadStep::AtHead { .. }) && end.is_some() {
             // Wake again: the end is reported on the next poll.
             waker.wake_by_ref();
         }
         step
     }
 
-    fn poll_locked(&mut self, state: &mut State<M>, waker: &Waker) -> ReadStep<M> {
-        self.caught_up.last_active = state.readers.touch(self.id);
-        let end = state.readers.end_of(self.id);
-        if let Some(end) = end.filter(|end| !end.drains()) {
-            return ReadStep::Ended(end);
-        }
-        if !self.try_place(state, waker) {
-            // A client whose pending reader ends returns with the same id, perhaps to a process that knows it.
-            return end.map_or(ReadStep::Pending, ReadStep::Ended);
-        }
-        if let Some(reason) = self.gap.take() {
-            return ReadStep::Gap(Gap { reason, missed: None });
-        }
-        self.read_locked(state, end, waker)
-    }
-
-    fn read_locked(&mut self, state: &mut State<M>, end: Option<EndReason>, waker: &Waker) -> ReadStep<M> {
-        let gap = match state.log.read(&self.keys, &mut self.cursor) {
-            ReadOutcome::Batch { batch, with_ids, counts } => {
-                self.ledger.record_read(counts);
-                let is_position_due = with_ids && std::mem::take(&mut self.is_position_due);
-                let position = is_position_due.then(|| state.log.id(self.cursor.ids_after));
-                let is_settled = end.is_none() && !self.is_first_pass && !self.is_position_due;
-                if is_settled && state.log.is_at_head(&self.cursor) {
-                    self.mark_caught_up(state, waker);
-                }
-                return ReadStep::Batch { position, batch, with_ids };
-            }
-            ReadOutcome::CaughtUp => return self.wait_at_head(state, end, waker),
-            ReadOutcome::Lagged { missed } => {
-                self.ledger.record_missed(missed);
-                self.cursor = state.log.cursor_after_lag(&self.keys, &self.cursor);
-                self.restart_ids(&state.log);
-                return ReadStep::Gap(Gap { reason: GapReason::Lagged, missed: Some(missed) });
-            }
-            ReadOutcome::Gap(gap) => {
-                self.ledger.record_missed_unappended(gap.missed.unwrap_or(0));
-                self.is_first_pass = true;
-                gap
-            }
-            ReadOutcome::Restarted => {
-                // What it had not read of the former epoch is gone, whether it is reported or not.
-                let cursor = state.log.cursor_at_start(&self.keys);
-                self.ledger.record_missed(cursor.accounted.saturating_sub(self.cursor.accounted));
-                self.cursor = cursor;
-                self.restart_ids(&state.log);
-                Gap { reason: GapReason::Restarted, missed: None }
-            }
-        };
-        // A store without queue messages reports no gap: its readers get the newest values, whatever was lost.
-        if M::HAS_QUEUE { ReadStep::Gap(gap) } else { self.read_locked(state, end, waker) }
-    }
-
-    fn wait_at_head(&mut self, state: &mut State<M>, end: Option<EndReason>, waker: &Waker) -> ReadStep<M> {
-        if let (Some(end), false) = (end, self.is_first_pass) {
-            return ReadStep::Ended(end);
-        }
-        state.readers.register_waker(self.id, waker, true);
-        self.is_position_due = false;
-        self.caught_up.head = state.log.head();
-        let is_first = std::mem::take(&mut self.is_first_pass);
-        ReadStep::CaughtUp { head: self.caught_up.head, is_first }
-    }
-
-    /// Marks the reader as caught up, under the lock under which it read everything: the store is not locked for its
-    /// next message.
-    fn mark_caught_up(&mut self, state: &mut State<M>, waker: &Waker) {
-        state.readers.mark_caught_up(self.id, state.log.generation(), waker);
-        self.caught_up.begin(state.log.head(), waker);
-    }
-
-    /// Returns the reason why the reader ends, whether or not it has read everything. Otherwise `waker` is woken at its
-    /// end, but not for messages: it serves a connection whose socket accepts no data.
-    pub(crate) fn wait_for_end(&self, waker: &Waker) -> Option<EndReason> {
-        drop(self.caught_up.mailbox.discard());
+    /// Returns the reason why the reader ends, whether or not it has read everything. Otherwise registers `waker`,
+    /// which is woken at the reader's end but not for messages: this serves a connection whose socket accepts no
+    /// data.
+    ///
+    /// The reader is not live after this: it discards the message in its mailbox, and reads the log next.
+    pub(crate) fn poll_ended(&self, waker: &Waker) -> Option<EndReason> {
+        drop(self.live.mailbox.discard());
         let mut state = self.shared.lock();
         let end = state.readers.end_of(self.id);
         // A reader that drains before it ends reads on when its socket wakes it.
@@ -273,18 +205,19 @@ impl<M: Message> Reader<M> {
         self.resume_outcome
     }
 
-    /// Returns the position of the reader when it is caught up.
+    /// Returns the position of the reader when it is at the head.
     pub(crate) fn head(&self) -> Id {
-        self.caught_up.head
+        self.live.head
     }
 
     /// Returns when the reader last read.
     pub(crate) fn last_active(&self) -> Instant {
-        self.caught_up.last_active
+        self.live.last_active
     }
 
-    /// Records that the reader's connection still accepts data.
-    pub(crate) fn touch(&self) {
+    /// Records that the reader's connection accepts data now, from which its stall timeout counts. The reader waits
+    /// no more: its waker is dropped, and it reads the log next.
+    pub(crate) fn mark_active(&self) {
         self.shared.lock().readers.touch(self.id);
     }
 
@@ -294,20 +227,20 @@ impl<M: Message> Reader<M> {
 
     /// Returns the waker of this flag: it sets the flag and wakes the reader's task.
     pub(crate) fn waker_for(&self, flag: impl Into<WakeFlag>) -> Waker {
-        self.caught_up.mailbox.waker_for(flag.into())
+        self.live.mailbox.waker_for(flag.into())
     }
 
     /// Returns whether this flag's waker has woken the task since the flag was last taken.
     #[inline]
     pub(crate) fn was_woken_by(&self, flag: impl Into<WakeFlag>) -> bool {
-        self.caught_up.mailbox.was_woken_by(flag.into())
+        self.live.mailbox.was_woken_by(flag.into())
     }
 
-    /// As [`was_woken_by`](Self::was_woken_by), and clears the flag. Call this before polling the source, or a wake may
-    /// be lost.
+    /// As [`was_woken_by`](Self::was_woken_by), and clears the flag. Call this before polling the source, or a wake
+    /// may be lost.
     #[inline]
     pub(crate) fn take_wake(&self, flag: impl Into<WakeFlag>) -> bool {
-        self.caught_up.mailbox.take_wake(flag.into())
+        self.live.mailbox.take_wake(flag.into())
     }
 }
 

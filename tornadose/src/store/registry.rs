@@ -26,8 +26,8 @@ pub(crate) enum EndReason {
 }
 
 impl EndReason {
-    /// Returns whether the reader first reads what was appended before: the last messages of a store are not lost when
-    /// it closes.
+    /// Returns whether the reader first reads what was appended before: the last messages of a store are not lost
+    /// when it closes.
     pub(crate) fn drains(self) -> bool {
         matches!(self, Self::Closed | Self::Stopping)
     }
@@ -53,10 +53,10 @@ pub(crate) struct ReaderId {
 struct ReaderEntry<M> {
     number: u64,
     mailbox: Arc<Mailbox<M>>,
-    /// The generation of the log in which the reader caught up.
+    /// The generation of the log in which the reader became live.
     generation: u64,
-    /// Whether a new message has to be pushed. False for a reader that will read the log anyway, or that waits for its
-    /// end alone.
+    /// Whether a new message has to be pushed. False for a reader that will read the log anyway, or that waits for
+    /// its end alone.
     wants_messages: bool,
     end: Option<EndReason>,
     is_connection: bool,
@@ -171,7 +171,8 @@ impl<M> ReaderRegistry<M> {
         self.entries[id.index].end
     }
 
-    /// Records that the reader is active, and returns the time.
+    /// Records that the reader is active, and returns the time. Its waker is dropped, and it is not live any more: it
+    /// reads the log next.
     pub(crate) fn touch(&self, id: ReaderId) -> Instant {
         self.entries[id.index].mailbox.touch()
     }
@@ -188,18 +189,17 @@ impl<M> ReaderRegistry<M> {
         entry.mailbox.register_waker(waker);
     }
 
-    /// Marks the reader as caught up in this generation of the log: the next message is pushed to it, although it may
+    /// Marks the reader as live in this generation of the log: the next message is pushed to it, although it may
     /// not have written the last ones yet.
-    pub(crate) fn mark_caught_up(&mut self, id: ReaderId, generation: u64, waker: &Waker) {
+    pub(crate) fn mark_live(&mut self, id: ReaderId, generation: u64, waker: &Waker) {
         self.register_waker(id, waker, true);
         let entry = &mut self.entries[id.index];
         entry.generation = generation;
-        entry.mailbox.mark_caught_up();
+        entry.mailbox.mark_live();
     }
 
-    /// Pushes a message to the readers of its key that have caught up, in order of subscription. The others are to read
-    /// the log.
-    pub(crate) fn distribute(&mut self, entry: &Arc<Entry<M>>, generation: u64) -> WakeList<M> {
+    /// Pushes a message to the live readers of its key, in order of subscription. The others are to read the log.
+    pub(crate) fn push(&mut self, entry: &Arc<Entry<M>>, generation: u64) -> WakeList<M> {
         let of_key = self.by_key.get(entry.key_index).map_or(&[][..], Vec::as_slice);
         let (mut list, mut now) = (WakeList::default(), None);
         let (mut of_key_ids, mut all_keys_ids) = (of_key.iter().peekable(), self.all_keys.iter().peekable());

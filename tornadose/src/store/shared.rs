@@ -44,9 +44,9 @@ pub(crate) struct State<M: Message> {
 }
 
 impl<M: Message> State<M> {
-    /// Gives an entry that was appended to its readers. They are woken by the list, after unlocking.
-    pub(crate) fn notify_readers(&mut self, entry: &Arc<Entry<M>>) -> WakeList<M> {
-        self.readers.distribute(entry, self.log.generation())
+    /// Pushes an entry that was appended to its readers. They are woken by the list, after unlocking.
+    pub(crate) fn push_to_readers(&mut self, entry: &Arc<Entry<M>>) -> WakeList<M> {
+        self.readers.push(entry, self.log.generation())
     }
 
     /// Drops the `latest` values of a key, also in the mailboxes of its readers. Drop the result after unlocking.

@@ -30,8 +30,8 @@ use crate::store::shared::Shared;
 ///
 /// # Closing
 ///
-/// The stream ends when the store is closed, after the messages that were submitted before, and at once when its key is
-/// [disconnected](crate::Store::disconnect). It then stays at its end: it is a [`FusedStream`].
+/// The stream ends when the store is closed, after the messages that were submitted before, and at once when its key
+/// is [disconnected](crate::Store::disconnect). It then stays at its end: it is a [`FusedStream`].
 ///
 /// # Cancel safety
 ///
@@ -108,7 +108,7 @@ impl<M: Message> Stream for Subscription<M> {
                     return Poll::Ready(Some(Received::Gap { reason, missed }));
                 }
                 ReadStep::Batch { batch, .. } => self.batch = Some((batch, 0)),
-                ReadStep::CaughtUp { .. } | ReadStep::Pending => return Poll::Pending,
+                ReadStep::AtHead { .. } | ReadStep::Pending => return Poll::Pending,
                 ReadStep::Ended(_) => {
                     self.is_terminated = true;
                     return Poll::Ready(None);

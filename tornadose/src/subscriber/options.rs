@@ -51,8 +51,8 @@ impl Options {
     /// ```
     /// use tornadose::subscriber::{Lag, Options, Origins, Transports};
     ///
-    /// let spelled_out = Options::new().transports(Transports::Both).replay(0).lag(Lag::Skip).origins(Origins::SameHost);
-    /// assert_eq!(spelled_out, Options::new());
+    /// let spelled_out = Options::new().transports(Transports::Both).replay(0).lag(Lag::Skip);
+    /// assert_eq!(spelled_out.origins(Origins::SameHost), Options::new());
     /// ```
     #[must_use]
     pub const fn new() -> Self {
@@ -84,8 +84,8 @@ impl Options {
         self
     }
 
-    /// Sets the number of kept queue messages that a new connection receives first: the newest of all its keys together,
-    /// counted before the filter. Default: 0, which sends none.
+    /// Sets the number of kept queue messages that a new connection receives first: the newest of all its keys
+    /// together, counted before the filter. Default: 0, which sends none.
     ///
     /// ```
     /// use tornadose::subscriber::Options;
@@ -159,7 +159,8 @@ impl Options {
         self
     }
 
-    /// Sets the origins whose pages may open a WebSocket, and get CORS headers for SSE. Default: [`Origins::SameHost`].
+    /// Sets the origins whose pages may open a WebSocket, and get CORS headers for SSE. Default:
+    /// [`Origins::SameHost`].
     ///
     /// ```
     /// use tornadose::subscriber::{Options, Origins};
@@ -219,7 +220,8 @@ impl Options {
         self
     }
 
-    /// Sets the greatest length of a WebSocket message from the client, in bytes; a longer one ends the connection with
+    /// Sets the greatest length of a WebSocket message from the client, in bytes; a longer one ends the connection
+    /// with
     /// 1009. Default: 64 KiB. Zero accepts empty messages only.
     ///
     /// ```

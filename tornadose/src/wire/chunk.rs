@@ -20,7 +20,8 @@ pub(crate) fn begin(length: usize) -> BytesMut {
     bytes
 }
 
-/// Makes a chunk of what was written since [`begin`]. Empty content gives no bytes, because an empty chunk would end the body.
+/// Makes a chunk of what was written since [`begin`]. Empty content gives no bytes, because an empty chunk would end
+/// the body.
 pub(crate) fn end(mut bytes: BytesMut) -> Bytes {
     let length = bytes.len() - ROOM;
     if length == 0 {

@@ -18,7 +18,8 @@ pub(crate) fn event(bytes: &mut BytesMut, id: &IdText<'_>, event: &Event) {
     if let Some(name) = event.name() {
         field(bytes, "event", name);
     }
-    // WHATWG HTML §9.2.6: a client joins `data` lines with line feeds, so each line of the data is a field of its own.
+    // WHATWG HTML §9.2.6: a client joins `data` lines with line feeds, so each line of the data is a field of its
+    // own.
     for line in lines(event.data()) {
         field(bytes, "data", line);
     }

@@ -93,7 +93,8 @@ pub(crate) fn pong(bytes: &mut BytesMut, payload: &[u8]) {
     frame(bytes, PONG, payload);
 }
 
-/// Writes a close frame. A code that must not be sent becomes 1011. A reason that is too long for a control frame is cut at a character.
+/// Writes a close frame. A code that must not be sent becomes 1011. A reason that is too long for a control frame is
+/// cut at a character.
 // RFC 6455 §5.5.1: the code in network byte order, then the reason in UTF-8.
 pub(crate) fn close(bytes: &mut BytesMut, code: Option<u16>, reason: &str) {
     let Some(code) = code else { return frame(bytes, CLOSE, b"") };

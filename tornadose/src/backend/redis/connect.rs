@@ -55,8 +55,8 @@ impl Server {
 
     #[cfg(feature = "redis-tls")]
     pub(super) fn new(url: &str, root_certificates: Option<Vec<u8>>) -> Result<Self, OpenError> {
-        // The `redis` crate takes no provider per client, so it needs a process-wide one. This fails, and changes nothing, when
-        // the program has installed its own.
+        // The `redis` crate takes no provider per client, so it needs a process-wide one. This fails, and changes
+        // nothing, when the program has installed its own.
         rustls::crypto::ring::default_provider().install_default().ok();
         let client = match root_certificates {
             Some(pem) if url.starts_with("rediss:") => {
@@ -67,7 +67,8 @@ impl Server {
         Ok(Self { client: client.map_err(|error| invalid_url(&error))? })
     }
 
-    /// Opens a connection for commands, with this name in `CLIENT LIST`. It has no timeout of its own: each command has one.
+    /// Opens a connection for commands, with this name in `CLIENT LIST`. It has no timeout of its own: each command
+    /// has one.
     pub(super) async fn connect(&self, name: &str) -> Result<MultiplexedConnection, Fault> {
         let config = AsyncConnectionConfig::new().set_response_timeout(None).set_connection_timeout(None);
         let connecting = async {

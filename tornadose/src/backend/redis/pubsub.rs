@@ -1,4 +1,5 @@
-//! The PUB/SUB backend: one connection is subscribed to a channel, another publishes on it. Redis keeps and numbers nothing.
+//! The PUB/SUB backend: one connection is subscribed to a channel, another publishes on it. Redis keeps and numbers
+//! nothing.
 
 use std::collections::{HashMap, VecDeque};
 use std::convert::Infallible;
@@ -13,7 +14,7 @@ use crate::backend::backoff::Backoff;
 use crate::backend::engine::OpenError;
 use crate::backend::incoming::IncomingEntry;
 use crate::backend::link::BackendLink;
-use crate::backend::outbox::{Outgoing, OutgoingKind, SendOutcome};
+use crate::backend::outgoing::{Outgoing, OutgoingKind, SendOutcome};
 use crate::backend::redis::connect::{Fault, REPLY_TIMEOUT, Server, with_timeout};
 use crate::id::{Epoch, Offset};
 
@@ -157,7 +158,8 @@ impl Channel<'_> {
         Ok(())
     }
 
-    /// Remembers messages until they are received back. Returns the pipeline that publishes them, and their payloads and numbers.
+    /// Remembers messages until they are received back. Returns the pipeline that publishes them, and their payloads
+    /// and numbers.
     fn register(&self, messages: Vec<Outgoing>) -> (Pipeline, Vec<(Vec<u8>, u64)>) {
         // Latest values are each process's own, so a key is forgotten here at once.
         let (forgets, messages): (Vec<_>, Vec<_>) =

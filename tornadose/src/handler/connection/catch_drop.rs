@@ -1,4 +1,5 @@
-//! A subscriber whose `Drop` may panic. `Drop` is the disconnect hook, and the connection still closes in order after it.
+//! A subscriber whose `Drop` may panic. `Drop` is the disconnect hook, and the connection still closes in order after
+//! it.
 
 use std::ops::{Deref, DerefMut};
 use std::panic::{AssertUnwindSafe, catch_unwind};

@@ -1,4 +1,5 @@
-//! How a connection is ended and aborted from outside, in either of its two forms: a body that its server polls, or a task.
+//! How a connection is ended and aborted from outside, in either of its two forms: a body that its server polls, or a
+//! task.
 
 use salvo::conn::ConnCtrl;
 use tokio::task::AbortHandle;
@@ -15,8 +16,8 @@ pub(crate) trait Control: Send + Sync {
     fn end(&self, reason: EndReason);
     /// Drops the connection without a last frame.
     fn abort(&self, reason: CloseReason);
-    /// Since when the connection has unread messages and has not come for them. `None` when it has none, and for a connection that
-    /// checks its own stall timeout.
+    /// Since when the connection has unread messages and has not come for them. `None` when it has none, and for a
+    /// connection that checks its own stall timeout.
     fn pending_since(&self) -> Option<Instant>;
 }
 

@@ -1,5 +1,5 @@
-//! The socket of a detached stream or a WebSocket: buffers for both directions, and since when each has made no progress. The two
-//! directions do not wait for each other.
+//! The socket of a detached stream or a WebSocket: buffers for both directions, and since when each has made no
+//! progress. The two directions do not wait for each other.
 
 use std::io;
 use std::mem::{MaybeUninit, offset_of};
@@ -10,11 +10,15 @@ use bytes::{Buf, Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Instant;
 
-use crate::handler::connection::handover::Socket;
 use crate::wire::ws::decoder::{Decoder, Inbound, Violation};
 
-/// Cap on unread input and on queued replies. Above it the socket is not read: a client that floods the server and reads nothing
-/// is not read either.
+/// What bytes are written to and read from.
+pub(crate) trait Socket: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<IO: AsyncRead + AsyncWrite + Send + Unpin> Socket for IO {}
+
+/// Cap on unread input and on control bytes. Above it the socket is not read: a client that floods the server and
+/// reads nothing is not read either.
 const MAX_BUFFERED: usize = 16 << 10;
 
 /// A socket and its buffers.
@@ -34,8 +38,9 @@ pub(crate) struct SocketIo<D> {
     decoder: D,
     /// The piece that is being written.
     writing: Bytes,
-    /// Replies to the client. They are written before the next messages.
-    replies: BytesMut,
+    /// What is written besides messages: replies to the client, keep-alives, the last frame. It is written before the
+    /// next messages.
+    control_bytes: BytesMut,
     /// Input after what was decoded.
     read_buffer: Vec<u8>,
     /// When the client last sent a frame.
@@ -50,8 +55,8 @@ enum PendingWrite {
     Nothing,
     /// Bytes that the socket has not taken, or has in its own buffer.
     Bytes,
-    /// Those, and replies.
-    Replies,
+    /// Those, and control bytes.
+    ControlBytes,
 }
 
 /// The client has left.
@@ -59,16 +64,16 @@ enum PendingWrite {
 pub(crate) struct Disconnected;
 
 impl<D> SocketIo<D> {
-    /// Returns whether so much input is unread that the socket is not read. The silence of the client then means nothing, and its end
-    /// is not seen.
+    /// Returns whether so much input is unread that the socket is not read. The silence of the client then means
+    /// nothing, and its end is not seen.
     pub(crate) fn is_full(&self) -> bool {
         self.read_buffer.len() > MAX_BUFFERED
     }
 
-    /// Returns the buffer for replies to the client.
-    pub(crate) fn replies(&mut self) -> &mut BytesMut {
-        self.pending_write = PendingWrite::Replies;
-        &mut self.replies
+    /// Returns the buffer for what is written besides messages: replies to the client, keep-alives, the last frame.
+    pub(crate) fn control_bytes(&mut self) -> &mut BytesMut {
+        self.pending_write = PendingWrite::ControlBytes;
+        &mut self.control_bytes
     }
 
     /// Lets the socket be read again, because it has woken its waker.
@@ -76,8 +81,8 @@ impl<D> SocketIo<D> {
         self.read_parked = false;
     }
 
-    /// Takes whether anything has happened that may change when something is due: input arrived, a ping was written, writing was
-    /// blocked or made progress again.
+    /// Takes whether anything has happened that may change when something is due: input arrived, a ping was written,
+    /// writing was blocked or made progress again.
     #[inline]
     pub(crate) fn take_timers_dirty(&mut self) -> bool {
         std::mem::take(&mut self.timers_dirty)
@@ -95,8 +100,8 @@ impl<D> SocketIo<D> {
 }
 
 impl<D> SocketIo<D> {
-    /// The socket wakes `socket_waker`, whichever task polls it. When that was woken, call [`allow_read`](Self::allow_read). Polling the
-    /// socket with another waker would wake the task without a read.
+    /// The socket wakes `socket_waker`, whichever task polls it. When that was woken, call
+    /// [`allow_read`](Self::allow_read). Polling the socket with another waker would wake the task without a read.
     pub(crate) fn new(socket: Box<dyn Socket>, decoder: D, socket_waker: Waker) -> Self {
         const { assert!(offset_of!(Self, decoder) <= 64) }
         Self {
@@ -107,7 +112,7 @@ impl<D> SocketIo<D> {
             socket_waker: Some(socket_waker),
             decoder,
             writing: Bytes::new(),
-            replies: BytesMut::new(),
+            control_bytes: BytesMut::new(),
             read_buffer: Vec::new(),
             last_received: Instant::now(),
             write_blocked_since: None,
@@ -130,7 +135,8 @@ impl<D> SocketIo<D> {
         self.read_parked = false;
     }
 
-    /// Writes these bytes. Allowed only when the socket has taken all earlier bytes. Ready when it has taken these too.
+    /// Writes these bytes. Allowed only when the socket has taken all earlier bytes. Ready when it has taken these
+    /// too.
     pub(crate) fn poll_write(&mut self, bytes: Bytes, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         debug_assert!(self.pending_write == PendingWrite::Nothing, "bytes are written one piece at a time");
         self.poll_write_buffer(bytes, cx)
@@ -146,14 +152,14 @@ impl<D> SocketIo<D> {
         self.poll_write_buffer(writing, cx)
     }
 
-    /// Writes these bytes, then the replies.
+    /// Writes these bytes, then the control bytes.
     fn poll_write_buffer(&mut self, mut writing: Bytes, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         loop {
             let socket_cx = &mut Context::from_waker(self.socket_waker.as_ref().unwrap_or(cx.waker()));
             if writing.is_empty() {
-                if self.pending_write == PendingWrite::Replies {
+                if self.pending_write == PendingWrite::ControlBytes {
                     self.pending_write = PendingWrite::Bytes;
-                    writing = std::mem::take(&mut self.replies).freeze();
+                    writing = std::mem::take(&mut self.control_bytes).freeze();
                     continue;
                 }
                 // A socket with its own buffer, such as one with TLS, blocks here.
@@ -220,7 +226,8 @@ impl<D> SocketIo<D> {
         }
     }
 
-    /// Reads ahead while nothing is decoded, because any input shows that the client is there. Ready only when it has left.
+    /// Reads ahead while nothing is decoded, because any input shows that the client is there. Ready only when it has
+    /// left.
     pub(crate) fn poll_read_ahead(&mut self, cx: &mut Context<'_>) -> Poll<Disconnected> {
         loop {
             match ready!(self.poll_fill(cx)) {
@@ -230,8 +237,8 @@ impl<D> SocketIo<D> {
         }
     }
 
-    /// Reads and discards at most `limit` bytes, and lowers it. Ready only when the client has left. After that many bytes the socket is
-    /// not read any more, and only a write shows that the client has left.
+    /// Reads and discards at most `limit` bytes, and lowers it. Ready only when the client has left. After that many
+    /// bytes the socket is not read any more, and only a write shows that the client has left.
     pub(crate) fn poll_drain(&mut self, limit: &mut usize, cx: &mut Context<'_>) -> Poll<()> {
         while !self.read_parked && *limit > 0 {
             self.read_buffer = Vec::new();
@@ -249,7 +256,7 @@ impl<D> SocketIo<D> {
 }
 
 impl SocketIo<Decoder> {
-    /// Returns the next message or control frame of the client. Pending also while too many replies are queued.
+    /// Returns the next message or control frame of the client. Pending also while too many control bytes are queued.
     pub(crate) fn poll_inbound(
         &mut self,
         cx: &mut Context<'_>,
@@ -259,7 +266,7 @@ impl SocketIo<Decoder> {
             return Poll::Pending;
         }
         loop {
-            if self.replies.len() > MAX_BUFFERED {
+            if self.control_bytes.len() > MAX_BUFFERED {
                 return Poll::Pending;
             }
             if self.is_full() {
@@ -300,86 +307,4 @@ impl SocketIo<Decoder> {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::future::poll_fn;
-    use std::sync::Arc;
-    use std::sync::atomic::AtomicUsize;
-    use std::sync::atomic::Ordering::Relaxed;
-    use std::time::Duration;
-
-    use tokio::io::{AsyncWriteExt, DuplexStream, duplex};
-    use tokio::time::timeout;
-
-    use super::*;
-    use crate::store::reader::mailbox::NOOP_WAKER;
-
-    /// A socket that counts how often it is read.
-    struct Counted {
-        io: DuplexStream,
-        reads: Arc<AtomicUsize>,
-    }
-
-    impl AsyncRead for Counted {
-        fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-            let counted = self.get_mut();
-            counted.reads.fetch_add(1, Relaxed);
-            Pin::new(&mut counted.io).poll_read(cx, buf)
-        }
-    }
-
-    impl AsyncWrite for Counted {
-        fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-            Pin::new(&mut self.get_mut().io).poll_write(cx, buf)
-        }
-        fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-            Pin::new(&mut self.get_mut().io).poll_flush(cx)
-        }
-        fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-            Pin::new(&mut self.get_mut().io).poll_shutdown(cx)
-        }
-    }
-
-    #[tokio::test]
-    async fn a_socket_without_input_is_read_again_only_after_it_has_woken() {
-        const PONG: [u8; 6] = [0x8A, 0x80, 0, 0, 0, 0];
-        let (mut client, io) = duplex(1 << 10);
-        let reads = Arc::new(AtomicUsize::new(0));
-        let mut io = SocketIo::new(
-            Box::new(Counted { io, reads: Arc::clone(&reads) }),
-            Decoder::new(1 << 16),
-            NOOP_WAKER.clone(),
-        );
-        for _ in 0..3 {
-            assert!(poll_fn(|cx| Poll::Ready(io.poll_inbound(cx))).await.is_pending());
-            assert_eq!(reads.load(Relaxed), 1);
-        }
-        for expected in [3, 5] {
-            client.write_all(&PONG).await.expect("the pipe takes it");
-            io.allow_read();
-            let pong = poll_fn(|cx| io.poll_inbound(cx)).await;
-            assert_eq!(pong, Ok(Ok(Inbound::Pong)));
-            assert!(poll_fn(|cx| Poll::Ready(io.poll_inbound(cx))).await.is_pending());
-            assert_eq!(reads.load(Relaxed), expected);
-        }
-        // It wakes the task that polls it, so it is read at every poll.
-        io.use_task_waker();
-        assert!(poll_fn(|cx| Poll::Ready(io.poll_inbound(cx))).await.is_pending());
-        assert_eq!(reads.load(Relaxed), 6);
-        let left = tokio::spawn(async move { poll_fn(|cx| io.poll_inbound(cx)).await });
-        tokio::task::yield_now().await;
-        drop(client);
-        let left = timeout(Duration::from_secs(20), left).await.expect("the socket wakes the task");
-        assert_eq!(left.expect("it does not panic"), Err(Disconnected));
-    }
-
-    #[tokio::test]
-    async fn a_flood_while_a_hook_runs_is_read_ahead_only_so_far() {
-        let (mut client, server) = duplex(1 << 20);
-        client.write_all(&vec![0; 1 << 20]).await.expect("the pipe takes it");
-        let mut io = SocketIo::new(Box::new(server), Decoder::new(1 << 16), NOOP_WAKER.clone());
-        let heard = tokio::task::unconstrained(poll_fn(|cx| Poll::Ready(io.poll_read_ahead(cx)))).await;
-        assert_eq!(heard, Poll::Pending);
-        assert!(io.read_buffer.len() <= MAX_BUFFERED + 2048, "{} bytes are unread", io.read_buffer.len());
-        assert!(io.is_full());
-    }
-}
+mod tests;

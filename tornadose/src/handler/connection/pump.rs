@@ -50,7 +50,7 @@ pub(crate) fn poll<F: Format, S: Subscriber, D>(
             Poll::Ready(Err(_)) => return Poll::Ready(PumpEnd::Disconnected),
             // A reader that drains before it ends reads on once the socket takes bytes.
             Poll::Pending => {
-                return match feed.reader().wait_for_end(cx.waker()).filter(|end| !end.drains()) {
+                return match feed.reader().poll_ended(cx.waker()).filter(|end| !end.drains()) {
                     Some(end) => Poll::Ready(PumpEnd::Ended(end)),
                     None => Poll::Pending,
                 };

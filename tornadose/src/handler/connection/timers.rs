@@ -48,7 +48,8 @@ impl Timer {
         timer
     }
 
-    /// Makes a timer fire by this time at the latest. One that fires earlier is not set back, so it may fire before anything is due.
+    /// Makes a timer fire by this time at the latest. One that fires earlier is not set back, so it may fire before
+    /// anything is due.
     pub(crate) fn arm_by(timer: &mut Option<Self>, deadline: Instant, waker: impl FnOnce() -> Waker) {
         match timer {
             None => *timer = Some(Self::at(deadline, waker())),

@@ -1,8 +1,8 @@
-//! The sources that wake the task of a connection, besides its store. The task polls a source only after a wake by it,
-//! because polling a timer or a socket costs as much as a delivery.
+//! The sources that wake the task of a connection, besides its store. The task polls a source only after a wake by
+//! it, because polling a timer or a socket costs as much as a delivery.
 //!
-//! Poll each source with its waker from [`Reader::waker_for`](crate::store::reader::Reader::waker_for). With any other
-//! waker the task would be woken without the source being marked, and the source would not be polled.
+//! Poll each source with its waker from [`Reader::waker_for`](crate::store::reader::Reader::waker_for). With any
+//! other waker the task would be woken without the source being marked, and the source would not be polled.
 
 use crate::store::reader::mailbox::WakeFlag;
 

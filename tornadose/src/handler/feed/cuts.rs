@@ -182,7 +182,8 @@ fn check<F: Client>(keys: &Keys<char>, id: impl Fn(&Told) -> Option<String>, rep
         F::read(&resumed, &mut seeing);
         let has = &seeing.settled | &seeing.loose;
         let queued = |number: &u64| told.queue.iter().any(|(_, queued)| queued == number);
-        // A latest message may have been replaced by a newer one, and a second gap reports what was trimmed meanwhile.
+        // A latest message may have been replaced by a newer one, and a second gap reports what was trimmed
+        // meanwhile.
         let lost: Vec<u64> = (&owed - &has).into_iter().filter(queued).collect();
         assert!(lost.is_empty() || seeing.gaps > gaps || !had_a_position, "cut at {cut}: {lost:?} lost");
         let kept: Vec<u64> = lost.into_iter().filter(|number| is_kept(&told, *number)).collect();

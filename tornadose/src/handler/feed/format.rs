@@ -23,10 +23,14 @@ pub(crate) trait Format: Encoding {
     }
 }
 
-/// Server-Sent Events. With `CHUNKED` they are chunks of an HTTP/1.1 body, for a detached stream; without, they are for a body that the
-/// server writes. The store keeps them as chunks.
+/// Server-Sent Events for [`SseBody`](crate::handler::sse::body::SseBody), whose server writes the chunks of HTTP/1.1
+/// itself. Without `CHUNKED`, which is the default, an encoding is returned without its chunk.
+///
+/// The store keeps one encoding for both forms, with its chunk, so that it is encoded once.
 pub(crate) struct Sse<const CHUNKED: bool = false>;
 
+/// Server-Sent Events for [`SseTask`](crate::handler::sse::task::SseTask), which writes to its own socket: an
+/// encoding is returned with its chunk.
 pub(crate) type ChunkedSse = Sse<true>;
 
 impl<const CHUNKED: bool> Encoding for Sse<CHUNKED> {

@@ -1,5 +1,5 @@
-//! Ledgers against a plain model, over random programs. The model counts every number of a reader's ledger again from outside: it sees
-//! every submit, every call of the filter, and the bytes.
+//! Ledgers against a plain model, over random programs. The model counts every number of a reader's ledger again from
+//! outside: it sees every submit, every call of the filter, and the bytes.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -74,7 +74,8 @@ impl Chance {
     }
 }
 
-/// A subscriber that passes some messages, withholds some, and panics at very few. It records the calls of its filter.
+/// A subscriber that passes some messages, withholds some, and panics at very few. It records the calls of its
+/// filter.
 struct Reads {
     salt: u64,
     asked: Mutex<Vec<(u64, bool)>>,
@@ -461,7 +462,8 @@ fn every_ledger_balances_after_chaos_and_is_the_models() {
                 2..6 => submit(&store, &mut history, &mut clients, &mut chance),
                 _ => {
                     clients[which].iter_mut().for_each(|client| client.step(&history));
-                    // How much of the batch the reader has taken from the log cannot be seen from outside, so it ends here.
+                    // How much of the batch the reader has taken from the log cannot be seen from outside, so it ends
+                    // here.
                     if clients[which].as_ref().is_some_and(|client| client.panicked) {
                         end(&mut clients[which], &mut positions, &mut sum);
                     }

@@ -11,8 +11,8 @@
 //!
 //! # Closing
 //!
-//! A last `retry:` spreads the reconnections, then the body ends. When the client leaves, the server drops the body, and the
-//! subscriber with it.
+//! A last `retry:` spreads the reconnections, then the body ends. When the client leaves, the server drops the body,
+//! and the subscriber with it.
 
 use std::mem::offset_of;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -28,14 +28,14 @@ use tokio::time::Instant;
 
 use crate::handler::connection::catch_drop::CatchDrop;
 use crate::handler::connection::control::TaskControl;
-use crate::handler::connection::handover::{AttachedReason, Socket, Step, StreamHandover};
-use crate::handler::connection::io::SocketIo;
+use crate::handler::connection::io::{Socket, SocketIo};
 use crate::handler::connection::registry::Permits;
 use crate::handler::connection::span::CloseReason;
 use crate::handler::connection::timers::{Timeouts, Timer, earliest};
 use crate::handler::connection::wake_source::WakeSource;
 use crate::handler::feed::format::Sse;
 use crate::handler::feed::{Feed, FeedItem};
+use crate::handler::sse::detach::{Step, StreamHandover};
 use crate::handler::sse::frames;
 use crate::handler::sse::task::SseTask;
 use crate::message::Message;
@@ -70,8 +70,8 @@ struct Open<S: Subscriber> {
     permits: Permits,
 }
 
-/// The last frame of a stream. It keeps the reader and the permits until the socket has taken it or is closed. Until then the
-/// connection is counted, is waited for, and can be aborted.
+/// The last frame of a stream. It keeps the reader and the permits until the socket has taken it or is closed. Until
+/// then the connection is counted, is waited for, and can be aborted.
 struct Goodbye<M: Message> {
     bytes: Bytes,
     _feed: Feed<M>,
@@ -147,8 +147,8 @@ impl<S: Subscriber> SseBody<S> {
         Bytes::from_owner(Goodbye { bytes, _feed: feed, _permits: permits })
     }
 
-    /// Aborts the connection when a keep-alive has not been written for too long. An end of the body would not reach the client either:
-    /// the server buffers several frames, and would buffer that too.
+    /// Aborts the connection when a keep-alive has not been written for too long. An end of the body would not reach
+    /// the client either: the server buffers several frames, and would buffer that too.
     fn abort_if_stalled(&mut self, now: Instant) {
         self.pending_probe = self.pending_probe.take().filter(|(unwritten, _)| unwritten.strong_count() > 0);
         if let Some((_, since)) = &self.pending_probe
@@ -162,7 +162,8 @@ impl<S: Subscriber> SseBody<S> {
         }
     }
 
-    /// Returns whether nothing is to be written and nothing is due. The server polls again after every delivery, so this is fast.
+    /// Returns whether nothing is to be written and nothing is due. The server polls again after every delivery, so
+    /// this is fast.
     fn is_quiet(&mut self, waker: &Waker) -> bool {
         self.remainder.is_empty()
             && self
@@ -174,7 +175,7 @@ impl<S: Subscriber> SseBody<S> {
     fn poll_bytes(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
         if !self.remainder.is_empty() {
             if let Some(open) = &self.open {
-                open.feed.reader().touch();
+                open.feed.reader().mark_active();
             }
             return Poll::Ready(Some(self.remainder.split_to(MAX_FRAME.min(self.remainder.len()))));
         }
@@ -217,12 +218,17 @@ impl<S: Subscriber> SseBody<S> {
         // An end of the reader and the timer cannot wait for a client that takes no bytes.
         if matches!(step, Step::Wait) {
             let reader = self.open.as_ref()?.feed.reader();
-            let (has_ended, is_due) = (reader.wait_for_end(waker).is_some(), reader.was_woken_by(WakeSource::Timer));
+            let (has_ended, is_due) = (reader.poll_ended(waker).is_some(), reader.was_woken_by(WakeSource::Timer));
             if has_ended || is_due {
-                step = self.handover.as_mut()?.stop_waiting();
-            }
-            if is_due && !has_ended && matches!(step, Step::Attached) {
-                AttachedReason::NotFlushed.log_once();
+                step = match self.handover.as_mut()?.stop_waiting() {
+                    Ok(socket) => Step::Detached(socket),
+                    Err(reason) => {
+                        if !has_ended {
+                            reason.log_once("sse");
+                        }
+                        Step::Attached
+                    }
+                };
             }
         }
         match step {

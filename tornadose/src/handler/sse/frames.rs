@@ -17,15 +17,16 @@ pub(crate) fn keep_alive_frame<M: Message>(feed: &mut Feed<M>) -> BytesMut {
     bytes
 }
 
-/// Returns the first bytes of a stream: the reconnection delay, and a comment that makes proxies pass the response head on.
+/// Returns the first bytes of a stream: the reconnection delay, and a comment that makes proxies pass the response
+/// head on.
 pub(crate) fn prologue(retry: Duration) -> BytesMut {
     let mut bytes = BytesMut::new();
     sse::prologue(&mut bytes, retry);
     bytes
 }
 
-/// Returns a frame that sets the reconnection delay. It is also the whole body for a client that is to retry later, because any status
-/// but 200 would stop an `EventSource` for good.
+/// Returns a frame that sets the reconnection delay. It is also the whole body for a client that is to retry later,
+/// because any status but 200 would stop an `EventSource` for good.
 pub(crate) fn retry_frame(after: Duration) -> Bytes {
     let mut bytes = BytesMut::new();
     sse::retry(&mut bytes, after);

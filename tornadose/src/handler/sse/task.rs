@@ -1,9 +1,10 @@
 //! A detached SSE stream: a task that owns the socket and writes chunks (RFC 9112 §7.1) after the response head. See
-//! [`handover`](crate::handler::connection::handover) for how it got the socket.
+//! [`detach`](crate::handler::sse::detach) for how it got the socket.
 //!
 //! # Ordering
 //!
-//! Events that are ready together are one chunk, or chunks that are written together. An event is never split over two chunks.
+//! Events that are ready together are one chunk, or chunks that are written together. An event is never split over
+//! two chunks.
 //!
 //! # Lagging
 //!
@@ -11,8 +12,8 @@
 //!
 //! # Closing
 //!
-//! A last `retry:` spreads the reconnections, then the body and the connection end. When the client leaves, the task ends, and the
-//! subscriber is dropped.
+//! A last `retry:` spreads the reconnections, then the body and the connection end. When the client leaves, the task
+//! ends, and the subscriber is dropped.
 
 use std::future::poll_fn;
 use std::mem::offset_of;
@@ -44,7 +45,8 @@ const MAX_DISCARDED_BYTES: usize = 16 << 10;
 /// A detached SSE stream.
 #[repr(C)]
 pub(crate) struct SseTask<S: Subscriber> {
-    // An aborted task drops its fields in this order: the disconnect hook runs first, and the permits are released last.
+    // An aborted task drops its fields in this order: the disconnect hook runs first, and the permits are released
+    // last.
     subscriber: CatchDrop<S>,
     timers: Timers,
     feed: Feed<S::Message>,
@@ -91,8 +93,8 @@ impl<S: Subscriber> SseTask<S> {
         }
     }
 
-    /// Serves until one side ends it, then shuts down. The size of a task is that of its largest state, so this is boxed, as in
-    /// [`WsSession::run`](crate::handler::ws::session::WsSession::run).
+    /// Serves until one side ends it, then shuts down. The size of a task is that of its largest state, so this is
+    /// boxed, as in [`WsSession::run`](crate::handler::ws::session::WsSession::run).
     pub(crate) async fn run(mut self: Box<Self>, mut io: Box<SseSocket>) {
         let end = poll_fn(|cx| self.poll_end(&mut io, cx)).await;
         Box::pin(self.shut_down(io, end)).await;
@@ -128,16 +130,16 @@ impl<S: Subscriber> SseTask<S> {
 
     async fn shut_down(self: Box<Self>, mut io: Box<SseSocket>, end: TaskEnd) {
         let Self { subscriber, retry_after, feed, permits, .. } = *self;
-        // The disconnect hook does not wait for the last frame. The reader and the permits do: until then the connection is counted, is
-        // waited for, and can be aborted.
+        // The disconnect hook does not wait for the last frame. The reader and the permits do: until then the
+        // connection is counted, is waited for, and can be aborted.
         drop(subscriber);
         let (TaskEnd::Dropped(reason) | TaskEnd::Goodbye(reason)) = end;
         feed.close_reason().set(reason, None);
         // The reader has no waker registered any more, through which the socket could wake this task.
         io.use_task_waker();
         if let TaskEnd::Goodbye(_) = end {
-            io.replies().extend_from_slice(&chunk::of(&frames::retry_frame(retry_after)));
-            io.replies().extend_from_slice(chunk::END);
+            io.control_bytes().extend_from_slice(&chunk::of(&frames::retry_frame(retry_after)));
+            io.control_bytes().extend_from_slice(chunk::END);
             let written = async {
                 poll_fn(|cx| io.poll_written(cx)).await?;
                 poll_fn(|cx| io.poll_shutdown(cx)).await
@@ -167,14 +169,15 @@ impl Timers {
         self.timeouts.is_expired(now).then_some(TaskEnd::Goodbye(CloseReason::MaxAge))
     }
 
-    /// Queues a keep-alive, and the position if it has moved, if that is due. A blocked connection needs no keep-alive.
+    /// Queues a keep-alive, and the position if it has moved, if that is due. A blocked connection needs no
+    /// keep-alive.
     fn write_keep_alive_if_due<M: Message>(&mut self, feed: &mut Feed<M>, io: &mut SseSocket) -> bool {
         let now = Instant::now();
         let is_silent = self.keep_alive_at(io).is_some_and(|at| now >= at);
         if is_silent {
             self.last_written = now;
             let keep_alive = frames::keep_alive_frame(feed);
-            io.replies().extend_from_slice(&chunk::of(&keep_alive));
+            io.control_bytes().extend_from_slice(&chunk::of(&keep_alive));
             io.mark_timers_dirty();
         }
         is_silent

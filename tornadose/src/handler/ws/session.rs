@@ -2,7 +2,8 @@
 //!
 //! # Ordering
 //!
-//! Replies to the client are written between messages, never inside one. Texts of the client are received one at a time.
+//! Replies to the client are written between messages, never inside one. Texts of the client are received one at a
+//! time.
 //!
 //! # Lagging
 //!
@@ -10,8 +11,8 @@
 //!
 //! # Closing
 //!
-//! Either side closes with a close frame, and the server waits for the client's for a while. When the client leaves, the task ends, and
-//! the subscriber is dropped.
+//! Either side closes with a close frame, and the server waits for the client's for a while. When the client leaves,
+//! the task ends, and the subscriber is dropped.
 
 use std::future::poll_fn;
 use std::panic::AssertUnwindSafe;
@@ -19,29 +20,30 @@ use std::pin::pin;
 use std::task::{Context, Poll, ready};
 
 use futures_util::FutureExt;
-use tokio::time::{Instant, timeout};
+use tokio::time::timeout;
 
 use crate::handler::connection::catch_drop::CatchDrop;
 use crate::handler::connection::io::{Disconnected, SocketIo};
 use crate::handler::connection::pump::{self, PumpEnd, WriteObserver};
 use crate::handler::connection::registry::{CLOSE_TIMEOUT, Permits};
 use crate::handler::connection::span::CloseReason;
-use crate::handler::connection::timers::{Timeouts, Timer, earliest};
+use crate::handler::connection::timers::Timeouts;
 use crate::handler::connection::wake_source::WakeSource;
 use crate::handler::feed::Feed;
 use crate::handler::feed::format::Ws;
-use crate::message::Message;
+use crate::handler::ws::end::{SessionEnd, ended, panicked};
+use crate::handler::ws::timers::Timers;
 use crate::store::Store;
-use crate::store::registry::EndReason;
 use crate::subscriber::Subscriber;
-use crate::subscriber::close::{Close, CloseCode, ReceiveError};
+use crate::subscriber::close::{Close, ReceiveError};
 use crate::wire::ws;
 use crate::wire::ws::decoder::{Decoder, Inbound, Violation};
 
 /// A connection over WebSocket.
 #[repr(C)]
 pub(crate) struct WsSession<S: Subscriber> {
-    // An aborted task drops its fields in this order: the disconnect hook runs first, and the permits are released last.
+    // An aborted task drops its fields in this order: the disconnect hook runs first, and the permits are released
+    // last.
     subscriber: CatchDrop<S>,
     store: Store<S::Message>,
     timers: Timers,
@@ -49,60 +51,10 @@ pub(crate) struct WsSession<S: Subscriber> {
     permits: Permits,
 }
 
-/// When a ping or an end is due.
-#[repr(C)]
-struct Timers {
-    timeouts: Timeouts,
-    /// When the last ping was queued.
-    ping_queued_at: Option<Instant>,
-    /// When the socket took that ping, which is written after everything that was queued before.
-    ping_sent_at: Option<Instant>,
-    timer: Option<Timer>,
-    /// Whether a ping is queued that the socket has not taken.
-    ping_unsent: bool,
-}
-
-/// How a session ends.
-enum SessionEnd {
-    /// Without a close frame: the client has left, or does not react.
-    Dropped(CloseReason),
-    /// The client has sent a close frame, with this code.
-    ClosedByPeer(Option<u16>),
-    /// The client broke the protocol, so that its input cannot be decoded any further.
-    ProtocolError(Violation),
-    /// The server closes.
-    Close(CloseReason, Close),
-}
-
-impl SessionEnd {
-    /// Returns what is logged. A text that a hook or a client wrote is not.
-    fn close_reason(&self) -> (CloseReason, Option<u16>) {
-        match self {
-            Self::Dropped(reason) => (*reason, None),
-            Self::ClosedByPeer(code) => (CloseReason::Left, *code),
-            Self::ProtocolError(violation) => (CloseReason::Violation, Some(violation.code)),
-            Self::Close(reason, close) => (*reason, Some(close.code.as_u16())),
-        }
-    }
-}
-
 /// What a session handles outside its poll loop.
 enum SessionEvent {
     Text(String),
     End(SessionEnd),
-}
-
-fn close(close_reason: CloseReason, code: CloseCode, reason: &'static str) -> SessionEnd {
-    SessionEnd::Close(close_reason, Close::new(code, reason))
-}
-
-fn ended(end: EndReason) -> SessionEnd {
-    let (code, reason) = match end {
-        EndReason::Closed | EndReason::Stopping => (CloseCode::GOING_AWAY, ""),
-        EndReason::Disconnected => (CloseCode::POLICY_VIOLATION, "disconnected"),
-        EndReason::Lagged => (CloseCode::TRY_AGAIN_LATER, "lagged"),
-    };
-    close(CloseReason::Ended(end), code, reason)
 }
 
 impl<S: Subscriber> WsSession<S> {
@@ -113,8 +65,7 @@ impl<S: Subscriber> WsSession<S> {
         timeouts: Timeouts,
         permits: Permits,
     ) -> Self {
-        let timers = Timers { timeouts, ping_queued_at: None, ping_sent_at: None, timer: None, ping_unsent: false };
-        Self { subscriber, store, timers, feed, permits }
+        Self { subscriber, store, timers: Timers::new(timeouts), feed, permits }
     }
 
     /// Marks the session as one that owns its socket.
@@ -124,8 +75,8 @@ impl<S: Subscriber> WsSession<S> {
 
     /// Serves until one side ends it, then shuts down.
     ///
-    /// A task is as large as its largest state, and moved values count twice. So the session and its socket are boxed, and so are rare
-    /// states: a hook that runs, and the shutdown.
+    /// A task is as large as its largest state, and moved values count twice. So the session and its socket are
+    /// boxed, and so are rare states: a hook that runs, and the shutdown.
     pub(crate) async fn run(mut self: Box<Self>, mut io: Box<SocketIo<Decoder>>) {
         let end = loop {
             match poll_fn(|cx| self.poll_event(&mut io, cx)).await {
@@ -142,7 +93,8 @@ impl<S: Subscriber> WsSession<S> {
 
     async fn shut_down(self: Box<Self>, mut io: Box<SocketIo<Decoder>>, end: SessionEnd) {
         let Self { subscriber, feed, permits: _permits, .. } = *self;
-        // The disconnect hook does not wait for the close frame. A reader that the server ends does, because `Store::closed` waits for it.
+        // The disconnect hook does not wait for the close frame. A reader that the server ends does, because
+        // `Store::closed` waits for it.
         drop(subscriber);
         let (reason, code) = end.close_reason();
         feed.close_reason().set(reason, code);
@@ -176,7 +128,7 @@ impl<S: Subscriber> WsSession<S> {
                 }
                 Poll::Ready(Ok(Ok(inbound))) => match inbound {
                     Inbound::Text(text) => return Poll::Ready(SessionEvent::Text(text)),
-                    Inbound::Ping(payload) => ws::pong(io.replies(), &payload),
+                    Inbound::Ping(payload) => ws::pong(io.control_bytes(), &payload),
                     Inbound::Pong => {}
                     Inbound::Close(code) => return Poll::Ready(SessionEvent::End(SessionEnd::ClosedByPeer(code))),
                 },
@@ -202,7 +154,7 @@ impl<S: Subscriber> WsSession<S> {
                         panicked()
                     }));
                 }
-                match feed.reader().wait_for_end(cx.waker()) {
+                match feed.reader().poll_ended(cx.waker()) {
                     None => {}
                     // Messages that were appended before are still written. The hook is not waited for.
                     Some(end) if end.drains() => return Poll::Ready(Ok(Ok(()))),
@@ -225,7 +177,7 @@ impl<S: Subscriber> WsSession<S> {
         match outcome.await? {
             Ok(()) => Ok(()),
             Err(ReceiveError::Report(reason)) => {
-                ws::error(io.replies(), &reason);
+                ws::error(io.control_bytes(), &reason);
                 Ok(())
             }
             Err(ReceiveError::Close(close)) => Err(SessionEnd::Close(CloseReason::Refused, close)),
@@ -233,98 +185,14 @@ impl<S: Subscriber> WsSession<S> {
     }
 }
 
-impl WriteObserver for Timers {
-    /// Records when a ping was taken.
-    #[inline]
-    fn on_flushed<D>(&mut self, io: &mut SocketIo<D>) {
-        if std::mem::take(&mut self.ping_unsent) {
-            self.ping_sent_at = Some(Instant::now());
-            io.mark_timers_dirty();
-        }
-    }
-}
-
-impl Timers {
-    /// Returns how the session ends, if that is due. Ready with `None` when a ping is queued.
-    #[inline]
-    fn poll<M: Message>(&mut self, feed: &mut Feed<M>, io: &mut SocketIo<Decoder>) -> Poll<Option<SessionEnd>> {
-        if !feed.reader().take_wake(WakeSource::Timer) && !io.take_timers_dirty() {
-            return Poll::Pending;
-        }
-        self.check_timers(feed, io)
-    }
-
-    fn check_timers<M: Message>(&mut self, feed: &mut Feed<M>, io: &mut SocketIo<Decoder>) -> Poll<Option<SessionEnd>> {
-        let now = Instant::now();
-        if let Some(end) = self.poll_end(now, io) {
-            return Poll::Ready(Some(end));
-        }
-        if self.ping_at(io).is_some_and(|at| now >= at) {
-            self.ping_queued_at = Some(now);
-            self.ping_sent_at = None;
-            self.ping_unsent = true;
-            feed.repeat_position::<Ws>(io.replies());
-            ws::ping(io.replies());
-            io.mark_timers_dirty();
-            return Poll::Ready(None);
-        }
-        if let Some(deadline) = self.deadline(io) {
-            Timer::arm_by(&mut self.timer, deadline, || feed.reader().waker_for(WakeSource::Timer));
-        }
-        Poll::Pending
-    }
-
-    /// Returns how the session ends if that is due.
-    fn poll_end(&self, now: Instant, io: &SocketIo<Decoder>) -> Option<SessionEnd> {
-        if self.silent_at(io).is_some_and(|at| now >= at) {
-            return Some(SessionEnd::Dropped(CloseReason::Silent));
-        }
-        if self.timeouts.stalled_at(io.write_blocked_since).is_some_and(|at| now >= at) {
-            return Some(SessionEnd::Dropped(CloseReason::Stalled));
-        }
-        self.timeouts.is_expired(now).then(|| close(CloseReason::MaxAge, CloseCode::GOING_AWAY, "max age"))
-    }
-
-    /// Returns when a client is given up that does not answer a ping. The time counts from when the ping was sent: a client that is
-    /// still reading a long message before it cannot answer. A client that takes no bytes at all is stalled instead.
-    fn silent_at(&self, io: &SocketIo<Decoder>) -> Option<Instant> {
-        let ping_sent_at = self.ping_sent_at.filter(|_| self.awaits_pong(io.last_received) && !io.is_full())?;
-        self.timeouts.keep_alive.map(|after| (io.last_received + self.timeouts.stall).max(ping_sent_at + after))
-    }
-
-    /// Returns whether a ping was queued since the client last sent anything.
-    fn awaits_pong(&self, last_received: Instant) -> bool {
-        self.ping_queued_at.is_some_and(|queued_at| queued_at > last_received)
-    }
-
-    /// Returns when the next ping is due. A client whose input is not read is pinged again and again, because only a write then shows
-    /// that it has left.
-    fn ping_at(&self, io: &SocketIo<Decoder>) -> Option<Instant> {
-        let since = match self.ping_queued_at.filter(|queued_at| *queued_at > io.last_received) {
-            None => io.last_received,
-            Some(queued_at) if io.is_full() => queued_at,
-            Some(_) => return None,
-        };
-        self.timeouts.keep_alive.map(|after| since + after)
-    }
-
-    fn deadline(&self, io: &SocketIo<Decoder>) -> Option<Instant> {
-        let stalled_at = self.timeouts.stalled_at(io.write_blocked_since);
-        earliest([self.ping_at(io), self.silent_at(io), stalled_at, self.timeouts.expires_at])
-    }
-}
-
-fn panicked() -> SessionEnd {
-    close(CloseReason::Panicked, CloseCode::INTERNAL_ERROR, "internal error")
-}
-
-/// Writes the close frame after what is being written, and closes the socket once the client has answered, or after a timeout.
+/// Writes the close frame after what is being written, and closes the socket once the client has answered, or after a
+/// timeout.
 async fn say_goodbye(mut io: Box<SocketIo<Decoder>>, end: SessionEnd) {
     match &end {
         SessionEnd::Dropped(_) => return,
-        SessionEnd::ClosedByPeer(code) => ws::close(io.replies(), *code, ""),
-        SessionEnd::ProtocolError(Violation { code, reason }) => ws::close(io.replies(), Some(*code), reason),
-        SessionEnd::Close(_, Close { code, reason }) => ws::close(io.replies(), Some(code.as_u16()), reason),
+        SessionEnd::ClosedByPeer(code) => ws::close(io.control_bytes(), *code, ""),
+        SessionEnd::ProtocolError(Violation { code, reason }) => ws::close(io.control_bytes(), Some(*code), reason),
+        SessionEnd::Close(_, Close { code, reason }) => ws::close(io.control_bytes(), Some(code.as_u16()), reason),
     }
     let goodbye = async {
         if poll_fn(|cx| io.poll_written(cx)).await.is_err() {
@@ -334,7 +202,8 @@ async fn say_goodbye(mut io: Box<SocketIo<Decoder>>, end: SessionEnd) {
             poll_fn(|cx| io.poll_close(cx)).await;
         }
         if poll_fn(|cx| io.poll_shutdown(cx)).await.is_ok() && matches!(end, SessionEnd::ProtocolError(_)) {
-            // Input after the violation is discarded. Unread bytes would reset the connection, and the close frame would be lost.
+            // Input after the violation is discarded. Unread bytes would reset the connection, and the close frame
+            // would be lost.
             let mut all = usize::MAX;
             poll_fn(|cx| io.poll_drain(&mut all, cx)).await;
         }

@@ -93,7 +93,7 @@ impl Client {
                         self.delivered += 1;
                     }
                 }
-                ReadStep::CaughtUp { .. } => break,
+                ReadStep::AtHead { .. } => break,
                 ReadStep::Pending | ReadStep::Ended(_) => panic!("{steps:?}"),
             }
         }

@@ -64,15 +64,15 @@ impl ResumeOutcome {
 }
 
 impl<M: Message> Log<M> {
-    /// Returns the cursor of a new reader: before all `latest` values and the last `replay` queue messages of its keys
-    /// together.
+    /// Returns the cursor of a new reader: before all `latest` values and the last `replay` queue messages of its
+    /// keys together.
     pub(crate) fn cursor_for_new(&self, keys: &KeySelection, replay: usize) -> Cursor {
         let skip_through = self.newest_not_replayed(keys, replay);
         self.cursor_at(keys, Offset::START, skip_through, skip_through.max(self.trimmed_through(keys)))
     }
 
-    /// Returns the cursor of a reader that resumes from an id, known or trimmed: before the messages after it that are
-    /// kept.
+    /// Returns the cursor of a reader that resumes from an id, known or trimmed: before the messages after it that
+    /// are kept.
     pub(crate) fn cursor_after(&self, keys: &KeySelection, offset: Offset) -> Cursor {
         self.cursor_at(keys, offset, offset, self.trimmed_through(keys))
     }

@@ -93,8 +93,8 @@ impl Generations {
         self.gaps.iter().find(|gap| gap.generation > generation)
     }
 
-    /// Returns whether a backend numbers the messages, so that an offset above the head may be that of a message on its
-    /// way here.
+    /// Returns whether a backend numbers the messages, so that an offset above the head may be that of a message on
+    /// its way here.
     pub(super) fn is_fed_by_backend(&self) -> bool {
         self.seen.is_some()
     }

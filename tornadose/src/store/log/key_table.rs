@@ -1,5 +1,5 @@
-//! The keys that a log knows, by index. A key stays known while something of it is kept or it has a reader; after that,
-//! the log remembers how far it was trimmed, for a bounded number of keys.
+//! The keys that a log knows, by index. A key stays known while something of it is kept or it has a reader; after
+//! that, the log remembers how far it was trimmed, for a bounded number of keys.
 
 use std::collections::{BTreeMap, HashMap};
 use std::ops::{Index, IndexMut};

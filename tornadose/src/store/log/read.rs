@@ -20,8 +20,8 @@ const CACHED_BATCHES: usize = 16;
 pub(crate) enum ReadOutcome<M> {
     /// The next messages. `with_ids`: they carry their ids.
     Batch { batch: Batch<M>, with_ids: bool, counts: Counts },
-    /// The reader is at the head.
-    CaughtUp,
+    /// The reader has read up to the head of the log.
+    AtHead,
     /// Queue messages that it was owed are gone.
     Lagged { missed: u64 },
     /// Messages that it may have been owed never arrived.
@@ -39,7 +39,7 @@ impl<M: Message> Log<M> {
             return change;
         }
         if cursor.position == self.head {
-            return ReadOutcome::CaughtUp;
+            return ReadOutcome::AtHead;
         }
         if self.may_have_lagged(keys, cursor) {
             let owed = self.appended_queue(keys) - cursor.accounted;
@@ -61,7 +61,7 @@ impl<M: Message> Log<M> {
                 return self.read(keys, cursor);
             }
             cursor.position = self.head;
-            return ReadOutcome::CaughtUp;
+            return ReadOutcome::AtHead;
         };
         let entries = batch.entries();
         let last = entries.last().expect("a batch is not empty");
@@ -104,8 +104,9 @@ impl<M: Message> Log<M> {
         Some(Batch::Many(Arc::clone(&cached.batch)))
     }
 
-    /// Returns the key whose batches can be shared at this cursor (`None` for all keys), and their version. A reader of
-    /// a set of keys shares none, and neither does one that skips queue messages, reads without ids or has a gap ahead.
+    /// Returns the key whose batches can be shared at this cursor (`None` for all keys), and their version. A reader
+    /// of a set of keys shares none, and neither does one that skips queue messages, reads without ids or has a gap
+    /// ahead.
     fn cache_key(&self, keys: &KeySelection, cursor: &Cursor) -> Option<(Option<usize>, u64)> {
         if cursor.position < cursor.ids_after
             || cursor.position < cursor.skip_through

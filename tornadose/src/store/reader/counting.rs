@@ -4,13 +4,13 @@ use crate::message::Message;
 use crate::store::ledger::{Balance, Counts, Ledger};
 use crate::store::log::cursor::Cursor;
 use crate::store::reader::Reader;
-use crate::store::reader::caught_up::CaughtUpState;
+use crate::store::reader::live::LiveState;
 use crate::store::shared::State;
 
 impl<M: Message> Reader<M> {
     /// Records that so many messages that were read are delivered.
     pub(crate) fn record_delivered(&mut self, messages: usize) {
-        self.caught_up.delivered += messages as u64;
+        self.live.delivered += messages as u64;
     }
 
     /// Records that the filter withholds a message that was read.
@@ -29,13 +29,13 @@ impl<M: Message> Reader<M> {
     /// Brings what was read from the mailbox into the cursor and the ledger.
     pub(super) fn settle_counts(&mut self) {
         (self.cursor, self.ledger) = self.counts();
-        (self.caught_up.read, self.caught_up.delivered) = (Counts::default(), 0);
+        (self.live.read, self.live.delivered) = (Counts::default(), 0);
     }
 
     /// Returns the cursor and the ledger as they would be if they were settled now.
     fn counts(&self) -> (Cursor, Ledger) {
         let (mut cursor, mut ledger) = (self.cursor.clone(), self.ledger.clone());
-        let CaughtUpState { head, read, delivered, .. } = self.caught_up;
+        let LiveState { head, read, delivered, .. } = self.live;
         if read != Counts::default() {
             cursor.advance(head.offset, read.queue);
             ledger.record_read(read);

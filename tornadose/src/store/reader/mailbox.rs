@@ -1,4 +1,4 @@
-//! A one-slot mailbox between the store and one of its readers. While the reader is caught up, the next message is
+//! A one-slot mailbox between the store and one of its readers. While the reader is live, the next message is
 //! delivered through it, and the store's lock is not taken to read it.
 //!
 //! # Threads
@@ -6,11 +6,11 @@
 //! Two sides use a mailbox at once: the reader's task, and threads that change the store and hold its lock. The methods
 //! under "The reader's side" do not hold the store's lock, those under "The store's side" do. Of the latter,
 //! [`touch`](Mailbox::touch), [`register_waker`](Mailbox::register_waker) and
-//! [`mark_caught_up`](Mailbox::mark_caught_up) are called by the reader's task.
+//! [`mark_live`](Mailbox::mark_live) are called by the reader's task.
 //!
 //! # Invariants
 //!
-//! - In [`CaughtUp`](MailboxState::CaughtUp) and [`Parked`](MailboxState::Parked) a waker is registered, and the reader
+//! - In [`Empty`](MailboxState::Empty) and [`Parked`](MailboxState::Parked) a waker is registered, and the reader
 //!   was given every message of its keys.
 //! - In [`HasMessage`](MailboxState::HasMessage) the slot holds the one message of its keys that the reader was not
 //!   given.
@@ -25,12 +25,13 @@
 //!
 //! | from | to | by |
 //! |---|---|---|
-//! | `CaughtUp` | `Parked` | the reader, without a lock: [`try_park`](Mailbox::try_park) |
-//! | `HasMessage` | `CaughtUp` | the reader, under the mailbox's lock: [`pop`](Mailbox::pop) |
-//! | `CaughtUp`, `Parked` | `HasMessage` | the store: [`push`](Mailbox::push) |
+//! | `Empty` | `Parked` | the reader, without a lock: [`try_park`](Mailbox::try_park) |
+//! | `HasMessage` | `Empty` | the reader, under the mailbox's lock: [`pop`](Mailbox::pop) |
+//! | `Empty`, `Parked` | `HasMessage` | the store: [`push`](Mailbox::push) |
 //! | `HasMessage` | `ReadLog` | the store: [`retract`](Mailbox::retract), or `push` of a second message |
-//! | any | `ReadLog` | the store: [`take_waker_to_reread`](Mailbox::take_waker_to_reread), `touch`, `register_waker` |
-//! | `ReadLog` | `CaughtUp` | the store, after `register_waker`: `mark_caught_up` |
+//! | any | `ReadLog` | the store: [`take_waker_to_reread`](Mailbox::take_waker_to_reread) |
+//! | any | `ReadLog` | the reader, under the store's lock: `touch`, `register_waker` |
+//! | `ReadLog` | `Empty` | the reader, under the store's lock, after `register_waker`: `mark_live` |
 
 use std::sync::Arc;
 use std::task::{Wake, Waker};
@@ -47,7 +48,7 @@ pub(crate) enum MailboxState {
     /// There may be something new, which the reader reads from the log. It may wait until it is woken to do so.
     ReadLog,
     /// It was given everything, and has not looked again.
-    CaughtUp,
+    Empty,
     /// It has looked again, and found nothing.
     Parked,
     /// The slot holds the one message that it was not given.
@@ -65,7 +66,7 @@ impl AtomicState {
     fn load(&self) -> MailboxState {
         match self.0.load(Ordering::Acquire) {
             0 => MailboxState::ReadLog,
-            1 => MailboxState::CaughtUp,
+            1 => MailboxState::Empty,
             2 => MailboxState::Parked,
             _ => MailboxState::HasMessage,
         }
@@ -95,7 +96,7 @@ struct Inner<M> {
     next: Option<Arc<Entry<M>>>,
     /// When the reader last read, or was woken to.
     last_active: Instant,
-    /// Registered by a reader that waits or has caught up, and taken by the store when it wakes the reader.
+    /// Registered by a reader that waits or is live, and taken by the store when it wakes the reader.
     waker: Option<Waker>,
 }
 
@@ -131,25 +132,25 @@ impl<M> Mailbox<M> {
 
     // --- The reader's side -------------------------------------------------------------------------------------------
 
-    /// Parks the reader if it is caught up. Returns true when it is parked: there is nothing to read, and the next
-    /// message wakes it.
+    /// Parks the reader if it is live and has no message. Returns true when it is parked: there is nothing to read,
+    /// and the next message wakes it.
     #[inline]
     pub(crate) fn try_park(&self) -> bool {
         match self.state.load() {
             MailboxState::Parked => true,
-            MailboxState::CaughtUp => self.state.change(MailboxState::CaughtUp, MailboxState::Parked),
+            MailboxState::Empty => self.state.change(MailboxState::Empty, MailboxState::Parked),
             MailboxState::ReadLog | MailboxState::HasMessage => false,
         }
     }
 
-    /// Takes the message and returns it with the current time. The reader is then caught up, and the waker is
+    /// Takes the message and returns it with the current time. The reader is then live again, and the waker is
     /// registered for the next message.
     pub(crate) fn pop(&self, waker: &Waker) -> Option<(Arc<Entry<M>>, Instant)> {
         if self.state.load() != MailboxState::HasMessage {
             return None;
         }
         let mut inner = self.lock();
-        if !self.state.change(MailboxState::HasMessage, MailboxState::CaughtUp) {
+        if !self.state.change(MailboxState::HasMessage, MailboxState::Empty) {
             return None;
         }
         inner.waker = Some(waker.clone());
@@ -187,7 +188,7 @@ impl<M> Mailbox<M> {
 
     // --- The store's side --------------------------------------------------------------------------------------------
 
-    /// Pushes a message. It is accepted if the reader is caught up in the current generation of the log.
+    /// Pushes a message. It is accepted if the reader is live in the current generation of the log.
     pub(crate) fn push(
         &self,
         entry: &Arc<Entry<M>>,
@@ -200,7 +201,7 @@ impl<M> Mailbox<M> {
         if waker.is_some() {
             inner.last_active = now();
         }
-        if is_same_generation && matches!(self.state.load(), MailboxState::CaughtUp | MailboxState::Parked) {
+        if is_same_generation && matches!(self.state.load(), MailboxState::Empty | MailboxState::Parked) {
             let replaced = inner.next.replace(Arc::clone(entry));
             self.state.store(MailboxState::HasMessage);
             return Pushed { is_accepted: true, waker, replaced };
@@ -232,9 +233,9 @@ impl<M> Mailbox<M> {
         }
     }
 
-    /// Marks a reader whose waker was just registered as caught up.
-    pub(crate) fn mark_caught_up(&self) {
-        self.state.store(MailboxState::CaughtUp);
+    /// Marks a reader whose waker was just registered as live.
+    pub(crate) fn mark_live(&self) {
+        self.state.store(MailboxState::Empty);
     }
 
     /// Records that the reader is reading the log, and returns the time.
@@ -250,7 +251,7 @@ impl<M> Mailbox<M> {
     /// while it waits.
     pub(crate) fn pending_since(&self) -> Option<Instant> {
         let inner = self.lock();
-        let was_given = matches!(self.state.load(), MailboxState::CaughtUp | MailboxState::HasMessage);
+        let was_given = matches!(self.state.load(), MailboxState::Empty | MailboxState::HasMessage);
         (inner.waker.is_none() || was_given).then_some(inner.last_active)
     }
 }

@@ -1,5 +1,5 @@
-//! The promises of a mailbox, through a store and a reader: no lock for a delivery, and no lost wake-up. They are not in
-//! `mailbox.rs`, which the crate of the models includes.
+//! The promises of a mailbox, through a store and a reader: no lock for a delivery, and no lost wake-up. They are not
+//! in `mailbox.rs`, which the crate of the models includes.
 
 use std::future::poll_fn;
 use std::sync::Arc;
@@ -37,7 +37,7 @@ impl Message for Note {
 fn numbers(step: ReadStep<Note>) -> Option<Vec<u64>> {
     match step {
         ReadStep::Batch { batch, .. } => Some(batch.entries().iter().map(|entry| entry.message.0).collect()),
-        ReadStep::CaughtUp { .. } => None,
+        ReadStep::AtHead { .. } => None,
         _ => panic!("neither messages nor the end"),
     }
 }
@@ -47,7 +47,7 @@ fn open(store: &Store<Note>, keys: Keys<()>) -> Reader<Note> {
 }
 
 #[test]
-fn a_caught_up_reader_reads_while_the_store_is_locked() {
+fn a_live_reader_reads_while_the_store_is_locked() {
     for keys in [Keys::All, Keys::One(()), Keys::Set(vec![()])] {
         let store = Store::<Note>::new();
         let mut reader = open(&store, keys);
@@ -104,7 +104,7 @@ async fn no_wake_and_no_message_is_lost_among_the_others() {
         polls += 1;
         if polls % 3 == 0 {
             // As a connection whose socket accepts no data.
-            reader.wait_for_end(cx.waker());
+            reader.poll_ended(cx.waker());
         }
         loop {
             match reader.poll(cx.waker()) {
@@ -112,7 +112,7 @@ async fn no_wake_and_no_message_is_lost_among_the_others() {
                     seen_by[0].store(batch.entries().last().unwrap().message.0, Ordering::Release);
                 }
                 ReadStep::Gap(_) => {}
-                ReadStep::CaughtUp { .. } | ReadStep::Pending => break,
+                ReadStep::AtHead { .. } | ReadStep::Pending => break,
                 ReadStep::Ended(_) => return Poll::Ready(()),
             }
         }

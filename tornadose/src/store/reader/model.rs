@@ -1,5 +1,5 @@
-//! Readers against a plain model, over random programs: each promise of order, loss, gap and position, as a client sees
-//! it.
+//! Readers against a plain model, over random programs: each promise of order, loss, gap and position, as a client
+//! sees it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -100,8 +100,8 @@ impl History {
         store.forget(&key);
     }
 
-    /// Returns the bytes of everything that is kept, as the store counts them: for each message, and for each key with
-    /// something kept.
+    /// Returns the bytes of everything that is kept, as the store counts them: for each message, and for each key
+    /// with something kept.
     fn bytes(&self) -> usize {
         let keys: BTreeSet<u64> = self.kept.values().copied().chain(self.latest.keys().map(|(key, _)| *key)).collect();
         keys.len() * ENTRY_OVERHEAD + self.kept.len() * COST + self.latest.len() * (COST + NAME_COST)
@@ -149,8 +149,8 @@ struct Client<const MEMORY: usize> {
     /// Queue messages that a gap has reported, or that were not owed to it when it connected.
     excused: BTreeSet<u64>,
     last: u64,
-    /// Whether a message of its keys after its position was trimmed when it reconnected, so that a gap must be reported
-    /// first.
+    /// Whether a message of its keys after its position was trimmed when it reconnected, so that a gap must be
+    /// reported first.
     trimmed_at_open: bool,
     lost_at_open: BTreeSet<u64>,
 }
@@ -219,7 +219,7 @@ impl<const MEMORY: usize> Client<MEMORY> {
                     }
                 }
             }
-            ReadStep::CaughtUp { head, is_first } => {
+            ReadStep::AtHead { head, is_first } => {
                 if is_first && self.position != Some(head) {
                     self.move_to(history, head);
                 }

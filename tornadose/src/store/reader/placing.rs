@@ -37,8 +37,8 @@ impl<M: Message> Reader<M> {
         self.ledger = Ledger::open(log.appended_total(keys), log.remaining(keys, &self.cursor));
     }
 
-    /// Places a pending reader once the log has reached its id, or has taken too long to. Returns false while it has to
-    /// wait.
+    /// Places a pending reader once the log has reached its id, or has taken too long to. Returns false while it has
+    /// to wait.
     pub(super) fn try_place(&mut self, state: &mut State<M>, waker: &Waker) -> bool {
         if state.loading {
             state.readers.register_waker(self.id, waker, false);

@@ -285,7 +285,8 @@ mod tests {
             .collect()
     }
 
-    /// Decodes bytes in chunks. Returns what a server accepts, and the code that it closes with; 0 for an empty close.
+    /// Decodes bytes in chunks. Returns what a server accepts, and the code that it closes with; 0 for an empty
+    /// close.
     fn decode(bytes: &[u8], chunk: usize, max_message: usize) -> (Vec<Inbound>, Option<u16>) {
         let mut decoder = Decoder::new(max_message);
         let mut taken = Vec::new();

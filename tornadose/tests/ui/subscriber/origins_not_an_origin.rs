@@ -10,8 +10,6 @@ struct Tick(f64);
     origins = [
         "app.example",
         "https://app.example/",
-        "https://App.example",
-        "https://app.example:443",
         "*",
         "null",
     ],

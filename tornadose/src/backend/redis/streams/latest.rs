@@ -52,7 +52,8 @@ impl LatestScripts {
     }
 }
 
-/// Parses the hash. The second list names stale fields: their values are newer than the stream, so they belong to an earlier epoch.
+/// Parses the hash. The second list names stale fields: their values are newer than the stream, so they belong to an
+/// earlier epoch.
 pub(super) fn parse_latest(value: &Value, newest: Offset) -> Result<(LatestValues, Vec<String>), Fault> {
     let pairs = parse_pairs(value).ok_or_else(|| Fault::Protocol("the latest values are not a hash".into()))?;
     let (mut values, mut stale) = (LatestValues::new(), Vec::new());

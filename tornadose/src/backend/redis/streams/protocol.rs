@@ -29,8 +29,8 @@ impl Keys {
 pub(super) const CHANGE_EPOCH_LUA: &str =
     "if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('SET', KEYS[1], ARGV[2]) end";
 
-/// Appends messages, and keeps each as the newest value of its field. KEYS: stream, latest. ARGV: history, then field, data and
-/// `by` of each message. Returns the id of each message, or its error.
+/// Appends messages, and keeps each as the newest value of its field. KEYS: stream, latest. ARGV: history, then
+/// field, data and `by` of each message. Returns the id of each message, or its error.
 pub(super) const APPEND_LATEST_LUA: &str = "\
 local replies = {} for i = 2, #ARGV, 3 do \
 local id = redis.pcall('XADD', KEYS[1], 'MAXLEN', '~', ARGV[1], '*', 'data', ARGV[i + 1], 'by', ARGV[i + 2]) \
@@ -60,8 +60,8 @@ pub(super) fn forget_latest_lua() -> String {
     )
 }
 
-/// Formats the field `by`: the sender's id and the message's number. They share a field because a field of an entry costs as much
-/// as a message.
+/// Formats the field `by`: the sender's id and the message's number. They share a field because a field of an entry
+/// costs as much as a message.
 pub(super) fn format_by(sender_id: &str, number: u64) -> String {
     format!("{sender_id}-{number}")
 }
@@ -116,8 +116,8 @@ pub(super) fn parse_epoch(value: &Value, key: &str) -> Result<Epoch, Fault> {
     epoch.ok_or_else(|| Fault::Protocol(format!("invalid epoch in `{key}`")))
 }
 
-/// Marks a stream as created by a process of ours, with a consumer group that is never read. A stream without the mark was deleted
-/// and created again. The command fails when the mark exists.
+/// Marks a stream as created by a process of ours, with a consumer group that is never read. A stream without the
+/// mark was deleted and created again. The command fails when the mark exists.
 pub(super) fn add_create_mark(pipeline: &mut Pipeline, stream: &str) {
     pipeline.cmd("XGROUP").arg("CREATE").arg(stream).arg("tornadose").arg("$").arg("MKSTREAM");
 }

@@ -1,5 +1,5 @@
-//! The connection that tails the stream: it loads the history, passes new entries to the store, and notices when the stream was
-//! rolled back.
+//! The connection that tails the stream: it loads the history, passes new entries to the store, and notices when the
+//! stream was rolled back.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -86,7 +86,8 @@ impl<'a> StreamReader<'a> {
         with_timeout(BLOCK_TIMEOUT + REPLY_TIMEOUT, wait.exec_async(&mut connection)).await
     }
 
-    /// Ingests the entries since the last poll, or loads the stream if it is another one. Returns whether the poll was complete.
+    /// Ingests the entries since the last poll, or loads the stream if it is another one. Returns whether the poll
+    /// was complete.
     async fn poll_once(&mut self) -> Result<bool, Fault> {
         let Some(epoch) = self.epoch else {
             self.reload().await?;

@@ -10,7 +10,7 @@ use redis::{Cmd, ErrorKind, Pipeline, RedisError, RedisResult, ServerErrorKind, 
 
 use crate::backend::backoff::Backoff;
 use crate::backend::link::BackendLink;
-use crate::backend::outbox::{Outgoing, OutgoingKind, SendOutcome};
+use crate::backend::outgoing::{Outgoing, OutgoingKind, SendOutcome};
 use crate::backend::redis::connect::{Fault, Server, with_timeout};
 use crate::backend::redis::streams::protocol::{APPEND_LATEST_LUA, Keys, format_by, parse_bytes, parse_id};
 
@@ -28,7 +28,8 @@ pub(super) async fn run(server: &Server, keys: &Keys, history: usize, link: &Bac
     let writer = StreamWriter { keys, history, link };
     // A seed of its own, so that reader and writer do not reconnect together.
     let mut backoff = Backoff::new(&format!("{} writer", link.sender_id()));
-    // Messages that were sent on a lost connection. They are sent again, first and in order, and stores drop duplicates.
+    // Messages that were sent on a lost connection. They are sent again, first and in order, and stores drop
+    // duplicates.
     let mut unconfirmed = Vec::new();
     loop {
         let fault = match server.connect("tornadose-writer").await {
@@ -83,8 +84,8 @@ impl StreamWriter<'_> {
         Ok(())
     }
 
-    /// Sends the unconfirmed messages again. Nothing else is in flight meanwhile, because a message that is rejected now may have
-    /// been appended before.
+    /// Sends the unconfirmed messages again. Nothing else is in flight meanwhile, because a message that is rejected
+    /// now may have been appended before.
     async fn send_again(
         &self,
         connection: &MultiplexedConnection,
@@ -183,8 +184,8 @@ fn flatten_replies(replies: Replies, sizes: &[usize]) -> Replies {
     flat
 }
 
-/// Completes the messages of the oldest pipeline. If some were rejected temporarily, it awaits the later pipelines too: messages are
-/// sent again only after every message that was appended.
+/// Completes the messages of the oldest pipeline. If some were rejected temporarily, it awaits the later pipelines
+/// too: messages are sent again only after every message that was appended.
 async fn complete_oldest<F: Future<Output = Result<Replies, Fault>>>(
     replies: Result<Replies, Fault>,
     sent: &mut VecDeque<Vec<Outgoing>>,
@@ -207,7 +208,8 @@ async fn complete_oldest<F: Future<Output = Result<Replies, Fault>>>(
         }
         next = in_flight.next().await;
     };
-    // After a fault the later messages may have been appended. Stores would then drop an earlier one that is sent again.
+    // After a fault the later messages may have been appended. Stores would then drop an earlier one that is sent
+    // again.
     let rejection = Rejection { outcome: SendOutcome::NotSent, may_retry: fault.is_none() };
     let completed = complete(messages, received, rejection, unconfirmed);
     match fault {
@@ -227,10 +229,11 @@ struct Rejection {
     may_retry: bool,
 }
 
-/// Completes each message. Messages that were rejected temporarily go to `unconfirmed` if they may be sent again, and the error is
-/// returned.
+/// Completes each message. Messages that were rejected temporarily go to `unconfirmed` if they may be sent again, and
+/// the error is returned.
 ///
-/// Only messages after the last appended one may be sent again: stores drop a number that is not above the earlier ones.
+/// Only messages after the last appended one may be sent again: stores drop a number that is not above the earlier
+/// ones.
 fn complete(
     messages: Vec<Outgoing>,
     replies: Replies,

@@ -1,5 +1,5 @@
-//! The state of a reader that reads from its mailbox. The reader brings it into its cursor and ledger before they are
-//! used.
+//! The part of a reader that is used while it is live: its mailbox, and what it read from there. The reader brings
+//! that into its cursor and ledger before they are used.
 
 use std::sync::Arc;
 use std::task::Waker;
@@ -11,7 +11,7 @@ use crate::store::entry::Entry;
 use crate::store::ledger::Counts;
 use crate::store::reader::mailbox::Mailbox;
 
-pub(super) struct CaughtUpState<M> {
+pub(super) struct LiveState<M> {
     pub(super) mailbox: Arc<Mailbox<M>>,
     /// The waker that is registered for it.
     waker: Option<Waker>,
@@ -25,7 +25,7 @@ pub(super) struct CaughtUpState<M> {
     pub(super) delivered: u64,
 }
 
-impl<M> CaughtUpState<M> {
+impl<M> LiveState<M> {
     pub(super) fn new(mailbox: Arc<Mailbox<M>>, head: Id) -> Self {
         let last_active = Instant::now();
         Self { mailbox, waker: None, head, last_active, read: Counts::default(), delivered: 0 }

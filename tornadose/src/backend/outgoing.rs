@@ -1,0 +1,160 @@
+//! A submitted message on its way to a backend's engine, and what becomes of it.
+
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
+
+use crate::id::Offset;
+
+/// The fate of a message that was not acknowledged.
+///
+/// ```
+/// use tornadose::backend::SendOutcome;
+///
+/// assert_ne!(SendOutcome::NotSent, SendOutcome::Unknown);
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum SendOutcome {
+    /// It was not sent, and never will be.
+    NotSent,
+    /// It was sent, and no reply arrived. It appears once, or never.
+    Unknown,
+}
+
+/// The kind of an outgoing message.
+///
+/// ```
+/// use tornadose::backend::OutgoingKind;
+///
+/// let quote = OutgoingKind::Latest { field: "AAPL".into() };
+/// assert_ne!(quote, OutgoingKind::Queue);
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum OutgoingKind {
+    /// A `queue` message.
+    Queue,
+    /// A `latest` message, which replaces the one before it in the same field.
+    Latest {
+        /// Its key and its event's name.
+        field: String,
+    },
+    /// A request to drop the `latest` values of a key.
+    Forget {
+        /// The key.
+        key: String,
+    },
+}
+
+/// A share of the outbox's bytes for one message. Dropping it frees them.
+pub(crate) type ByteReservation = OwnedSemaphorePermit;
+
+pub(super) type AckResult = Result<Offset, SendOutcome>;
+
+/// A message for a backend to send, and to resolve by [`appended`](Self::appended) or [`failed`](Self::failed). If it
+/// is dropped unresolved, its outcome is `Unknown`.
+///
+/// A backend that does not know whether a message has arrived may send it again: the message is numbered, and stores
+/// drop duplicates.
+///
+/// ```
+/// use tornadose::SubmitError;
+/// use tornadose::backend::{Backend, BackendLink, Epoch, Offset, OpenError, OutgoingKind, SendOutcome};
+/// use tornadose::prelude::*;
+///
+/// /// An engine that refuses every message.
+/// struct Full;
+///
+/// impl Backend for Full {
+///     async fn run(self, link: BackendLink) -> Result<(), OpenError> {
+///         link.reset(Epoch::fresh(), Offset::START);
+///         link.caught_up();
+///         while let Some(messages) = link.next_outgoing(100).await {
+///             for outgoing in messages {
+///                 assert_eq!((outgoing.kind(), outgoing.payload()), (&OutgoingKind::Queue, &br#""hi""#[..]));
+///                 // The first comes from `submit`, the second from `try_submit`.
+///                 assert_eq!(outgoing.is_unacknowledged(), outgoing.number() == 2);
+///                 assert!(outgoing.wants_ack());
+///                 outgoing.failed(SendOutcome::NotSent);
+///             }
+///         }
+///         Ok(())
+///     }
+/// }
+///
+/// #[store(queue)]
+/// #[derive(Serialize, Deserialize)]
+/// struct Line(String);
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), OpenError> {
+/// let store = Store::<Line>::open(Full).await?;
+/// let error = store.submit(Line("hi".into())).await.unwrap_err();
+/// assert!(matches!(error, SubmitError::Unavailable { outcome: SendOutcome::NotSent, .. }));
+/// assert!(store.try_submit(Line("hi".into())).unwrap().is_none());
+/// # tokio::task::yield_now().await;
+/// # Ok(())
+/// # }
+/// ```
+pub struct Outgoing {
+    pub(super) kind: OutgoingKind,
+    pub(super) payload: Vec<u8>,
+    pub(super) number: u64,
+    pub(super) reply_to: Option<oneshot::Sender<AckResult>>,
+    pub(super) is_unacknowledged: bool,
+    pub(super) _reservation: ByteReservation,
+}
+
+impl Outgoing {
+    /// Returns the message, as `serde_json` writes it. It is empty for [`OutgoingKind::Forget`].
+    pub fn payload(&self) -> &[u8] {
+        &self.payload
+    }
+
+    /// Returns the kind of the message.
+    pub fn kind(&self) -> &OutgoingKind {
+        &self.kind
+    }
+
+    /// Returns the message's number, which increases with every message of this
+    /// [sender](crate::backend::BackendLink::sender_id).
+    pub fn number(&self) -> u64 {
+        self.number
+    }
+
+    /// Returns whether the message still needs to be sent: its submit waits for the reply, or it is
+    /// [unacknowledged](Self::is_unacknowledged). Any other need not be sent again.
+    pub fn wants_ack(&self) -> bool {
+        self.is_unacknowledged || self.reply_to.as_ref().is_some_and(|reply_to| !reply_to.is_closed())
+    }
+
+    /// Returns whether the message comes from `try_submit` or `forget`, so that no caller waits for a reply.
+    pub fn is_unacknowledged(&self) -> bool {
+        self.is_unacknowledged
+    }
+
+    /// Acknowledges the message: the engine has appended it at this offset.
+    pub fn appended(mut self, offset: Offset) {
+        self.resolve(Ok(offset));
+    }
+
+    /// Fails the message. Use [`SendOutcome::Unknown`] unless it is certain that the engine has not taken it.
+    pub fn failed(mut self, outcome: SendOutcome) {
+        if self.is_unacknowledged {
+            tracing::warn!(target: "tornadose", ?outcome, "unacknowledged message dropped");
+        }
+        self.resolve(Err(outcome));
+    }
+
+    fn resolve(&mut self, result: AckResult) {
+        if let Some(reply_to) = self.reply_to.take() {
+            // A submit that has given up needs no reply.
+            reply_to.send(result).ok();
+        }
+    }
+}
+
+impl std::fmt::Debug for Outgoing {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Outgoing").field("kind", &self.kind).field("number", &self.number).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,49 @@
+//! How a submit goes into the log of a store in memory.
+
+use std::sync::Arc;
+
+use crate::id::Id;
+use crate::message::{Message, Retention};
+use crate::metrics;
+use crate::store::Store;
+use crate::store::error::SubmitError;
+use crate::store::log::AppendError;
+
+impl<M: Message> Store<M> {
+    /// Appends a message, and pushes it to its readers.
+    pub(super) fn append(&self, message: M) -> Result<Id, SubmitError<M>> {
+        let event = match message.event() {
+            Ok(event) => event,
+            Err(error) => return Err(SubmitError::Encode { message, error }),
+        };
+        let retention = if M::HAS_QUEUE { message.retention() } else { Retention::Latest };
+        let (key, message) = (message.key(), Arc::new(message));
+        let mut state = self.shared.lock();
+        let appended = if state.closed {
+            Err(None)
+        } else {
+            let (offset, encoding_count) = (state.log.next(), self.shared.encoding_count());
+            state.log.append(offset, key, Arc::clone(&message), event, retention, encoding_count).map_err(Some)
+        };
+        let appended = match appended {
+            Ok(appended) => appended,
+            Err(error) => {
+                drop(state);
+                let message = Arc::into_inner(message).expect("a rejected message has no other owner");
+                return Err(match error {
+                    None => SubmitError::Closed { message },
+                    Some(AppendError::Full) => SubmitError::Full { message },
+                    Some(AppendError::TooLarge { size }) => SubmitError::TooLarge { message, size },
+                });
+            }
+        };
+        let readers = state.push_to_readers(&appended.entry);
+        // Wake and drop after unlocking: a woken reader may lock the store first thing, and so may a message's
+        // `Drop`.
+        drop(state);
+        readers.wake();
+        drop(appended.evicted);
+        metrics::submitted();
+        Ok(appended.entry.id)
+    }
+}

@@ -1,0 +1,84 @@
+//! Reads the log at a reader's cursor, while the store is locked.
+
+use std::task::Waker;
+
+use crate::message::Message;
+use crate::store::gap::{Gap, GapReason};
+use crate::store::log::read::ReadOutcome;
+use crate::store::reader::{ReadStep, Reader};
+use crate::store::registry::EndReason;
+use crate::store::shared::State;
+
+impl<M: Message> Reader<M> {
+    /// Returns the next step.
+    pub(super) fn poll_locked(&mut self, state: &mut State<M>, waker: &Waker) -> ReadStep<M> {
+        self.live.last_active = state.readers.touch(self.id);
+        let end = state.readers.end_of(self.id);
+        if let Some(end) = end.filter(|end| !end.drains()) {
+            return ReadStep::Ended(end);
+        }
+        if !self.try_place(state, waker) {
+            // A client whose pending reader ends returns with the same id, perhaps to a process that knows it.
+            return end.map_or(ReadStep::Pending, ReadStep::Ended);
+        }
+        if let Some(reason) = self.gap.take() {
+            return ReadStep::Gap(Gap { reason, missed: None });
+        }
+        self.read_locked(state, end, waker)
+    }
+
+    fn read_locked(&mut self, state: &mut State<M>, end: Option<EndReason>, waker: &Waker) -> ReadStep<M> {
+        let gap = match state.log.read(&self.keys, &mut self.cursor) {
+            ReadOutcome::Batch { batch, with_ids, counts } => {
+                self.ledger.record_read(counts);
+                let is_position_due = with_ids && std::mem::take(&mut self.is_position_due);
+                let position = is_position_due.then(|| state.log.id(self.cursor.ids_after));
+                let is_settled = end.is_none() && !self.is_first_pass && !self.is_position_due;
+                if is_settled && state.log.is_at_head(&self.cursor) {
+                    self.mark_live(state, waker);
+                }
+                return ReadStep::Batch { position, batch, with_ids };
+            }
+            ReadOutcome::AtHead => return self.wait_at_head(state, end, waker),
+            ReadOutcome::Lagged { missed } => {
+                self.ledger.record_missed(missed);
+                self.cursor = state.log.cursor_after_lag(&self.keys, &self.cursor);
+                self.restart_ids(&state.log);
+                return ReadStep::Gap(Gap { reason: GapReason::Lagged, missed: Some(missed) });
+            }
+            ReadOutcome::Gap(gap) => {
+                self.ledger.record_missed_unappended(gap.missed.unwrap_or(0));
+                self.is_first_pass = true;
+                gap
+            }
+            ReadOutcome::Restarted => {
+                // What it had not read of the former epoch is gone, whether it is reported or not.
+                let cursor = state.log.cursor_at_start(&self.keys);
+                self.ledger.record_missed(cursor.accounted.saturating_sub(self.cursor.accounted));
+                self.cursor = cursor;
+                self.restart_ids(&state.log);
+                Gap { reason: GapReason::Restarted, missed: None }
+            }
+        };
+        // A store without queue messages reports no gap: its readers get the newest values, whatever was lost.
+        if M::HAS_QUEUE { ReadStep::Gap(gap) } else { self.read_locked(state, end, waker) }
+    }
+
+    fn wait_at_head(&mut self, state: &mut State<M>, end: Option<EndReason>, waker: &Waker) -> ReadStep<M> {
+        if let (Some(end), false) = (end, self.is_first_pass) {
+            return ReadStep::Ended(end);
+        }
+        state.readers.register_waker(self.id, waker, true);
+        self.is_position_due = false;
+        self.live.head = state.log.head();
+        let is_first = std::mem::take(&mut self.is_first_pass);
+        ReadStep::AtHead { head: self.live.head, is_first }
+    }
+
+    /// Marks the reader as live, under the lock under which it read everything: the store is not locked for its
+    /// next message.
+    fn mark_live(&mut self, state: &mut State<M>, waker: &Waker) {
+        state.readers.mark_live(self.id, state.log.generation(), waker);
+        self.live.begin(state.log.head(), waker);
+    }
+}
