@@ -1,5 +1,5 @@
-//! A stream that goes on by itself: when it does, so that its server is done with it, and when it stays with its server. How it is
-//! served then, every other test of streams shows, run with `TORNADOSE_DIRECT`.
+//! When a stream is detached, and when it stays attached to its server. What clients see of a detached stream, the suites in
+//! `detached.rs` show.
 
 #![allow(clippy::unwrap_used, reason = "a test may")]
 

@@ -1,11 +1,6 @@
 //! Clients that are cut at any byte and reconnect, over the whole stack and both transports. Each gets every queue message of
 //! its rooms once and in order, or a gap where messages are lost, and no other gap.
 
-#![allow(clippy::unwrap_used, reason = "a test may")]
-
-#[path = "common/harness.rs"]
-mod common;
-
 use std::collections::{BTreeMap, BTreeSet};
 use std::marker::PhantomData;
 use std::ops::RangeInclusive;
@@ -26,7 +21,7 @@ use tornadose::subscriber::KeyOf;
 use tornadose::{ENTRY_OVERHEAD, EncodeError, Event, Retention};
 use tornadose_test::Harness;
 
-use self::common::harness;
+use super::harness::harness;
 
 const ROOMS: u8 = 4;
 

@@ -1,10 +1,5 @@
 //! What clients may not exceed, and from where they may come, over real requests.
 
-#![allow(clippy::unwrap_used, reason = "a test may")]
-
-#[path = "common/harness.rs"]
-mod common;
-
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
@@ -17,7 +12,7 @@ use salvo::http::uri::Scheme;
 use tornadose::prelude::*;
 use tornadose_test::{Client, Ending, Harness, WsClient, assert_transcript};
 
-use self::common::harness;
+use super::harness::harness;
 
 const fn secs(seconds: u64) -> Duration {
     Duration::from_secs(seconds)

@@ -1,18 +1,13 @@
 //! Every row of `tests/cases/ws.json` over the whole stack, against a subscriber that submits the texts it receives: the texts
 //! that come back, the pongs, and the close code. The rows are from RFC 6455.
 
-#![allow(clippy::unwrap_used, reason = "a test may")]
-
-#[path = "common/harness.rs"]
-mod common;
-
 use serde_json::{Value, json};
 use tornadose::prelude::*;
 use tornadose::subscriber::{KeyOf, ReceiveError};
 use tornadose::{EncodeError, Event, NoKey, Retention};
 use tornadose_test::{Client, Ending, WsClient};
 
-use self::common::harness;
+use super::harness::harness;
 
 /// A text that is sent back unchanged.
 struct Echo(String);

@@ -1,10 +1,5 @@
 //! How a connection ends, whoever ends it, and that it ends alone.
 
-#![allow(clippy::unwrap_used, reason = "a test may")]
-
-#[path = "common/harness.rs"]
-mod common;
-
 use std::collections::BTreeMap;
 use std::fmt::{self, Write};
 use std::future::poll_fn;
@@ -27,7 +22,7 @@ use tracing::span::{Attributes, Id, Record};
 use tracing::subscriber::DefaultGuard;
 use tracing::{Event, Level, Metadata};
 
-use self::common::{harness, is_direct};
+use super::harness::{harness, is_detached};
 
 const fn secs(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
@@ -254,7 +249,7 @@ async fn a_request_behind_a_stream_is_answered_after_its_end() {
     let (text, over) = come(&mut pipe).await;
     let (before, behind) = text.split_once("retry: 4472\n\n\r\n0\r\n\r\n").expect(&text);
     assert_eq!(drops.take(), ["first"]);
-    if is_direct() {
+    if is_detached() {
         // Its head has said that there would be no answer to another.
         assert!(before.contains("\r\nconnection: close\r\n") && behind.is_empty() && over, "{text}");
     } else {

@@ -1,10 +1,5 @@
 //! A store that a backend fills, in virtual time. The backend passes its link to the test, which then plays the engine.
 
-#![allow(clippy::unwrap_used, reason = "a test may")]
-
-#[path = "common/harness.rs"]
-mod common;
-
 use std::future::pending;
 use std::time::Duration;
 
@@ -17,7 +12,7 @@ use tornadose::prelude::*;
 use tornadose::{GapReason, Received, SubmitError};
 use tornadose_test::{Harness, assert_transcript};
 
-use self::common::harness;
+use super::harness::harness;
 
 #[store(queue, capacity = 4)]
 #[derive(Debug, PartialEq, Serialize, Deserialize)]

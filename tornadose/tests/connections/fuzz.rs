@@ -1,11 +1,6 @@
 //! Arbitrary input at every door: positions, the bytes of a WebSocket, every source of a field. Each runs for a second or
 //! so, over the same cases every time; with `TORNADOSE_LONG` set, for ten minutes.
 
-#![allow(clippy::unwrap_used, reason = "a test may")]
-
-#[path = "common/harness.rs"]
-mod common;
-
 use std::fmt::Write;
 use std::future::poll_fn;
 use std::net::SocketAddr;
@@ -25,7 +20,7 @@ use salvo::http::uri::{Scheme, Uri};
 use tornadose::prelude::*;
 use tornadose_test::Client;
 
-use self::common::harness;
+use super::harness::harness;
 
 /// Holds a sentence over so many cases, or over those of ten minutes. The smallest case that breaks it is shown.
 fn holds<S: Strategy>(cases: u32, strategy: &S, check: impl Fn(S::Value) -> TestCaseResult) {

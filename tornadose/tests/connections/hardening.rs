@@ -1,10 +1,5 @@
 //! What hostile or unlucky clients, keys and messages once got away with: each test states what is promised instead.
 
-#![allow(clippy::unwrap_used, clippy::pedantic, reason = "a test may")]
-
-#[path = "common/harness.rs"]
-mod common;
-
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::time::Duration;
@@ -16,7 +11,7 @@ use tornadose::subscriber::{KeyOf, Options, Transports};
 use tornadose::{EncodeError, Event, Received, Retention, SubmitError};
 use tornadose_test::{Ending, Harness, assert_transcript};
 
-use self::common::harness;
+use super::harness::harness;
 
 const fn secs(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
