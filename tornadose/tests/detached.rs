@@ -1,4 +1,5 @@
-//! The suites of `attached.rs` with streams that are detached by a `tornadose::Handover`, as under `tornadose::serve`.
+//! The suites of `attached.rs` with streams that are detached by a `tornadose::Handover`, as under
+//! `tornadose::serve`.
 
 #![allow(clippy::unwrap_used, reason = "a test may")]
 

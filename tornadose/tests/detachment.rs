@@ -1,5 +1,5 @@
-//! What the log says about streams that are detached and streams that are not. Why a stream is not detached is logged once per process,
-//! so these tests have a process of their own.
+//! What the log says about streams that are detached and streams that are not. Why a stream is not
+//! detached is logged once per process, so these tests have a process of their own.
 
 #![allow(clippy::unwrap_used, reason = "a test may")]
 
@@ -55,7 +55,8 @@ async fn read_until(socket: &mut (impl AsyncRead + Unpin), text: &str) {
     }
 }
 
-/// Fails if Salvo or hyper no longer work as the handover expects although their public interfaces are the same.
+/// Fails if Salvo or hyper no longer work as the handover expects although their public interfaces are
+/// the same.
 #[tokio::test]
 async fn every_connection_of_a_plain_server_is_detached() {
     let (log, _guard) = CapturedLog::start();

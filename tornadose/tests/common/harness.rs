@@ -1,15 +1,23 @@
-//! A harness whose streams are attached in the test binary `attached`, and detached in the test binary `detached`.
+//! Servers whose streams are attached in the test binary `attached`, and detached in the test binary
+//! `detached`.
 
 use std::cell::Cell;
+use std::net::SocketAddr;
+use std::time::Duration;
 
 use salvo::fuse::FuseConfig;
-use salvo::{Server, Service};
+use salvo::{Router, Server, Service};
+use tokio::task::JoinHandle;
 use tornadose::Handover;
 use tornadose_test::Harness;
 
-/// Returns whether the streams of [`harness`] are detached.
+/// Returns whether streams are detached.
 pub(crate) fn is_detached() -> bool {
     env!("CARGO_CRATE_NAME") == "detached"
+}
+
+pub(crate) const fn secs(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
 }
 
 /// Leaves `connection: close` out of the snapshots of this thread. It is the only header that differs.
@@ -38,4 +46,18 @@ pub(crate) fn harness_with_fuse(service: impl Into<Service>, fuse: FuseConfig) -
     } else {
         Harness::with_fuse(service, fuse)
     }
+}
+
+/// Serves on a real socket. The server ends when its task is aborted.
+pub(crate) async fn serve_on_socket(router: Router) -> (SocketAddr, JoinHandle<()>) {
+    let acceptor = tornadose::listen("127.0.0.1:0").await.unwrap();
+    let addr = acceptor.local_addr().unwrap();
+    let serving = if is_detached() {
+        let handover = Handover::new();
+        let service = handover.service(router);
+        tokio::spawn(Server::new(handover.acceptor(acceptor)).serve(service))
+    } else {
+        tokio::spawn(Server::new(acceptor).serve(router))
+    };
+    (addr, serving)
 }

@@ -1,12 +1,12 @@
 //! Captures the log events of `tornadose` on the thread of a test.
 
 use std::fmt::{Debug, Write};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
 use tracing::subscriber::{DefaultGuard, Interest};
-use tracing::{Event, Metadata, Subscriber};
+use tracing::{Dispatch, Event, Metadata, Subscriber};
 
 /// The captured events, one line each: level, message and fields.
 #[derive(Clone, Default)]
@@ -15,6 +15,10 @@ pub(crate) struct CapturedLog(Arc<Mutex<Vec<String>>>);
 impl CapturedLog {
     /// Starts to capture. It ends when the guard is dropped.
     pub(crate) fn start() -> (Self, DefaultGuard) {
+        // While only one dispatcher exists, `tracing` asks the current thread's whether a new callsite is of
+        // interest. A thread that captures nothing would then disable the callsite for all threads.
+        static SECOND: OnceLock<Dispatch> = OnceLock::new();
+        SECOND.get_or_init(|| Dispatch::new(Self::default()));
         let log = Self::default();
         let guard = tracing::subscriber::set_default(log.clone());
         (log, guard)

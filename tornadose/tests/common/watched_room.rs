@@ -54,7 +54,7 @@ pub(crate) fn topic(topic: &str) -> Room {
     Room::Topic { room: "cellar".into(), topic: topic.into() }
 }
 
-pub(crate) fn rooms() -> (Store<Room>, Harness) {
+pub(crate) fn watched_room() -> (Store<Room>, Harness) {
     let store = Store::new();
     let app = harness(Router::with_path("rooms/{room}").get(Member::handler(&store)));
     (store, app)

@@ -7,7 +7,7 @@ use futures_util::StreamExt;
 use metrics::{Counter, CounterFn, Gauge, GaugeFn, Histogram, Key, KeyName, Metadata, Recorder, SharedString, Unit};
 
 use super::harness::is_detached;
-use super::watched_room::{Note, RoomKey, ScriptedBackend, rooms, said, topic};
+use super::watched_room::{Note, RoomKey, ScriptedBackend, said, topic, watched_room};
 
 /// Counters and gauges by name and labels.
 #[derive(Default)]
@@ -48,7 +48,8 @@ impl Counts {
         Arc::clone(self.0.lock().unwrap().entry(name.trim_end().to_owned()).or_default())
     }
 
-    /// Returns every sum by name and labels, without the label `detached`, which differs between the test binaries.
+    /// Returns every sum by name and labels, without the label `detached`, which differs between the
+    /// test binaries.
     fn lines(&self) -> String {
         let mut sums: BTreeMap<String, u64> = BTreeMap::new();
         for (name, count) in &*self.0.lock().unwrap() {
@@ -86,7 +87,7 @@ impl Recorder for Counts {
 async fn the_counters_match_what_the_clients_saw() {
     let counts = Counts::default();
     let _guard = metrics::set_default_local_recorder(&counts);
-    let (store, app) = rooms();
+    let (store, app) = watched_room();
     for text in ["1", "2", "3"] {
         store.submit(said(text)).await.unwrap();
     }
@@ -144,7 +145,7 @@ async fn the_counters_match_what_the_clients_saw() {
 async fn connections_are_counted_by_whether_they_are_detached() {
     let counts = Counts::default();
     let _guard = metrics::set_default_local_recorder(&counts);
-    let (store, app) = rooms();
+    let (store, app) = watched_room();
     let open = |detached: bool| counts.sum(&format!("tornadose_connections detached={detached}"));
     let _disconnected = app.client("disconnected").lenient().sse("/rooms/cellar").await;
     let sse = app.client("sse").lenient().sse("/rooms/cellar").await;

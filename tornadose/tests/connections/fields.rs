@@ -1,4 +1,5 @@
-//! The fields that a subscriber reads from its request, as clients see them. The hook `authorize` answers with their values.
+//! The fields that a subscriber reads from its request, as clients see them. The hook `authorize`
+//! answers with their values.
 
 use tornadose::prelude::*;
 use tornadose_test::{Harness, assert_transcript};

@@ -1,5 +1,5 @@
-//! Log events of connections: one when a connection opens, loses messages or closes, none per delivery. They contain nothing that a
-//! user wrote.
+//! Log events of connections: one when a connection opens, loses messages or closes, none per delivery.
+//! They contain nothing that a user wrote.
 
 use std::time::Duration;
 
@@ -9,7 +9,8 @@ use tornadose::subscriber::Lag;
 
 use super::harness::{harness, is_detached};
 use super::log::CapturedLog;
-use super::watched_room::{Member, Note, Room, RoomKey, ScriptedBackend, rooms, said, topic};
+use super::rooms::{TRANSPORTS, UPGRADE, get, key, rooms, send_request};
+use super::watched_room::{Member, Note, Room, RoomKey, ScriptedBackend, said, topic, watched_room};
 
 /// Takes the lines without the field `detached`, which differs between the two test binaries.
 fn take(log: &CapturedLog) -> String {
@@ -19,7 +20,7 @@ fn take(log: &CapturedLog) -> String {
 #[tornadose_test::test]
 async fn a_connection_is_logged_when_it_opens_loses_messages_and_closes() {
     let (log, _guard) = CapturedLog::start();
-    let (store, app) = rooms();
+    let (store, app) = watched_room();
     for text in ["1", "2", "3"] {
         store.submit(said(text)).await.unwrap();
     }
@@ -60,7 +61,7 @@ async fn a_connection_is_logged_when_it_opens_loses_messages_and_closes() {
 #[tornadose_test::test]
 async fn a_close_is_logged_with_its_reason() {
     let (log, _guard) = CapturedLog::start();
-    let (store, app) = rooms();
+    let (store, app) = watched_room();
     let transports = async |name: &str| {
         let sse = app.client(format!("{name}-sse")).lenient().sse("/rooms/cellar").await;
         let ws = app.client(format!("{name}-ws")).lenient().ws("/rooms/cellar").await;
@@ -109,9 +110,38 @@ async fn a_close_is_logged_with_its_reason() {
 }
 
 #[tornadose_test::test]
+async fn a_client_that_left_or_was_disconnected_is_logged_so() {
+    let (log, _guard) = CapturedLog::start();
+    let (store, app, _) = rooms();
+    for headers in TRANSPORTS {
+        drop(send_request(&app, &get("leaves", headers)).await);
+    }
+    app.settle().await;
+    assert_eq!(
+        take_ends(&log),
+        [
+            r#"DEBUG connection closed: transport="sse" number=1 reason="left""#,
+            r#"DEBUG connection closed: transport="ws" number=2 reason="left""#,
+        ]
+    );
+    let pipes = [send_request(&app, &get("stays", "")).await, send_request(&app, &get("stays", UPGRADE)).await];
+    store.disconnect(&key("1"));
+    app.settle().await;
+    drop(pipes);
+    app.settle().await;
+    assert_eq!(
+        take_ends(&log),
+        [
+            r#"DEBUG connection closed: transport="sse" number=3 reason="disconnected""#,
+            r#"DEBUG connection closed: transport="ws" number=4 reason="disconnected" code=1008"#,
+        ]
+    );
+}
+
+#[tornadose_test::test]
 async fn a_client_that_takes_or_sends_nothing_is_logged_as_stalled_or_silent() {
     let (log, _guard) = CapturedLog::start();
-    let (store, app) = rooms();
+    let (store, app) = watched_room();
     let page = app.client("page").buffer_size(512).lenient().sse("/rooms/cellar").await;
     let gone = app.client("gone").lenient().ws("/rooms/attic").await;
     page.stall().await;
@@ -261,7 +291,7 @@ async fn an_unreadable_entry_is_logged_without_its_text() {
 #[tornadose_test::test]
 async fn a_close_is_logged_with_whether_the_connection_is_detached() {
     let (log, _guard) = CapturedLog::start();
-    let (_store, app) = rooms();
+    let (_store, app) = watched_room();
     let sse = app.client("sse").lenient().sse("/rooms/cellar").await;
     let ws = app.client("ws").lenient().ws("/rooms/cellar").await;
     sse.close().await;

@@ -2,16 +2,10 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
-use std::time::Duration;
-
 use tornadose::prelude::*;
 use tornadose_test::{Ending, Harness, assert_transcript};
 
-use super::harness::harness;
-
-const fn secs(seconds: u64) -> Duration {
-    Duration::from_secs(seconds)
-}
+use super::harness::{harness, secs};
 
 #[store(queue, capacity = 4)]
 #[derive(Serialize)]

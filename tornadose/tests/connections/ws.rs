@@ -1,15 +1,9 @@
 //! Connections as a WebSocket client sees them.
 
-use std::time::Duration;
-
 use tornadose::prelude::*;
 use tornadose_test::{Harness, assert_transcript};
 
-use super::harness::harness;
-
-const fn secs(seconds: u64) -> Duration {
-    Duration::from_secs(seconds)
-}
+use super::harness::{harness, secs};
 
 #[store(queue, capacity = 8)]
 #[derive(Serialize)]
