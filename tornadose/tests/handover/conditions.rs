@@ -72,7 +72,7 @@ async fn a_stream_on_a_reused_connection_is_detached() {
 }
 
 #[tornadose_test::test]
-async fn middleware_that_keeps_the_body_does_not_prevent_detaching_harness() {
+async fn middleware_that_keeps_the_body_does_not_prevent_detaching() {
     let compression = || Compression::new().enable_gzip(CompressionLevel::Minsize).min_length(0).force_priority(true);
     let with_compression = |router: Router| Service::new(router.hoop(compression())).hoop(compression());
     check_service(with_compression, "GET /1 HTTP/1.1\r\nhost: localhost\r\naccept-encoding: gzip\r\n\r\n", true).await;

@@ -60,8 +60,8 @@ fn clients_that_reconnect_on_several_threads_read_their_own_streams() {
     });
 }
 
-/// Opens a stream on a server whose connections are then in use. A second connection is served once the
-/// stream has detached.
+/// Opens a stream on a server that then has no connection left. A second one is served once the stream has
+/// detached.
 async fn check_detached<C>(store: &Store<Line>, mut connect: impl AsyncFnMut() -> C)
 where
     C: AsyncRead + AsyncWrite + Unpin,
