@@ -1,6 +1,7 @@
-//! What is allocated: something for each message, in the log and as bytes of each transport, and nothing for each delivery. A global
-//! allocator counts, for the thread on which the whole server runs. (Who has a filter that withholds something of a burst is written bytes
-//! of its own: those are allocated.)
+//! Allocations: some for each message, for the log and for the bytes of each transport, and none for
+//! each delivery. A global allocator counts those of the thread on which the whole server runs. A
+//! reader whose filter rejects a part of a batch is an exception: its bytes are its own and are
+//! allocated.
 
 #![allow(clippy::unwrap_used, reason = "a test may")]
 
@@ -21,7 +22,7 @@ use tokio::runtime::Runtime;
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 use tornadose::prelude::*;
 
-/// Bursts before anything is counted, so that all buffers have their size and the log is full.
+/// Bursts before counting begins. After them all buffers have their size and the log is full.
 const WARM_UP: usize = 20;
 
 /// Bursts that are counted.
@@ -30,7 +31,7 @@ const COUNTED: usize = 30;
 const FEW: usize = 10;
 const MANY: usize = 110;
 
-/// In every message once, and in nothing else that a client is sent.
+/// A byte that is in every message once, and in nothing else that a client receives.
 const MARK: u8 = b'@';
 
 #[store(queue, capacity = 16)]
@@ -67,7 +68,7 @@ fn topic() -> Load {
     Load::Topic { room: 1, text: format!("@{:0127}", 0) }
 }
 
-/// What is submitted at once, and how much of it comes to a reader.
+/// Messages that are submitted at once, and how many of them a reader gets.
 #[derive(Clone, Copy)]
 struct Burst {
     message: fn() -> Load,
@@ -88,9 +89,9 @@ impl Burst {
     }
 }
 
-/// How often this allocates on this thread, or makes bigger what was allocated.
-fn allocations(act: impl FnOnce()) -> u64 {
-    measure(act).count_total
+/// Returns how often the action allocates or reallocates on this thread.
+fn allocations(action: impl FnOnce()) -> u64 {
+    measure(action).count_total
 }
 
 fn marks(bytes: &[u8]) -> usize {
@@ -113,10 +114,10 @@ fn the_counter_counts() {
     assert_eq!(allocations(|| _ = std::hint::black_box(1)), 0);
 }
 
-// --- The library alone: who reads is polled by hand
+// --- The library without a server: readers are polled by hand
 
-/// What bursts allocate when they are submitted, when the first reader takes them, and when all others do. `take` answers how many
-/// messages there were.
+/// Returns the allocations of submits, of the first reader and of all other readers. `take` returns the
+/// number of messages that it took.
 fn polled<R>(readers: usize, burst: Burst, open: impl Fn(&Store<Load>) -> R, take: fn(&mut R) -> usize) -> [u64; 3] {
     let store = Store::new();
     let mut readers: Vec<R> = (0..readers).map(|_| open(&store)).collect();
@@ -139,14 +140,14 @@ fn polled<R>(readers: usize, burst: Burst, open: impl Fn(&Store<Load>) -> R, tak
 fn check_polled<R>(open: impl Fn(&Store<Load>) -> R, take: fn(&mut R) -> usize) {
     for burst in BURSTS {
         let few @ [submitting, _, others] = polled(FEW, burst, &open, take);
-        assert!(submitting >= (COUNTED * burst.submitted) as u64, "a message is kept somewhere");
+        assert!(submitting >= (COUNTED * burst.submitted) as u64, "each message is allocated");
         assert_eq!(others, 0);
         assert_eq!(polled(MANY, burst, &open, take), few);
     }
 }
 
 #[test]
-fn a_body_allocates_nothing_for_what_another_was_given() {
+fn a_body_allocates_nothing_for_a_message_that_another_has_encoded() {
     let runtime = runtime();
     let _entered = runtime.enter();
     let open = |store: &Store<Load>| {
@@ -165,7 +166,7 @@ fn a_body_allocates_nothing_for_what_another_was_given() {
 }
 
 #[test]
-fn a_subscription_allocates_nothing_for_what_another_was_given() {
+fn a_subscription_allocates_nothing_for_a_message_that_another_has_read() {
     let open = |store: &Store<Load>| store.subscribe_to(LoadKey { room: 1 });
     check_polled(open, |reader| {
         let mut taken = 0;
@@ -176,10 +177,10 @@ fn a_subscription_allocates_nothing_for_what_another_was_given() {
     });
 }
 
-// --- The whole server, over sockets
+// --- The whole server, over real sockets
 
-/// What the thread of a server allocates, from submit until the readers on another thread have it all. Its streams are
-/// detached, or stay with it.
+/// Returns the allocations of the thread of a server, from each submit until the readers on another
+/// thread have all messages.
 fn served(path: &'static str, upgrade: &'static str, detached: bool, readers: usize, burst: Burst) -> u64 {
     let (runtime, store) = (runtime(), Store::new());
     let addr = runtime.block_on(async {
@@ -195,54 +196,59 @@ fn served(path: &'static str, upgrade: &'static str, detached: bool, readers: us
         }
         addr
     });
-    let (orders, asked) = channel();
-    let (answer, mut answers) = unbounded_channel();
+    let (rounds, started) = channel();
+    let (finish, mut finished) = unbounded_channel();
     let clients = thread::spawn(move || {
-        let lines = (0..readers).map(|_| open(addr, path, upgrade)).collect();
-        read(lines, burst.delivered, &asked, &answer);
+        let sockets = (0..readers).map(|_| open(addr, path, upgrade)).collect();
+        read_rounds(sockets, burst.delivered, &started, &finish);
     });
-    let mut answered = |order: usize| assert_eq!(runtime.block_on(answers.recv()), Some(order));
-    answered(0);
+    let mut wait_for = |round: usize| assert_eq!(runtime.block_on(finished.recv()), Some(round));
+    wait_for(0);
     assert_eq!(store.subscribers(), readers);
     let mut counted = 0;
     for round in 1..=WARM_UP + COUNTED {
         let messages = burst.messages();
-        orders.send(round).unwrap();
+        rounds.send(round).unwrap();
         let spent = allocations(|| {
             submit(&store, messages);
-            answered(round);
+            wait_for(round);
         });
         counted += if round > WARM_UP { spent } else { 0 };
     }
-    drop(orders);
+    drop(rounds);
     clients.join().unwrap();
     counted
 }
 
-/// A client that has read the head of its answer, and with it what opens a stream.
+/// Opens a connection, and reads the head of the response and the first frame.
 fn open(addr: SocketAddr, path: &str, upgrade: &str) -> TcpStream {
-    let mut line = TcpStream::connect(addr).unwrap();
-    line.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
-    line.write_all(format!("GET {path} HTTP/1.1\r\nhost: {addr}\r\n{upgrade}\r\n").as_bytes()).unwrap();
-    assert!(line.read(&mut [0; 4096]).unwrap() > 0);
-    line
+    let mut socket = TcpStream::connect(addr).unwrap();
+    socket.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    socket.write_all(format!("GET {path} HTTP/1.1\r\nhost: {addr}\r\n{upgrade}\r\n").as_bytes()).unwrap();
+    assert!(socket.read(&mut [0; 4096]).unwrap() > 0);
+    socket
 }
 
-/// Answers each order with its number once every client has so many messages more.
-fn read(mut lines: Vec<TcpStream>, messages: usize, asked: &Receiver<usize>, answer: &UnboundedSender<usize>) {
-    answer.send(0).unwrap();
+/// Sends the number of each round once every client has read its messages.
+fn read_rounds(
+    mut sockets: Vec<TcpStream>,
+    messages: usize,
+    started: &Receiver<usize>,
+    finish: &UnboundedSender<usize>,
+) {
+    finish.send(0).unwrap();
     let mut buffer = vec![0; 64 << 10];
-    for order in asked {
-        for line in &mut lines {
+    for round in started {
+        for socket in &mut sockets {
             let mut seen = 0;
             while seen < messages {
-                let length = line.read(&mut buffer).unwrap();
-                assert!(length > 0, "the server has cut a client");
+                let length = socket.read(&mut buffer).unwrap();
+                assert!(length > 0, "the server closed a connection");
                 seen += marks(&buffer[..length]);
             }
             assert_eq!(seen, messages);
         }
-        answer.send(order).unwrap();
+        finish.send(round).unwrap();
     }
 }
 
@@ -250,9 +256,9 @@ fn check_served(upgrade: &'static str, detached: bool) {
     for path in ["/", "/rooms/1"] {
         for burst in BURSTS {
             let [few, many] = [FEW, MANY].map(|readers| served(path, upgrade, detached, readers, burst));
-            assert!(few >= (COUNTED * burst.submitted) as u64, "a message is kept somewhere");
+            assert!(few >= (COUNTED * burst.submitted) as u64, "each message is allocated");
             let deliveries = (MANY - FEW) * COUNTED * burst.delivered;
-            // Fewer than one for each burst: once a second hyper formats its `date` again.
+            // Fewer than one for each burst. Some are not ours: hyper formats its `date` once a second.
             assert!(
                 many.abs_diff(few) < COUNTED as u64,
                 "{few}, and {many} with {deliveries} deliveries more, on {path}"
@@ -262,17 +268,17 @@ fn check_served(upgrade: &'static str, detached: bool) {
 }
 
 #[test]
-fn a_delivery_over_sse_allocates_nothing_in_the_whole_server() {
+fn a_delivery_over_an_attached_stream_allocates_nothing() {
     check_served("", false);
 }
 
 #[test]
-fn a_delivery_over_sse_allocates_nothing_when_the_stream_goes_on_by_itself() {
+fn a_delivery_over_a_detached_stream_allocates_nothing() {
     check_served("", true);
 }
 
 #[test]
-fn a_delivery_over_websocket_allocates_nothing_in_the_whole_server() {
+fn a_delivery_over_a_websocket_allocates_nothing() {
     check_served(
         "connection: upgrade\r\nupgrade: websocket\r\nsec-websocket-version: 13\r\n\
          sec-websocket-key: AAAAAAAAAAAAAAAAAAAAAA==\r\n",

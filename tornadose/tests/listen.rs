@@ -1,4 +1,4 @@
-//! Real sockets: taking an address, serving on it, and stopping when told to.
+//! Listening on an address, and stopping by a signal or by a drop, over real sockets.
 
 #![allow(clippy::unwrap_used, reason = "a test may")]
 
@@ -17,7 +17,7 @@ struct Line(String);
 struct Lines;
 
 #[tokio::test]
-async fn a_taken_port_is_an_error_that_names_it() {
+async fn an_address_in_use_is_an_error_that_names_it() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let addr = taken.local_addr().unwrap();
     let error = tornadose::listen(addr).await.err().unwrap();
@@ -27,7 +27,7 @@ async fn a_taken_port_is_an_error_that_names_it() {
 }
 
 #[tokio::test]
-async fn an_address_that_is_none_is_an_error() {
+async fn an_address_that_cannot_be_resolved_is_an_error() {
     let error = tornadose::listen("127.0.0.1:http").await.err().unwrap();
     assert!(error.to_string().starts_with("cannot resolve the address"), "{error}");
 }
@@ -35,7 +35,8 @@ async fn an_address_that_is_none_is_an_error() {
 const UPGRADE: &str = "connection: upgrade\r\nupgrade: websocket\r\nsec-websocket-version: 13\r\n\
                        sec-websocket-key: AAAAAAAAAAAAAAAAAAAAAA==\r\n";
 
-/// What the next tests run in a process of its own, for signals are a process's.
+/// The server of the tests with signals. They run this test in a process of its own, because a signal
+/// goes to a process.
 #[tokio::test]
 async fn child() {
     if std::env::var_os("TORNADOSE_CHILD").is_none() {
@@ -46,7 +47,7 @@ async fn child() {
     tornadose::serve("127.0.0.1:0", Router::new().get(Lines::handler(&store).replay(1))).await.unwrap();
 }
 
-/// A server in a process of its own, killed when the test is over.
+/// A server in a process of its own. It is killed at the end of the test.
 struct Server {
     child: Child,
     addr: String,
@@ -66,16 +67,16 @@ impl Server {
         Self { child, addr }
     }
 
-    fn ask(&self, headers: &str) -> TcpStream {
-        ask(&self.addr, headers)
+    fn send_request(&self, headers: &str) -> TcpStream {
+        send_request(&self.addr, headers)
     }
 
     fn signal(&self, signal: &str) {
         assert!(Command::new("kill").args([signal, &self.child.id().to_string()]).status().unwrap().success());
     }
 
-    /// How long it takes to end, which it must with success.
-    fn ends_within(&mut self) -> Duration {
+    /// Waits until the process has ended with success. Returns how long it took.
+    fn wait(&mut self) -> Duration {
         let start = Instant::now();
         assert!(self.child.wait().unwrap().success());
         start.elapsed()
@@ -84,19 +85,19 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        // It has ended already, as it should.
-        let _ended = self.child.kill();
+        // An error means that it has ended already.
+        let _killed = self.child.kill();
     }
 }
 
-fn ask(addr: &str, headers: &str) -> TcpStream {
+fn send_request(addr: &str, headers: &str) -> TcpStream {
     let mut stream = TcpStream::connect(addr).unwrap();
     stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
     write!(stream, "GET / HTTP/1.1\r\nhost: {addr}\r\n{headers}\r\n").unwrap();
     stream
 }
 
-/// Reads until the text has come.
+/// Reads until this text has arrived.
 fn read_until(stream: &mut TcpStream, text: &str) {
     let mut read = Vec::new();
     let mut chunk = [0; 1024];
@@ -109,36 +110,36 @@ fn read_until(stream: &mut TcpStream, text: &str) {
 
 #[cfg(unix)]
 #[test]
-fn a_signal_ends_every_stream_and_the_server_at_once() {
+fn a_signal_closes_every_connection_and_ends_the_server() {
     for signal in ["-INT", "-TERM"] {
         let mut server = Server::start();
-        let mut page = server.ask("");
-        let mut socket = server.ask(UPGRADE);
+        let mut page = server.send_request("");
+        let mut socket = server.send_request(UPGRADE);
         read_until(&mut page, "data: \"hi\"");
         read_until(&mut socket, "\"data\":\"hi\"");
         server.signal(signal);
         let mut close = [0; 4];
         socket.read_exact(&mut close).unwrap();
         assert_eq!(close, [0x88, 2, 0x03, 0xE9], "a close frame with 1001");
-        // Its answer: the same code, masked with zeros.
+        // The client answers with the same code, masked with zeros.
         socket.write_all(&[0x88, 0x82, 0, 0, 0, 0, 0x03, 0xE9]).unwrap();
         let mut last = String::new();
         page.read_to_string(&mut last).unwrap();
         assert!(last.contains("retry: ") && last.ends_with("0\r\n\r\n"), "{last:?}");
-        assert!(server.ends_within() < Duration::from_secs(1));
+        assert!(server.wait() < Duration::from_secs(1));
     }
 }
 
-/// What is left of a line that its server has dropped.
+/// Reads to the end of a connection.
 fn read_to_end(mut stream: TcpStream) -> String {
     let mut rest = Vec::new();
-    // A reset is an end, too.
+    // A reset ends the connection too.
     let _ended = stream.read_to_end(&mut rest);
     String::from_utf8_lossy(&rest).into_owned()
 }
 
 #[test]
-fn a_server_that_is_dropped_takes_its_streams_along() {
+fn a_dropped_server_ends_its_connections() {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
     let store = Store::new();
     let (addr, serving) = runtime.block_on(async {
@@ -146,37 +147,37 @@ fn a_server_that_is_dropped_takes_its_streams_along() {
         let addr = acceptor.local_addr().unwrap();
         (addr, tokio::spawn(tornadose::serve_on(acceptor, Router::new().get(Lines::handler(&store)))))
     });
-    let mut lines = ["", UPGRADE].map(|headers| ask(&addr.to_string(), headers));
-    for line in &mut lines {
-        read_until(line, "HTTP/1.1 ");
+    let mut sockets = ["", UPGRADE].map(|headers| send_request(&addr.to_string(), headers));
+    for socket in &mut sockets {
+        read_until(socket, "HTTP/1.1 ");
     }
-    let soon = |readers| {
+    let wait_for_readers = |readers| {
         let start = Instant::now();
         while store.subscribers() != readers {
             assert!(start.elapsed() < Duration::from_secs(20), "{} readers", store.subscribers());
             std::thread::yield_now();
         }
     };
-    soon(2);
+    wait_for_readers(2);
     serving.abort();
-    soon(0);
-    for line in lines {
-        let rest = read_to_end(line);
-        // Without a goodbye.
+    wait_for_readers(0);
+    for socket in sockets {
+        let rest = read_to_end(socket);
+        // Neither a last chunk nor a close frame is sent.
         assert!(!rest.contains("0\r\n\r\n") && !rest.as_bytes().contains(&0x88), "{rest}");
     }
 }
 
 #[cfg(unix)]
 #[test]
-fn a_second_signal_waits_for_nobody() {
+fn a_second_signal_ends_the_server_at_once() {
     let mut server = Server::start();
-    let mut socket = server.ask(UPGRADE);
+    let mut socket = server.send_request(UPGRADE);
     read_until(&mut socket, "\"data\":\"hi\"");
     server.signal("-INT");
     let mut close = [0; 4];
     socket.read_exact(&mut close).unwrap();
-    // Its answer does not come.
+    // The client does not answer the close frame.
     server.signal("-INT");
-    assert!(server.ends_within() < Duration::from_secs(1));
+    assert!(server.wait() < Duration::from_secs(1));
 }

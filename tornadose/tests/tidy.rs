@@ -107,7 +107,7 @@ const LAYERS: [(&str, &[&str]); 12] = [
     ("store", &["sync", "metrics", "event", "id", "message", "backend", "store"]),
     ("wire", &["event", "id", "wire"]),
     ("subscriber", &["store", "message", "wire", "subscriber"]),
-    ("handler", &["metrics", "event", "id", "message", "store", "wire", "subscriber", "handler"]),
+    ("handler", &["sync", "metrics", "event", "id", "message", "store", "wire", "subscriber", "handler"]),
     ("server", &["store", "handler", "server"]),
     ("script", &[]),
 ];

@@ -1,25 +1,32 @@
-//! The harness of these tests. Over HTTP/1.1 a stream lives in two ways: its server writes it, or it goes on by itself, as under
-//! `tornadose::serve`. A client must not see a difference, so `./test` runs the tests in both: `TORNADOSE_DIRECT` asks for the second.
+//! Servers whose streams are attached in the test binary `attached`, and detached in the test binary
+//! `detached`.
 
 use std::cell::Cell;
+use std::net::SocketAddr;
+use std::time::Duration;
 
 use salvo::fuse::FuseConfig;
-use salvo::{Server, Service};
+use salvo::{Router, Server, Service};
+use tokio::task::JoinHandle;
 use tornadose::Handover;
 use tornadose_test::Harness;
 
-/// Whether streams go on by themselves.
-pub(crate) fn is_direct() -> bool {
-    std::env::var_os("TORNADOSE_DIRECT").is_some()
+/// Returns whether streams are detached.
+pub(crate) fn is_detached() -> bool {
+    env!("CARGO_CRATE_NAME") == "detached"
 }
 
-/// The one line of the head that differs is left out of every snapshot of this thread, which is this test's.
-fn leave_the_difference_out() {
+pub(crate) const fn secs(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
+}
+
+/// Leaves `connection: close` out of the snapshots of this thread. It is the only header that differs.
+fn leave_out_connection_close() {
     thread_local! {
-        static LEFT_OUT: Cell<bool> = const { Cell::new(false) };
+        static IS_LEFT_OUT: Cell<bool> = const { Cell::new(false) };
     }
-    // Once, for a fuzzer makes many harnesses, and settings upon settings would take all memory.
-    if !LEFT_OUT.replace(true) {
+    // Once per thread: a property test makes many harnesses, and each binding would stay in memory.
+    if !IS_LEFT_OUT.replace(true) {
         let mut settings = insta::Settings::clone_current();
         settings.add_filter(r"\n\S+ ~ connection: close", "");
         std::mem::forget(settings.bind_to_scope());
@@ -31,12 +38,26 @@ pub(crate) fn harness(service: impl Into<Service>) -> Harness {
 }
 
 pub(crate) fn harness_with_fuse(service: impl Into<Service>, fuse: FuseConfig) -> Harness {
-    if is_direct() {
-        leave_the_difference_out();
+    if is_detached() {
+        leave_out_connection_close();
         let handover = Handover::new();
         let service = handover.service(service);
         Harness::with_server(service, move |pipes| Server::new(handover.acceptor(pipes)).fuse_config(fuse))
     } else {
         Harness::with_fuse(service, fuse)
     }
+}
+
+/// Serves on a real socket. The server ends when its task is aborted.
+pub(crate) async fn serve_on_socket(router: Router) -> (SocketAddr, JoinHandle<()>) {
+    let acceptor = tornadose::listen("127.0.0.1:0").await.unwrap();
+    let addr = acceptor.local_addr().unwrap();
+    let serving = if is_detached() {
+        let handover = Handover::new();
+        let service = handover.service(router);
+        tokio::spawn(Server::new(handover.acceptor(acceptor)).serve(service))
+    } else {
+        tokio::spawn(Server::new(acceptor).serve(router))
+    };
+    (addr, serving)
 }

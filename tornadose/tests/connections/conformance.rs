@@ -1,10 +1,5 @@
-//! Every row of `tests/cases/ws.json` over the whole stack, against a subscriber that submits the texts it receives: the texts
-//! that come back, the pongs, and the close code. The rows are from RFC 6455.
-
-#![allow(clippy::unwrap_used, reason = "a test may")]
-
-#[path = "common/harness.rs"]
-mod common;
+//! Every row of `tests/cases/ws.json` over the whole stack, against a subscriber that submits the texts
+//! it receives: the texts that come back, the pongs, and the close code. The rows are from RFC 6455.
 
 use serde_json::{Value, json};
 use tornadose::prelude::*;
@@ -12,7 +7,7 @@ use tornadose::subscriber::{KeyOf, ReceiveError};
 use tornadose::{EncodeError, Event, NoKey, Retention};
 use tornadose_test::{Client, Ending, WsClient};
 
-use self::common::harness;
+use super::harness::harness;
 
 /// A text that is sent back unchanged.
 struct Echo(String);
@@ -79,10 +74,12 @@ fn unhex(hex: &str) -> Vec<u8> {
 }
 
 impl Row {
-    /// Returns the close code that a page sees, 1005 for a close without one. `None` if the connection stays open.
+    /// Returns the close code that a page sees, 1005 for a close without one. `None` if the connection
+    /// stays open.
     fn close(&self) -> Option<u64> {
         match &self.expect["close"] {
-            // Only text is received. A binary message is refused at its first header, before its length is read.
+            // Only text is received. A binary message is refused at its first header, before its length
+            // is read.
             _ if self.bytes[0] == 0x82 => Some(1003),
             Value::String(_) => Some(1005),
             code => code.as_u64(),
@@ -105,26 +102,26 @@ impl Row {
         let app = harness(Router::with_path("echo").get(handler));
         let echo = app.client(&self.name).buffer_size(pipe).lenient().ws("/echo").await;
         echo.send_raw(self.bytes.clone()).await;
-        let told = format!("{} by {pipe}:\n{}", self.name, echo.recording().wire());
+        let transcript = format!("{} by {pipe}:\n{}", self.name, echo.recording().wire());
 
         let Some(expected) = self.close() else {
-            self.check_received(&echo, &told).await;
-            assert_eq!(store.subscribers(), 1, "{told}");
+            self.check_received(&echo, &transcript).await;
+            assert_eq!(store.subscribers(), 1, "{transcript}");
             Client::close(&echo).await;
-            assert_eq!(store.subscribers(), 0, "released at once; {told}");
+            assert_eq!(store.subscribers(), 0, "released at once; {transcript}");
             return;
         };
-        let Ending::Close { code, .. } = echo.closed().await else { panic!("no close; {told}") };
-        assert_eq!(store.subscribers(), 0, "{told}");
+        let Ending::Close { code, .. } = echo.closed().await else { panic!("no close; {transcript}") };
+        assert_eq!(store.subscribers(), 0, "{transcript}");
         if code == 1002 && self.may_be_refused() {
             return;
         }
-        assert_eq!(u64::from(code), expected, "{told}");
-        self.check_received(&echo, &told).await;
+        assert_eq!(u64::from(code), expected, "{transcript}");
+        self.check_received(&echo, &transcript).await;
     }
 
     /// Checks the texts that came back and the pongs, and that nothing else came.
-    async fn check_received(&self, echo: &WsClient, told: &str) {
+    async fn check_received(&self, echo: &WsClient, transcript: &str) {
         let wire = echo.recording().wire();
         let received = |prefix: &str| {
             let prefix = format!("{} < {prefix}", self.name);
@@ -134,19 +131,19 @@ impl Row {
         let texts = received("text").iter().filter(|text| text.contains(r#""data":"#)).count();
         let last = |pongs: &[Vec<u8>]| pongs.last().cloned().unwrap_or_default();
         if let Some(pong) = self.expect["recv_last_pong_hex"].as_str() {
-            assert_eq!((texts, last(&pongs)), (0, unhex(pong)), "{told}");
+            assert_eq!((texts, last(&pongs)), (0, unhex(pong)), "{transcript}");
             return;
         }
         let expected = self.expect["recv"].as_array().unwrap();
-        assert_eq!(texts + pongs.len(), expected.len(), "{told}");
+        assert_eq!(texts + pongs.len(), expected.len(), "{transcript}");
         for expected in expected {
             if let Some(pong) = expected["pong_hex"].as_str() {
-                assert_eq!(last(&pongs), unhex(pong), "{told}");
+                assert_eq!(last(&pongs), unhex(pong), "{transcript}");
                 continue;
             }
             let text: String = serde_json::from_str(&echo.next_event().await.data).unwrap();
             let fits = expected["text"] == json!(text) || expected["text_len"] == json!(text.len());
-            assert!(fits, "{text} instead of {expected}; {told}");
+            assert!(fits, "{text} instead of {expected}; {transcript}");
         }
     }
 }

@@ -1,73 +1,13 @@
 //! Streams as a client of Server-Sent Events sees them.
 
-#![allow(clippy::unwrap_used, reason = "a test may")]
-
-#[path = "common/harness.rs"]
-mod common;
-
-use std::time::Duration;
-
 use tornadose::prelude::*;
-use tornadose_test::{Harness, assert_transcript};
+use tornadose_test::assert_transcript;
 
-use self::common::harness;
-
-const fn secs(seconds: u64) -> Duration {
-    Duration::from_secs(seconds)
-}
-
-#[store(latest)]
-#[derive(Serialize)]
-struct Tick(f64);
-
-#[subscriber(sse, ws, store = Tick)]
-struct Ticks;
-
-#[store(queue, capacity = 4)]
-#[derive(Serialize)]
-#[serde(rename_all = "snake_case")]
-enum Room {
-    Said {
-        #[key]
-        room: String,
-        text: String,
-    },
-    #[latest]
-    Topic {
-        #[key]
-        room: String,
-        topic: String,
-    },
-}
-
-#[subscriber(sse, ws, store = Room, authorize = public, replay = 2)]
-struct RoomFeed {
-    #[key]
-    room: String,
-}
-
-fn said(room: &str, text: &str) -> Room {
-    Room::Said { room: room.into(), text: text.into() }
-}
-
-fn topic(room: &str, topic: &str) -> Room {
-    Room::Topic { room: room.into(), topic: topic.into() }
-}
-
-fn ticker() -> (Store<Tick>, Harness) {
-    let store = Store::new();
-    let app = harness(Router::with_path("ticks").get(Ticks::handler(&store)));
-    (store, app)
-}
-
-fn rooms() -> (Store<Room>, Harness) {
-    let store = Store::new();
-    let app = harness(Router::with_path("rooms/{room}").get(RoomFeed::handler(&store)));
-    (store, app)
-}
+use super::harness::{harness, secs};
+use super::samples::{Room, Tick, rooms, said, ticker, topic};
 
 #[tornadose_test::test]
-async fn the_newest_comes_first() {
+async fn a_new_client_gets_the_latest_value_first() {
     let (store, app) = ticker();
     store.submit(Tick(0.1)).await.unwrap();
     let ticks = app.sse("/ticks").await;
@@ -135,7 +75,7 @@ async fn kept_state_has_ids_only_where_nothing_is_left_out() {
 }
 
 #[tornadose_test::test]
-async fn a_known_id_brings_what_came_after_it() {
+async fn a_known_id_resumes_after_it() {
     let (store, app) = rooms();
     let first = app.client("first").sse("/rooms/go").await;
     store.submit(said("go", "1")).await.unwrap();
@@ -163,7 +103,7 @@ async fn a_known_id_brings_what_came_after_it() {
 }
 
 #[tornadose_test::test]
-async fn a_quiet_key_does_not_age() {
+async fn an_id_of_a_quiet_key_stays_resumable() {
     let (store, app) = rooms();
     let go = app.client("go").sse("/rooms/go").await;
     store.submit(said("go", "1")).await.unwrap();
@@ -256,7 +196,7 @@ async fn a_store_of_latest_values_never_reports_a_gap() {
 }
 
 #[tornadose_test::test]
-async fn the_query_has_the_id_where_a_header_cannot() {
+async fn the_query_may_have_the_id() {
     let (store, app) = rooms();
     let head = store.head();
     store.submit(said("go", "1")).await.unwrap();
@@ -268,7 +208,7 @@ async fn the_query_has_the_id_where_a_header_cannot() {
 }
 
 #[tornadose_test::test]
-async fn quiet_keys_and_filters_are_bookmarked() {
+async fn position_frames_are_sent_for_other_keys_and_for_filtered_messages() {
     let store = Store::new();
     let app = harness(Router::with_path("loud").get(Loud::handler(&store)));
     let loud = app.sse("/loud").await;
@@ -296,7 +236,8 @@ async fn quiet_keys_and_filters_are_bookmarked() {
     "#);
 }
 
-/// A subscriber of loud messages. A quarter of the capacity is one message, so each withheld message gets a bookmark at once.
+/// A subscriber of loud messages. A quarter of the capacity is one message, so each filtered message is
+/// followed by a position frame at once.
 #[subscriber(sse, store = Room, all_keys, filter = Self::is_loud)]
 struct Loud;
 
@@ -305,40 +246,6 @@ impl Loud {
     fn is_loud(&self, message: &Room) -> bool {
         matches!(message, Room::Said { text, .. } if text.chars().all(char::is_uppercase))
     }
-}
-
-#[tornadose_test::test]
-async fn a_reader_that_lags_gets_the_exact_number_of_missed_messages() {
-    let (store, app) = rooms();
-    let slow = app.client("slow").buffer_size(64).sse("/rooms/go").await;
-    store.submit(said("go", "0")).await.unwrap();
-    slow.skip(1).await;
-    slow.stall().await;
-    for number in 1..=100 {
-        store.submit(said("go", &format!("{number} {}", "x".repeat(2000)))).await.unwrap();
-        app.settle().await;
-    }
-    slow.resume().await;
-    app.settle().await;
-    let mut seen = 0;
-    let missed = loop {
-        let event = slow.next_event().await;
-        if event.name == "tornadose:gap" {
-            let gap: serde_json::Value = serde_json::from_str(&event.data).unwrap();
-            assert_eq!(gap["reason"], "lagged");
-            break gap["missed"].as_u64().unwrap();
-        }
-        seen += 1;
-        assert!(event.data.contains(&format!("\"{seen} xx")));
-    };
-    let next = slow.next_event().await;
-    assert!(
-        next.data.contains(&format!("\"{} xx", seen + missed + 1)),
-        "{seen} seen, {missed} missed, then {}",
-        next.data
-    );
-    slow.skip(3).await;
-    assert_eq!(slow.last_event_id(), Some(store.head().to_string()));
 }
 
 #[tornadose_test::test]
@@ -372,24 +279,6 @@ async fn closing_ends_every_stream_and_spreads_the_reconnections() {
 }
 
 #[tornadose_test::test]
-async fn a_client_that_takes_nothing_is_aborted_five_seconds_after_the_end() {
-    let (store, app) = rooms();
-    for path in ["/rooms/go", "/rooms/rust"] {
-        let stalled = app.client("stalled").buffer_size(64).lenient();
-        if path == "/rooms/go" { stalled.sse(path).await.stall().await } else { stalled.ws(path).await.stall().await }
-    }
-    for number in 0..100 {
-        store.submit(said("go", &number.to_string().repeat(1000))).await.unwrap();
-        store.submit(said("rust", &number.to_string().repeat(1000))).await.unwrap();
-        app.settle().await;
-    }
-    let before = tokio::time::Instant::now();
-    store.close();
-    store.closed().await;
-    assert_eq!(before.elapsed(), secs(5));
-}
-
-#[tornadose_test::test]
 async fn a_client_that_leaves_is_gone_at_once() {
     let (store, app) = ticker();
     let ticks = app.sse("/ticks").await;
@@ -399,7 +288,7 @@ async fn a_client_that_leaves_is_gone_at_once() {
 }
 
 #[tornadose_test::test]
-async fn invalid_requests_get_an_explanation() {
+async fn requests_with_a_wrong_accept_or_method_are_refused() {
     let (store, app) = rooms();
     drop(store);
     let html = app.client("html").header("accept", "text/html").sse("/rooms/go").await;
@@ -410,40 +299,6 @@ async fn invalid_requests_get_an_explanation() {
     assert_eq!(head.status(), 405);
     let any = app.client("any").header("accept", "text/html, */*;q=0.1").sse("/rooms/go").await;
     assert_eq!(any.status(), 200);
-}
-
-#[tornadose_test::test]
-async fn a_reader_that_takes_none_of_its_messages_is_aborted() {
-    let (store, app) = rooms();
-    let slow = app.client("slow").buffer_size(64).lenient().sse("/rooms/go").await;
-    let live = app.client("live").sse("/rooms/go").await;
-    // Idle for long, and then more than its pipe and the server buffer.
-    app.advance(secs(100)).await;
-    slow.stall().await;
-    for number in 0..50 {
-        store.submit(said("go", &number.to_string().repeat(1000))).await.unwrap();
-        app.settle().await;
-    }
-    app.advance(secs(29)).await;
-    assert_eq!(store.subscribers(), 2);
-    app.advance(secs(1)).await;
-    assert_eq!(store.subscribers(), 1);
-    live.skip(50).await;
-}
-
-#[tornadose_test::test]
-async fn a_reader_that_does_not_even_take_its_keep_alives_is_aborted() {
-    let (store, app) = ticker();
-    let idle = app.client("idle").buffer_size(64).lenient().sse("/ticks").await;
-    idle.stall().await;
-    app.client("reads").sse("/ticks").await;
-    // The pipe takes three of them. The fourth, after a minute, does not fit.
-    app.advance(secs(89)).await;
-    assert_eq!(store.subscribers(), 2);
-    app.advance(secs(1)).await;
-    assert_eq!(store.subscribers(), 1);
-    app.advance(secs(3600)).await;
-    assert_eq!(store.subscribers(), 1);
 }
 
 #[tornadose_test::test]

@@ -1,22 +1,11 @@
 //! Options of a subscriber and their effect on its connections.
 
-#![allow(clippy::unwrap_used, reason = "a test may")]
-
-#[path = "common/harness.rs"]
-mod common;
-
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
-use std::time::Duration;
-
 use tornadose::prelude::*;
 use tornadose_test::{Ending, Harness, assert_transcript};
 
-use self::common::harness;
-
-const fn secs(seconds: u64) -> Duration {
-    Duration::from_secs(seconds)
-}
+use super::harness::{harness, secs};
 
 #[store(queue, capacity = 4)]
 #[derive(Serialize)]

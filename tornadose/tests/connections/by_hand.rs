@@ -1,17 +1,12 @@
 //! Both traits implemented by hand, with another encoding and a set of keys.
 
-#![allow(clippy::unwrap_used, reason = "a test may")]
-
-#[path = "common/harness.rs"]
-mod common;
-
 use salvo::http::StatusError;
 use salvo::{Depot, Request, Router};
 use tornadose::subscriber::{KeyOf, Options, ReceiveError, Transports};
 use tornadose::{EncodeError, Event, EventName, Keys, Message, Retention, Store, StreamHandler, Subscriber};
 use tornadose_test::assert_transcript;
 
-use self::common::harness;
+use super::harness::harness;
 
 /// A fragment of HTML. The event has the name of its place in the page.
 struct Fragment {

@@ -1,9 +1,5 @@
-//! Streams with Salvo's own middleware around them: events arrive at once and unchanged, as long as a client reads.
-
-#![allow(clippy::unwrap_used, reason = "a test may")]
-
-#[path = "common/harness.rs"]
-mod common;
+//! Streams with Salvo's own middleware around them: events arrive at once and unchanged, as long as a
+//! client reads.
 
 use std::future::poll_fn;
 use std::pin::Pin;
@@ -25,11 +21,7 @@ use tokio::time::{Instant, timeout};
 use tornadose::prelude::*;
 use tornadose_test::{Client, Ending, Harness};
 
-use self::common::{harness, harness_with_fuse};
-
-const fn secs(seconds: u64) -> Duration {
-    Duration::from_secs(seconds)
-}
+use super::harness::{harness, harness_with_fuse, secs};
 
 const HOURS: Duration = secs(3 * 60 * 60);
 

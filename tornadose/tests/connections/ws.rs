@@ -1,20 +1,9 @@
 //! Connections as a WebSocket client sees them.
 
-#![allow(clippy::unwrap_used, reason = "a test may")]
-
-#[path = "common/harness.rs"]
-mod common;
-
-use std::time::Duration;
-
 use tornadose::prelude::*;
 use tornadose_test::{Harness, assert_transcript};
 
-use self::common::harness;
-
-const fn secs(seconds: u64) -> Duration {
-    Duration::from_secs(seconds)
-}
+use super::harness::{harness, secs};
 
 #[store(queue, capacity = 8)]
 #[derive(Serialize)]

@@ -1,0 +1,194 @@
+//! The metrics of the feature `metrics`.
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex};
+
+use futures_util::StreamExt;
+use metrics::{Counter, CounterFn, Gauge, GaugeFn, Histogram, Key, KeyName, Metadata, Recorder, SharedString, Unit};
+
+use super::harness::is_detached;
+use super::watched_room::{Note, RoomKey, ScriptedBackend, said, topic, watched_room};
+
+/// Counters and gauges by name and labels.
+#[derive(Default)]
+struct Counts(Mutex<BTreeMap<String, Arc<Count>>>);
+
+#[derive(Default)]
+struct Count {
+    sum: AtomicU64,
+    additions: AtomicU64,
+}
+
+impl CounterFn for Count {
+    fn increment(&self, value: u64) {
+        self.sum.fetch_add(value, Relaxed);
+        self.additions.fetch_add(1, Relaxed);
+    }
+    fn absolute(&self, _: u64) {
+        unreachable!("a counter only grows");
+    }
+}
+
+impl GaugeFn for Count {
+    fn increment(&self, _: f64) {
+        self.sum.fetch_add(1, Relaxed);
+    }
+    fn decrement(&self, _: f64) {
+        self.sum.fetch_sub(1, Relaxed);
+    }
+    fn set(&self, _: f64) {
+        unreachable!("the gauge goes up and down");
+    }
+}
+
+impl Counts {
+    fn of(&self, key: &Key) -> Arc<Count> {
+        let labels: Vec<String> = key.labels().map(|label| format!("{}={}", label.key(), label.value())).collect();
+        let name = format!("{} {}", key.name(), labels.join(" "));
+        Arc::clone(self.0.lock().unwrap().entry(name.trim_end().to_owned()).or_default())
+    }
+
+    /// Returns every sum by name and labels, without the label `detached`, which differs between the
+    /// test binaries.
+    fn lines(&self) -> String {
+        let mut sums: BTreeMap<String, u64> = BTreeMap::new();
+        for (name, count) in &*self.0.lock().unwrap() {
+            let name = name.split(" detached=").next().unwrap().to_owned();
+            *sums.entry(name).or_default() += count.sum.load(Relaxed);
+        }
+        sums.iter().map(|(name, sum)| format!("{name}: {sum}")).collect::<Vec<_>>().join("\n")
+    }
+
+    fn additions(&self, name: &str) -> u64 {
+        self.0.lock().unwrap()[name].additions.load(Relaxed)
+    }
+
+    fn sum(&self, name: &str) -> u64 {
+        self.0.lock().unwrap().get(name).map_or(0, |count| count.sum.load(Relaxed))
+    }
+}
+
+impl Recorder for Counts {
+    fn describe_counter(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+    fn describe_gauge(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+    fn describe_histogram(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+    fn register_counter(&self, key: &Key, _: &Metadata<'_>) -> Counter {
+        Counter::from_arc(self.of(key))
+    }
+    fn register_gauge(&self, key: &Key, _: &Metadata<'_>) -> Gauge {
+        Gauge::from_arc(self.of(key))
+    }
+    fn register_histogram(&self, _: &Key, _: &Metadata<'_>) -> Histogram {
+        unreachable!("there are no histograms")
+    }
+}
+
+#[tornadose_test::test]
+async fn the_counters_match_what_the_clients_saw() {
+    let counts = Counts::default();
+    let _guard = metrics::set_default_local_recorder(&counts);
+    let (store, app) = watched_room();
+    for text in ["1", "2", "3"] {
+        store.submit(said(text)).await.unwrap();
+    }
+    let first = store.head();
+    store.submit(topic("cats")).await.unwrap();
+    let ada = app.client("ada").lenient().sse("/rooms/cellar").await;
+    let bob = app.client("bob").lenient().last_event_id("of no log").ws("/rooms/cellar").await;
+    let eve = app.client("eve").lenient().last_event_id(first).ws("/rooms/cellar").await;
+    for text in ["secret", "5"] {
+        store.submit(said(text)).await.unwrap();
+        app.settle().await;
+    }
+    for _ in 0..6 {
+        store.try_submit(said("fast")).unwrap();
+        store.try_submit(topic("dogs")).unwrap();
+    }
+    app.settle().await;
+    insta::assert_snapshot!(counts.lines(), @"
+    tornadose_connections: 3
+    tornadose_connections_opened_total transport=sse: 1
+    tornadose_connections_opened_total transport=ws: 2
+    tornadose_delivered_total: 26
+    tornadose_filtered_total: 3
+    tornadose_gaps_total reason=lagged: 3
+    tornadose_gaps_total reason=restarted: 1
+    tornadose_missed_total: 6
+    tornadose_resumes_total outcome=known: 1
+    tornadose_resumes_total outcome=restarted: 1
+    tornadose_submitted_total: 18
+    ");
+    bob.send(&"a reason that a user wrote").await;
+    ada.close().await;
+    store.disconnect(&RoomKey { room: "cellar".into() });
+    eve.closed().await;
+    insta::assert_snapshot!(counts.lines(), @"
+    tornadose_conflated_total: 15
+    tornadose_connections: 0
+    tornadose_connections_closed_total transport=sse reason=left: 1
+    tornadose_connections_closed_total transport=ws reason=disconnected: 1
+    tornadose_connections_closed_total transport=ws reason=refused: 1
+    tornadose_connections_opened_total transport=sse: 1
+    tornadose_connections_opened_total transport=ws: 2
+    tornadose_delivered_total: 26
+    tornadose_filtered_total: 3
+    tornadose_gaps_total reason=lagged: 3
+    tornadose_gaps_total reason=restarted: 1
+    tornadose_missed_total: 6
+    tornadose_resumes_total outcome=known: 1
+    tornadose_resumes_total outcome=restarted: 1
+    tornadose_submitted_total: 18
+    ");
+}
+
+#[tornadose_test::test]
+async fn connections_are_counted_by_whether_they_are_detached() {
+    let counts = Counts::default();
+    let _guard = metrics::set_default_local_recorder(&counts);
+    let (store, app) = watched_room();
+    let open = |detached: bool| counts.sum(&format!("tornadose_connections detached={detached}"));
+    let _disconnected = app.client("disconnected").lenient().sse("/rooms/cellar").await;
+    let sse = app.client("sse").lenient().sse("/rooms/cellar").await;
+    let ws = app.client("ws").lenient().ws("/rooms/cellar").await;
+    assert_eq!((open(is_detached()), open(!is_detached())), (3, 0));
+    sse.close().await;
+    ws.close().await;
+    assert_eq!((open(is_detached()), open(!is_detached())), (1, 0));
+    store.disconnect(&RoomKey { room: "cellar".into() });
+    app.settle().await;
+    assert_eq!((open(true), open(false)), (0, 0));
+    for labels in ["transport=sse reason=disconnected", "transport=sse reason=left", "transport=ws reason=left"] {
+        let closed =
+            |detached: bool| counts.sum(&format!("tornadose_connections_closed_total {labels} detached={detached}"));
+        assert_eq!((closed(is_detached()), closed(!is_detached())), (1, 0), "{labels}");
+    }
+}
+
+#[tornadose_test::test]
+async fn a_batch_is_counted_at_once_and_every_owed_message_once() {
+    let counts = Counts::default();
+    let _guard = metrics::set_default_local_recorder(&counts);
+    let store = tornadose::Store::new();
+    let mut all = store.subscribe();
+    for number in 0..10 {
+        store.try_submit(said(&number.to_string())).unwrap();
+        store.try_submit(topic(&number.to_string())).unwrap();
+    }
+    // A gap, then what is kept: four said and the last topic.
+    for _ in 0..6 {
+        all.next().await.unwrap();
+    }
+    drop(all);
+    assert_eq!(counts.additions("tornadose_delivered_total"), 1);
+    let named = |name: &str| counts.sum(&format!("tornadose_{name}_total"));
+    assert_eq!(named("submitted"), named("delivered") + named("conflated") + named("missed"));
+    assert_eq!((named("submitted"), named("delivered"), named("filtered")), (20, 5, 0));
+}
+
+#[tornadose_test::test]
+async fn unreadable_entries_are_counted() {
+    let counts = Counts::default();
+    let _guard = metrics::set_default_local_recorder(&counts);
+    let _store = tornadose::Store::<Note>::open(ScriptedBackend).await.unwrap();
+    insta::assert_snapshot!(counts.lines(), @"tornadose_unreadable_total channel=note: 4");
+}

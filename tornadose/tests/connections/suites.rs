@@ -1,0 +1,48 @@
+//! Suites of connections. Each runs with attached streams (`tests/attached.rs`) and with detached
+//! streams (`tests/detached.rs`).
+
+#[path = "../common/cases.rs"]
+mod cases;
+#[path = "../common/harness.rs"]
+mod harness;
+#[path = "../common/link.rs"]
+mod link;
+#[path = "../common/log.rs"]
+mod log;
+#[path = "../common/rooms.rs"]
+mod rooms;
+#[path = "../common/samples.rs"]
+mod samples;
+#[path = "../common/slow_hook.rs"]
+mod slow_hook;
+#[path = "../common/talker.rs"]
+mod talker;
+#[path = "../common/watched_room.rs"]
+mod watched_room;
+
+mod admission;
+mod backend;
+mod by_hand;
+mod closing;
+mod conformance;
+#[cfg(feature = "metrics")]
+mod counters;
+mod fields;
+mod floods;
+mod fuzz_websocket;
+mod keep_alive;
+mod leaving;
+mod logs;
+mod message_size;
+mod middleware;
+mod options;
+mod origins;
+mod panics;
+mod protocols;
+mod requests;
+mod resume;
+mod retention;
+mod shutdown;
+mod slow_clients;
+mod sse;
+mod ws;

@@ -1,0 +1,243 @@
+//! A store behind a backend, in virtual time: opening, submits and subscriptions.
+
+use std::future::pending;
+use std::time::Duration;
+
+use futures_util::{FutureExt, StreamExt};
+use tokio::sync::mpsc;
+use tornadose::backend::{Backend, BackendLink, Epoch, Ingested, Offset, OpenError, OutgoingKind, SendOutcome};
+use tornadose::prelude::*;
+use tornadose::{GapReason, Received, SubmitError};
+
+use super::link::{EPOCH, Line, LinkBackend, Market, at, empty, entry, ingest};
+
+#[tornadose_test::test]
+async fn a_store_is_open_once_the_backend_has_caught_up() {
+    let (links, mut link) = mpsc::unbounded_channel();
+    let mut opening = tokio::spawn(Store::<Line>::open(LinkBackend(links)));
+    let link = link.recv().await.unwrap();
+    link.reset(EPOCH.parse().unwrap(), Offset::START);
+    ingest(&link, 1, "before");
+    tokio::time::sleep(Duration::from_secs(100)).await;
+    assert!((&mut opening).now_or_never().is_none());
+    link.caught_up();
+    let store = opening.await.unwrap().unwrap();
+    assert_eq!(store.head().to_string(), "aaaaaaaa-7.1");
+}
+
+#[tornadose_test::test]
+async fn open_returns_the_error_of_a_backend_that_fails_at_the_start() {
+    struct Fails;
+    impl Backend for Fails {
+        async fn run(self, _: BackendLink) -> Result<(), OpenError> {
+            Err(OpenError::new("not today"))
+        }
+    }
+    struct Returns;
+    impl Backend for Returns {
+        async fn run(self, _: BackendLink) -> Result<(), OpenError> {
+            Ok(())
+        }
+    }
+    let error = Store::<Line>::open(Fails).await.unwrap_err();
+    assert_eq!(error.to_string(), "not today");
+    assert_eq!(std::io::Error::from(error).to_string(), "not today");
+    let error = Store::<Line>::open(Returns).await.unwrap_err();
+    assert_eq!(error.to_string(), "the backend stopped before it was ready (`caught_up` was never called)");
+}
+
+fn line(text: &str) -> Line {
+    Line { text: text.into() }
+}
+
+#[tornadose_test::test]
+async fn a_submit_resolves_when_it_is_acknowledged() {
+    let (store, link) = empty::<Line>().await;
+    let handle = store.clone();
+    let submit = tokio::spawn(async move { handle.submit(line("hi")).await });
+    let mut messages = link.next_outgoing(10).await.unwrap();
+    assert_eq!(messages.len(), 1);
+    let outgoing = messages.remove(0);
+    assert_eq!((outgoing.payload(), outgoing.number()), (&br#"{"text":"hi"}"#[..], 1));
+    assert_eq!(*outgoing.kind(), OutgoingKind::Queue);
+    assert!(outgoing.wants_ack());
+    outgoing.appended(at(1));
+    assert_eq!(submit.await.unwrap().unwrap().to_string(), "aaaaaaaa-7.1");
+    // The log follows when the backend ingests it.
+    assert_eq!(store.head().to_string(), "aaaaaaaa-0");
+    ingest(&link, 1, "hi");
+    assert_eq!(store.head().to_string(), "aaaaaaaa-7.1");
+}
+
+#[tornadose_test::test]
+async fn a_message_that_is_not_taken_in_time_was_not_sent() {
+    let (store, link) = empty::<Line>().await;
+    let before = tokio::time::Instant::now();
+    let error = store.submit(line("hi")).await.unwrap_err();
+    assert_eq!(before.elapsed().as_secs(), 3);
+    assert!(
+        matches!(&error, SubmitError::Unavailable { outcome: SendOutcome::NotSent, message } if message.text == "hi")
+    );
+    assert_eq!(error.into_message(), line("hi"));
+    assert!(link.next_outgoing(10).now_or_never().is_none(), "it is never sent");
+}
+
+#[tornadose_test::test]
+async fn a_message_that_is_not_acknowledged_in_time_is_unknown() {
+    let (store, link) = empty::<Line>().await;
+    let before = tokio::time::Instant::now();
+    let (submit, messages) = tokio::join!(store.submit(line("hi")), link.next_outgoing(10));
+    assert_eq!(before.elapsed().as_secs(), 3);
+    assert!(matches!(submit.unwrap_err(), SubmitError::Unavailable { outcome: SendOutcome::Unknown, .. }));
+    assert!(!messages.unwrap()[0].wants_ack());
+    // A message that is dropped unresolved is unknown at once.
+    let (submit, ()) = tokio::join!(store.submit(line("hi")), async { drop(link.next_outgoing(10).await) });
+    assert!(matches!(submit.unwrap_err(), SubmitError::Unavailable { outcome: SendOutcome::Unknown, .. }));
+    assert_eq!(before.elapsed().as_secs(), 3);
+}
+
+#[tornadose_test::test]
+async fn a_submit_that_is_dropped_before_it_is_taken_is_not_sent() {
+    let (store, link) = empty::<Line>().await;
+    assert!(store.submit(line("dropped")).now_or_never().is_none());
+    assert!(link.next_outgoing(10).now_or_never().is_none());
+    assert!(store.try_submit(line("without ack")).unwrap().is_none());
+    let messages = link.next_outgoing(10).await.unwrap();
+    assert_eq!(messages.len(), 1);
+    assert_eq!((messages[0].number(), messages[0].is_unacknowledged()), (2, true));
+}
+
+#[store(queue, memory = "64KiB")]
+#[derive(Debug, Serialize, Deserialize)]
+struct Small(String);
+
+#[tornadose_test::test]
+async fn messages_in_the_outbox_are_bounded_by_memory() {
+    let (store, link) = empty::<Small>().await;
+    for _ in 0..128 {
+        assert!(store.try_submit(Small("x".into())).unwrap().is_none());
+    }
+    let error = store.try_submit(Small("x".into())).unwrap_err();
+    assert!(matches!(error, SubmitError::Unavailable { outcome: SendOutcome::NotSent, .. }));
+    let before = tokio::time::Instant::now();
+    let error = store.submit(Small("x".into())).await.unwrap_err();
+    assert!(matches!(error, SubmitError::Unavailable { outcome: SendOutcome::NotSent, .. }));
+    assert_eq!(before.elapsed().as_secs(), 3, "a submit waits for space until its deadline");
+    drop(link.next_outgoing(1).await);
+    assert!(store.try_submit(Small("x".into())).is_ok(), "a resolved message frees its bytes");
+    let error = store.submit(Small("x".repeat(70_000))).await.unwrap_err();
+    assert!(matches!(error, SubmitError::TooLarge { .. }), "{error}");
+}
+
+#[tornadose_test::test]
+async fn a_closed_store_sends_its_queued_messages_and_refuses_more() {
+    let (store, link) = empty::<Line>().await;
+    store.try_submit(line("last")).unwrap();
+    store.close();
+    assert!(matches!(store.submit(line("late")).await, Err(SubmitError::Closed { .. })));
+    assert!(matches!(store.try_submit(line("late")), Err(SubmitError::Closed { .. })));
+    let messages = link.next_outgoing(10).await.unwrap();
+    assert_eq!(messages[0].payload(), br#"{"text":"last"}"#);
+    drop(messages);
+    assert!(link.next_outgoing(10).await.is_none());
+}
+
+#[tornadose_test::test]
+async fn a_backend_is_dropped_with_the_last_handle_and_reader() {
+    struct ReportsDrop(mpsc::UnboundedSender<&'static str>);
+    impl Drop for ReportsDrop {
+        fn drop(&mut self) {
+            self.0.send("dropped").unwrap();
+        }
+    }
+    impl Backend for ReportsDrop {
+        async fn run(self, link: BackendLink) -> Result<(), OpenError> {
+            link.reset(Epoch::fresh(), Offset::START);
+            link.caught_up();
+            pending().await
+        }
+    }
+    let (drops, mut dropped) = mpsc::unbounded_channel();
+    let store = Store::<Line>::open(ReportsDrop(drops)).await.unwrap();
+    let reader = store.subscribe();
+    drop(store);
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    assert!(dropped.try_recv().is_err(), "a reader is left");
+    drop(reader);
+    assert_eq!(dropped.recv().await, Some("dropped"));
+}
+
+#[tornadose_test::test]
+async fn missed_is_null_unless_every_trimmed_message_was_owed() {
+    let (store, link) = empty::<Market>().await;
+    let mut all = store.subscribe();
+    assert!(all.next().now_or_never().is_none());
+    link.report_trimmed(Some(3));
+    let Some(Received::Gap { reason, missed }) = all.next().await else { panic!("expected a gap") };
+    assert_eq!((reason, missed), (GapReason::Trimmed, None));
+}
+
+#[derive(Debug)]
+struct Panics;
+
+impl Serialize for Panics {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_unit()
+    }
+}
+
+impl<'de> Deserialize<'de> for Panics {
+    fn deserialize<D: serde::Deserializer<'de>>(_: D) -> Result<Self, D::Error> {
+        panic!("deserializing fails")
+    }
+}
+
+impl Message for Panics {
+    type Key = tornadose::NoKey;
+    const CHANNEL: &'static str = "panics";
+    fn key(&self) -> tornadose::NoKey {
+        tornadose::NoKey
+    }
+    fn retention(&self) -> tornadose::Retention {
+        tornadose::Retention::Queue
+    }
+    fn event(&self) -> Result<tornadose::Event, tornadose::EncodeError> {
+        Ok(tornadose::Event::text("x"))
+    }
+}
+
+#[tornadose_test::test]
+async fn a_panic_in_deserialize_makes_the_entry_unreadable() {
+    let (store, link) = empty::<Panics>().await;
+    assert_eq!(link.ingest(at(1), entry("null")), Ingested::Unreadable);
+    assert_eq!(store.head().to_string(), "aaaaaaaa-7.1");
+}
+
+/// Returns what the reader yields at once. Every call is in the same task, as the mailbox of a
+/// caught-up reader requires.
+async fn next_now(reader: &mut tornadose::Subscription<Line>) -> Option<Received<Line>> {
+    tokio::time::timeout(Duration::from_millis(1), reader.next()).await.ok().flatten()
+}
+
+#[tornadose_test::test]
+async fn a_caught_up_reader_gets_the_gap_of_a_reset_before_the_later_messages() {
+    let text = |received: Option<Received<Line>>| match received {
+        Some(Received::Message { message, .. }) => message.text.clone(),
+        Some(Received::Gap { reason, .. }) => format!("{reason:?}"),
+        _ => "nothing".into(),
+    };
+    let (store, link) = empty::<Line>().await;
+    let mut reader = store.subscribe();
+    assert_eq!(text(next_now(&mut reader).await), "nothing");
+    ingest(&link, 1, "one");
+    assert_eq!(text(next_now(&mut reader).await), "one");
+    link.reset("bbbbbbbb".parse().unwrap(), Offset::START);
+    ingest(&link, 2, "again");
+    assert_eq!(text(next_now(&mut reader).await), "nothing");
+    link.caught_up();
+    for expected in ["Restarted", "again", "nothing"] {
+        assert_eq!(text(next_now(&mut reader).await), expected);
+    }
+    ingest(&link, 3, "three");
+    assert_eq!(text(next_now(&mut reader).await), "three");
+}
