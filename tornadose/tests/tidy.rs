@@ -180,8 +180,12 @@ fn macros_go_from_arguments_to_model_to_expansion() {
 }
 
 #[test]
-fn the_fake_client_has_no_import_circles() {
-    Plan::of("tornadose-test").check_circles();
+fn the_other_crates_have_no_import_circles() {
+    for folder in ["tornadose-test", "bench"] {
+        let plan = Plan::of(folder);
+        assert!(plan.imports.values().any(|imports| !imports.is_empty()), "the test sees the imports of {folder}");
+        plan.check_circles();
+    }
 }
 
 #[test]
