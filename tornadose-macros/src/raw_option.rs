@@ -26,7 +26,7 @@ pub(crate) struct Expected {
 
 impl Expected {
     pub(crate) const FLAG: Self = expected("no value", "the word alone");
-    pub(crate) const LIBRARY: Self = expected("the path of the library", "`crate = events`");
+    pub(crate) const LIBRARY: Self = expected("the path of the library", "`crate = my_kit::tornadose`");
 }
 
 pub(crate) const fn expected(what: &'static str, example: &'static str) -> Expected {

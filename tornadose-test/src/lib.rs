@@ -33,7 +33,7 @@ pub use runtime::run_test;
 pub use runtime::test_run::ClockGuard;
 pub use runtime::{TestResult, run, run_in_real_time};
 pub use server::ServerControl;
-pub use server::acceptor::InMemoryAcceptor;
+pub use server::acceptor::{InMemoryAcceptor, InMemoryStream};
 pub use server::running::{HarnessServer, RunningServer, StopMode};
 pub use transcript::Recording;
 pub use transport::Transport;

@@ -10,12 +10,14 @@ use std::str::FromStr;
 use serde::de::{self, Deserialize, Deserializer, Visitor};
 use serde::ser::{Serialize, Serializer};
 
-/// The position of a message in a log: `<epoch>-<offset>`, opaque to clients, at most 128 visible ASCII characters.
+/// The position of a message in a log: `<epoch>-<offset>`, opaque to clients, visible ASCII characters.
+/// Today it has at most 50; leave room for 128 where it is kept.
 ///
 /// The epoch, 8 characters, names one incarnation of the log; offsets grow within it. A client sends the newest id it
 /// has seen as `Last-Event-ID` (WHATWG HTML §9.2.4) or as `?last_event_id=`, and receives the messages after it.
 ///
-/// In memory an offset is a number, 1 for the first message; on Redis it is the stream entry's own `<ms>.<seq>`.
+/// In memory an offset is a number, 1 for the first message; on a Redis Stream it is the entry's own
+/// `<ms>.<seq>`.
 ///
 /// With serde an id is its text. Ids are ordered within an epoch only: ids of two epochs are neither less, equal nor
 /// greater, so an id is [`PartialOrd`] and not [`Ord`].
@@ -58,8 +60,11 @@ impl FromStr for Id {
 
     /// Parses the text that `Display` writes, and no other: no sign, no leading zero, no blank.
     fn from_str(text: &str) -> Result<Self, IdError> {
-        let (epoch, offset) = text.split_once('-').ok_or(IdError(()))?;
-        Ok(Self { epoch: epoch.parse()?, offset: offset.parse()? })
+        let parse = |text: &str| {
+            let (epoch, offset) = text.split_once('-')?;
+            Some(Self { epoch: epoch.parse().ok()?, offset: offset.parse().ok()? })
+        };
+        parse(text).ok_or(IdError(Expected::Id))
     }
 }
 
@@ -89,18 +94,36 @@ impl Visitor<'_> for IdVisitor {
     }
 }
 
-/// The text is not an id of any log.
+/// The text is not an id, or not the epoch or offset of one.
 ///
 /// ```
-/// let error = "yesterday".parse::<tornadose::Id>().unwrap_err();
-/// assert_eq!(error.to_string(), "not an id: expected `<epoch>-<offset>`, as an event of this store carried it");
+/// use tornadose::Id;
+/// use tornadose::backend::{Epoch, Offset};
+///
+/// let error = "yesterday".parse::<Id>().unwrap_err();
+/// assert_eq!(error.to_string(), "not an id: expected `<epoch>-<offset>`, as in the `id` of an event");
+/// let error = "today".parse::<Epoch>().unwrap_err();
+/// assert_eq!(error.to_string(), "not an epoch: expected 8 digits and lower-case letters without `i`, `l`, `o` and `u`");
+/// let error = "7.".parse::<Offset>().unwrap_err();
+/// assert_eq!(error.to_string(), "not an offset: expected a number such as `41`, or two such as `7.1`");
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct IdError(());
+pub struct IdError(Expected);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Expected {
+    Id,
+    Epoch,
+    Offset,
+}
 
 impl fmt::Display for IdError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("not an id: expected `<epoch>-<offset>`, as an event of this store carried it")
+        f.write_str(match self.0 {
+            Expected::Id => "not an id: expected `<epoch>-<offset>`, as in the `id` of an event",
+            Expected::Epoch => "not an epoch: expected 8 digits and lower-case letters without `i`, `l`, `o` and `u`",
+            Expected::Offset => "not an offset: expected a number such as `41`, or two such as `7.1`",
+        })
     }
 }
 
@@ -140,8 +163,8 @@ impl FromStr for Epoch {
     type Err = IdError;
 
     fn from_str(text: &str) -> Result<Self, IdError> {
-        let epoch: [u8; 8] = text.as_bytes().try_into().map_err(|_| IdError(()))?;
-        if epoch.iter().all(|byte| ALPHABET.contains(byte)) { Ok(Self(epoch)) } else { Err(IdError(())) }
+        let epoch: [u8; 8] = text.as_bytes().try_into().map_err(|_| IdError(Expected::Epoch))?;
+        if epoch.iter().all(|byte| ALPHABET.contains(byte)) { Ok(Self(epoch)) } else { Err(IdError(Expected::Epoch)) }
     }
 }
 
@@ -222,7 +245,7 @@ impl Offset {
     /// assert_eq!(Offset::new(7, u64::MAX).next(), Offset::new(8, 0));
     /// ```
     #[must_use]
-    pub fn next(self) -> Self {
+    pub const fn next(self) -> Self {
         match (self.minor.checked_add(1), self.major.checked_add(1)) {
             (Some(minor), _) => Self { major: self.major, minor },
             (None, Some(major)) => Self { major, minor: 0 },
@@ -235,11 +258,11 @@ impl Offset {
     /// ```
     /// use tornadose::backend::Offset;
     ///
-    /// assert_eq!(Offset::new(7, 0).before(), Offset::new(6, u64::MAX));
-    /// assert_eq!(Offset::START.before(), Offset::START);
+    /// assert_eq!(Offset::new(7, 0).previous(), Offset::new(6, u64::MAX));
+    /// assert_eq!(Offset::START.previous(), Offset::START);
     /// ```
     #[must_use]
-    pub fn before(self) -> Self {
+    pub const fn previous(self) -> Self {
         match (self.minor.checked_sub(1), self.major.checked_sub(1)) {
             (Some(minor), _) => Self { major: self.major, minor },
             (None, Some(major)) => Self { major, minor: u64::MAX },
@@ -264,7 +287,7 @@ impl FromStr for Offset {
     fn from_str(text: &str) -> Result<Self, IdError> {
         let Some((major, minor)) = text.split_once('.') else { return Ok(Self::new(0, parse_number(text)?)) };
         match parse_number(major)? {
-            0 => Err(IdError(())),
+            0 => Err(IdError(Expected::Offset)),
             major => Ok(Self::new(major, parse_number(minor)?)),
         }
     }
@@ -272,7 +295,7 @@ impl FromStr for Offset {
 
 fn parse_number(digits: &str) -> Result<u64, IdError> {
     let is_canonical = digits == "0" || !digits.starts_with(['0', '+']);
-    digits.parse().ok().filter(|_| is_canonical).ok_or(IdError(()))
+    digits.parse().ok().filter(|_| is_canonical).ok_or(IdError(Expected::Offset))
 }
 
 /// Text that is safe in an `id:` field: CR and LF would end the field.
@@ -344,7 +367,7 @@ mod tests {
             "k3v0q8zd-1.1.1",
             "k3v0q8zd-1.18446744073709551616",
         ] {
-            assert_eq!(text.parse::<Id>(), Err(IdError(())), "{text}");
+            assert_eq!(text.parse::<Id>(), Err(IdError(Expected::Id)), "{text}");
             let json = serde_json::to_string(text).unwrap();
             assert!(serde_json::from_str::<Id>(&json).is_err(), "{text}");
         }

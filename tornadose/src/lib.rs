@@ -1,7 +1,7 @@
 //! Annotate plain types; get live event streams, over Server-Sent Events and WebSocket, on the Salvo web framework.
 //!
-//! [`#[store]`](macro@store) on the type of a message says what is kept of it; [`#[subscriber]`](macro@subscriber) on
-//! a plain struct says what one connection is; the pair gives a Salvo handler, [`StreamHandler`].
+//! [`#[store]`](macro@store) on the type of a message says what is kept of it. [`#[subscriber]`](macro@subscriber) on
+//! a plain struct says what one connection is. Together they give a Salvo handler, [`StreamHandler`].
 //!
 //! ```no_run
 //! use tornadose::prelude::*;
@@ -43,7 +43,7 @@
 //! # Lagging
 //!
 //! There is no queue per reader. A reader that is too slow for what the store keeps gets a gap with the number of
-//! messages that it missed, and goes on.
+//! messages that it missed, and goes on; with `lag = close` its connection ends, and the client resumes.
 //!
 //! # Closing
 //!
@@ -54,6 +54,14 @@
 //!
 //! A store in memory belongs to its process. [`Store::open`] fills the log from a [`Backend`](backend::Backend) instead.
 //! With the feature `redis`, `Store::redis` fills it from a Redis Stream.
+//!
+//! # Features
+//!
+//! None is on by default.
+//!
+//! - `metrics`: counts through the facade [`metrics`](https://docs.rs/metrics), see below.
+//! - `redis`: `Store::redis`, and `Redis` in [`backend`].
+//! - `redis-tls`: `rediss://` URLs, by rustls on ring, which needs a C compiler to build.
 //!
 #![doc = include_str!("docs/observability.md")]
 #![cfg_attr(docsrs, feature(doc_cfg))]
@@ -75,7 +83,7 @@ mod script;
 pub mod __private;
 
 pub use crate::event::Event;
-pub use crate::event::error::EncodeError;
+pub use crate::event::error::{EncodeError, EventNameError};
 pub use crate::event::name::EventName;
 pub use crate::handler::builder::StreamHandler;
 pub use crate::id::{Id, IdError};

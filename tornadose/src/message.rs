@@ -53,7 +53,8 @@ pub trait Message: Send + Sync + Sized + 'static {
     /// - about 350 bytes for a key of which nothing is kept any more;
     /// - nothing for a key that was only looked up.
     ///
-    /// `Eq`, `Hash`, `Clone` and `Drop` of a key run under the store's lock and must not call the store.
+    /// `Eq`, `Hash`, `Clone` and `Drop` of a key run under the store's lock and must not call the store. With a backend,
+    /// a key is known outside of the process by its `Debug` text: different keys must have different ones.
     type Key: Clone + Eq + Hash + Debug + Send + Sync + 'static;
 
     /// Whether any message of this type is [`Retention::Queue`]. When `false`, every message is kept as
@@ -69,10 +70,11 @@ pub trait Message: Send + Sync + Sized + 'static {
     const CAPACITY: usize = 1024;
 
     /// The encoded bytes that the whole store keeps, plus [`ENTRY_OVERHEAD`](crate::ENTRY_OVERHEAD) for each message
-    /// and key.
+    /// and key. A message counts once, and once more for each transport that a handler of the store serves, in the
+    /// longest form that its text can take there.
     const MEMORY: usize = 64 << 20;
 
-    /// The name of the channel on which processes publish. Unused in memory.
+    /// The name of the channel on which processes publish, and under which logs show the store.
     const CHANNEL: &'static str;
 
     /// Returns the key that routes this message.
@@ -81,7 +83,7 @@ pub trait Message: Send + Sync + Sized + 'static {
     /// Returns what the store keeps of this message.
     fn retention(&self) -> Retention;
 
-    /// Returns the event that clients receive. Called once per submit.
+    /// Returns the event that clients receive. Called once per submit, and with a backend once per ingested entry.
     ///
     /// # Errors
     ///

@@ -52,11 +52,13 @@ const SOURCE: &str = include_str!("tornadose.js");
 /// `wait` is `null` when the browser reconnects in its own time, and `Infinity` when the server ended the connection
 /// for good (WebSocket close codes 1000 and 4000 to 4999).
 ///
-/// `{ ws: true }` as the third argument connects over WebSocket. `feed.send(value)` then sends a value as JSON.
-/// `feed.close()` closes the connection.
+/// `{ ws: true }` as the third argument connects over WebSocket; `protocols: ["v1"]` beside it offers subprotocols.
+/// `feed.send(value)` then sends a value as JSON, and returns `false` when no connection is open. Over Server-Sent Events
+/// `{ withCredentials: true }` sends cookies to another origin. `feed.close()` closes the connection.
 ///
 /// A lost connection is opened again, with jitter, and resumes after its last id, also when a proxy's error has
 /// stopped the `EventSource`. Browsers cache the script and revalidate it by an `ETag` of its content.
+#[must_use]
 pub fn script() -> impl Handler {
     Script { tag: tag() }
 }

@@ -122,7 +122,8 @@ impl<M: Message> Store<M> {
     ///
     /// # Errors
     ///
-    /// As [`submit`](Self::submit).
+    /// As [`submit`](Self::submit). With a backend, `Unavailable` with `NotSent` when the messages on their way leave no
+    /// room.
     ///
     /// ```
     /// # use tornadose::prelude::*;
@@ -234,7 +235,7 @@ impl<M: Message> Store<M> {
         state.log.key_index(key).map_or(0, |key_index| state.readers.count_of_key(key_index))
     }
 
-    /// Ends every reader that holds this key, a WebSocket with code 1008. Readers of all keys stay.
+    /// Ends every reader of this process that holds this key, a WebSocket with code 1008. Readers of all keys stay.
     ///
     /// ```
     /// # use tornadose::prelude::*;
@@ -260,7 +261,7 @@ impl<M: Message> Store<M> {
     }
 
     /// Drops the `latest` values of this key; its queue messages stay. With a backend this is sent to every process,
-    /// without waiting for it.
+    /// without waiting for it. If the messages on their way leave no room for it, it is logged and dropped.
     ///
     /// ```
     /// # use tornadose::prelude::*;

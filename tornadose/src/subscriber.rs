@@ -94,7 +94,7 @@ pub trait Subscriber: Sized + Send + Sync + 'static {
     }
 
     /// Handles a text that the client sent over a WebSocket. Texts are handled one at a time, and nothing is
-    /// delivered while this runs.
+    /// delivered while this runs. A binary message ends the connection with 1003.
     ///
     /// # Errors
     ///

@@ -190,7 +190,7 @@ fn served(path: &'static str, upgrade: &'static str, detached: bool, readers: us
         let service = Service::new(Router::new().get(House::handler(&store)).push(rooms));
         if detached {
             let handover = tornadose::Handover::new();
-            tokio::spawn(Server::new(handover.acceptor(acceptor)).serve(handover.service(service)));
+            tokio::spawn(Server::new(handover.wrap_acceptor(acceptor)).serve(handover.wrap_service(service)));
         } else {
             tokio::spawn(Server::new(acceptor).serve(service));
         }

@@ -37,8 +37,8 @@ fn router(store: &Store<Line>) -> Router {
 /// A harness whose streams are detached.
 fn detached_harness(router: Router) -> Harness {
     let handover = Handover::new();
-    let service = handover.service(router);
-    Harness::with_server(service, move |pipes| Server::new(handover.acceptor(pipes)))
+    let service = handover.wrap_service(router);
+    Harness::with_server(service, move |pipes| Server::new(handover.wrap_acceptor(pipes)))
 }
 
 const GET: &str = "GET /lines HTTP/1.1\r\nhost: localhost\r\n\r\n";
@@ -162,11 +162,11 @@ async fn the_reason_why_a_stream_is_not_detached_is_logged_once() {
     let detached_app = detached_harness(router(&store));
     let fixed_length = detached_harness(router(&store).hoop(set_length));
     // The acceptor is not wrapped, so that no connection matches.
-    let not_recognised = Harness::new(Handover::new().service(router(&store)));
+    let not_recognised = Harness::new(Handover::new().wrap_service(router(&store)));
     let handover = Handover::new();
-    let service = handover.service(router(&store));
+    let service = handover.wrap_service(router(&store));
     let head_not_taken =
-        Harness::with_server(service, move |pipes| Server::new(handover.acceptor(NeverFlushing(pipes))));
+        Harness::with_server(service, move |pipes| Server::new(handover.wrap_acceptor(NeverFlushing(pipes))));
     let with_body = GET.replace("\r\n\r\n", "\r\ncontent-length: 2\r\n\r\nab");
     for (app, text, logged) in [
         (&detached_app, GET, None),

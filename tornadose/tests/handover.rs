@@ -55,8 +55,8 @@ fn rooms(store: &Store<Line>) -> Router {
 /// stream has detached.
 fn single_connection_harness(service: impl Into<Service>) -> Harness {
     let handover = Handover::new();
-    let service = handover.service(service);
-    Harness::with_server(service, move |pipes| Server::new(handover.acceptor(pipes)).max_connections(1))
+    let service = handover.wrap_service(service);
+    Harness::with_server(service, move |pipes| Server::new(handover.wrap_acceptor(pipes)).max_connections(1))
 }
 
 /// A harness on a server without limits, with an acceptor around the one of the harness.
@@ -69,8 +69,8 @@ where
     A::Stream: AsyncRead + AsyncWrite,
 {
     let handover = Handover::new();
-    let service = handover.service(service);
-    Harness::with_server(service, move |pipes| Server::new(handover.acceptor(acceptor(pipes))))
+    let service = handover.wrap_service(service);
+    Harness::with_server(service, move |pipes| Server::new(handover.wrap_acceptor(acceptor(pipes))))
 }
 
 async fn send_request(app: &Harness, request: &str) -> DuplexStream {

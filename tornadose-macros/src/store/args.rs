@@ -25,7 +25,7 @@ const OPTIONS: [(&str, Expected); 6] = [
     ("queue", Expected::FLAG),
     ("capacity", expected("a whole number of messages", "`capacity = 1024`")),
     ("memory", expected("a size in quotes: digits and `KiB`, `MiB` or `GiB`", "`memory = \"64MiB\"`")),
-    ("channel", expected("the name of a Redis channel in quotes", "`channel = \"ticks\"`")),
+    ("channel", expected("a name in quotes", "`channel = \"ticks\"`")),
     ("crate", Expected::LIBRARY),
 ];
 

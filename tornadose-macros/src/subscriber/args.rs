@@ -58,7 +58,7 @@ const OPTIONS: [(&str, Expected, Read); 17] = [
         args.receive = option.function(mistakes);
     }),
     ("replay", expected("a number of messages", "`replay = 20`"), |args, option, mistakes| {
-        args.options.replay = option.count("; leave it out to keep no history", mistakes);
+        args.options.replay = option.count("; leave it out to send no history", mistakes);
     }),
     (
         "lag",

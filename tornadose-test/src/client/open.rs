@@ -29,6 +29,10 @@ impl ClientBuilder {
     /// Opens an SSE stream, as `EventSource` does. Returns when everything that can happen at this instant has
     /// happened. A rejection is a line in the transcript, and [`Client::status`] returns its status.
     ///
+    /// # Panics
+    ///
+    /// When the path is not a valid path of a URL.
+    ///
     /// ```
     #[doc = include_str!("../../doc/news.md")]
     /// let ada = app.client("ada").sse("/news").await;
@@ -49,6 +53,10 @@ impl ClientBuilder {
 
     /// Opens a WebSocket, as a browser does. Returns when everything that can happen at this instant has happened. A
     /// rejection is a line in the transcript, and [`Client::status`] returns its status.
+    ///
+    /// # Panics
+    ///
+    /// When the path is not a valid path of a URL, and after [`http2`](Self::http2).
     ///
     /// ```
     #[doc = include_str!("../../doc/room.md")]

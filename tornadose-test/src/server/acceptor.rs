@@ -18,8 +18,7 @@ use tokio::sync::mpsc;
 
 /// The acceptor of a [`Harness`](crate::Harness), which receives the connections of its clients.
 ///
-/// The harness makes it and passes it to the closures of [`Harness::configured`](crate::Harness::configured) and
-/// [`Harness::with_server`](crate::Harness::with_server).
+/// The harness makes it and passes it to the closure of [`Harness::with_server`](crate::Harness::with_server).
 ///
 /// ```
 /// use salvo::{Router, Server};
@@ -34,21 +33,29 @@ use tokio::sync::mpsc;
 /// # });
 /// ```
 pub struct InMemoryAcceptor {
-    incoming: mpsc::UnboundedReceiver<(ServerEnd, SocketAddr)>,
+    incoming: mpsc::UnboundedReceiver<(InMemoryStream, SocketAddr)>,
     /// A connection that was taken from the queue and is not returned yet: `accept` may be dropped while it waits.
-    pending: Option<(ServerEnd, SocketAddr)>,
+    pending: Option<(InMemoryStream, SocketAddr)>,
     holdings: Vec<Holding>,
 }
 
 pub(crate) struct Dialer {
-    connections: mpsc::UnboundedSender<(ServerEnd, SocketAddr)>,
+    connections: mpsc::UnboundedSender<(InMemoryStream, SocketAddr)>,
 }
 
-/// The server's end of a connection. Its marker is dropped with it, which shows how long the server holds the
-/// connection.
+/// The server's end of an in-memory connection, under an [`InMemoryAcceptor`].
+///
+/// ```
+/// use salvo::conn::{Acceptor, StraightStream};
+/// use tornadose_test::{InMemoryAcceptor, InMemoryStream};
+///
+/// fn check<A: Acceptor<Stream = StraightStream<InMemoryStream>>>() {}
+/// check::<InMemoryAcceptor>();
+/// ```
 #[derive(Debug)]
-pub struct ServerEnd {
+pub struct InMemoryStream {
     stream: DuplexStream,
+    /// Dropped with the stream, which shows how long the server holds the connection.
     _marker: Arc<()>,
 }
 
@@ -67,7 +74,7 @@ impl Dialer {
         let (client, stream) = duplex(buffer_size);
         let marker = Arc::new(());
         let weak = Arc::downgrade(&marker);
-        let connection = (ServerEnd { stream, _marker: marker }, SocketAddr::from(([127, 0, 0, 1], port)));
+        let connection = (InMemoryStream { stream, _marker: marker }, SocketAddr::from(([127, 0, 0, 1], port)));
         self.connections.send(connection).ok().map(|()| (client, weak))
     }
 }
@@ -80,7 +87,7 @@ impl fmt::Debug for InMemoryAcceptor {
 
 impl Acceptor for InMemoryAcceptor {
     type Coupler = TcpCoupler<Self::Stream>;
-    type Stream = StraightStream<ServerEnd>;
+    type Stream = StraightStream<InMemoryStream>;
 
     fn holdings(&self) -> &[Holding] {
         &self.holdings
@@ -128,13 +135,13 @@ impl Acceptor for InMemoryAcceptor {
     }
 }
 
-impl AsyncRead for ServerEnd {
+impl AsyncRead for InMemoryStream {
     fn poll_read(mut self: Pin<&mut Self>, context: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.stream).poll_read(context, into)
     }
 }
 
-impl AsyncWrite for ServerEnd {
+impl AsyncWrite for InMemoryStream {
     fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.stream).poll_write(context, bytes)
     }

@@ -9,7 +9,7 @@ use crate::backend::link::BackendLink;
 #[doc = include_str!("../docs/backend.md")]
 pub trait Backend: Send + Sized + 'static {
     /// How long a submit waits for its acknowledgement before it fails with `Unavailable`; 3 s.
-    fn deadline(&self) -> Duration {
+    fn ack_timeout(&self) -> Duration {
         Duration::from_secs(3)
     }
 
@@ -25,7 +25,7 @@ pub trait Backend: Send + Sized + 'static {
     /// # Cancel safety
     ///
     /// The store drops this future at any `await` once it is closed and every submitted message is resolved, or the
-    /// [deadline](Self::deadline) has passed. The outcome of messages that are dropped with it is `Unknown`.
+    /// [time for an acknowledgement](Self::ack_timeout) has passed. The outcome of messages that are dropped with it is `Unknown`.
     fn run(self, link: BackendLink) -> impl Future<Output = Result<(), OpenError>> + Send;
 }
 

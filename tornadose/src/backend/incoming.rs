@@ -63,13 +63,13 @@ impl<'a> IncomingEntry<'a> {
 pub enum Ingested {
     /// It was appended as a `queue` message.
     Queue,
-    /// It was appended as the newest value of this field.
+    /// It was appended as the newest value of this slot.
     Latest {
-        /// Its key and its event's name, as in [`OutgoingKind::Latest`](crate::backend::OutgoingKind::Latest).
-        field: String,
+        /// The text of its key and its event's name, as in [`OutgoingKind::Latest`](crate::backend::OutgoingKind::Latest).
+        slot: String,
     },
-    /// It was dropped: it was received before, or the store is closed.
-    Duplicate,
+    /// It was dropped: it was received before, its offset is not above the head, or the store is closed.
+    Ignored,
     /// It is not a message of this store. It was counted and logged.
     Unreadable,
 }

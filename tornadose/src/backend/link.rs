@@ -23,7 +23,7 @@ use crate::id::{Epoch, Offset};
 /// impl Backend for Script {
 ///     async fn run(self, link: BackendLink) -> Result<(), OpenError> {
 ///         assert_eq!((link.channel(), link.type_name(), link.sender_id().len()), ("lines", "Line", 8));
-///         assert!(link.memory() > 0 && link.deadline() == self.deadline());
+///         assert!(link.memory() > 0 && link.ack_timeout() == self.ack_timeout());
 ///         let at = |seq| Offset::new(7, seq);
 ///         let ingest = |seq, payload| link.ingest(at(seq), IncomingEntry::new(payload));
 ///
@@ -38,7 +38,7 @@ use crate::id::{Epoch, Offset};
 ///             let entry = IncomingEntry::new(outgoing.payload()).with_sender(link.sender_id(), outgoing.number());
 ///             link.ingest(at(3), entry);
 ///             // The same number again is a duplicate.
-///             assert_eq!(link.ingest(at(4), entry), Ingested::Duplicate);
+///             assert_eq!(link.ingest(at(4), entry), Ingested::Ignored);
 ///             outgoing.appended(at(3));
 ///         }
 ///
@@ -83,12 +83,12 @@ use crate::id::{Epoch, Offset};
 pub struct BackendLink {
     store: Arc<dyn LogSink>,
     outbox: Arc<Outbox>,
-    deadline: Duration,
+    ack_timeout: Duration,
 }
 
 impl BackendLink {
-    pub(crate) fn new(store: Arc<dyn LogSink>, outbox: Arc<Outbox>, deadline: Duration) -> Self {
-        Self { store, outbox, deadline }
+    pub(crate) fn new(store: Arc<dyn LogSink>, outbox: Arc<Outbox>, ack_timeout: Duration) -> Self {
+        Self { store, outbox, ack_timeout }
     }
 
     /// Returns the channel's name, as the message type declares it.
@@ -112,12 +112,12 @@ impl BackendLink {
     }
 
     /// Returns how long a submit waits for its acknowledgement.
-    pub fn deadline(&self) -> Duration {
-        self.deadline
+    pub fn ack_timeout(&self) -> Duration {
+        self.ack_timeout
     }
 
     /// Takes the next messages to send, at most `at_most`, and waits for the first. Returns `None` when the store is
-    /// closed and every message is taken.
+    /// closed and every message is taken. Zero counts as 1.
     ///
     /// A message that is not taken is not sent: take messages only while there is a connection to send them on.
     ///
@@ -136,7 +136,7 @@ impl BackendLink {
         self.store.reset(epoch, floor);
     }
 
-    /// Appends an entry at its offset, which must be above every earlier one.
+    /// Appends an entry at its offset, which must be above every earlier one; any other is [`Ingested::Ignored`].
     pub fn ingest(&self, offset: Offset, entry: IncomingEntry<'_>) -> Ingested {
         self.store.ingest(Some(offset), entry).1
     }
@@ -152,7 +152,7 @@ impl BackendLink {
     }
 
     /// Drops the `latest` values of a key ([`OutgoingKind::Forget`]), at this offset if there is one. Returns the
-    /// fields that had values.
+    /// slots that had values.
     ///
     /// [`OutgoingKind::Forget`]: crate::backend::OutgoingKind::Forget
     pub fn forget(&self, offset: Option<Offset>, key: &str) -> Vec<String> {

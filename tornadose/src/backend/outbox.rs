@@ -107,13 +107,13 @@ impl Outbox {
         }
         pending.last_number += 1;
         let number = pending.last_number;
-        let is_unacknowledged = reply_to.is_none();
+        let is_fire_and_forget = reply_to.is_none();
         pending.queue.push_back(Outgoing {
             kind,
             payload,
             number,
             reply_to,
-            is_unacknowledged,
+            is_fire_and_forget,
             _reservation: reservation,
         });
         drop(pending);

@@ -25,7 +25,7 @@ pub enum SendOutcome {
 /// ```
 /// use tornadose::backend::OutgoingKind;
 ///
-/// let quote = OutgoingKind::Latest { field: "AAPL".into() };
+/// let quote = OutgoingKind::Latest { slot: "AAPL".into() };
 /// assert_ne!(quote, OutgoingKind::Queue);
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,14 +33,14 @@ pub enum SendOutcome {
 pub enum OutgoingKind {
     /// A `queue` message.
     Queue,
-    /// A `latest` message, which replaces the one before it in the same field.
+    /// A `latest` message, which replaces the one before it in the same slot.
     Latest {
-        /// Its key and its event's name.
-        field: String,
+        /// A text that is equal for the messages which replace each other: of their key and their event's name.
+        slot: String,
     },
     /// A request to drop the `latest` values of a key.
     Forget {
-        /// The key.
+        /// The text of the key.
         key: String,
     },
 }
@@ -72,8 +72,8 @@ pub(super) type AckResult = Result<Offset, SendOutcome>;
 ///             for outgoing in messages {
 ///                 assert_eq!((outgoing.kind(), outgoing.payload()), (&OutgoingKind::Queue, &br#""hi""#[..]));
 ///                 // The first comes from `submit`, the second from `try_submit`.
-///                 assert_eq!(outgoing.is_unacknowledged(), outgoing.number() == 2);
-///                 assert!(outgoing.wants_ack());
+///                 assert_eq!(outgoing.is_fire_and_forget(), outgoing.number() == 2);
+///                 assert!(outgoing.needs_sending());
 ///                 outgoing.failed(SendOutcome::NotSent);
 ///             }
 ///         }
@@ -100,7 +100,7 @@ pub struct Outgoing {
     pub(super) payload: Vec<u8>,
     pub(super) number: u64,
     pub(super) reply_to: Option<oneshot::Sender<AckResult>>,
-    pub(super) is_unacknowledged: bool,
+    pub(super) is_fire_and_forget: bool,
     pub(super) _reservation: ByteReservation,
 }
 
@@ -121,15 +121,15 @@ impl Outgoing {
         self.number
     }
 
-    /// Returns whether the message still needs to be sent: its submit waits for the reply, or it is
-    /// [unacknowledged](Self::is_unacknowledged). Any other need not be sent again.
-    pub fn wants_ack(&self) -> bool {
-        self.is_unacknowledged || self.reply_to.as_ref().is_some_and(|reply_to| !reply_to.is_closed())
+    /// Returns whether the message still needs to be sent: its submit waits for the outcome, or
+    /// [no caller ever waits](Self::is_fire_and_forget). Any other need not be sent again.
+    pub fn needs_sending(&self) -> bool {
+        self.is_fire_and_forget || self.reply_to.as_ref().is_some_and(|reply_to| !reply_to.is_closed())
     }
 
-    /// Returns whether the message comes from `try_submit` or `forget`, so that no caller waits for a reply.
-    pub fn is_unacknowledged(&self) -> bool {
-        self.is_unacknowledged
+    /// Returns whether the message comes from `try_submit` or `forget`, whose callers do not wait for the outcome.
+    pub fn is_fire_and_forget(&self) -> bool {
+        self.is_fire_and_forget
     }
 
     /// Acknowledges the message: the engine has appended it at this offset.
@@ -139,7 +139,7 @@ impl Outgoing {
 
     /// Fails the message. Use [`SendOutcome::Unknown`] unless it is certain that the engine has not taken it.
     pub fn failed(mut self, outcome: SendOutcome) {
-        if self.is_unacknowledged {
+        if self.is_fire_and_forget {
             tracing::warn!(target: "tornadose", ?outcome, "unacknowledged message dropped");
         }
         self.resolve(Err(outcome));

@@ -84,7 +84,7 @@ impl Redis {
 #[derive(Clone)]
 struct ConnectionOptions {
     url: String,
-    deadline: Duration,
+    ack_timeout: Duration,
     #[cfg(feature = "redis-tls")]
     root_certificates: Option<Vec<u8>>,
 }
@@ -93,7 +93,7 @@ impl ConnectionOptions {
     fn new(url: String) -> Self {
         Self {
             url,
-            deadline: Duration::from_secs(3),
+            ack_timeout: Duration::from_secs(3),
             #[cfg(feature = "redis-tls")]
             root_certificates: None,
         }
@@ -117,12 +117,12 @@ macro_rules! connection_options {
             /// use std::time::Duration;
             /// use tornadose::backend::{Backend, Redis};
             ///
-            #[doc = concat!("let backend = Redis::", $constructor, "(\"redis://127.0.0.1/\").deadline(Duration::from_secs(1));")]
-            /// assert_eq!(Backend::deadline(&backend), Duration::from_secs(1));
+            #[doc = concat!("let backend = Redis::", $constructor, "(\"redis://127.0.0.1/\").ack_timeout(Duration::from_secs(1));")]
+            /// assert_eq!(Backend::ack_timeout(&backend), Duration::from_secs(1));
             /// ```
             #[must_use]
-            pub fn deadline(mut self, deadline: Duration) -> Self {
-                self.connection.deadline = deadline;
+            pub fn ack_timeout(mut self, timeout: Duration) -> Self {
+                self.connection.ack_timeout = timeout;
                 self
             }
 
@@ -154,7 +154,7 @@ macro_rules! connection_options {
 /// use std::time::Duration;
 /// use tornadose::backend::Redis;
 ///
-/// let backend = Redis::streams("redis://:secret@127.0.0.1/3").history(1_000_000).deadline(Duration::from_secs(1));
+/// let backend = Redis::streams("redis://:secret@127.0.0.1/3").history(1_000_000).ack_timeout(Duration::from_secs(1));
 /// assert!(!format!("{backend:?}").contains("secret"));
 /// ```
 #[derive(Clone)]
@@ -167,7 +167,7 @@ connection_options!(RedisStreams, "streams");
 
 impl RedisStreams {
     /// Sets approximately how many entries the stream keeps, for processes that start and clients that resume;
-    /// 100,000.
+    /// 100,000. Zero counts as 1.
     ///
     /// All processes on a channel should set the same number.
     ///
@@ -200,8 +200,8 @@ pub struct RedisPubSub {
 connection_options!(RedisPubSub, "pubsub");
 
 impl Backend for RedisStreams {
-    fn deadline(&self) -> Duration {
-        self.connection.deadline
+    fn ack_timeout(&self) -> Duration {
+        self.connection.ack_timeout
     }
 
     async fn run(self, link: BackendLink) -> Result<(), OpenError> {
@@ -210,8 +210,8 @@ impl Backend for RedisStreams {
 }
 
 impl Backend for RedisPubSub {
-    fn deadline(&self) -> Duration {
-        self.connection.deadline
+    fn ack_timeout(&self) -> Duration {
+        self.connection.ack_timeout
     }
 
     async fn run(self, link: BackendLink) -> Result<(), OpenError> {

@@ -1,4 +1,4 @@
-//! The error of a message that cannot become an event.
+//! The errors of a message that cannot become an event, and of an invalid event name.
 
 use std::fmt;
 
@@ -8,39 +8,41 @@ use serde::ser;
 /// [`EventName`](crate::EventName).
 ///
 /// ```
-/// let error = tornadose::EventName::try_from("open").unwrap_err();
+/// use tornadose::{EncodeError, EventName};
+///
+/// let error = EncodeError::from(EventName::try_from("open").unwrap_err());
 /// assert!(error.to_string().contains("is reserved"));
 /// ```
 #[derive(Debug)]
-pub struct EncodeError(pub(super) Cause);
+pub struct EncodeError(Cause);
 
 #[derive(Debug)]
-pub(super) enum Cause {
+enum Cause {
     Json(serde_json::Error),
-    Name { name: Box<str>, reason: &'static str },
+    Name(EventNameError),
 }
 
 impl fmt::Display for EncodeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
             Cause::Json(error) => write!(f, "the message cannot be written as JSON: {error}"),
-            Cause::Name { name, reason } => write!(f, "the event name {name:?} {reason}"),
+            Cause::Name(error) => error.fmt(f),
         }
     }
 }
 
-impl std::error::Error for EncodeError {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match &self.0 {
-            Cause::Json(error) => Some(error),
-            Cause::Name { .. } => None,
-        }
-    }
-}
+// The text of the cause is part of this error's text, so it is not its source too.
+impl std::error::Error for EncodeError {}
 
 impl From<serde_json::Error> for EncodeError {
     fn from(error: serde_json::Error) -> Self {
         Self(Cause::Json(error))
+    }
+}
+
+impl From<EventNameError> for EncodeError {
+    fn from(error: EventNameError) -> Self {
+        Self(Cause::Name(error))
     }
 }
 
@@ -49,3 +51,23 @@ impl ser::Error for EncodeError {
         Self(Cause::Json(ser::Error::custom(message)))
     }
 }
+
+/// The reason why a text is not an [`EventName`](crate::EventName).
+///
+/// ```
+/// let error = tornadose::EventName::try_from("a\nid: 9").unwrap_err();
+/// assert_eq!(error.to_string(), r#"the event name "a\nid: 9" has a line break"#);
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EventNameError {
+    pub(super) name: Box<str>,
+    pub(super) reason: &'static str,
+}
+
+impl fmt::Display for EventNameError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the event name {:?} {}", self.name, self.reason)
+    }
+}
+
+impl std::error::Error for EventNameError {}

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use crate::event::error::{Cause, EncodeError};
+use crate::event::error::EventNameError;
 
 /// A valid name of an event: not empty, without CR or LF, and not reserved (`error`, `open`, `tornadose:*`).
 ///
@@ -18,7 +18,7 @@ use crate::event::error::{Cause, EncodeError};
 /// assert_eq!(EventName::try_from(String::from("said"))?, name);
 /// let error = EventName::try_from("a\nid: 9").unwrap_err();
 /// assert_eq!(error.to_string(), r#"the event name "a\nid: 9" has a line break"#);
-/// # Ok::<(), tornadose::EncodeError>(())
+/// # Ok::<(), tornadose::EventNameError>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct EventName(Box<str>);
@@ -29,7 +29,7 @@ impl EventName {
     /// ```
     /// # use tornadose::EventName;
     /// assert_eq!(EventName::try_from("said")?.as_str(), "said");
-    /// # Ok::<(), tornadose::EncodeError>(())
+    /// # Ok::<(), tornadose::EventNameError>(())
     /// ```
     pub fn as_str(&self) -> &str {
         &self.0
@@ -37,27 +37,27 @@ impl EventName {
 }
 
 impl TryFrom<&str> for EventName {
-    type Error = EncodeError;
+    type Error = EventNameError;
 
-    fn try_from(name: &str) -> Result<Self, EncodeError> {
+    fn try_from(name: &str) -> Result<Self, EventNameError> {
         check(name)?;
         Ok(Self(name.into()))
     }
 }
 
 impl TryFrom<String> for EventName {
-    type Error = EncodeError;
+    type Error = EventNameError;
 
-    fn try_from(name: String) -> Result<Self, EncodeError> {
+    fn try_from(name: String) -> Result<Self, EventNameError> {
         check(&name)?;
         Ok(Self(name.into()))
     }
 }
 
 impl FromStr for EventName {
-    type Err = EncodeError;
+    type Err = EventNameError;
 
-    fn from_str(name: &str) -> Result<Self, EncodeError> {
+    fn from_str(name: &str) -> Result<Self, EventNameError> {
         Self::try_from(name)
     }
 }
@@ -74,8 +74,8 @@ impl fmt::Display for EventName {
     }
 }
 
-fn check(name: &str) -> Result<(), EncodeError> {
-    let invalid = |reason| Err(EncodeError(Cause::Name { name: name.into(), reason }));
+fn check(name: &str) -> Result<(), EventNameError> {
+    let invalid = |reason| Err(EventNameError { name: name.into(), reason });
     if name.is_empty() {
         return invalid("is empty");
     }

@@ -35,6 +35,8 @@ use crate::subscriber::options::{Lag, Transports};
 /// let router = Router::with_path("ticks").get(handler);
 /// # drop(router);
 /// ```
+///
+/// A clone serves the same store, and `max_connections` counts the connections of all clones together.
 pub struct StreamHandler<S: Subscriber> {
     pub(crate) store: Store<S::Message>,
     pub(crate) settings: Settings,
@@ -67,7 +69,7 @@ impl<S: Subscriber> StreamHandler<S> {
         Self { store: store.clone(), settings, connections: Arc::default(), _subscriber: PhantomData }
     }
 
-    /// Sets how many of the last kept queue messages a new connection gets.
+    /// Sets how many of the last kept queue messages a new connection gets. See [`Options::replay`].
     ///
     /// ```
     /// # use tornadose::prelude::*;
@@ -85,7 +87,7 @@ impl<S: Subscriber> StreamHandler<S> {
         self
     }
 
-    /// Sets what happens to a reader that lagged.
+    /// Sets what happens to a reader that lagged. See [`Options::lag`].
     ///
     /// ```
     /// # use tornadose::prelude::*;
@@ -103,7 +105,8 @@ impl<S: Subscriber> StreamHandler<S> {
         self
     }
 
-    /// Sets after how much silence a comment or a ping is sent; `None` for never. Clamped to 1 ms ..= 365 days.
+    /// Sets after how much silence a comment or a ping is sent; `None` for never. Clamped to 1 ms ..= 365 days. See
+    /// [`Options::keep_alive`].
     ///
     /// ```
     /// # use tornadose::prelude::*;
@@ -123,7 +126,8 @@ impl<S: Subscriber> StreamHandler<S> {
         self
     }
 
-    /// Sets the reconnection delay that is sent to `EventSource` clients (`retry:`). At most 365 days.
+    /// Sets the reconnection delay that is sent to `EventSource` clients (`retry:`). At most 365 days. See
+    /// [`Options::retry`].
     ///
     /// ```
     /// # use tornadose::prelude::*;
@@ -162,7 +166,8 @@ impl<S: Subscriber> StreamHandler<S> {
         self
     }
 
-    /// Lets every page open a WebSocket, and read a stream without credentials.
+    /// Lets every page open a WebSocket, with the browser's cookies, and read a stream without credentials. See
+    /// [`Origins::Any`](crate::subscriber::Origins::Any).
     ///
     /// ```
     /// # use tornadose::prelude::*;
@@ -180,7 +185,7 @@ impl<S: Subscriber> StreamHandler<S> {
         self
     }
 
-    /// Sets how many connections are served at once; `None` for any number.
+    /// Sets how many connections are served at once; `None` for any number. See [`Options::max_connections`].
     ///
     /// ```
     /// # use tornadose::prelude::*;
@@ -199,6 +204,7 @@ impl<S: Subscriber> StreamHandler<S> {
     }
 
     /// Sets the maximum age of a connection, jittered by ±10 %; `None` for no maximum. Clamped to 1 ms ..= 365 days.
+    /// See [`Options::max_age`].
     ///
     /// ```
     /// # use tornadose::prelude::*;
@@ -218,7 +224,7 @@ impl<S: Subscriber> StreamHandler<S> {
         self
     }
 
-    /// Sets the WebSocket subprotocols that the handler offers.
+    /// Sets the WebSocket subprotocols that the handler offers. See [`Options::protocols`].
     ///
     /// ```
     /// # use tornadose::prelude::*;
@@ -236,7 +242,7 @@ impl<S: Subscriber> StreamHandler<S> {
         self
     }
 
-    /// Sets how many bytes a message from the client may have.
+    /// Sets how many bytes a text from the client may have. See [`Options::max_message`].
     ///
     /// ```
     /// # use tornadose::prelude::*;
@@ -252,6 +258,17 @@ impl<S: Subscriber> StreamHandler<S> {
     pub fn max_message(mut self, bytes: usize) -> Self {
         self.settings.options.max_message = bytes;
         self
+    }
+}
+
+impl<S: Subscriber> Clone for StreamHandler<S> {
+    fn clone(&self) -> Self {
+        Self {
+            store: self.store.clone(),
+            settings: self.settings.clone(),
+            connections: Arc::clone(&self.connections),
+            _subscriber: PhantomData,
+        }
     }
 }
 

@@ -33,7 +33,8 @@ impl OriginPolicy {
         let parse = |origin: O| {
             let parsed = Origin::parse(origin.as_ref());
             if parsed.is_none() {
-                tracing::error!(target: "tornadose", origin = origin.as_ref(), "not an origin: expected `scheme://host[:port]`");
+                let (origin, reason) = (origin.as_ref(), "expected `scheme://host[:port]`");
+                tracing::error!(target: "tornadose", origin, reason, "origin rejected");
             }
             parsed
         };

@@ -24,7 +24,7 @@ impl<S: Subscriber> StreamHandler<S> {
     pub(crate) async fn serve_sse(&self, req: &Request, depot: &Depot, res: &mut Response) -> Result<(), Rejection> {
         self.settings.origins.add_cors_headers(req.headers(), res.headers_mut());
         if !request::accepts_stream(req.headers()) {
-            let error = StatusError::not_acceptable().brief("this is a stream of `text/event-stream`");
+            let error = StatusError::not_acceptable().brief("expected `accept: text/event-stream`");
             return Err(error.into());
         }
         let authorized = self.authorize(req, depot).await?;

@@ -35,7 +35,8 @@ impl<S: Subscriber> StreamHandler<S> {
         let checked = self.settings.origins.check(req.headers(), req.uri().authority());
         checked.map_err(|brief| StatusError::forbidden().brief(brief))?;
         let authorized = self.authorize(req, depot).await?;
-        let unavailable = |_| StatusError::service_unavailable().brief("closing, or full: come back later");
+        let unavailable =
+            |_| StatusError::service_unavailable().brief("the server is closing or full: try again later");
         let Admission { authorized: Authorized { subscriber, keys }, number, permits } =
             self.admit(req, authorized).map_err(unavailable)?;
         let Some(upgrade) = req.extensions_mut().remove::<OnUpgrade>() else {

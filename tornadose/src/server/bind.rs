@@ -21,7 +21,7 @@ const BACKLOG: i32 = 1024;
 ///
 /// # Errors
 ///
-/// When the address cannot be resolved or taken; the error names it. (Salvo's own listener panics.)
+/// When the address cannot be resolved, or cannot be taken; the second error names it. (Salvo's own listener panics.)
 ///
 /// # Panics
 ///

@@ -54,8 +54,8 @@ use crate::server::handover::socket::{Entry, HandoverIo};
 /// let store = Store::new();
 /// let router = Router::new().get(Ticks::handler(&store));
 /// let handover = tornadose::Handover::new();
-/// let server = Server::new(handover.acceptor(tornadose::listen("127.0.0.1:9000").await?));
-/// server.max_connections(10_000).serve(handover.service(router)).await;
+/// let server = Server::new(handover.wrap_acceptor(tornadose::listen("127.0.0.1:9000").await?));
+/// server.max_connections(10_000).serve(handover.wrap_service(router)).await;
 /// # Ok(())
 /// # }
 /// ```
@@ -65,12 +65,13 @@ pub struct Handover {
 }
 
 impl Handover {
-    /// A handover for one server.
+    /// Returns a handover for one server.
     ///
     /// ```
     /// let handover = tornadose::Handover::new();
     /// # drop(handover);
     /// ```
+    #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
@@ -82,12 +83,13 @@ impl Handover {
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() -> std::io::Result<()> {
     /// let handover = tornadose::Handover::new();
-    /// let acceptor = handover.acceptor(tornadose::listen("127.0.0.1:0").await?);
+    /// let acceptor = handover.wrap_acceptor(tornadose::listen("127.0.0.1:0").await?);
     /// assert_ne!(acceptor.inner().local_addr()?.port(), 0);
     /// # Ok(())
     /// # }
     /// ```
-    pub fn acceptor<A>(&self, inner: A) -> HandoverAcceptor<A>
+    #[must_use]
+    pub fn wrap_acceptor<A>(&self, inner: A) -> HandoverAcceptor<A>
     where
         A: Acceptor,
         A::Stream: AsyncRead + AsyncWrite,
@@ -95,16 +97,17 @@ impl Handover {
         HandoverAcceptor { inner, sockets: Arc::clone(&self.sockets) }
     }
 
-    /// Wraps a service, whose streams then detach when they are served on an [`acceptor`](Self::acceptor) of this
+    /// Wraps a service, whose streams then detach when they are served on an [acceptor](Self::wrap_acceptor) of this
     /// handover.
     ///
     /// ```
     /// use tornadose::prelude::*;
     ///
-    /// let service = tornadose::Handover::new().service(Router::new());
+    /// let service = tornadose::Handover::new().wrap_service(Router::new());
     /// # drop(service);
     /// ```
-    pub fn service(&self, service: impl Into<Service>) -> Service {
+    #[must_use]
+    pub fn wrap_service(&self, service: impl Into<Service>) -> Service {
         let mut service = service.into();
         // The outermost middleware sees what all others made of the response.
         service.hoops.insert(0, Arc::new(LetDetach { sockets: Arc::clone(&self.sockets) }));
@@ -118,19 +121,36 @@ impl fmt::Debug for Handover {
     }
 }
 
-/// An acceptor whose connections can give their sockets to streams: see [`Handover::acceptor`].
+/// An acceptor whose connections can give their sockets to streams: see [`Handover::wrap_acceptor`].
+///
+/// ```
+/// use salvo::conn::TcpAcceptor;
+/// use tornadose::HandoverAcceptor;
+///
+/// /// A program that keeps its acceptor can name its type.
+/// struct Listening {
+///     acceptor: HandoverAcceptor<TcpAcceptor>,
+/// }
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> std::io::Result<()> {
+/// let tcp = tornadose::listen("127.0.0.1:0").await?;
+/// let listening = Listening { acceptor: tornadose::Handover::new().wrap_acceptor(tcp) };
+/// assert_ne!(listening.acceptor.inner().local_addr()?.port(), 0);
+/// # Ok(())
+/// # }
+/// ```
 pub struct HandoverAcceptor<A> {
     inner: A,
     sockets: Arc<SocketTable>,
 }
 
 impl<A> HandoverAcceptor<A> {
-    /// The wrapped acceptor.
+    /// Returns the wrapped acceptor.
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() -> std::io::Result<()> {
-    /// let acceptor = tornadose::Handover::new().acceptor(tornadose::listen("127.0.0.1:0").await?);
+    /// let acceptor = tornadose::Handover::new().wrap_acceptor(tornadose::listen("127.0.0.1:0").await?);
     /// println!("listening on {}", acceptor.inner().local_addr()?);
     /// # Ok(())
     /// # }

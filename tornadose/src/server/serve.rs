@@ -26,6 +26,10 @@ use crate::store::registry::EndReason;
 ///
 /// When the address cannot be resolved or taken, or no signal can be waited for.
 ///
+/// # Panics
+///
+/// Outside of a tokio runtime with time and I/O enabled.
+///
 /// # Cancel safety
 ///
 /// Dropping the future aborts its connections at once, without a last frame.
@@ -61,6 +65,10 @@ pub async fn serve(addr: impl ToSocketAddrs, service: impl Into<Service>) -> io:
 ///
 /// When no signal can be waited for.
 ///
+/// # Panics
+///
+/// Outside of a tokio runtime with time and I/O enabled.
+///
 /// # Cancel safety
 ///
 /// Dropping the future aborts its connections at once, without a last frame.
@@ -92,7 +100,7 @@ where
 ///
 /// # Errors
 ///
-/// When the acceptor fails for good.
+/// None at present: Salvo logs an accept that failed, and tries again.
 ///
 /// # Cancel safety
 ///
@@ -133,10 +141,10 @@ where
     let guard = ServedConnections(Arc::default());
     let connections = &guard.0;
     let handover = Handover::new();
-    let server = Server::new(handover.acceptor(acceptor));
+    let server = Server::new(handover.wrap_acceptor(acceptor));
     let handle = server.handle();
     let service = service.hoop(TrackConnections(Arc::clone(connections)));
-    let mut serving = pin!(server.try_serve(handover.service(service)));
+    let mut serving = pin!(server.try_serve(handover.wrap_service(service)));
     tokio::select! {
         biased;
         () = shutdown.recv() => {}

@@ -74,8 +74,8 @@ impl<M: Message> StoreBuilder<M> {
         self
     }
 
-    /// Sets how many encoded bytes the store keeps, with [`ENTRY_OVERHEAD`](crate::ENTRY_OVERHEAD) for each message
-    /// and key. With a backend the messages on their way to it have the same bound, apart from that one.
+    /// Sets how many encoded bytes the store keeps, counted as in [`Message::MEMORY`]. With a backend, messages that are
+    /// not acknowledged yet have a bound of their own of as many bytes.
     ///
     /// ```
     /// # use tornadose::prelude::*;
@@ -84,7 +84,7 @@ impl<M: Message> StoreBuilder<M> {
     /// # struct Line(String);
     /// let store = Store::builder().memory(4096).build();
     /// let error = store.try_submit(Line("x".repeat(5000))).unwrap_err();
-    /// assert_eq!(error.to_string(), "the message takes 6026 bytes, more than the store's memory");
+    /// assert_eq!(error.to_string(), "the message takes 6026 bytes, more than the store's `memory`: raise it");
     /// ```
     pub fn memory(mut self, bytes: usize) -> Self {
         self.limits.memory = bytes;
@@ -139,7 +139,7 @@ impl<M: Message + Serialize + DeserializeOwned> StoreBuilder<M> {
     /// # async fn main() -> Result<(), OpenError> {
     /// let store = Store::<Line>::builder().memory(4096).open(Empty).await?;
     /// let error = store.submit(Line("x".repeat(5000))).await.unwrap_err();
-    /// assert_eq!(error.to_string(), "the message takes 6026 bytes, more than the store's memory");
+    /// assert_eq!(error.to_string(), "the message takes 6026 bytes, more than the store's `memory`: raise it");
     /// # Ok(())
     /// # }
     /// ```

@@ -14,7 +14,7 @@ use crate::event::error::EncodeError;
 /// # struct Line(String);
 /// let store = Store::new();
 /// let error = store.try_submit(Line("x".repeat(2000))).unwrap_err();
-/// assert_eq!(error.to_string(), "the message takes 3026 bytes, more than the store's memory");
+/// assert_eq!(error.to_string(), "the message takes 3026 bytes, more than the store's `memory`: raise it");
 /// ```
 #[non_exhaustive]
 pub enum SubmitError<M> {
@@ -42,7 +42,7 @@ pub enum SubmitError<M> {
         /// The memory that it would take, in bytes.
         size: usize,
     },
-    /// The backend did not acknowledge the message in time. A store in memory never returns this.
+    /// The backend did not take or acknowledge the message in time. A store in memory never returns this.
     Unavailable {
         /// The message.
         message: M,
@@ -79,13 +79,15 @@ impl<M> fmt::Display for SubmitError<M> {
         match self {
             Self::Closed { .. } => f.write_str("the store is closed"),
             Self::Encode { error, .. } => error.fmt(f),
-            Self::Full { .. } => f.write_str("the latest values alone fill the store's memory"),
+            Self::Full { .. } => {
+                f.write_str("the `latest` values alone fill the store's `memory`: raise it, or forget keys")
+            }
             Self::TooLarge { size, .. } => {
-                write!(f, "the message takes {size} bytes, more than the store's memory")
+                write!(f, "the message takes {size} bytes, more than the store's `memory`: raise it")
             }
-            Self::Unavailable { outcome: SendOutcome::NotSent, .. } => {
-                f.write_str("the backend cannot be reached; the message was not sent")
-            }
+            Self::Unavailable { outcome: SendOutcome::NotSent, .. } => f.write_str(
+                "the message was not sent: the backend is unreachable, rejected it, or too many messages wait for it",
+            ),
             Self::Unavailable { outcome: SendOutcome::Unknown, .. } => {
                 f.write_str("the backend did not answer; whether the message was appended is not known")
             }
@@ -99,11 +101,5 @@ impl<M> fmt::Debug for SubmitError<M> {
     }
 }
 
-impl<M> std::error::Error for SubmitError<M> {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match self {
-            Self::Encode { error, .. } => Some(error),
-            _ => None,
-        }
-    }
-}
+// The text of an encoding error is part of this error's text, so it is not its source too.
+impl<M> std::error::Error for SubmitError<M> {}

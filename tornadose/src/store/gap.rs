@@ -21,7 +21,8 @@ pub enum GapReason {
     Trimmed,
     /// The reader was slower than the store can keep messages for it.
     Lagged,
-    /// The id is unknown in this epoch of the store; the messages that follow may repeat some that were seen.
+    /// The log began a new epoch, or the client's id is of another one. The messages that follow may repeat some that
+    /// were seen.
     Restarted,
     /// The store was cut off from its backend for a while.
     Outage,

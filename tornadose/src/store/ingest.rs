@@ -44,7 +44,7 @@ struct History<K> {
 
 struct LatestKey<K> {
     key: K,
-    fields: Vec<String>,
+    slots: Vec<String>,
 }
 
 /// A payload that is a message.
@@ -53,7 +53,7 @@ struct Decoded<M: Message> {
     event: Event,
     retention: Retention,
     key: M::Key,
-    /// The text of the key and the field of the latest value, if it is one.
+    /// The text of the key and the slot of the latest value, if it is one.
     latest: Option<(String, String)>,
 }
 
@@ -62,8 +62,8 @@ pub(super) fn key_text(key: &impl Debug) -> String {
     format!("{key:?}")
 }
 
-/// Returns the field in which a backend stores the latest value of a key and an event's name.
-pub(super) fn latest_field(key: &impl Debug, event_name: Option<&str>) -> String {
+/// Returns the slot of the latest value of a key and an event's name, as backends know it.
+pub(super) fn latest_slot(key: &impl Debug, event_name: Option<&str>) -> String {
     match event_name {
         Some(name) => format!("{key:?} {name}"),
         None => key_text(key),
@@ -116,7 +116,7 @@ impl<M: Message> Ingest<M> {
             let retention = if M::HAS_QUEUE { message.retention() } else { Retention::Latest };
             let key = message.key();
             let is_latest = retention == Retention::Latest;
-            let latest = is_latest.then(|| (key_text(&key), latest_field(&key, event.name())));
+            let latest = is_latest.then(|| (key_text(&key), latest_slot(&key, event.name())));
             Ok(Decoded { message, event, retention, key, latest })
         }));
         decoded.unwrap_or_else(|_| Err("the code of the message's type panicked".into()))
@@ -124,12 +124,12 @@ impl<M: Message> Ingest<M> {
 
     fn append(&self, shared: &Shared<M>, offset: Option<Offset>, decoded: Decoded<M>) -> (Offset, Ingested) {
         let Decoded { message, event, retention, key, latest } = decoded;
-        let latest = latest.map(|(text, field)| (text, field, key.clone()));
+        let latest = latest.map(|(text, slot)| (text, slot, key.clone()));
         let mut state = shared.lock();
         let offset = offset.unwrap_or_else(|| state.log.next());
         if state.closed || offset <= state.log.head().offset {
             // No reader is left, or the log has been there.
-            return (offset, Ingested::Duplicate);
+            return (offset, Ingested::Ignored);
         }
         let appended = state.log.append(offset, key, Arc::new(message), event, retention, shared.encoding_count());
         let readers = match &appended {
@@ -153,17 +153,17 @@ impl<M: Message> Ingest<M> {
                 return (offset, Ingested::Unreadable);
             }
         }
-        let Some((text, field, key)) = latest else { return (offset, Ingested::Queue) };
-        self.record_field(text, &field, key);
-        (offset, Ingested::Latest { field })
+        let Some((text, slot, key)) = latest else { return (offset, Ingested::Queue) };
+        self.record_slot(text, &slot, key);
+        (offset, Ingested::Latest { slot })
     }
 
-    /// Remembers a field of a key's latest values, so that the key can be forgotten by its text.
-    fn record_field(&self, text: String, field: &str, key: M::Key) {
+    /// Remembers a slot of a key's latest values, so that the key can be forgotten by its text.
+    fn record_slot(&self, text: String, slot: &str, key: M::Key) {
         let mut history = self.history();
-        let latest_key = history.latest_keys.entry(text).or_insert_with(|| LatestKey { key, fields: Vec::new() });
-        if !latest_key.fields.iter().any(|known| known == field) {
-            latest_key.fields.push(field.to_owned());
+        let latest_key = history.latest_keys.entry(text).or_insert_with(|| LatestKey { key, slots: Vec::new() });
+        if !latest_key.slots.iter().any(|known| known == slot) {
+            latest_key.slots.push(slot.to_owned());
         }
     }
 }
@@ -216,14 +216,14 @@ impl<M: Message> LogSink for Ingest<M> {
         offset: Option<Offset>,
         IncomingEntry { payload, sender }: IncomingEntry<'_>,
     ) -> (Offset, Ingested) {
-        let Some(shared) = self.shared.upgrade() else { return (offset.unwrap_or_default(), Ingested::Duplicate) };
+        let Some(shared) = self.shared.upgrade() else { return (offset.unwrap_or_default(), Ingested::Ignored) };
         if let Some((sender_id, number)) = sender
             && self.history().dedup.record(sender_id, number) == Arrival::Duplicate
         {
             if let Some(offset) = offset {
                 self.advance_to(offset);
             }
-            return (offset.unwrap_or_default(), Ingested::Duplicate);
+            return (offset.unwrap_or_default(), Ingested::Ignored);
         }
         match self.decode(payload) {
             Ok(decoded) => self.append(&shared, offset, decoded),
@@ -245,12 +245,12 @@ impl<M: Message> LogSink for Ingest<M> {
         if let Some(offset) = offset {
             self.advance_to(offset);
         }
-        let Some(LatestKey { key, fields }) = forgotten else { return Vec::new() };
+        let Some(LatestKey { key, slots }) = forgotten else { return Vec::new() };
         if let Some(shared) = self.shared.upgrade() {
             let dropped = shared.lock().forget(&key);
             drop(dropped);
         }
-        fields
+        slots
     }
 
     fn advance_to(&self, offset: Offset) {

@@ -72,14 +72,14 @@ impl<M: Message + Serialize + DeserializeOwned> Store<M> {
     }
 
     pub(super) async fn open_with(backend: impl Backend, limits: Limits) -> Result<Self, OpenError> {
-        let (outbox, deadline) = (Arc::new(Outbox::new(limits.memory)), backend.deadline());
+        let (outbox, ack_timeout) = (Arc::new(Outbox::new(limits.memory)), backend.ack_timeout());
         let write_json =
             |message: &M, bytes: &mut Vec<u8>| serde_json::to_writer(bytes, message).map_err(EncodeError::from);
-        let handle = BackendHandle { outbox: Arc::clone(&outbox), deadline, write_json };
+        let handle = BackendHandle { outbox: Arc::clone(&outbox), ack_timeout, write_json };
         let shared = Arc::new(Shared::new(limits, Some(handle)));
         let ingest = Arc::new(Ingest::new(&shared));
         let mut opened = ingest.opened();
-        let link = BackendLink::new(Arc::clone(&ingest) as Arc<dyn LogSink>, Arc::clone(&outbox), deadline);
+        let link = BackendLink::new(Arc::clone(&ingest) as Arc<dyn LogSink>, Arc::clone(&outbox), ack_timeout);
         let open_error = Arc::new(Mutex::new(None));
         tokio::spawn(run_backend(backend, link, outbox, ingest, Arc::clone(&open_error)));
         // Resolves with an error when the task has ended.
@@ -133,10 +133,10 @@ async fn run_backend<M: Message>(
     ingest: Arc<Ingest<M>>,
     open_error: Arc<Mutex<Option<OpenError>>>,
 ) {
-    let deadline = link.deadline();
+    let ack_timeout = link.ack_timeout();
     let drained = async {
         outbox.closed().await;
-        timeout(deadline, outbox.drained()).await
+        timeout(ack_timeout, outbox.drained()).await
     };
     let result = tokio::select! {
         biased;

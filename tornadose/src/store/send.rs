@@ -8,7 +8,7 @@ use crate::message::{Message, Retention};
 use crate::metrics;
 use crate::store::Store;
 use crate::store::error::SubmitError;
-use crate::store::ingest::{key_text, latest_field};
+use crate::store::ingest::{key_text, latest_slot};
 use crate::store::log::AppendError;
 use crate::store::shared::BackendHandle;
 
@@ -21,7 +21,7 @@ struct Encoded {
 impl<M: Message> Store<M> {
     /// Sends a message to the backend, and waits for its acknowledgement.
     pub(super) async fn send(&self, backend: &BackendHandle<M>, message: M) -> Result<Id, SubmitError<M>> {
-        let deadline = Instant::now() + backend.deadline;
+        let deadline = Instant::now() + backend.ack_timeout;
         let (message, Encoded { kind, payload }) = self.encode(backend, message)?;
         let reservation = match backend.outbox.try_reserve(payload.len()) {
             Some(reservation) => Some(reservation),
@@ -93,7 +93,7 @@ impl<M: Message> Store<M> {
         let key = message.key();
         let kind = match retention {
             Retention::Queue => OutgoingKind::Queue,
-            Retention::Latest => OutgoingKind::Latest { field: latest_field(&key, event.name()) },
+            Retention::Latest => OutgoingKind::Latest { slot: latest_slot(&key, event.name()) },
         };
         let encoding_count = self.shared().encoding_count();
         let state = self.shared().lock();

@@ -28,7 +28,7 @@ pub(crate) struct Shared<M: Message> {
 /// The way to a backend, which fills the log.
 pub(crate) struct BackendHandle<M> {
     pub(crate) outbox: Arc<Outbox>,
-    pub(crate) deadline: Duration,
+    pub(crate) ack_timeout: Duration,
     /// Appends the message's JSON to the buffer. Only a store with a backend requires `Serialize` of its messages.
     pub(crate) write_json: fn(&M, &mut Vec<u8>) -> Result<(), EncodeError>,
 }

@@ -26,7 +26,7 @@ use crate::store::shared::Shared;
 /// # Lagging
 ///
 /// A subscription has no queue of its own. When messages are trimmed before it has read them, it yields a
-/// [`Received::Gap`] with their number, and continues with the messages that are kept.
+/// [`Received::Gap`] with their number if it is known, and continues with the messages that are kept.
 ///
 /// # Closing
 ///
@@ -56,6 +56,7 @@ use crate::store::shared::Shared;
 /// assert!(lines.next().await.is_none());
 /// # }
 /// ```
+#[must_use = "dropping it ends the subscription"]
 pub struct Subscription<M: Message> {
     reader: Reader<M>,
     /// The batch that is being returned, and the index of its next entry.

@@ -6,7 +6,7 @@ use std::fmt;
 
 use crate::wire::ws::may_be_sent;
 
-/// Ends a WebSocket with this code and reason (RFC 6455 §7.4). An SSE stream just ends.
+/// Ends a WebSocket with this code and reason (RFC 6455 §7.4).
 ///
 /// ```
 /// use tornadose::{Close, CloseCode};
@@ -34,6 +34,7 @@ impl Close {
     /// let close = Close::new(CloseCode::POLICY_VIOLATION, "too many messages");
     /// assert_eq!(close.reason, "too many messages");
     /// ```
+    #[must_use]
     pub fn new(code: CloseCode, reason: impl Into<Cow<'static, str>>) -> Self {
         Self { code, reason: reason.into() }
     }
@@ -97,6 +98,12 @@ impl CloseCode {
     #[must_use]
     pub const fn as_u16(self) -> u16 {
         self.0
+    }
+}
+
+impl From<CloseCode> for u16 {
+    fn from(code: CloseCode) -> Self {
+        code.as_u16()
     }
 }
 

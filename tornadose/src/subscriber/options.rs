@@ -116,6 +116,8 @@ impl Options {
     /// Sets the silence after which a comment (SSE) or a ping (WebSocket) is sent. Default: 15 s. Clamped to
     /// 1 ms ..= 365 days, so zero is 1 ms; [`no_keep_alive`](Self::no_keep_alive) turns it off.
     ///
+    /// A client that takes no bytes, or a WebSocket that does not answer a ping, is ended after about twice this time.
+    ///
     /// ```
     /// use std::time::Duration;
     /// use tornadose::subscriber::Options;
@@ -129,7 +131,8 @@ impl Options {
         self
     }
 
-    /// Turns the keep-alive off: nothing is sent during silence.
+    /// Turns the keep-alive off: nothing is sent during silence. A client that vanished is then noticed only when a
+    /// write makes no progress for 30 s.
     ///
     /// ```
     /// use tornadose::subscriber::Options;
@@ -144,7 +147,8 @@ impl Options {
     }
 
     /// Sets the reconnection delay sent to `EventSource` clients (`retry:`) at every open, in whole milliseconds.
-    /// Default: 3 s. At most 365 days; zero lets clients reconnect at once.
+    /// Default: 3 s. At most 365 days; zero lets clients reconnect at once. When the server ends a stream, it sends
+    /// `retry:` again, spread over one to three times this value, so that clients do not return all at once.
     ///
     /// ```
     /// use std::time::Duration;
@@ -175,7 +179,8 @@ impl Options {
     }
 
     /// Sets how many connections the handler serves at once, counted after
-    /// [`Subscriber::authorize`](crate::Subscriber::authorize). Default: no limit. Zero serves none.
+    /// [`Subscriber::authorize`](crate::Subscriber::authorize). Default: no limit. Zero serves none. A client beyond it
+    /// gets a stream that ends after its `retry:`, or the status 503 instead of a WebSocket.
     ///
     /// ```
     /// use tornadose::subscriber::Options;
@@ -205,8 +210,8 @@ impl Options {
         self
     }
 
-    /// Sets the WebSocket subprotocols on offer. The client's first that is listed is chosen (RFC 6455 §1.9).
-    /// Default: none.
+    /// Sets the WebSocket subprotocols on offer (RFC 6455 §1.9). Of the client's, in its order, the first that is on
+    /// offer is chosen; without one the connection opens without a subprotocol. Default: none.
     ///
     /// ```
     /// use tornadose::subscriber::Options;
@@ -220,9 +225,8 @@ impl Options {
         self
     }
 
-    /// Sets the greatest length of a WebSocket message from the client, in bytes; a longer one ends the connection
-    /// with
-    /// 1009. Default: 64 KiB. Zero accepts empty messages only.
+    /// Sets the greatest length of a WebSocket text from the client, in bytes. Default: 64 KiB. Zero accepts empty
+    /// texts only. A longer one ends the connection with 1009, and a binary message, which no hook receives, with 1003.
     ///
     /// ```
     /// use tornadose::subscriber::Options;
@@ -291,7 +295,8 @@ pub enum Lag {
 pub enum Origins {
     /// Pages of the host and port that the request names, and clients that send no `Origin`.
     SameHost,
-    /// Every page, without credentials.
+    /// Every page. It reads SSE without credentials (`access-control-allow-origin: *`), but its WebSocket is opened
+    /// with the browser's cookies: check a token in [`authorize`](crate::Subscriber::authorize).
     Any,
     /// Pages of these origins (`scheme://host[:port]`), and clients that send no `Origin`.
     List(&'static [&'static str]),

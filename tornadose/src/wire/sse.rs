@@ -97,7 +97,6 @@ mod tests {
     use tornadose_test::Harness;
 
     use super::*;
-    use crate::event::error::EncodeError;
     use crate::event::name::EventName;
 
     fn encode_event(id: &IdText<'_>, written: &Event) -> Bytes {
@@ -117,7 +116,7 @@ mod tests {
             retry(&mut bytes, Duration::from_micros(micros));
         }
         let name = fields["event"].as_str().map(EventName::try_from).transpose();
-        let name = name.map_err(|error: EncodeError| error.to_string())?;
+        let name = name.map_err(|error| error.to_string())?;
         let id = fields["id"].as_str().map(IdText::try_from).transpose().map_err(str::to_owned)?;
         // An event always has data, if only an empty line: without it a client never sees the name.
         if let Some(data) = fields["data"].as_str().or(name.as_ref().map(|_| "")) {

@@ -41,8 +41,8 @@ pub(crate) fn harness_with_fuse(service: impl Into<Service>, fuse: FuseConfig) -
     if is_detached() {
         leave_out_connection_close();
         let handover = Handover::new();
-        let service = handover.service(service);
-        Harness::with_server(service, move |pipes| Server::new(handover.acceptor(pipes)).fuse_config(fuse))
+        let service = handover.wrap_service(service);
+        Harness::with_server(service, move |pipes| Server::new(handover.wrap_acceptor(pipes)).fuse_config(fuse))
     } else {
         Harness::with_fuse(service, fuse)
     }
@@ -54,8 +54,8 @@ pub(crate) async fn serve_on_socket(router: Router) -> (SocketAddr, JoinHandle<(
     let addr = acceptor.local_addr().unwrap();
     let serving = if is_detached() {
         let handover = Handover::new();
-        let service = handover.service(router);
-        tokio::spawn(Server::new(handover.acceptor(acceptor)).serve(service))
+        let service = handover.wrap_service(router);
+        tokio::spawn(Server::new(handover.wrap_acceptor(acceptor)).serve(service))
     } else {
         tokio::spawn(Server::new(acceptor).serve(router))
     };

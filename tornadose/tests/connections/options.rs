@@ -81,7 +81,7 @@ async fn a_client_of_a_full_handler_is_told_to_retry() {
     three ~ open 200 text/event-stream, retry 5.416s
     three ~ end
     four > GET /lines?user=4 upgrade websocket
-    four ~ answer 503 code: 503\n\nname: Service Unavailable\n\nbrief: closing, or full: come back later
+    four ~ answer 503 code: 503\n\nname: Service Unavailable\n\nbrief: the server is closing or full: try again later
     one ~ close (client)
     five > GET /lines?user=5
     five ~ open 200 text/event-stream, retry 2s

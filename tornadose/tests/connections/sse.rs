@@ -273,7 +273,7 @@ async fn closing_ends_every_stream_and_spreads_the_reconnections() {
     late ~ open 200 text/event-stream, retry 8.124s
     late ~ end
     later > GET /ticks upgrade websocket
-    later ~ answer 503 code: 503\n\nname: Service Unavailable\n\nbrief: closing, or full: come back later
+    later ~ answer 503 code: 503\n\nname: Service Unavailable\n\nbrief: the server is closing or full: try again later
     ");
     drop((one, two, late, later));
 }

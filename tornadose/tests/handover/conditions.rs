@@ -108,9 +108,9 @@ async fn a_stream_stays_attached_unless_acceptor_and_service_are_wrapped() {
     for (wrap_acceptor, wrap_service) in [(false, false), (true, false), (false, true)] {
         let store = Store::new();
         let handover = Handover::new();
-        let service = if wrap_service { handover.service(rooms(&store)) } else { Service::new(rooms(&store)) };
+        let service = if wrap_service { handover.wrap_service(rooms(&store)) } else { Service::new(rooms(&store)) };
         let app = if wrap_acceptor {
-            Harness::with_server(service, move |pipes| Server::new(handover.acceptor(pipes)).max_connections(1))
+            Harness::with_server(service, move |pipes| Server::new(handover.wrap_acceptor(pipes)).max_connections(1))
         } else {
             Harness::with_server(service, |pipes| Server::new(pipes).max_connections(1))
         };
@@ -172,8 +172,8 @@ impl Handler for BodyOnly {
 async fn a_stream_without_connection_close_in_its_head_stays_attached() {
     let store = Store::new();
     let handover = Handover::new();
-    let body_only = Router::new().get(BodyOnly(handover.service(rooms(&store))));
-    let server = move |pipes| Server::new(handover.acceptor(pipes)).max_connections(1);
+    let body_only = Router::new().get(BodyOnly(handover.wrap_service(rooms(&store))));
+    let server = move |pipes| Server::new(handover.wrap_acceptor(pipes)).max_connections(1);
     let app = Harness::with_server(body_only, server);
     let mut page = send_request(&app, "GET / HTTP/1.1\r\nhost: localhost\r\n\r\n").await;
     let mut second = send_request(&app, "GET /nowhere HTTP/1.1\r\nhost: localhost\r\n\r\n").await;

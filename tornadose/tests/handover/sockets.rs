@@ -93,8 +93,8 @@ async fn a_stream_detaches_over_tls() {
     let acceptor = salvo::conn::TcpListener::new("127.0.0.1:0").rustls(config).bind().await;
     let addr = acceptor.holdings()[0].local_addr.clone().into_std().unwrap();
     let (store, handover) = (Store::new(), Handover::new());
-    let server = Server::new(handover.acceptor(acceptor)).max_connections(1);
-    let serving = tokio::spawn(server.try_serve(handover.service(rooms(&store))));
+    let server = Server::new(handover.wrap_acceptor(acceptor)).max_connections(1);
+    let serving = tokio::spawn(server.try_serve(handover.wrap_service(rooms(&store))));
 
     let mut roots = RootCertStore::empty();
     roots.add(CertificateDer::from_pem_slice(&certificate).unwrap()).unwrap();
@@ -118,8 +118,8 @@ async fn a_stream_detaches_over_a_unix_socket() {
     let path = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("handover-{}", std::process::id()));
     let acceptor = salvo::conn::UnixListener::new(path.clone()).bind().await;
     let (store, handover) = (Store::new(), Handover::new());
-    let server = Server::new(handover.acceptor(acceptor)).max_connections(3);
-    let serving = tokio::spawn(server.try_serve(handover.service(rooms(&store))));
+    let server = Server::new(handover.wrap_acceptor(acceptor)).max_connections(3);
+    let serving = tokio::spawn(server.try_serve(handover.wrap_service(rooms(&store))));
     let connect = async || tokio::net::UnixStream::connect(&path).await.unwrap();
     let _idle = [connect().await, connect().await];
     check_detached(&store, connect).await;

@@ -135,7 +135,7 @@ async fn the_password_and_the_database_come_from_the_url() {
     assert!(error.starts_with(&format!("Redis at 127.0.0.1:{}, database 3: ", server.port)), "{error}");
     assert!(!error.contains("wrongpass"), "{error}");
     let error = Store::<Line>::redis("http://:wrongpass@127.0.0.1/").await.unwrap_err().to_string();
-    assert!(error.starts_with("not the URL of a Redis server") && !error.contains("wrongpass"), "{error}");
+    assert!(error.starts_with("not a Redis URL") && !error.contains("wrongpass"), "{error}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

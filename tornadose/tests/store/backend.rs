@@ -60,7 +60,7 @@ async fn a_submit_resolves_when_it_is_acknowledged() {
     let outgoing = messages.remove(0);
     assert_eq!((outgoing.payload(), outgoing.number()), (&br#"{"text":"hi"}"#[..], 1));
     assert_eq!(*outgoing.kind(), OutgoingKind::Queue);
-    assert!(outgoing.wants_ack());
+    assert!(outgoing.needs_sending());
     outgoing.appended(at(1));
     assert_eq!(submit.await.unwrap().unwrap().to_string(), "aaaaaaaa-7.1");
     // The log follows when the backend ingests it.
@@ -89,7 +89,7 @@ async fn a_message_that_is_not_acknowledged_in_time_is_unknown() {
     let (submit, messages) = tokio::join!(store.submit(line("hi")), link.next_outgoing(10));
     assert_eq!(before.elapsed().as_secs(), 3);
     assert!(matches!(submit.unwrap_err(), SubmitError::Unavailable { outcome: SendOutcome::Unknown, .. }));
-    assert!(!messages.unwrap()[0].wants_ack());
+    assert!(!messages.unwrap()[0].needs_sending());
     // A message that is dropped unresolved is unknown at once.
     let (submit, ()) = tokio::join!(store.submit(line("hi")), async { drop(link.next_outgoing(10).await) });
     assert!(matches!(submit.unwrap_err(), SubmitError::Unavailable { outcome: SendOutcome::Unknown, .. }));
@@ -104,7 +104,7 @@ async fn a_submit_that_is_dropped_before_it_is_taken_is_not_sent() {
     assert!(store.try_submit(line("without ack")).unwrap().is_none());
     let messages = link.next_outgoing(10).await.unwrap();
     assert_eq!(messages.len(), 1);
-    assert_eq!((messages[0].number(), messages[0].is_unacknowledged()), (2, true));
+    assert_eq!((messages[0].number(), messages[0].is_fire_and_forget()), (2, true));
 }
 
 #[store(queue, memory = "64KiB")]

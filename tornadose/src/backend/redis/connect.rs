@@ -98,7 +98,7 @@ impl Server {
 
 fn invalid_url(error: &RedisError) -> OpenError {
     let detail = error.detail().unwrap_or(error.category());
-    OpenError::new(format!("not the URL of a Redis server, as `redis://127.0.0.1:6379/0`: {detail}"))
+    OpenError::new(format!("not a Redis URL, such as `redis://127.0.0.1:6379/0`: {detail}"))
 }
 
 /// Waits for a reply, at most this long.

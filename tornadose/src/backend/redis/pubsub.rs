@@ -137,7 +137,7 @@ impl Channel<'_> {
                 continue;
             }
             let reply = pipeline.ignore_errors().query_async(&mut connection);
-            let replies: Vec<RedisResult<Value>> = match with_timeout(self.link.deadline(), reply).await {
+            let replies: Vec<RedisResult<Value>> = match with_timeout(self.link.ack_timeout(), reply).await {
                 Ok(replies) => replies,
                 Err(fault) => {
                     // These may have been published. Published again, they would be received twice.
@@ -173,7 +173,7 @@ impl Channel<'_> {
         let mut published = self.published();
         // No submit waits for the others any more.
         published.retain(|_, waiting| {
-            waiting.retain(|outgoing| outgoing.wants_ack() && !outgoing.is_unacknowledged());
+            waiting.retain(|outgoing| outgoing.needs_sending() && !outgoing.is_fire_and_forget());
             !waiting.is_empty()
         });
         for outgoing in messages {

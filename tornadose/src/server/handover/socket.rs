@@ -1,5 +1,6 @@
 //! The socket of a connection as its server sees it, which gives it to a stream.
 
+use std::fmt;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::sync::Arc;
@@ -34,11 +35,26 @@ impl Drop for Entry {
     }
 }
 
-/// The socket of a connection as its server sees it. It has no socket any more once a stream has taken that: it then
-/// reads nothing, and drops what is written, which is the end of the body.
+/// The byte stream of a [`HandoverAcceptor`](crate::HandoverAcceptor)'s connection. Once a detached stream has taken its
+/// socket, reads wait, and what the server writes, the end of the body, is dropped.
+///
+/// ```
+/// use salvo::conn::{Acceptor, TcpAcceptor};
+/// use tornadose::{HandoverAcceptor, HandoverIo};
+///
+/// /// Any acceptor becomes one of these byte streams.
+/// fn check<A: Acceptor<Stream = HandoverIo>>() {}
+/// check::<HandoverAcceptor<TcpAcceptor>>();
+/// ```
 pub struct HandoverIo {
     pub(super) socket: Option<Box<dyn Socket>>,
     pub(super) entry: Entry,
+}
+
+impl fmt::Debug for HandoverIo {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HandoverIo").field("has_socket", &self.socket.is_some()).finish_non_exhaustive()
+    }
 }
 
 impl AsyncRead for HandoverIo {

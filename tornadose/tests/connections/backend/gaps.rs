@@ -149,8 +149,8 @@ async fn a_duplicate_is_dropped_and_its_offset_is_known() {
     assert_eq!(ingest_from(1, "me", 1, "a"), Ingested::Queue);
     assert_eq!(ingest_from(2, "me", 2, "b"), Ingested::Queue);
     assert_eq!(ingest_from(3, "you", 1, "yours"), Ingested::Queue);
-    assert_eq!(ingest_from(4, "me", 1, "a"), Ingested::Duplicate);
-    assert_eq!(ingest_from(5, "me", 2, "b"), Ingested::Duplicate);
+    assert_eq!(ingest_from(4, "me", 1, "a"), Ingested::Ignored);
+    assert_eq!(ingest_from(5, "me", 2, "b"), Ingested::Ignored);
     app.client("back").last_event_id("aaaaaaaa-7.4").sse("/lines").await;
     assert_eq!(ingest_from(6, "me", 3, "c"), Ingested::Queue);
     assert_transcript!(app, @r#"
@@ -175,7 +175,7 @@ async fn an_unreadable_entry_is_skipped() {
         assert_eq!(link.ingest(at(seq), IncomingEntry::new(payload)), Ingested::Unreadable);
     }
     link.skip_unreadable(at(6), "no field `data`");
-    assert_eq!(ingest(&link, 6, "an earlier offset"), Ingested::Duplicate);
+    assert_eq!(ingest(&link, 6, "an earlier offset"), Ingested::Ignored);
     ingest(&link, 7, "after");
     assert_transcript!(app, @r#"
     lines > GET /lines

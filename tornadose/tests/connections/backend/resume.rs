@@ -212,7 +212,7 @@ async fn latest_values_older_than_the_history_are_loaded_before_it() {
     let (store, link) = loaded::<Market>(|link| {
         link.reset(EPOCH.parse().unwrap(), at(9));
         let ingested = link.ingest(at(2), entry(&quote("AAPL", 1)));
-        assert_eq!(ingested, Ingested::Latest { field: r#"MarketKey { symbol: "AAPL" } quote"#.into() });
+        assert_eq!(ingested, Ingested::Latest { slot: r#"MarketKey { symbol: "AAPL" } quote"#.into() });
         link.ingest(at(10), entry(&trade("AAPL", 7)));
         link.ingest(at(11), entry(&quote("MSFT", 2)));
     })

@@ -54,7 +54,7 @@ pub(super) async fn load(
     let is_complete = info.added == history.len() as u64;
     let floor = match history.first() {
         _ if is_complete => Offset::START,
-        Some(first) => first.offset.before(),
+        Some(first) => first.offset.previous(),
         None => info.newest,
     };
     Ok(LoadedStream { epoch, info, floor, latest, stale_fields, history })

@@ -169,11 +169,11 @@ impl<'a> StreamReader<'a> {
             link.skip_unreadable(offset, "no field `data`");
             return;
         };
-        if let Ingested::Latest { field } = link.ingest(offset, IncomingEntry { payload, sender })
+        if let Ingested::Latest { slot } = link.ingest(offset, IncomingEntry { payload, sender })
             && sender.is_none()
         {
             // Processes of ours keep the value when they append it.
-            latest_writes.push(LatestWrite::Upsert { field, offset, payload: payload.to_vec() });
+            latest_writes.push(LatestWrite::Upsert { field: slot, offset, payload: payload.to_vec() });
         }
     }
 

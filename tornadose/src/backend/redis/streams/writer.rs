@@ -93,7 +93,7 @@ impl StreamWriter<'_> {
         backoff: &mut Backoff,
     ) -> Result<(), Fault> {
         // No submit waits for the others any more.
-        unconfirmed.retain(Outgoing::wants_ack);
+        unconfirmed.retain(Outgoing::needs_sending);
         if unconfirmed.is_empty() {
             return Ok(());
         }
@@ -120,7 +120,7 @@ impl StreamWriter<'_> {
 
     /// Returns how long a reply may take. No submit waits longer than the deadline.
     fn reply_timeout(&self) -> Duration {
-        self.link.deadline().max(Duration::from_millis(100))
+        self.link.ack_timeout().max(Duration::from_millis(100))
     }
 
     /// Returns the commands that append these messages in order, and how many messages each of them appends.
@@ -147,8 +147,8 @@ impl StreamWriter<'_> {
         let mut command = redis::cmd("EVAL");
         command.arg(APPEND_LATEST_LUA).arg(2).arg(stream).arg(latest).arg(self.history);
         for outgoing in messages {
-            if let OutgoingKind::Latest { field } = outgoing.kind() {
-                command.arg(field).arg(outgoing.payload()).arg(self.by(outgoing));
+            if let OutgoingKind::Latest { slot } = outgoing.kind() {
+                command.arg(slot).arg(outgoing.payload()).arg(self.by(outgoing));
             }
         }
         command
