@@ -7,6 +7,7 @@ mod tornadose;
 
 use std::io;
 use std::net::SocketAddr;
+use std::pin::Pin;
 
 use clap::ValueEnum;
 use serde::Serialize;
@@ -57,21 +58,17 @@ fn message() -> String {
 /// Serves until the standard input ends. Each of its lines is a command to submit messages.
 pub(crate) fn serve(server: ServerKind, transport: Transport, threads: usize) -> io::Result<()> {
     process::pin_server(threads);
-    if server == ServerKind::Floor {
-        return floor::serve(transport);
-    }
+    let serving: Pin<Box<dyn Future<Output = io::Result<()>>>> = match server {
+        ServerKind::Floor => return floor::serve(transport),
+        ServerKind::Salvo => Box::pin(salvo::serve(transport)),
+        ServerKind::Axum => Box::pin(axum::serve(transport)),
+        ServerKind::Tornadose => Box::pin(tornadose::serve(transport)),
+    };
     let mut builder = match threads {
         1 => tokio::runtime::Builder::new_current_thread(),
         _ => tokio::runtime::Builder::new_multi_thread(),
     };
-    builder.worker_threads(threads).enable_all().build()?.block_on(async {
-        match server {
-            ServerKind::Salvo => salvo::serve(transport).await,
-            ServerKind::Axum => axum::serve(transport).await,
-            ServerKind::Tornadose => tornadose::serve(transport).await,
-            ServerKind::Floor => Ok(()),
-        }
-    })
+    builder.worker_threads(threads).enable_all().build()?.block_on(serving)
 }
 
 /// A line of the standard input.
@@ -84,7 +81,10 @@ enum Command {
 }
 
 fn parse_command(line: &str) -> Command {
-    line.parse().map_or(Command::SubmitToEachKey, Command::SubmitToAll)
+    match line {
+        "each key" => Command::SubmitToEachKey,
+        number => Command::SubmitToAll(number.parse().unwrap_or_else(|_| panic!("not a command: {line:?}"))),
+    }
 }
 
 fn spawn_command_reader() -> mpsc::UnboundedReceiver<Command> {

@@ -6,17 +6,17 @@ pub(crate) mod connection {
     pub(crate) mod control {
         use tokio::time::Instant;
 
-        use crate::handler::connection::span::CloseReason;
+        use crate::handler::connection::record::CloseReason;
         use crate::store::registry::EndReason;
 
         pub(crate) trait Control: Send + Sync {
             fn end(&self, reason: EndReason);
             fn abort(&self, reason: CloseReason);
-            fn pending_since(&self) -> Option<Instant>;
+            fn unread_since(&self) -> Option<Instant>;
         }
     }
 
-    pub(crate) mod span {
+    pub(crate) mod record {
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         pub(crate) enum CloseReason {
             Stalled,

@@ -162,7 +162,7 @@ pub fn every_message_is_read_once() {
     });
 }
 
-/// One thread submits twice: the second message finds the first taken, or not.
+/// One thread submits three times: the second message finds the first taken, or not.
 pub fn a_second_message_before_the_first_is_taken_is_not_lost() {
     check(|| {
         let store = Store::new();

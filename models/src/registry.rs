@@ -1,4 +1,4 @@
-//! Models of the registry of open connections: a connection opens, attaches its control and closes, while its server
+//! Models of the registry of open connections: a connection opens, sets its control and closes, while its server
 //! stops.
 
 use std::sync::Arc;
@@ -10,8 +10,8 @@ use tokio::time::Instant;
 use crate::block_on::block_on;
 use crate::check;
 use crate::handler::connection::control::Control;
+use crate::handler::connection::record::CloseReason;
 use crate::handler::connection::registry::{ConnectionPermit, Connections, Permits};
-use crate::handler::connection::span::CloseReason;
 use crate::store::registry::EndReason;
 
 /// Counts what a connection was told.
@@ -34,15 +34,15 @@ impl Control for CountingControl {
         self.0.aborts.fetch_add(1, Ordering::Relaxed);
     }
 
-    fn pending_since(&self) -> Option<Instant> {
+    fn unread_since(&self) -> Option<Instant> {
         None
     }
 }
 
-/// Attaches a new control and returns what it counts.
-fn attach(permits: &Permits) -> Arc<Told> {
+/// Sets a new control and returns what it counts.
+fn set_control(permits: &Permits) -> Arc<Told> {
     let told = Arc::default();
-    permits.registration().attach(CountingControl(Arc::clone(&told)));
+    permits.registration().set_control(CountingControl(Arc::clone(&told)));
     told
 }
 
@@ -59,7 +59,7 @@ pub fn a_connection_that_opens_during_a_stop_is_refused_or_ended() {
             thread::spawn(move || connections.stop(EndReason::Stopping))
         };
         let opened = connections.open(None).1.map(permits);
-        let told = opened.as_ref().map(attach);
+        let told = opened.as_ref().map(set_control);
         stop.join().expect("no stop panics");
         if let Some(told) = told {
             assert!(told.ends.load(Ordering::Relaxed) > 0, "the stop did not reach it");
@@ -82,8 +82,8 @@ pub fn the_last_control_of_a_connection_is_ended_and_aborted() {
                 connections.abort_all();
             })
         };
-        attach(&opened);
-        let told = attach(&opened);
+        set_control(&opened);
+        let told = set_control(&opened);
         stop.join().expect("no stop panics");
         assert!(told.ends.load(Ordering::Relaxed) > 0, "the stop did not reach it");
         assert!(told.aborts.load(Ordering::Relaxed) > 0, "the abort did not reach it");
@@ -99,7 +99,7 @@ pub fn a_connection_is_ended_by_its_handler_and_by_its_server() {
             server: Some(server.open(None).1.expect("nothing stops yet")),
         };
         let stops = [handler, server].map(|connections| thread::spawn(move || connections.stop(EndReason::Stopping)));
-        let told = attach(&opened);
+        let told = set_control(&opened);
         for stop in stops {
             stop.join().expect("no stop panics");
         }

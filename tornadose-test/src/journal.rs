@@ -1,5 +1,5 @@
 //! The journal of one harness: the state of its clients, and an entry for everything that they did and observed.
-//! The room `transcript` decides how an entry is printed, and in which order.
+//! The module `transcript` decides how an entry is printed, and in which order.
 
 pub(crate) mod client_state;
 mod report;

@@ -161,7 +161,7 @@ async fn the_server_notices_a_closed_client_and_not_a_vanished_one() {
 }
 
 #[tornadose_test::test]
-async fn one_settle_delivers_everything_to_500_clients() {
+async fn each_of_500_clients_gets_every_message() {
     let (feed, handler) = feed("");
     let app = Harness::new(Router::with_path("all").get(handler));
     let mut clients = Vec::new();

@@ -35,7 +35,7 @@
 //!
 //! # Resuming
 //!
-//! Every event carries an [`Id`]. A client returns with one in `Last-Event-ID` or `?last_event_id=`. It gets exactly the
+//! An event carries an [`Id`] as soon as a resume from it is exact. A client returns with one in `Last-Event-ID` or `?last_event_id=`. It gets exactly the
 //! events after it. If some of them are gone, it first gets the event `tornadose:gap`
 //! (`{"reason":"trimmed"|"lagged"|"restarted"|"outage","missed":N|null}`), and then what is kept. It never gets an error.
 //! A frame with an id alone moves the client's position without an event.

@@ -7,7 +7,7 @@
 
 #![cfg_attr(not(feature = "metrics"), allow(unused_variables, clippy::unused_self, reason = "nothing is counted then"))]
 
-/// Counts a message that was appended to a store.
+/// Counts a submit that this process accepted.
 #[inline]
 pub(crate) fn submitted() {
     #[cfg(feature = "metrics")]

@@ -162,7 +162,7 @@ async fn the_reason_why_a_stream_is_not_detached_is_logged_once() {
     let detached_app = detached_harness(router(&store));
     let fixed_length = detached_harness(router(&store).hoop(set_length));
     // The acceptor is not wrapped, so that no connection matches.
-    let not_recognised = Harness::new(Handover::new().wrap_service(router(&store)));
+    let not_recognized = Harness::new(Handover::new().wrap_service(router(&store)));
     let handover = Handover::new();
     let service = handover.wrap_service(router(&store));
     let head_not_taken =
@@ -181,7 +181,7 @@ async fn the_reason_why_a_stream_is_not_detached_is_logged_once() {
             GET,
             Some(r#"DEBUG stream not detached: transport="sse" reason="response replaced or of fixed length""#),
         ),
-        (&not_recognised, GET, Some(r#"WARN stream not detached: transport="sse" reason="connection not recognised""#)),
+        (&not_recognized, GET, Some(r#"WARN stream not detached: transport="sse" reason="connection not recognized""#)),
         (&head_not_taken, GET, Some(r#"DEBUG stream not detached: transport="sse" reason="head not taken""#)),
     ] {
         let _first = request(app, text).await;

@@ -11,12 +11,12 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// A crate's modules by path (`store::log`), and what each imports from its own crate.
-struct Plan {
+struct ModuleGraph {
     sources: BTreeMap<String, String>,
     imports: BTreeMap<String, BTreeSet<String>>,
 }
 
-impl Plan {
+impl ModuleGraph {
     fn of(crate_folder: &str) -> Self {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(crate_folder).join("src");
         let mut sources = BTreeMap::new();
@@ -124,10 +124,10 @@ fn layer(module: &str) -> Option<&'static str> {
 
 #[test]
 fn imports_run_one_way() {
-    let plan = Plan::of("tornadose");
-    plan.check_circles();
-    assert!(plan.imports["store::reader"].contains("store::log::cursor"), "the test sees the imports");
-    for (module, imports) in &plan.imports {
+    let graph = ModuleGraph::of("tornadose");
+    graph.check_circles();
+    assert!(graph.imports["store::reader"].contains("store::log::cursor"), "the test sees the imports");
+    for (module, imports) in &graph.imports {
         let Some(from) = layer(module) else {
             assert!(["lib", "__private"].contains(&module.as_str()), "{module} is in no layer");
             continue;
@@ -142,7 +142,7 @@ fn imports_run_one_way() {
 
 #[test]
 fn salvo_is_named_only_where_requests_are_served_and_in_the_trait_subscriber() {
-    for (module, text) in &Plan::of("tornadose").sources {
+    for (module, text) in &ModuleGraph::of("tornadose").sources {
         let code = code(text);
         match layer(module) {
             Some("handler" | "server" | "script") | None => {}
@@ -157,7 +157,7 @@ fn salvo_is_named_only_where_requests_are_served_and_in_the_trait_subscriber() {
 
 #[test]
 fn the_wire_and_the_log_do_not_wait() {
-    for (module, text) in &Plan::of("tornadose").sources {
+    for (module, text) in &ModuleGraph::of("tornadose").sources {
         if is_within(module, "wire") || is_within(module, "store::log") {
             assert!(!code(text).contains("async") && !code(text).contains(".await"), "{module} waits");
         }
@@ -166,9 +166,9 @@ fn the_wire_and_the_log_do_not_wait() {
 
 #[test]
 fn macros_go_from_arguments_to_model_to_expansion() {
-    let plan = Plan::of("tornadose-macros");
-    plan.check_circles();
-    for (module, text) in &plan.sources {
+    let graph = ModuleGraph::of("tornadose-macros");
+    graph.check_circles();
+    for (module, text) in &graph.sources {
         if module.ends_with("::expand") {
             let code = code(text);
             assert!(!code.contains("::args") && !code.contains("diagnostics"), "{module} looks back");
@@ -182,16 +182,16 @@ fn macros_go_from_arguments_to_model_to_expansion() {
 #[test]
 fn the_other_crates_have_no_import_circles() {
     for folder in ["tornadose-test", "bench"] {
-        let plan = Plan::of(folder);
-        assert!(plan.imports.values().any(|imports| !imports.is_empty()), "the test sees the imports of {folder}");
-        plan.check_circles();
+        let graph = ModuleGraph::of(folder);
+        assert!(graph.imports.values().any(|imports| !imports.is_empty()), "the test sees the imports of {folder}");
+        graph.check_circles();
     }
 }
 
 #[test]
 fn the_fake_client_knows_no_tornadose() {
-    let plan = Plan::of("tornadose-test");
-    for (module, text) in &plan.sources {
+    let graph = ModuleGraph::of("tornadose-test");
+    for (module, text) in &graph.sources {
         let code = code(text).replace("tornadose_test", "").replace("tornadose_macros", "");
         assert!(!code.contains("tornadose::"), "{module} knows tornadose");
     }
@@ -202,7 +202,7 @@ fn the_fake_client_knows_no_tornadose() {
 #[test]
 fn no_glob_no_grandparent_no_mod_rs() {
     for folder in ["tornadose", "tornadose-macros", "tornadose-test"] {
-        for (module, text) in &Plan::of(folder).sources {
+        for (module, text) in &ModuleGraph::of(folder).sources {
             assert!(!module.ends_with("mod"), "{folder}: {module}.rs");
             for line in code(text).lines().map(str::trim) {
                 let import = line.starts_with("use ") || line.starts_with("pub use ");
@@ -268,7 +268,8 @@ fn the_table_of_log_events_is_that_of_the_code() {
         .map(|row| row.map(quoted))
         .filter(|[messages, ..]| !messages.is_empty())
         .collect();
-    let events: Vec<LogEvent> = Plan::of("tornadose").sources.values().flat_map(|text| log_events(text)).collect();
+    let events: Vec<LogEvent> =
+        ModuleGraph::of("tornadose").sources.values().flat_map(|text| log_events(text)).collect();
     assert!(events.len() > 20 && rows.len() > 20, "{} events, {} rows", events.len(), rows.len());
     for (message, level, fields) in &events {
         let row = rows.iter().find(|[messages, ..]| messages.contains(message));

@@ -15,12 +15,12 @@ pub(crate) fn expand(model: &Model) -> TokenStream {
     let keys = model.keys();
     let key_struct = key_struct(name, &model.visibility, keys);
     let key_type = if keys.is_empty() { quote!(#rt::NoKey) } else { key_name(name).into_token_stream() };
-    let has_queue = (!model.has_queue()).then(|| {
+    let no_queue = (!model.has_queue()).then(|| {
         quote!(
             const HAS_QUEUE: ::core::primitive::bool = false;
         )
     });
-    let has_latest = (!model.has_latest()).then(|| {
+    let no_latest = (!model.has_latest()).then(|| {
         quote!(
             const HAS_LATEST: ::core::primitive::bool = false;
         )
@@ -47,8 +47,8 @@ pub(crate) fn expand(model: &Model) -> TokenStream {
         #[allow(unused_qualifications)]
         impl #rt::Message for #name {
             type Key = #key_type;
-            #has_queue
-            #has_latest
+            #no_queue
+            #no_latest
             #capacity
             #memory
             const CHANNEL: &'static ::core::primitive::str = #channel;
@@ -144,8 +144,8 @@ fn retention(model: &Model) -> TokenStream {
     let arms: Vec<TokenStream> = [Retention::Latest, Retention::Queue]
         .into_iter()
         .filter_map(|retention| {
-            let kept_so = variants.iter().filter(|variant| variant.retention == retention);
-            let patterns: Vec<_> = kept_so.map(pattern).collect();
+            let with_retention = variants.iter().filter(|variant| variant.retention == retention);
+            let patterns: Vec<_> = with_retention.map(pattern).collect();
             let retention = variant_of(retention);
             (!patterns.is_empty()).then(|| quote!(#(#patterns)|* => #retention))
         })

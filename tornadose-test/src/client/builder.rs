@@ -1,4 +1,4 @@
-//! The builder of a client: its name, headers, pipe and faults. The room `open` connects it.
+//! The builder of a client: its name, headers, pipe and faults. The module `open` connects it.
 
 use std::fmt::{self, Display};
 

@@ -51,7 +51,7 @@ impl<'a> IncomingEntry<'a> {
     }
 }
 
-/// The fate of an entry that was ingested.
+/// The outcome of an entry that was ingested.
 ///
 /// ```
 /// use tornadose::backend::Ingested;
@@ -80,7 +80,7 @@ pub(crate) trait LogSink: Send + Sync {
     fn type_name(&self) -> &'static str;
     fn memory(&self) -> usize;
     fn reset(&self, epoch: Epoch, floor: Offset);
-    /// Appends an entry, at the next offset when it has none of its own. Returns the offset and the entry's fate.
+    /// Appends an entry, at the next offset when it has none of its own. Returns the offset and what became of the entry.
     fn ingest(&self, offset: Option<Offset>, entry: IncomingEntry<'_>) -> (Offset, Ingested);
     fn skip_unreadable(&self, offset: Offset, reason: &str);
     fn forget(&self, offset: Option<Offset>, key: &str) -> Vec<String>;

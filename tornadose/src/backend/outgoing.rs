@@ -4,7 +4,7 @@ use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use crate::id::Offset;
 
-/// The fate of a message that was not acknowledged.
+/// The outcome of a message that was not acknowledged.
 ///
 /// ```
 /// use tornadose::backend::SendOutcome;
@@ -140,7 +140,7 @@ impl Outgoing {
     /// Fails the message. Use [`SendOutcome::Unknown`] unless it is certain that the engine has not taken it.
     pub fn failed(mut self, outcome: SendOutcome) {
         if self.is_fire_and_forget {
-            tracing::warn!(target: "tornadose", ?outcome, "unacknowledged message dropped");
+            tracing::warn!(target: "tornadose", ?outcome, "fire-and-forget message dropped");
         }
         self.resolve(Err(outcome));
     }

@@ -1,7 +1,7 @@
 //! What connections of both transports have in common: their registry, how they are ended, logged and timed, and
 //! their socket.
 
-pub(crate) mod span;
+pub(crate) mod record;
 pub(crate) mod control;
 pub(crate) mod registry;
 pub(crate) mod catch_drop;

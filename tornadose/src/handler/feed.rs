@@ -20,7 +20,7 @@ use std::task::Waker;
 
 use bytes::{Bytes, BytesMut};
 
-use crate::handler::connection::span::{CloseReasonCell, ConnectionSpan};
+use crate::handler::connection::record::{CloseReasonCell, ConnectionRecord};
 use crate::handler::feed::format::Format;
 use crate::id::{Id, Offset};
 use crate::message::Message;
@@ -49,8 +49,8 @@ pub(crate) enum FeedItem {
 pub(crate) struct Feed<M: Message> {
     /// The newest position that was written to the client.
     written: Option<Offset>,
-    /// How many messages the filter has withheld since then.
-    withheld: usize,
+    /// How many messages the filter has skipped since then.
+    filtered_since_position: usize,
     /// Whether the reader has read up to the head of the log.
     is_at_head: bool,
     /// Whether a message may be returned as it is: the buffer is empty, and the reader has not lagged.
@@ -59,7 +59,7 @@ pub(crate) struct Feed<M: Message> {
     is_lagged: bool,
     lag: Lag,
     reader: Reader<M>,
-    span: ConnectionSpan,
+    record: ConnectionRecord,
     /// Bytes that are written before anything else.
     buffer: BytesMut,
     /// How many messages are in the buffer.
@@ -67,17 +67,17 @@ pub(crate) struct Feed<M: Message> {
 }
 
 impl<M: Message> Feed<M> {
-    pub(crate) fn new(reader: Reader<M>, span: ConnectionSpan, lag: Lag, prologue: BytesMut) -> Self {
+    pub(crate) fn new(reader: Reader<M>, record: ConnectionRecord, lag: Lag, prologue: BytesMut) -> Self {
         const { assert!(offset_of!(Self, reader) <= 64) }
         Self {
             written: None,
-            withheld: 0,
+            filtered_since_position: 0,
             is_at_head: false,
             fast_path: prologue.is_empty(),
             is_lagged: false,
             lag,
             reader,
-            span,
+            record,
             buffer: prologue,
             buffered: 0,
         }
@@ -85,15 +85,15 @@ impl<M: Message> Feed<M> {
 
     /// Marks the connection as one that owns its socket.
     pub(crate) fn mark_detached(&mut self) {
-        self.span.mark_detached();
+        self.record.mark_detached();
     }
 
-    pub(crate) fn span(&self) -> &ConnectionSpan {
-        &self.span
+    pub(crate) fn record(&self) -> &ConnectionRecord {
+        &self.record
     }
 
     pub(crate) fn close_reason(&self) -> &CloseReasonCell {
-        self.span.close_reason()
+        self.record.close_reason()
     }
 
     pub(crate) fn reader(&self) -> &Reader<M> {
@@ -120,20 +120,20 @@ impl<M: Message> Feed<M> {
                     self.count_delivered(1);
                     return FeedItem::Bytes(F::share(entry.encoded::<F>()));
                 }
-                self.withhold::<F>(&entry, true);
+                self.skip_filtered::<F>(&entry, true);
                 None
             }
             None if self.is_lagged => None,
             None => Some(self.reader.poll_log(waker)),
         };
-        let item = self.next_after::<F>(step, subscriber, waker);
+        let item = self.assemble::<F>(step, subscriber, waker);
         self.fast_path = self.buffer.is_empty() && !self.is_lagged;
         item
     }
 
     // A function of its own, so that the common case of one message does not pay for this one's stack frame.
     #[inline(never)]
-    fn next_after<F: Format>(
+    fn assemble<F: Format>(
         &mut self,
         mut step: Option<ReadStep<M>>,
         subscriber: &impl Subscriber<Message = M>,
@@ -155,11 +155,11 @@ impl<M: Message> Feed<M> {
                     return if self.buffer.is_empty() { FeedItem::Ended(end) } else { self.take_buffer::<F>() };
                 }
                 ReadStep::Gap(gap) if gap.reason == GapReason::Lagged && self.lag == Lag::Close => {
-                    self.span.log_gap(gap);
+                    self.record.log_gap(gap);
                     self.is_lagged = true;
                 }
                 ReadStep::Gap(gap) => {
-                    self.span.log_gap(gap);
+                    self.record.log_gap(gap);
                     F::gap(&mut self.buffer, gap);
                     self.written = None;
                     self.is_at_head = false;
@@ -198,7 +198,7 @@ impl<M: Message> Feed<M> {
     }
 
     /// Writes the position of a client that has every message, if it moved.
-    pub(crate) fn bookmark<F: Format>(&mut self, bytes: &mut BytesMut) {
+    pub(crate) fn write_moved_position<F: Format>(&mut self, bytes: &mut BytesMut) {
         let id = self.reader.head();
         if self.is_at_head && self.written != Some(id.offset) {
             F::position(bytes, id);
@@ -233,7 +233,7 @@ impl<M: Message> Feed<M> {
             if passes {
                 self.write::<F>(entry, with_ids);
             } else {
-                self.withhold::<F>(entry, with_ids);
+                self.skip_filtered::<F>(entry, with_ids);
             }
         }
         None
@@ -249,10 +249,11 @@ impl<M: Message> Feed<M> {
         }
     }
 
-    fn withhold<F: Format>(&mut self, entry: &Entry<M>, with_ids: bool) {
+    fn skip_filtered<F: Format>(&mut self, entry: &Entry<M>, with_ids: bool) {
         self.reader.record_filtered();
-        self.withheld += 1;
-        if with_ids && self.withheld >= (self.reader.capacity() / 4).max(1) {
+        self.filtered_since_position += 1;
+        // Often enough that the client's position is not trimmed while all its messages are filtered.
+        if with_ids && self.filtered_since_position >= (self.reader.capacity() / 4).max(1) {
             self.write_position::<F>(entry.id);
         }
     }
@@ -264,7 +265,7 @@ impl<M: Message> Feed<M> {
 
     fn set_written(&mut self, offset: Offset) {
         self.written = Some(offset);
-        self.withheld = 0;
+        self.filtered_since_position = 0;
     }
 
     fn count_delivered(&mut self, messages: usize) {
@@ -281,7 +282,7 @@ impl<M: Message> Feed<M> {
 
 impl<M: Message> Drop for Feed<M> {
     fn drop(&mut self) {
-        self.span.log_close(|| self.reader.balance());
+        self.record.log_close(|| self.reader.balance());
     }
 }
 

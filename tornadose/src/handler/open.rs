@@ -13,9 +13,9 @@ use salvo::{Depot, Request};
 use crate::handler::builder::StreamHandler;
 use crate::handler::connection::attached::AttachedReason;
 use crate::handler::connection::catch_drop::CatchDrop;
+use crate::handler::connection::record::ConnectionRecord;
 use crate::handler::connection::registry::{CLOSE_TIMEOUT, ConnectionPermit, Connections, Permits};
 use crate::handler::connection::socket_table::{SocketHandle, SocketLookup};
-use crate::handler::connection::span::ConnectionSpan;
 use crate::handler::feed::Feed;
 use crate::handler::request;
 use crate::message::Keys;
@@ -121,10 +121,10 @@ impl<S: Subscriber> StreamHandler<S> {
     pub(crate) fn feed(
         &self,
         reader: Reader<S::Message>,
-        span: ConnectionSpan,
+        record: ConnectionRecord,
         prologue: BytesMut,
     ) -> Feed<S::Message> {
-        Feed::new(reader, span, self.settings.options.lag, prologue)
+        Feed::new(reader, record, self.settings.options.lag, prologue)
     }
 }
 
@@ -133,6 +133,6 @@ impl<S: Subscriber> StreamHandler<S> {
 pub(crate) fn claim_socket(req: &Request, transport: &'static str) -> Option<Arc<SocketHandle>> {
     let lookup = req.extensions().get::<SocketLookup>()?;
     let control = req.extensions().get::<ConnCtrl>();
-    let claimed = control.map_or(Err(AttachedReason::NotRecognised), |control| lookup.claim(control));
+    let claimed = control.map_or(Err(AttachedReason::NotRecognized), |control| lookup.claim(control));
     claimed.inspect_err(|reason| reason.log_once(transport)).ok()
 }

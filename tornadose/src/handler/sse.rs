@@ -13,7 +13,7 @@ use salvo::{Depot, Request, Response};
 
 use crate::handler::builder::StreamHandler;
 use crate::handler::connection::control::BodyControl;
-use crate::handler::connection::span::ConnectionSpan;
+use crate::handler::connection::record::ConnectionRecord;
 use crate::handler::open::{Admission, Authorized, Rejection, claim_socket};
 use crate::handler::request;
 use crate::handler::sse::body::SseBody;
@@ -39,10 +39,10 @@ impl<S: Subscriber> StreamHandler<S> {
         })?;
         let Admission { authorized: Authorized { subscriber, keys }, number, permits } = admission;
         let reader = self.reader(keys, req);
-        let span = ConnectionSpan::open("sse", number, &reader);
+        let record = ConnectionRecord::open("sse", number, &reader);
         let mut prologue = frames::prologue(self.settings.options.retry);
         let handover = claim_socket(req, "sse").map(|handle| StreamHandover::new(prologue.split().freeze(), handle));
-        let feed = self.feed(reader, span, prologue);
+        let feed = self.feed(reader, record, prologue);
         let conn_ctrl = req.extensions().get::<ConnCtrl>().cloned();
         if let Some(conn_ctrl) = &conn_ctrl {
             conn_ctrl.relax_timeouts();
@@ -53,7 +53,7 @@ impl<S: Subscriber> StreamHandler<S> {
             conn_ctrl: conn_ctrl.clone(),
         };
         let (timeouts, retry_after) = (self.settings.timeouts(number), self.settings.retry_after(number));
-        permits.registration().attach(control);
+        permits.registration().set_control(control);
         stream_head(res);
         let mut stream = Box::pin(SseBody::new(subscriber, feed, timeouts, retry_after, conn_ctrl, permits));
         if let Some(handover) = handover {

@@ -17,7 +17,7 @@ use salvo::{Depot, Request, Response};
 use crate::handler::builder::StreamHandler;
 use crate::handler::connection::control::TaskControl;
 use crate::handler::connection::io::SocketIo;
-use crate::handler::connection::span::ConnectionSpan;
+use crate::handler::connection::record::ConnectionRecord;
 use crate::handler::connection::wake_source::WakeSource;
 use crate::handler::open::{Admission, Authorized, Rejection, claim_socket};
 use crate::handler::request::{self, UpgradeError};
@@ -43,8 +43,8 @@ impl<S: Subscriber> StreamHandler<S> {
             return Err(StatusError::bad_request().brief("this connection cannot become a WebSocket").into());
         };
         let reader = self.reader(keys, req);
-        let span = ConnectionSpan::open("ws", number, &reader);
-        let feed = self.feed(reader, span, BytesMut::new());
+        let record = ConnectionRecord::open("ws", number, &reader);
+        let feed = self.feed(reader, record, BytesMut::new());
         let options = &self.settings.options;
         let timeouts = self.settings.timeouts(number);
         let handle = claim_socket(req, "ws");
@@ -82,7 +82,7 @@ impl<S: Subscriber> StreamHandler<S> {
             let io = SocketIo::new(upgraded.socket, Decoder::new(max_message), socket_waker);
             session.run(Box::new(io.with_read_buffer(upgraded.read))).await;
         });
-        registration.attach(TaskControl { reader, close_reason, task: task.abort_handle() });
+        registration.set_control(TaskControl { reader, close_reason, task: task.abort_handle() });
         Ok(())
     }
 }

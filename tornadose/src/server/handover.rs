@@ -19,7 +19,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use crate::handler::connection::attached::AttachedReason;
 use crate::handler::connection::socket_table::{Address, SocketLookup, SocketTable};
 use crate::handler::sse::detach::Proposal;
-use crate::server::handover::socket::{Entry, HandoverIo};
+use crate::server::handover::socket::{HandoverIo, SocketEntry};
 
 /// Lets the streams of a Salvo [`Server`](salvo::Server) of your own detach, as those of [`serve`](crate::serve) do:
 /// once its response head is written, a stream owns its socket and is written by a task of its own, and what had
@@ -182,7 +182,7 @@ where
         let accepted = self.inner.accept(fuse).await?;
         let address = Address::new(&accepted.local_addr, &accepted.remote_addr);
         let (key, handle) = self.sockets.insert(address, accepted.conn_ctrl.clone());
-        let entry = Entry { sockets: Arc::clone(&self.sockets), key, handle };
+        let entry = SocketEntry { sockets: Arc::clone(&self.sockets), key, handle };
         Ok(accepted.map_into(|_| TcpCoupler::new(), |socket| HandoverIo { socket: Some(Box::new(socket)), entry }))
     }
 }

@@ -131,7 +131,10 @@ impl<M: Message> Ingest<M> {
             // No reader is left, or the log has been there.
             return (offset, Ingested::Ignored);
         }
-        let appended = state.log.append(offset, key, Arc::new(message), event, retention, shared.encoding_count());
+        // A reference is kept, so that a message without room is not dropped under the lock.
+        let message = Arc::new(message);
+        let kept = Arc::clone(&message);
+        let appended = state.log.append(offset, key, kept, event, retention, shared.encoding_count());
         let readers = match &appended {
             Ok(appended) => state.push_to_readers(&appended.entry),
             Err(_) => WakeList::default(),

@@ -178,8 +178,8 @@ impl<M> ReaderRegistry<M> {
     }
 
     /// Returns since when the reader has unread messages; `None` while it waits for more, or is gone.
-    pub(crate) fn pending_since(&self, id: ReaderId) -> Option<Instant> {
-        self.entries.get(id.index).filter(|entry| entry.number == id.number)?.mailbox.pending_since()
+    pub(crate) fn unread_since(&self, id: ReaderId) -> Option<Instant> {
+        self.entries.get(id.index).filter(|entry| entry.number == id.number)?.mailbox.unread_since()
     }
 
     /// Registers a waker for the reader's end and, if it wants messages, for the next message of its keys.

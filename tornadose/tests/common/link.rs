@@ -68,7 +68,8 @@ where
     (opening.await.unwrap().unwrap(), link)
 }
 
-pub(crate) async fn empty<M>() -> (Store<M>, BackendLink)
+/// A store that is opened without history.
+pub(crate) async fn open_empty<M>() -> (Store<M>, BackendLink)
 where
     M: Message + Serialize + for<'de> Deserialize<'de>,
 {

@@ -105,7 +105,7 @@ pub(crate) fn router(store: &Store<Line>, drops: &Drops) -> Router {
         .hoop(drops.clone())
         .push(Router::with_path("rooms/{room}").get(Reader::handler(store)))
         .push(Router::with_path("goal/{room}").goal(Reader::handler(store)))
-        .push(Router::with_path("young/{room}").get(Reader::handler(store).max_age(secs(60)).keep_alive(None)))
+        .push(Router::with_path("short-lived/{room}").get(Reader::handler(store).max_age(secs(60)).keep_alive(None)))
         .push(Router::with_path("all").get(StreamHandler::<Everything>::new(store)))
 }
 

@@ -8,7 +8,7 @@ use tornadose::prelude::*;
 use tornadose_test::Harness;
 
 use super::harness::harness;
-use super::link::{Line, empty};
+use super::link::{Line, open_empty};
 
 #[subscriber(sse, ws, store = Line, replay = 10)]
 struct Lines;
@@ -19,6 +19,6 @@ fn app(store: &Store<Line>) -> Harness {
 
 /// An application that serves an empty store at `/lines`.
 async fn empty_app() -> (Harness, BackendLink) {
-    let (store, link) = empty().await;
+    let (store, link) = open_empty().await;
     (app(&store), link)
 }

@@ -59,6 +59,7 @@ async fn disconnect_ends_only_the_connections_of_the_key() {
 #[tornadose_test::test]
 async fn a_disconnected_client_can_resume() {
     let (store, app, drops) = rooms();
+    // A disconnect does not concern later connections.
     store.disconnect(&key("1"));
     let page = app.client("page").sse("/rooms/1?user=page").await;
     store.submit(line("1", "before")).await.unwrap();
@@ -164,8 +165,8 @@ async fn a_client_that_reads_on_gets_all_messages_and_the_regular_end() {
 #[tornadose_test::test]
 async fn a_client_that_reached_the_maximum_age_resumes_without_loss() {
     let (store, app, drops) = rooms();
-    let page = app.client("page").once().sse("/young/1?user=page").await;
-    let socket = app.client("socket").ws("/young/1?user=socket").await;
+    let page = app.client("page").once().sse("/short-lived/1?user=page").await;
+    let socket = app.client("socket").ws("/short-lived/1?user=socket").await;
     store.submit(line("1", "before")).await.unwrap();
     app.advance(secs(66)).await;
     page.skip(1).await;
@@ -176,9 +177,9 @@ async fn a_client_that_reached_the_maximum_age_resumes_without_loss() {
     dropped.sort();
     assert_eq!(dropped, ["page", "socket"]);
     store.submit(line("1", "between")).await.unwrap();
-    let page = app.client("page").last_event_id(page.last_event_id().unwrap()).sse("/young/1?user=page").await;
+    let page = app.client("page").last_event_id(page.last_event_id().unwrap()).sse("/short-lived/1?user=page").await;
     let id = socket.last_event_id().unwrap();
-    let socket = app.client("socket").ws(format!("/young/1?user=socket&last_event_id={id}")).await;
+    let socket = app.client("socket").ws(format!("/short-lived/1?user=socket&last_event_id={id}")).await;
     store.submit(line("1", "after")).await.unwrap();
     for reader in [&page, &*socket] {
         for text in ["between", "after"] {
@@ -187,7 +188,7 @@ async fn a_client_that_reached_the_maximum_age_resumes_without_loss() {
         reader.quiet().await;
     }
     // `authorize` runs for each connection.
-    let crash = app.client("crash").last_event_id(id).sse("/young/1?user=crash").await;
+    let crash = app.client("crash").last_event_id(id).sse("/short-lived/1?user=crash").await;
     app.expect_panic("authorize").await;
     assert_eq!((crash.status(), drops.take()), (500, vec!["crash".into()]));
 }

@@ -165,7 +165,7 @@ async fn connections_are_counted_by_whether_they_are_detached() {
 }
 
 #[tornadose_test::test]
-async fn a_batch_is_counted_at_once_and_every_owed_message_once() {
+async fn a_batch_is_one_addition_and_the_counts_balance() {
     let counts = Counts::default();
     let _guard = metrics::set_default_local_recorder(&counts);
     let store = tornadose::Store::new();

@@ -34,7 +34,7 @@ fn fill(store: &Store<Profile>, user: &str) {
 }
 
 #[tornadose_test::test]
-async fn a_client_gets_no_messages_of_a_key_that_was_forgotten() {
+async fn a_key_that_follows_a_forgotten_one_shows_none_of_its_messages() {
     let store = Store::new();
     let app = harness(Router::with_path("{user}").get(Profiles::handler(&store)));
     fill(&store, "ada");
@@ -89,5 +89,6 @@ async fn memory_counts_the_encoded_bytes() {
     let page = app.client("page").buffer_size(1 << 20).lenient().sse("/lines").await;
     let events = page.recording().to_string().lines().filter(|line| line.contains("message")).count();
     let bytes = events * 10_000 * 7;
-    assert!(bytes <= 1 << 20, "{events} events, {bytes} encoded bytes are kept; memory is {}", 1 << 20);
+    let memory = 1 << 20;
+    assert!((memory / 4..=memory).contains(&bytes), "{events} events, {bytes} encoded bytes of {memory} are kept");
 }

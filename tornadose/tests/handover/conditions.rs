@@ -200,6 +200,6 @@ async fn relax_timeouts(req: &mut Request) {
 }
 
 #[tornadose_test::test]
-async fn a_stream_whose_connection_is_not_recognised_stays_attached() {
+async fn a_stream_whose_connection_is_not_recognized_stays_attached() {
     check_service(|router| Service::new(router).hoop(relax_timeouts), GET, false).await;
 }

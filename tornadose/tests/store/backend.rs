@@ -1,5 +1,6 @@
 //! A store behind a backend, in virtual time: opening, submits and subscriptions.
 
+use std::cell::RefCell;
 use std::future::pending;
 use std::time::Duration;
 
@@ -9,7 +10,7 @@ use tornadose::backend::{Backend, BackendLink, Epoch, Ingested, Offset, OpenErro
 use tornadose::prelude::*;
 use tornadose::{GapReason, Received, SubmitError};
 
-use super::link::{EPOCH, Line, LinkBackend, Market, at, empty, entry, ingest};
+use super::link::{EPOCH, Line, LinkBackend, Market, at, entry, ingest, open_empty};
 
 #[tornadose_test::test]
 async fn a_store_is_open_once_the_backend_has_caught_up() {
@@ -52,7 +53,7 @@ fn line(text: &str) -> Line {
 
 #[tornadose_test::test]
 async fn a_submit_resolves_when_it_is_acknowledged() {
-    let (store, link) = empty::<Line>().await;
+    let (store, link) = open_empty::<Line>().await;
     let handle = store.clone();
     let submit = tokio::spawn(async move { handle.submit(line("hi")).await });
     let mut messages = link.next_outgoing(10).await.unwrap();
@@ -71,7 +72,7 @@ async fn a_submit_resolves_when_it_is_acknowledged() {
 
 #[tornadose_test::test]
 async fn a_message_that_is_not_taken_in_time_was_not_sent() {
-    let (store, link) = empty::<Line>().await;
+    let (store, link) = open_empty::<Line>().await;
     let before = tokio::time::Instant::now();
     let error = store.submit(line("hi")).await.unwrap_err();
     assert_eq!(before.elapsed().as_secs(), 3);
@@ -83,8 +84,8 @@ async fn a_message_that_is_not_taken_in_time_was_not_sent() {
 }
 
 #[tornadose_test::test]
-async fn a_message_that_is_not_acknowledged_in_time_is_unknown() {
-    let (store, link) = empty::<Line>().await;
+async fn the_outcome_of_a_message_that_is_not_acknowledged_in_time_is_unknown() {
+    let (store, link) = open_empty::<Line>().await;
     let before = tokio::time::Instant::now();
     let (submit, messages) = tokio::join!(store.submit(line("hi")), link.next_outgoing(10));
     assert_eq!(before.elapsed().as_secs(), 3);
@@ -98,7 +99,7 @@ async fn a_message_that_is_not_acknowledged_in_time_is_unknown() {
 
 #[tornadose_test::test]
 async fn a_submit_that_is_dropped_before_it_is_taken_is_not_sent() {
-    let (store, link) = empty::<Line>().await;
+    let (store, link) = open_empty::<Line>().await;
     assert!(store.submit(line("dropped")).now_or_never().is_none());
     assert!(link.next_outgoing(10).now_or_never().is_none());
     assert!(store.try_submit(line("without ack")).unwrap().is_none());
@@ -113,7 +114,7 @@ struct Small(String);
 
 #[tornadose_test::test]
 async fn messages_in_the_outbox_are_bounded_by_memory() {
-    let (store, link) = empty::<Small>().await;
+    let (store, link) = open_empty::<Small>().await;
     for _ in 0..128 {
         assert!(store.try_submit(Small("x".into())).unwrap().is_none());
     }
@@ -122,7 +123,7 @@ async fn messages_in_the_outbox_are_bounded_by_memory() {
     let before = tokio::time::Instant::now();
     let error = store.submit(Small("x".into())).await.unwrap_err();
     assert!(matches!(error, SubmitError::Unavailable { outcome: SendOutcome::NotSent, .. }));
-    assert_eq!(before.elapsed().as_secs(), 3, "a submit waits for space until its deadline");
+    assert_eq!(before.elapsed().as_secs(), 3, "a submit waits for room for as long as for its acknowledgement");
     drop(link.next_outgoing(1).await);
     assert!(store.try_submit(Small("x".into())).is_ok(), "a resolved message frees its bytes");
     let error = store.submit(Small("x".repeat(70_000))).await.unwrap_err();
@@ -131,7 +132,7 @@ async fn messages_in_the_outbox_are_bounded_by_memory() {
 
 #[tornadose_test::test]
 async fn a_closed_store_sends_its_queued_messages_and_refuses_more() {
-    let (store, link) = empty::<Line>().await;
+    let (store, link) = open_empty::<Line>().await;
     store.try_submit(line("last")).unwrap();
     store.close();
     assert!(matches!(store.submit(line("late")).await, Err(SubmitError::Closed { .. })));
@@ -168,8 +169,8 @@ async fn a_backend_is_dropped_with_the_last_handle_and_reader() {
 }
 
 #[tornadose_test::test]
-async fn missed_is_null_unless_every_trimmed_message_was_owed() {
-    let (store, link) = empty::<Market>().await;
+async fn missed_is_unknown_for_a_type_with_latest_messages() {
+    let (store, link) = open_empty::<Market>().await;
     let mut all = store.subscribe();
     assert!(all.next().now_or_never().is_none());
     link.report_trimmed(Some(3));
@@ -208,25 +209,25 @@ impl Message for Panics {
 
 #[tornadose_test::test]
 async fn a_panic_in_deserialize_makes_the_entry_unreadable() {
-    let (store, link) = empty::<Panics>().await;
+    let (store, link) = open_empty::<Panics>().await;
     assert_eq!(link.ingest(at(1), entry("null")), Ingested::Unreadable);
     assert_eq!(store.head().to_string(), "aaaaaaaa-7.1");
 }
 
 /// Returns what the reader yields at once. Every call is in the same task, as the mailbox of a
-/// caught-up reader requires.
+/// live reader requires.
 async fn next_now(reader: &mut tornadose::Subscription<Line>) -> Option<Received<Line>> {
     tokio::time::timeout(Duration::from_millis(1), reader.next()).await.ok().flatten()
 }
 
 #[tornadose_test::test]
-async fn a_caught_up_reader_gets_the_gap_of_a_reset_before_the_later_messages() {
+async fn a_live_reader_gets_the_gap_of_a_reset_before_the_later_messages() {
     let text = |received: Option<Received<Line>>| match received {
         Some(Received::Message { message, .. }) => message.text.clone(),
         Some(Received::Gap { reason, .. }) => format!("{reason:?}"),
         _ => "nothing".into(),
     };
-    let (store, link) = empty::<Line>().await;
+    let (store, link) = open_empty::<Line>().await;
     let mut reader = store.subscribe();
     assert_eq!(text(next_now(&mut reader).await), "nothing");
     ingest(&link, 1, "one");
@@ -240,4 +241,32 @@ async fn a_caught_up_reader_gets_the_gap_of_a_reset_before_the_later_messages() 
     }
     ingest(&link, 3, "three");
     assert_eq!(text(next_now(&mut reader).await), "three");
+}
+
+thread_local! {
+    static STORE_OF_LOOKS_UP_HEAD: RefCell<Option<Store<LooksUpHead>>> = const { RefCell::new(None) };
+}
+
+/// A message that uses its store when it is dropped.
+#[store(queue, memory = "4KiB")]
+#[derive(Serialize, Deserialize)]
+struct LooksUpHead {
+    text: String,
+}
+
+impl Drop for LooksUpHead {
+    fn drop(&mut self) {
+        STORE_OF_LOOKS_UP_HEAD
+            .with_borrow(|store| store.iter().for_each(|store| assert_ne!(store.head().to_string(), "")));
+    }
+}
+
+#[tornadose_test::test]
+async fn a_message_without_room_is_dropped_while_the_store_is_not_locked() {
+    let (store, link) = open_empty::<LooksUpHead>().await;
+    STORE_OF_LOOKS_UP_HEAD.set(Some(store));
+    // It fits as JSON, and not with what the store needs beside it.
+    let payload = format!(r#"{{"text":"{}"}}"#, "x".repeat(3800));
+    assert_eq!(link.ingest(at(1), entry(&payload)), Ingested::Unreadable);
+    STORE_OF_LOOKS_UP_HEAD.set(None);
 }

@@ -47,12 +47,12 @@ impl Chunks {
     ///
     /// # Panics
     ///
-    /// When there is no border, and when a border is 0.
-    pub fn at(borders: impl IntoIterator<Item = usize>) -> Self {
-        let mut borders: Vec<usize> = borders.into_iter().collect();
-        borders.sort_unstable();
-        assert!(borders.first().is_some_and(|first| *first > 0), "give at least one border, and none at 0");
-        Self(Rule::At(borders))
+    /// When there is no boundary, and when a boundary is 0.
+    pub fn at(boundaries: impl IntoIterator<Item = usize>) -> Self {
+        let mut boundaries: Vec<usize> = boundaries.into_iter().collect();
+        boundaries.sort_unstable();
+        assert!(boundaries.first().is_some_and(|first| *first > 0), "give at least one boundary, and none at 0");
+        Self(Rule::At(boundaries))
     }
 
     /// Chunks of 1 to 16 bytes, the same for the same seed.
@@ -64,11 +64,13 @@ impl Chunks {
         Self(Rule::Seeded(seed))
     }
 
-    /// Returns the number of bytes to the next border after `passed` bytes.
+    /// Returns the number of bytes to the next boundary after `passed` bytes.
     pub(crate) fn len_to_border(&self, passed: usize) -> usize {
         match &self.0 {
             Rule::Of(bytes) => bytes - passed % bytes,
-            Rule::At(borders) => borders.iter().find(|border| **border > passed).map_or(usize::MAX, |at| at - passed),
+            Rule::At(boundaries) => {
+                boundaries.iter().find(|boundary| **boundary > passed).map_or(usize::MAX, |at| at - passed)
+            }
             Rule::Seeded(_) => (1..=16).find(|length| self.is_border(passed + length)).unwrap_or(16),
         }
     }
@@ -77,8 +79,8 @@ impl Chunks {
     pub(crate) fn is_border(&self, passed: usize) -> bool {
         match &self.0 {
             Rule::Of(bytes) => passed.is_multiple_of(*bytes),
-            Rule::At(borders) => borders.contains(&passed),
-            // Every sixteenth byte is a border, and by the seed one byte in eight of the others.
+            Rule::At(boundaries) => boundaries.contains(&passed),
+            // Every sixteenth byte is a boundary, and by the seed one byte in eight of the others.
             Rule::Seeded(seed) => passed.is_multiple_of(16) || random_byte(*seed, passed).is_multiple_of(8),
         }
     }
@@ -96,9 +98,9 @@ impl fmt::Display for Chunks {
         match &self.0 {
             Rule::Of(1) => f.write_str("chunks of 1 byte"),
             Rule::Of(bytes) => write!(f, "chunks of {bytes} bytes"),
-            Rule::At(borders) => {
-                let borders: Vec<String> = borders.iter().map(ToString::to_string).collect();
-                write!(f, "chunks that end at bytes {}", borders.join(", "))
+            Rule::At(boundaries) => {
+                let boundaries: Vec<String> = boundaries.iter().map(ToString::to_string).collect();
+                write!(f, "chunks that end at bytes {}", boundaries.join(", "))
             }
             Rule::Seeded(seed) => write!(f, "chunks by seed {seed}"),
         }

@@ -1,5 +1,5 @@
 //! Frames of RFC 6455: it encodes the client's frames with a mask, and decodes and checks the server's frames.
-//! The room `assembler` combines frames to messages and tracks the state of the connection.
+//! The module `assembler` combines frames to messages and tracks the state of the connection.
 
 use std::mem::take;
 

@@ -11,10 +11,10 @@ pub(crate) enum AttachedReason {
     RequestBody,
     /// A middleware has replaced the response's body, or set its length or encoding.
     Response,
-    /// The timeouts of the connection were relaxed before, so it could not be recognised.
+    /// The timeouts of the connection were relaxed before, so it could not be recognized.
     RelaxedBefore,
     /// The connection of the request was not found among those of the acceptor.
-    NotRecognised,
+    NotRecognized,
     /// The client has not taken the response head.
     HeadNotTaken,
     /// The server did not flush the socket after the first frame, although the client takes bytes.
@@ -28,7 +28,7 @@ impl AttachedReason {
             Self::RequestBody => "request body",
             Self::Response => "response replaced or of fixed length",
             Self::RelaxedBefore => "timeouts relaxed before",
-            Self::NotRecognised => "connection not recognised",
+            Self::NotRecognized => "connection not recognized",
             Self::HeadNotTaken => "head not taken",
             Self::NotFlushed => "not flushed",
         }
@@ -45,7 +45,7 @@ impl AttachedReason {
             return;
         }
         let reason = self.name();
-        if matches!(self, Self::NotRecognised | Self::NotFlushed) {
+        if matches!(self, Self::NotRecognized | Self::NotFlushed) {
             tracing::warn!(target: "tornadose", transport, reason, "stream not detached");
         } else {
             tracing::debug!(target: "tornadose", transport, reason, "stream not detached");

@@ -5,7 +5,7 @@ use salvo::conn::ConnCtrl;
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
-use crate::handler::connection::span::{CloseReason, CloseReasonCell};
+use crate::handler::connection::record::{CloseReason, CloseReasonCell};
 use crate::message::Message;
 use crate::store::reader::handle::ReaderHandle;
 use crate::store::registry::EndReason;
@@ -16,9 +16,9 @@ pub(crate) trait Control: Send + Sync {
     fn end(&self, reason: EndReason);
     /// Drops the connection without a last frame.
     fn abort(&self, reason: CloseReason);
-    /// Since when the connection has unread messages and has not come for them. `None` when it has none, and for a
+    /// Since when the connection has unread messages and has not read them. `None` when it has none, and for a
     /// connection that checks its own stall timeout.
-    fn pending_since(&self) -> Option<Instant>;
+    fn unread_since(&self) -> Option<Instant>;
 }
 
 /// Controls a connection whose body its server polls.
@@ -38,8 +38,8 @@ impl<M: Message> Control for BodyControl<M> {
         self.conn_ctrl.iter().for_each(ConnCtrl::abort);
     }
 
-    fn pending_since(&self) -> Option<Instant> {
-        self.reader.pending_since()
+    fn unread_since(&self) -> Option<Instant> {
+        self.reader.unread_since()
     }
 }
 
@@ -61,7 +61,7 @@ impl<M: Message> Control for TaskControl<M> {
     }
 
     /// The task itself notices when its socket takes nothing.
-    fn pending_since(&self) -> Option<Instant> {
+    fn unread_since(&self) -> Option<Instant> {
         None
     }
 }

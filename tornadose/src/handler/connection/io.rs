@@ -12,7 +12,7 @@ use tokio::time::Instant;
 
 use crate::wire::ws::decoder::{Decoder, Inbound, Violation};
 
-/// What bytes are written to and read from.
+/// A byte stream in both directions.
 pub(crate) trait Socket: AsyncRead + AsyncWrite + Send + Unpin {}
 
 impl<IO: AsyncRead + AsyncWrite + Send + Unpin> Socket for IO {}
@@ -34,14 +34,14 @@ pub(crate) struct SocketIo<D> {
     timers_dirty: bool,
     /// What the socket wakes. `None`: the task that polls it.
     socket_waker: Option<Waker>,
-    /// Decodes the input, where it has a meaning.
+    /// Decodes the input; `()` for SSE, whose input is discarded.
     decoder: D,
     /// The piece that is being written.
     writing: Bytes,
     /// What is written besides messages: replies to the client, keep-alives, the last frame. It is written before the
     /// next messages.
     control_bytes: BytesMut,
-    /// Input after what was decoded.
+    /// Input that is not decoded yet.
     read_buffer: Vec<u8>,
     /// When the client last sent a frame.
     pub(crate) last_received: Instant,
@@ -66,7 +66,7 @@ pub(crate) struct Disconnected;
 impl<D> SocketIo<D> {
     /// Returns whether so much input is unread that the socket is not read. The silence of the client then means
     /// nothing, and its end is not seen.
-    pub(crate) fn is_full(&self) -> bool {
+    pub(crate) fn is_input_full(&self) -> bool {
         self.read_buffer.len() > MAX_BUFFERED
     }
 
@@ -207,7 +207,7 @@ impl<D> SocketIo<D> {
 
     /// Reads more input, to be decoded later. Pending while the socket [is full](Self::is_full).
     pub(crate) fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Disconnected>> {
-        if self.is_full() {
+        if self.is_input_full() {
             return Poll::Pending;
         }
         let socket_cx = &mut Context::from_waker(self.socket_waker.as_ref().unwrap_or(cx.waker()));
@@ -269,7 +269,7 @@ impl SocketIo<Decoder> {
             if self.control_bytes.len() > MAX_BUFFERED {
                 return Poll::Pending;
             }
-            if self.is_full() {
+            if self.is_input_full() {
                 // The socket was not read until now, so the client was not silent.
                 self.mark_received();
             }

@@ -67,7 +67,7 @@ pub(crate) fn poll<F: Format, S: Subscriber, D>(
             Ok(FeedItem::Pending) => return Poll::Pending,
             Ok(FeedItem::Ended(end)) => return Poll::Ready(PumpEnd::Ended(end)),
             Err(_) => {
-                feed.span().log_panic();
+                feed.record().log_panic();
                 return Poll::Ready(PumpEnd::Panicked);
             }
         }

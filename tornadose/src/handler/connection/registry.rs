@@ -6,7 +6,7 @@
 //!
 //! # Lagging
 //!
-//! A connection that has unread messages and does not come for them in time is aborted.
+//! A connection that has unread messages and does not read them in time is aborted.
 //!
 //! # Closing
 //!
@@ -20,7 +20,7 @@ use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
 use crate::handler::connection::control::Control;
-use crate::handler::connection::span::CloseReason;
+use crate::handler::connection::record::CloseReason;
 use crate::store::registry::EndReason;
 use crate::sync::{Mutex, MutexGuard, Notify, PoisonError};
 
@@ -46,9 +46,9 @@ impl Drop for Connections {
 
 #[derive(Default)]
 struct State {
-    /// How many connections have asked for a permit.
-    opened: u64,
-    /// The open connections by number, and their controls once they are attached.
+    /// The number of the last connection that asked for a permit.
+    last_number: u64,
+    /// The open connections by number, and their controls once they are set.
     open: BTreeMap<u64, Option<Arc<dyn Control>>>,
     is_stopping: bool,
     is_aborted: bool,
@@ -80,8 +80,8 @@ impl Connections {
     /// open, or when the server stops.
     pub(crate) fn open(self: &Arc<Self>, max: Option<usize>) -> (u64, Option<ConnectionPermit>) {
         let mut state = self.lock();
-        state.opened += 1;
-        let number = state.opened;
+        state.last_number += 1;
+        let number = state.last_number;
         if state.is_stopping || max.is_some_and(|max| state.open.len() >= max) {
             return (number, None);
         }
@@ -101,13 +101,13 @@ impl Connections {
         }
     }
 
-    /// Aborts connections that have not come for unread messages for this long. Returns when to check again.
+    /// Aborts connections that have not read their messages for this long. Returns when to check again.
     pub(crate) fn abort_stalled(&self, stall_timeout: Duration) -> Instant {
         let now = Instant::now();
         let mut next = now + stall_timeout;
         let controls = self.lock().controls();
         for control in controls {
-            match control.pending_since().map(|since| since + stall_timeout) {
+            match control.unread_since().map(|since| since + stall_timeout) {
                 Some(deadline) if deadline <= now => control.abort(CloseReason::Stalled),
                 Some(deadline) => next = next.min(deadline),
                 None => {}
@@ -116,7 +116,7 @@ impl Connections {
         next
     }
 
-    /// Aborts every connection, also one whose control is attached later.
+    /// Aborts every connection, also one whose control is set later.
     pub(crate) fn abort_all(&self) {
         let controls = {
             let mut state = self.lock();
@@ -165,26 +165,26 @@ pub(crate) struct Permits {
 }
 
 impl Permits {
-    /// Returns where to attach the connection's control.
+    /// Returns where to set the connection's control.
     pub(crate) fn registration(&self) -> Registration {
         let permits = [Some(&self.handler), self.server.as_ref()].into_iter().flatten();
         Registration(permits.map(|permit| (Arc::clone(&permit.connections), permit.number)).collect())
     }
 }
 
-/// Where the control of one connection is attached.
+/// Where the control of one connection is set.
 pub(crate) struct Registration(Vec<(Arc<Connections>, u64)>);
 
 impl Registration {
-    /// Attaches the connection's control, in place of an earlier one.
-    pub(crate) fn attach(self, control: impl Control + 'static) {
+    /// Sets the connection's control, in place of an earlier one.
+    pub(crate) fn set_control(self, control: impl Control + 'static) {
         let control: Arc<dyn Control> = Arc::new(control);
         for (connections, number) in self.0 {
             let mut state = connections.lock();
             let (is_stopping, is_aborted) = (state.is_stopping, state.is_aborted);
             // A connection that is closed already has no entry any more.
-            if let Some(attached) = state.open.get_mut(&number) {
-                *attached = Some(Arc::clone(&control));
+            if let Some(entry) = state.open.get_mut(&number) {
+                *entry = Some(Arc::clone(&control));
             }
             drop(state);
             // The connection got its permit before the stop, which could not reach it.

@@ -4,7 +4,7 @@
 //! hyper hands a socket over only for an upgrade. So the acceptor wraps each socket and enters it in a
 //! [`SocketTable`]; a request finds its own there, see [`SocketTable::claim`]. The stream then *requests* the socket
 //! and waits. The wrapper gives the socket up when hyper has flushed it: at that moment everything that hyper had to
-//! write is written. What is left of the connection in hyper's hands writes to nowhere.
+//! write is written. What hyper writes afterwards is discarded.
 
 use std::collections::BTreeMap;
 use std::net;
@@ -19,10 +19,10 @@ use crate::handler::connection::io::Socket;
 
 // --- One connection
 
-/// The socket of one connection, as a stream sees it that may take it over.
+/// The socket of one connection, for the stream that may take it over.
 pub(crate) struct SocketHandle {
     /// A clone of the control that Salvo puts into each request of this connection.
-    control: ConnCtrl,
+    conn_ctrl: ConnCtrl,
     /// Whether `transfer` is `Requested`, readable without its lock: the wrapper asks at every flush.
     requested: AtomicBool,
     /// Whether the socket has not taken bytes at once since a stream requested it.
@@ -38,9 +38,9 @@ enum Transfer {
 }
 
 impl SocketHandle {
-    pub(crate) fn new(control: ConnCtrl) -> Self {
+    pub(crate) fn new(conn_ctrl: ConnCtrl) -> Self {
         Self {
-            control,
+            conn_ctrl,
             requested: AtomicBool::new(false),
             write_blocked: AtomicBool::new(false),
             transfer: Mutex::new(Transfer::Idle),
@@ -94,7 +94,9 @@ impl SocketHandle {
     /// does.
     pub(crate) fn give(&self, socket: &mut Option<Box<dyn Socket>>) {
         let mut transfer = self.lock();
-        if let (Transfer::Requested(waker), Some(given)) = (&*transfer, socket.take_if(|_| self.is_requested())) {
+        if let Transfer::Requested(waker) = &*transfer
+            && let Some(given) = socket.take()
+        {
             let waker = waker.clone();
             *transfer = Transfer::Given(given);
             self.requested.store(false, Ordering::Relaxed);
@@ -148,9 +150,9 @@ impl SocketTable {
         self.handles.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(crate) fn insert(&self, address: Address, control: ConnCtrl) -> (SocketKey, Arc<SocketHandle>) {
+    pub(crate) fn insert(&self, address: Address, conn_ctrl: ConnCtrl) -> (SocketKey, Arc<SocketHandle>) {
         let key = (address, self.accepted.fetch_add(1, Ordering::Relaxed));
-        let handle = Arc::new(SocketHandle::new(control));
+        let handle = Arc::new(SocketHandle::new(conn_ctrl));
         self.lock().insert(key, Arc::clone(&handle));
         (key, handle)
     }
@@ -169,18 +171,18 @@ impl SocketTable {
     ///
     /// When none or more than one turns relaxed (because another control is relaxed at the same moment), or when the
     /// control was relaxed before, so that no change can be seen.
-    fn claim(&self, address: Address, control: &ConnCtrl) -> Result<Arc<SocketHandle>, AttachedReason> {
-        if control.is_relaxed() {
+    fn claim(&self, address: Address, conn_ctrl: &ConnCtrl) -> Result<Arc<SocketHandle>, AttachedReason> {
+        if conn_ctrl.is_relaxed() {
             return Err(AttachedReason::RelaxedBefore);
         }
         let handles = self.lock();
         let at_address = handles.range((address, 0)..=(address, u64::MAX)).map(|(_, handle)| handle);
-        let candidates: Vec<_> = at_address.filter(|handle| !handle.control.is_relaxed()).collect();
-        control.relax_timeouts();
-        let mut relaxed = candidates.into_iter().filter(|handle| handle.control.is_relaxed());
+        let candidates: Vec<_> = at_address.filter(|handle| !handle.conn_ctrl.is_relaxed()).collect();
+        conn_ctrl.relax_timeouts();
+        let mut relaxed = candidates.into_iter().filter(|handle| handle.conn_ctrl.is_relaxed());
         match (relaxed.next(), relaxed.next()) {
             (Some(handle), None) => Ok(Arc::clone(handle)),
-            _ => Err(AttachedReason::NotRecognised),
+            _ => Err(AttachedReason::NotRecognized),
         }
     }
 }
@@ -195,10 +197,10 @@ pub(crate) struct SocketLookup {
 }
 
 impl SocketLookup {
-    /// Returns the connection of the request that carries `control`, if its socket can be given away, else why not.
+    /// Returns the connection of the request that carries `conn_ctrl`, if its socket can be given away, else why not.
     /// Relaxes the control's timeouts in search of it.
-    pub(crate) fn claim(&self, control: &ConnCtrl) -> Result<Arc<SocketHandle>, AttachedReason> {
-        self.attached.map_or_else(|| self.table.claim(self.address, control), Err)
+    pub(crate) fn claim(&self, conn_ctrl: &ConnCtrl) -> Result<Arc<SocketHandle>, AttachedReason> {
+        self.attached.map_or_else(|| self.table.claim(self.address, conn_ctrl), Err)
     }
 }
 
@@ -227,7 +229,7 @@ mod tests {
     fn a_request_finds_its_own_connection_also_among_several_at_one_address() {
         let (table, handles) = open([1, 2, 2, 2]);
         for (handle, port) in handles.iter().zip([1, 2, 2, 2]) {
-            let found = table.claim(address(port), &handle.control.clone()).expect("it is open");
+            let found = table.claim(address(port), &handle.conn_ctrl.clone()).expect("it is open");
             assert!(Arc::ptr_eq(&found, handle));
         }
     }
@@ -236,20 +238,20 @@ mod tests {
     fn a_request_of_no_open_connection_finds_none() {
         let (table, handles) = open([1, 2]);
         // The control of another server's connection.
-        assert!(table.claim(address(1), &ConnCtrl::new()).err() == Some(AttachedReason::NotRecognised));
+        assert!(table.claim(address(1), &ConnCtrl::new()).err() == Some(AttachedReason::NotRecognized));
         // A connection at another address.
-        assert!(table.claim(address(3), &handles[0].control).is_err());
+        assert!(table.claim(address(3), &handles[0].conn_ctrl).is_err());
         // A connection that is gone.
         table.remove((address(2), 1));
-        assert!(table.claim(address(2), &handles[1].control).is_err());
+        assert!(table.claim(address(2), &handles[1].conn_ctrl).is_err());
         assert_eq!(table.lock().len(), 1);
     }
 
     #[test]
     fn a_connection_that_was_relaxed_before_is_not_found() {
         let (table, handles) = open([1]);
-        handles[0].control.relax_timeouts();
-        assert!(table.claim(address(1), &handles[0].control).err() == Some(AttachedReason::RelaxedBefore));
+        handles[0].conn_ctrl.relax_timeouts();
+        assert!(table.claim(address(1), &handles[0].conn_ctrl).err() == Some(AttachedReason::RelaxedBefore));
     }
 
     #[derive(Default)]

@@ -19,7 +19,7 @@ pub(crate) struct Timeouts {
 }
 
 impl Timeouts {
-    /// Returns when a client is given up that has taken no bytes since then.
+    /// Returns when a client that has taken no bytes since then is given up.
     pub(crate) fn stalled_at(&self, write_blocked_since: Option<Instant>) -> Option<Instant> {
         write_blocked_since.map(|since| since + self.stall)
     }
@@ -54,7 +54,7 @@ impl Timer {
         match timer {
             None => *timer = Some(Self::at(deadline, waker())),
             Some(timer) => {
-                if timer.poll_due() || deadline < timer.sleep.deadline() {
+                if timer.rearm_unless_due() || deadline < timer.sleep.deadline() {
                     timer.reset(deadline);
                 }
             }
@@ -67,7 +67,7 @@ impl Timer {
     }
 
     /// Returns whether the timer is due. Arms it again if it is not, because its waker may have been woken too early.
-    pub(crate) fn poll_due(&mut self) -> bool {
+    pub(crate) fn rearm_unless_due(&mut self) -> bool {
         let is_due = self.sleep.is_elapsed();
         if !is_due {
             self.arm();

@@ -10,7 +10,7 @@ use serde_json::Value;
 use super::{Feed, FeedItem};
 use crate::event::Event;
 use crate::event::error::EncodeError;
-use crate::handler::connection::span::ConnectionSpan;
+use crate::handler::connection::record::ConnectionRecord;
 use crate::handler::feed::format::{Format, Sse, Ws};
 use crate::message::{Keys, Message, Retention};
 use crate::store::Store;
@@ -137,8 +137,8 @@ impl Told {
         let seen = id.map_or(Resume::New, Resume::after_text);
         let reader =
             Reader::open(self.store.shared(), keys.clone(), seen, ReaderOptions { replay, is_connection: true });
-        let span = ConnectionSpan::open("sse", 1, &reader);
-        let mut feed = Feed::new(reader, span, Lag::Skip, BytesMut::new());
+        let record = ConnectionRecord::open("sse", 1, &reader);
+        let mut feed = Feed::new(reader, record, Lag::Skip, BytesMut::new());
         (rest::<F>(&mut feed), feed)
     }
 }

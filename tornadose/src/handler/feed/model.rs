@@ -15,7 +15,7 @@ use salvo::{Depot, Request};
 use super::{Feed, FeedItem};
 use crate::event::Event;
 use crate::event::error::EncodeError;
-use crate::handler::connection::span::ConnectionSpan;
+use crate::handler::connection::record::ConnectionRecord;
 use crate::handler::feed::format::{Sse, Ws};
 use crate::message::{Keys, Message, Retention};
 use crate::store::Store;
@@ -201,8 +201,8 @@ impl Client {
             let terms = ReaderOptions { replay, is_connection: true };
             let resume = position.map_or(Resume::New, Resume::after_text);
             let reader = Reader::open(store.shared(), keys.clone(), resume, terms);
-            let span = ConnectionSpan::open(transport, 1, &reader);
-            Feed::new(reader, span, lag, BytesMut::new())
+            let record = ConnectionRecord::open(transport, 1, &reader);
+            Feed::new(reader, record, lag, BytesMut::new())
         };
         let salt = chance.below(1 << 20);
         let reads = || Reads { salt, asked: Mutex::default() };

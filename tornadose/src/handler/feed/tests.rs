@@ -86,8 +86,8 @@ fn feeds(store: &Store<Line>, number: usize) -> Vec<Feed<Line>> {
     let terms = ReaderOptions { replay: 100, is_connection: true };
     let open = || {
         let reader = Reader::open(store.shared(), Keys::One(NoKey), Resume::New, terms);
-        let span = ConnectionSpan::open("sse", 1, &reader);
-        Feed::new(reader, span, Lag::Skip, BytesMut::new())
+        let record = ConnectionRecord::open("sse", 1, &reader);
+        Feed::new(reader, record, Lag::Skip, BytesMut::new())
     };
     (0..number).map(|_| open()).collect()
 }

@@ -29,8 +29,8 @@ use tokio::time::Instant;
 use crate::handler::connection::catch_drop::CatchDrop;
 use crate::handler::connection::control::TaskControl;
 use crate::handler::connection::io::{Socket, SocketIo};
+use crate::handler::connection::record::CloseReason;
 use crate::handler::connection::registry::Permits;
-use crate::handler::connection::span::CloseReason;
 use crate::handler::connection::timers::{Timeouts, Timer, earliest};
 use crate::handler::connection::wake_source::WakeSource;
 use crate::handler::feed::format::Sse;
@@ -72,13 +72,13 @@ struct Open<S: Subscriber> {
 
 /// The last frame of a stream. It keeps the reader and the permits until the socket has taken it or is closed. Until
 /// then the connection is counted, is waited for, and can be aborted.
-struct Goodbye<M: Message> {
+struct LastFrame<M: Message> {
     bytes: Bytes,
     _feed: Feed<M>,
     _permits: Permits,
 }
 
-impl<M: Message> AsRef<[u8]> for Goodbye<M> {
+impl<M: Message> AsRef<[u8]> for LastFrame<M> {
     fn as_ref(&self) -> &[u8] {
         &self.bytes
     }
@@ -139,12 +139,12 @@ impl<S: Subscriber> SseBody<S> {
     }
 
     #[cold]
-    fn say_goodbye(&mut self, reason: CloseReason) -> Bytes {
+    fn end_with_last_frame(&mut self, reason: CloseReason) -> Bytes {
         let bytes = frames::retry_frame(self.retry_after);
         let Some(Open { subscriber, feed, permits }) = self.open.take() else { return bytes };
         feed.close_reason().set(reason, None);
         drop(subscriber);
-        Bytes::from_owner(Goodbye { bytes, _feed: feed, _permits: permits })
+        Bytes::from_owner(LastFrame { bytes, _feed: feed, _permits: permits })
     }
 
     /// Aborts the connection when a keep-alive has not been written for too long. An end of the body would not reach
@@ -162,9 +162,9 @@ impl<S: Subscriber> SseBody<S> {
         }
     }
 
-    /// Returns whether nothing is to be written and nothing is due. The server polls again after every delivery, so
-    /// this is fast.
-    fn is_quiet(&mut self, waker: &Waker) -> bool {
+    /// Parks the reader and returns `true` when nothing is to be written and nothing is due. The server polls again
+    /// after every delivery, so this is fast.
+    fn park_if_quiet(&mut self, waker: &Waker) -> bool {
         self.remainder.is_empty()
             && self
                 .open
@@ -181,9 +181,10 @@ impl<S: Subscriber> SseBody<S> {
         }
         loop {
             let Some(open) = &mut self.open else { return Poll::Ready(None) };
-            // A feed that always has messages would not get as far as the timer.
+            // A feed that always has messages would not get as far as the timer. The last write is recent then, so the
+            // clock is not read.
             if open.feed.reader().was_woken_by(WakeSource::Timer) && self.timeouts.is_expired(self.last_written) {
-                return Poll::Ready(Some(self.say_goodbye(CloseReason::MaxAge)));
+                return Poll::Ready(Some(self.end_with_last_frame(CloseReason::MaxAge)));
             }
             // A panic of the filter ends this stream only. On HTTP/2 it would end the connection's other streams too.
             let item = catch_unwind(AssertUnwindSafe(|| open.feed.next::<Sse>(&*open.subscriber, cx.waker())));
@@ -195,11 +196,13 @@ impl<S: Subscriber> SseBody<S> {
                     }
                     return Poll::Ready(Some(bytes));
                 }
-                Ok(FeedItem::Ended(end)) => return Poll::Ready(Some(self.say_goodbye(CloseReason::Ended(end)))),
+                Ok(FeedItem::Ended(end)) => {
+                    return Poll::Ready(Some(self.end_with_last_frame(CloseReason::Ended(end))));
+                }
                 Ok(FeedItem::Pending) => {}
                 Err(_) => {
-                    open.feed.span().log_panic();
-                    return Poll::Ready(Some(self.say_goodbye(CloseReason::Panicked)));
+                    open.feed.record().log_panic();
+                    return Poll::Ready(Some(self.end_with_last_frame(CloseReason::Panicked)));
                 }
             }
             if !open.feed.reader().take_wake(WakeSource::Timer) {
@@ -256,7 +259,7 @@ impl<S: Subscriber> SseBody<S> {
         let task =
             Box::new(SseTask::new(subscriber, feed, (self.timeouts, self.retry_after), permits, self.last_written));
         let task = tokio::spawn(task.run(io)).abort_handle();
-        registration.attach(TaskControl { reader, close_reason, task });
+        registration.set_control(TaskControl { reader, close_reason, task });
     }
 
     #[inline(never)]
@@ -269,12 +272,12 @@ impl<S: Subscriber> SseBody<S> {
     /// Returns what is due now that the timer has woken the task. `None` when messages were written meanwhile.
     #[cold]
     fn take_due_frame(&mut self) -> Option<Bytes> {
-        if !self.timer.as_mut()?.poll_due() {
+        if !self.timer.as_mut()?.rearm_unless_due() {
             return None;
         }
         let now = Instant::now();
         if self.timeouts.is_expired(now) {
-            return Some(self.say_goodbye(CloseReason::MaxAge));
+            return Some(self.end_with_last_frame(CloseReason::MaxAge));
         }
         let is_silent = self.keep_alive_at().is_some_and(|at| now >= at);
         if is_silent {
@@ -302,7 +305,7 @@ impl<S: Subscriber> Body for SseBody<S> {
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
         // No field is pinned in place. The timer is boxed.
         let stream = self.get_mut();
-        if stream.is_quiet(cx.waker()) { Poll::Pending } else { stream.poll_next_frame(cx) }
+        if stream.park_if_quiet(cx.waker()) { Poll::Pending } else { stream.poll_next_frame(cx) }
     }
 }
 

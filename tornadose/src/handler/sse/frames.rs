@@ -13,7 +13,7 @@ use crate::wire::sse;
 pub(crate) fn keep_alive_frame<M: Message>(feed: &mut Feed<M>) -> BytesMut {
     let mut bytes = BytesMut::new();
     sse::comment(&mut bytes, "keep-alive");
-    feed.bookmark::<Sse>(&mut bytes);
+    feed.write_moved_position::<Sse>(&mut bytes);
     bytes
 }
 

@@ -25,8 +25,8 @@ use tokio::time::{Instant, timeout};
 use crate::handler::connection::catch_drop::CatchDrop;
 use crate::handler::connection::io::SocketIo;
 use crate::handler::connection::pump::{self, PumpEnd, WriteObserver};
+use crate::handler::connection::record::CloseReason;
 use crate::handler::connection::registry::{CLOSE_TIMEOUT, Permits};
-use crate::handler::connection::span::CloseReason;
 use crate::handler::connection::timers::{Timeouts, Timer, earliest};
 use crate::handler::connection::wake_source::WakeSource;
 use crate::handler::feed::Feed;
@@ -48,7 +48,7 @@ pub(crate) struct SseTask<S: Subscriber> {
     // An aborted task drops its fields in this order: the disconnect hook runs first, and the permits are released
     // last.
     subscriber: CatchDrop<S>,
-    timers: Timers,
+    timers: SseTimers,
     feed: Feed<S::Message>,
     /// How many more bytes are read from the client.
     discard_limit: usize,
@@ -60,7 +60,7 @@ pub(crate) struct SseTask<S: Subscriber> {
 ///
 /// The field that each message touches is first.
 #[repr(C)]
-struct Timers {
+struct SseTimers {
     last_written: Instant,
     timer: Option<Timer>,
     timeouts: Timeouts,
@@ -71,7 +71,7 @@ enum TaskEnd {
     /// Without a last frame: the client has left, or takes no bytes.
     Dropped(CloseReason),
     /// With a last frame.
-    Goodbye(CloseReason),
+    LastFrame(CloseReason),
 }
 
 impl<S: Subscriber> SseTask<S> {
@@ -82,10 +82,10 @@ impl<S: Subscriber> SseTask<S> {
         permits: Permits,
         last_written: Instant,
     ) -> Self {
-        const { assert!(offset_of!(Timers, last_written) == 0) }
+        const { assert!(offset_of!(SseTimers, last_written) == 0) }
         Self {
             subscriber,
-            timers: Timers { last_written, timer: None, timeouts },
+            timers: SseTimers { last_written, timer: None, timeouts },
             feed,
             discard_limit: MAX_DISCARDED_BYTES,
             retry_after,
@@ -105,8 +105,8 @@ impl<S: Subscriber> SseTask<S> {
             let Self { subscriber, timers, feed, discard_limit, .. } = self;
             match pump::poll::<ChunkedSse, S, _>(subscriber, feed, timers, io, cx) {
                 Poll::Ready(PumpEnd::Disconnected) => return Poll::Ready(TaskEnd::Dropped(CloseReason::Left)),
-                Poll::Ready(PumpEnd::Ended(end)) => return Poll::Ready(TaskEnd::Goodbye(CloseReason::Ended(end))),
-                Poll::Ready(PumpEnd::Panicked) => return Poll::Ready(TaskEnd::Goodbye(CloseReason::Panicked)),
+                Poll::Ready(PumpEnd::Ended(end)) => return Poll::Ready(TaskEnd::LastFrame(CloseReason::Ended(end))),
+                Poll::Ready(PumpEnd::Panicked) => return Poll::Ready(TaskEnd::LastFrame(CloseReason::Panicked)),
                 Poll::Pending => {}
             }
             if feed.reader().take_wake(WakeSource::Socket) {
@@ -118,7 +118,7 @@ impl<S: Subscriber> SseTask<S> {
             if !feed.reader().take_wake(WakeSource::Timer) && !io.take_timers_dirty() {
                 return Poll::Pending;
             }
-            if let Some(end) = timers.poll_end(io) {
+            if let Some(end) = timers.due_end(io) {
                 return Poll::Ready(end);
             }
             if !timers.write_keep_alive_if_due(feed, io) {
@@ -133,11 +133,11 @@ impl<S: Subscriber> SseTask<S> {
         // The disconnect hook does not wait for the last frame. The reader and the permits do: until then the
         // connection is counted, is waited for, and can be aborted.
         drop(subscriber);
-        let (TaskEnd::Dropped(reason) | TaskEnd::Goodbye(reason)) = end;
+        let (TaskEnd::Dropped(reason) | TaskEnd::LastFrame(reason)) = end;
         feed.close_reason().set(reason, None);
         // The reader has no waker registered any more, through which the socket could wake this task.
         io.use_task_waker();
-        if let TaskEnd::Goodbye(_) = end {
+        if let TaskEnd::LastFrame(_) = end {
             io.control_bytes().extend_from_slice(&chunk::of(&frames::retry_frame(retry_after)));
             io.control_bytes().extend_from_slice(chunk::END);
             let written = async {
@@ -152,25 +152,25 @@ impl<S: Subscriber> SseTask<S> {
     }
 }
 
-impl WriteObserver for Timers {
+impl WriteObserver for SseTimers {
     #[inline]
     fn on_write(&mut self, at: Instant) {
         self.last_written = at;
     }
 }
 
-impl Timers {
+impl SseTimers {
     /// Returns how the task ends if that is due.
-    fn poll_end(&self, io: &SseSocket) -> Option<TaskEnd> {
+    fn due_end(&self, io: &SseSocket) -> Option<TaskEnd> {
         let now = Instant::now();
         if self.timeouts.stalled_at(io.write_blocked_since).is_some_and(|at| now >= at) {
             return Some(TaskEnd::Dropped(CloseReason::Stalled));
         }
-        self.timeouts.is_expired(now).then_some(TaskEnd::Goodbye(CloseReason::MaxAge))
+        self.timeouts.is_expired(now).then_some(TaskEnd::LastFrame(CloseReason::MaxAge))
     }
 
-    /// Queues a keep-alive, and the position if it has moved, if that is due. A blocked connection needs no
-    /// keep-alive.
+    /// Queues a keep-alive, and the position if it has moved, if that is due. Returns whether it was. A
+    /// blocked connection needs no keep-alive.
     fn write_keep_alive_if_due<M: Message>(&mut self, feed: &mut Feed<M>, io: &mut SseSocket) -> bool {
         let now = Instant::now();
         let is_silent = self.keep_alive_at(io).is_some_and(|at| now >= at);

@@ -1,6 +1,6 @@
 //! How a WebSocket session ends: what the client is sent, and what is logged.
 
-use crate::handler::connection::span::CloseReason;
+use crate::handler::connection::record::CloseReason;
 use crate::store::registry::EndReason;
 use crate::subscriber::close::{Close, CloseCode};
 use crate::wire::ws::decoder::Violation;

@@ -25,14 +25,14 @@ use tokio::time::timeout;
 use crate::handler::connection::catch_drop::CatchDrop;
 use crate::handler::connection::io::{Disconnected, SocketIo};
 use crate::handler::connection::pump::{self, PumpEnd, WriteObserver};
+use crate::handler::connection::record::CloseReason;
 use crate::handler::connection::registry::{CLOSE_TIMEOUT, Permits};
-use crate::handler::connection::span::CloseReason;
 use crate::handler::connection::timers::Timeouts;
 use crate::handler::connection::wake_source::WakeSource;
 use crate::handler::feed::Feed;
 use crate::handler::feed::format::Ws;
 use crate::handler::ws::end::{SessionEnd, ended, panicked};
-use crate::handler::ws::timers::Timers;
+use crate::handler::ws::timers::WsTimers;
 use crate::store::Store;
 use crate::subscriber::Subscriber;
 use crate::subscriber::close::{Close, ReceiveError};
@@ -46,7 +46,7 @@ pub(crate) struct WsSession<S: Subscriber> {
     // last.
     subscriber: CatchDrop<S>,
     store: Store<S::Message>,
-    timers: Timers,
+    timers: WsTimers,
     feed: Feed<S::Message>,
     permits: Permits,
 }
@@ -65,7 +65,7 @@ impl<S: Subscriber> WsSession<S> {
         timeouts: Timeouts,
         permits: Permits,
     ) -> Self {
-        Self { subscriber, store, timers: Timers::new(timeouts), feed, permits }
+        Self { subscriber, store, timers: WsTimers::new(timeouts), feed, permits }
     }
 
     /// Marks the session as one that owns its socket.
@@ -101,7 +101,7 @@ impl<S: Subscriber> WsSession<S> {
         let feed = matches!(end, SessionEnd::Close(..)).then_some(feed);
         // The reader has no waker registered any more, through which the socket could wake this task.
         io.use_task_waker();
-        say_goodbye(io, end).await;
+        close_socket(io, end).await;
         drop(feed);
     }
 
@@ -150,7 +150,7 @@ impl<S: Subscriber> WsSession<S> {
             loop {
                 if let Poll::Ready(outcome) = hook.as_mut().poll(cx) {
                     return Poll::Ready(outcome.map_err(|_| {
-                        feed.span().log_panic();
+                        feed.record().log_panic();
                         panicked()
                     }));
                 }
@@ -187,14 +187,14 @@ impl<S: Subscriber> WsSession<S> {
 
 /// Writes the close frame after what is being written, and closes the socket once the client has answered, or after a
 /// timeout.
-async fn say_goodbye(mut io: Box<SocketIo<Decoder>>, end: SessionEnd) {
+async fn close_socket(mut io: Box<SocketIo<Decoder>>, end: SessionEnd) {
     match &end {
         SessionEnd::Dropped(_) => return,
         SessionEnd::ClosedByPeer(code) => ws::close(io.control_bytes(), *code, ""),
         SessionEnd::ProtocolError(Violation { code, reason }) => ws::close(io.control_bytes(), Some(*code), reason),
         SessionEnd::Close(_, Close { code, reason }) => ws::close(io.control_bytes(), Some(code.as_u16()), reason),
     }
-    let goodbye = async {
+    let closing = async {
         if poll_fn(|cx| io.poll_written(cx)).await.is_err() {
             return;
         }
@@ -208,7 +208,7 @@ async fn say_goodbye(mut io: Box<SocketIo<Decoder>>, end: SessionEnd) {
             poll_fn(|cx| io.poll_drain(&mut all, cx)).await;
         }
     };
-    if timeout(CLOSE_TIMEOUT, goodbye).await.is_err() {
+    if timeout(CLOSE_TIMEOUT, closing).await.is_err() {
         tracing::debug!(target: "tornadose", transport = "ws", "close timed out");
     }
 }

@@ -6,7 +6,7 @@ use tokio::time::Instant;
 
 use crate::handler::connection::io::SocketIo;
 use crate::handler::connection::pump::WriteObserver;
-use crate::handler::connection::span::CloseReason;
+use crate::handler::connection::record::CloseReason;
 use crate::handler::connection::timers::{Timeouts, Timer, earliest};
 use crate::handler::connection::wake_source::WakeSource;
 use crate::handler::feed::Feed;
@@ -19,7 +19,7 @@ use crate::wire::ws::decoder::Decoder;
 
 /// When a ping or an end is due.
 #[repr(C)]
-pub(super) struct Timers {
+pub(super) struct WsTimers {
     timeouts: Timeouts,
     /// When the last ping was queued.
     ping_queued_at: Option<Instant>,
@@ -30,7 +30,7 @@ pub(super) struct Timers {
     ping_unsent: bool,
 }
 
-impl WriteObserver for Timers {
+impl WriteObserver for WsTimers {
     /// Records when a ping was taken.
     #[inline]
     fn on_flushed<D>(&mut self, io: &mut SocketIo<D>) {
@@ -41,7 +41,7 @@ impl WriteObserver for Timers {
     }
 }
 
-impl Timers {
+impl WsTimers {
     pub(super) fn new(timeouts: Timeouts) -> Self {
         Self { timeouts, ping_queued_at: None, ping_sent_at: None, timer: None, ping_unsent: false }
     }
@@ -61,7 +61,7 @@ impl Timers {
 
     fn check_timers<M: Message>(&mut self, feed: &mut Feed<M>, io: &mut SocketIo<Decoder>) -> Poll<Option<SessionEnd>> {
         let now = Instant::now();
-        if let Some(end) = self.poll_end(now, io) {
+        if let Some(end) = self.due_end(now, io) {
             return Poll::Ready(Some(end));
         }
         if self.ping_at(io).is_some_and(|at| now >= at) {
@@ -80,7 +80,7 @@ impl Timers {
     }
 
     /// Returns how the session ends if that is due.
-    fn poll_end(&self, now: Instant, io: &SocketIo<Decoder>) -> Option<SessionEnd> {
+    fn due_end(&self, now: Instant, io: &SocketIo<Decoder>) -> Option<SessionEnd> {
         if self.silent_at(io).is_some_and(|at| now >= at) {
             return Some(SessionEnd::Dropped(CloseReason::Silent));
         }
@@ -94,7 +94,7 @@ impl Timers {
     /// client that is still reading a long message before it cannot answer. A client that takes no bytes at all is
     /// stalled instead.
     fn silent_at(&self, io: &SocketIo<Decoder>) -> Option<Instant> {
-        let ping_sent_at = self.ping_sent_at.filter(|_| self.awaits_pong(io.last_received) && !io.is_full())?;
+        let ping_sent_at = self.ping_sent_at.filter(|_| self.awaits_pong(io.last_received) && !io.is_input_full())?;
         self.timeouts.keep_alive.map(|after| (io.last_received + self.timeouts.stall).max(ping_sent_at + after))
     }
 
@@ -108,7 +108,7 @@ impl Timers {
     fn ping_at(&self, io: &SocketIo<Decoder>) -> Option<Instant> {
         let since = match self.ping_queued_at.filter(|queued_at| *queued_at > io.last_received) {
             None => io.last_received,
-            Some(queued_at) if io.is_full() => queued_at,
+            Some(queued_at) if io.is_input_full() => queued_at,
             Some(_) => return None,
         };
         self.timeouts.keep_alive.map(|after| since + after)

@@ -12,13 +12,13 @@ use crate::handler::connection::io::Socket;
 use crate::handler::connection::socket_table::{SocketHandle, SocketKey, SocketTable};
 
 /// The entry of one socket, removed when its server drops the connection.
-pub(super) struct Entry {
+pub(super) struct SocketEntry {
     pub(super) sockets: Arc<SocketTable>,
     pub(super) key: SocketKey,
     pub(super) handle: Arc<SocketHandle>,
 }
 
-impl Entry {
+impl SocketEntry {
     /// Marks the socket as blocked if a write or flush of it is pending.
     #[inline]
     fn record_blocked<T>(&self, written: Poll<T>) -> Poll<T> {
@@ -29,7 +29,7 @@ impl Entry {
     }
 }
 
-impl Drop for Entry {
+impl Drop for SocketEntry {
     fn drop(&mut self) {
         self.sockets.remove(self.key);
     }
@@ -48,7 +48,7 @@ impl Drop for Entry {
 /// ```
 pub struct HandoverIo {
     pub(super) socket: Option<Box<dyn Socket>>,
-    pub(super) entry: Entry,
+    pub(super) entry: SocketEntry,
 }
 
 impl fmt::Debug for HandoverIo {
@@ -131,7 +131,7 @@ mod tests {
             let address = Address::new(&SocketAddr::Unknown, &SocketAddr::Unknown);
             let (key, handle) = sockets.insert(address, salvo::conn::ConnCtrl::new());
             let (_client, socket) = duplex(4);
-            let entry = Entry { sockets, key, handle: Arc::clone(&handle) };
+            let entry = SocketEntry { sockets, key, handle: Arc::clone(&handle) };
             let mut io = HandoverIo { socket: Some(Box::new(socket)), entry };
             let cx = &mut Context::from_waker(std::task::Waker::noop());
             assert!(handle.request(cx.waker()).is_none());

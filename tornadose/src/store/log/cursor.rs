@@ -1,4 +1,11 @@
 //! A reader's cursor: where it starts, what the log knows of its resume id, and what is left of its messages.
+//!
+//! # Position rule
+//!
+//! An id is written only when everything that the reader is owed up to it has been written, so that a resume from it
+//! is exact. Kept state is sent in the order of the log, but queue messages before its newest ones may be missing: they
+//! were trimmed, or are not replayed. Up to the newest missing one (`ids_after`) events carry no id. Then a position
+//! frame with that offset follows, and the rest with ids.
 
 use std::ops::Bound;
 use std::sync::Arc;
@@ -17,7 +24,7 @@ pub(crate) struct Cursor {
     pub(super) position: Offset,
     /// Queue messages at or below are not owed.
     pub(super) skip_through: Offset,
-    /// Messages at or below are read without an id (F in the position rule).
+    /// Messages at or below are read without an id, by the position rule.
     pub(crate) ids_after: Offset,
     /// Of the queue messages of its keys that were appended, those that were read or are not owed.
     pub(crate) accounted: u64,

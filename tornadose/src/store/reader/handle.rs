@@ -26,7 +26,7 @@ impl<M: Message> ReaderHandle<M> {
     }
 
     /// Returns since when the reader has unread messages; `None` while it waits for more, or is gone.
-    pub(crate) fn pending_since(&self) -> Option<Instant> {
-        self.shared.lock().readers.pending_since(self.id)
+    pub(crate) fn unread_since(&self) -> Option<Instant> {
+        self.shared.lock().readers.unread_since(self.id)
     }
 }

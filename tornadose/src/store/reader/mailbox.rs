@@ -47,9 +47,9 @@ use crate::sync::{AtomicU8, Mutex, MutexGuard, Ordering, PoisonError};
 pub(crate) enum MailboxState {
     /// There may be something new, which the reader reads from the log. It may wait until it is woken to do so.
     ReadLog,
-    /// It was given everything, and has not looked again.
+    /// The reader was given everything, and has not polled since.
     Empty,
-    /// It has looked again, and found nothing.
+    /// The reader has polled again, and waits for its waker.
     Parked,
     /// The slot holds the one message that it was not given.
     HasMessage,
@@ -249,7 +249,7 @@ impl<M> Mailbox<M> {
 
     /// Returns since when there is something that the reader has not read, or has read and may not have written. `None`
     /// while it waits.
-    pub(crate) fn pending_since(&self) -> Option<Instant> {
+    pub(crate) fn unread_since(&self) -> Option<Instant> {
         let inner = self.lock();
         let was_given = matches!(self.state.load(), MailboxState::Empty | MailboxState::HasMessage);
         (inner.waker.is_none() || was_given).then_some(inner.last_active)

@@ -7,14 +7,14 @@ use tornadose::prelude::*;
 use tornadose_test::assert_transcript;
 
 use crate::connections::harness::{harness, secs};
-use crate::connections::link::{EPOCH, Line, Market, MarketKey, at, empty, entry, ingest, loaded};
+use crate::connections::link::{EPOCH, Line, Market, MarketKey, at, entry, ingest, loaded, open_empty};
 
 use super::{Lines, app, empty_app};
 
 #[tornadose_test::test]
 async fn an_id_is_valid_in_every_process() {
-    let (one, first) = empty::<Line>().await;
-    let (other, second) = empty::<Line>().await;
+    let (one, first) = open_empty::<Line>().await;
+    let (other, second) = open_empty::<Line>().await;
     for link in [&first, &second] {
         ingest(link, 1, "a");
         ingest(link, 5, "b");

@@ -76,5 +76,5 @@ async fn a_flood_while_a_hook_runs_is_read_ahead_only_so_far() {
     let heard = tokio::task::unconstrained(poll_fn(|cx| Poll::Ready(io.poll_read_ahead(cx)))).await;
     assert_eq!(heard, Poll::Pending);
     assert!(io.read_buffer.len() <= MAX_BUFFERED + 2048, "{} bytes are unread", io.read_buffer.len());
-    assert!(io.is_full());
+    assert!(io.is_input_full());
 }

@@ -59,7 +59,7 @@ impl CloseReasonCell {
 }
 
 /// Logs and counts one connection, from when it opens until it is closed.
-pub(crate) struct ConnectionSpan {
+pub(crate) struct ConnectionRecord {
     transport: &'static str,
     number: u64,
     /// Whether the connection owns its socket.
@@ -67,7 +67,7 @@ pub(crate) struct ConnectionSpan {
     close_reason: CloseReasonCell,
 }
 
-impl ConnectionSpan {
+impl ConnectionRecord {
     pub(crate) fn open<M: Message>(transport: &'static str, number: u64, reader: &Reader<M>) -> Self {
         let (channel, keys) = (M::CHANNEL, reader.key_count());
         tracing::debug!(target: "tornadose", transport, number, channel, keys, "connection opened");
