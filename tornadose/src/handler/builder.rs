@@ -69,7 +69,8 @@ impl<S: Subscriber> StreamHandler<S> {
         Self { store: store.clone(), settings, connections: Arc::default(), _subscriber: PhantomData }
     }
 
-    /// Sets how many of the last kept queue messages a new connection gets. See [`Options::replay`].
+    /// Sets how many of the last kept queue messages a new connection gets.
+    /// See [`Options::replay`](crate::subscriber::Options::replay).
     ///
     /// ```
     /// # use tornadose::prelude::*;
@@ -87,7 +88,7 @@ impl<S: Subscriber> StreamHandler<S> {
         self
     }
 
-    /// Sets what happens to a reader that lagged. See [`Options::lag`].
+    /// Sets what happens to a reader that lagged. See [`Options::lag`](crate::subscriber::Options::lag).
     ///
     /// ```
     /// # use tornadose::prelude::*;
@@ -105,8 +106,8 @@ impl<S: Subscriber> StreamHandler<S> {
         self
     }
 
-    /// Sets after how much silence a comment or a ping is sent; `None` for never. Clamped to 1 ms ..= 365 days. See
-    /// [`Options::keep_alive`].
+    /// Sets after how much silence a comment or a ping is sent; `None` for never. Clamped to 1 ms ..= 365 days.
+    /// See [`Options::keep_alive`](crate::subscriber::Options::keep_alive).
     ///
     /// ```
     /// # use tornadose::prelude::*;
@@ -126,8 +127,8 @@ impl<S: Subscriber> StreamHandler<S> {
         self
     }
 
-    /// Sets the reconnection delay that is sent to `EventSource` clients (`retry:`). At most 365 days. See
-    /// [`Options::retry`].
+    /// Sets the reconnection delay that is sent to `EventSource` clients (`retry:`). At most 365 days.
+    /// See [`Options::retry`](crate::subscriber::Options::retry).
     ///
     /// ```
     /// # use tornadose::prelude::*;
@@ -185,7 +186,8 @@ impl<S: Subscriber> StreamHandler<S> {
         self
     }
 
-    /// Sets how many connections are served at once; `None` for any number. See [`Options::max_connections`].
+    /// Sets how many connections are served at once; `None` for any number.
+    /// See [`Options::max_connections`](crate::subscriber::Options::max_connections).
     ///
     /// ```
     /// # use tornadose::prelude::*;
@@ -204,7 +206,7 @@ impl<S: Subscriber> StreamHandler<S> {
     }
 
     /// Sets the maximum age of a connection, jittered by ±10 %; `None` for no maximum. Clamped to 1 ms ..= 365 days.
-    /// See [`Options::max_age`].
+    /// See [`Options::max_age`](crate::subscriber::Options::max_age).
     ///
     /// ```
     /// # use tornadose::prelude::*;
@@ -224,7 +226,8 @@ impl<S: Subscriber> StreamHandler<S> {
         self
     }
 
-    /// Sets the WebSocket subprotocols that the handler offers. See [`Options::protocols`].
+    /// Sets the WebSocket subprotocols that the handler offers.
+    /// See [`Options::protocols`](crate::subscriber::Options::protocols).
     ///
     /// ```
     /// # use tornadose::prelude::*;
@@ -242,7 +245,8 @@ impl<S: Subscriber> StreamHandler<S> {
         self
     }
 
-    /// Sets how many bytes a text from the client may have. See [`Options::max_message`].
+    /// Sets how many bytes a text from the client may have.
+    /// See [`Options::max_message`](crate::subscriber::Options::max_message).
     ///
     /// ```
     /// # use tornadose::prelude::*;
