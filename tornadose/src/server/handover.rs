@@ -124,7 +124,7 @@ impl fmt::Debug for Handover {
 /// An acceptor whose connections can give their sockets to streams: see [`Handover::wrap_acceptor`].
 ///
 /// ```
-/// use salvo::conn::TcpAcceptor;
+/// use salvo::conn::tcp::TcpAcceptor;
 /// use tornadose::HandoverAcceptor;
 ///
 /// /// A program that keeps its acceptor can name its type.

@@ -39,7 +39,8 @@ impl Drop for SocketEntry {
 /// socket, reads wait, and what the server writes, the end of the body, is dropped.
 ///
 /// ```
-/// use salvo::conn::{Acceptor, TcpAcceptor};
+/// use salvo::conn::Acceptor;
+/// use salvo::conn::tcp::TcpAcceptor;
 /// use tornadose::{HandoverAcceptor, HandoverIo};
 ///
 /// /// Any acceptor becomes one of these byte streams.
