@@ -1,5 +1,4 @@
-//! What connections of both transports have in common: their registry, how they are ended, logged and timed, and
-//! their socket.
+//! The parts of a connection that both transports share: registry, control from outside, record, timers and socket.
 
 pub(crate) mod record;
 pub(crate) mod control;

@@ -143,14 +143,14 @@ impl PipeControl {
             context.waker().wake_by_ref();
             return Poll::Pending;
         }
-        Poll::Ready(wanted.min(state.chunks.len_to_border(state.passed[direction as usize])))
+        Poll::Ready(wanted.min(state.chunks.len_to_boundary(state.passed[direction as usize])))
     }
 
     pub(crate) fn record_passed(&self, direction: Direction, count: usize) {
         let mut shared = self.lock();
         if let Some(state) = shared.chunks.as_mut().filter(|_| count > 0) {
             state.passed[direction as usize] += count;
-            if state.chunks.is_border(state.passed[direction as usize]) {
+            if state.chunks.is_boundary(state.passed[direction as usize]) {
                 state.pause_due[direction as usize] = true;
                 state.used = true;
             }

@@ -47,7 +47,7 @@ impl Chunks {
     ///
     /// # Panics
     ///
-    /// When there is no boundary, and when a boundary is 0.
+    /// When there is no boundary, or one at 0.
     pub fn at(boundaries: impl IntoIterator<Item = usize>) -> Self {
         let mut boundaries: Vec<usize> = boundaries.into_iter().collect();
         boundaries.sort_unstable();
@@ -65,18 +65,18 @@ impl Chunks {
     }
 
     /// Returns the number of bytes to the next boundary after `passed` bytes.
-    pub(crate) fn len_to_border(&self, passed: usize) -> usize {
+    pub(crate) fn len_to_boundary(&self, passed: usize) -> usize {
         match &self.0 {
             Rule::Of(bytes) => bytes - passed % bytes,
             Rule::At(boundaries) => {
                 boundaries.iter().find(|boundary| **boundary > passed).map_or(usize::MAX, |at| at - passed)
             }
-            Rule::Seeded(_) => (1..=16).find(|length| self.is_border(passed + length)).unwrap_or(16),
+            Rule::Seeded(_) => (1..=16).find(|length| self.is_boundary(passed + length)).unwrap_or(16),
         }
     }
 
     /// Whether a chunk ends after `passed` bytes.
-    pub(crate) fn is_border(&self, passed: usize) -> bool {
+    pub(crate) fn is_boundary(&self, passed: usize) -> bool {
         match &self.0 {
             Rule::Of(bytes) => passed.is_multiple_of(*bytes),
             Rule::At(boundaries) => boundaries.contains(&passed),
@@ -117,7 +117,7 @@ mod tests {
             let chunks = Chunks::seeded(seed);
             let mut passed = 0;
             let lengths = std::iter::repeat_with(|| {
-                let length = chunks.len_to_border(passed);
+                let length = chunks.len_to_boundary(passed);
                 passed += length;
                 length
             });

@@ -176,12 +176,12 @@ mod tests {
         bytes: Vec<u8>,
     }
 
-    /// Parses the bytes in chunks that end at these borders.
-    fn parse(bytes: &[u8], borders: &[usize], last_event_id: &str) -> Parsed {
+    /// Parses the bytes in chunks that end at these places.
+    fn parse(bytes: &[u8], chunk_ends: &[usize], last_event_id: &str) -> Parsed {
         let mut parser = Parser::resuming_after(last_event_id);
         let mut parsed = Parsed::default();
         let mut start = 0;
-        for &end in borders.iter().chain([&bytes.len()]) {
+        for &end in chunk_ends.iter().chain([&bytes.len()]) {
             for item in parser.feed(&bytes[start..end]) {
                 match item {
                     SseItem::Event { name, last_event_id, data, .. } => {
@@ -202,9 +202,9 @@ mod tests {
         parsed
     }
 
-    fn check(row: &Row, bytes: &[u8], borders: &[usize]) -> Parsed {
-        let parsed = parse(bytes, borders, &row.initial_last_event_id);
-        let name = format!("{} split at {borders:?}", row.name);
+    fn check(row: &Row, bytes: &[u8], chunk_ends: &[usize]) -> Parsed {
+        let parsed = parse(bytes, chunk_ends, &row.initial_last_event_id);
+        let name = format!("{} split at {chunk_ends:?}", row.name);
         assert_eq!(parsed.events, row.expect, "{name}");
         assert_eq!(parsed.last_event_id, row.final_last_event_id, "{name}");
         assert_eq!(parsed.bytes, bytes, "{name}: the blocks contain every byte");
