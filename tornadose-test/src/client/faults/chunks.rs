@@ -47,7 +47,7 @@ impl Chunks {
     ///
     /// # Panics
     ///
-    /// When there is no boundary, or one at 0.
+    /// Panics if `boundaries` is empty or contains 0.
     pub fn at(boundaries: impl IntoIterator<Item = usize>) -> Self {
         let mut boundaries: Vec<usize> = boundaries.into_iter().collect();
         boundaries.sort_unstable();

@@ -176,7 +176,7 @@ mod tests {
         bytes: Vec<u8>,
     }
 
-    /// Parses the bytes in chunks that end at these places.
+    /// Parses the bytes in chunks that end at these offsets.
     fn parse(bytes: &[u8], chunk_ends: &[usize], last_event_id: &str) -> Parsed {
         let mut parser = Parser::resuming_after(last_event_id);
         let mut parsed = Parsed::default();

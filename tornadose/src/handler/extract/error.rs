@@ -7,7 +7,7 @@ use serde::de::{self, Expected, Unexpected};
 /// Why a field has no value. No message repeats what the client wrote.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum FieldError {
-    /// The request has no such text. This was expected.
+    /// The request does not have the field. Holds what was expected.
     Missing(String),
     /// The text is not a value of the type.
     Invalid(String),

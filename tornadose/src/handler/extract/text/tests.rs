@@ -20,8 +20,7 @@ enum Side {
 #[derive(Debug, PartialEq, Deserialize)]
 enum Shape {
     Point,
-    #[allow(dead_code, reason = "only its name is read")]
-    Circle(f64),
+    Circle(()),
 }
 
 #[derive(Debug, PartialEq, Deserialize)]
