@@ -4,6 +4,7 @@
 //! messages nor the readers. [`Store::open`](crate::Store::open) runs it.
 
 pub(crate) mod incoming;
+pub(crate) mod send_log;
 pub(crate) mod outgoing;
 pub(crate) mod outbox;
 pub(crate) mod link;

@@ -14,6 +14,25 @@ pub(crate) fn submitted() {
     ::metrics::counter!("tornadose_submitted_total").increment(1);
 }
 
+/// Counts a message that a backend's engine has accepted.
+#[inline]
+pub(crate) fn accepted(channel: &'static str) {
+    #[cfg(feature = "metrics")]
+    ::metrics::counter!("tornadose_backend_accepted_total", "channel" => channel).increment(1);
+}
+
+/// Counts messages that a backend's engine has refused.
+pub(crate) fn refused(channel: &'static str, messages: u64) {
+    #[cfg(feature = "metrics")]
+    ::metrics::counter!("tornadose_backend_refused_total", "channel" => channel).increment(messages);
+}
+
+/// Counts a message that was dropped on its way to a backend, and for whose outcome nobody waits.
+pub(crate) fn dropped(channel: &'static str) {
+    #[cfg(feature = "metrics")]
+    ::metrics::counter!("tornadose_backend_dropped_total", "channel" => channel).increment(1);
+}
+
 /// Counts an entry of a backend that is not a message of the store.
 pub(crate) fn unreadable(channel: &'static str) {
     #[cfg(feature = "metrics")]

@@ -11,6 +11,8 @@ pub(crate) mod reader;
 pub(crate) mod subscription;
 mod limits;
 pub(crate) mod gap;
+pub(crate) mod decode;
+pub(crate) mod read_back;
 mod ingest;
 mod append;
 mod open;
@@ -87,7 +89,8 @@ impl<M: Message> Store<M> {
     /// # Errors
     ///
     /// [`SubmitError`], which returns the message. Nothing was appended, except possibly after `Unavailable` with
-    /// [`SendOutcome::Unknown`](crate::backend::SendOutcome::Unknown).
+    /// [`SendOutcome::Unknown`](crate::backend::SendOutcome::Unknown). With a backend, a message that cannot be read back
+    /// from its JSON is an `Encode` error.
     ///
     /// # Cancel safety
     ///
@@ -278,7 +281,7 @@ impl<M: Message> Store<M> {
         if let Some(backend) = &self.shared.backend {
             return Self::send_forget(backend, key);
         }
-        let forgotten = self.shared.lock().forget(key);
+        let forgotten = self.shared.lock().forget(key, |_| true);
         drop(forgotten);
     }
 
@@ -296,17 +299,7 @@ impl<M: Message> Store<M> {
     /// assert_eq!(error.into_message().0, 0.5);
     /// ```
     pub fn close(&self) {
-        let mut state = self.shared.lock();
-        state.closed = true;
-        let wakers = state.readers.end_all(EndReason::Closed);
-        let readers = state.readers.count();
-        drop(state);
-        if let Some(backend) = &self.shared.backend {
-            backend.outbox.close();
-        }
-        tracing::debug!(target: "tornadose", channel = M::CHANNEL, readers, "store closed");
-        wakers.into_iter().for_each(Waker::wake);
-        self.shared.closed_notify.notify_waiters();
+        self.shared.close();
     }
 
     /// Resolves when the store is closed and its last connection is gone: at most 5 s after [`close`](Self::close).

@@ -2,10 +2,14 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may")]
 
+#[path = "store/acknowledged.rs"]
+mod acknowledged;
 #[path = "store/backend.rs"]
 mod backend;
 #[path = "common/link.rs"]
 mod link;
+#[path = "common/log.rs"]
+mod log;
 #[path = "store/memory.rs"]
 mod memory;
 #[path = "store/threads.rs"]

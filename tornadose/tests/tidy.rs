@@ -103,7 +103,7 @@ const LAYERS: [(&str, &[&str]); 12] = [
     ("event", &["event"]),
     ("id", &[]),
     ("message", &["event"]),
-    ("backend", &["id", "backend"]),
+    ("backend", &["metrics", "id", "backend"]),
     ("store", &["sync", "metrics", "event", "id", "message", "backend", "store"]),
     ("wire", &["event", "id", "wire"]),
     ("subscriber", &["store", "message", "wire", "subscriber"]),

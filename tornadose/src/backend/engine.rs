@@ -15,12 +15,13 @@ pub trait Backend: Send + Sized + 'static {
 
     /// Carries messages in both directions until the store is closed.
     ///
-    /// Implementations reconnect by themselves, indefinitely.
+    /// Implementations reconnect by themselves, indefinitely. When this future ends, with or without an error or a
+    /// panic, or when its runtime does, the store is closed: submits fail, and readers end.
     ///
     /// # Errors
     ///
     /// An error before the first [`BackendLink::caught_up`] is returned by [`Store::open`](crate::Store::open). A
-    /// later error is logged, and the store stays disconnected.
+    /// later error is logged, and the store is closed.
     ///
     /// # Cancel safety
     ///

@@ -37,8 +37,8 @@ impl<'a> IncomingEntry<'a> {
         Self { payload, sender: None }
     }
 
-    /// Sets the sender. The store drops an entry as a duplicate when its number is not above the highest received
-    /// from the same sender.
+    /// Sets the sender. The store drops an entry as a duplicate when it has received this number of the same sender. A
+    /// sender id of more than 64 bytes counts as unknown.
     ///
     /// ```
     /// use tornadose::backend::IncomingEntry;
@@ -70,7 +70,7 @@ pub enum Ingested {
     },
     /// It was dropped: it was received before, its offset is not above the head, or the store is closed.
     Ignored,
-    /// It is not a message of this store. It was counted and logged.
+    /// It is not a message of this store. It was counted and logged, and readers receive the gap `unreadable`.
     Unreadable,
 }
 
@@ -78,12 +78,14 @@ pub enum Ingested {
 pub(crate) trait LogSink: Send + Sync {
     fn channel(&self) -> &'static str;
     fn type_name(&self) -> &'static str;
+    fn crate_name(&self) -> &'static str;
     fn memory(&self) -> usize;
     fn reset(&self, epoch: Epoch, floor: Offset);
     /// Appends an entry, at the next offset when it has none of its own. Returns the offset and what became of the entry.
     fn ingest(&self, offset: Option<Offset>, entry: IncomingEntry<'_>) -> (Offset, Ingested);
     fn skip_unreadable(&self, offset: Offset, reason: &str);
     fn forget(&self, offset: Option<Offset>, key: &str) -> Vec<String>;
+    fn retain_latest(&self, is_kept: &dyn Fn(&str) -> bool);
     fn advance_to(&self, offset: Offset);
     fn report_trimmed(&self, missed: Option<u64>);
     fn report_outage(&self);

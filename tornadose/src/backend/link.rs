@@ -23,6 +23,7 @@ use crate::id::{Epoch, Offset};
 /// impl Backend for Script {
 ///     async fn run(self, link: BackendLink) -> Result<(), OpenError> {
 ///         assert_eq!((link.channel(), link.type_name(), link.sender_id().len()), ("lines", "Line", 8));
+///         assert!(!link.crate_name().is_empty());
 ///         assert!(link.memory() > 0 && link.ack_timeout() == self.ack_timeout());
 ///         let at = |seq| Offset::new(7, seq);
 ///         let ingest = |seq, payload| link.ingest(at(seq), IncomingEntry::new(payload));
@@ -48,6 +49,7 @@ use crate::id::{Epoch, Offset};
 ///         link.skip_unreadable(at(7), "no field `data`");
 ///         ingest(8, br#""eight""#);
 ///         assert!(link.forget(None, "()").is_empty(), "there are no latest values");
+///         link.retain_latest(&|_| false);
 ///         link.caught_up();
 ///
 ///         // Some messages may be lost; the next one gets the next offset.
@@ -101,6 +103,11 @@ impl BackendLink {
         self.store.type_name()
     }
 
+    /// Returns the name of the crate that defines the message type.
+    pub fn crate_name(&self) -> &'static str {
+        self.store.crate_name()
+    }
+
     /// Returns how many bytes the store keeps. A longer payload cannot be a message of this store.
     pub fn memory(&self) -> usize {
         self.store.memory()
@@ -146,7 +153,8 @@ impl BackendLink {
         self.store.ingest(None, entry)
     }
 
-    /// Skips the entry at this offset because it is not a message. It is counted, and logged with the reason.
+    /// Skips the entry at this offset because it is not a message. It is counted, and logged with the reason. Readers
+    /// receive the gap `unreadable`.
     pub fn skip_unreadable(&self, offset: Offset, reason: &str) {
         self.store.skip_unreadable(offset, reason);
     }
@@ -157,6 +165,12 @@ impl BackendLink {
     /// [`OutgoingKind::Forget`]: crate::backend::OutgoingKind::Forget
     pub fn forget(&self, offset: Option<Offset>, key: &str) -> Vec<String> {
         self.store.forget(offset, key)
+    }
+
+    /// Drops every `latest` value whose slot is not kept by the engine: after entries were trimmed unread, there may have
+    /// been a [`forget`](Self::forget) among them.
+    pub fn retain_latest(&self, is_kept: &dyn Fn(&str) -> bool) {
+        self.store.retain_latest(is_kept);
     }
 
     /// Advances the log to this offset, at which there is no message.
@@ -176,7 +190,46 @@ impl BackendLink {
         self.store.report_outage();
     }
 
-    /// Reports that the engine cannot be reached, for this reason. Readers stay connected.
+    /// Reports that the engine refuses messages for now, in these words, and that the backend keeps those
+    /// [for which no caller waits](Outgoing::is_fire_and_forget). It is logged once, and again when a message is
+    /// [accepted](Outgoing::appended).
+    ///
+    /// ```
+    /// # use tornadose::backend::{Backend, BackendLink, Epoch, Offset, OpenError};
+    /// # use tornadose::prelude::*;
+    /// struct Full;
+    ///
+    /// impl Backend for Full {
+    ///     async fn run(self, link: BackendLink) -> Result<(), OpenError> {
+    ///         link.reset(Epoch::fresh(), Offset::START);
+    ///         link.caught_up();
+    ///         let mut kept = Vec::new();
+    ///         while let Some(messages) = link.next_outgoing(100).await {
+    ///             link.report_refused("the disk is full");
+    ///             for outgoing in messages {
+    ///                 if outgoing.is_fire_and_forget() { kept.push(outgoing) } else { outgoing.refused("the disk is full") }
+    ///             }
+    ///         }
+    ///         Ok(())
+    ///     }
+    /// }
+    /// # #[store(queue)]
+    /// # #[derive(Serialize, Deserialize)]
+    /// # struct Line(String);
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), OpenError> {
+    /// let store = Store::<Line>::open(Full).await?;
+    /// assert!(store.try_submit(Line("kept".into())).unwrap().is_none());
+    /// assert!(store.submit(Line("refused".into())).await.is_err());
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn report_refused(&self, reason: &str) {
+        self.outbox.send_log().record_refused(reason, 0);
+    }
+
+    /// Reports that the engine cannot be reached, for this reason. Readers stay connected. It is logged when it begins,
+    /// and when the reason changes.
     pub fn report_disconnected(&self, reason: &str) {
         self.store.report_disconnected(reason);
     }

@@ -7,7 +7,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::{Notify, Semaphore, oneshot};
 
-use crate::backend::outgoing::{AckResult, ByteReservation, Outgoing, OutgoingKind, SendOutcome};
+use crate::backend::outgoing::{AckResult, ByteReservation, Outgoing, OutgoingKind, SendFailure, SendOutcome};
+use crate::backend::send_log::SendLog;
 use crate::id::Epoch;
 
 /// The unit of reservations. Each message reserves one unit more than its bytes fill.
@@ -21,6 +22,7 @@ pub(crate) struct Outbox {
     capacity: Arc<Semaphore>,
     capacity_units: u32,
     sender_id: String,
+    send_log: Arc<SendLog>,
 }
 
 struct Pending {
@@ -39,8 +41,8 @@ pub(crate) struct Ack {
 }
 
 impl Outbox {
-    /// Creates an outbox that holds messages of `bytes` bytes.
-    pub(crate) fn new(bytes: usize) -> Self {
+    /// Creates the outbox of this channel's store, which holds messages of `bytes` bytes.
+    pub(crate) fn new(bytes: usize, channel: &'static str) -> Self {
         let capacity_units = u32::try_from(bytes / RESERVATION_UNIT_BYTES).unwrap_or(u32::MAX).clamp(1, 1 << 28);
         Self {
             pending: Mutex::new(Pending { queue: VecDeque::new(), last_number: 0, is_open: true }),
@@ -49,7 +51,17 @@ impl Outbox {
             capacity: Arc::new(Semaphore::new(capacity_units as usize)),
             capacity_units,
             sender_id: Epoch::fresh().to_string(),
+            send_log: Arc::new(SendLog::new(channel)),
         }
+    }
+
+    pub(crate) fn send_log(&self) -> &SendLog {
+        &self.send_log
+    }
+
+    /// Returns the number of the newest message.
+    pub(crate) fn last_number(&self) -> u64 {
+        self.lock().last_number
     }
 
     fn lock(&self) -> MutexGuard<'_, Pending> {
@@ -72,26 +84,28 @@ impl Outbox {
     }
 
     /// Enqueues a message whose acknowledgement the caller waits for. Returns `None` when the store is closed.
+    /// `register` is called with the message's number before the backend can take it.
     pub(crate) fn enqueue(
         self: &Arc<Self>,
         kind: OutgoingKind,
         payload: Vec<u8>,
         reservation: ByteReservation,
+        register: impl FnOnce(u64),
     ) -> Option<Ack> {
         let (reply_to, reply) = oneshot::channel();
-        let number = self.push(kind, payload, reservation, Some(reply_to))?;
+        let number = self.push(kind, payload, reservation, Some(reply_to), register)?;
         Some(Ack { reply, is_resolved: false, number, outbox: Arc::clone(self) })
     }
 
-    /// Enqueues a message that is sent as soon as possible, and cannot be withdrawn. Returns false when the store is
-    /// closed.
+    /// As [`enqueue`](Self::enqueue), for a message that cannot be withdrawn. Returns false when the store is closed.
     pub(crate) fn enqueue_without_ack(
         &self,
         kind: OutgoingKind,
         payload: Vec<u8>,
         reservation: ByteReservation,
+        register: impl FnOnce(u64),
     ) -> bool {
-        self.push(kind, payload, reservation, None).is_some()
+        self.push(kind, payload, reservation, None, register).is_some()
     }
 
     fn push(
@@ -100,6 +114,7 @@ impl Outbox {
         payload: Vec<u8>,
         reservation: ByteReservation,
         reply_to: Option<oneshot::Sender<AckResult>>,
+        register: impl FnOnce(u64),
     ) -> Option<u64> {
         let mut pending = self.lock();
         if !pending.is_open {
@@ -107,6 +122,7 @@ impl Outbox {
         }
         pending.last_number += 1;
         let number = pending.last_number;
+        register(number);
         let is_fire_and_forget = reply_to.is_none();
         pending.queue.push_back(Outgoing {
             kind,
@@ -114,6 +130,8 @@ impl Outbox {
             number,
             reply_to,
             is_fire_and_forget,
+            is_resolved: false,
+            send_log: Arc::clone(&self.send_log),
             _reservation: reservation,
         });
         drop(pending);
@@ -160,12 +178,17 @@ impl Outbox {
         self.close();
         let discarded = std::mem::take(&mut self.lock().queue);
         drop(discarded);
+        self.send_log.record_end();
     }
 
     /// Resolves when every message is resolved.
     pub(crate) async fn drained(&self) {
         // All units are free only when no message holds one.
         drop(self.capacity.acquire_many(self.capacity_units).await);
+    }
+
+    pub(crate) fn is_open(&self) -> bool {
+        self.lock().is_open
     }
 
     /// Resolves when the outbox is closed.
@@ -186,13 +209,18 @@ impl Outbox {
 }
 
 impl Ack {
+    pub(crate) fn number(&self) -> u64 {
+        self.number
+    }
+
     /// Waits for the reply.
     ///
     /// # Cancel safety
     ///
     /// A future that is dropped before it is ready has no effect. Dropping the `Ack` withdraws the message.
     pub(crate) async fn wait(&mut self) -> AckResult {
-        let result = (&mut self.reply).await.unwrap_or(Err(SendOutcome::Unknown));
+        let unresolved = |_| Err(SendFailure::Failed(SendOutcome::Unknown));
+        let result = (&mut self.reply).await.unwrap_or_else(unresolved);
         self.is_resolved = true;
         result
     }

@@ -1,7 +1,10 @@
 //! A submitted message on its way to a backend's engine, and what becomes of it.
 
+use std::sync::Arc;
+
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
+use crate::backend::send_log::SendLog;
 use crate::id::Offset;
 
 /// The outcome of a message that was not acknowledged.
@@ -48,17 +51,24 @@ pub enum OutgoingKind {
 /// A share of the outbox's bytes for one message. Dropping it frees them.
 pub(crate) type ByteReservation = OwnedSemaphorePermit;
 
-pub(super) type AckResult = Result<Offset, SendOutcome>;
+/// The reason why a message was not acknowledged.
+#[derive(Debug)]
+pub(crate) enum SendFailure {
+    Failed(SendOutcome),
+    /// The engine refused it, in these words.
+    Refused(String),
+}
 
-/// A message for a backend to send, and to resolve by [`appended`](Self::appended) or [`failed`](Self::failed). If it
-/// is dropped unresolved, its outcome is `Unknown`.
+pub(super) type AckResult = Result<Offset, SendFailure>;
+
+/// A message for a backend to send, and to resolve by [`appended`](Self::appended), [`completed`](Self::completed),
+/// [`refused`](Self::refused) or [`failed`](Self::failed). If it is dropped unresolved, its outcome is `Unknown`.
 ///
 /// A backend that does not know whether a message has arrived may send it again: the message is numbered, and stores
 /// drop duplicates.
 ///
 /// ```
-/// use tornadose::SubmitError;
-/// use tornadose::backend::{Backend, BackendLink, Epoch, Offset, OpenError, OutgoingKind, SendOutcome};
+/// use tornadose::backend::{Backend, BackendLink, Epoch, Offset, OpenError, OutgoingKind};
 /// use tornadose::prelude::*;
 ///
 /// /// An engine that refuses every message.
@@ -74,7 +84,7 @@ pub(super) type AckResult = Result<Offset, SendOutcome>;
 ///                 // The first comes from `submit`, the second from `try_submit`.
 ///                 assert_eq!(outgoing.is_fire_and_forget(), outgoing.number() == 2);
 ///                 assert!(outgoing.needs_sending());
-///                 outgoing.failed(SendOutcome::NotSent);
+///                 outgoing.refused("the disk is full");
 ///             }
 ///         }
 ///         Ok(())
@@ -89,7 +99,7 @@ pub(super) type AckResult = Result<Offset, SendOutcome>;
 /// # async fn main() -> Result<(), OpenError> {
 /// let store = Store::<Line>::open(Full).await?;
 /// let error = store.submit(Line("hi".into())).await.unwrap_err();
-/// assert!(matches!(error, SubmitError::Unavailable { outcome: SendOutcome::NotSent, .. }));
+/// assert_eq!(error.to_string(), "the backend refused the message: the disk is full");
 /// assert!(store.try_submit(Line("hi".into())).unwrap().is_none());
 /// # tokio::task::yield_now().await;
 /// # Ok(())
@@ -101,6 +111,8 @@ pub struct Outgoing {
     pub(super) number: u64,
     pub(super) reply_to: Option<oneshot::Sender<AckResult>>,
     pub(super) is_fire_and_forget: bool,
+    pub(super) is_resolved: bool,
+    pub(super) send_log: Arc<SendLog>,
     pub(super) _reservation: ByteReservation,
 }
 
@@ -134,21 +146,54 @@ impl Outgoing {
 
     /// Acknowledges the message: the engine has appended it at this offset.
     pub fn appended(mut self, offset: Offset) {
+        self.send_log.record_accepted();
         self.resolve(Ok(offset));
+    }
+
+    /// Resolves a [`OutgoingKind::Forget`] for which the engine has no offset.
+    pub fn completed(mut self) {
+        self.send_log.record_accepted();
+        self.resolve(Ok(Offset::START));
+    }
+
+    /// Fails the message with [`SubmitError::Refused`](crate::SubmitError::Refused): the engine has not appended it,
+    /// and says why.
+    ///
+    /// A message [for which no caller waits](Self::is_fire_and_forget) is dropped. When the refusal may pass, keep
+    /// such a message, call [`BackendLink::report_refused`](crate::backend::BackendLink::report_refused), and send it
+    /// again later, before the messages after it.
+    pub fn refused(mut self, reason: &str) {
+        self.send_log.record_refused(reason, 1);
+        if self.is_fire_and_forget {
+            self.send_log.record_dropped(reason);
+        }
+        self.resolve(Err(SendFailure::Refused(reason.to_owned())));
     }
 
     /// Fails the message. Use [`SendOutcome::Unknown`] unless it is certain that the engine has not taken it.
     pub fn failed(mut self, outcome: SendOutcome) {
         if self.is_fire_and_forget {
-            tracing::warn!(target: "tornadose", ?outcome, "fire-and-forget message dropped");
+            self.send_log.record_dropped(match outcome {
+                SendOutcome::NotSent => "not sent",
+                SendOutcome::Unknown => "not acknowledged",
+            });
         }
-        self.resolve(Err(outcome));
+        self.resolve(Err(SendFailure::Failed(outcome)));
     }
 
     fn resolve(&mut self, result: AckResult) {
+        self.is_resolved = true;
         if let Some(reply_to) = self.reply_to.take() {
             // A submit that has given up needs no reply.
             reply_to.send(result).ok();
+        }
+    }
+}
+
+impl Drop for Outgoing {
+    fn drop(&mut self) {
+        if self.is_fire_and_forget && !self.is_resolved {
+            self.send_log.record_dropped("not acknowledged");
         }
     }
 }

@@ -4,8 +4,8 @@ use std::fmt;
 
 use serde::ser;
 
-/// The reason why a message has no event: it cannot be serialized, or its name is not an
-/// [`EventName`](crate::EventName).
+/// The reason why a message has no event: it cannot be serialized, its name is not an
+/// [`EventName`](crate::EventName), or, over a backend, it cannot be read back from its JSON.
 ///
 /// ```
 /// use tornadose::{EncodeError, EventName};
@@ -20,6 +20,7 @@ pub struct EncodeError(Cause);
 enum Cause {
     Json(serde_json::Error),
     Name(EventNameError),
+    ReadBack(String),
 }
 
 impl fmt::Display for EncodeError {
@@ -27,12 +28,22 @@ impl fmt::Display for EncodeError {
         match &self.0 {
             Cause::Json(error) => write!(f, "the message cannot be written as JSON: {error}"),
             Cause::Name(error) => error.fmt(f),
+            Cause::ReadBack(reason) => {
+                write!(f, "the message cannot be read back from its JSON, so no process could deliver it: {reason}")
+            }
         }
     }
 }
 
 // The text of the cause is part of this error's text, so it is not its source too.
 impl std::error::Error for EncodeError {}
+
+impl EncodeError {
+    /// The message cannot be read back from the JSON that was written of it.
+    pub(crate) fn read_back(reason: String) -> Self {
+        Self(Cause::ReadBack(reason))
+    }
+}
 
 impl From<serde_json::Error> for EncodeError {
     fn from(error: serde_json::Error) -> Self {

@@ -42,6 +42,13 @@ pub enum SubmitError<M> {
         /// The memory that it would take, in bytes.
         size: usize,
     },
+    /// The backend's engine refused the message; it was not appended.
+    Refused {
+        /// The message.
+        message: M,
+        /// The reason, in the engine's words.
+        reason: String,
+    },
     /// The backend did not take or acknowledge the message in time. A store in memory never returns this.
     Unavailable {
         /// The message.
@@ -69,6 +76,7 @@ impl<M> SubmitError<M> {
             | Self::Encode { message, .. }
             | Self::Full { message }
             | Self::TooLarge { message, .. }
+            | Self::Refused { message, .. }
             | Self::Unavailable { message, .. } => message,
         }
     }
@@ -85,9 +93,10 @@ impl<M> fmt::Display for SubmitError<M> {
             Self::TooLarge { size, .. } => {
                 write!(f, "the message takes {size} bytes, more than the store's `memory`: raise it")
             }
-            Self::Unavailable { outcome: SendOutcome::NotSent, .. } => f.write_str(
-                "the message was not sent: the backend is unreachable, rejected it, or too many messages wait for it",
-            ),
+            Self::Refused { reason, .. } => write!(f, "the backend refused the message: {reason}"),
+            Self::Unavailable { outcome: SendOutcome::NotSent, .. } => {
+                f.write_str("the message was not sent: the backend is unreachable, or too many messages wait for it")
+            }
             Self::Unavailable { outcome: SendOutcome::Unknown, .. } => {
                 f.write_str("the backend did not answer; whether the message was appended is not known")
             }

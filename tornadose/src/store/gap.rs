@@ -26,6 +26,9 @@ pub enum GapReason {
     Restarted,
     /// The store was cut off from its backend for a while.
     Outage,
+    /// An entry of the backend is not a message that this process can read: another version of the program, or another
+    /// program, has appended it. Another process may have delivered it.
+    Unreadable,
 }
 
 impl GapReason {
@@ -35,6 +38,7 @@ impl GapReason {
             Self::Lagged => "lagged",
             Self::Restarted => "restarted",
             Self::Outage => "outage",
+            Self::Unreadable => "unreadable",
         }
     }
 }

@@ -6,33 +6,34 @@ mod dedup;
 use std::any::type_name;
 use std::collections::HashMap;
 use std::fmt::Debug;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::Waker;
 
-use serde::de::DeserializeOwned;
 use tokio::sync::watch;
 
 use crate::backend::incoming::{IncomingEntry, Ingested, LogSink};
-use crate::event::Event;
 use crate::id::{Epoch, Offset};
 use crate::message::{Message, Retention};
 use crate::metrics;
+use crate::store::decode::{Decoded, decode};
+use crate::store::entry::Entry;
 use crate::store::gap::{Gap, GapReason};
 use crate::store::ingest::dedup::{Arrival, Dedup};
 use crate::store::limits::Limits;
 use crate::store::log::AppendError;
+use crate::store::read_back::Recognized;
 use crate::store::registry::WakeList;
-use crate::store::shared::{Shared, State};
+use crate::store::shared::{BackendHandle, Shared, State};
 
 /// The way from a backend into a store. It holds the store weakly: entries for a dropped store are discarded.
 pub(super) struct Ingest<M: Message> {
     shared: Weak<Shared<M>>,
     limits: Limits,
-    decode: fn(&[u8]) -> Result<M, serde_json::Error>,
     history: Mutex<History<M::Key>>,
     /// Whether everything that the backend has kept was ingested once.
     opened: watch::Sender<bool>,
+    /// The reason for which the backend is disconnected, as it was logged last.
+    disconnect_reason: Mutex<Option<String>>,
 }
 
 /// What is remembered of the messages that were ingested in this epoch.
@@ -47,14 +48,14 @@ struct LatestKey<K> {
     slots: Vec<String>,
 }
 
-/// A payload that is a message.
-struct Decoded<M: Message> {
-    message: M,
-    event: Event,
-    retention: Retention,
-    key: M::Key,
-    /// The text of the key and the slot of the latest value, if it is one.
-    latest: Option<(String, String)>,
+/// What an entry is, by its sender and the message's number there.
+enum Identity<M: Message> {
+    /// It was received before.
+    Duplicate,
+    /// It is a message of this process, which was decoded when it was submitted.
+    Own(Decoded<M>),
+    /// It has yet to be decoded.
+    New,
 }
 
 /// Returns the text of a key by which a backend stores its latest values.
@@ -71,16 +72,13 @@ pub(super) fn latest_slot(key: &impl Debug, event_name: Option<&str>) -> String 
 }
 
 impl<M: Message> Ingest<M> {
-    pub(super) fn new(shared: &Arc<Shared<M>>) -> Self
-    where
-        M: DeserializeOwned,
-    {
+    pub(super) fn new(shared: &Arc<Shared<M>>) -> Self {
         Self {
             shared: Arc::downgrade(shared),
             limits: shared.limits,
-            decode: |payload| serde_json::from_slice(payload),
             history: Mutex::new(History { dedup: Dedup::new(), latest_keys: HashMap::new() }),
             opened: watch::Sender::new(false),
+            disconnect_reason: Mutex::new(None),
         }
     }
 
@@ -105,26 +103,43 @@ impl<M: Message> Ingest<M> {
         wakers.into_iter().for_each(Waker::wake);
     }
 
-    /// Decodes a payload. A panic in the code of the message's type makes the payload unreadable, and nothing else.
-    fn decode(&self, payload: &[u8]) -> Result<Decoded<M>, String> {
-        if payload.len() > self.limits.memory {
-            return Err(format!("{} bytes, more than the store's memory", payload.len()));
+    /// Closes the store: its backend has ended.
+    pub(super) fn close(&self) {
+        let Some(shared) = self.shared.upgrade() else { return };
+        if !shared.lock().closed {
+            self.report_disconnected("the backend has stopped");
         }
-        let decoded = catch_unwind(AssertUnwindSafe(|| {
-            let message = (self.decode)(payload).map_err(|error| decode_error(&error))?;
-            let event = message.event().map_err(|error| error.to_string())?;
-            let retention = if M::HAS_QUEUE { message.retention() } else { Retention::Latest };
-            let key = message.key();
-            let is_latest = retention == Retention::Latest;
-            let latest = is_latest.then(|| (key_text(&key), latest_slot(&key, event.name())));
-            Ok(Decoded { message, event, retention, key, latest })
-        }));
-        decoded.unwrap_or_else(|_| Err("the code of the message's type panicked".into()))
+        shared.close();
+    }
+
+    /// Recognizes an entry by its sender. A number that this process has not given out, or has given to another
+    /// payload, is of another program: such an entry is a message like those without a sender.
+    fn identify(&self, backend: &BackendHandle<M>, sender: Option<(&str, u64)>, payload: &[u8]) -> Identity<M> {
+        let Some((sender_id, number)) = sender else { return Identity::New };
+        let is_own = sender_id == backend.outbox.sender_id();
+        if is_own && !self.history().dedup.contains(sender_id, number) {
+            match backend.read_back.take(number, payload) {
+                Recognized::Sent(decoded) => {
+                    self.history().dedup.record(sender_id, number);
+                    return Identity::Own(decoded);
+                }
+                Recognized::Different => return Identity::New,
+                Recognized::Unknown if number > backend.outbox.last_number() => return Identity::New,
+                Recognized::Unknown => {}
+            }
+        }
+        match self.history().dedup.record(sender_id, number) {
+            Arrival::Duplicate => Identity::Duplicate,
+            Arrival::New => Identity::New,
+        }
     }
 
     fn append(&self, shared: &Shared<M>, offset: Option<Offset>, decoded: Decoded<M>) -> (Offset, Ingested) {
-        let Decoded { message, event, retention, key, latest } = decoded;
-        let latest = latest.map(|(text, slot)| (text, slot, key.clone()));
+        let Decoded { message, event, retention, key } = decoded;
+        let latest = match retention {
+            Retention::Latest => Some((key_text(&key), latest_slot(&key, event.name()), key.clone())),
+            Retention::Queue => None,
+        };
         let mut state = shared.lock();
         let offset = offset.unwrap_or_else(|| state.log.next());
         if state.closed || offset <= state.log.head().offset {
@@ -139,8 +154,7 @@ impl<M: Message> Ingest<M> {
             Ok(appended) => state.push_to_readers(&appended.entry),
             Err(_) => WakeList::default(),
         };
-        state.log.advance_to(offset);
-        let arrived = state.readers.take_arrived(offset);
+        let arrived = if appended.is_ok() { state.readers.take_arrived(offset) } else { Vec::new() };
         drop(state);
         // Wake and drop after unlocking, as `Store::submit` does.
         readers.wake();
@@ -152,7 +166,7 @@ impl<M: Message> Ingest<M> {
                     AppendError::Full => "the latest values alone fill the store's memory",
                     AppendError::TooLarge { .. } => "more than the store's memory",
                 };
-                report_unreadable::<M>(offset, reason);
+                self.skip_unreadable(offset, reason);
                 return (offset, Ingested::Unreadable);
             }
         }
@@ -171,17 +185,6 @@ impl<M: Message> Ingest<M> {
     }
 }
 
-/// Describes a payload that cannot be decoded, without quoting it: it may be confidential.
-fn decode_error(error: &serde_json::Error) -> String {
-    let kind = if error.is_data() { "JSON of another shape" } else { "not JSON" };
-    format!("{kind}, line {} column {}", error.line(), error.column())
-}
-
-fn report_unreadable<M: Message>(offset: Offset, reason: &str) {
-    tracing::warn!(target: "tornadose", channel = M::CHANNEL, entry = %offset, reason, "entry skipped");
-    metrics::unreadable(M::CHANNEL);
-}
-
 impl<M: Message> LogSink for Ingest<M> {
     fn channel(&self) -> &'static str {
         M::CHANNEL
@@ -191,6 +194,11 @@ impl<M: Message> LogSink for Ingest<M> {
         let name = type_name::<M>();
         let path = name.split('<').next().unwrap_or(name);
         path.rsplit("::").next().unwrap_or(path)
+    }
+
+    fn crate_name(&self) -> &'static str {
+        let name = type_name::<M>();
+        name.split("::").next().unwrap_or(name)
     }
 
     fn memory(&self) -> usize {
@@ -220,27 +228,31 @@ impl<M: Message> LogSink for Ingest<M> {
         IncomingEntry { payload, sender }: IncomingEntry<'_>,
     ) -> (Offset, Ingested) {
         let Some(shared) = self.shared.upgrade() else { return (offset.unwrap_or_default(), Ingested::Ignored) };
-        if let Some((sender_id, number)) = sender
-            && self.history().dedup.record(sender_id, number) == Arrival::Duplicate
-        {
-            if let Some(offset) = offset {
-                self.advance_to(offset);
+        let Some(backend) = &shared.backend else { return (offset.unwrap_or_default(), Ingested::Ignored) };
+        let decoded = match self.identify(backend, sender, payload) {
+            Identity::Duplicate => {
+                if let Some(offset) = offset {
+                    self.advance_to(offset);
+                }
+                return (offset.unwrap_or_default(), Ingested::Ignored);
             }
-            return (offset.unwrap_or_default(), Ingested::Ignored);
-        }
-        match self.decode(payload) {
+            Identity::Own(decoded) => Ok(decoded),
+            Identity::New => decode(payload, backend.parse_json, self.limits.memory),
+        };
+        match decoded {
             Ok(decoded) => self.append(&shared, offset, decoded),
-            Err(reason) => {
+            Err(error) => {
                 let offset = offset.unwrap_or_else(|| shared.lock().log.next());
-                self.skip_unreadable(offset, &reason);
+                self.skip_unreadable(offset, &error.to_string());
                 (offset, Ingested::Unreadable)
             }
         }
     }
 
     fn skip_unreadable(&self, offset: Offset, reason: &str) {
-        self.advance_to(offset);
-        report_unreadable::<M>(offset, reason);
+        tracing::warn!(target: "tornadose", channel = M::CHANNEL, entry = %offset, reason, "entry skipped");
+        metrics::unreadable(M::CHANNEL);
+        self.update(|state| state.log.record_unreadable(offset) && !state.loading);
     }
 
     fn forget(&self, offset: Option<Offset>, key: &str) -> Vec<String> {
@@ -250,10 +262,28 @@ impl<M: Message> LogSink for Ingest<M> {
         }
         let Some(LatestKey { key, slots }) = forgotten else { return Vec::new() };
         if let Some(shared) = self.shared.upgrade() {
-            let dropped = shared.lock().forget(&key);
+            let dropped = shared.lock().forget(&key, |_| true);
             drop(dropped);
         }
         slots
+    }
+
+    fn retain_latest(&self, is_kept: &dyn Fn(&str) -> bool) {
+        let mut forgotten: Vec<(M::Key, Vec<String>)> = Vec::new();
+        self.history().latest_keys.retain(|_, LatestKey { key, slots }| {
+            let (kept, dropped) = std::mem::take(slots).into_iter().partition(|slot| is_kept(slot));
+            *slots = kept;
+            if !dropped.is_empty() {
+                forgotten.push((key.clone(), dropped));
+            }
+            !slots.is_empty()
+        });
+        let Some(shared) = self.shared.upgrade() else { return };
+        for (key, slots) in forgotten {
+            let is_forgotten = |entry: &Entry<M>| slots.contains(&latest_slot(&key, entry.event.name()));
+            let dropped = shared.lock().forget(&key, is_forgotten);
+            drop(dropped);
+        }
     }
 
     fn advance_to(&self, offset: Offset) {
@@ -283,12 +313,14 @@ impl<M: Message> LogSink for Ingest<M> {
     }
 
     fn report_disconnected(&self, reason: &str) {
-        let mut changed = false;
-        self.update(|state| {
-            changed = std::mem::replace(&mut state.reachable, false);
-            changed
-        });
-        if changed {
+        self.update(|state| std::mem::replace(&mut state.reachable, false));
+        let mut logged = self.disconnect_reason.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_new = logged.as_deref() != Some(reason);
+        if is_new {
+            *logged = Some(reason.to_owned());
+        }
+        drop(logged);
+        if is_new {
             tracing::warn!(target: "tornadose", channel = M::CHANNEL, reason, "backend disconnected");
         }
     }
@@ -300,6 +332,7 @@ impl<M: Message> LogSink for Ingest<M> {
             std::mem::replace(&mut state.loading, false) || changed
         });
         if changed {
+            *self.disconnect_reason.lock().unwrap_or_else(PoisonError::into_inner) = None;
             tracing::info!(target: "tornadose", channel = M::CHANNEL, "backend connected");
         }
         self.opened.send_replace(true);

@@ -241,11 +241,11 @@ impl<M: Message> Log<M> {
         Some(entry)
     }
 
-    /// Drops the `latest` values of a key, and returns them.
-    pub(crate) fn forget(&mut self, key: &M::Key) -> Vec<Arc<Entry<M>>> {
+    /// Drops the `latest` values of a key that are wanted, and returns them.
+    pub(crate) fn forget(&mut self, key: &M::Key, is_wanted: impl Fn(&Entry<M>) -> bool) -> Vec<Arc<Entry<M>>> {
         let Some(key_index) = self.keys.index_of(key) else { return Vec::new() };
         let mut forgotten = Vec::new();
-        while let Some(entry) = self.take_latest(key_index, |_| true) {
+        while let Some(entry) = self.take_latest(key_index, &is_wanted) {
             forgotten.push(entry);
         }
         self.keys.evict_if_idle(key_index);
@@ -297,6 +297,16 @@ impl<M: Message> Log<M> {
     /// Records that messages which would follow the head never arrive.
     pub(crate) fn record_gap(&mut self, gap: Gap) {
         self.generations.record_gap(self.head, gap);
+    }
+
+    /// Records that the entry at this offset cannot be read, and advances the head to it. Returns false when the head
+    /// was there before.
+    pub(crate) fn record_unreadable(&mut self, offset: Offset) -> bool {
+        if offset <= self.head {
+            return false;
+        }
+        self.generations.record_unreadable(self.head, offset);
+        self.advance_to(offset)
     }
 
     /// Returns whether an id is above the head, so that it may be that of a message which is on its way here.

@@ -12,7 +12,6 @@ use crate::backend::engine::{Backend, OpenError};
 use crate::backend::incoming::LogSink;
 use crate::backend::link::BackendLink;
 use crate::backend::outbox::Outbox;
-use crate::event::error::EncodeError;
 use crate::message::Message;
 use crate::store::Store;
 use crate::store::ingest::Ingest;
@@ -27,7 +26,11 @@ impl<M: Message + Serialize + DeserializeOwned> Store<M> {
     /// as it returns those of other processes; readers, [`latest`](Self::latest) and [`head`](Self::head) follow the
     /// log.
     ///
-    /// The backend runs in a task of its own, until the store is closed or its last handle and reader are dropped.
+    /// The backend runs in a task of its own, until the store is closed or its last handle and reader are dropped. When
+    /// the backend or the runtime ends before, the store is closed.
+    ///
+    /// What is streamed is what was read back from a message's JSON. A submit reads it back before it is sent, so that
+    /// every process can deliver it.
     ///
     /// # Errors
     ///
@@ -72,16 +75,16 @@ impl<M: Message + Serialize + DeserializeOwned> Store<M> {
     }
 
     pub(super) async fn open_with(backend: impl Backend, limits: Limits) -> Result<Self, OpenError> {
-        let (outbox, ack_timeout) = (Arc::new(Outbox::new(limits.memory)), backend.ack_timeout());
-        let write_json =
-            |message: &M, bytes: &mut Vec<u8>| serde_json::to_writer(bytes, message).map_err(EncodeError::from);
-        let handle = BackendHandle { outbox: Arc::clone(&outbox), ack_timeout, write_json };
+        let (outbox, ack_timeout) = (Arc::new(Outbox::new(limits.memory, M::CHANNEL)), backend.ack_timeout());
+        let handle = BackendHandle::new(Arc::clone(&outbox), ack_timeout, limits);
         let shared = Arc::new(Shared::new(limits, Some(handle)));
         let ingest = Arc::new(Ingest::new(&shared));
         let mut opened = ingest.opened();
         let link = BackendLink::new(Arc::clone(&ingest) as Arc<dyn LogSink>, Arc::clone(&outbox), ack_timeout);
         let open_error = Arc::new(Mutex::new(None));
-        tokio::spawn(run_backend(backend, link, outbox, ingest, Arc::clone(&open_error)));
+        // Made before the task, so that the store is closed also when the runtime drops the task unpolled.
+        let running = Running { ingest, outbox, open_error: Arc::clone(&open_error) };
+        tokio::spawn(run_backend(backend, link, running));
         // Resolves with an error when the task has ended.
         if opened.wait_for(|opened| *opened).await.is_err() {
             let error = open_error.lock().unwrap_or_else(PoisonError::into_inner).take();
@@ -125,15 +128,23 @@ impl<M: Message + Serialize + DeserializeOwned> Store<M> {
     }
 }
 
-/// Runs a backend until the store is closed and the messages on their way are sent, or that takes too long.
-async fn run_backend<M: Message>(
-    backend: impl Backend,
-    link: BackendLink,
-    outbox: Arc<Outbox>,
+/// A store while its backend runs. The store is closed when this is dropped, however the backend ends.
+struct Running<M: Message> {
     ingest: Arc<Ingest<M>>,
+    outbox: Arc<Outbox>,
     open_error: Arc<Mutex<Option<OpenError>>>,
-) {
-    let ack_timeout = link.ack_timeout();
+}
+
+impl<M: Message> Drop for Running<M> {
+    fn drop(&mut self) {
+        self.outbox.close_and_discard();
+        self.ingest.close();
+    }
+}
+
+/// Runs a backend until the store is closed and the messages on their way are sent, or that takes too long.
+async fn run_backend<M: Message>(backend: impl Backend, link: BackendLink, running: Running<M>) {
+    let (outbox, ack_timeout) = (&running.outbox, link.ack_timeout());
     let drained = async {
         outbox.closed().await;
         timeout(ack_timeout, outbox.drained()).await
@@ -143,15 +154,14 @@ async fn run_backend<M: Message>(
         result = AssertUnwindSafe(backend.run(link)).catch_unwind() => {
             result.unwrap_or_else(|_| Err(OpenError::new("the backend panicked")))
         }
-        _ = drained => Ok(()),
+        _ = drained => return,
     };
-    outbox.close_and_discard();
-    if let Err(error) = result {
-        if ingest.is_opened() {
-            tracing::error!(target: "tornadose", channel = M::CHANNEL, %error, "backend stopped");
-        } else {
-            *open_error.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
-        }
+    if !running.ingest.is_opened() {
+        *running.open_error.lock().unwrap_or_else(PoisonError::into_inner) = result.err();
+        return;
     }
-    ingest.report_disconnected("the backend has stopped");
+    let returned = || OpenError::new("it returned while the store was open");
+    if let Some(error) = result.err().or_else(|| running.outbox.is_open().then(returned)) {
+        tracing::error!(target: "tornadose", channel = M::CHANNEL, %error, "backend stopped");
+    }
 }

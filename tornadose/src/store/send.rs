@@ -1,28 +1,48 @@
 //! How a submit goes to the backend of a store, instead of into its log.
 
+use std::sync::atomic::Ordering;
+
 use tokio::time::{Instant, timeout_at};
 
-use crate::backend::outgoing::{ByteReservation, OutgoingKind, SendOutcome};
+use crate::backend::outgoing::{ByteReservation, OutgoingKind, SendFailure, SendOutcome};
+use crate::event::error::EncodeError;
 use crate::id::Id;
 use crate::message::{Message, Retention};
 use crate::metrics;
 use crate::store::Store;
+use crate::store::decode::{DecodeError, Decoded, decode};
 use crate::store::error::SubmitError;
 use crate::store::ingest::{key_text, latest_slot};
-use crate::store::log::AppendError;
+use crate::store::log::{AppendError, ENTRY_OVERHEAD};
 use crate::store::shared::BackendHandle;
 
-/// A message as it is sent to a backend.
-struct Encoded {
+/// A message as it is sent to a backend, and as it was read back.
+struct Encoded<M: Message> {
     kind: OutgoingKind,
     payload: Vec<u8>,
+    decoded: Decoded<M>,
+}
+
+/// A message whose submit waits. Unless it is acknowledged, what was read back of it is dropped with this.
+struct Waiting<'a, M: Message> {
+    backend: &'a BackendHandle<M>,
+    number: u64,
+    is_acknowledged: bool,
+}
+
+impl<M: Message> Drop for Waiting<'_, M> {
+    fn drop(&mut self) {
+        if !self.is_acknowledged {
+            self.backend.read_back.remove(self.number);
+        }
+    }
 }
 
 impl<M: Message> Store<M> {
     /// Sends a message to the backend, and waits for its acknowledgement.
     pub(super) async fn send(&self, backend: &BackendHandle<M>, message: M) -> Result<Id, SubmitError<M>> {
         let deadline = Instant::now() + backend.ack_timeout;
-        let (message, Encoded { kind, payload }) = self.encode(backend, message)?;
+        let (message, Encoded { kind, payload, decoded }) = self.encode(backend, message)?;
         let reservation = match backend.outbox.try_reserve(payload.len()) {
             Some(reservation) => Some(reservation),
             None => match timeout_at(deadline, backend.outbox.reserve(payload.len())).await {
@@ -31,29 +51,36 @@ impl<M: Message> Store<M> {
             },
         };
         let Some(reservation) = reservation else { return Err(SubmitError::Closed { message }) };
-        let Some(mut ack) = backend.outbox.enqueue(kind, payload, reservation) else {
+        let (hash, bytes) = (backend.read_back.hash(&payload), payload.len());
+        let register = |number| backend.read_back.insert(number, decoded, hash, bytes);
+        let Some(mut ack) = backend.outbox.enqueue(kind, payload, reservation, register) else {
             return Err(SubmitError::Closed { message });
         };
+        let mut waiting = Waiting { backend, number: ack.number(), is_acknowledged: false };
         let result = match timeout_at(deadline, ack.wait()).await {
             Ok(result) => result,
-            Err(_) => Err(ack.withdraw()),
+            Err(_) => Err(SendFailure::Failed(ack.withdraw())),
         };
         match result {
             Ok(offset) => {
+                waiting.is_acknowledged = true;
                 metrics::submitted();
                 Ok(self.shared().lock().log.id(offset))
             }
-            Err(outcome) => Err(SubmitError::Unavailable { message, outcome }),
+            Err(SendFailure::Refused(reason)) => Err(SubmitError::Refused { message, reason }),
+            Err(SendFailure::Failed(outcome)) => Err(SubmitError::Unavailable { message, outcome }),
         }
     }
 
     /// Sends a message to the backend if there is room, without waiting for its acknowledgement.
     pub(super) fn send_without_ack(&self, backend: &BackendHandle<M>, message: M) -> Result<(), SubmitError<M>> {
-        let (message, Encoded { kind, payload }) = self.encode(backend, message)?;
+        let (message, Encoded { kind, payload, decoded }) = self.encode(backend, message)?;
         let Some(reservation) = backend.outbox.try_reserve(payload.len()) else {
             return Err(SubmitError::Unavailable { message, outcome: SendOutcome::NotSent });
         };
-        if backend.outbox.enqueue_without_ack(kind, payload, reservation) {
+        let (hash, bytes) = (backend.read_back.hash(&payload), payload.len());
+        let register = |number| backend.read_back.insert(number, decoded, hash, bytes);
+        if backend.outbox.enqueue_without_ack(kind, payload, reservation, register) {
             metrics::submitted();
             Ok(())
         } else {
@@ -69,7 +96,7 @@ impl<M: Message> Store<M> {
         let key = key_text(key);
         let reservation: Option<ByteReservation> = backend.outbox.try_reserve(key.len());
         let is_sent = reservation.is_some_and(|reservation| {
-            backend.outbox.enqueue_without_ack(OutgoingKind::Forget { key }, Vec::new(), reservation)
+            backend.outbox.enqueue_without_ack(OutgoingKind::Forget { key }, Vec::new(), reservation, |_| ())
         });
         if !is_sent {
             let reason = "the store is closed, or there is no room for more messages on their way";
@@ -77,36 +104,58 @@ impl<M: Message> Store<M> {
         }
     }
 
-    /// Encodes a message for the backend, unless the log would not have room for it.
-    fn encode(&self, backend: &BackendHandle<M>, message: M) -> Result<(M, Encoded), SubmitError<M>> {
-        let encoded = message.event().and_then(|event| {
-            // The payload is about as long as the event, with its name if it has one.
-            let mut payload = Vec::with_capacity(event.data().len() + 64);
-            (backend.write_json)(&message, &mut payload)?;
-            Ok((event, payload))
-        });
-        let (event, payload) = match encoded {
-            Ok(encoded) => encoded,
-            Err(error) => return Err(SubmitError::Encode { message, error }),
+    /// Encodes a message for the backend and reads it back, unless the log would not have room for it.
+    fn encode(&self, backend: &BackendHandle<M>, message: M) -> Result<(M, Encoded<M>), SubmitError<M>> {
+        let encoding_count = self.shared().encoding_count();
+        let mut payload = Vec::with_capacity(256);
+        if let Err(error) = (backend.write_json)(&message, &mut payload) {
+            return Err(SubmitError::Encode { message, error });
+        }
+        payload.shrink_to_fit();
+        let decoded = match decode(&payload, backend.parse_json, self.shared().limits.memory) {
+            Ok(decoded) => decoded,
+            Err(DecodeError::TooLong { bytes }) => {
+                let size = 2 * ENTRY_OVERHEAD + encoding_count * bytes;
+                return Err(SubmitError::TooLarge { message, size });
+            }
+            Err(error) => return Err(SubmitError::Encode { message, error: read_back_error(error) }),
         };
-        let retention = if M::HAS_QUEUE { message.retention() } else { Retention::Latest };
-        let key = message.key();
+        if cfg!(debug_assertions) {
+            log_change(backend, &message, &decoded);
+        }
+        let Decoded { event, retention, key, .. } = &decoded;
         let kind = match retention {
             Retention::Queue => OutgoingKind::Queue,
-            Retention::Latest => OutgoingKind::Latest { slot: latest_slot(&key, event.name()) },
+            Retention::Latest => OutgoingKind::Latest { slot: latest_slot(key, event.name()) },
         };
-        let encoding_count = self.shared().encoding_count();
         let state = self.shared().lock();
         if state.closed {
             drop(state);
             return Err(SubmitError::Closed { message });
         }
-        let room = state.log.check_room(&key, &message, &event, retention, encoding_count);
+        let room = state.log.check_room(key, &decoded.message, event, *retention, encoding_count);
         drop(state);
         match room {
-            Ok(_) => Ok((message, Encoded { kind, payload })),
+            Ok(_) => Ok((message, Encoded { kind, payload, decoded })),
             Err(AppendError::Full) => Err(SubmitError::Full { message }),
             Err(AppendError::TooLarge { size }) => Err(SubmitError::TooLarge { message, size }),
         }
+    }
+}
+
+/// Logs once that a message is not the same when it is read back. Readers get what was read back.
+fn log_change<M: Message>(backend: &BackendHandle<M>, message: &M, decoded: &Decoded<M>) {
+    let is_same = message.event().is_ok_and(|event| event == decoded.event) && message.key() == decoded.key;
+    if !is_same && !backend.change_logged.swap(true, Ordering::Relaxed) {
+        tracing::warn!(target: "tornadose", channel = M::CHANNEL, "message changed by reading back");
+    }
+}
+
+/// Converts the error of reading a message back. The message is the caller's, so the text may quote it.
+fn read_back_error(error: DecodeError) -> EncodeError {
+    match error {
+        DecodeError::Event(error) => error,
+        DecodeError::Json(error) => EncodeError::read_back(error.to_string()),
+        DecodeError::TooLong { .. } | DecodeError::Panicked => EncodeError::read_back(error.to_string()),
     }
 }

@@ -1,18 +1,23 @@
 //! The state that all handles of a store and its readers share: the log and the readers, under one lock.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::Waker;
 use std::time::Duration;
 
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use tokio::sync::Notify;
 
 use crate::backend::outbox::Outbox;
 use crate::event::error::EncodeError;
 use crate::message::Message;
+use crate::store::decode::ParseJson;
 use crate::store::entry::Entry;
 use crate::store::limits::Limits;
 use crate::store::log::Log;
-use crate::store::registry::{ReaderRegistry, WakeList};
+use crate::store::read_back::ReadBack;
+use crate::store::registry::{EndReason, ReaderRegistry, WakeList};
 
 pub(crate) struct Shared<M: Message> {
     state: Mutex<State<M>>,
@@ -26,11 +31,29 @@ pub(crate) struct Shared<M: Message> {
 }
 
 /// The way to a backend, which fills the log.
-pub(crate) struct BackendHandle<M> {
+pub(crate) struct BackendHandle<M: Message> {
     pub(crate) outbox: Arc<Outbox>,
     pub(crate) ack_timeout: Duration,
     /// Appends the message's JSON to the buffer. Only a store with a backend requires `Serialize` of its messages.
     pub(crate) write_json: fn(&M, &mut Vec<u8>) -> Result<(), EncodeError>,
+    pub(crate) parse_json: ParseJson<M>,
+    /// The messages on their way to the backend and back.
+    pub(crate) read_back: ReadBack<M>,
+    /// Whether it was logged that a message changes when it is read back.
+    pub(crate) change_logged: AtomicBool,
+}
+
+impl<M: Message + Serialize + DeserializeOwned> BackendHandle<M> {
+    pub(crate) fn new(outbox: Arc<Outbox>, ack_timeout: Duration, limits: Limits) -> Self {
+        Self {
+            outbox,
+            ack_timeout,
+            write_json: |message, bytes| serde_json::to_writer(bytes, message).map_err(EncodeError::from),
+            parse_json: |payload| serde_json::from_slice(payload),
+            read_back: ReadBack::new(limits.memory),
+            change_logged: AtomicBool::new(false),
+        }
+    }
 }
 
 pub(crate) struct State<M: Message> {
@@ -49,12 +72,13 @@ impl<M: Message> State<M> {
         self.readers.push(entry, self.log.generation())
     }
 
-    /// Drops the `latest` values of a key, also in the mailboxes of its readers. Drop the result after unlocking.
-    pub(crate) fn forget(&mut self, key: &M::Key) -> Vec<Arc<Entry<M>>> {
+    /// Drops the `latest` values of a key that are wanted, also in the mailboxes of its readers. Drop the result after
+    /// unlocking.
+    pub(crate) fn forget(&mut self, key: &M::Key, is_wanted: impl Fn(&Entry<M>) -> bool) -> Vec<Arc<Entry<M>>> {
         if let Some(key_index) = self.log.key_index(key) {
             self.readers.retract(key_index);
         }
-        self.log.forget(key)
+        self.log.forget(key, is_wanted)
     }
 }
 
@@ -68,6 +92,23 @@ impl<M: Message> Shared<M> {
             loading: false,
         };
         Self { state: Mutex::new(state), limits, closed_notify: Notify::new(), encodings: AtomicUsize::new(0), backend }
+    }
+
+    /// Ends every reader, and rejects every later submit and connection.
+    pub(crate) fn close(&self) {
+        let mut state = self.lock();
+        if std::mem::replace(&mut state.closed, true) {
+            return;
+        }
+        let wakers = state.readers.end_all(EndReason::Closed);
+        let readers = state.readers.count();
+        drop(state);
+        if let Some(backend) = &self.backend {
+            backend.outbox.close();
+        }
+        tracing::debug!(target: "tornadose", channel = M::CHANNEL, readers, "store closed");
+        wakers.into_iter().for_each(Waker::wake);
+        self.closed_notify.notify_waiters();
     }
 
     /// Returns in how many encodings an event is kept: its own text, and those that are enabled.

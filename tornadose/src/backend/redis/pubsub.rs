@@ -142,15 +142,18 @@ impl Channel<'_> {
                 Err(fault) => {
                     // These may have been published. Published again, they would be received twice.
                     for (payload, number) in &sent {
-                        self.fail(payload, *number, SendOutcome::Unknown);
+                        if let Some(outgoing) = self.take_published(payload, *number) {
+                            outgoing.failed(SendOutcome::Unknown);
+                        }
                     }
                     return Err(fault);
                 }
             };
             for ((payload, number), reply) in sent.iter().zip(replies) {
-                if let Err(error) = reply {
-                    tracing::warn!(target: "tornadose", channel = self.link.channel(), %error, "message rejected");
-                    self.fail(payload, *number, SendOutcome::NotSent);
+                if let Err(error) = reply
+                    && let Some(outgoing) = self.take_published(payload, *number)
+                {
+                    outgoing.refused(&error.to_string());
                 }
             }
             backoff.reset();
@@ -168,14 +171,21 @@ impl Channel<'_> {
             if let OutgoingKind::Forget { key } = outgoing.kind() {
                 self.link.forget(None, key);
             }
+            outgoing.completed();
         }
         let (mut pipeline, mut sent) = (redis::pipe(), Vec::new());
         let mut published = self.published();
         // No submit waits for the others any more.
+        let mut completed = Vec::new();
         published.retain(|_, waiting| {
-            waiting.retain(|outgoing| outgoing.needs_sending() && !outgoing.is_fire_and_forget());
+            let (kept, done) = std::mem::take(waiting)
+                .into_iter()
+                .partition(|outgoing| outgoing.needs_sending() && !outgoing.is_fire_and_forget());
+            *waiting = kept;
+            completed.extend::<VecDeque<_>>(done);
             !waiting.is_empty()
         });
+        completed.into_iter().for_each(Outgoing::completed);
         for outgoing in messages {
             let payload = outgoing.payload().to_vec();
             pipeline.cmd("PUBLISH").arg(self.link.channel()).arg(&payload);
@@ -185,16 +195,11 @@ impl Channel<'_> {
         (pipeline, sent)
     }
 
-    /// Fails a message that has not been received back.
-    fn fail(&self, payload: &[u8], number: u64, outcome: SendOutcome) {
+    /// Takes a message that has not been received back.
+    fn take_published(&self, payload: &[u8], number: u64) -> Option<Outgoing> {
         let mut published = self.published();
-        let failed = published.get_mut(payload).and_then(|waiting| {
-            let index = waiting.iter().position(|outgoing| outgoing.number() == number)?;
-            waiting.remove(index)
-        });
-        drop(published);
-        if let Some(outgoing) = failed {
-            outgoing.failed(outcome);
-        }
+        let waiting = published.get_mut(payload)?;
+        let index = waiting.iter().position(|outgoing| outgoing.number() == number)?;
+        waiting.remove(index)
     }
 }

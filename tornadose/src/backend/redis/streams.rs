@@ -50,6 +50,9 @@ mod tests {
         fn type_name(&self) -> &'static str {
             "Line"
         }
+        fn crate_name(&self) -> &'static str {
+            "tornadose"
+        }
         fn memory(&self) -> usize {
             0
         }
@@ -61,6 +64,7 @@ mod tests {
         fn forget(&self, _: Option<Offset>, _: &str) -> Vec<String> {
             Vec::new()
         }
+        fn retain_latest(&self, _: &dyn Fn(&str) -> bool) {}
         fn advance_to(&self, _: Offset) {}
         fn report_trimmed(&self, _: Option<u64>) {}
         fn report_outage(&self) {}
@@ -79,7 +83,7 @@ mod tests {
         let (disconnections, keys) = (Arc::new(Disconnections::default()), Keys::of_channel("lines"));
         let link = BackendLink::new(
             Arc::clone(&disconnections) as Arc<dyn LogSink>,
-            Arc::new(Outbox::new(1)),
+            Arc::new(Outbox::new(1, "lines")),
             Duration::from_secs(3),
         );
         let reconnected = async {

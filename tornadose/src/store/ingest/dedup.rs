@@ -1,9 +1,16 @@
 //! Finds messages that arrive a second time, by their senders' numbers.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
-/// How many senders are remembered for their highest number. A process is a new sender each time it starts.
+/// How many senders are remembered. A process is a new sender each time it starts.
 const MAX_SENDERS: usize = 10_000;
+
+/// How many runs of a sender's numbers are remembered. The two oldest are then joined: numbers between them, which
+/// were withdrawn or refused, count as seen.
+const MAX_RUNS: usize = 256;
+
+/// The longest sender id by which duplicates are found, in bytes. Ours have 8.
+const MAX_SENDER_ID: usize = 64;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Arrival {
@@ -18,9 +25,37 @@ pub(super) struct Dedup {
 }
 
 struct Sender {
-    highest: u64,
+    seen: Runs,
     /// When its last message was recorded, counted in messages.
     last_seen: u64,
+}
+
+/// A set of numbers as runs of consecutive ones: the first number of each, and its last. A number that is far beyond
+/// the others is a run of its own, and says nothing of those before it.
+#[derive(Default)]
+struct Runs(BTreeMap<u64, u64>);
+
+impl Runs {
+    fn contains(&self, number: u64) -> bool {
+        self.0.range(..=number).next_back().is_some_and(|(_, last)| number <= *last)
+    }
+
+    /// Adds a number that is not contained.
+    fn insert(&mut self, number: u64) {
+        let before = self.0.range(..number).next_back().map(|(first, last)| (*first, *last));
+        let first = match before {
+            Some((first, last)) if last.checked_add(1) == Some(number) => first,
+            _ => number,
+        };
+        let after = number.checked_add(1).and_then(|next| self.0.remove(&next));
+        self.0.insert(first, after.unwrap_or(number));
+        if self.0.len() > MAX_RUNS
+            && let Some((first, _)) = self.0.pop_first()
+            && let Some((_, last)) = self.0.pop_first()
+        {
+            self.0.insert(first, last);
+        }
+    }
 }
 
 impl Dedup {
@@ -28,19 +63,32 @@ impl Dedup {
         Self { senders: HashMap::new(), messages: 0 }
     }
 
-    /// Records a message. It is a duplicate when its number is not above all earlier numbers of its sender.
+    /// Returns whether a message of this number was recorded.
+    pub(super) fn contains(&self, sender_id: &str, number: u64) -> bool {
+        self.senders.get(sender_id).is_some_and(|sender| sender.seen.contains(number))
+    }
+
+    /// Records a message. It is a duplicate when one of its number was recorded.
     pub(super) fn record(&mut self, sender_id: &str, number: u64) -> Arrival {
+        if sender_id.len() > MAX_SENDER_ID {
+            return Arrival::New;
+        }
         self.messages += 1;
         let now = self.messages;
         if let Some(sender) = self.senders.get_mut(sender_id) {
-            let arrival = if number <= sender.highest { Arrival::Duplicate } else { Arrival::New };
-            *sender = Sender { highest: sender.highest.max(number), last_seen: now };
-            return arrival;
+            sender.last_seen = now;
+            if sender.seen.contains(number) {
+                return Arrival::Duplicate;
+            }
+            sender.seen.insert(number);
+            return Arrival::New;
         }
         if self.senders.len() >= MAX_SENDERS {
             self.forget_older_half();
         }
-        self.senders.insert(sender_id.to_owned(), Sender { highest: number, last_seen: now });
+        let mut sender = Sender { seen: Runs::default(), last_seen: now };
+        sender.seen.insert(number);
+        self.senders.insert(sender_id.to_owned(), sender);
         Arrival::New
     }
 
@@ -59,6 +107,8 @@ impl Dedup {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashSet;
+
     use super::*;
 
     #[test]
@@ -71,5 +121,50 @@ mod tests {
         }
         assert_eq!(dedup.record("always active", 50_000), Arrival::Duplicate);
         assert_eq!(dedup.record("49999", 1), Arrival::Duplicate);
+    }
+
+    #[test]
+    fn numbers_are_recorded_in_any_order() {
+        let mut random = fastrand::Rng::with_seed(7);
+        let (mut dedup, mut seen) = (Dedup::new(), HashSet::new());
+        for _ in 0..20_000 {
+            let number = random.u64(0..200);
+            let arrival = if seen.insert(number) { Arrival::New } else { Arrival::Duplicate };
+            assert_eq!(dedup.record("one", number), arrival, "{number}");
+            assert!(!dedup.contains("one", 200 + number));
+        }
+        assert_eq!(dedup.senders["one"].seen.0.len(), 1);
+    }
+
+    #[test]
+    fn a_number_far_beyond_the_others_says_nothing_of_them() {
+        let mut dedup = Dedup::new();
+        assert_eq!(dedup.record("one", u64::MAX), Arrival::New);
+        assert_eq!(dedup.record("one", u64::MAX), Arrival::Duplicate);
+        for number in [1, 2, u64::MAX - 1, 0] {
+            assert_eq!(dedup.record("one", number), Arrival::New);
+        }
+        assert_eq!(dedup.record("one", 1), Arrival::Duplicate);
+    }
+
+    #[test]
+    fn a_sender_with_many_holes_is_remembered_up_to_a_bound() {
+        let mut dedup = Dedup::new();
+        for number in 0..10_000 {
+            assert_eq!(dedup.record("one", 2 * number), Arrival::New);
+        }
+        assert_eq!(dedup.senders["one"].seen.0.len(), MAX_RUNS);
+        assert_eq!(dedup.record("one", 2 * 9_999), Arrival::Duplicate);
+        assert_eq!(dedup.record("one", 2 * 9_999 - 1), Arrival::New);
+        assert_eq!(dedup.record("one", 1), Arrival::Duplicate, "the oldest runs are joined");
+    }
+
+    #[test]
+    fn a_long_sender_id_is_not_remembered() {
+        let mut dedup = Dedup::new();
+        let sender_id = "x".repeat(MAX_SENDER_ID + 1);
+        assert_eq!(dedup.record(&sender_id, 1), Arrival::New);
+        assert_eq!(dedup.record(&sender_id, 1), Arrival::New);
+        assert!(dedup.senders.is_empty());
     }
 }

@@ -1,12 +1,14 @@
 //! Readers of a store that a backend fills, against a history of what was ingested.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use fastrand::Rng;
 use serde::{Deserialize, Serialize};
 
 use super::Ingest;
 use crate::backend::incoming::{IncomingEntry, LogSink};
+use crate::backend::outbox::Outbox;
 use crate::event::Event;
 use crate::event::error::EncodeError;
 use crate::id::{Epoch, Offset};
@@ -16,7 +18,7 @@ use crate::store::limits::Limits;
 use crate::store::reader::mailbox::NOOP_WAKER;
 use crate::store::reader::resume::Resume;
 use crate::store::reader::{ReadStep, Reader, ReaderOptions};
-use crate::store::shared::Shared;
+use crate::store::shared::{BackendHandle, Shared};
 
 #[derive(Serialize, Deserialize)]
 struct Note {
@@ -109,7 +111,10 @@ impl Client {
 fn every_gap_and_restart_is_reported_at_its_offset_and_ledgers_balance() {
     for seed in 1..500_u64 {
         let mut random = Rng::with_seed(seed);
-        let shared = Arc::new(Shared::<Note>::new(Limits::of::<Note>(), None));
+        let limits = Limits::of::<Note>();
+        let outbox = Arc::new(Outbox::new(limits.memory, Note::CHANNEL));
+        let backend = BackendHandle::new(outbox, Duration::from_secs(3), limits);
+        let shared = Arc::new(Shared::<Note>::new(limits, Some(backend)));
         let ingest = Ingest::new(&shared);
         let begin = || {
             ingest.reset(Epoch::fresh(), Offset::START);
@@ -140,6 +145,10 @@ fn every_gap_and_restart_is_reported_at_its_offset_and_ledgers_balance() {
                 3 if random.u64(..4) == 0 => {
                     begin();
                     history.push(Item::Restart);
+                }
+                3 => {
+                    ingest.ingest(None, IncomingEntry::new(b"{}"));
+                    history.push(Item::Gap(GapReason::Unreadable, Some(1)));
                 }
                 4..9 => {
                     number += 1;

@@ -13,6 +13,7 @@ use std::sync::Arc;
 use crate::id::{Id, Offset};
 use crate::message::Message;
 use crate::store::entry::Entry;
+use crate::store::gap::GapReason;
 use crate::store::ledger::Counts;
 use crate::store::log::Log;
 use crate::store::log::key::{KeyLog, KeySelection};
@@ -114,6 +115,13 @@ impl<M: Message> Log<M> {
         }
     }
 
+    /// Returns the reason of the gap after a trimmed id: whether anything was trimmed, or all that is missing could
+    /// not be read.
+    pub(crate) fn gap_reason_after(&self, keys: &KeySelection, offset: Offset) -> GapReason {
+        let lost = self.queue_trimmed_through(keys).max(self.generations.lost_otherwise_through());
+        if self.has_seen(offset) && lost <= offset { GapReason::Unreadable } else { GapReason::Trimmed }
+    }
+
     /// Returns whether the position above which ids are written may be written itself: an id that is not known could
     /// not be resumed from.
     pub(crate) fn is_resumable(&self, cursor: &Cursor) -> bool {
@@ -147,11 +155,15 @@ impl<M: Message> Log<M> {
 
     /// Returns the newest offset at or below which messages of these keys were trimmed, or never arrived.
     pub(super) fn trimmed_through(&self, keys: &KeySelection) -> Offset {
+        self.queue_trimmed_through(keys).max(self.generations.lost_through())
+    }
+
+    /// Returns the newest of the queue messages of these keys that were trimmed.
+    fn queue_trimmed_through(&self, keys: &KeySelection) -> Offset {
         match keys {
             KeySelection::All => self.trimmed_through,
             _ => self.per_key(keys, |log| log.trimmed_through).max().unwrap_or(Offset::START),
         }
-        .max(self.generations.lost_through())
     }
 
     pub(super) fn newest(&self, keys: &KeySelection) -> Offset {

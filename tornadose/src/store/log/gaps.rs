@@ -4,7 +4,7 @@
 use std::collections::VecDeque;
 
 use crate::id::Offset;
-use crate::store::gap::Gap;
+use crate::store::gap::{Gap, GapReason};
 
 /// How many seen offsets are remembered, beside those of the messages that are kept.
 const MAX_SEEN: usize = 100_000;
@@ -30,6 +30,8 @@ pub(super) struct Generations {
     gaps: VecDeque<LogGap>,
     /// Messages at or below this offset may have existed without ever being in this log.
     lost_through: Offset,
+    /// As `lost_through`, without the entries that could not be read.
+    lost_otherwise_through: Offset,
     /// The newest offsets that were seen, in order. `None` for a log that numbers its messages itself: it has seen
     /// every offset up to its head.
     seen: Option<VecDeque<Offset>>,
@@ -37,7 +39,14 @@ pub(super) struct Generations {
 
 impl Generations {
     pub(super) fn new() -> Self {
-        Self { current: 0, epoch_start: 0, gaps: VecDeque::new(), lost_through: Offset::START, seen: None }
+        Self {
+            current: 0,
+            epoch_start: 0,
+            gaps: VecDeque::new(),
+            lost_through: Offset::START,
+            lost_otherwise_through: Offset::START,
+            seen: None,
+        }
     }
 
     pub(super) fn current(&self) -> u64 {
@@ -53,12 +62,18 @@ impl Generations {
         self.lost_through
     }
 
+    /// Returns the newest offset at or below which messages may have been lost for another reason than that they
+    /// could not be read.
+    pub(super) fn lost_otherwise_through(&self) -> Offset {
+        self.lost_otherwise_through
+    }
+
     /// Begins an epoch. Messages at or below `floor` may have existed before.
     pub(super) fn begin_epoch(&mut self, floor: Offset) {
         self.current += 1;
         self.epoch_start = self.current;
         self.gaps.clear();
-        self.lost_through = floor;
+        (self.lost_through, self.lost_otherwise_through) = (floor, floor);
         self.seen = Some(VecDeque::new());
     }
 
@@ -72,9 +87,21 @@ impl Generations {
 
     /// Records that messages which would follow the head never arrive.
     pub(super) fn record_gap(&mut self, head: Offset, gap: Gap) {
-        self.current += 1;
         // The next message is above this offset, wherever that is.
         self.lost_through = head.next();
+        self.lost_otherwise_through = self.lost_through;
+        self.push_gap(head, gap);
+    }
+
+    /// Records that the entry at this offset, above the head, cannot be read. An id of this offset is that of a
+    /// client which received the message from another process: it has missed nothing.
+    pub(super) fn record_unreadable(&mut self, head: Offset, offset: Offset) {
+        self.lost_through = offset;
+        self.push_gap(head, Gap { reason: GapReason::Unreadable, missed: Some(1) });
+    }
+
+    fn push_gap(&mut self, head: Offset, gap: Gap) {
+        self.current += 1;
         self.gaps.push_back(LogGap { generation: self.current, after: head, gap });
         if self.gaps.len() > MAX_GAPS
             && let Some(first) = self.gaps.pop_front()

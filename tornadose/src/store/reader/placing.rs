@@ -24,9 +24,9 @@ impl<M: Message> Reader<M> {
                 outcome => (log.cursor_after(keys, id.offset), Some(outcome)),
             },
         };
-        self.gap = match self.resume_outcome {
-            Some(ResumeOutcome::Trimmed) => Some(GapReason::Trimmed),
-            Some(ResumeOutcome::Restarted) => Some(GapReason::Restarted),
+        self.gap = match (self.resume_outcome, resume) {
+            (Some(ResumeOutcome::Trimmed), Resume::After(id)) => Some(log.gap_reason_after(keys, id.offset)),
+            (Some(ResumeOutcome::Restarted), _) => Some(GapReason::Restarted),
             _ => None,
         }
         .filter(|_| M::HAS_QUEUE);

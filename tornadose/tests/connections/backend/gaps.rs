@@ -167,9 +167,10 @@ async fn a_duplicate_is_dropped_and_its_offset_is_known() {
 }
 
 #[tornadose_test::test]
-async fn an_unreadable_entry_is_skipped() {
+async fn an_unreadable_entry_is_a_gap() {
     let (app, link) = empty_app().await;
     app.sse("/lines").await;
+    app.client("ws").ws("/lines").await;
     ingest(&link, 1, "before");
     for (seq, payload) in [(2, &b"{"[..]), (3, br#"{"txt":"a"}"#), (4, b"{\"text\":\"\xff\"}"), (5, b"")] {
         assert_eq!(link.ingest(at(seq), IncomingEntry::new(payload)), Ingested::Unreadable);
@@ -180,7 +181,59 @@ async fn an_unreadable_entry_is_skipped() {
     assert_transcript!(app, @r#"
     lines > GET /lines
     lines ~ open 200 text/event-stream
+    ws > GET /lines upgrade websocket
+    ws ~ open 101
     lines < message #1 {"text":"before"}
+    lines < tornadose:gap {"reason":"unreadable","missed":1}
+    lines < tornadose:gap {"reason":"unreadable","missed":1}
+    lines < tornadose:gap {"reason":"unreadable","missed":1}
+    lines < tornadose:gap {"reason":"unreadable","missed":1}
+    lines < tornadose:gap {"reason":"unreadable","missed":1}
     lines < message #2 {"text":"after"}
+    ws < message #1 {"text":"before"}
+    ws < tornadose:gap {"reason":"unreadable","missed":1}
+    ws < tornadose:gap {"reason":"unreadable","missed":1}
+    ws < tornadose:gap {"reason":"unreadable","missed":1}
+    ws < tornadose:gap {"reason":"unreadable","missed":1}
+    ws < tornadose:gap {"reason":"unreadable","missed":1}
+    ws < message #2 {"text":"after"}
+    "#);
+}
+
+/// A client that has received the message from a process that can read it has missed nothing.
+#[tornadose_test::test]
+async fn a_client_that_resumes_is_told_of_the_unreadable_entries_after_its_id() {
+    let (app, link) = empty_app().await;
+    ingest(&link, 1, "before");
+    assert_eq!(link.ingest(at(2), IncomingEntry::new(b"{}")), Ingested::Unreadable);
+    ingest(&link, 3, "after");
+    app.client("before").last_event_id("aaaaaaaa-7.1").sse("/lines").await;
+    app.client("it").last_event_id("aaaaaaaa-7.2").sse("/lines").await;
+    app.client("after").last_event_id("aaaaaaaa-7.3").sse("/lines").await;
+    link.report_trimmed(Some(1));
+    ingest(&link, 5, "last");
+    app.settle().await;
+    app.client("trimmed").last_event_id("aaaaaaaa-7.1").sse("/lines").await;
+    assert_transcript!(app, @r#"
+    before > GET /lines last-event-id aaaaaaaa-7.1
+    before ~ open 200 text/event-stream
+    before < tornadose:gap {"reason":"unreadable","missed":null}
+    before < message #1 {"text":"after"}
+    it > GET /lines last-event-id aaaaaaaa-7.2
+    it ~ open 200 text/event-stream
+    it < message #1 {"text":"after"}
+    after > GET /lines last-event-id #1
+    after ~ open 200 text/event-stream
+    before < tornadose:gap {"reason":"trimmed","missed":1}
+    before < message #2 {"text":"last"}
+    it < tornadose:gap {"reason":"trimmed","missed":1}
+    it < message #2 {"text":"last"}
+    after < tornadose:gap {"reason":"trimmed","missed":1}
+    after < message #2 {"text":"last"}
+    trimmed > GET /lines last-event-id aaaaaaaa-7.1
+    trimmed ~ open 200 text/event-stream
+    trimmed < tornadose:gap {"reason":"trimmed","missed":null}
+    trimmed < message #1 {"text":"after"}
+    trimmed < message #2 {"text":"last"}
     "#);
 }

@@ -254,10 +254,8 @@ fn complete(
                 unconfirmed.push(outgoing);
                 result = Err(error.into());
             }
-            reply => {
-                tracing::warn!(target: "tornadose", reason = ?reply, "message rejected");
-                outgoing.failed(rejection.outcome);
-            }
+            Err(error) if rejection.outcome == SendOutcome::NotSent => outgoing.refused(&error.to_string()),
+            _ => outgoing.failed(rejection.outcome),
         }
     }
     result

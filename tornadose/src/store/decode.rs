@@ -1,0 +1,62 @@
+//! Decodes the payloads of a backend into messages. A panic in the code of the message's type makes a payload
+//! unreadable, and nothing else.
+
+use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use crate::event::Event;
+use crate::event::error::EncodeError;
+use crate::message::{Message, Retention};
+
+/// Parses the JSON of a message. Only a store with a backend requires `Deserialize` of its messages.
+pub(crate) type ParseJson<M> = fn(&[u8]) -> Result<M, serde_json::Error>;
+
+/// A payload that is a message.
+pub(crate) struct Decoded<M: Message> {
+    pub(crate) message: M,
+    pub(crate) event: Event,
+    pub(crate) retention: Retention,
+    pub(crate) key: M::Key,
+}
+
+/// The reason why a payload is not a message. Its text does not quote the payload, which may be confidential.
+#[derive(Debug)]
+pub(crate) enum DecodeError {
+    TooLong { bytes: usize },
+    Json(serde_json::Error),
+    Event(EncodeError),
+    Panicked,
+}
+
+impl fmt::Display for DecodeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::TooLong { bytes } => write!(f, "{bytes} bytes, more than the store's memory"),
+            Self::Json(error) => {
+                let kind = if error.is_data() { "JSON of another shape" } else { "not JSON" };
+                write!(f, "{kind}, line {} column {}", error.line(), error.column())
+            }
+            Self::Event(error) => error.fmt(f),
+            Self::Panicked => f.write_str("the code of the message's type panicked"),
+        }
+    }
+}
+
+/// Decodes a payload of at most `bytes_max` bytes.
+pub(crate) fn decode<M: Message>(
+    payload: &[u8],
+    parse: ParseJson<M>,
+    bytes_max: usize,
+) -> Result<Decoded<M>, DecodeError> {
+    if payload.len() > bytes_max {
+        return Err(DecodeError::TooLong { bytes: payload.len() });
+    }
+    let decoded = catch_unwind(AssertUnwindSafe(|| {
+        let message = parse(payload).map_err(DecodeError::Json)?;
+        let event = message.event().map_err(DecodeError::Event)?;
+        let retention = if M::HAS_QUEUE { message.retention() } else { Retention::Latest };
+        let key = message.key();
+        Ok(Decoded { message, event, retention, key })
+    }));
+    decoded.unwrap_or(Err(DecodeError::Panicked))
+}
