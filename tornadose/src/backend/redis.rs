@@ -1,5 +1,11 @@
 //! Two backends for Redis: Streams, which keep messages, and PUB/SUB, on which any program can publish.
 
+mod activity;
+mod fault;
+mod replies;
+#[cfg(feature = "redis-tls")]
+mod tls;
+mod login;
 mod connect;
 mod streams;
 mod pubsub;
@@ -38,8 +44,8 @@ use crate::backend::redis::connect::Server;
 ///
 /// # TLS
 ///
-/// The feature `redis-tls` uses rustls. Opening a store on Redis installs rustls' process-wide crypto provider
-/// (`ring`) unless the program has installed one before. To use another provider, install it first.
+/// The feature `redis-tls` uses rustls with the crypto provider `ring`. The process-wide provider of rustls is
+/// neither needed nor changed.
 #[derive(Clone, Copy, Debug)]
 pub struct Redis;
 
@@ -101,7 +107,7 @@ impl ConnectionOptions {
 
     fn server(&self) -> Result<Server, OpenError> {
         #[cfg(feature = "redis-tls")]
-        return Server::new(&self.url, self.root_certificates.clone());
+        return Server::new(&self.url, self.root_certificates.as_deref());
         #[cfg(not(feature = "redis-tls"))]
         return Server::new(&self.url);
     }

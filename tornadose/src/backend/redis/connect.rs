@@ -1,113 +1,253 @@
-//! Connections to a Redis server, and their errors. Neither an error nor a log message contains the password.
+//! Connections to a Redis server. Neither an error nor a log message contains the password.
+//!
+//! The sockets are opened here rather than by the `redis` crate, so that a reply is given up after a silence of the
+//! connection, however long the whole reply takes.
 
-use std::fmt;
-use std::future::Future;
+use std::sync::Arc;
 use std::time::Duration;
 
 use redis::aio::{MultiplexedConnection, PubSub};
-use redis::{AsyncConnectionConfig, Client, RedisError};
-use tokio::time::timeout;
+use redis::{AsyncConnectionConfig, ConnectionAddr, ConnectionInfo, IntoConnectionInfo, Pipeline, RedisConnectionInfo};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use tokio::task::AbortHandle;
+use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::backend::engine::OpenError;
+use crate::backend::redis::activity::{Activity, RecordedStream};
+use crate::backend::redis::fault::Fault;
+use crate::backend::redis::login::login;
+use crate::backend::redis::replies::Replies;
+#[cfg(feature = "redis-tls")]
+use crate::backend::redis::tls::Tls;
 
 /// How long connecting and logging in may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// How long a reply may take.
+/// How long a connection may be silent while a reply is awaited.
 pub(super) const REPLY_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How many bytes the kernel takes that it has not sent yet. What it has taken looks as if it had moved.
+#[cfg(target_os = "linux")]
+const UNSENT_BYTES_MAX: u32 = 128 << 10;
+
+/// A stream of bytes to a server.
+pub(super) trait Transport: AsyncRead + AsyncWrite + Unpin + Send {}
+
+impl<S: AsyncRead + AsyncWrite + Unpin + Send> Transport for S {}
 
 /// A server, with the credentials of its URL.
 pub(super) struct Server {
-    client: Client,
+    info: ConnectionInfo,
+    #[cfg(feature = "redis-tls")]
+    tls: Option<Tls>,
 }
 
-/// The reason why a connection is dropped.
-#[derive(Debug)]
-pub(super) enum Fault {
-    Redis(RedisError),
-    /// No reply arrived in time.
-    Timeout,
-    /// The server replied with something unexpected.
-    Protocol(String),
+/// A connection for commands. It is closed when its last clone is dropped, whatever is still in flight.
+#[derive(Clone)]
+pub(super) struct Connection {
+    commands: MultiplexedConnection,
+    activity: Activity,
+    _driver: Arc<AbortOnDrop>,
 }
 
-impl From<RedisError> for Fault {
-    fn from(error: RedisError) -> Self {
-        Self::Redis(error)
-    }
+/// A connection that is subscribed to a channel.
+pub(super) struct Subscription {
+    pub(super) messages: PubSub,
+    pub(super) activity: Activity,
 }
 
-impl fmt::Display for Fault {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Redis(error) => error.fmt(f),
-            Self::Timeout => f.write_str("no reply in time"),
-            Self::Protocol(reason) => f.write_str(reason),
-        }
+struct AbortOnDrop(AbortHandle);
+
+impl Drop for AbortOnDrop {
+    fn drop(&mut self) {
+        self.0.abort();
     }
 }
 
 impl Server {
     #[cfg(not(feature = "redis-tls"))]
     pub(super) fn new(url: &str) -> Result<Self, OpenError> {
-        Ok(Self { client: Client::open(url).map_err(|error| invalid_url(&error))? })
+        match tls_url(url) {
+            Some(_) => Err(OpenError::new("TLS to Redis needs the feature `redis-tls` of tornadose")),
+            None => Ok(Self { info: parse_url(url)? }),
+        }
     }
 
+    /// Parses a URL. `rediss://` trusts these certificates, in PEM, or the system's.
     #[cfg(feature = "redis-tls")]
-    pub(super) fn new(url: &str, root_certificates: Option<Vec<u8>>) -> Result<Self, OpenError> {
-        // The `redis` crate takes no provider per client, so it needs a process-wide one. This fails, and changes
-        // nothing, when the program has installed its own.
-        rustls::crypto::ring::default_provider().install_default().ok();
-        let client = match root_certificates {
-            Some(pem) if url.starts_with("rediss:") => {
-                Client::build_with_tls(url, redis::TlsCertificates { client_tls: None, root_cert: Some(pem) })
-            }
-            _ => Client::open(url),
-        };
-        Ok(Self { client: client.map_err(|error| invalid_url(&error))? })
+    pub(super) fn new(url: &str, root_certificates: Option<&[u8]>) -> Result<Self, OpenError> {
+        Ok(match tls_url(url) {
+            Some(plain) => Self { info: parse_url(&plain)?, tls: Some(Tls::new(root_certificates)?) },
+            None => Self { info: parse_url(url)?, tls: None },
+        })
     }
 
-    /// Opens a connection for commands, with this name in `CLIENT LIST`. It has no timeout of its own: each command
-    /// has one.
-    pub(super) async fn connect(&self, name: &str) -> Result<MultiplexedConnection, Fault> {
-        let config = AsyncConnectionConfig::new().set_response_timeout(None).set_connection_timeout(None);
-        let connecting = async {
-            let mut connection = self.client.get_multiplexed_async_connection_with_config(&config).await?;
-            redis::cmd("CLIENT").arg("SETNAME").arg(name).exec_async(&mut connection).await?;
-            Ok(connection)
-        };
-        with_timeout(CONNECT_TIMEOUT, connecting).await
+    /// Opens a connection for commands, with this name in `CLIENT LIST`.
+    pub(super) async fn connect(&self, name: &str) -> Result<Connection, Fault> {
+        within(CONNECT_TIMEOUT, async {
+            let (stream, activity) = self.open(Some(name)).await?;
+            let config = AsyncConnectionConfig::new().set_response_timeout(None).set_connection_timeout(None);
+            let (commands, driver) = MultiplexedConnection::new_with_config(&logged_in(), stream, config).await?;
+            let driver = tokio::spawn(driver).abort_handle();
+            Ok(Connection { commands, activity, _driver: Arc::new(AbortOnDrop(driver)) })
+        })
+        .await
     }
 
     /// Opens a connection that is subscribed to a channel.
-    pub(super) async fn subscribe(&self, channel: &str) -> Result<PubSub, Fault> {
-        let connecting = async {
-            let mut subscription = self.client.get_async_pubsub().await?;
-            subscription.subscribe(channel).await?;
-            Ok(subscription)
+    pub(super) async fn subscribe(&self, channel: &str) -> Result<Subscription, Fault> {
+        within(CONNECT_TIMEOUT, async {
+            let (stream, activity) = self.open(None).await?;
+            let mut messages = PubSub::new(&logged_in(), stream).await?;
+            messages.subscribe(channel).await?;
+            Ok(Subscription { messages, activity })
+        })
+        .await
+    }
+
+    /// Opens a stream, and logs in on it.
+    async fn open(&self, name: Option<&str>) -> Result<(Box<dyn Transport>, Activity), Fault> {
+        let (socket, host): (Box<dyn Transport>, _) = match self.info.addr() {
+            ConnectionAddr::Tcp(host, port) => {
+                let socket = TcpStream::connect((host.as_str(), *port)).await?;
+                socket.set_nodelay(true)?;
+                #[cfg(target_os = "linux")]
+                socket2::SockRef::from(&socket).set_tcp_notsent_lowat(UNSENT_BYTES_MAX)?;
+                (Box::new(socket), host.as_str())
+            }
+            #[cfg(unix)]
+            ConnectionAddr::Unix(path) => (Box::new(tokio::net::UnixStream::connect(path).await?), ""),
+            other => return Err(Fault::Protocol(format!("an address of this kind is not supported: {other}"))),
         };
-        with_timeout(CONNECT_TIMEOUT, connecting).await
+        let recorded = RecordedStream::new(socket);
+        let activity = recorded.activity();
+        let mut stream = self.secure(host, recorded).await?;
+        login(&mut *stream, &self.info, name).await?;
+        Ok((stream, activity))
+    }
+
+    #[cfg(feature = "redis-tls")]
+    async fn secure(&self, host: &str, stream: impl Transport + 'static) -> Result<Box<dyn Transport>, Fault> {
+        match &self.tls {
+            Some(tls) => Ok(tls.connect(host, stream).await?),
+            None => Ok(Box::new(stream)),
+        }
+    }
+
+    #[cfg(not(feature = "redis-tls"))]
+    #[allow(clippy::unused_self, reason = "TLS needs it")]
+    async fn secure(&self, _host: &str, stream: impl Transport + 'static) -> Result<Box<dyn Transport>, Fault> {
+        Ok(Box::new(stream))
     }
 
     /// Converts a fault into an error that names the server's address.
     pub(super) fn open_error(&self, fault: &Fault) -> OpenError {
-        let info = self.client.get_connection_info();
-        OpenError::new(format!("Redis at {}, database {}: {fault}", info.addr(), info.redis_settings().db()))
+        OpenError::new(format!("Redis at {}, database {}: {fault}", self.info.addr(), self.info.redis_settings().db()))
     }
 }
 
-fn invalid_url(error: &RedisError) -> OpenError {
-    let detail = error.detail().unwrap_or(error.category());
-    OpenError::new(format!("not a Redis URL, such as `redis://127.0.0.1:6379/0`: {detail}"))
+impl Connection {
+    /// Sends the commands, in a transaction if the pipeline is atomic, and returns the reply to each.
+    ///
+    /// Commands are sent in the order in which these futures are first polled, and one that is dropped is executed
+    /// nevertheless if it was polled.
+    ///
+    /// # Errors
+    ///
+    /// [`Fault::Timeout`] if no byte has moved in either direction for as long as `silence`. Any error means that it
+    /// is not known what was executed, and that the connection is of no further use.
+    pub(super) async fn query(&self, pipeline: &Pipeline, silence: Duration) -> Result<Replies, Fault> {
+        if pipeline.is_empty() {
+            return Replies::new(&redis::pipe(), Vec::new());
+        }
+        let mut commands = self.commands.clone();
+        // `MULTI` and `EXEC` have replies too.
+        let count = pipeline.len() + if pipeline.is_transaction() { 2 } else { 0 };
+        let values = until_silent(&self.activity, silence, commands.send_packed_commands(pipeline, 0, count)).await??;
+        Replies::new(pipeline, values)
+    }
 }
 
-/// Waits for a reply, at most this long.
-pub(super) async fn with_timeout<T>(
-    limit: Duration,
-    reply: impl Future<Output = Result<T, RedisError>>,
+/// Waits for a future as long as the connection is not silent.
+pub(super) async fn until_silent<T>(
+    activity: &Activity,
+    silence: Duration,
+    reply: impl Future<Output = T>,
 ) -> Result<T, Fault> {
-    match timeout(limit, reply).await {
-        Ok(reply) => Ok(reply?),
-        Err(_) => Err(Fault::Timeout),
+    let mut reply = std::pin::pin!(reply);
+    let mut deadline = Instant::now() + silence;
+    loop {
+        tokio::select! {
+            biased;
+            reply = &mut reply => return Ok(reply),
+            () = sleep_until(deadline) => {
+                let moved = activity.last() + silence;
+                if moved <= deadline {
+                    return Err(Fault::Timeout);
+                }
+                deadline = moved;
+            }
+        }
+    }
+}
+
+async fn within<T>(limit: Duration, connecting: impl Future<Output = Result<T, Fault>>) -> Result<T, Fault> {
+    timeout(limit, connecting).await.unwrap_or(Err(Fault::Timeout))
+}
+
+/// Returns settings for streams on which nothing is left to set up.
+fn logged_in() -> RedisConnectionInfo {
+    RedisConnectionInfo::default().set_skip_set_lib_name()
+}
+
+/// Returns the URL without TLS if this one is with TLS.
+fn tls_url(url: &str) -> Option<String> {
+    let (scheme, rest) = url.split_once("://")?;
+    let plain = match scheme.to_ascii_lowercase().as_str() {
+        "rediss" => "redis",
+        "valkeys" => "valkey",
+        _ => return None,
+    };
+    Some(format!("{plain}://{rest}"))
+}
+
+fn parse_url(url: &str) -> Result<ConnectionInfo, OpenError> {
+    url.into_connection_info().map_err(|error| {
+        let detail = error.detail().unwrap_or(error.category());
+        OpenError::new(format!("not a Redis URL, such as `redis://127.0.0.1:6379/0`: {detail}"))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::sleep;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_reply_is_given_up_after_a_silence_and_not_after_its_whole_duration() {
+        use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
+
+        let (stream, mut peer) = duplex(8);
+        let mut stream = RecordedStream::new(stream);
+        let (activity, silence) = (stream.activity(), Duration::from_secs(5));
+        tokio::spawn(async move {
+            for _ in 0..10 {
+                sleep(Duration::from_secs(4)).await;
+                peer.write_all(b"x").await.unwrap();
+            }
+            sleep(Duration::from_secs(600)).await;
+        });
+        let started = Instant::now();
+        let ten = until_silent(&activity, silence, stream.read_exact(&mut [0; 10])).await;
+        assert!(ten.is_ok_and(|read| read.is_ok()));
+        assert_eq!(started.elapsed(), Duration::from_secs(40));
+        // A reply that is awaited after an idle time has all of the silence.
+        sleep(Duration::from_secs(100)).await;
+        let started = Instant::now();
+        let more = until_silent(&activity, silence, stream.read_exact(&mut [0; 1])).await;
+        assert!(matches!(more, Err(Fault::Timeout)));
+        assert_eq!(started.elapsed(), silence);
     }
 }

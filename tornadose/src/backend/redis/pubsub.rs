@@ -7,15 +7,15 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures_util::StreamExt;
-use redis::aio::{MultiplexedConnection, PubSub};
-use redis::{Pipeline, RedisResult, Value};
+use redis::{Pipeline, Value};
 
 use crate::backend::backoff::Backoff;
 use crate::backend::engine::OpenError;
 use crate::backend::incoming::IncomingEntry;
 use crate::backend::link::BackendLink;
 use crate::backend::outgoing::{Outgoing, OutgoingKind, SendOutcome};
-use crate::backend::redis::connect::{Fault, REPLY_TIMEOUT, Server, with_timeout};
+use crate::backend::redis::connect::{Connection, REPLY_TIMEOUT, Server, Subscription, until_silent};
+use crate::backend::redis::fault::{Fault, server_words};
 use crate::id::{Epoch, Offset};
 
 /// How often the subscription is pinged. A dead one is noticed within this interval and the reply timeout.
@@ -45,7 +45,7 @@ type Published = HashMap<Vec<u8>, VecDeque<Outgoing>>;
 
 impl Channel<'_> {
     /// Receives messages for ever, and subscribes again when the connection fails.
-    async fn receive(&self, subscription: PubSub) {
+    async fn receive(&self, subscription: Subscription) {
         let mut backoff = Backoff::new(self.link.sender_id());
         let mut subscription = Some(subscription);
         loop {
@@ -72,13 +72,16 @@ impl Channel<'_> {
         }
     }
 
-    async fn receive_from(&self, subscription: PubSub) -> Result<Infallible, Fault> {
-        let (mut sink, mut messages) = subscription.split();
+    async fn receive_from(&self, subscription: Subscription) -> Result<Infallible, Fault> {
+        let Subscription { messages, activity } = subscription;
+        let (mut sink, mut messages) = messages.split();
         let ping_fault = async {
             loop {
                 tokio::time::sleep(PING_INTERVAL).await;
-                if let Err(fault) = with_timeout(REPLY_TIMEOUT, sink.ping::<Value>()).await {
-                    return fault;
+                match until_silent(&activity, REPLY_TIMEOUT, sink.ping::<Value>()).await {
+                    Ok(Ok(_)) => {}
+                    Ok(Err(error)) => return error.into(),
+                    Err(fault) => return fault,
                 }
             }
         };
@@ -130,14 +133,13 @@ impl Channel<'_> {
     }
 
     /// Publishes submitted messages until the connection fails or the store is closed.
-    async fn publish_on(&self, mut connection: MultiplexedConnection, backoff: &mut Backoff) -> Result<(), Fault> {
+    async fn publish_on(&self, connection: Connection, backoff: &mut Backoff) -> Result<(), Fault> {
         while let Some(messages) = self.link.next_outgoing(PIPELINE_MESSAGES_MAX).await {
-            let (mut pipeline, sent) = self.register(messages);
+            let (pipeline, sent) = self.register(messages);
             if sent.is_empty() {
                 continue;
             }
-            let reply = pipeline.ignore_errors().query_async(&mut connection);
-            let replies: Vec<RedisResult<Value>> = match with_timeout(self.link.ack_timeout(), reply).await {
+            let replies = match connection.query(&pipeline, self.link.ack_timeout()).await {
                 Ok(replies) => replies,
                 Err(fault) => {
                     // These may have been published. Published again, they would be received twice.
@@ -153,7 +155,7 @@ impl Channel<'_> {
                 if let Err(error) = reply
                     && let Some(outgoing) = self.take_published(payload, *number)
                 {
-                    outgoing.refused(&error.to_string());
+                    outgoing.refused(&server_words(&error));
                 }
             }
             backoff.reset();

@@ -1,9 +1,10 @@
 //! The reader's connection: it is opened on demand, and reads entries in pages of a bounded size.
 
-use redis::aio::MultiplexedConnection;
-use redis::{Pipeline, RedisError, Value};
+use redis::Pipeline;
 
-use crate::backend::redis::connect::{Fault, REPLY_TIMEOUT, Server, with_timeout};
+use crate::backend::redis::connect::{Connection, REPLY_TIMEOUT, Server};
+use crate::backend::redis::fault::Fault;
+use crate::backend::redis::replies::Replies;
 use crate::backend::redis::streams::protocol::{CHANGE_EPOCH_LUA, Entry, Keys, add_create_mark, parse_epoch};
 use crate::id::Epoch;
 
@@ -14,23 +15,9 @@ pub(super) const READ_PAGE_ENTRIES: usize = 1000;
 pub(super) struct ReaderConnection<'a> {
     server: &'a Server,
     pub(super) keys: &'a Keys,
-    connection: Option<MultiplexedConnection>,
+    connection: Option<Connection>,
     /// How many entries a page has, by the size of those read last.
     pub(super) page_entries: usize,
-}
-
-/// The replies to the commands of a pipeline, in order.
-pub(super) struct Replies(std::vec::IntoIter<Result<Value, RedisError>>);
-
-impl Replies {
-    /// Takes the next reply; a missing one is nil.
-    pub(super) fn next_reply(&mut self) -> Result<Value, RedisError> {
-        self.0.next().unwrap_or(Ok(Value::Nil))
-    }
-
-    pub(super) fn find_error(mut self) -> Option<RedisError> {
-        self.0.find_map(Result::err)
-    }
 }
 
 impl<'a> ReaderConnection<'a> {
@@ -38,7 +25,7 @@ impl<'a> ReaderConnection<'a> {
         Self { server, keys, connection: None, page_entries: READ_PAGE_ENTRIES }
     }
 
-    pub(super) async fn get(&mut self) -> Result<MultiplexedConnection, Fault> {
+    pub(super) async fn get(&mut self) -> Result<Connection, Fault> {
         if let Some(connection) = &self.connection {
             return Ok(connection.clone());
         }
@@ -51,11 +38,8 @@ impl<'a> ReaderConnection<'a> {
         self.connection = None;
     }
 
-    pub(super) async fn query(&mut self, pipeline: &mut Pipeline) -> Result<Replies, Fault> {
-        let mut connection = self.get().await?;
-        let replies: Vec<_> =
-            with_timeout(REPLY_TIMEOUT, pipeline.ignore_errors().query_async(&mut connection)).await?;
-        Ok(Replies(replies.into_iter()))
+    pub(super) async fn query(&mut self, pipeline: &Pipeline) -> Result<Replies, Fault> {
+        self.get().await?.query(pipeline, REPLY_TIMEOUT).await
     }
 
     /// Adapts the number of entries in a page to the size of these.
@@ -73,7 +57,7 @@ impl<'a> ReaderConnection<'a> {
         change.arg(old.to_string()).arg(Epoch::fresh().to_string());
         add_create_mark(&mut pipeline, stream);
         pipeline.cmd("GET").arg(epoch);
-        let mut replies = self.query(&mut pipeline).await?;
+        let mut replies = self.query(&pipeline).await?;
         replies.next_reply()?;
         // The mark may exist already.
         drop(replies.next_reply());

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use redis::{Pipeline, Value};
 
-use crate::backend::redis::connect::Fault;
+use crate::backend::redis::fault::Fault;
 use crate::backend::redis::streams::protocol::{
     Keys, forget_latest_lua, format_id, parse_bytes, parse_id, parse_pairs, upsert_latest_lua,
 };

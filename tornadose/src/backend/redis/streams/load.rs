@@ -3,7 +3,7 @@
 use redis::Value;
 
 use crate::backend::link::BackendLink;
-use crate::backend::redis::connect::Fault;
+use crate::backend::redis::fault::Fault;
 use crate::backend::redis::streams::connection::ReaderConnection;
 use crate::backend::redis::streams::latest::{LatestValues, parse_latest};
 use crate::backend::redis::streams::protocol::{
@@ -38,7 +38,7 @@ pub(super) async fn load(
     add_create_mark(&mut pipeline, stream);
     pipeline.cmd("SET").arg(type_key).arg(name).arg("NX").cmd("GET").arg(type_key);
     pipeline.cmd("XINFO").arg("STREAM").arg(stream).cmd("HGETALL").arg(latest_key);
-    let mut replies = connection.query(&mut pipeline).await?;
+    let mut replies = connection.query(&pipeline).await?;
     let epoch_is_new = !matches!(replies.next_reply()?, Value::Nil);
     let mut epoch = parse_epoch(&replies.next_reply()?, epoch_key)?;
     // Creating the mark fails when it exists. A key of another type is reported by `XINFO` below.
@@ -82,7 +82,7 @@ async fn load_history(
         let count = connection.page_entries.min(entries_max - history.len());
         let mut pipeline = redis::pipe();
         pipeline.cmd("XREVRANGE").arg(&connection.keys.stream).arg(&from).arg("-").arg("COUNT").arg(count);
-        let page = Entry::parse_range(connection.query(&mut pipeline).await?.next_reply()?)?;
+        let page = Entry::parse_range(connection.query(&pipeline).await?.next_reply()?)?;
         connection.adapt_page(&page);
         let (found, oldest) = (page.len(), page.last().map(|entry| entry.offset));
         bytes += page.iter().map(Entry::size).sum::<usize>();

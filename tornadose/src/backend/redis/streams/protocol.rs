@@ -2,7 +2,7 @@
 
 use redis::{Pipeline, RedisError, Value};
 
-use crate::backend::redis::connect::Fault;
+use crate::backend::redis::fault::Fault;
 use crate::backend::redis::streams::tail::StreamInfo;
 use crate::id::{Epoch, Offset};
 

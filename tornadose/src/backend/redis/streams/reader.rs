@@ -7,7 +7,8 @@ use std::time::Duration;
 use crate::backend::backoff::Backoff;
 use crate::backend::incoming::{IncomingEntry, Ingested};
 use crate::backend::link::BackendLink;
-use crate::backend::redis::connect::{Fault, REPLY_TIMEOUT, Server, with_timeout};
+use crate::backend::redis::connect::{REPLY_TIMEOUT, Server};
+use crate::backend::redis::fault::Fault;
 use crate::backend::redis::streams::connection::{READ_PAGE_ENTRIES, ReaderConnection};
 use crate::backend::redis::streams::latest::{LatestScripts, LatestWrite};
 use crate::backend::redis::streams::load::{LoadedStream, load};
@@ -78,12 +79,14 @@ impl<'a> StreamReader<'a> {
         if !self.poll_once().await? {
             return Ok(());
         }
-        let mut wait = redis::cmd("XREAD");
+        let mut pipeline = redis::pipe();
+        let wait = pipeline.cmd("XREAD");
         wait.arg("BLOCK").arg(u64::try_from(BLOCK_TIMEOUT.as_millis()).unwrap_or(1000)).arg("COUNT").arg(1);
         wait.arg("STREAMS").arg(&self.connection.keys.stream).arg(format_id(self.tail.last));
-        let mut connection = self.connection.get().await?;
+        let connection = self.connection.get().await?;
         // The entry is discarded: the next poll reads it together with the state of the stream.
-        with_timeout(BLOCK_TIMEOUT + REPLY_TIMEOUT, wait.exec_async(&mut connection)).await
+        connection.query(&pipeline, BLOCK_TIMEOUT + REPLY_TIMEOUT).await?.next_reply()?;
+        Ok(())
     }
 
     /// Ingests the entries since the last poll, or loads the stream if it is another one. Returns whether the poll
@@ -138,7 +141,7 @@ impl<'a> StreamReader<'a> {
         pipeline.cmd("XRANGE").arg(stream).arg(&last).arg(&last);
         let page_entries = self.connection.page_entries;
         pipeline.cmd("XRANGE").arg(stream).arg(format!("({last}")).arg("+").arg("COUNT").arg(page_entries);
-        let mut replies = self.connection.query(&mut pipeline).await?;
+        let mut replies = self.connection.query(&pipeline).await?;
         let epoch = replies.next_reply()?;
         let info = parse_stream_info(replies.next_reply())?;
         let last = replies.next_reply()?;
@@ -189,7 +192,7 @@ impl<'a> StreamReader<'a> {
         if pipeline.is_empty() {
             return Ok(());
         }
-        if let Some(error) = self.connection.query(&mut pipeline).await?.find_error() {
+        if let Some(error) = self.connection.query(&pipeline).await?.find_error() {
             // Reading goes on: the server may be a read-only replica, or the user may lack the permission.
             tracing::warn!(target: "tornadose", channel = self.link.channel(), %error, "latest values not kept");
         }

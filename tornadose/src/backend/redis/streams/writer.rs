@@ -5,13 +5,13 @@ use std::time::Duration;
 
 use futures_util::StreamExt;
 use futures_util::stream::FuturesOrdered;
-use redis::aio::MultiplexedConnection;
 use redis::{Cmd, ErrorKind, Pipeline, RedisError, RedisResult, ServerErrorKind, Value};
 
 use crate::backend::backoff::Backoff;
 use crate::backend::link::BackendLink;
 use crate::backend::outgoing::{Outgoing, OutgoingKind, SendOutcome};
-use crate::backend::redis::connect::{Fault, Server, with_timeout};
+use crate::backend::redis::connect::{Connection, Server};
+use crate::backend::redis::fault::Fault;
 use crate::backend::redis::streams::protocol::{APPEND_LATEST_LUA, Keys, format_by, parse_bytes, parse_id};
 
 /// How many messages go into one pipeline.
@@ -57,7 +57,7 @@ impl StreamWriter<'_> {
     /// Sends messages until the connection fails or the store is closed.
     async fn send(
         &self,
-        connection: &MultiplexedConnection,
+        connection: &Connection,
         unconfirmed: &mut Vec<Outgoing>,
         backoff: &mut Backoff,
     ) -> Result<(), Fault> {
@@ -88,7 +88,7 @@ impl StreamWriter<'_> {
     /// now may have been appended before.
     async fn send_again(
         &self,
-        connection: &MultiplexedConnection,
+        connection: &Connection,
         unconfirmed: &mut Vec<Outgoing>,
         backoff: &mut Backoff,
     ) -> Result<(), Fault> {
@@ -109,12 +109,12 @@ impl StreamWriter<'_> {
     fn query(
         &self,
         messages: &[Outgoing],
-        mut connection: MultiplexedConnection,
+        connection: Connection,
     ) -> impl Future<Output = Result<Replies, Fault>> + use<> {
-        let ((mut pipeline, sizes), limit) = (self.pipeline(messages), self.reply_timeout());
+        let ((pipeline, sizes), limit) = (self.pipeline(messages), self.reply_timeout());
         async move {
-            let replies = with_timeout(limit, pipeline.ignore_errors().query_async(&mut connection)).await?;
-            Ok(flatten_replies(replies, &sizes))
+            let replies = connection.query(&pipeline, limit).await?;
+            Ok(flatten_replies(replies.collect(), &sizes))
         }
     }
 
