@@ -21,6 +21,14 @@ mod epochs;
 mod foreign;
 #[path = "redis/outages.rs"]
 mod outages;
+#[path = "redis/slow_networks.rs"]
+mod slow_networks;
+#[path = "redis/history.rs"]
+mod history;
+#[path = "redis/refused_reads.rs"]
+mod refused_reads;
+#[path = "redis/start_errors.rs"]
+mod start_errors;
 #[path = "redis/pubsub.rs"]
 mod pubsub;
 #[path = "redis/processes.rs"]

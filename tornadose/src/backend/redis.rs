@@ -7,6 +7,8 @@ mod replies;
 mod tls;
 mod login;
 mod connect;
+mod advice;
+mod transfer_size;
 mod streams;
 mod pubsub;
 
@@ -16,6 +18,7 @@ use std::time::Duration;
 use crate::backend::engine::{Backend, OpenError};
 use crate::backend::link::BackendLink;
 use crate::backend::redis::connect::Server;
+use crate::backend::redis::streams::Keys;
 
 /// Redis 7.0 or newer as the backend of a store; the feature `redis`.
 ///
@@ -91,6 +94,7 @@ impl Redis {
 struct ConnectionOptions {
     url: String,
     ack_timeout: Duration,
+    prefix: Option<String>,
     #[cfg(feature = "redis-tls")]
     root_certificates: Option<Vec<u8>>,
 }
@@ -100,9 +104,22 @@ impl ConnectionOptions {
         Self {
             url,
             ack_timeout: Duration::from_secs(3),
+            prefix: None,
             #[cfg(feature = "redis-tls")]
             root_certificates: None,
         }
+    }
+
+    /// Returns the name under which a channel is known in Redis.
+    fn prefixed(&self, name: &str) -> Result<String, OpenError> {
+        let Some(prefix) = &self.prefix else { return Ok(name.to_owned()) };
+        // Braces would move keys to different slots of a cluster.
+        let is_invalid = |character: char| "{}".contains(character) || character.is_whitespace();
+        if prefix.is_empty() || prefix.contains(is_invalid) {
+            let reason = "it must not be empty, and have neither braces nor white space";
+            return Err(OpenError::new(format!("invalid prefix `{prefix}`: {reason}")));
+        }
+        Ok(format!("{prefix}:{name}"))
     }
 
     fn server(&self) -> Result<Server, OpenError> {
@@ -129,6 +146,25 @@ macro_rules! connection_options {
             #[must_use]
             pub fn ack_timeout(mut self, timeout: Duration) -> Self {
                 self.connection.ack_timeout = timeout;
+                self
+            }
+
+            /// Sets a prefix of the names in Redis, which keeps several installations of a program apart. All processes
+            /// of one must set the same. With `staging` the keys are `{staging:tornadose:<channel>}…`, and the channel
+            /// of PUB/SUB is `staging:<channel>`.
+            ///
+            /// A prefix must not be empty, and have neither braces nor white space: opening a store is an error
+            /// otherwise.
+            ///
+            /// ```
+            /// use tornadose::backend::Redis;
+            ///
+            #[doc = concat!("let backend = Redis::", $constructor, "(\"redis://127.0.0.1/\").prefix(\"staging\");")]
+            /// # drop(backend);
+            /// ```
+            #[must_use]
+            pub fn prefix(mut self, prefix: impl Into<String>) -> Self {
+                self.connection.prefix = Some(prefix.into());
                 self
             }
 
@@ -211,7 +247,8 @@ impl Backend for RedisStreams {
     }
 
     async fn run(self, link: BackendLink) -> Result<(), OpenError> {
-        streams::run(&self.connection.server()?, self.history, &link).await
+        let name = self.connection.prefixed(&format!("tornadose:{}", link.channel()))?;
+        streams::run(&self.connection.server()?, &Keys::named(&name), self.history, &link).await
     }
 }
 
@@ -221,7 +258,8 @@ impl Backend for RedisPubSub {
     }
 
     async fn run(self, link: BackendLink) -> Result<(), OpenError> {
-        pubsub::run(&self.connection.server()?, &link).await
+        let channel = self.connection.prefixed(link.channel())?;
+        pubsub::run(&self.connection.server()?, &channel, &link).await
     }
 }
 
@@ -234,5 +272,25 @@ impl fmt::Debug for RedisStreams {
 impl fmt::Debug for RedisPubSub {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RedisPubSub").finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_prefix_is_part_of_the_names_and_neither_empty_nor_with_braces_or_spaces() {
+        let options = ConnectionOptions::new("redis://127.0.0.1/".into());
+        assert_eq!(options.prefixed("lines").unwrap(), "lines");
+        let prefixed = |prefix: &str| {
+            let options = Redis::pubsub("redis://127.0.0.1/").prefix(prefix).connection;
+            options.prefixed("lines").map_err(|error| error.to_string())
+        };
+        assert_eq!(prefixed("staging:2"), Ok("staging:2:lines".into()));
+        for invalid in ["", "a b", "a\n", "{a", "a}"] {
+            let error = prefixed(invalid).unwrap_err();
+            assert!(error.starts_with(&format!("invalid prefix `{invalid}`: ")), "{error}");
+        }
     }
 }

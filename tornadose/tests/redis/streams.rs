@@ -116,7 +116,11 @@ async fn a_second_type_on_a_channel_is_rejected() {
     let _lines = Store::<Line>::redis(server.url()).await.unwrap();
     let _again = Store::<Line>::redis(server.url()).await.unwrap();
     let error = Store::<Other>::redis(server.url()).await.unwrap_err().to_string();
-    assert!(error.ends_with("the channel `lines` holds messages of the type `Line`, not `Other`"), "{error}");
+    assert!(
+        error.contains("the channel `lines` holds messages of the type `") && error.contains("Line`, not `"),
+        "{error}"
+    );
+    assert!(error.ends_with("or delete the keys `{tornadose:lines}:owner` and `{tornadose:lines}:type`"), "{error}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -199,7 +203,13 @@ async fn entries_trimmed_while_a_process_cannot_read_are_counted_in_its_gap() {
     }
     server.cli(&["XTRIM", "{tornadose:lines}", "MAXLEN", "=", "3"]);
     proxy.unblock();
-    assert_eq!(next(&mut reader).await, Seen::Gap(GapReason::Trimmed, Some(7)));
+    let Seen::Gap(GapReason::Trimmed, Some(missed)) = next(&mut reader).await else { panic!("no gap") };
+    // The first may have been on its way to the process.
+    if missed == 6 {
+        assert_eq!(text(&mut reader).await, "0");
+    } else {
+        assert_eq!(missed, 7);
+    }
     for number in 7..10 {
         assert_eq!(text(&mut reader).await, number.to_string());
     }

@@ -16,7 +16,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 use crate::backend::engine::OpenError;
 use crate::backend::redis::activity::{Activity, RecordedStream};
 use crate::backend::redis::fault::Fault;
-use crate::backend::redis::login::login;
+use crate::backend::redis::login::Login;
 use crate::backend::redis::replies::Replies;
 #[cfg(feature = "redis-tls")]
 use crate::backend::redis::tls::Tls;
@@ -86,11 +86,17 @@ impl Server {
     /// Opens a connection for commands, with this name in `CLIENT LIST`.
     pub(super) async fn connect(&self, name: &str) -> Result<Connection, Fault> {
         within(CONNECT_TIMEOUT, async {
-            let (stream, activity) = self.open(Some(name)).await?;
-            let config = AsyncConnectionConfig::new().set_response_timeout(None).set_connection_timeout(None);
-            let (commands, driver) = MultiplexedConnection::new_with_config(&logged_in(), stream, config).await?;
-            let driver = tokio::spawn(driver).abort_handle();
-            Ok(Connection { commands, activity, _driver: Arc::new(AbortOnDrop(driver)) })
+            let (stream, activity) = self.open(Login { name: Some(name), selects_database: true }).await?;
+            Connection::new(stream, activity).await
+        })
+        .await
+    }
+
+    /// Opens a connection to a server that may have no databases.
+    pub(super) async fn connect_without_database(&self) -> Result<Connection, Fault> {
+        within(CONNECT_TIMEOUT, async {
+            let (stream, activity) = self.open(Login { name: None, selects_database: false }).await?;
+            Connection::new(stream, activity).await
         })
         .await
     }
@@ -98,7 +104,7 @@ impl Server {
     /// Opens a connection that is subscribed to a channel.
     pub(super) async fn subscribe(&self, channel: &str) -> Result<Subscription, Fault> {
         within(CONNECT_TIMEOUT, async {
-            let (stream, activity) = self.open(None).await?;
+            let (stream, activity) = self.open(Login { name: None, selects_database: true }).await?;
             let mut messages = PubSub::new(&logged_in(), stream).await?;
             messages.subscribe(channel).await?;
             Ok(Subscription { messages, activity })
@@ -107,7 +113,7 @@ impl Server {
     }
 
     /// Opens a stream, and logs in on it.
-    async fn open(&self, name: Option<&str>) -> Result<(Box<dyn Transport>, Activity), Fault> {
+    async fn open(&self, login: Login<'_>) -> Result<(Box<dyn Transport>, Activity), Fault> {
         let (socket, host): (Box<dyn Transport>, _) = match self.info.addr() {
             ConnectionAddr::Tcp(host, port) => {
                 let socket = TcpStream::connect((host.as_str(), *port)).await?;
@@ -123,7 +129,7 @@ impl Server {
         let recorded = RecordedStream::new(socket);
         let activity = recorded.activity();
         let mut stream = self.secure(host, recorded).await?;
-        login(&mut *stream, &self.info, name).await?;
+        login.run(&mut *stream, &self.info).await?;
         Ok((stream, activity))
     }
 
@@ -141,13 +147,20 @@ impl Server {
         Ok(Box::new(stream))
     }
 
-    /// Converts a fault into an error that names the server's address.
-    pub(super) fn open_error(&self, fault: &Fault) -> OpenError {
-        OpenError::new(format!("Redis at {}, database {}: {fault}", self.info.addr(), self.info.redis_settings().db()))
+    /// Returns the address and the database, without the credentials.
+    pub(super) fn address(&self) -> String {
+        format!("{}, database {}", self.info.addr(), self.info.redis_settings().db())
     }
 }
 
 impl Connection {
+    async fn new(stream: Box<dyn Transport>, activity: Activity) -> Result<Self, Fault> {
+        let config = AsyncConnectionConfig::new().set_response_timeout(None).set_connection_timeout(None);
+        let (commands, driver) = MultiplexedConnection::new_with_config(&logged_in(), stream, config).await?;
+        let driver = tokio::spawn(driver).abort_handle();
+        Ok(Self { commands, activity, _driver: Arc::new(AbortOnDrop(driver)) })
+    }
+
     /// Sends the commands, in a transaction if the pipeline is atomic, and returns the reply to each.
     ///
     /// Commands are sent in the order in which these futures are first polled, and one that is dropped is executed

@@ -40,9 +40,23 @@ impl fmt::Display for Fault {
 /// Returns the server's own words, such as `OOM command not allowed when used memory > 'maxmemory'.`, or what the
 /// system says of the connection.
 pub(super) fn server_words(error: &RedisError) -> String {
-    match (error.code(), error.detail()) {
-        (Some(code), Some(detail)) => format!("{code} {detail}"),
-        (Some(code), None) => code.to_owned(),
-        (None, _) => error.to_string(),
+    let Some(code) = error.code() else { return error.to_string() };
+    match error.detail() {
+        // A script's error names the script.
+        Some(detail) => format!("{code} {}", detail.split(" script: ").next().unwrap_or(detail)),
+        None => code.to_owned(),
+    }
+}
+
+impl Fault {
+    /// Returns whether the server has replied with an error. The connection is of further use then.
+    pub(super) fn is_reply(&self) -> bool {
+        matches!(self, Self::Redis(error) if error.code().is_some())
+    }
+
+    /// Returns whether the server refuses writes for now, and may take them later.
+    pub(super) fn is_temporary_refusal(&self) -> bool {
+        let Self::Redis(error) = self else { return false };
+        matches!(error.code(), Some("OOM" | "MISCONF" | "NOREPLICAS"))
     }
 }

@@ -14,6 +14,7 @@ use crate::backend::engine::OpenError;
 use crate::backend::incoming::IncomingEntry;
 use crate::backend::link::BackendLink;
 use crate::backend::outgoing::{Outgoing, OutgoingKind, SendOutcome};
+use crate::backend::redis::advice::open_error;
 use crate::backend::redis::connect::{Connection, REPLY_TIMEOUT, Server, Subscription, until_silent};
 use crate::backend::redis::fault::{Fault, server_words};
 use crate::id::{Epoch, Offset};
@@ -25,17 +26,22 @@ const PING_INTERVAL: Duration = Duration::from_secs(5);
 const PIPELINE_MESSAGES_MAX: usize = 1000;
 
 /// Receives and publishes until the store is closed. An error means that the start has failed.
-pub(super) async fn run(server: &Server, link: &BackendLink) -> Result<(), OpenError> {
-    let subscription = server.subscribe(link.channel()).await.map_err(|fault| server.open_error(&fault))?;
+pub(super) async fn run(server: &Server, name: &str, link: &BackendLink) -> Result<(), OpenError> {
+    let subscription = match server.subscribe(name).await {
+        Ok(subscription) => subscription,
+        Err(fault) => return Err(open_error(server, name, &fault).await),
+    };
     link.reset(Epoch::fresh(), Offset::START);
     link.caught_up();
-    let channel = Channel { server, link, published: Mutex::default() };
+    let channel = Channel { server, name, link, published: Mutex::default() };
     tokio::join!(channel.receive(subscription), channel.publish());
     Ok(())
 }
 
 struct Channel<'a> {
     server: &'a Server,
+    /// The channel's name in Redis.
+    name: &'a str,
     link: &'a BackendLink,
     published: Mutex<Published>,
 }
@@ -51,7 +57,7 @@ impl Channel<'_> {
         loop {
             let subscribed = match subscription.take() {
                 Some(subscription) => Ok(subscription),
-                None => self.server.subscribe(self.link.channel()).await.inspect(|_| {
+                None => self.server.subscribe(self.name).await.inspect(|_| {
                     // Only now is it certain that nothing more is missed.
                     self.link.report_outage();
                     self.link.caught_up();
@@ -190,7 +196,7 @@ impl Channel<'_> {
         completed.into_iter().for_each(Outgoing::completed);
         for outgoing in messages {
             let payload = outgoing.payload().to_vec();
-            pipeline.cmd("PUBLISH").arg(self.link.channel()).arg(&payload);
+            pipeline.cmd("PUBLISH").arg(self.name).arg(&payload);
             sent.push((payload.clone(), outgoing.number()));
             published.entry(payload).or_default().push_back(outgoing);
         }

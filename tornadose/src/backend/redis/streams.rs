@@ -3,25 +3,34 @@
 //! `protocol` defines what is stored in Redis.
 
 mod tail;
+mod acknowledged;
 mod protocol;
-mod latest;
+mod script;
+mod entry;
+mod page;
 mod connection;
+mod latest;
 mod load;
 mod reader;
 mod writer;
 
 use crate::backend::engine::OpenError;
 use crate::backend::link::BackendLink;
+use crate::backend::redis::advice::open_error;
 use crate::backend::redis::connect::Server;
-use crate::backend::redis::streams::protocol::Keys;
+use crate::backend::redis::streams::acknowledged::Acknowledged;
+pub(super) use crate::backend::redis::streams::protocol::Keys;
 use crate::backend::redis::streams::reader::StreamReader;
+use crate::backend::redis::streams::script::Scripts;
 
 /// Reads and writes until the store is closed. An error means that the start has failed.
-pub(super) async fn run(server: &Server, history: usize, link: &BackendLink) -> Result<(), OpenError> {
-    let keys = Keys::of_channel(link.channel());
-    let mut reader = StreamReader::new(server, &keys, history, link);
-    reader.start().await.map_err(|fault| server.open_error(&fault))?;
-    tokio::join!(reader.run(), writer::run(server, &keys, history, link));
+pub(super) async fn run(server: &Server, keys: &Keys, history: usize, link: &BackendLink) -> Result<(), OpenError> {
+    let (scripts, acknowledged) = (Scripts::new(), Acknowledged::default());
+    let mut reader = StreamReader::new(server, keys, &scripts, history, &acknowledged, link);
+    if let Err(fault) = reader.start().await {
+        return Err(open_error(server, &keys.stream, &fault).await);
+    }
+    tokio::join!(reader.run(), writer::run(server, keys, history, link));
     Ok(())
 }
 
@@ -80,7 +89,7 @@ mod tests {
     async fn after_a_day_without_redis_it_still_reconnects_within_its_bound_and_at_varying_intervals() {
         let port = TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().port();
         let server = Redis::streams(format!("redis://127.0.0.1:{port}/")).connection.server().unwrap();
-        let (disconnections, keys) = (Arc::new(Disconnections::default()), Keys::of_channel("lines"));
+        let (disconnections, keys) = (Arc::new(Disconnections::default()), Keys::named("tornadose:lines"));
         let link = BackendLink::new(
             Arc::clone(&disconnections) as Arc<dyn LogSink>,
             Arc::new(Outbox::new(1, "lines")),
@@ -97,7 +106,7 @@ mod tests {
         tokio::select! {
             biased;
             accepted = timeout(DAY + Duration::from_secs(10), reconnected) => accepted.expect("it no longer reconnects"),
-            () = StreamReader::new(&server, &keys, 10, &link).run() => unreachable!(),
+            () = StreamReader::new(&server, &keys, &Scripts::new(), 10, &Acknowledged::default(), &link).run() => unreachable!(),
             () = writer::run(&server, &keys, 10, &link) => unreachable!(),
         }
         let times = disconnections.0.lock().unwrap();

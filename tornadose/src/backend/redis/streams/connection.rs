@@ -1,28 +1,27 @@
-//! The reader's connection: it is opened on demand, and reads entries in pages of a bounded size.
+//! The reader's connection: it is opened on demand, and adapts the size of its transfers to its speed.
 
-use redis::Pipeline;
+use redis::{Cmd, Pipeline, Value};
+use tokio::time::Instant;
 
 use crate::backend::redis::connect::{Connection, REPLY_TIMEOUT, Server};
 use crate::backend::redis::fault::Fault;
 use crate::backend::redis::replies::Replies;
-use crate::backend::redis::streams::protocol::{CHANGE_EPOCH_LUA, Entry, Keys, add_create_mark, parse_epoch};
+use crate::backend::redis::streams::protocol::{CHANGE_EPOCH_LUA, Keys, add_create_mark, parse_epoch, value_size};
+use crate::backend::redis::streams::script::{Script, Scripts};
+use crate::backend::redis::transfer_size::TransferSize;
 use crate::id::Epoch;
-
-/// The size of a page, approximately, and the most entries in one.
-const READ_PAGE_BYTES: usize = 4 << 20;
-pub(super) const READ_PAGE_ENTRIES: usize = 1000;
 
 pub(super) struct ReaderConnection<'a> {
     server: &'a Server,
     pub(super) keys: &'a Keys,
+    pub(super) scripts: &'a Scripts,
     connection: Option<Connection>,
-    /// How many entries a page has, by the size of those read last.
-    pub(super) page_entries: usize,
+    pub(super) size: TransferSize,
 }
 
 impl<'a> ReaderConnection<'a> {
-    pub(super) fn new(server: &'a Server, keys: &'a Keys) -> Self {
-        Self { server, keys, connection: None, page_entries: READ_PAGE_ENTRIES }
+    pub(super) fn new(server: &'a Server, keys: &'a Keys, scripts: &'a Scripts) -> Self {
+        Self { server, keys, scripts, connection: None, size: TransferSize::new() }
     }
 
     pub(super) async fn get(&mut self) -> Result<Connection, Fault> {
@@ -42,10 +41,47 @@ impl<'a> ReaderConnection<'a> {
         self.get().await?.query(pipeline, REPLY_TIMEOUT).await
     }
 
-    /// Adapts the number of entries in a page to the size of these.
-    pub(super) fn adapt_page(&mut self, entries: &[Entry]) {
-        if let Some(average) = entries.iter().map(Entry::size).sum::<usize>().checked_div(entries.len()) {
-            self.page_entries = (READ_PAGE_BYTES / average.max(1)).clamp(1, READ_PAGE_ENTRIES);
+    /// Runs a script whose reply is short.
+    pub(super) async fn run(
+        &mut self,
+        script: &Script,
+        keys: &[&str],
+        add_arguments: impl Fn(&mut Cmd),
+    ) -> Result<Value, Fault> {
+        for command in [Script::by_digest, Script::by_text] {
+            let mut command = command(script, keys);
+            add_arguments(&mut command);
+            let mut pipeline = redis::pipe();
+            pipeline.add_command(command);
+            match self.query(&pipeline).await?.next_reply() {
+                Err(error) if error.code() == Some("NOSCRIPT") => {}
+                reply => return Ok(reply?),
+            }
+        }
+        Err(Fault::Protocol("the server does not keep a script".into()))
+    }
+
+    /// Runs a script whose reply is about as long as `size` says, and adapts the size.
+    pub(super) async fn transfer(
+        &mut self,
+        script: &Script,
+        keys: &[&str],
+        add_arguments: impl Fn(&mut Cmd),
+    ) -> Result<Value, Fault> {
+        // Connecting does not count.
+        self.get().await?;
+        let started = Instant::now();
+        match self.run(script, keys, add_arguments).await {
+            Ok(reply) => {
+                self.size.completed(value_size(&reply), started.elapsed());
+                Ok(reply)
+            }
+            Err(fault) => {
+                if !fault.is_reply() {
+                    self.size.failed();
+                }
+                Err(fault)
+            }
         }
     }
 

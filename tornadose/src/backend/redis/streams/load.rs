@@ -1,97 +1,184 @@
-//! The first read of a stream: its epoch, its latest values and its history.
+//! The first look at a stream: whether it is ours, and where the history begins that the store has room for.
 
-use redis::Value;
+use redis::{Cmd, Value};
 
 use crate::backend::link::BackendLink;
 use crate::backend::redis::fault::Fault;
 use crate::backend::redis::streams::connection::ReaderConnection;
-use crate::backend::redis::streams::latest::{LatestValues, parse_latest};
+use crate::backend::redis::streams::latest::LatestIndex;
 use crate::backend::redis::streams::protocol::{
-    Entry, Keys, add_create_mark, format_id, parse_bytes, parse_epoch, parse_stream_info,
+    Keys, add_create_mark, format_id, parse_bytes, parse_epoch, parse_id, parse_list, parse_state,
 };
-use crate::backend::redis::streams::tail::StreamInfo;
+use crate::backend::redis::streams::tail::{StreamInfo, Tail};
 use crate::id::{Epoch, Offset};
 
-/// A stream as it was loaded.
+/// How many bytes of the stream one script looks at. It sends none of them.
+const LOOK_BYTES: usize = 4 << 20;
+
+/// Where to begin to read a stream.
 pub(super) struct LoadedStream {
     pub(super) epoch: Epoch,
-    pub(super) info: StreamInfo,
-    /// Entries at or below it may have existed before.
-    pub(super) floor: Offset,
-    pub(super) latest: LatestValues,
-    /// Fields whose value belongs to an earlier epoch.
-    pub(super) stale_fields: Vec<String>,
-    /// The newest entries, oldest first.
-    pub(super) history: Vec<Entry>,
+    /// What is read as if it had been read before. Entries at or below it may have existed.
+    pub(super) tail: Tail,
+    pub(super) latest: LatestIndex,
 }
 
-/// Loads a stream, and creates it if it does not exist.
+/// Whether this process has read a stream before.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Occasion {
+    /// It has not: whatever will be refused later is found out now.
+    Start,
+    Reload,
+}
+
+/// Looks at a stream, and creates it if it does not exist.
 pub(super) async fn load(
     connection: &mut ReaderConnection<'_>,
     link: &BackendLink,
     history_max: usize,
+    occasion: Occasion,
 ) -> Result<LoadedStream, Fault> {
-    let Keys { stream, epoch: epoch_key, type_name: type_key, latest: latest_key } = connection.keys;
-    let name = link.type_name();
-    let mut pipeline = redis::pipe();
-    pipeline.atomic().cmd("SET").arg(epoch_key).arg(Epoch::fresh().to_string()).arg("NX").cmd("GET").arg(epoch_key);
-    add_create_mark(&mut pipeline, stream);
-    pipeline.cmd("SET").arg(type_key).arg(name).arg("NX").cmd("GET").arg(type_key);
-    pipeline.cmd("XINFO").arg("STREAM").arg(stream).cmd("HGETALL").arg(latest_key);
-    let mut replies = connection.query(&pipeline).await?;
-    let epoch_is_new = !matches!(replies.next_reply()?, Value::Nil);
-    let mut epoch = parse_epoch(&replies.next_reply()?, epoch_key)?;
-    // Creating the mark fails when it exists. A key of another type is reported by `XINFO` below.
-    let was_deleted = replies.next_reply().is_ok() && !epoch_is_new;
-    replies.next_reply()?;
-    check_type(&replies.next_reply()?, link)?;
-    let info = parse_stream_info(replies.next_reply())?;
-    let (latest, stale_fields) = parse_latest(&replies.next_reply()?, info.newest)?;
+    let mut state = StreamState::read(connection).await?;
+    let mut was_deleted = false;
+    if occasion == Occasion::Start || !state.is_complete() {
+        match create(connection, link).await {
+            Ok(deleted) => was_deleted = deleted,
+            // Reading needs nothing that does not exist already.
+            Err(fault) if state.is_complete() && fault.is_temporary_refusal() => {
+                tracing::warn!(target: "tornadose", channel = link.channel(), %fault, "stream opened for reading only");
+            }
+            Err(fault) => return Err(fault),
+        }
+        state = StreamState::read(connection).await?;
+    }
+    state.check_type(connection.keys, link)?;
+    if occasion == Occasion::Start {
+        try_waiting(connection).await?;
+    }
+    let Some(mut epoch) = state.epoch else { return Err(Fault::Protocol("the epoch was deleted".into())) };
     if was_deleted {
         epoch = connection.change_epoch(epoch, link.channel()).await?;
     }
-    let history = load_history(connection, info.newest, history_max, link.memory()).await?;
-    let is_complete = info.added == history.len() as u64;
-    let floor = match history.first() {
-        _ if is_complete => Offset::START,
-        Some(first) => first.offset.previous(),
-        None => info.newest,
-    };
-    Ok(LoadedStream { epoch, info, floor, latest, stale_fields, history })
+    let tail = find_start(connection, &state.info, history_max, link.memory()).await?;
+    let latest = LatestIndex::read(connection).await?;
+    Ok(LoadedStream { epoch, tail, latest })
 }
 
-fn check_type(found: &Value, link: &BackendLink) -> Result<(), Fault> {
-    let (name, channel) = (link.type_name(), link.channel());
-    let found = String::from_utf8_lossy(parse_bytes(found).unwrap_or_default());
-    if found == name {
-        return Ok(());
+/// The result of the script `state`.
+struct StreamState {
+    epoch: Option<Epoch>,
+    type_name: Option<String>,
+    owner: Option<String>,
+    info: StreamInfo,
+    is_marked: bool,
+}
+
+impl StreamState {
+    async fn read(connection: &mut ReaderConnection<'_>) -> Result<Self, Fault> {
+        let Keys { stream, epoch, type_name, owner, .. } = connection.keys;
+        let reply = connection.run(&connection.scripts.state, &[stream, epoch, type_name, owner], |_| {}).await?;
+        let Some([epoch_found, type_found, owner_found, state, mark]) = parse_list(&reply) else {
+            return Err(Fault::Protocol("unexpected reply to a script".into()));
+        };
+        let text = |value| Some(String::from_utf8_lossy(parse_bytes(value)?).into_owned());
+        Ok(Self {
+            epoch: match epoch_found {
+                Value::Nil => None,
+                found => Some(parse_epoch(found, epoch)?),
+            },
+            type_name: text(type_found),
+            owner: text(owner_found),
+            info: parse_state(state)?,
+            is_marked: *mark == Value::Int(1),
+        })
     }
-    Err(Fault::Protocol(format!("the channel `{channel}` holds messages of the type `{found}`, not `{name}`")))
+
+    fn is_complete(&self) -> bool {
+        self.epoch.is_some() && self.type_name.is_some() && self.owner.is_some() && self.is_marked
+    }
+
+    /// Compares the type of the messages with this store's. Older versions wrote its name without its crate's.
+    fn check_type(&self, keys: &Keys, link: &BackendLink) -> Result<(), Fault> {
+        let (owner, name) = (owner_name(link), link.type_name());
+        let (found, wanted) = match (&self.owner, &self.type_name) {
+            (Some(found), _) if *found != owner => (found.as_str(), owner.as_str()),
+            (_, Some(found)) if found != name => (found.as_str(), name),
+            _ => return Ok(()),
+        };
+        Err(Fault::Protocol(format!(
+            "the channel `{}` holds messages of the type `{found}`, not `{wanted}`; choose another channel or prefix, \
+             or delete the keys `{}` and `{}`",
+            link.channel(),
+            keys.owner,
+            keys.type_name
+        )))
+    }
 }
 
-/// Loads the newest entries up to an offset, oldest first, as far as they fit `entries_max` and `bytes_max`.
-async fn load_history(
+/// Creates what is missing. Returns whether the stream was deleted since a process of ours created it.
+async fn create(connection: &mut ReaderConnection<'_>, link: &BackendLink) -> Result<bool, Fault> {
+    let Keys { stream, epoch, type_name, owner, .. } = connection.keys;
+    let mut pipeline = redis::pipe();
+    pipeline.atomic().cmd("SET").arg(epoch).arg(Epoch::fresh().to_string()).arg("NX").arg("GET");
+    pipeline.cmd("SET").arg(type_name).arg(link.type_name()).arg("NX");
+    pipeline.cmd("SET").arg(owner).arg(owner_name(link)).arg("NX");
+    add_create_mark(&mut pipeline, stream);
+    let mut replies = connection.query(&pipeline).await?;
+    let had_epoch = replies.next_reply()? != Value::Nil;
+    replies.next_reply()?;
+    replies.next_reply()?;
+    match replies.next_reply() {
+        Ok(_) => Ok(had_epoch),
+        // It exists.
+        Err(error) if error.code() == Some("BUSYGROUP") => Ok(false),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Reads without waiting, to find out whether this is permitted.
+async fn try_waiting(connection: &mut ReaderConnection<'_>) -> Result<(), Fault> {
+    let mut pipeline = redis::pipe();
+    let newest = format_id(Offset::new(u64::MAX, u64::MAX));
+    pipeline.cmd("XREAD").arg("COUNT").arg(1).arg("STREAMS").arg(&connection.keys.stream).arg(newest);
+    connection.query(&pipeline).await?.next_reply()?;
+    Ok(())
+}
+
+/// Finds the oldest entry that there is room for, and returns the tail of a process that has read up to it.
+async fn find_start(
     connection: &mut ReaderConnection<'_>,
-    newest: Offset,
+    info: &StreamInfo,
     entries_max: usize,
     bytes_max: usize,
-) -> Result<Vec<Entry>, Fault> {
-    let (mut history, mut bytes) = (Vec::new(), 0);
-    let mut from = format_id(newest);
-    while history.len() < entries_max && bytes < bytes_max {
-        let count = connection.page_entries.min(entries_max - history.len());
-        let mut pipeline = redis::pipe();
-        pipeline.cmd("XREVRANGE").arg(&connection.keys.stream).arg(&from).arg("-").arg("COUNT").arg(count);
-        let page = Entry::parse_range(connection.query(&pipeline).await?.next_reply()?)?;
-        connection.adapt_page(&page);
-        let (found, oldest) = (page.len(), page.last().map(|entry| entry.offset));
-        bytes += page.iter().map(Entry::size).sum::<usize>();
-        history.extend(page);
-        match oldest {
-            Some(oldest) if found == count => from = format!("({}", format_id(oldest)),
-            _ => break,
+) -> Result<Tail, Fault> {
+    let (mut entries, mut bytes, mut from) = (0, 0, format_id(info.newest));
+    loop {
+        let keys = [connection.keys.stream.as_str()];
+        let add_arguments = |command: &mut Cmd| {
+            let (entries_left, bytes_left) = (entries_max.saturating_sub(entries), bytes_max.saturating_sub(bytes));
+            command.arg(&from).arg(bytes_left).arg(entries_left).arg(LOOK_BYTES);
+        };
+        let reply = connection.run(&connection.scripts.history, &keys, add_arguments).await?;
+        let unexpected = || Fault::Protocol("unexpected reply to a script".into());
+        let Some([Value::Int(found), Value::Int(size), is_over, next]) = parse_list(&reply) else {
+            return Err(unexpected());
+        };
+        entries += usize::try_from(*found).unwrap_or(0);
+        bytes += usize::try_from(*size).unwrap_or(0);
+        let next = parse_bytes(next).and_then(parse_id);
+        let added = info.added.saturating_sub(entries as u64);
+        match next {
+            Some(next) if *is_over == Value::Int(1) => return Ok(Tail { last: next, added }),
+            Some(next) => from = format_id(next),
+            // All entries were read, and there were never others.
+            None if added == 0 => return Ok(Tail::default()),
+            None if entries == 0 => return Ok(Tail { last: info.newest, added }),
+            None => return Ok(Tail { last: info.first.previous(), added }),
         }
     }
-    history.reverse();
-    Ok(history)
+}
+
+/// Returns the name under which the types of all programs are told apart.
+fn owner_name(link: &BackendLink) -> String {
+    link.type_name().to_owned()
 }

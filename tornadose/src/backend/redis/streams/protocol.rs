@@ -1,27 +1,29 @@
 //! The representation in Redis: the names of keys, the fields of entries, the scripts, and the parsing of replies.
 
-use redis::{Pipeline, RedisError, Value};
+use redis::{Pipeline, Value};
 
 use crate::backend::redis::fault::Fault;
 use crate::backend::redis::streams::tail::StreamInfo;
 use crate::id::{Epoch, Offset};
 
 /// The keys of one channel, all in one hash slot of a cluster.
-pub(super) struct Keys {
+pub(in crate::backend::redis) struct Keys {
     pub(super) stream: String,
     /// The epoch of the stream.
     pub(super) epoch: String,
     /// The name of the message type.
     pub(super) type_name: String,
+    /// The name of the message type with its crate's.
+    pub(super) owner: String,
     /// A hash of the newest value of each field, preceded by its entry's id and a space.
     pub(super) latest: String,
 }
 
 impl Keys {
-    pub(super) fn of_channel(channel: &str) -> Self {
-        let stream = format!("{{tornadose:{channel}}}");
+    pub(in crate::backend::redis) fn named(name: &str) -> Self {
+        let stream = format!("{{{name}}}");
         let key = |suffix| format!("{stream}:{suffix}");
-        Self { epoch: key("epoch"), type_name: key("type"), latest: key("latest"), stream }
+        Self { epoch: key("epoch"), type_name: key("type"), owner: key("owner"), latest: key("latest"), stream }
     }
 }
 
@@ -101,15 +103,6 @@ fn parse_number(value: &Value) -> Option<u64> {
     }
 }
 
-/// Parses names and values, as RESP 3 sends a map and RESP 2 a list.
-pub(super) fn parse_pairs(value: &Value) -> Option<Vec<(&[u8], &Value)>> {
-    if let Value::Map(pairs) = value {
-        return Some(pairs.iter().filter_map(|(name, value)| Some((parse_bytes(name)?, value))).collect());
-    }
-    let pairs = parse_list(value)?.chunks_exact(2);
-    Some(pairs.filter_map(|pair| Some((parse_bytes(&pair[0])?, &pair[1]))).collect())
-}
-
 /// Parses the value of the key `epoch`.
 pub(super) fn parse_epoch(value: &Value, key: &str) -> Result<Epoch, Fault> {
     let epoch = parse_bytes(value).and_then(|bytes| std::str::from_utf8(bytes).ok()?.parse().ok());
@@ -122,67 +115,36 @@ pub(super) fn add_create_mark(pipeline: &mut Pipeline, stream: &str) {
     pipeline.cmd("XGROUP").arg("CREATE").arg(stream).arg("tornadose").arg("$").arg("MKSTREAM");
 }
 
-/// Parses the reply to `XINFO STREAM`. A stream that does not exist never had an entry.
-pub(super) fn parse_stream_info(reply: Result<Value, RedisError>) -> Result<StreamInfo, Fault> {
-    let value = match reply {
-        Ok(value) => value,
-        Err(error) if error.detail().is_some_and(|detail| detail.contains("no such key")) => {
-            return Ok(StreamInfo::default());
-        }
-        Err(error) => return Err(error.into()),
-    };
+/// Parses the state of a stream that a script has returned. A stream that does not exist never had an entry.
+pub(super) fn parse_state(value: &Value) -> Result<StreamInfo, Fault> {
+    if let Some(error) = parse_bytes(value) {
+        let error = String::from_utf8_lossy(error);
+        return if error.contains("no such key") {
+            Ok(StreamInfo::default())
+        } else {
+            Err(Fault::Protocol(error.into_owned()))
+        };
+    }
     let parse = || {
-        let pairs = parse_pairs(&value)?;
-        let field = |name: &str| pairs.iter().find(|(found, _)| *found == name.as_bytes()).map(|(_, value)| *value);
-        let id = |name| parse_id(parse_bytes(field(name)?)?);
+        let Some([length, added, first, newest, deleted]) = parse_list(value) else { return None };
+        let id = |value| parse_id(parse_bytes(value)?);
         Some(StreamInfo {
-            length: parse_number(field("length")?)?,
-            added: parse_number(field("entries-added")?)?,
-            first: id("recorded-first-entry-id")?,
-            newest: id("last-generated-id")?,
-            deleted: id("max-deleted-entry-id")?,
+            length: parse_number(length)?,
+            added: parse_number(added)?,
+            first: id(first)?,
+            newest: id(newest)?,
+            deleted: id(deleted)?,
         })
     };
     // Older servers leave fields out.
     parse().ok_or_else(|| Fault::Protocol("Redis 7.0 or newer is needed".into()))
 }
 
-/// An entry of the stream.
-pub(super) struct Entry {
-    pub(super) offset: Offset,
-    /// Names and values in turn.
-    fields: Vec<Value>,
-}
-
-impl Entry {
-    fn parse(value: Value) -> Option<Self> {
-        let Value::Array(parts) = value else { return None };
-        let [id, Value::Array(fields)] = <[Value; 2]>::try_from(parts).ok()? else { return None };
-        Some(Self { offset: parse_id(parse_bytes(&id)?)?, fields })
-    }
-
-    /// Parses the reply to `XRANGE` or `XREVRANGE`.
-    pub(super) fn parse_range(value: Value) -> Result<Vec<Self>, Fault> {
-        let entries = match value {
-            Value::Array(entries) => entries.into_iter().map(Self::parse).collect(),
-            Value::Nil => Some(Vec::new()),
-            _ => None,
-        };
-        entries.ok_or_else(|| Fault::Protocol("unexpected reply to XRANGE".into()))
-    }
-
-    pub(super) fn field(&self, name: &str) -> Option<&[u8]> {
-        let mut pairs = self.fields.chunks_exact(2);
-        pairs.find(|pair| parse_bytes(&pair[0]) == Some(name.as_bytes())).and_then(|pair| parse_bytes(&pair[1]))
-    }
-
-    /// Returns the sender's id and the message's number there. Other programs write neither.
-    pub(super) fn sender(&self) -> Option<(&str, u64)> {
-        let (sender_id, number) = std::str::from_utf8(self.field("by")?).ok()?.rsplit_once('-')?;
-        Some((sender_id, number.parse().ok()?))
-    }
-
-    pub(super) fn size(&self) -> usize {
-        self.fields.iter().filter_map(parse_bytes).map(<[u8]>::len).sum()
+/// Returns approximately how many bytes a reply had.
+pub(super) fn value_size(value: &Value) -> usize {
+    match value {
+        Value::BulkString(bytes) => bytes.len(),
+        Value::Array(values) => values.iter().map(value_size).sum(),
+        _ => 8,
     }
 }

@@ -1,23 +1,39 @@
 //! The connection that tails the stream: it loads the history, passes new entries to the store, and notices when the
 //! stream was rolled back.
 
-use std::collections::BTreeMap;
+use std::collections::HashMap;
 use std::time::Duration;
+
+use redis::Cmd;
 
 use crate::backend::backoff::Backoff;
 use crate::backend::incoming::{IncomingEntry, Ingested};
 use crate::backend::link::BackendLink;
 use crate::backend::redis::connect::{REPLY_TIMEOUT, Server};
 use crate::backend::redis::fault::Fault;
-use crate::backend::redis::streams::connection::{READ_PAGE_ENTRIES, ReaderConnection};
-use crate::backend::redis::streams::latest::{LatestScripts, LatestWrite};
-use crate::backend::redis::streams::load::{LoadedStream, load};
-use crate::backend::redis::streams::protocol::{Entry, Keys, format_id, parse_epoch, parse_list, parse_stream_info};
-use crate::backend::redis::streams::tail::{PollSummary, Progress, StreamInfo, Tail};
+use crate::backend::redis::streams::acknowledged::Acknowledged;
+use crate::backend::redis::streams::connection::ReaderConnection;
+use crate::backend::redis::streams::entry::{Entry, Part};
+use crate::backend::redis::streams::latest::{LatestIndex, LatestScripts, LatestValue, LatestWrite, UnreadValues};
+use crate::backend::redis::streams::load::{LoadedStream, Occasion, load};
+use crate::backend::redis::streams::page::Page;
+use crate::backend::redis::streams::protocol::{Keys, format_id};
+use crate::backend::redis::streams::script::Scripts;
+use crate::backend::redis::streams::tail::{PollSummary, Progress, Tail};
 use crate::id::{Epoch, Offset};
 
 /// How long one blocking read waits for the next entry. The stream is polled afterwards in any case.
 const BLOCK_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// How often the stream is polled while blocking reads do not work, and for how many polls.
+const POLL_INTERVAL: Duration = Duration::from_millis(50);
+const POLLS_WITHOUT_WAITING: u32 = 100;
+
+/// How often in a row the connection may fail while the history is loaded.
+const START_FAILURES_MAX: u32 = 10;
+
+/// The most entries in a page. A script blocks every other client.
+const PAGE_ENTRIES_MAX: usize = 1000;
 
 /// After how many entries of other programs the stream is trimmed on their behalf.
 const TRIM_AFTER_FOREIGN: usize = 100;
@@ -25,42 +41,89 @@ const TRIM_AFTER_FOREIGN: usize = 100;
 pub(super) struct StreamReader<'a> {
     connection: ReaderConnection<'a>,
     link: &'a BackendLink,
+    acknowledged: &'a Acknowledged,
     history: usize,
+    occasion: Occasion,
     /// The epoch of the loaded stream; `None` when the stream must be loaded again.
     epoch: Option<Epoch>,
     tail: Tail,
+    /// An entry that a blocking read has brought. It is ingested when a poll has shown that nothing precedes it.
+    held: Option<Entry>,
+    /// What is known of an entry after the tail that is larger than a transfer.
+    part: Part,
+    /// How many entries a script tries first, by the size of those read last.
+    page_step: usize,
+    /// Latest values that precede the entries after the tail.
+    values: UnreadValues,
+    /// The offsets of the latest values when the stream was loaded, until everything is read.
+    loaded_offsets: HashMap<String, Offset>,
+    /// Whether entries were trimmed unread, and the latest values not read since.
+    has_missed: bool,
+    /// Whether the last poll did not find what was acknowledged to this process.
+    misses_acknowledged: bool,
+    /// How many polls follow without a blocking read, because the last one has broken the connection.
+    polls_without_waiting: u32,
+    /// Whether blocking reads are not permitted.
+    is_polling: bool,
     /// How many entries of other programs were read since the stream was last trimmed on their behalf.
     foreign: usize,
     backoff: Backoff,
-    scripts: LatestScripts,
-}
-
-/// The result of one poll.
-struct StreamPoll {
-    epoch: Option<Epoch>,
-    info: StreamInfo,
-    /// Whether the last entry that was read is still in the stream.
-    last_exists: bool,
-    entries: Vec<Entry>,
+    latest_scripts: LatestScripts,
+    latest_writes: Vec<LatestWrite>,
+    /// Why the latest values are not written.
+    refusal: Option<String>,
 }
 
 impl<'a> StreamReader<'a> {
-    pub(super) fn new(server: &'a Server, keys: &'a Keys, history: usize, link: &'a BackendLink) -> Self {
+    pub(super) fn new(
+        server: &'a Server,
+        keys: &'a Keys,
+        scripts: &'a Scripts,
+        history: usize,
+        acknowledged: &'a Acknowledged,
+        link: &'a BackendLink,
+    ) -> Self {
         Self {
-            connection: ReaderConnection::new(server, keys),
+            connection: ReaderConnection::new(server, keys, scripts),
             link,
+            acknowledged,
             history,
+            occasion: Occasion::Start,
             epoch: None,
             tail: Tail::default(),
+            held: None,
+            part: Part::default(),
+            page_step: 1,
+            values: UnreadValues::default(),
+            loaded_offsets: HashMap::new(),
+            has_missed: false,
+            misses_acknowledged: false,
+            polls_without_waiting: 0,
+            is_polling: false,
             foreign: 0,
             backoff: Backoff::new(link.sender_id()),
-            scripts: LatestScripts::new(),
+            latest_scripts: LatestScripts::new(),
+            latest_writes: Vec::new(),
+            refusal: None,
         }
     }
 
     /// Connects and loads the stream.
     pub(super) async fn start(&mut self) -> Result<(), Fault> {
-        self.poll_once().await.map(drop)
+        let mut failures = 0;
+        loop {
+            match self.poll_once().await {
+                Ok(true) => return Ok(()),
+                Ok(false) => failures = 0,
+                // What was read is kept, and the next transfer is smaller.
+                Err(fault) if self.epoch.is_some() && !fault.is_reply() && failures < START_FAILURES_MAX => {
+                    failures += 1;
+                    self.connection.disconnect();
+                    tokio::time::sleep(self.backoff.next_delay()).await;
+                }
+                Err(fault) => return Err(fault),
+            }
+        }
     }
 
     /// Tails the stream for ever.
@@ -76,115 +139,224 @@ impl<'a> StreamReader<'a> {
 
     /// Polls once, and waits for the next entry unless the poll has left some.
     async fn follow(&mut self) -> Result<(), Fault> {
-        if !self.poll_once().await? {
+        if self.poll_once().await? { self.wait().await } else { Ok(()) }
+    }
+
+    /// Waits for the next entry, and holds it.
+    async fn wait(&mut self) -> Result<(), Fault> {
+        if self.polls_without_waiting > 0 {
+            self.polls_without_waiting -= 1;
+            tokio::time::sleep(POLL_INTERVAL).await;
             return Ok(());
         }
         let mut pipeline = redis::pipe();
-        let wait = pipeline.cmd("XREAD");
-        wait.arg("BLOCK").arg(u64::try_from(BLOCK_TIMEOUT.as_millis()).unwrap_or(1000)).arg("COUNT").arg(1);
+        let block = u64::try_from(BLOCK_TIMEOUT.as_millis()).unwrap_or(1000);
+        let wait = pipeline.cmd("XREAD").arg("BLOCK").arg(block).arg("COUNT").arg(1);
         wait.arg("STREAMS").arg(&self.connection.keys.stream).arg(format_id(self.tail.last));
         let connection = self.connection.get().await?;
-        // The entry is discarded: the next poll reads it together with the state of the stream.
-        connection.query(&pipeline, BLOCK_TIMEOUT + REPLY_TIMEOUT).await?.next_reply()?;
+        let reply = match connection.query(&pipeline, BLOCK_TIMEOUT + REPLY_TIMEOUT).await {
+            Ok(mut replies) => replies.next_reply(),
+            Err(fault) => {
+                // The server may have refused to hold an entry of this size. Polls read it in parts.
+                self.polls_without_waiting = POLLS_WITHOUT_WAITING;
+                return Err(fault);
+            }
+        };
+        match reply {
+            Ok(reply) => self.held = Entry::parse_read(reply, self.link.memory())?,
+            // The stream was deleted. The poll finds out.
+            Err(error) if error.code() == Some("UNBLOCKED") => {}
+            // Reading works without it.
+            Err(error) if error.code() == Some("NOPERM") => {
+                self.polls_without_waiting = POLLS_WITHOUT_WAITING;
+                let reason = Fault::from(error).to_string();
+                if !std::mem::replace(&mut self.is_polling, true) {
+                    tracing::warn!(target: "tornadose", channel = self.link.channel(), reason, "blocking read refused");
+                }
+                return Ok(());
+            }
+            Err(error) => return Err(error.into()),
+        }
+        self.is_polling = false;
         Ok(())
     }
 
-    /// Ingests the entries since the last poll, or loads the stream if it is another one. Returns whether the poll
-    /// was complete.
+    /// Ingests the entries since the last poll, or loads the stream if it is another one. Returns whether everything
+    /// in the stream is ingested.
     async fn poll_once(&mut self) -> Result<bool, Fault> {
         let Some(epoch) = self.epoch else {
-            self.reload().await?;
-            return Ok(true);
+            self.load().await?;
+            return Ok(false);
         };
-        let poll = self.poll().await?;
-        if poll.epoch != Some(epoch) {
-            self.epoch = None;
+        self.ingest_values(self.tail.last).await?;
+        let acknowledged = self.acknowledged.newest();
+        let page = self.read_page().await?;
+        if page.epoch != Some(epoch) {
+            self.unload();
             return Ok(false);
         }
-        let (read, is_complete) = (poll.entries.len() as u64, poll.entries.len() < self.connection.page_entries);
-        let summary = PollSummary { info: poll.info, last_exists: poll.last_exists, read, is_complete };
-        let missing = match self.tail.progress(&summary) {
-            Progress::Advanced { missing } => missing,
-            Progress::RolledBack => {
-                self.connection.change_epoch(epoch, self.link.channel()).await?;
-                self.epoch = None;
-                return Ok(false);
-            }
+        let held_exists = self.held.is_some() && page.after_exists;
+        let is_partial = page.entries.last().is_some_and(|entry| self.is_partial(entry));
+        let is_complete = page.is_complete && !is_partial;
+        let read = page.entries.len() as u64 + u64::from(held_exists) - u64::from(is_partial);
+        let summary = PollSummary { info: page.info, last_exists: page.last_exists, read, is_complete };
+        let progress = self.tail.progress(&summary);
+        let Progress::Advanced { missing } = self.check_acknowledged(progress, page.info.newest, acknowledged)? else {
+            self.connection.change_epoch(epoch, self.link.channel()).await?;
+            self.unload();
+            return Ok(false);
         };
+        // The held entry was read, whether it is still in the stream or not.
+        let missing = missing.saturating_sub(u64::from(self.held.is_some() && !held_exists));
         if missing > 0 {
             self.link.report_trimmed(Some(missing));
+            self.tail.added += missing;
+            self.has_missed = true;
         }
-        let mut latest_writes = Vec::new();
-        for entry in &poll.entries {
-            self.apply(entry, &mut latest_writes);
-            self.tail.last = entry.offset;
-        }
-        self.tail.added += missing + read;
-        if is_complete && missing > 0 && poll.info.newest > self.tail.last {
-            // The missing entries were the newest ones.
-            self.tail.last = poll.info.newest;
-            self.link.advance_to(self.tail.last);
-        }
-        self.connection.adapt_page(&poll.entries);
-        self.write(latest_writes).await?;
+        let newest = page.info.newest;
+        self.ingest_page(page, is_partial).await?;
+        self.backoff.reset();
         if is_complete {
+            self.ingest_values(newest).await?;
+            if newest > self.tail.last {
+                // The newest entries are missing.
+                self.tail.last = newest;
+                self.link.advance_to(newest);
+            }
+            self.loaded_offsets = HashMap::new();
+            self.write().await?;
             self.link.caught_up();
-            self.backoff.reset();
         }
         Ok(is_complete)
     }
 
-    async fn poll(&mut self) -> Result<StreamPoll, Fault> {
-        let (last, Keys { stream, epoch: epoch_key, .. }) = (format_id(self.tail.last), self.connection.keys);
-        let mut pipeline = redis::pipe();
-        pipeline.atomic().cmd("GET").arg(epoch_key).cmd("XINFO").arg("STREAM").arg(stream);
-        pipeline.cmd("XRANGE").arg(stream).arg(&last).arg(&last);
-        let page_entries = self.connection.page_entries;
-        pipeline.cmd("XRANGE").arg(stream).arg(format!("({last}")).arg("+").arg("COUNT").arg(page_entries);
-        let mut replies = self.connection.query(&pipeline).await?;
-        let epoch = replies.next_reply()?;
-        let info = parse_stream_info(replies.next_reply())?;
-        let last = replies.next_reply()?;
-        Ok(StreamPoll {
-            // Without a valid epoch the stream is loaded again.
-            epoch: parse_epoch(&epoch, epoch_key).ok(),
-            info,
-            last_exists: parse_list(&last).is_some_and(|found| !found.is_empty()),
-            entries: Entry::parse_range(replies.next_reply()?)?,
-        })
+    async fn read_page(&mut self) -> Result<Page, Fault> {
+        let Keys { stream, epoch, .. } = self.connection.keys;
+        let last = format_id(self.tail.last);
+        let after = self.held.as_ref().map_or_else(|| last.clone(), |held| format_id(held.offset));
+        let (bytes, longest, step) = (self.connection.size.bytes(), self.link.memory(), self.page_step);
+        let (part, known) = (format_id(self.part.offset), self.part.bytes.len());
+        let script = &self.connection.scripts.page;
+        let add_arguments = |command: &mut Cmd| {
+            command.arg(&last).arg(&after).arg(bytes).arg(PAGE_ENTRIES_MAX).arg(longest);
+            command.arg(&part).arg(known).arg(step);
+        };
+        let page = Page::parse(self.connection.transfer(script, &[stream, epoch], add_arguments).await?)?;
+        if let Some(average) = page.size().checked_div(page.entries.len()) {
+            self.page_step = (self.connection.size.bytes() / (average + 64)).clamp(1, 100);
+        }
+        Ok(page)
     }
 
-    /// Passes one entry to the store, and adds the change that it makes to the latest values.
-    fn apply(&mut self, entry: &Entry, latest_writes: &mut Vec<LatestWrite>) {
-        let (link, offset) = (self.link, entry.offset);
-        let sender = entry.sender();
+    /// Returns whether more of this entry must be read.
+    fn is_partial(&self, entry: &Entry) -> bool {
+        let known = self.part.known(entry.offset) + entry.data.as_ref().map_or(0, Vec::len);
+        entry.length <= self.link.memory() && known < entry.length
+    }
+
+    /// Compares with what was acknowledged to this process before the poll. A stream that has less was rolled back;
+    /// but a connection to another server, which has less for now, is opened anew first.
+    fn check_acknowledged(
+        &mut self,
+        progress: Progress,
+        newest: Offset,
+        acknowledged: Offset,
+    ) -> Result<Progress, Fault> {
+        if progress == Progress::RolledBack || newest >= acknowledged {
+            self.misses_acknowledged = false;
+            return Ok(progress);
+        }
+        if !std::mem::replace(&mut self.misses_acknowledged, true) {
+            return Err(Fault::Protocol("the stream lacks entries that were acknowledged".into()));
+        }
+        self.misses_acknowledged = false;
+        Ok(Progress::RolledBack)
+    }
+
+    /// Passes the entries of a page to the store, with the latest values that precede them.
+    async fn ingest_page(&mut self, page: Page, is_partial: bool) -> Result<(), Fault> {
+        let mut entries = page.entries;
+        let partial = if is_partial { entries.pop() } else { None };
+        if self.has_missed {
+            self.read_missed_values().await?;
+        }
+        for mut entry in self.held.take().into_iter().chain(entries) {
+            self.values.remove(entry.offset);
+            self.ingest_values(entry.offset).await?;
+            if let Some(data) = entry.data.take() {
+                entry.data = Some(self.part.take_with(entry.offset, data));
+            }
+            self.apply(&entry);
+            self.tail = Tail { last: entry.offset, added: self.tail.added + 1 };
+        }
+        if let Some(Entry { offset, data: Some(data), .. }) = partial {
+            let bytes = self.part.take_with(offset, data);
+            self.part = Part { offset, bytes };
+        }
+        self.write().await
+    }
+
+    /// Passes one entry to the store, and notes the change that it makes to the latest values.
+    fn apply(&mut self, entry: &Entry) {
+        let (link, offset, sender) = (self.link, entry.offset, entry.sender());
         if sender.is_none() {
             self.foreign += 1;
         }
-        if let Some(key) = entry.field("forget") {
-            let fields = link.forget(Some(offset), &String::from_utf8_lossy(key));
+        if let Some(key) = &entry.forget {
+            let fields = link.forget(Some(offset), key);
             if !fields.is_empty() {
-                latest_writes.push(LatestWrite::Forget { offset, fields });
+                self.latest_writes.push(LatestWrite::Forget { offset, fields });
             }
             return;
         }
-        let Some(payload) = entry.field("data") else {
+        let Some(payload) = &entry.data else {
             link.skip_unreadable(offset, "no field `data`");
             return;
         };
+        if payload.len() < entry.length {
+            link.skip_unreadable(offset, "longer than the memory of the store");
+            return;
+        }
         if let Ingested::Latest { slot } = link.ingest(offset, IncomingEntry { payload, sender })
             && sender.is_none()
+            && self.loaded_offsets.get(&slot).is_none_or(|newest| *newest < offset)
         {
             // Processes of ours keep the value when they append it.
-            latest_writes.push(LatestWrite::Upsert { field: slot, offset, payload: payload.to_vec() });
+            self.latest_writes.push(LatestWrite::Upsert { field: slot, offset, payload: payload.clone() });
         }
     }
 
+    /// Ingests the latest values up to an offset whose entries are not in the stream.
+    async fn ingest_values(&mut self, up_to: Offset) -> Result<(), Fault> {
+        while self.values.has_up_to(up_to) {
+            for value in self.values.read_some(&mut self.connection, up_to).await? {
+                let LatestValue { field, offset, payload } = value;
+                if let Ingested::Latest { slot } = self.link.ingest(offset, IncomingEntry::new(&payload))
+                    && slot != field
+                {
+                    // An earlier version has named the field in another way.
+                    self.latest_writes.push(LatestWrite::Forget { offset, fields: vec![field] });
+                    self.latest_writes.push(LatestWrite::Upsert { field: slot, offset, payload });
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads the latest values again after entries were trimmed unread: what those have set, and what they have
+    /// forgotten.
+    async fn read_missed_values(&mut self) -> Result<(), Fault> {
+        let index = LatestIndex::read(&mut self.connection).await?;
+        self.values = UnreadValues::newer_than(&index, self.tail.last);
+        self.has_missed = false;
+        Ok(())
+    }
+
     /// Writes latest values, and trims the stream on behalf of other programs.
-    async fn write(&mut self, latest_writes: Vec<LatestWrite>) -> Result<(), Fault> {
+    async fn write(&mut self) -> Result<(), Fault> {
         let keys = self.connection.keys;
         let mut pipeline = redis::pipe();
-        self.scripts.add_writes(&mut pipeline, keys, latest_writes);
+        self.latest_scripts.add_writes(&mut pipeline, keys, std::mem::take(&mut self.latest_writes));
         if self.foreign >= TRIM_AFTER_FOREIGN {
             self.foreign = 0;
             pipeline.cmd("XTRIM").arg(&keys.stream).arg("MAXLEN").arg("~").arg(self.history);
@@ -192,51 +364,37 @@ impl<'a> StreamReader<'a> {
         if pipeline.is_empty() {
             return Ok(());
         }
-        if let Some(error) = self.connection.query(&pipeline).await?.find_error() {
-            // Reading goes on: the server may be a read-only replica, or the user may lack the permission.
-            tracing::warn!(target: "tornadose", channel = self.link.channel(), %error, "latest values not kept");
+        // Reading goes on: the server may be a read-only replica, out of memory, or the user may lack a permission.
+        let refusal = self.connection.query(&pipeline).await?.find_error().map(|error| Fault::from(error).to_string());
+        if let Some(reason) = &refusal
+            && self.refusal != refusal
+        {
+            tracing::warn!(target: "tornadose", channel = self.link.channel(), error = reason, "latest values not kept");
         }
+        self.refusal = refusal;
         Ok(())
     }
 
-    /// Loads the stream, and ingests its latest values and its history in order.
-    async fn reload(&mut self) -> Result<(), Fault> {
-        let link = self.link;
-        let LoadedStream { epoch, info, floor, latest, stale_fields, history } =
-            load(&mut self.connection, link, self.history).await?;
-        link.reset(epoch, floor);
-        let mut latest_writes = Vec::new();
-        if !stale_fields.is_empty() {
+    /// Looks at the stream, and begins to read it anew.
+    async fn load(&mut self) -> Result<(), Fault> {
+        let LoadedStream { epoch, tail, latest } =
+            load(&mut self.connection, self.link, self.history, self.occasion).await?;
+        self.occasion = Occasion::Reload;
+        self.acknowledged.forget();
+        self.link.reset(epoch, tail.last);
+        self.values = UnreadValues::newer_than(&latest, Offset::START);
+        (self.tail, self.epoch) = (tail, Some(epoch));
+        if !latest.stale_fields.is_empty() {
             let offset = Offset::new(u64::MAX, u64::MAX);
-            latest_writes.push(LatestWrite::Forget { offset, fields: stale_fields });
+            self.latest_writes.push(LatestWrite::Forget { offset, fields: latest.stale_fields });
         }
-        let mut values: BTreeMap<Offset, &[u8]> =
-            latest.values().map(|(offset, payload)| (*offset, payload.as_slice())).collect();
-        for (index, entry) in history.iter().enumerate() {
-            let newer = values.split_off(&entry.offset);
-            ingest_values(link, &std::mem::replace(&mut values, newer));
-            values.remove(&entry.offset);
-            self.apply(entry, &mut latest_writes);
-            if index % READ_PAGE_ENTRIES == READ_PAGE_ENTRIES - 1 {
-                tokio::task::yield_now().await;
-            }
-        }
-        ingest_values(link, &values);
-        link.advance_to(info.newest);
-        latest_writes.retain(|write| match write {
-            LatestWrite::Upsert { field, offset, .. } => latest.get(field).is_none_or(|(newest, _)| newest < offset),
-            LatestWrite::Forget { .. } => true,
-        });
-        (self.tail, self.epoch) = (Tail { last: info.newest, added: info.added }, Some(epoch));
-        self.write(latest_writes).await?;
-        link.caught_up();
-        self.backoff.reset();
+        self.loaded_offsets = latest.offsets;
         Ok(())
     }
-}
 
-fn ingest_values(link: &BackendLink, values: &BTreeMap<Offset, &[u8]>) {
-    for (offset, payload) in values {
-        link.ingest(*offset, IncomingEntry::new(payload));
+    /// Forgets what was read, because the stream is another one.
+    fn unload(&mut self) {
+        (self.epoch, self.held, self.part, self.has_missed) = (None, None, Part::default(), false);
+        self.latest_writes.clear();
     }
 }

@@ -1,0 +1,56 @@
+//! One poll of the stream: its state, and a page of its entries.
+
+use redis::Value;
+
+use crate::backend::redis::fault::Fault;
+use crate::backend::redis::streams::entry::Entry;
+use crate::backend::redis::streams::protocol::{parse_bytes, parse_state};
+use crate::backend::redis::streams::tail::StreamInfo;
+use crate::id::Epoch;
+
+/// The result of the script `page`.
+#[derive(Debug)]
+pub(super) struct Page {
+    /// The epoch, if there is a valid one.
+    pub(super) epoch: Option<Epoch>,
+    pub(super) info: StreamInfo,
+    /// Whether the last entry that was read is still in the stream.
+    pub(super) last_exists: bool,
+    /// Whether the entry after which the page begins is.
+    pub(super) after_exists: bool,
+    /// Whether there are no further entries.
+    pub(super) is_complete: bool,
+    pub(super) entries: Vec<Entry>,
+}
+
+impl Page {
+    pub(super) fn parse(reply: Value) -> Result<Self, Fault> {
+        let unexpected = || Fault::Protocol("unexpected reply to a script".into());
+        let Value::Array(parts) = reply else { return Err(unexpected()) };
+        let mut parts = parts.into_iter();
+        let (Some(epoch), Some(state)) = (parts.next(), parts.next()) else { return Err(unexpected()) };
+        let epoch = parse_bytes(&epoch).and_then(|bytes| std::str::from_utf8(bytes).ok()?.parse().ok());
+        let info = parse_state(&state)?;
+        let mut flag = || parts.next().map(|flag| flag == Value::Int(1));
+        let Some(last_exists) = flag() else {
+            // There is no stream.
+            return Ok(Self {
+                epoch,
+                info,
+                last_exists: false,
+                after_exists: false,
+                is_complete: true,
+                entries: Vec::new(),
+            });
+        };
+        let (Some(after_exists), Some(is_complete)) = (flag(), flag()) else { return Err(unexpected()) };
+        let Some(Value::Array(entries)) = parts.next() else { return Err(unexpected()) };
+        let entries = Entry::parse_page(entries).ok_or_else(unexpected)?;
+        Ok(Self { epoch, info, last_exists, after_exists, is_complete, entries })
+    }
+
+    /// Returns how many bytes of payload arrived.
+    pub(super) fn size(&self) -> usize {
+        self.entries.iter().map(Entry::size).sum()
+    }
+}
