@@ -136,6 +136,8 @@ async fn forward(
     let socket = TcpSocket::new_v4().unwrap();
     socket.set_recv_buffer_size(BUFFER_BYTES).unwrap();
     let Ok(server) = socket.connect(([127, 0, 0, 1], port).into()).await else { return };
+    client.set_nodelay(true).unwrap();
+    server.set_nodelay(true).unwrap();
     let ((from_client, to_client), (from_server, to_server)) = (client.into_split(), server.into_split());
     tokio::select! {
         biased;

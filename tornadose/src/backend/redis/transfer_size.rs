@@ -15,8 +15,11 @@ const MAX_BYTES: usize = 4 << 20;
 const FAST: Duration = Duration::from_millis(250);
 const SLOW: Duration = Duration::from_secs(1);
 
+/// No transfer of less than this is too large for a server.
+const MIN_CEILING: usize = 256 << 10;
+
 /// After how many transfers the size may grow again above one that failed.
-const TRANSFERS_BELOW_CEILING: u32 = 1000;
+const TRANSFERS_BELOW_CEILING: u32 = 100;
 
 /// The size of the next transfer, which follows the speed of the connection.
 #[derive(Clone, Debug)]
@@ -55,7 +58,7 @@ impl TransferSize {
     /// Adapts the size to a transfer that has failed. The server may have refused to hold an answer of this size.
     pub(super) fn failed(&mut self) {
         self.bytes = (self.bytes / 2).max(MIN_BYTES);
-        (self.ceiling, self.completed) = (self.bytes, 0);
+        (self.ceiling, self.completed) = (self.bytes.max(MIN_CEILING), 0);
     }
 }
 

@@ -53,7 +53,7 @@ pub(super) async fn load(
     }
     state.check_type(connection.keys, link)?;
     if occasion == Occasion::Start {
-        try_waiting(connection).await?;
+        try_reading(connection).await?;
     }
     let Some(mut epoch) = state.epoch else { return Err(Fault::Protocol("the epoch was deleted".into())) };
     if was_deleted {
@@ -135,13 +135,17 @@ async fn create(connection: &mut ReaderConnection<'_>, link: &BackendLink) -> Re
     }
 }
 
-/// Reads without waiting, to find out whether this is permitted.
-async fn try_waiting(connection: &mut ReaderConnection<'_>) -> Result<(), Fault> {
-    let mut pipeline = redis::pipe();
+/// Tries the commands that an empty stream does not need yet, to find out whether they are permitted.
+async fn try_reading(connection: &mut ReaderConnection<'_>) -> Result<(), Fault> {
+    let Keys { stream, latest, .. } = connection.keys;
     let newest = format_id(Offset::new(u64::MAX, u64::MAX));
-    pipeline.cmd("XREAD").arg("COUNT").arg(1).arg("STREAMS").arg(&connection.keys.stream).arg(newest);
-    connection.query(&pipeline).await?.next_reply()?;
-    Ok(())
+    let mut pipeline = redis::pipe();
+    pipeline.cmd("XREAD").arg("COUNT").arg(1).arg("STREAMS").arg(stream).arg(newest);
+    pipeline.cmd("XRANGE").arg(stream).arg("-").arg("+").arg("COUNT").arg(0).cmd("HGET").arg(latest).arg("");
+    match connection.query(&pipeline).await?.find_error() {
+        Some(error) => Err(error.into()),
+        None => Ok(()),
+    }
 }
 
 /// Finds the oldest entry that there is room for, and returns the tail of a process that has read up to it.
