@@ -46,7 +46,8 @@ impl Direction {
             let mut free_at = self.free_at.lock().unwrap();
             // What was not carried while the timer was late is carried now.
             let earliest = Instant::now().checked_sub(Duration::from_millis(5)).unwrap();
-            let next = free_at.unwrap_or(earliest).max(earliest) + Duration::from_secs_f64(bytes as f64 / rate as f64);
+            let next =
+                free_at.unwrap_or(earliest).max(earliest) + Duration::from_nanos(bytes as u64 * 1_000_000_000 / rate);
             *free_at.insert(next)
         };
         sleep_until(free_at).await;

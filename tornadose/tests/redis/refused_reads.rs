@@ -89,3 +89,25 @@ async fn latest_values_that_were_trimmed_unread_reach_a_process_that_was_cut_off
     other.submit(quote("MSFT", 4)).await.unwrap();
     until("reading goes on", || store.latest(&microsoft()).is_some_and(|latest| *latest == quote("MSFT", 4))).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs redis-server: ./test runs it"]
+async fn a_forget_that_was_trimmed_unread_reaches_a_process_that_was_cut_off() {
+    let server = Server::start();
+    let proxy = Proxy::to(server.port).await;
+    let other = Store::<Market>::redis(server.url()).await.unwrap();
+    let store = Store::<Market>::redis(proxy.url()).await.unwrap();
+    other.submit(quote("AAPL", 1)).await.unwrap();
+    other.submit(quote("MSFT", 1)).await.unwrap();
+    until("the quotes are read", || store.latest(&microsoft()).is_some()).await;
+    proxy.block();
+    other.forget(&apple());
+    until("its value is dropped", || server.cli(&["HLEN", "{tornadose:market}:latest"]) == "1").await;
+    let newest = other.submit(quote("MSFT", 2)).await.unwrap();
+    server.cli(&["XTRIM", "{tornadose:market}", "MAXLEN", "=", "1"]);
+    proxy.move_to(server.port);
+    proxy.unblock();
+    until("the newest is read", || store.head() == newest).await;
+    assert!(store.latest(&apple()).is_none());
+    assert_eq!(*store.latest(&microsoft()).unwrap(), quote("MSFT", 2));
+}

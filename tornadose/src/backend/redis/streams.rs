@@ -90,6 +90,7 @@ mod tests {
         let port = TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().port();
         let server = Redis::streams(format!("redis://127.0.0.1:{port}/")).connection.server().unwrap();
         let (disconnections, keys) = (Arc::new(Disconnections::default()), Keys::named("tornadose:lines"));
+        let (scripts, acknowledged) = (Scripts::new(), Acknowledged::default());
         let link = BackendLink::new(
             Arc::clone(&disconnections) as Arc<dyn LogSink>,
             Arc::new(Outbox::new(1, "lines")),
@@ -106,7 +107,7 @@ mod tests {
         tokio::select! {
             biased;
             accepted = timeout(DAY + Duration::from_secs(10), reconnected) => accepted.expect("it no longer reconnects"),
-            () = StreamReader::new(&server, &keys, &Scripts::new(), 10, &Acknowledged::default(), &link).run() => unreachable!(),
+            () = StreamReader::new(&server, &keys, &scripts, 10, &acknowledged, &link).run() => unreachable!(),
             () = writer::run(&server, &keys, 10, &link) => unreachable!(),
         }
         let times = disconnections.0.lock().unwrap();

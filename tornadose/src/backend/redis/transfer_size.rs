@@ -66,6 +66,11 @@ impl TransferSize {
 mod tests {
     use super::*;
 
+    /// Returns how long these bytes take at so many bytes a second.
+    fn at_rate(bytes: usize, rate: u64) -> Duration {
+        Duration::from_micros(bytes as u64 * 1_000_000 / rate)
+    }
+
     #[test]
     fn the_size_follows_the_speed_between_its_bounds() {
         let mut size = TransferSize::new();
@@ -74,7 +79,7 @@ mod tests {
         // 12 MB/s.
         for _ in 0..20 {
             let bytes = size.bytes();
-            size.completed(bytes, Duration::from_secs_f64(bytes as f64 / 12e6));
+            size.completed(bytes, at_rate(bytes, 12_000_000));
             sizes.push(size.bytes());
         }
         assert_eq!(size.bytes(), MAX_BYTES);
@@ -82,7 +87,7 @@ mod tests {
         // 50 kB/s: the size shrinks until a transfer takes a second at most.
         for _ in 0..20 {
             let bytes = size.bytes();
-            size.completed(bytes, Duration::from_secs_f64(bytes as f64 / 50e3));
+            size.completed(bytes, at_rate(bytes, 50_000));
         }
         assert_eq!(size.bytes(), 32 << 10);
         for _ in 0..20 {

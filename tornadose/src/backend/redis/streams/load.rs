@@ -184,5 +184,5 @@ async fn find_start(
 
 /// Returns the name under which the types of all programs are told apart.
 fn owner_name(link: &BackendLink) -> String {
-    link.type_name().to_owned()
+    format!("{}::{}", link.crate_name(), link.type_name())
 }

@@ -348,6 +348,7 @@ impl<'a> StreamReader<'a> {
     async fn read_missed_values(&mut self) -> Result<(), Fault> {
         let index = LatestIndex::read(&mut self.connection).await?;
         self.values = UnreadValues::newer_than(&index, self.tail.last);
+        self.link.retain_latest(&|slot| index.offsets.contains_key(slot));
         self.has_missed = false;
         Ok(())
     }

@@ -11,7 +11,7 @@ use crate::backend::backoff::Backoff;
 use crate::backend::link::BackendLink;
 use crate::backend::outgoing::{Outgoing, OutgoingKind, SendOutcome};
 use crate::backend::redis::connect::{Connection, Server};
-use crate::backend::redis::fault::Fault;
+use crate::backend::redis::fault::{Fault, server_words};
 use crate::backend::redis::streams::protocol::{APPEND_LATEST_LUA, Keys, format_by, parse_bytes, parse_id};
 
 /// How many messages go into one pipeline.
@@ -254,7 +254,7 @@ fn complete(
                 unconfirmed.push(outgoing);
                 result = Err(error.into());
             }
-            Err(error) if rejection.outcome == SendOutcome::NotSent => outgoing.refused(&error.to_string()),
+            Err(error) if rejection.outcome == SendOutcome::NotSent => outgoing.refused(&server_words(&error)),
             _ => outgoing.failed(rejection.outcome),
         }
     }
