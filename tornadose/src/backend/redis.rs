@@ -18,7 +18,6 @@ use std::time::Duration;
 use crate::backend::engine::{Backend, OpenError};
 use crate::backend::link::BackendLink;
 use crate::backend::redis::connect::Server;
-use crate::backend::redis::streams::Keys;
 
 /// Redis 7.0 or newer as the backend of a store; the feature `redis`.
 ///
@@ -248,7 +247,7 @@ impl Backend for RedisStreams {
 
     async fn run(self, link: BackendLink) -> Result<(), OpenError> {
         let name = self.connection.prefixed(&format!("tornadose:{}", link.channel()))?;
-        streams::run(&self.connection.server()?, &Keys::named(&name), self.history, &link).await
+        streams::run(&self.connection.server()?, &name, self.history, &link).await
     }
 }
 

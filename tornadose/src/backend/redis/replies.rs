@@ -99,8 +99,8 @@ mod tests {
         let oom = "OOM command not allowed when used memory > 'maxmemory'.";
         let (queued, executed) = ("+QUEUED|", "*2\r\n+OK\r\n-ERR wrong\r\n");
         for (sent, is_atomic, expected) in [
-            ("+OK|-ERR wrong|", false, vec!["okay", "ERR wrong"]),
-            (&format!("+OK|{queued}{queued}{executed}|")[..], true, vec!["okay", "ERR wrong"]),
+            ("+OK|-ERR wrong|", false, vec!["ok", "ERR wrong"]),
+            (&format!("+OK|{queued}{queued}{executed}|")[..], true, vec!["ok", "ERR wrong"]),
             (
                 &format!("+OK|-{oom}|{queued}-EXECABORT Transaction discarded because of previous errors.|"),
                 true,

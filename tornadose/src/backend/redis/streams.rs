@@ -19,18 +19,20 @@ use crate::backend::link::BackendLink;
 use crate::backend::redis::advice::open_error;
 use crate::backend::redis::connect::Server;
 use crate::backend::redis::streams::acknowledged::Acknowledged;
-pub(super) use crate::backend::redis::streams::protocol::Keys;
+use crate::backend::redis::streams::protocol::Keys;
 use crate::backend::redis::streams::reader::StreamReader;
 use crate::backend::redis::streams::script::Scripts;
 
-/// Reads and writes until the store is closed. An error means that the start has failed.
-pub(super) async fn run(server: &Server, keys: &Keys, history: usize, link: &BackendLink) -> Result<(), OpenError> {
+/// Reads and writes until the store is closed. An error means that the start has failed. The keys are named after
+/// `name`.
+pub(super) async fn run(server: &Server, name: &str, history: usize, link: &BackendLink) -> Result<(), OpenError> {
+    let keys = Keys::named(name);
     let (scripts, acknowledged) = (Scripts::new(), Acknowledged::default());
-    let mut reader = StreamReader::new(server, keys, &scripts, history, &acknowledged, link);
+    let mut reader = StreamReader::new(server, &keys, &scripts, history, &acknowledged, link);
     if let Err(fault) = reader.start().await {
         return Err(open_error(server, &keys.stream, &fault).await);
     }
-    tokio::join!(reader.run(), writer::run(server, keys, history, link));
+    tokio::join!(reader.run(), writer::run(server, &keys, history, link));
     Ok(())
 }
 

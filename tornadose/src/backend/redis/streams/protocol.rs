@@ -7,7 +7,7 @@ use crate::backend::redis::streams::tail::StreamInfo;
 use crate::id::{Epoch, Offset};
 
 /// The keys of one channel, all in one hash slot of a cluster.
-pub(in crate::backend::redis) struct Keys {
+pub(super) struct Keys {
     pub(super) stream: String,
     /// The epoch of the stream.
     pub(super) epoch: String,
@@ -20,7 +20,7 @@ pub(in crate::backend::redis) struct Keys {
 }
 
 impl Keys {
-    pub(in crate::backend::redis) fn named(name: &str) -> Self {
+    pub(super) fn named(name: &str) -> Self {
         let stream = format!("{{{name}}}");
         let key = |suffix| format!("{stream}:{suffix}");
         Self { epoch: key("epoch"), type_name: key("type"), owner: key("owner"), latest: key("latest"), stream }

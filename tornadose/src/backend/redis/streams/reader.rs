@@ -255,7 +255,7 @@ impl<'a> StreamReader<'a> {
     }
 
     /// Compares with what was acknowledged to this process before the poll. A stream that has less was rolled back;
-    /// but a connection to another server, which has less for now, is opened anew first.
+    /// but a connection to another server, which has less for now, is replaced first.
     fn check_acknowledged(
         &mut self,
         progress: Progress,
@@ -376,7 +376,7 @@ impl<'a> StreamReader<'a> {
         Ok(())
     }
 
-    /// Looks at the stream, and begins to read it anew.
+    /// Looks at the stream, and begins to read it from its history on.
     async fn load(&mut self) -> Result<(), Fault> {
         let LoadedStream { epoch, tail, latest } =
             load(&mut self.connection, self.link, self.history, self.occasion).await?;
