@@ -1,5 +1,6 @@
 //! Two backends for Redis: Streams, which keep messages, and PUB/SUB, on which any program can publish.
 
+mod transport;
 mod activity;
 mod fault;
 mod replies;

@@ -8,7 +8,6 @@ use std::time::Duration;
 
 use redis::aio::{MultiplexedConnection, PubSub};
 use redis::{AsyncConnectionConfig, ConnectionAddr, ConnectionInfo, IntoConnectionInfo, Pipeline, RedisConnectionInfo};
-use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, sleep_until, timeout};
@@ -20,6 +19,7 @@ use crate::backend::redis::login::Login;
 use crate::backend::redis::replies::Replies;
 #[cfg(feature = "redis-tls")]
 use crate::backend::redis::tls::Tls;
+use crate::backend::redis::transport::Transport;
 
 /// How long connecting and logging in may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
@@ -30,11 +30,6 @@ pub(super) const REPLY_TIMEOUT: Duration = Duration::from_secs(5);
 /// How many bytes the kernel takes that it has not sent yet. What it has taken looks as if it had moved.
 #[cfg(target_os = "linux")]
 const UNSENT_BYTES_MAX: u32 = 128 << 10;
-
-/// A stream of bytes to a server.
-pub(super) trait Transport: AsyncRead + AsyncWrite + Unpin + Send {}
-
-impl<S: AsyncRead + AsyncWrite + Unpin + Send> Transport for S {}
 
 /// A server, with the credentials of its URL.
 pub(super) struct Server {

@@ -3,8 +3,8 @@
 use redis::{Cmd, ConnectionInfo, Value};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use crate::backend::redis::connect::Transport;
 use crate::backend::redis::fault::Fault;
+use crate::backend::redis::transport::Transport;
 
 /// The longest status line of a server. Redis itself writes shorter ones.
 const LINE_BYTES_MAX: usize = 8 << 10;

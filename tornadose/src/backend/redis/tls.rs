@@ -9,7 +9,7 @@ use rustls::{ClientConfig, RootCertStore};
 use tokio_rustls::TlsConnector;
 
 use crate::backend::engine::OpenError;
-use crate::backend::redis::connect::Transport;
+use crate::backend::redis::transport::Transport;
 
 /// Connects to servers whose certificates are signed by the trusted authorities.
 #[derive(Clone)]
