@@ -27,6 +27,12 @@ mod slow_networks;
 mod history;
 #[path = "redis/refused_reads.rs"]
 mod refused_reads;
+#[path = "redis/refusals.rs"]
+mod refusals;
+#[path = "redis/versions.rs"]
+mod versions;
+#[path = "common/log.rs"]
+mod log;
 #[path = "redis/start_errors.rs"]
 mod start_errors;
 #[path = "redis/pubsub.rs"]

@@ -48,7 +48,10 @@ impl Load {
                     let since = Instant::now();
                     let outcome = match store.submit(line(&text)).await {
                         Ok(_) => Reply::Acknowledged,
-                        Err(SubmitError::Unavailable { outcome: SendOutcome::NotSent, .. }) => Reply::NotSent,
+                        Err(
+                            SubmitError::Refused { .. }
+                            | SubmitError::Unavailable { outcome: SendOutcome::NotSent, .. },
+                        ) => Reply::NotSent,
                         Err(SubmitError::Unavailable { outcome: SendOutcome::Unknown, .. }) => Reply::Unknown,
                         Err(error) => panic!("{error}"),
                     };

@@ -32,7 +32,7 @@ pub(super) async fn run(server: &Server, name: &str, history: usize, link: &Back
     if let Err(fault) = reader.start().await {
         return Err(open_error(server, &keys.stream, &fault).await);
     }
-    tokio::join!(reader.run(), writer::run(server, &keys, history, link));
+    tokio::join!(reader.run(), writer::run(server, &keys, history, &acknowledged, link));
     Ok(())
 }
 
@@ -110,7 +110,7 @@ mod tests {
             biased;
             accepted = timeout(DAY + Duration::from_secs(10), reconnected) => accepted.expect("it no longer reconnects"),
             () = StreamReader::new(&server, &keys, &scripts, 10, &acknowledged, &link).run() => unreachable!(),
-            () = writer::run(&server, &keys, 10, &link) => unreachable!(),
+            () = writer::run(&server, &keys, 10, &acknowledged, &link) => unreachable!(),
         }
         let times = disconnections.0.lock().unwrap();
         let intervals: Vec<Duration> = times.windows(2).map(|pair| pair[1] - pair[0]).collect();

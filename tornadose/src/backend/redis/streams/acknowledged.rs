@@ -10,7 +10,6 @@ pub(super) struct Acknowledged(Mutex<Offset>);
 
 impl Acknowledged {
     /// Records that Redis has appended an entry at this offset.
-    #[allow(dead_code, reason = "the writer calls it")]
     pub(super) fn record(&self, offset: Offset) {
         let mut newest = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         *newest = offset.max(*newest);

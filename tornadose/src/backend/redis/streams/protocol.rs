@@ -31,13 +31,8 @@ impl Keys {
 pub(super) const CHANGE_EPOCH_LUA: &str =
     "if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('SET', KEYS[1], ARGV[2]) end";
 
-/// Appends messages, and keeps each as the newest value of its field. KEYS: stream, latest. ARGV: history, then
-/// field, data and `by` of each message. Returns the id of each message, or its error.
-pub(super) const APPEND_LATEST_LUA: &str = "\
-local replies = {} for i = 2, #ARGV, 3 do \
-local id = redis.pcall('XADD', KEYS[1], 'MAXLEN', '~', ARGV[1], '*', 'data', ARGV[i + 1], 'by', ARGV[i + 2]) \
-if type(id) == 'table' then id = id.err else redis.call('HSET', KEYS[2], ARGV[i], id .. ' ' .. ARGV[i + 1]) end \
-replies[#replies + 1] = id end return replies";
+/// Appends messages, and keeps each as the newest value of its field.
+pub(super) const APPEND_LATEST_LUA: &str = include_str!("lua/append_latest.lua");
 
 /// Defines `is_newer(a, b)` for ids. They are compared as text because Lua's numbers have only 53 bits.
 const ID_COMPARE_LUA: &str = "\

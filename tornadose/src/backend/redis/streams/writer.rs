@@ -1,132 +1,209 @@
 //! The connection that appends submitted messages. Messages wait in the outbox while there is no connection.
+//!
+//! One batch is in flight, and it is a transaction: Redis takes all of it or nothing, so that no message overtakes
+//! one that was refused.
 
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use futures_util::StreamExt;
-use futures_util::stream::FuturesOrdered;
-use redis::{Cmd, ErrorKind, Pipeline, RedisError, RedisResult, ServerErrorKind, Value};
+use futures_util::FutureExt;
+use redis::{Cmd, Pipeline, RedisError, Value};
+use tokio::time::Instant;
 
 use crate::backend::backoff::Backoff;
 use crate::backend::link::BackendLink;
 use crate::backend::outgoing::{Outgoing, OutgoingKind, SendOutcome};
 use crate::backend::redis::connect::{Connection, Server};
 use crate::backend::redis::fault::{Fault, server_words};
+use crate::backend::redis::replies::Replies;
+use crate::backend::redis::streams::acknowledged::Acknowledged;
 use crate::backend::redis::streams::protocol::{APPEND_LATEST_LUA, Keys, format_by, parse_bytes, parse_id};
+use crate::backend::redis::transfer_size::TransferSize;
+use crate::id::Offset;
 
-/// How many messages go into one pipeline.
-const PIPELINE_MESSAGES_MAX: usize = 1000;
+/// How many messages one batch has. A transaction blocks every other client.
+const BATCH_MESSAGES_MAX: usize = 1000;
 
-/// How many pipelines are in flight: while the server executes one, the next is prepared.
-const IN_FLIGHT_MAX: usize = 2;
-
-/// How many messages one script appends. A script blocks every other client.
+/// How many messages one script appends.
 const SCRIPT_MESSAGES_MAX: usize = 100;
 
+/// How long a refusal lasts until the next attempt, at most. Submits wait for it.
+const REFUSED_DELAY_MAX: Duration = Duration::from_secs(1);
+
+/// The refusals that pass, by the first word of the server's reply. Messages for which no caller waits are kept.
+const PASSING: [&str; 13] = [
+    "OOM",
+    "MISCONF",
+    "NOREPLICAS",
+    "BUSY",
+    "LOADING",
+    "MASTERDOWN",
+    "READONLY",
+    "NOPERM",
+    "NOAUTH",
+    "WRONGTYPE",
+    "CLUSTERDOWN",
+    "TRYAGAIN",
+    "MOVED",
+];
+
+/// The refusals after which another connection may reach another server or user.
+const RECONNECT: [&str; 6] = ["READONLY", "MASTERDOWN", "NOAUTH", "NOPERM", "CLUSTERDOWN", "MOVED"];
+
 /// Appends messages until the store is closed.
-pub(super) async fn run(server: &Server, keys: &Keys, history: usize, link: &BackendLink) {
-    let writer = StreamWriter { keys, history, link };
-    // A seed of its own, so that reader and writer do not reconnect together.
-    let mut backoff = Backoff::new(&format!("{} writer", link.sender_id()));
-    // Messages that were sent on a lost connection. They are sent again, first and in order, and stores drop
-    // duplicates.
-    let mut unconfirmed = Vec::new();
+pub(super) async fn run(server: &Server, keys: &Keys, history: usize, acknowledged: &Acknowledged, link: &BackendLink) {
+    let mut writer = StreamWriter {
+        keys,
+        history,
+        acknowledged,
+        link,
+        queue: VecDeque::new(),
+        unconfirmed_through: 0,
+        size: TransferSize::new(),
+        // A seed of its own, so that reader and writer do not reconnect together.
+        backoff: Backoff::new(&format!("{} writer", link.sender_id())),
+    };
     loop {
         let fault = match server.connect("tornadose-writer").await {
-            Ok(connection) => match writer.send(&connection, &mut unconfirmed, &mut backoff).await {
+            Ok(connection) => match writer.send(&connection).await {
                 Ok(()) => return,
                 Err(fault) => fault,
             },
             Err(fault) => fault,
         };
         tracing::debug!(target: "tornadose", channel = link.channel(), %fault, "appending interrupted");
-        tokio::time::sleep(backoff.next_delay()).await;
+        let delay = writer.backoff.next_delay();
+        // A server that answers may soon take messages again, and submits wait for it.
+        let is_answer = fault.is_reply() || matches!(fault, Fault::Protocol(_));
+        tokio::time::sleep(if is_answer { delay.min(REFUSED_DELAY_MAX) } else { delay }).await;
     }
 }
 
 struct StreamWriter<'a> {
     keys: &'a Keys,
     history: usize,
+    acknowledged: &'a Acknowledged,
     link: &'a BackendLink,
+    /// The messages that were taken from the outbox and have no reply yet, in order.
+    queue: VecDeque<Outgoing>,
+    /// Messages up to this number were sent on a lost connection, and may have been appended. They are sent again, and
+    /// stores drop duplicates.
+    unconfirmed_through: u64,
+    size: TransferSize,
+    backoff: Backoff,
 }
-
-/// One reply for each message.
-type Replies = Vec<RedisResult<Value>>;
 
 impl StreamWriter<'_> {
     /// Sends messages until the connection fails or the store is closed.
-    async fn send(
-        &self,
-        connection: &Connection,
-        unconfirmed: &mut Vec<Outgoing>,
-        backoff: &mut Backoff,
-    ) -> Result<(), Fault> {
-        self.send_again(connection, unconfirmed, backoff).await?;
-        let (mut sent, mut in_flight, mut is_open) = (VecDeque::new(), FuturesOrdered::new(), true);
-        while is_open || !sent.is_empty() {
-            tokio::select! {
-                biased;
-                Some(replies) = in_flight.next() => {
-                    complete_oldest(replies, &mut sent, &mut in_flight, unconfirmed).await?;
-                    backoff.reset();
+    async fn send(&mut self, connection: &Connection) -> Result<(), Fault> {
+        loop {
+            // No submit waits for the others any more.
+            self.queue.retain(Outgoing::needs_sending);
+            if self.queue.is_empty() {
+                match self.link.next_outgoing(BATCH_MESSAGES_MAX).await {
+                    Some(messages) => self.queue.extend(messages),
+                    None => return Ok(()),
                 }
-                messages = self.link.next_outgoing(PIPELINE_MESSAGES_MAX), if is_open && sent.len() < IN_FLIGHT_MAX => {
-                    match messages {
-                        Some(messages) => {
-                            in_flight.push_back(self.query(&messages, connection.clone()));
-                            sent.push_back(messages);
-                        }
-                        None => is_open = false,
-                    }
+                continue;
+            }
+            if let Some(refusal) = self.send_batch(connection).await? {
+                self.refuse(&refusal);
+                if RECONNECT.contains(&refusal.code()) {
+                    return Err(Fault::Protocol(refusal.words));
+                }
+                tokio::time::sleep(self.backoff.next_delay().min(REFUSED_DELAY_MAX)).await;
+            }
+        }
+    }
+
+    /// Sends the first messages of the queue, and completes those that were appended. Returns why the others were
+    /// refused.
+    async fn send_batch(&mut self, connection: &Connection) -> Result<Option<Refusal>, Fault> {
+        let (count, bytes) = self.next_batch();
+        let messages: Vec<Outgoing> = self.queue.drain(..count).collect();
+        let (pipeline, sizes) = self.pipeline(&messages);
+        // No submit waits longer than its deadline.
+        let silence = self.link.ack_timeout().max(Duration::from_millis(100));
+        let started = Instant::now();
+        let replies = match connection.query(&pipeline, silence).await {
+            Ok(replies) => replies,
+            Err(fault) => {
+                if let Some(last) = messages.last() {
+                    self.unconfirmed_through = self.unconfirmed_through.max(last.number());
+                }
+                messages.into_iter().rev().for_each(|outgoing| self.queue.push_front(outgoing));
+                if fault.is_reply() {
+                    self.link.report_refused(&fault.to_string());
+                }
+                return Err(fault);
+            }
+        };
+        self.size.completed(bytes, started.elapsed());
+        let answers = self.answers(replies, &sizes);
+        Ok(self.complete(messages, answers))
+    }
+
+    /// Returns how many messages the next batch has, and their bytes.
+    fn next_batch(&self) -> (usize, usize) {
+        let (mut count, mut bytes) = (0, 0);
+        for outgoing in self.queue.iter().take(BATCH_MESSAGES_MAX) {
+            let size = outgoing.payload().len();
+            if count > 0 && bytes + size > self.size.bytes() {
+                break;
+            }
+            (count, bytes) = (count + 1, bytes + size);
+        }
+        (count, bytes)
+    }
+
+    /// Completes the messages that were appended, and puts the others back in front of the queue.
+    fn complete(&mut self, messages: Vec<Outgoing>, answers: Vec<Answer>) -> Option<Refusal> {
+        let (mut refused, mut refusal) = (Vec::new(), None);
+        for (outgoing, answer) in messages.into_iter().zip(answers) {
+            match answer {
+                Ok(offset) => {
+                    self.acknowledged.record(offset);
+                    outgoing.appended(offset);
+                    self.backoff.reset();
+                }
+                Err(words) => {
+                    refused.push(outgoing);
+                    refusal.get_or_insert(Refusal { words, messages: 0 }).messages += 1;
                 }
             }
         }
-        Ok(())
+        refused.into_iter().rev().for_each(|outgoing| self.queue.push_front(outgoing));
+        refusal
     }
 
-    /// Sends the unconfirmed messages again. Nothing else is in flight meanwhile, because a message that is rejected
-    /// now may have been appended before.
-    async fn send_again(
-        &self,
-        connection: &Connection,
-        unconfirmed: &mut Vec<Outgoing>,
-        backoff: &mut Backoff,
-    ) -> Result<(), Fault> {
-        // No submit waits for the others any more.
-        unconfirmed.retain(Outgoing::needs_sending);
-        if unconfirmed.is_empty() {
-            return Ok(());
+    /// Fails the messages whose callers wait. The others are kept if the refusal passes.
+    fn refuse(&mut self, refusal: &Refusal) {
+        let words = &refusal.words;
+        if !PASSING.contains(&refusal.code()) {
+            for outgoing in self.queue.drain(..refusal.messages) {
+                refuse(outgoing, words, self.unconfirmed_through);
+            }
+            return;
         }
-        let replies = self.query(unconfirmed, connection.clone()).await?;
-        let messages = std::mem::take(unconfirmed);
-        let rejection = Rejection { outcome: SendOutcome::Unknown, may_retry: true };
-        complete(messages, replies, rejection, unconfirmed)?;
-        backoff.reset();
-        Ok(())
-    }
-
-    /// Sends these messages when it is first polled. Returns one reply for each.
-    fn query(
-        &self,
-        messages: &[Outgoing],
-        connection: Connection,
-    ) -> impl Future<Output = Result<Replies, Fault>> + use<> {
-        let ((pipeline, sizes), limit) = (self.pipeline(messages), self.reply_timeout());
-        async move {
-            let replies = connection.query(&pipeline, limit).await?;
-            Ok(flatten_replies(replies.collect(), &sizes))
+        self.link.report_refused(words);
+        // What waits behind would be refused as well.
+        while let Some(Some(messages)) = self.link.next_outgoing(BATCH_MESSAGES_MAX).now_or_never() {
+            self.queue.extend(messages);
+        }
+        let queue = std::mem::take(&mut self.queue);
+        let (kept, waiting): (VecDeque<_>, VecDeque<_>) = queue.into_iter().partition(Outgoing::is_fire_and_forget);
+        self.queue = kept;
+        for outgoing in waiting {
+            refuse(outgoing, words, self.unconfirmed_through);
         }
     }
 
-    /// Returns how long a reply may take. No submit waits longer than the deadline.
-    fn reply_timeout(&self) -> Duration {
-        self.link.ack_timeout().max(Duration::from_millis(100))
-    }
-
-    /// Returns the commands that append these messages in order, and how many messages each of them appends.
+    /// Returns the transaction that appends these messages in order, and how many messages each of its commands
+    /// appends.
     fn pipeline(&self, messages: &[Outgoing]) -> (Pipeline, Vec<usize>) {
         let is_latest = |outgoing: &Outgoing| matches!(outgoing.kind(), OutgoingKind::Latest { .. });
         let mut pipeline = Pipeline::with_capacity(messages.len());
+        pipeline.atomic();
         let mut sizes = Vec::with_capacity(messages.len());
         // Each run of `latest` messages shares scripts. Any other message has a command of its own.
         for run in messages.chunk_by(|one, next| is_latest(one) && is_latest(next)) {
@@ -170,107 +247,58 @@ impl StreamWriter<'_> {
     fn by(&self, outgoing: &Outgoing) -> String {
         format_by(self.link.sender_id(), outgoing.number())
     }
-}
 
-/// Returns one reply for each message, given the replies to commands that append several.
-fn flatten_replies(replies: Replies, sizes: &[usize]) -> Replies {
-    let mut flat = Vec::with_capacity(sizes.iter().sum());
-    for (reply, size) in replies.into_iter().zip(sizes) {
-        match reply {
-            Ok(Value::Array(ids)) => flat.extend(ids.into_iter().map(Ok)),
-            other => flat.extend(std::iter::repeat_n(other, *size)),
-        }
-    }
-    flat
-}
-
-/// Completes the messages of the oldest pipeline. If some were rejected temporarily, it awaits the later pipelines
-/// too: messages are sent again only after every message that was appended.
-async fn complete_oldest<F: Future<Output = Result<Replies, Fault>>>(
-    replies: Result<Replies, Fault>,
-    sent: &mut VecDeque<Vec<Outgoing>>,
-    in_flight: &mut FuturesOrdered<F>,
-    unconfirmed: &mut Vec<Outgoing>,
-) -> Result<(), Fault> {
-    let (mut messages, mut received) = (Vec::new(), Vec::new());
-    let mut next = Some(replies);
-    let fault = loop {
-        match next {
-            Some(Ok(replies)) => {
-                messages.extend(sent.pop_front().unwrap_or_default());
-                received.extend(replies);
+    /// Returns what Redis answers for each message, given the replies to commands that append several.
+    fn answers(&self, replies: Replies, sizes: &[usize]) -> Vec<Answer> {
+        let mut answers = Vec::with_capacity(sizes.iter().sum());
+        for (reply, &size) in replies.zip(sizes) {
+            match reply {
+                Ok(Value::Array(values)) => {
+                    // A script adds the error of the hash, if there is one.
+                    if let Some(error) = values.get(size).and_then(parse_bytes).map(String::from_utf8_lossy) {
+                        tracing::warn!(target: "tornadose", channel = self.link.channel(), %error, "latest values not kept");
+                    }
+                    answers.extend(values.iter().take(size).map(answer));
+                }
+                Ok(value) => answers.push(answer(&value)),
+                Err(error) => answers.extend(refusals(&error, size)),
             }
-            Some(Err(fault)) => break Some(fault),
-            None => break None,
         }
-        if !received.iter().any(|reply| reply.as_ref().is_err_and(is_transient)) {
-            break None;
-        }
-        next = in_flight.next().await;
-    };
-    // After a fault the later messages may have been appended. Stores would then drop an earlier one that is sent
-    // again.
-    let rejection = Rejection { outcome: SendOutcome::NotSent, may_retry: fault.is_none() };
-    let completed = complete(messages, received, rejection, unconfirmed);
-    match fault {
-        Some(fault) => {
-            unconfirmed.extend(sent.drain(..).flatten());
-            Err(fault)
-        }
-        None => completed,
+        answers
     }
 }
 
-/// How messages that the server rejects are completed.
-#[derive(Clone, Copy)]
-struct Rejection {
-    outcome: SendOutcome,
-    /// Whether it is certain that no message sent later was appended.
-    may_retry: bool,
+/// The offset of an appended message, or the server's words of refusal.
+type Answer = Result<Offset, String>;
+
+/// Parses the id of an entry. A script returns the text of an error instead.
+fn answer(value: &Value) -> Answer {
+    let text = parse_bytes(value).unwrap_or_default();
+    parse_id(text).ok_or_else(|| String::from_utf8_lossy(text).into_owned())
 }
 
-/// Completes each message. Messages that were rejected temporarily go to `unconfirmed` if they may be sent again, and
-/// the error is returned.
-///
-/// Only messages after the last appended one may be sent again: stores drop a number that is not above the earlier
-/// ones.
-fn complete(
-    messages: Vec<Outgoing>,
-    replies: Replies,
-    rejection: Rejection,
-    unconfirmed: &mut Vec<Outgoing>,
-) -> Result<(), Fault> {
-    let offset_of = |reply: &RedisResult<Value>| reply.as_ref().ok().and_then(parse_bytes).and_then(parse_id);
-    let last_appended = replies.iter().rposition(|reply| offset_of(reply).is_some());
-    let mut result = Ok(());
-    for (index, (outgoing, reply)) in messages.into_iter().zip(replies).enumerate() {
-        if let Some(offset) = offset_of(&reply) {
-            outgoing.appended(offset);
-            continue;
-        }
-        let is_after_appended = last_appended.is_none_or(|last| last < index);
-        match reply {
-            Err(error) if rejection.may_retry && is_transient(&error) && is_after_appended => {
-                unconfirmed.push(outgoing);
-                result = Err(error.into());
-            }
-            Err(error) if rejection.outcome == SendOutcome::NotSent => outgoing.refused(&server_words(&error)),
-            _ => outgoing.failed(rejection.outcome),
-        }
+fn refusals(error: &RedisError, messages: usize) -> impl Iterator<Item = Answer> {
+    std::iter::repeat_n(Err(server_words(error)), messages)
+}
+
+/// Why the first messages of the queue were refused, and how many.
+struct Refusal {
+    words: String,
+    messages: usize,
+}
+
+impl Refusal {
+    /// Returns the first word of the server's reply.
+    fn code(&self) -> &str {
+        self.words.split(' ').next().unwrap_or_default()
     }
-    result
 }
 
-/// Returns whether the server may accept later what it rejects now.
-fn is_transient(error: &RedisError) -> bool {
-    matches!(
-        error.kind(),
-        ErrorKind::Server(
-            ServerErrorKind::BusyLoading
-                | ServerErrorKind::TryAgain
-                | ServerErrorKind::ClusterDown
-                | ServerErrorKind::MasterDown
-                | ServerErrorKind::ReadOnly
-        )
-    )
+/// Fails a message. One that may have been appended before has an unknown outcome.
+fn refuse(outgoing: Outgoing, words: &str, unconfirmed_through: u64) {
+    if outgoing.number() <= unconfirmed_through {
+        outgoing.failed(SendOutcome::Unknown);
+    } else {
+        outgoing.refused(words);
+    }
 }
