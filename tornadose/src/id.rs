@@ -154,7 +154,11 @@ impl Epoch {
     /// assert_ne!(Epoch::fresh(), Epoch::fresh());
     /// ```
     pub fn fresh() -> Self {
-        let bits = RandomState::new().build_hasher().finish();
+        Self::of_bits(RandomState::new().build_hasher().finish())
+    }
+
+    /// Returns the epoch of the lowest 40 of these bits.
+    pub(crate) fn of_bits(bits: u64) -> Self {
         Self(std::array::from_fn(|index| ALPHABET[(bits >> (5 * index) & 31) as usize]))
     }
 }

@@ -62,6 +62,7 @@
 //! - `metrics`: counts through the facade [`metrics`](https://docs.rs/metrics), see below.
 //! - `redis`: `Store::redis`, and `Redis` in [`backend`].
 //! - `redis-tls`: `rediss://` URLs, by rustls on ring, which needs a C compiler to build.
+//! - `simulation`: for tests, an engine in memory with faults, see [`simulation`].
 //!
 #![doc = include_str!("docs/observability.md")]
 #![cfg_attr(docsrs, feature(doc_cfg))]
@@ -78,6 +79,8 @@ pub mod subscriber;
 mod handler;
 mod server;
 mod script;
+#[cfg(feature = "simulation")]
+pub mod simulation;
 
 #[doc(hidden)]
 pub mod __private;

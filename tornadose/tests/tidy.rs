@@ -97,7 +97,7 @@ fn imports(text: &str, sources: &BTreeMap<String, String>) -> BTreeSet<String> {
 }
 
 /// The layers of `tornadose`, and which of them each may import.
-const LAYERS: [(&str, &[&str]); 12] = [
+const LAYERS: [(&str, &[&str]); 13] = [
     ("sync", &[]),
     ("metrics", &[]),
     ("event", &["event"]),
@@ -110,6 +110,7 @@ const LAYERS: [(&str, &[&str]); 12] = [
     ("handler", &["sync", "metrics", "event", "id", "message", "store", "wire", "subscriber", "handler"]),
     ("server", &["store", "handler", "server"]),
     ("script", &[]),
+    ("simulation", &["id", "message", "backend", "store", "simulation"]),
 ];
 
 /// Returns whether a module is this one or inside it.

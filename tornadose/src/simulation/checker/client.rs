@@ -1,0 +1,119 @@
+//! A client of a store that records what it receives, as a page's connection does.
+
+use std::task::{Poll, Waker};
+
+use crate::id::Id;
+use crate::message::{Keys, Message};
+use crate::simulation::checker::record::{SharedRecord, describe};
+use crate::store::Store;
+use crate::store::reader::resume::Resume;
+use crate::store::reader::{ReadStep, Reader, ReaderOptions};
+
+pub(in crate::simulation) struct Client<M: Message> {
+    record: SharedRecord,
+    index: usize,
+    keys: Keys<M::Key>,
+    reader: Option<Reader<M>>,
+    position: Option<Id>,
+}
+
+/// Whether a client may receive more at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::simulation) enum Reading {
+    More,
+    Waiting,
+    Ended,
+}
+
+impl<M: Message> Client<M> {
+    pub(in crate::simulation) fn open(
+        record: &SharedRecord,
+        name: String,
+        store: &Store<M>,
+        keys: Keys<M::Key>,
+        replay: usize,
+    ) -> Self {
+        let text = |key: &M::Key| format!("{key:?}");
+        let key_texts = match &keys {
+            Keys::All => None,
+            Keys::One(key) => Some(vec![text(key)]),
+            Keys::Set(keys) => Some(keys.iter().map(text).collect()),
+        };
+        let index = record.lock().open(name, key_texts);
+        let options = ReaderOptions { replay, is_connection: false };
+        let reader = Some(Reader::open(store.shared(), keys.clone(), Resume::New, options));
+        Self { record: record.clone(), index, keys, reader, position: None }
+    }
+
+    /// Receives the next item, if there is one.
+    pub(in crate::simulation) fn read(&mut self, waker: &Waker) -> Reading {
+        let Some(reader) = &mut self.reader else { return Reading::Ended };
+        match reader.poll(waker) {
+            ReadStep::Gap(gap) => self.record.lock().gap(self.index, gap.reason),
+            ReadStep::Batch { position, batch, with_ids } => {
+                let mut record = self.record.lock();
+                if let Some(id) = position {
+                    record.position(self.index, id);
+                    self.position = Some(id);
+                }
+                for entry in batch.entries() {
+                    record.receive(self.index, describe(&*entry.message), entry.id, with_ids);
+                    if with_ids {
+                        self.position = Some(entry.id);
+                    }
+                }
+                reader.record_delivered(batch.entries().len());
+            }
+            ReadStep::AtHead { head, is_first } => {
+                if is_first && self.position != Some(head) {
+                    self.position = Some(head);
+                    self.record.lock().position(self.index, head);
+                }
+                return Reading::Waiting;
+            }
+            ReadStep::Pending => return Reading::Waiting,
+            ReadStep::Ended(_) => {
+                self.detach();
+                return Reading::Ended;
+            }
+        }
+        Reading::More
+    }
+
+    /// Receives what there is, until the store is closed.
+    pub(super) fn poll_to_end(&mut self, waker: &Waker) -> Poll<()> {
+        loop {
+            match self.read(waker) {
+                Reading::More => {}
+                Reading::Waiting => return Poll::Pending,
+                Reading::Ended => return Poll::Ready(()),
+            }
+        }
+    }
+
+    /// Cuts the client off.
+    pub(in crate::simulation) fn detach(&mut self) {
+        if self.reader.take().is_some() {
+            self.record.lock().end(self.index);
+        }
+    }
+
+    /// Resumes from its position, at this store. Without one it is a new reader.
+    pub(in crate::simulation) fn resume(&mut self, store: &Store<M>, replay: usize) {
+        let resume = self.position.map_or(Resume::New, Resume::After);
+        if self.position.is_some() {
+            self.record.lock().resume(self.index);
+        } else {
+            self.index = self.record.lock().reopen(self.index);
+        }
+        let options = ReaderOptions { replay, is_connection: false };
+        self.reader = Some(Reader::open(store.shared(), self.keys.clone(), resume, options));
+    }
+}
+
+#[cfg(test)]
+impl<M: Message> Client<M> {
+    pub(in crate::simulation) fn is_attached(&self) -> bool {
+        self.reader.is_some()
+    }
+}

@@ -1,0 +1,284 @@
+//! What was submitted, what came of it, and what each reader received.
+
+use std::collections::HashMap;
+use std::fmt::{self, Write};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::time::Instant;
+
+use crate::backend::outgoing::SendOutcome;
+use crate::id::Id;
+use crate::message::{Message, Retention};
+use crate::store::error::SubmitError;
+use crate::store::gap::GapReason;
+
+/// How many lines a transcript has at most.
+const TRANSCRIPT_LINES_MAX: usize = 40;
+
+/// What a message is known by.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(in crate::simulation) struct Description {
+    pub(super) key: String,
+    pub(super) event_name: Option<String>,
+    pub(super) data: String,
+    pub(super) is_latest: bool,
+}
+
+/// Returns what a message is known by.
+pub(in crate::simulation) fn describe<M: Message>(message: &M) -> Description {
+    let event = message.event().ok();
+    Description {
+        key: format!("{:?}", message.key()),
+        event_name: event.as_ref().and_then(|event| event.name()).map(str::to_owned),
+        data: event.map_or_else(String::new, |event| event.data().to_owned()),
+        is_latest: !M::HAS_QUEUE || message.retention() == Retention::Latest,
+    }
+}
+
+/// The answer to a submit.
+#[derive(Clone)]
+pub(in crate::simulation) enum Answer {
+    Acknowledged(Id),
+    /// The backend has it. The function returns whether its store is still open.
+    HandedOff(Arc<dyn Fn() -> bool + Send + Sync>),
+    Unknown,
+    /// It is certain that it was not appended.
+    Rejected(String),
+}
+
+impl Answer {
+    pub(in crate::simulation) fn of<M>(result: &Result<Id, SubmitError<M>>) -> Self {
+        match result {
+            Ok(id) => Self::Acknowledged(*id),
+            Err(error) => Self::of_error(error),
+        }
+    }
+
+    pub(in crate::simulation) fn of_error<M>(error: &SubmitError<M>) -> Self {
+        match error {
+            SubmitError::Unavailable { outcome: SendOutcome::Unknown, .. } => Self::Unknown,
+            error => Self::Rejected(error.to_string()),
+        }
+    }
+}
+
+impl fmt::Debug for Answer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Acknowledged(id) => write!(f, "acknowledged as {id}"),
+            Self::HandedOff(_) => f.write_str("handed off"),
+            Self::Unknown => f.write_str("outcome unknown"),
+            Self::Rejected(reason) => write!(f, "rejected: {reason}"),
+        }
+    }
+}
+
+pub(super) struct MessageRecord {
+    pub(super) description: Description,
+    /// When it was submitted; `None` for a message of another program.
+    pub(super) submitted: Option<usize>,
+    pub(super) answer: Option<Answer>,
+    /// Whether it may be lost without a report.
+    pub(super) is_excused: bool,
+}
+
+pub(super) struct ReaderRecord {
+    pub(super) name: String,
+    /// The keys that it reads; `None` for all.
+    pub(super) keys: Option<Vec<String>>,
+    pub(super) opened: usize,
+    /// Whether it has ended, so that nothing more is owed to it.
+    pub(super) is_ended: bool,
+    pub(super) items: Vec<Item>,
+}
+
+/// What a reader received, and when.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Item {
+    pub(super) at: usize,
+    pub(super) kind: ItemKind,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum ItemKind {
+    /// A message, and whether it carried its id.
+    Message {
+        message: usize,
+        id: Id,
+        with_id: bool,
+    },
+    Gap(GapReason),
+    /// Everything that is owed up to this id was received.
+    Position(Id),
+    /// The client was cut off, and has resumed.
+    Resumed,
+}
+
+/// Everything that was recorded, in order. A moment is an index into `events`.
+#[derive(Default)]
+pub(in crate::simulation) struct Record {
+    pub(super) messages: Vec<MessageRecord>,
+    pub(super) readers: Vec<ReaderRecord>,
+    by_description: HashMap<Description, usize>,
+    events: Vec<Line>,
+    /// Keys that were forgotten.
+    pub(super) forgotten: Vec<String>,
+}
+
+/// A record with several writers. A cheap clone.
+#[derive(Clone, Default)]
+pub(in crate::simulation) struct SharedRecord(Arc<Mutex<Record>>);
+
+impl SharedRecord {
+    pub(in crate::simulation) fn lock(&self) -> MutexGuard<'_, Record> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A line of the transcript, and what it is about.
+struct Line {
+    at: Instant,
+    message: Option<usize>,
+    reader: Option<usize>,
+    text: String,
+}
+
+impl Record {
+    fn push(&mut self, message: Option<usize>, reader: Option<usize>, text: String) -> usize {
+        self.events.push(Line { at: Instant::now(), message, reader, text });
+        self.events.len() - 1
+    }
+
+    fn message(&mut self, description: Description) -> usize {
+        if let Some(index) = self.by_description.get(&description) {
+            return *index;
+        }
+        let index = self.messages.len();
+        self.by_description.insert(description.clone(), index);
+        self.messages.push(MessageRecord { description, submitted: None, answer: None, is_excused: false });
+        index
+    }
+
+    pub(in crate::simulation) fn submit(&mut self, description: Description) -> usize {
+        let text = format!("submit {description}");
+        let message = self.message(description);
+        let at = self.push(Some(message), None, text);
+        self.messages[message].submitted = Some(at);
+        message
+    }
+
+    pub(in crate::simulation) fn answer(&mut self, message: usize, answer: Answer) {
+        let text = format!("{answer:?}: {}", self.messages[message].description);
+        self.push(Some(message), None, text);
+        self.messages[message].answer = Some(answer);
+    }
+
+    /// Records that messages with an id that passes this test may be lost without a report.
+    #[cfg(test)]
+    pub(in crate::simulation) fn excuse(&mut self, is_excused: impl Fn(Id) -> bool) {
+        for message in &mut self.messages {
+            message.is_excused |= matches!(message.answer, Some(Answer::Acknowledged(id)) if is_excused(id));
+        }
+        for item in self.readers.iter().flat_map(|reader| &reader.items) {
+            if let ItemKind::Message { message, id, .. } = item.kind {
+                self.messages[message].is_excused |= is_excused(id);
+            }
+        }
+    }
+
+    /// Records that the latest values of a key are to be dropped.
+    #[cfg(test)]
+    pub(in crate::simulation) fn forget(&mut self, key: String) {
+        self.push(None, None, format!("forget {key}"));
+        self.forgotten.push(key);
+    }
+
+    pub(in crate::simulation) fn open(&mut self, name: String, keys: Option<Vec<String>>) -> usize {
+        let reader = self.readers.len();
+        let opened = self.push(None, Some(reader), format!("{name}: opened"));
+        self.readers.push(ReaderRecord { name, keys, opened, is_ended: false, items: Vec::new() });
+        reader
+    }
+
+    /// Records that a reader which had ended starts over, and returns its new index.
+    pub(in crate::simulation) fn reopen(&mut self, reader: usize) -> usize {
+        let ReaderRecord { name, keys, .. } = &self.readers[reader];
+        let (name, keys) = (name.clone(), keys.clone());
+        self.open(name, keys)
+    }
+
+    pub(in crate::simulation) fn receive(&mut self, reader: usize, description: Description, id: Id, with_id: bool) {
+        let name = &self.readers[reader].name;
+        let text = match with_id {
+            true => format!("{name}: received {id} {description}"),
+            false => format!("{name}: received {id} {description} without its id"),
+        };
+        let message = self.message(description);
+        let at = self.push(Some(message), Some(reader), text);
+        self.readers[reader].items.push(Item { at, kind: ItemKind::Message { message, id, with_id } });
+    }
+
+    pub(in crate::simulation) fn gap(&mut self, reader: usize, reason: GapReason) {
+        self.item(reader, ItemKind::Gap(reason), format_args!("gap {reason}"));
+    }
+
+    pub(in crate::simulation) fn position(&mut self, reader: usize, id: Id) {
+        self.item(reader, ItemKind::Position(id), format_args!("position {id}"));
+    }
+
+    pub(in crate::simulation) fn resume(&mut self, reader: usize) {
+        self.item(reader, ItemKind::Resumed, format_args!("resumed"));
+        self.readers[reader].is_ended = false;
+    }
+
+    fn item(&mut self, reader: usize, kind: ItemKind, text: fmt::Arguments<'_>) {
+        let text = format!("{}: {text}", self.readers[reader].name);
+        let at = self.push(None, Some(reader), text);
+        self.readers[reader].items.push(Item { at, kind });
+    }
+
+    pub(in crate::simulation) fn end(&mut self, reader: usize) {
+        let text = format!("{}: cut off", self.readers[reader].name);
+        self.push(None, Some(reader), text);
+        self.readers[reader].is_ended = true;
+    }
+
+    /// Adds a line about all messages and readers.
+    #[cfg(test)]
+    pub(in crate::simulation) fn note(&mut self, text: String) {
+        self.push(None, None, text);
+    }
+
+    /// Returns the newest lines about these messages and readers.
+    pub(super) fn transcript(&self, messages: &[usize], readers: &[usize]) -> String {
+        let is_told = |line: &&Line| match (line.message, line.reader) {
+            (Some(message), None) => messages.contains(&message),
+            (None, Some(reader)) => readers.contains(&reader),
+            (Some(message), Some(reader)) => messages.contains(&message) || readers.contains(&reader),
+            (None, None) => true,
+        };
+        let told: Vec<&Line> = self.events.iter().filter(is_told).collect();
+        let Some(start) = self.events.first().map(|line| line.at) else { return String::new() };
+        let mut transcript = String::new();
+        for line in &told[told.len().saturating_sub(TRANSCRIPT_LINES_MAX)..] {
+            let milliseconds = line.at.saturating_duration_since(start).as_millis();
+            writeln!(transcript, "{milliseconds:>7} ms  {}", line.text).expect("writing to a string cannot fail");
+        }
+        transcript
+    }
+}
+
+impl ReaderRecord {
+    pub(super) fn reads(&self, description: &Description) -> bool {
+        self.keys.as_ref().is_none_or(|keys| keys.contains(&description.key))
+    }
+}
+
+impl fmt::Display for Description {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(name) = &self.event_name {
+            write!(f, "{name} ")?;
+        }
+        f.write_str(&self.data)
+    }
+}

@@ -1,0 +1,240 @@
+//! The promises, each as a search through what was recorded.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use crate::id::{Epoch, Id, Offset};
+use crate::simulation::checker::record::{Answer, Item, ItemKind, MessageRecord, ReaderRecord, Record};
+use crate::store::gap::GapReason;
+
+/// A promise that was not kept, and what it is about.
+pub(super) struct Finding {
+    pub(super) promise: &'static str,
+    pub(super) messages: Vec<usize>,
+    pub(super) readers: Vec<usize>,
+}
+
+const ONCE: &str = "a reader received a message twice, without a gap `restarted` in between";
+const IN_ORDER: &str = "a reader received a message after one that is newer in the same epoch";
+const ONE_ID: &str = "two readers received different messages under one id";
+const REJECTED: &str = "a message that was rejected was received";
+const CONTIGUOUS: &str = "a reader was not sent a message between two others, nor a gap";
+const DELIVERED: &str = "a message that was taken did not reach a reader, and the reader was not sent a gap";
+
+pub(super) fn find_violation(record: &Record) -> Option<Finding> {
+    let known = match Known::of(record) {
+        Ok(known) => known,
+        Err(finding) => return Some(finding),
+    };
+    for (index, reader) in record.readers.iter().enumerate() {
+        let found = find_repeated(record, reader)
+            .or_else(|| find_disordered(reader))
+            .or_else(|| find_skipped(record, &known, reader))
+            .or_else(|| find_undelivered(record, &known, reader));
+        if let Some((promise, messages)) = found {
+            return Some(Finding { promise, messages, readers: vec![index] });
+        }
+    }
+    None
+}
+
+type Found = (&'static str, Vec<usize>);
+
+/// The ids under which messages were received, by any reader.
+struct Known {
+    by_id: HashMap<Epoch, BTreeMap<Offset, usize>>,
+    ids: HashMap<usize, Id>,
+}
+
+impl Known {
+    fn of(record: &Record) -> Result<Self, Finding> {
+        let mut known = Self { by_id: HashMap::new(), ids: HashMap::new() };
+        for (index, reader) in record.readers.iter().enumerate() {
+            for item in &reader.items {
+                let ItemKind::Message { message, id, .. } = item.kind else { continue };
+                if matches!(record.messages[message].answer, Some(Answer::Rejected(_))) {
+                    return Err(Finding { promise: REJECTED, messages: vec![message], readers: vec![index] });
+                }
+                known.ids.entry(message).or_insert(id);
+                let other = *known.by_id.entry(id.epoch).or_default().entry(id.offset).or_insert(message);
+                if other != message {
+                    return Err(Finding { promise: ONE_ID, messages: vec![message, other], readers: vec![index] });
+                }
+            }
+        }
+        Ok(known)
+    }
+}
+
+fn find_repeated(record: &Record, reader: &ReaderRecord) -> Option<Found> {
+    let (mut seen, mut without_id) = (HashSet::new(), Vec::new());
+    for item in &reader.items {
+        match item.kind {
+            ItemKind::Message { message, with_id, .. } => {
+                if !seen.insert(message) {
+                    return Some((ONCE, vec![message]));
+                }
+                if with_id {
+                    without_id.clear();
+                } else {
+                    without_id.push(message);
+                }
+            }
+            ItemKind::Position(_) => without_id.clear(),
+            ItemKind::Gap(GapReason::Restarted) => seen.clear(),
+            // A gap is followed by the newest values.
+            ItemKind::Gap(_) => seen.retain(|message| !record.messages[*message].description.is_latest),
+            // What carried no id may come again.
+            ItemKind::Resumed => {
+                for message in without_id.drain(..) {
+                    seen.remove(&message);
+                }
+            }
+        }
+    }
+    None
+}
+
+fn find_disordered(reader: &ReaderRecord) -> Option<Found> {
+    let (mut last, mut position): (Option<Id>, Option<Id>) = (None, None);
+    for item in &reader.items {
+        match item.kind {
+            ItemKind::Message { message, id, with_id } => {
+                if last.is_some_and(|last| id <= last) {
+                    return Some((IN_ORDER, vec![message]));
+                }
+                last = Some(id);
+                if with_id {
+                    position = Some(id);
+                }
+            }
+            ItemKind::Position(id) => position = Some(id),
+            ItemKind::Gap(GapReason::Restarted) => last = None,
+            ItemKind::Gap(_) => {}
+            ItemKind::Resumed => last = position,
+        }
+    }
+    None
+}
+
+/// Finds a queue message of the reader's keys that another reader received, between two ids of this reader.
+fn find_skipped(record: &Record, known: &Known, reader: &ReaderRecord) -> Option<Found> {
+    // The id up to which everything was received. Nothing is known after a gap, until a message has come: the position
+    // that follows a gap may lie before it, so that a resume from there is told of the gap again.
+    let (mut complete, mut is_after_gap): (Option<Id>, bool) = (None, false);
+    let mut received = HashSet::new();
+    for item in &reader.items {
+        let (id, next) = match item.kind {
+            ItemKind::Message { message, id, with_id } => {
+                received.insert(message);
+                is_after_gap &= !with_id;
+                (id, with_id.then_some(id))
+            }
+            ItemKind::Position(id) => (id, (!is_after_gap).then_some(id)),
+            ItemKind::Gap(_) => {
+                (complete, is_after_gap) = (None, true);
+                continue;
+            }
+            ItemKind::Resumed => continue,
+        };
+        if let (Some(complete), Some(by_offset)) = (complete, known.by_id.get(&id.epoch))
+            && complete.epoch == id.epoch
+            && complete.offset < id.offset
+        {
+            let between = by_offset.range(complete.offset.next()..id.offset).map(|(_, message)| *message);
+            let is_skipped = |message: &usize| {
+                let MessageRecord { description, submitted, is_excused, .. } = &record.messages[*message];
+                // A message that was appended twice has two ids. The first may have been before the reader was there.
+                let is_later = submitted.is_none_or(|submitted| submitted > reader.opened);
+                is_later
+                    && !is_excused
+                    && !description.is_latest
+                    && reader.reads(description)
+                    && !received.contains(message)
+            };
+            if let Some(message) = between.into_iter().find(is_skipped) {
+                return Some((CONTIGUOUS, vec![message]));
+            }
+        }
+        complete = next.or(complete);
+    }
+    None
+}
+
+/// Finds a message that was taken while the reader was there, and neither reached it nor was reported.
+fn find_undelivered(record: &Record, known: &Known, reader: &ReaderRecord) -> Option<Found> {
+    if reader.is_ended {
+        return None;
+    }
+    let received: HashSet<usize> = reader.items.iter().filter_map(|item| message_of(item.kind)).collect();
+    for (index, message) in record.messages.iter().enumerate() {
+        let Some(submitted) = message.submitted.filter(|submitted| *submitted > reader.opened) else { continue };
+        if message.is_excused || received.contains(&index) || !reader.reads(&message.description) {
+            continue;
+        }
+        let id = match &message.answer {
+            Some(Answer::Acknowledged(id)) => Some(*id),
+            Some(Answer::HandedOff(is_open)) if is_open() => known.ids.get(&index).copied(),
+            _ => continue,
+        };
+        let is_reported = if message.description.is_latest {
+            is_superseded(record, reader, message, submitted) || reader.has_gap_after(submitted)
+        } else {
+            reader.is_told(submitted, id)
+        };
+        if !is_reported {
+            return Some((DELIVERED, vec![index]));
+        }
+    }
+    None
+}
+
+fn message_of(kind: ItemKind) -> Option<usize> {
+    match kind {
+        ItemKind::Message { message, .. } => Some(message),
+        ItemKind::Gap(_) | ItemKind::Position(_) | ItemKind::Resumed => None,
+    }
+}
+
+/// Returns whether the reader has received another value in the place of this one since it was submitted, or the key was
+/// forgotten. A value that was appended twice may be older than its second id says.
+fn is_superseded(record: &Record, reader: &ReaderRecord, message: &MessageRecord, submitted: usize) -> bool {
+    let slot = |message: &MessageRecord| (message.description.key.clone(), message.description.event_name.clone());
+    let is_in_its_place = |item: &Item| {
+        item.at > submitted
+            && message_of(item.kind)
+                .map(|other| &record.messages[other])
+                .is_some_and(|other| other.description.is_latest && slot(other) == slot(message))
+    };
+    record.forgotten.contains(&message.description.key) || reader.items.iter().any(is_in_its_place)
+}
+
+impl ReaderRecord {
+    fn has_gap_after(&self, moment: usize) -> bool {
+        self.items.iter().any(|item| item.at > moment && matches!(item.kind, ItemKind::Gap(_)))
+    }
+
+    /// Returns whether a gap stands in the place of a message that was submitted at this moment.
+    fn is_told(&self, submitted: usize, id: Option<Id>) -> bool {
+        let is_restart = |item: &Item| item.at > submitted && item.kind == ItemKind::Gap(GapReason::Restarted);
+        if self.items.iter().any(is_restart) {
+            return true;
+        }
+        let Some(id) = id else { return self.has_gap_after(submitted) };
+        // Whether there was a gap since the newest message below the id.
+        let mut is_reported = false;
+        for item in &self.items {
+            match item.kind {
+                ItemKind::Message { id: other, with_id: true, .. } | ItemKind::Position(other)
+                    if other.epoch == id.epoch && other.offset >= id.offset =>
+                {
+                    return is_reported;
+                }
+                // What follows a gap without an id is what was kept, of both sides of the loss.
+                ItemKind::Message { id: other, with_id: true, .. } if other.epoch == id.epoch => is_reported = false,
+                ItemKind::Gap(_) => is_reported = true,
+                ItemKind::Message { .. } | ItemKind::Position(_) | ItemKind::Resumed => {}
+            }
+        }
+        is_reported
+    }
+}

@@ -1,0 +1,51 @@
+//! Mistakes that a backend could make. The tests of this crate plant them, to show that each is found.
+
+/// A mistake that a backend could make, to test that it is found.
+#[cfg(test)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Mistake {
+    /// The sender of an entry is not passed to the store, which then cannot find duplicates.
+    LosesTheSender,
+    /// A message is acknowledged before it is appended.
+    AcknowledgesEarly,
+    /// Entries that were trimmed unread are not reported.
+    ForgetsTheGap,
+    /// Acknowledged entries that are lost unread do not begin a new epoch.
+    OverlooksTheRollback,
+    /// What the engine refuses is sent after later messages.
+    DropsTheRefused,
+}
+
+/// Whether the backend of this task is to make a mistake. It never does outside of the tests of this crate.
+#[derive(Clone, Copy)]
+pub(super) struct Mistakes {
+    #[cfg(test)]
+    pub(super) mistake: Option<Mistake>,
+}
+
+macro_rules! mistakes {
+    ($($name:ident => $mistake:ident),*) => {
+        impl Mistakes {
+            $(
+                #[cfg(test)]
+                pub(super) fn $name(self) -> bool {
+                    self.mistake == Some(Mistake::$mistake)
+                }
+
+                #[cfg(not(test))]
+                pub(super) const fn $name(self) -> bool {
+                    let _ = self;
+                    false
+                }
+            )*
+        }
+    };
+}
+
+mistakes! {
+    loses_the_sender => LosesTheSender,
+    acknowledges_early => AcknowledgesEarly,
+    forgets_the_gap => ForgetsTheGap,
+    overlooks_the_rollback => OverlooksTheRollback,
+    drops_the_refused => DropsTheRefused
+}

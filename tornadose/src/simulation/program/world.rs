@@ -1,0 +1,273 @@
+//! The processes, stores and clients of a running program.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::event::Event;
+use crate::event::error::EncodeError;
+use crate::id::{Epoch, Id, Offset};
+use crate::message::{Keys, Message, Retention};
+use crate::simulation::checker::Checker;
+use crate::simulation::checker::client::{Client, Reading};
+use crate::simulation::checker::record::{Answer, SharedRecord, describe};
+use crate::simulation::engine::{Engine, Snapshot};
+use crate::simulation::mistakes::Mistake;
+use crate::simulation::process::Process;
+use crate::simulation::program::Failure;
+use crate::simulation::program::step::{CLIENTS, KEYS, PROCESSES, Step};
+use crate::store::Store;
+use crate::store::reader::mailbox::NOOP_WAKER;
+
+/// A message that is unlike all others by its number.
+#[derive(Clone, Serialize, Deserialize)]
+struct Note {
+    key: u64,
+    number: u64,
+    is_latest: bool,
+}
+
+impl Message for Note {
+    type Key = u64;
+    const CAPACITY: usize = 8;
+    const CHANNEL: &'static str = "notes";
+
+    fn key(&self) -> u64 {
+        self.key
+    }
+    fn retention(&self) -> Retention {
+        if self.is_latest { Retention::Latest } else { Retention::Queue }
+    }
+    fn event(&self) -> Result<Event, EncodeError> {
+        Ok(Event::text(self.number.to_string()))
+    }
+}
+
+/// Whether clients read what is left of a store that is closed. They would find that an entry which is ignored, because
+/// the store is closed, is followed by one that moves the head: a duplicate, or one that is not a message. The client
+/// is then sent a position above the ignored entry, and never gets it.
+const READS_CLOSED_STORES: bool = false;
+
+pub(super) struct World {
+    engine: Engine,
+    processes: Vec<Process>,
+    /// The running store of each process.
+    stores: Vec<Option<Store<Note>>>,
+    clients: Vec<Option<Client<Note>>>,
+    /// The process of each client.
+    places: [usize; CLIENTS],
+    record: SharedRecord,
+    checker: Checker,
+    snapshot: Option<Snapshot>,
+    number: u64,
+    mistake: Option<Mistake>,
+    rollbacks: Vec<Rollback>,
+    was_forgotten_or_trimmed: bool,
+    has_stopped: bool,
+}
+
+/// Entries in this range, without its start, were lost while the stream had this epoch.
+struct Rollback {
+    after: Offset,
+    up_to: Offset,
+    epoch: Epoch,
+    /// Whether a process ended before the epoch was changed. It may have been the only one that knew of the entries.
+    may_be_unnoticed: bool,
+}
+
+impl World {
+    pub(super) fn new(seed: u64, mistake: Option<Mistake>) -> Self {
+        let engine = Engine::new(seed);
+        let processes = (0..PROCESSES).map(|index| engine.process(format!("process {index}"))).collect();
+        let checker = Checker::new();
+        Self {
+            engine,
+            processes,
+            stores: (0..PROCESSES).map(|_| None).collect(),
+            clients: (0..CLIENTS).map(|_| None).collect(),
+            places: [0; CLIENTS],
+            record: checker.record_handle(),
+            checker,
+            snapshot: None,
+            number: 0,
+            mistake,
+            rollbacks: Vec::new(),
+            was_forgotten_or_trimmed: false,
+            has_stopped: false,
+        }
+    }
+
+    pub(super) async fn take(&mut self, step: Step) {
+        self.record.lock().note(format!("{step:?}"));
+        match step {
+            Step::Start { process } => self.start(process).await,
+            Step::Stop { process } => self.stop(process),
+            Step::Kill { process } => {
+                self.processes[process].kill();
+                self.stop(process);
+            }
+            Step::Submit { process, key, is_latest } => self.submit(process, key, is_latest),
+            Step::TrySubmit { process, key, is_latest } => self.try_submit(process, key, is_latest),
+            Step::Forget { process, key } => {
+                if let Some(store) = &self.stores[process] {
+                    self.was_forgotten_or_trimmed = true;
+                    self.record.lock().forget(key.to_string());
+                    store.forget(&key);
+                }
+            }
+            Step::Connect { client, process, key, replay } => self.connect(client, process, key, replay),
+            Step::Detach { client } => self.clients[client].iter_mut().for_each(Client::detach),
+            Step::Read { client, items } => self.read(client, items),
+            Step::Disconnect { process } => self.processes[process].disconnect(),
+            Step::Delay { process, milliseconds } => {
+                self.processes[process].delay(Duration::from_millis(milliseconds));
+            }
+            Step::Refuse { process } => self.processes[process].refuse("OOM"),
+            Step::Heal { process } => self.processes[process].heal(),
+            Step::LoseRequest { process } => self.processes[process].lose_next_request(),
+            Step::LoseReply { process } => self.processes[process].lose_next_reply(),
+            Step::Interrupt { process } => self.processes[process].interrupt_next_append(),
+            Step::Duplicate { process } => self.processes[process].duplicate_next_append(),
+            Step::DeliverAgain { process } => self.processes[process].deliver_again(),
+            Step::Trim { kept } => {
+                self.was_forgotten_or_trimmed = true;
+                self.engine.trim(Note::CHANNEL, kept);
+            }
+            Step::Snapshot => self.snapshot = Some(self.engine.snapshot()),
+            Step::Restore => self.restore(),
+            Step::Foreign { key, is_latest } => {
+                let note = self.note(key, is_latest);
+                self.engine.append_foreign(Note::CHANNEL, serde_json::to_vec(&note).unwrap());
+            }
+            Step::Unreadable => self.engine.append_unreadable(Note::CHANNEL),
+        }
+    }
+
+    fn note(&mut self, key: u64, is_latest: bool) -> Note {
+        self.number += 1;
+        Note { key, number: self.number, is_latest }
+    }
+
+    async fn start(&mut self, process: usize) {
+        if self.stores[process].is_some() {
+            return;
+        }
+        let backend = self.processes[process].backend().with_mistake(self.mistake);
+        if let Ok(store) = Store::open(backend).await {
+            self.stores[process] = Some(store);
+        }
+    }
+
+    fn stop(&mut self, process: usize) {
+        let Some(store) = self.stores[process].take() else { return };
+        store.close();
+        self.has_stopped = true;
+        if !READS_CLOSED_STORES {
+            let clients = self.clients.iter_mut().zip(self.places).filter(|(_, place)| *place == process);
+            clients.filter_map(|(client, _)| client.as_mut()).for_each(Client::detach);
+        }
+        let epoch = self.engine.epoch(Note::CHANNEL);
+        for rollback in self.rollbacks.iter_mut().filter(|rollback| rollback.epoch == epoch) {
+            rollback.may_be_unnoticed = true;
+        }
+    }
+
+    fn submit(&mut self, process: usize, key: u64, is_latest: bool) {
+        let note = self.note(key, is_latest);
+        let Some(store) = &self.stores[process] else { return };
+        let message = self.record.lock().submit(describe(&note));
+        let (store, record) = (store.clone(), self.record.clone());
+        tokio::spawn(async move {
+            let answer = Answer::of(&store.submit(note).await);
+            record.lock().answer(message, answer);
+        });
+    }
+
+    fn try_submit(&mut self, process: usize, key: u64, is_latest: bool) {
+        let note = self.note(key, is_latest);
+        if let Some(store) = &self.stores[process] {
+            self.checker.try_submit(store, note).ok();
+        }
+    }
+
+    fn connect(&mut self, client: usize, process: usize, key: Option<u64>, replay: usize) {
+        let Some(store) = &self.stores[process] else { return };
+        match &mut self.clients[client] {
+            Some(known) if known.is_attached() => return,
+            Some(known) => known.resume(store, replay),
+            unknown => {
+                let keys = key.map_or(Keys::All, Keys::One);
+                *unknown = Some(Client::open(&self.record, format!("client {client}"), store, keys, replay));
+            }
+        }
+        self.places[client] = process;
+    }
+
+    fn read(&mut self, client: usize, items: usize) {
+        let Some(client) = &mut self.clients[client] else { return };
+        for _ in 0..items {
+            if client.read(&NOOP_WAKER) != Reading::More {
+                return;
+            }
+        }
+    }
+
+    fn restore(&mut self) {
+        let Some(snapshot) = &self.snapshot else { return };
+        let newest = |engine: &Engine| engine.newest(Note::CHANNEL);
+        let up_to = newest(&self.engine);
+        self.engine.restore(snapshot);
+        let (after, epoch) = (newest(&self.engine), self.engine.epoch(Note::CHANNEL));
+        self.rollbacks.push(Rollback { after, up_to, epoch, may_be_unnoticed: self.has_stopped });
+    }
+
+    /// Undoes all faults, lets every client read to the end, and checks what was recorded.
+    pub(super) async fn finish(mut self) -> Option<Failure> {
+        self.record.lock().note("the faults are undone".into());
+        self.processes.iter().for_each(Process::heal);
+        tokio::time::sleep(Duration::from_secs(10)).await;
+        if self.stores.iter().all(Option::is_none) {
+            self.start(0).await;
+        }
+        for client in 0..CLIENTS {
+            for process in 0..PROCESSES {
+                if self.clients[client].is_some() {
+                    self.connect(client, (client + process) % PROCESSES, None, 0);
+                }
+            }
+        }
+        for _ in 0..8 {
+            for client in 0..CLIENTS {
+                self.read(client, usize::MAX);
+            }
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+        self.excuse_what_nobody_could_notice();
+        if let Err(violation) = self.checker.check() {
+            return Some(Failure { promise: violation.promise().into(), transcript: violation.to_string() });
+        }
+        self.find_divergence()
+    }
+
+    /// A process that ends before it has noticed that the engine lost an entry takes the knowledge along.
+    fn excuse_what_nobody_could_notice(&self) {
+        for Rollback { after, up_to, epoch, .. } in self.rollbacks.iter().filter(|rollback| rollback.may_be_unnoticed) {
+            let is_lost = |id: Id| id.epoch == *epoch && id.offset > *after && id.offset <= *up_to;
+            self.record.lock().excuse(is_lost);
+        }
+    }
+
+    /// All processes have the same latest values, and the same head.
+    fn find_divergence(&self) -> Option<Failure> {
+        let stores: Vec<&Store<Note>> = self.stores.iter().flatten().collect();
+        let state = |store: &Store<Note>| {
+            let latest = (0..KEYS).map(|key| store.latest(&key).map(|note| note.number)).collect::<Vec<_>>();
+            (store.head(), if self.was_forgotten_or_trimmed { Vec::new() } else { latest })
+        };
+        let states: Vec<_> = stores.iter().map(|store| state(store)).collect();
+        states.windows(2).any(|pair| pair[0] != pair[1]).then(|| Failure {
+            promise: "two processes have different heads or latest values".into(),
+            transcript: format!("{states:?}"),
+        })
+    }
+}

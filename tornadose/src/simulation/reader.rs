@@ -1,0 +1,316 @@
+//! Reads a stream into a store: first what is kept, then each new entry. Notices entries that were trimmed unread, and
+//! a stream that was rolled back.
+
+use std::collections::{BTreeMap, BTreeSet, HashSet, VecDeque};
+
+use crate::backend::engine::OpenError;
+use crate::backend::incoming::{IncomingEntry, Ingested};
+use crate::backend::link::BackendLink;
+use crate::id::{Epoch, Offset};
+use crate::simulation::connection::{Connection, Fault, REPLY_TIMEOUT};
+use crate::simulation::link::ProcessLink;
+use crate::simulation::mistakes::Mistakes;
+use crate::simulation::settlement::Settlement;
+use crate::simulation::state::State;
+use crate::simulation::stream::{Body, Entry, LatestValues, LatestWrite, LoadedStream, Place, StreamPoll};
+
+/// How many entries one poll returns. It is small, so that a poll is often incomplete.
+const PAGE_ENTRIES: usize = 8;
+
+/// How many entries are delivered again at most.
+const REDELIVERED_ENTRIES: usize = 4;
+
+pub(super) struct StreamReader<'a> {
+    process: &'a ProcessLink,
+    link: &'a BackendLink,
+    settlement: &'a Settlement,
+    mistakes: Mistakes,
+    /// The epoch of the loaded stream; `None` when the stream must be loaded again.
+    epoch: Option<Epoch>,
+    /// The epoch that was loaded last.
+    loaded_epoch: Option<Epoch>,
+    /// Earlier epochs. An engine that shows one of them was restored together with its epoch.
+    past_epochs: HashSet<Epoch>,
+    last: Place,
+    /// Changes of the latest values that the engine has not confirmed.
+    latest_writes: Vec<LatestWrite>,
+    /// The newest entries that were read, to be delivered again.
+    recent: VecDeque<Entry>,
+    redeliveries: u64,
+}
+
+/// A stream compared with what was read of it.
+enum Progress {
+    /// It has advanced. `missing` entries in between were never read.
+    Advanced { missing: u64 },
+    /// It is not the stream that was read before.
+    RolledBack,
+}
+
+impl<'a> StreamReader<'a> {
+    pub(super) fn new(
+        process: &'a ProcessLink,
+        link: &'a BackendLink,
+        settlement: &'a Settlement,
+        mistakes: Mistakes,
+    ) -> Self {
+        Self {
+            process,
+            link,
+            settlement,
+            mistakes,
+            epoch: None,
+            loaded_epoch: None,
+            past_epochs: HashSet::new(),
+            last: Place::default(),
+            latest_writes: Vec::new(),
+            recent: VecDeque::new(),
+            redeliveries: process.read(|link| link.redeliveries),
+        }
+    }
+
+    /// Loads the stream for the first time.
+    pub(super) async fn start(&mut self, connection: &Connection<'_>) -> Result<(), OpenError> {
+        let (channel, name) = (self.link.channel(), self.link.type_name());
+        let check_type =
+            |state: &mut State| Ok(state.stream(channel).type_name.get_or_insert_with(|| name.to_owned()).clone());
+        let open_error = |fault: Fault| OpenError::new(format!("the simulated engine: {fault}"));
+        let found = connection.call(REPLY_TIMEOUT, check_type).await.map_err(open_error)?;
+        if found != name {
+            let error = format!("the channel `{channel}` holds messages of the type `{found}`, not `{name}`");
+            return Err(OpenError::new(error));
+        }
+        self.load(connection).await.map_err(open_error)
+    }
+
+    /// Reads for ever, and connects again when the connection is lost.
+    pub(super) async fn run(mut self) {
+        loop {
+            let connection = Connection::open(self.process).await;
+            let Err(fault) = self.follow(&connection).await else { continue };
+            self.link.report_disconnected(&fault.to_string());
+        }
+    }
+
+    /// Reads everything there is, and waits for more.
+    async fn follow(&mut self, connection: &Connection<'_>) -> Result<(), Fault> {
+        while !self.poll_once(connection).await? {}
+        let (process, channel) = (self.process, self.link.channel());
+        let (epoch, last, redeliveries) = (self.epoch, self.last, self.redeliveries);
+        let news = process.engine.wait_for(|state| {
+            let stream = state.stream(channel);
+            let is_news = Some(stream.epoch) != epoch || stream.newest() != last || self.settlement.has_acknowledged();
+            let redeliveries = Some(state.links[process.index].redeliveries).filter(|now| *now != redeliveries);
+            (is_news || redeliveries.is_some()).then_some(redeliveries)
+        });
+        let redeliveries = tokio::select! {
+            biased;
+            fault = connection.lost() => return Err(fault),
+            redeliveries = news => redeliveries,
+        };
+        if let Some(redeliveries) = redeliveries {
+            self.redeliveries = redeliveries;
+            for entry in self.recent.clone() {
+                self.apply(&entry);
+            }
+        }
+        Ok(())
+    }
+
+    /// Ingests the entries since the last poll, or loads the stream if it is another one. Returns whether the poll was
+    /// complete.
+    async fn poll_once(&mut self, connection: &Connection<'_>) -> Result<bool, Fault> {
+        self.write_latest(connection).await?;
+        let (channel, last) = (self.link.channel(), self.last);
+        let acknowledged = self.settlement.acknowledged();
+        let request = |state: &mut State| Ok(state.stream(channel).poll(last, PAGE_ENTRIES));
+        let poll = connection.call(REPLY_TIMEOUT, request).await?;
+        if self.epoch != Some(poll.epoch) {
+            if self.past_epochs.contains(&poll.epoch) {
+                self.change_epoch(connection, poll.epoch).await?;
+            } else {
+                self.load(connection).await?;
+            }
+            return Ok(false);
+        }
+        let missing = match self.progress(&poll, &acknowledged) {
+            Progress::Advanced { missing } => missing,
+            Progress::RolledBack => {
+                self.change_epoch(connection, poll.epoch).await?;
+                return Ok(false);
+            }
+        };
+        if missing > 0 {
+            self.report_trimmed(missing, &poll);
+        }
+        for entry in &poll.entries {
+            self.apply(entry);
+            self.last = entry.place;
+            self.recent.push_back(entry.clone());
+        }
+        self.recent.drain(..self.recent.len().saturating_sub(REDELIVERED_ENTRIES));
+        let is_complete = self.last.offset >= poll.newest.offset;
+        if is_complete {
+            self.write_latest(connection).await?;
+            self.link.caught_up();
+        }
+        Ok(is_complete)
+    }
+
+    /// Begins a new epoch, unless another process has. The stream is loaded again afterwards.
+    async fn change_epoch(&mut self, connection: &Connection<'_>, old: Epoch) -> Result<(), Fault> {
+        let channel = self.link.channel();
+        let request = |state: &mut State| {
+            state.change_epoch(channel, old);
+            Ok(())
+        };
+        connection.call(REPLY_TIMEOUT, request).await?;
+        self.past_epochs.insert(old);
+        self.epoch = None;
+        Ok(())
+    }
+
+    fn progress(&self, poll: &StreamPoll, acknowledged: &BTreeSet<Offset>) -> Progress {
+        let (last, first) = (self.last, poll.first);
+        let is_trimmed = first.is_none_or(|first| first.offset > last.offset);
+        let is_replaced = last.offset > Offset::START && !poll.last_exists && !is_trimmed;
+        if poll.newest.offset < last.offset || is_replaced {
+            return Progress::RolledBack;
+        }
+        let trimmed = first.map_or(poll.newest.added, |first| first.added - 1);
+        let missing = if is_trimmed {
+            let Some(missing) = trimmed.checked_sub(last.added) else { return Progress::RolledBack };
+            missing
+        } else {
+            0
+        };
+        // The poll shows all entries up to here.
+        let up_to = poll.entries.last().map_or(poll.newest.offset, |entry| entry.place.offset);
+        let is_lost = |offset: &Offset| {
+            let is_read = poll.entries.iter().any(|entry| entry.place.offset == *offset);
+            let is_missing = missing > 0 && *offset > last.offset && first.is_none_or(|first| *offset < first.offset);
+            let is_passed = *offset <= up_to || *offset > poll.newest.offset;
+            is_passed && !is_read && !is_missing
+        };
+        if acknowledged.iter().any(is_lost) && !self.mistakes.overlooks_the_rollback() {
+            return Progress::RolledBack;
+        }
+        Progress::Advanced { missing }
+    }
+
+    /// Reports entries that were trimmed unread. Latest values among them are still known.
+    ///
+    /// Other entries may be missing before and after such a value, and another process may have sent its id to a
+    /// client without a gap. So there is a gap on either side of these values.
+    fn report_trimmed(&mut self, missing: u64, poll: &StreamPoll) {
+        let report = |missed| {
+            if !self.mistakes.forgets_the_gap() {
+                self.link.report_trimmed(missed);
+            }
+        };
+        report(Some(missing));
+        let up_to = poll.first.map_or(poll.newest.offset, |first| first.offset.previous());
+        self.settlement.record_reported(self.last.offset, up_to);
+        if let Some(latest) = &poll.latest {
+            let mut unread = by_offset(latest);
+            unread.retain(|offset, _| *offset > self.last.offset && *offset <= up_to);
+            ingest_values(self.link, &unread);
+            if !unread.is_empty() {
+                report(None);
+            }
+            self.link.retain_latest(&|slot| latest.contains_key(slot));
+        }
+        if poll.first.is_none() {
+            // Nothing is kept: the missing entries were the newest ones.
+            self.last = poll.newest;
+            self.link.advance_to(self.last.offset);
+        }
+    }
+
+    /// Passes one entry to the store.
+    fn apply(&mut self, entry: &Entry) {
+        let (link, offset) = (self.link, entry.place.offset);
+        let sender = entry.sender.as_ref().map(|(sender_id, number)| (sender_id.as_str(), *number));
+        match &entry.body {
+            Body::Message { payload, .. } => {
+                if sender.is_some_and(|(sender_id, _)| sender_id == link.sender_id()) {
+                    self.settlement.record_read(offset);
+                }
+                let incoming = IncomingEntry::new(payload);
+                let incoming = match sender.filter(|_| !self.mistakes.loses_the_sender()) {
+                    Some((sender_id, number)) => incoming.with_sender(sender_id, number),
+                    None => incoming,
+                };
+                if let Ingested::Latest { slot } = link.ingest(offset, incoming)
+                    && sender.is_none()
+                {
+                    // The engine does not know the slot of another program's message.
+                    self.latest_writes.push(LatestWrite::Upsert { slot, offset, payload: payload.clone() });
+                }
+            }
+            Body::Forget { key } => {
+                let slots = link.forget(Some(offset), key);
+                if !slots.is_empty() {
+                    self.latest_writes.push(LatestWrite::Forget { slots, offset });
+                }
+            }
+            Body::Unreadable => link.skip_unreadable(offset, "no field `data`"),
+        }
+    }
+
+    async fn write_latest(&mut self, connection: &Connection<'_>) -> Result<(), Fault> {
+        if self.latest_writes.is_empty() {
+            return Ok(());
+        }
+        let (channel, writes) = (self.link.channel(), self.latest_writes.clone());
+        let request = |state: &mut State| {
+            let stream = state.stream(channel);
+            writes.into_iter().for_each(|write| stream.write_latest(write));
+            Ok(())
+        };
+        connection.call(REPLY_TIMEOUT, request).await?;
+        self.latest_writes.clear();
+        Ok(())
+    }
+
+    /// Loads the stream, and ingests its latest values and its history in order.
+    async fn load(&mut self, connection: &Connection<'_>) -> Result<(), Fault> {
+        let (link, channel) = (self.link, self.link.channel());
+        let acknowledged = self.settlement.acknowledged();
+        self.epoch = None;
+        let loaded = connection.call(REPLY_TIMEOUT, |state| Ok(state.stream(channel).load())).await?;
+        let LoadedStream { epoch, newest, entries, latest } = loaded;
+        let floor = match entries.first() {
+            Some(first) if first.place.added == 1 => Offset::START,
+            Some(first) => first.place.offset.previous(),
+            None => newest.offset,
+        };
+        link.reset(epoch, floor);
+        self.settlement.record_loaded(&acknowledged, floor);
+        self.latest_writes.clear();
+        self.recent.clear();
+        let mut values = by_offset(&latest);
+        for entry in &entries {
+            let newer = values.split_off(&entry.place.offset);
+            ingest_values(link, &std::mem::replace(&mut values, newer));
+            values.remove(&entry.place.offset);
+            self.apply(entry);
+        }
+        ingest_values(link, &values);
+        link.advance_to(newest.offset);
+        self.past_epochs.extend(self.loaded_epoch.replace(epoch).filter(|past| *past != epoch));
+        (self.epoch, self.last) = (Some(epoch), newest);
+        link.caught_up();
+        Ok(())
+    }
+}
+
+fn by_offset(latest: &LatestValues) -> BTreeMap<Offset, &[u8]> {
+    latest.values().map(|(offset, payload)| (*offset, payload.as_slice())).collect()
+}
+
+fn ingest_values(link: &BackendLink, values: &BTreeMap<Offset, &[u8]>) {
+    for (offset, payload) in values {
+        link.ingest(*offset, IncomingEntry::new(payload));
+    }
+}

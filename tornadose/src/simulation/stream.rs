@@ -1,0 +1,148 @@
+//! What the engine keeps of one channel: a stream of entries and a table of latest values, as the Redis backend keeps
+//! them. Plain functions; the engine's lock is held by the caller.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use crate::id::{Epoch, Offset};
+
+/// A place in a stream: an entry's offset, and how many entries had ever been added up to it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Place {
+    pub(super) offset: Offset,
+    pub(super) added: u64,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Entry {
+    pub(super) place: Place,
+    /// The sending process and the message's number there; `None` for other programs.
+    pub(super) sender: Option<(String, u64)>,
+    pub(super) body: Body,
+}
+
+#[derive(Clone, Debug)]
+pub(super) enum Body {
+    Message {
+        payload: Vec<u8>,
+        /// The slot of a `latest` message, when the sender has named it.
+        slot: Option<String>,
+    },
+    Forget {
+        key: String,
+    },
+    /// An entry that is not a message at all.
+    Unreadable,
+}
+
+/// The latest values by slot, each with the offset of its message.
+pub(super) type LatestValues = BTreeMap<String, (Offset, Vec<u8>)>;
+
+#[derive(Clone, Debug)]
+pub(super) struct Stream {
+    pub(super) epoch: Epoch,
+    /// The message type of the stores; `None` while only other programs have appended.
+    pub(super) type_name: Option<String>,
+    entries: VecDeque<Entry>,
+    /// The newest entry that was ever added, kept or not.
+    newest: Place,
+    latest: LatestValues,
+}
+
+/// What a poll of the stream shows, all of one moment.
+#[derive(Debug)]
+pub(super) struct StreamPoll {
+    pub(super) epoch: Epoch,
+    pub(super) newest: Place,
+    /// The oldest entry that is kept.
+    pub(super) first: Option<Place>,
+    /// Whether the entry after which was asked is kept.
+    pub(super) last_exists: bool,
+    /// The next entries.
+    pub(super) entries: Vec<Entry>,
+    /// The latest values, when entries were trimmed that the poll would have returned.
+    pub(super) latest: Option<LatestValues>,
+}
+
+/// A change of the latest values by a process that has read an entry.
+#[derive(Clone, Debug)]
+pub(super) enum LatestWrite {
+    /// Keeps the value of another program.
+    Upsert { slot: String, offset: Offset, payload: Vec<u8> },
+    /// Drops values that are not newer than a `forget`.
+    Forget { slots: Vec<String>, offset: Offset },
+}
+
+/// Everything that is kept, for a process that starts.
+#[derive(Debug)]
+pub(super) struct LoadedStream {
+    pub(super) epoch: Epoch,
+    pub(super) newest: Place,
+    pub(super) entries: Vec<Entry>,
+    pub(super) latest: LatestValues,
+}
+
+impl Stream {
+    pub(super) fn new(epoch: Epoch) -> Self {
+        Self { epoch, type_name: None, entries: VecDeque::new(), newest: Place::default(), latest: LatestValues::new() }
+    }
+
+    pub(super) fn newest(&self) -> Place {
+        self.newest
+    }
+
+    /// Appends an entry at an offset above every earlier one, and trims the stream to `history` entries.
+    pub(super) fn append(&mut self, offset: Offset, sender: Option<(String, u64)>, body: Body, history: usize) {
+        self.newest = Place { offset, added: self.newest.added + 1 };
+        if let Body::Message { payload, slot: Some(slot) } = &body {
+            self.latest.insert(slot.clone(), (offset, payload.clone()));
+        }
+        self.entries.push_back(Entry { place: self.newest, sender, body });
+        self.trim(history);
+    }
+
+    /// Drops all entries but the newest `kept`.
+    pub(super) fn trim(&mut self, kept: usize) {
+        let surplus = self.entries.len().saturating_sub(kept);
+        self.entries.drain(..surplus);
+    }
+
+    pub(super) fn write_latest(&mut self, write: LatestWrite) {
+        match write {
+            LatestWrite::Upsert { slot, offset, payload } => {
+                if self.latest.get(&slot).is_none_or(|(newest, _)| *newest < offset) {
+                    self.latest.insert(slot, (offset, payload));
+                }
+            }
+            LatestWrite::Forget { slots, offset } => {
+                self.latest.retain(|slot, (newest, _)| *newest > offset || !slots.contains(slot));
+            }
+        }
+    }
+
+    /// Returns the entries after a place, at most `page`, and what tells whether they follow it.
+    pub(super) fn poll(&self, last: Place, page: usize) -> StreamPoll {
+        let next = self.entries.partition_point(|entry| entry.place.offset <= last.offset);
+        let first = self.entries.front().map(|entry| entry.place);
+        let trimmed = first.map_or(self.newest.added, |first| first.added - 1);
+        StreamPoll {
+            epoch: self.epoch,
+            newest: self.newest,
+            first,
+            last_exists: next.checked_sub(1).is_some_and(|index| self.entries[index].place == last),
+            entries: self.entries.iter().skip(next).take(page).cloned().collect(),
+            latest: (trimmed > last.added).then(|| self.latest.clone()),
+        }
+    }
+
+    pub(super) fn load(&mut self) -> LoadedStream {
+        // Values above the newest entry were written by a process that had not noticed a rollback yet.
+        let newest = self.newest;
+        self.latest.retain(|_, (offset, _)| *offset <= newest.offset);
+        LoadedStream {
+            epoch: self.epoch,
+            newest,
+            entries: self.entries.iter().cloned().collect(),
+            latest: self.latest.clone(),
+        }
+    }
+}

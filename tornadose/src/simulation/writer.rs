@@ -1,0 +1,207 @@
+//! Appends submitted messages to a stream. Messages wait while there is no connection, and what may have been appended
+//! is sent again.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use crate::backend::link::BackendLink;
+use crate::backend::outgoing::{Outgoing, OutgoingKind, SendOutcome};
+use crate::id::Offset;
+use crate::simulation::connection::{Connection, Fault};
+use crate::simulation::link::ProcessLink;
+use crate::simulation::mistakes::Mistakes;
+use crate::simulation::settlement::Settlement;
+use crate::simulation::state::{AppendFault, State};
+use crate::simulation::stream::Body;
+
+/// How many messages are taken at once.
+const TAKEN_MESSAGES_MAX: usize = 16;
+
+pub(super) struct StreamWriter<'a> {
+    process: &'a ProcessLink,
+    link: &'a BackendLink,
+    settlement: &'a Settlement,
+    mistakes: Mistakes,
+    /// The messages that are to be sent, in order.
+    waiting: VecDeque<Waiting>,
+    is_open: bool,
+}
+
+struct Waiting {
+    outgoing: Outgoing,
+    /// Whether it was sent on a connection that was lost.
+    may_be_appended: bool,
+}
+
+/// The engine's answer to an append.
+enum Answer {
+    /// The offset of each message.
+    Appended(Vec<Offset>),
+    /// It took none of the messages.
+    Refused(String),
+}
+
+/// A message as it is sent: its number and what is appended.
+type Request = (u64, Body);
+
+impl<'a> StreamWriter<'a> {
+    pub(super) fn new(
+        process: &'a ProcessLink,
+        link: &'a BackendLink,
+        settlement: &'a Settlement,
+        mistakes: Mistakes,
+    ) -> Self {
+        Self { process, link, settlement, mistakes, waiting: VecDeque::new(), is_open: true }
+    }
+
+    /// Sends messages until the store is closed.
+    pub(super) async fn run(mut self) {
+        loop {
+            let connection = Connection::open(self.process).await;
+            // No submit waits for the others any more.
+            self.waiting.retain(|waiting| !waiting.may_be_appended || waiting.outgoing.needs_sending());
+            if self.send(&connection).await.is_ok() {
+                return;
+            }
+        }
+    }
+
+    /// Sends messages until the connection is lost or the store is closed.
+    async fn send(&mut self, connection: &Connection<'_>) -> Result<(), Fault> {
+        loop {
+            if self.waiting.is_empty() {
+                if !self.is_open {
+                    return Ok(());
+                }
+                tokio::select! {
+                    biased;
+                    fault = connection.lost() => return Err(fault),
+                    () = take(self.link, &mut self.waiting, &mut self.is_open) => continue,
+                }
+            }
+            match self.append(connection).await? {
+                Answer::Appended(offsets) => self.acknowledge(offsets),
+                Answer::Refused(reason) => {
+                    self.refuse(&reason);
+                    // Later messages are refused too, or wait behind what is kept.
+                    tokio::select! {
+                        biased;
+                        fault = connection.lost() => return Err(fault),
+                        () = self.process.accepting() => {}
+                        () = take(self.link, &mut self.waiting, &mut self.is_open), if self.is_open => {}
+                    }
+                }
+            }
+        }
+    }
+
+    /// Sends everything that waits, in one request.
+    async fn append(&mut self, connection: &Connection<'_>) -> Result<Answer, Fault> {
+        if self.mistakes.acknowledges_early() {
+            return self.append_after_acknowledging(connection).await;
+        }
+        let requests: Vec<Request> = self.waiting.iter().map(|waiting| request(&waiting.outgoing)).collect();
+        let answer = connection.call(self.reply_timeout(), |state| self.append_at(state, requests)).await;
+        if answer.is_err() {
+            self.waiting.iter_mut().for_each(|waiting| waiting.may_be_appended = true);
+        }
+        answer
+    }
+
+    /// Makes the mistake of acknowledging what the engine has yet to append.
+    async fn append_after_acknowledging(&mut self, connection: &Connection<'_>) -> Result<Answer, Fault> {
+        let requests: Vec<Request> = self.waiting.iter().map(|waiting| request(&waiting.outgoing)).collect();
+        for waiting in self.waiting.drain(..) {
+            waiting.outgoing.appended(Offset::new(self.process.engine.now(), waiting.may_be_appended.into()));
+        }
+        connection.call(self.reply_timeout(), |state| self.append_at(state, requests)).await
+    }
+
+    /// Appends messages at the engine, or some of them, or refuses them.
+    fn append_at(&self, state: &mut State, mut requests: Vec<Request>) -> Result<Answer, Fault> {
+        let link = &mut state.links[self.process.index];
+        if let Some(reason) = &link.refusal {
+            return Ok(Answer::Refused(reason.clone()));
+        }
+        let fault = link.take_append_fault();
+        match fault {
+            AppendFault::LoseRequest => return Err(Fault::Lost),
+            AppendFault::Interrupt => requests.truncate(state.random.index(requests.len() + 1)),
+            AppendFault::None | AppendFault::LoseReply | AppendFault::Duplicate => {}
+        }
+        let mut offsets = self.append_all(state, requests.clone());
+        if fault == AppendFault::Duplicate {
+            let copies = self.append_all(state, requests);
+            if state.random.below(2) == 0 {
+                offsets = copies;
+            }
+        }
+        match fault {
+            AppendFault::None | AppendFault::Duplicate => Ok(Answer::Appended(offsets)),
+            AppendFault::LoseRequest | AppendFault::LoseReply | AppendFault::Interrupt => Err(Fault::Lost),
+        }
+    }
+
+    fn append_all(&self, state: &mut State, requests: Vec<Request>) -> Vec<Offset> {
+        let (now, channel, sender_id) = (self.process.engine.now(), self.link.channel(), self.link.sender_id());
+        let append = |(number, body)| state.append(now, channel, Some((sender_id.to_owned(), number)), body);
+        requests.into_iter().map(append).collect()
+    }
+
+    fn acknowledge(&mut self, offsets: Vec<Offset>) {
+        // More may wait than were sent: messages are taken while the engine refuses.
+        for (waiting, offset) in self.waiting.drain(..offsets.len().min(self.waiting.len())).zip(offsets) {
+            let Waiting { outgoing, .. } = waiting;
+            if matches!(outgoing.kind(), OutgoingKind::Forget { .. }) {
+                outgoing.completed();
+                continue;
+            }
+            if !self.mistakes.overlooks_the_rollback() {
+                self.settlement.record_acknowledged(offset);
+            }
+            outgoing.appended(offset);
+        }
+        // The reader looks for what was acknowledged.
+        self.process.engine.change(|_| ());
+    }
+
+    /// Refuses the messages whose submits wait. The others are kept, in order.
+    fn refuse(&mut self, reason: &str) {
+        self.link.report_refused(reason);
+        for waiting in std::mem::take(&mut self.waiting) {
+            if waiting.outgoing.is_fire_and_forget() {
+                if !self.mistakes.drops_the_refused() {
+                    self.waiting.push_back(waiting);
+                }
+            } else if waiting.may_be_appended {
+                waiting.outgoing.failed(SendOutcome::Unknown);
+            } else {
+                waiting.outgoing.refused(reason);
+            }
+        }
+    }
+
+    fn reply_timeout(&self) -> Duration {
+        self.link.ack_timeout()
+    }
+}
+
+/// Takes the next messages.
+async fn take(link: &BackendLink, waiting: &mut VecDeque<Waiting>, is_open: &mut bool) {
+    match link.next_outgoing(TAKEN_MESSAGES_MAX).await {
+        Some(messages) => {
+            waiting.extend(messages.into_iter().map(|outgoing| Waiting { outgoing, may_be_appended: false }));
+        }
+        None => *is_open = false,
+    }
+}
+
+fn request(outgoing: &Outgoing) -> Request {
+    let payload = outgoing.payload().to_vec();
+    let body = match outgoing.kind() {
+        OutgoingKind::Queue => Body::Message { payload, slot: None },
+        OutgoingKind::Latest { slot } => Body::Message { payload, slot: Some(slot.clone()) },
+        OutgoingKind::Forget { key } => Body::Forget { key: key.clone() },
+    };
+    (outgoing.number(), body)
+}
