@@ -4,7 +4,7 @@ use salvo::writing::Text;
 use tornadose::prelude::*;
 
 #[store(queue, capacity = 200)]
-#[derive(Serialize)]
+#[derive(Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum RoomEvent {
     Joined {

@@ -1,3 +1,4 @@
+use tornadose::simulation::Engine;
 use tornadose_test::{Harness, Transport, WsClient, assert_transcript, resume_at_every_byte};
 
 use super::*;
@@ -136,4 +137,27 @@ async fn an_invalid_message_is_reported_to_its_sender_who_stays_connected() {
     ada > {"type":"join"}
     ada < joined #1 {"room":"rust","user":"ada"}
     "#);
+}
+
+#[tornadose_test::test]
+async fn a_room_goes_on_over_three_processes_while_one_of_them_is_cut_off() {
+    let engine = Engine::new(7);
+    let processes = ["one", "two", "three"].map(|name| engine.process(name));
+    let mut service = Router::new();
+    for process in &processes {
+        let store = Store::open(process.backend()).await.unwrap();
+        service = service.push(Router::with_path(process.name()).push(router(&store)));
+    }
+    let app = Harness::new(service);
+    let [ada, bob, eve] = [("ada", "one"), ("bob", "two"), ("eve", "three")]
+        .map(|(user, process)| app.client(user).ws(format!("/{process}/rooms/rust?user={user}")));
+    let (ada, bob, _eve) = (ada.await, bob.await, eve.await);
+    ada.send_text(JOIN).await;
+    processes[1].disconnect();
+    ada.send_text(r#"{"type":"say","text":"is anybody there?"}"#).await;
+    bob.send_text(r#"{"type":"say","text":"yes"}"#).await;
+    app.advance(std::time::Duration::from_secs(3)).await;
+    processes[1].reconnect();
+    bob.send_text(r#"{"type":"say","text":"now I am"}"#).await;
+    assert_transcript!(app, @"");
 }

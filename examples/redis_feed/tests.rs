@@ -1,3 +1,4 @@
+use tornadose::simulation::{Engine, Process};
 use tornadose_test::{Harness, assert_transcript, resume_at_every_byte};
 
 use super::*;
@@ -109,4 +110,51 @@ async fn a_client_that_reconnects_to_a_restarted_server_gets_a_gap() {
     reader < tornadose:gap {"reason":"restarted","missed":null}
     reader < message #2 {"author":"ada","text":"in this life"}
     "#);
+}
+
+/// Serves the app of each process under the process' name.
+async fn serve_all(processes: &[Process]) -> Harness {
+    let mut service = Router::new();
+    for process in processes {
+        let store = Store::open(process.backend()).await.unwrap();
+        service = service.push(Router::with_path(process.name()).push(router(&store)));
+    }
+    Harness::new(service)
+}
+
+#[tornadose_test::test]
+async fn every_process_shows_the_same_news_also_those_of_another_program() {
+    let engine = Engine::new(7);
+    let processes = ["one", "two", "three"].map(|name| engine.process(name));
+    let app = serve_all(&processes).await;
+    app.client("ada").sse("/one/stream").await;
+    app.client("bob").sse("/two/stream").await;
+    let writer = app.client("writer").header("content-type", "application/json");
+    writer.post("/three/stream", r#"{"author":"eve","text":"hello"}"#).await;
+    engine.append_foreign("news", r#"{"author":"redis-cli","text":"from a shell"}"#);
+    app.advance(std::time::Duration::ZERO).await;
+    assert_transcript!(app, @"");
+}
+
+#[tornadose_test::test]
+async fn a_client_that_moves_to_another_process_gets_what_it_missed_or_a_gap() {
+    let engine = Engine::new(7);
+    let processes = ["one", "two"].map(|name| engine.process(name));
+    let app = serve_all(&processes).await;
+    let reader = app.client("reader").once().sse("/one/stream").await;
+    let publish = |text: &str| {
+        let body = format!(r#"{{"author":"ada","text":"{text}"}}"#);
+        app.client("writer").header("content-type", "application/json").post("/two/stream", body)
+    };
+    publish("seen").await;
+    reader.cut().await;
+    let last_id = reader.last_event_id().unwrap();
+    publish("missed").await;
+    app.client("moved").last_event_id(&last_id).once().sse("/two/stream").await;
+    // A failover to an older state: what was published since is lost.
+    let snapshot = engine.snapshot();
+    publish("lost").await;
+    engine.restore(&snapshot);
+    publish("kept").await;
+    assert_transcript!(app, @"");
 }

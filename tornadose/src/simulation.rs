@@ -20,17 +20,25 @@
 //! struct Lines;
 //!
 //! # tornadose_test::run(async {
-//! let engine = Engine::new(7);
-//! let [ada_at, bob_at, eve_at] = ["one", "two", "three"].map(|name| engine.process(name));
-//! let store = Store::open(ada_at.backend()).await.unwrap();
-//! let ada = Harness::new(Router::with_path("lines").get(Lines::handler(&store)));
-//! # let (other, third) = (Store::open(bob_at.backend()).await.unwrap(), Store::open(eve_at.backend()).await.unwrap());
-//! # let lines = ada.sse("/lines").await;
-//! # other.submit(Line("hi".into())).await.unwrap();
-//! # third.close();
-//! # lines.skip(1).await;
+//! let (engine, mut stores, mut router) = (Engine::new(7), Vec::new(), Router::new());
+//! for name in ["one", "two", "three"] {
+//!     let store = Store::open(engine.process(name).backend()).await.unwrap();
+//!     router = router.push(Router::with_path(name).get(Lines::handler(&store)));
+//!     stores.push(store);
+//! }
+//! let app = Harness::new(router);
+//! let ada = app.client("ada").sse("/one").await;
+//! stores[2].submit(Line("hi".into())).await.unwrap();
+//! assert_transcript!(ada, @r#"
+//! ada > GET /one
+//! ada ~ open 200 text/event-stream
+//! ada < message #1 "hi"
+//! "#);
 //! # });
 //! ```
+//!
+//! A process that is killed, a deployment in which a client moves to another process, and an engine that refuses
+//! messages are tested in the same way: see [`Process`].
 //!
 //! [`Checker`] checks what a store promises over everything that stores took and readers received, whatever the faults;
 //! [`Faults`] injects random ones.

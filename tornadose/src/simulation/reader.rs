@@ -126,8 +126,8 @@ impl<'a> StreamReader<'a> {
         let request = |state: &mut State| Ok(state.stream(channel).poll(last, PAGE_ENTRIES));
         let poll = connection.call(REPLY_TIMEOUT, request).await?;
         if self.epoch != Some(poll.epoch) {
-            if self.past_epochs.contains(&poll.epoch) {
-                self.change_epoch(connection, poll.epoch).await?;
+            if self.is_past(poll.epoch) {
+                self.change_epoch(connection, poll.epoch, &acknowledged).await?;
             } else {
                 self.load(connection).await?;
             }
@@ -136,7 +136,7 @@ impl<'a> StreamReader<'a> {
         let missing = match self.progress(&poll, &acknowledged) {
             Progress::Advanced { missing } => missing,
             Progress::RolledBack => {
-                self.change_epoch(connection, poll.epoch).await?;
+                self.change_epoch(connection, poll.epoch, &acknowledged).await?;
                 return Ok(false);
             }
         };
@@ -157,14 +157,26 @@ impl<'a> StreamReader<'a> {
         Ok(is_complete)
     }
 
+    /// Returns whether the engine has shown a later epoch than this one: it was restored together with its epoch.
+    fn is_past(&mut self, epoch: Epoch) -> bool {
+        self.past_epochs.extend(self.loaded_epoch.filter(|loaded| *loaded != epoch));
+        self.past_epochs.contains(&epoch)
+    }
+
     /// Begins a new epoch, unless another process has. The stream is loaded again afterwards.
-    async fn change_epoch(&mut self, connection: &Connection<'_>, old: Epoch) -> Result<(), Fault> {
+    async fn change_epoch(
+        &mut self,
+        connection: &Connection<'_>,
+        old: Epoch,
+        acknowledged: &BTreeSet<Offset>,
+    ) -> Result<(), Fault> {
         let channel = self.link.channel();
         let request = |state: &mut State| {
             state.change_epoch(channel, old);
             Ok(())
         };
         connection.call(REPLY_TIMEOUT, request).await?;
+        self.settlement.record_lost(acknowledged);
         self.past_epochs.insert(old);
         self.epoch = None;
         Ok(())
@@ -188,9 +200,8 @@ impl<'a> StreamReader<'a> {
         let up_to = poll.entries.last().map_or(poll.newest.offset, |entry| entry.place.offset);
         let is_lost = |offset: &Offset| {
             let is_read = poll.entries.iter().any(|entry| entry.place.offset == *offset);
-            let is_missing = missing > 0 && *offset > last.offset && first.is_none_or(|first| *offset < first.offset);
             let is_passed = *offset <= up_to || *offset > poll.newest.offset;
-            is_passed && !is_read && !is_missing
+            is_passed && !is_read
         };
         if acknowledged.iter().any(is_lost) && !self.mistakes.overlooks_the_rollback() {
             return Progress::RolledBack;
@@ -201,7 +212,7 @@ impl<'a> StreamReader<'a> {
     /// Reports entries that were trimmed unread. Latest values among them are still known.
     ///
     /// Other entries may be missing before and after such a value, and another process may have sent its id to a
-    /// client without a gap. So there is a gap on either side of these values.
+    /// client without a gap. So there is a gap on either side of each.
     fn report_trimmed(&mut self, missing: u64, poll: &StreamPoll) {
         let report = |missed| {
             if !self.mistakes.forgets_the_gap() {
@@ -210,12 +221,11 @@ impl<'a> StreamReader<'a> {
         };
         report(Some(missing));
         let up_to = poll.first.map_or(poll.newest.offset, |first| first.offset.previous());
-        self.settlement.record_reported(self.last.offset, up_to);
         if let Some(latest) = &poll.latest {
             let mut unread = by_offset(latest);
             unread.retain(|offset, _| *offset > self.last.offset && *offset <= up_to);
-            ingest_values(self.link, &unread);
-            if !unread.is_empty() {
+            for (offset, payload) in unread {
+                self.link.ingest(offset, IncomingEntry::new(payload));
                 report(None);
             }
             self.link.retain_latest(&|slot| latest.contains_key(slot));
@@ -285,8 +295,14 @@ impl<'a> StreamReader<'a> {
             Some(first) => first.place.offset.previous(),
             None => newest.offset,
         };
+        let is_kept = |offset: &Offset| entries.iter().any(|entry| entry.place.offset == *offset);
+        // An entry that is not kept was appended in this epoch, while this process had an earlier one loaded.
+        let is_lost = !acknowledged.iter().all(is_kept);
+        if self.is_past(epoch) || is_lost {
+            return self.change_epoch(connection, epoch, &acknowledged).await;
+        }
         link.reset(epoch, floor);
-        self.settlement.record_loaded(&acknowledged, floor);
+        self.settlement.record_loaded();
         self.latest_writes.clear();
         self.recent.clear();
         let mut values = by_offset(&latest);
@@ -298,8 +314,7 @@ impl<'a> StreamReader<'a> {
         }
         ingest_values(link, &values);
         link.advance_to(newest.offset);
-        self.past_epochs.extend(self.loaded_epoch.replace(epoch).filter(|past| *past != epoch));
-        (self.epoch, self.last) = (Some(epoch), newest);
+        (self.epoch, self.loaded_epoch, self.last) = (Some(epoch), Some(epoch), newest);
         link.caught_up();
         Ok(())
     }

@@ -1,5 +1,6 @@
 //! Which of the process' own entries were acknowledged to its writer, and which were read by its reader. An entry that
-//! was acknowledged and then passed over by the reader was lost by a rollback.
+//! was acknowledged and then passed over by the reader may have been lost by a rollback. It may also have been trimmed,
+//! but other processes, which miss nothing else, would not be told if it was lost.
 
 use std::collections::BTreeSet;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -16,8 +17,6 @@ struct Entries {
     acknowledged: BTreeSet<Offset>,
     /// Read, not acknowledged yet.
     read: BTreeSet<Offset>,
-    /// Ranges, without their start, of which readers were told that entries are missing.
-    reported: Vec<(Offset, Offset)>,
 }
 
 impl Settlement {
@@ -27,8 +26,7 @@ impl Settlement {
 
     pub(super) fn record_acknowledged(&self, offset: Offset) {
         let mut entries = self.lock();
-        let is_reported = entries.reported.iter().any(|(after, up_to)| offset > *after && offset <= *up_to);
-        if !entries.read.remove(&offset) && !is_reported {
+        if !entries.read.remove(&offset) {
             entries.acknowledged.insert(offset);
         }
     }
@@ -40,20 +38,14 @@ impl Settlement {
         }
     }
 
-    /// Records that readers were told of missing entries in this range.
-    pub(super) fn record_reported(&self, after: Offset, up_to: Offset) {
-        let mut entries = self.lock();
-        entries.acknowledged.retain(|offset| *offset <= after || *offset > up_to);
-        entries.reported.push((after, up_to));
+    /// Records that the stream is loaded from its start.
+    pub(super) fn record_loaded(&self) {
+        self.lock().read.clear();
     }
 
-    /// Records that the stream is loaded from the start: readers are told that the log has restarted, and entries up to
-    /// `floor` may be missing. What was acknowledged before the stream was requested is settled.
-    pub(super) fn record_loaded(&self, acknowledged: &BTreeSet<Offset>, floor: Offset) {
-        let mut entries = self.lock();
-        entries.acknowledged.retain(|offset| !acknowledged.contains(offset) && *offset > floor);
-        entries.read.clear();
-        entries.reported = vec![(Offset::START, floor)];
+    /// Records that the loss of acknowledged entries begins a new epoch.
+    pub(super) fn record_lost(&self, acknowledged: &BTreeSet<Offset>) {
+        self.lock().acknowledged.retain(|offset| !acknowledged.contains(offset));
     }
 
     /// Returns the entries that were acknowledged and not read yet.

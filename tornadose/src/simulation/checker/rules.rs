@@ -151,7 +151,8 @@ fn find_skipped(record: &Record, known: &Known, reader: &ReaderRecord) -> Option
                     && reader.reads(description)
                     && !received.contains(message)
             };
-            if let Some(message) = between.into_iter().find(is_skipped) {
+            // A rollback that is noticed later is reported later.
+            if let Some(message) = between.into_iter().find(is_skipped).filter(|_| !reader.has_restart_after(item.at)) {
                 return Some((CONTIGUOUS, vec![message]));
             }
         }
@@ -213,10 +214,13 @@ impl ReaderRecord {
         self.items.iter().any(|item| item.at > moment && matches!(item.kind, ItemKind::Gap(_)))
     }
 
+    fn has_restart_after(&self, moment: usize) -> bool {
+        self.items.iter().any(|item| item.at > moment && item.kind == ItemKind::Gap(GapReason::Restarted))
+    }
+
     /// Returns whether a gap stands in the place of a message that was submitted at this moment.
     fn is_told(&self, submitted: usize, id: Option<Id>) -> bool {
-        let is_restart = |item: &Item| item.at > submitted && item.kind == ItemKind::Gap(GapReason::Restarted);
-        if self.items.iter().any(is_restart) {
+        if self.has_restart_after(submitted) {
             return true;
         }
         let Some(id) = id else { return self.has_gap_after(submitted) };

@@ -66,7 +66,7 @@ pub(super) struct World {
     has_stopped: bool,
 }
 
-/// Entries in this range, without its start, were lost while the stream had this epoch.
+/// Entries in this range, without its start, were lost. The stream has this epoch since.
 struct Rollback {
     after: Offset,
     up_to: Offset,
@@ -167,6 +167,11 @@ impl World {
             clients.filter_map(|(client, _)| client.as_mut()).for_each(Client::detach);
         }
         let epoch = self.engine.epoch(Note::CHANNEL);
+        self.mark_unnoticed(epoch);
+    }
+
+    /// Marks the rollbacks in an epoch, which is the engine's again if it had been replaced.
+    fn mark_unnoticed(&mut self, epoch: Epoch) {
         for rollback in self.rollbacks.iter_mut().filter(|rollback| rollback.epoch == epoch) {
             rollback.may_be_unnoticed = true;
         }
@@ -218,7 +223,10 @@ impl World {
         let up_to = newest(&self.engine);
         self.engine.restore(snapshot);
         let (after, epoch) = (newest(&self.engine), self.engine.epoch(Note::CHANNEL));
-        self.rollbacks.push(Rollback { after, up_to, epoch, may_be_unnoticed: self.has_stopped });
+        self.rollbacks.push(Rollback { after, up_to, epoch, may_be_unnoticed: false });
+        if self.has_stopped {
+            self.mark_unnoticed(epoch);
+        }
     }
 
     /// Undoes all faults, lets every client read to the end, and checks what was recorded.
@@ -251,8 +259,9 @@ impl World {
 
     /// A process that ends before it has noticed that the engine lost an entry takes the knowledge along.
     fn excuse_what_nobody_could_notice(&self) {
-        for Rollback { after, up_to, epoch, .. } in self.rollbacks.iter().filter(|rollback| rollback.may_be_unnoticed) {
-            let is_lost = |id: Id| id.epoch == *epoch && id.offset > *after && id.offset <= *up_to;
+        for Rollback { after, up_to, .. } in self.rollbacks.iter().filter(|rollback| rollback.may_be_unnoticed) {
+            // An offset is given once, whatever the epoch.
+            let is_lost = |id: Id| id.offset > *after && id.offset <= *up_to;
             self.record.lock().excuse(is_lost);
         }
     }
