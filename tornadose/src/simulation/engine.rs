@@ -195,7 +195,10 @@ impl Engine {
     /// # }
     /// ```
     pub fn restore(&self, snapshot: &Snapshot) {
-        self.shared.change(|state| state.streams.clone_from(&snapshot.0));
+        self.shared.change(|state| {
+            state.streams.clone_from(&snapshot.0);
+            state.runs += 1;
+        });
     }
 }
 

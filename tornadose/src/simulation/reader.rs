@@ -32,6 +32,8 @@ pub(super) struct StreamReader<'a> {
     /// Earlier epochs. An engine that shows one of them was restored together with its epoch.
     past_epochs: HashSet<Epoch>,
     last: Place,
+    /// The run of the engine in which `last` was read.
+    run: u64,
     /// Changes of the latest values that the engine has not confirmed.
     latest_writes: Vec<LatestWrite>,
     /// The newest entries that were read, to be delivered again.
@@ -63,6 +65,7 @@ impl<'a> StreamReader<'a> {
             loaded_epoch: None,
             past_epochs: HashSet::new(),
             last: Place::default(),
+            run: 0,
             latest_writes: Vec::new(),
             recent: VecDeque::new(),
             redeliveries: process.read(|link| link.redeliveries),
@@ -123,8 +126,8 @@ impl<'a> StreamReader<'a> {
         self.write_latest(connection).await?;
         let (channel, last) = (self.link.channel(), self.last);
         let acknowledged = self.settlement.acknowledged();
-        let request = |state: &mut State| Ok(state.stream(channel).poll(last, PAGE_ENTRIES));
-        let poll = connection.call(REPLY_TIMEOUT, request).await?;
+        let request = |state: &mut State| Ok((state.runs, state.stream(channel).poll(last, PAGE_ENTRIES)));
+        let (run, poll) = connection.call(REPLY_TIMEOUT, request).await?;
         if self.epoch != Some(poll.epoch) {
             if self.is_past(poll.epoch) {
                 self.change_epoch(connection, poll.epoch, &acknowledged).await?;
@@ -133,13 +136,14 @@ impl<'a> StreamReader<'a> {
             }
             return Ok(false);
         }
-        let missing = match self.progress(&poll, &acknowledged) {
+        let missing = match self.progress(run, &poll, &acknowledged) {
             Progress::Advanced { missing } => missing,
             Progress::RolledBack => {
                 self.change_epoch(connection, poll.epoch, &acknowledged).await?;
                 return Ok(false);
             }
         };
+        self.run = run;
         if missing > 0 {
             self.report_trimmed(missing, &poll);
         }
@@ -182,10 +186,11 @@ impl<'a> StreamReader<'a> {
         Ok(())
     }
 
-    fn progress(&self, poll: &StreamPoll, acknowledged: &BTreeSet<Offset>) -> Progress {
+    fn progress(&self, run: u64, poll: &StreamPoll, acknowledged: &BTreeSet<Offset>) -> Progress {
         let (last, first) = (self.last, poll.first);
         let is_trimmed = first.is_none_or(|first| first.offset > last.offset);
-        let is_replaced = last.offset > Offset::START && !poll.last_exists && !is_trimmed;
+        // After a restart it cannot be known whether an entry that is trimmed had been there.
+        let is_replaced = last.offset > Offset::START && !poll.last_exists && (!is_trimmed || run != self.run);
         if poll.newest.offset < last.offset || is_replaced {
             return Progress::RolledBack;
         }
@@ -288,7 +293,8 @@ impl<'a> StreamReader<'a> {
         let (link, channel) = (self.link, self.link.channel());
         let acknowledged = self.settlement.acknowledged();
         self.epoch = None;
-        let loaded = connection.call(REPLY_TIMEOUT, |state| Ok(state.stream(channel).load())).await?;
+        let request = |state: &mut State| Ok((state.runs, state.stream(channel).load()));
+        let (run, loaded) = connection.call(REPLY_TIMEOUT, request).await?;
         let LoadedStream { epoch, newest, entries, latest } = loaded;
         let floor = match entries.first() {
             Some(first) if first.place.added == 1 => Offset::START,
@@ -314,7 +320,7 @@ impl<'a> StreamReader<'a> {
         }
         ingest_values(link, &values);
         link.advance_to(newest.offset);
-        (self.epoch, self.loaded_epoch, self.last) = (Some(epoch), Some(epoch), newest);
+        (self.epoch, self.loaded_epoch, self.last, self.run) = (Some(epoch), Some(epoch), newest, run);
         link.caught_up();
         Ok(())
     }

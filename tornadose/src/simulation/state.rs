@@ -28,6 +28,8 @@ pub(super) struct State {
     pub(super) links: Vec<LinkState>,
     pub(super) streams: BTreeMap<String, Stream>,
     pub(super) history: usize,
+    /// How often the engine was restored. Redis has a new `run_id` then.
+    pub(super) runs: u64,
     /// The newest offset of all streams. It does not go back when a snapshot is restored, as time does not.
     newest: Offset,
 }
@@ -65,6 +67,7 @@ impl Shared {
             links: Vec::new(),
             streams: BTreeMap::new(),
             history: HISTORY,
+            runs: 0,
             newest: Offset::START,
         };
         Self { state: Mutex::new(state), changed: Notify::new(), seed, started: Instant::now() }

@@ -40,8 +40,10 @@ fn the_guide_of_the_fake_client_shows_the_program_of_the_documentation() {
     let documentation = include_str!("../../src/simulation.rs");
     let section = guide.split("# Several processes").nth(1).unwrap();
     let program = section.split("```text\n").nth(1).unwrap().split("```").next().unwrap();
-    let documented: String =
-        documentation.lines().map(|line| line.trim_start_matches("//!").trim_start_matches(' ').to_owned() + "\n").collect();
+    let documented: String = documentation
+        .lines()
+        .map(|line| line.trim_start_matches("//!").trim_start_matches(' ').to_owned() + "\n")
+        .collect();
     let flat = |text: &str| text.lines().map(str::trim).collect::<Vec<_>>().join("\n");
     assert!(flat(&documented).contains(flat(program).trim()), "{program}");
 }

@@ -7,7 +7,7 @@ use tornadose::backend::SendOutcome;
 use tornadose::prelude::*;
 use tornadose::simulation::{Checker, Engine, Faults};
 
-use crate::{Line, Market, line, open, received, settle, two_processes};
+use crate::{Line, Market, MarketKey, line, open, received, settle, two_processes};
 
 #[tokio::test(start_paused = true)]
 async fn a_submit_reaches_the_readers_of_every_process_under_one_id() {
@@ -17,7 +17,10 @@ async fn a_submit_reaches_the_readers_of_every_process_under_one_id() {
     let id = one.submit(line("hi")).await.unwrap();
     settle().await;
     assert_eq!((one.head(), two.head()), (id, id));
-    assert_eq!((received(&mut here), received(&mut there)), (vec![r#"Line("hi")"#.into()], vec![r#"Line("hi")"#.into()]));
+    assert_eq!(
+        (received(&mut here), received(&mut there)),
+        (vec![r#"Line("hi")"#.into()], vec![r#"Line("hi")"#.into()])
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -165,7 +168,10 @@ async fn entries_of_other_programs_are_received_or_reported_as_unreadable() {
     let items = received(&mut lines);
     assert_eq!(items.first().map(String::as_str), Some(r#"Line("foreign")"#));
     assert_eq!(items.last().map(String::as_str), Some(r#"Line("after")"#));
-    assert!(items[1..items.len() - 1].iter().all(|item| item.starts_with("gap unreadable")) && items.len() > 2, "{items:?}");
+    assert!(
+        items[1..items.len() - 1].iter().all(|item| item.starts_with("gap unreadable")) && items.len() > 2,
+        "{items:?}"
+    );
 }
 
 #[tokio::test(start_paused = true)]

@@ -9,7 +9,7 @@ use crate::store::Store;
 use crate::store::reader::resume::Resume;
 use crate::store::reader::{ReadStep, Reader, ReaderOptions};
 
-pub(in crate::simulation) struct Client<M: Message> {
+pub(crate) struct Client<M: Message> {
     record: SharedRecord,
     index: usize,
     keys: Keys<M::Key>,
@@ -19,14 +19,14 @@ pub(in crate::simulation) struct Client<M: Message> {
 
 /// Whether a client may receive more at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::simulation) enum Reading {
+pub(crate) enum Reading {
     More,
     Waiting,
     Ended,
 }
 
 impl<M: Message> Client<M> {
-    pub(in crate::simulation) fn open(
+    pub(crate) fn open(
         record: &SharedRecord,
         name: String,
         store: &Store<M>,
@@ -46,7 +46,7 @@ impl<M: Message> Client<M> {
     }
 
     /// Receives the next item, if there is one.
-    pub(in crate::simulation) fn read(&mut self, waker: &Waker) -> Reading {
+    pub(crate) fn read(&mut self, waker: &Waker) -> Reading {
         let Some(reader) = &mut self.reader else { return Reading::Ended };
         match reader.poll(waker) {
             ReadStep::Gap(gap) => self.record.lock().gap(self.index, gap.reason),
@@ -92,14 +92,14 @@ impl<M: Message> Client<M> {
     }
 
     /// Cuts the client off.
-    pub(in crate::simulation) fn detach(&mut self) {
+    pub(crate) fn detach(&mut self) {
         if self.reader.take().is_some() {
             self.record.lock().end(self.index);
         }
     }
 
     /// Resumes from its position, at this store. Without one it is a new reader.
-    pub(in crate::simulation) fn resume(&mut self, store: &Store<M>, replay: usize) {
+    pub(crate) fn resume(&mut self, store: &Store<M>, replay: usize) {
         let resume = self.position.map_or(Resume::New, Resume::After);
         if self.position.is_some() {
             self.record.lock().resume(self.index);
@@ -113,7 +113,7 @@ impl<M: Message> Client<M> {
 
 #[cfg(test)]
 impl<M: Message> Client<M> {
-    pub(in crate::simulation) fn is_attached(&self) -> bool {
+    pub(crate) fn is_attached(&self) -> bool {
         self.reader.is_some()
     }
 }

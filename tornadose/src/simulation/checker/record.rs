@@ -17,7 +17,7 @@ const TRANSCRIPT_LINES_MAX: usize = 40;
 
 /// What a message is known by.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(in crate::simulation) struct Description {
+pub(crate) struct Description {
     pub(super) key: String,
     pub(super) event_name: Option<String>,
     pub(super) data: String,
@@ -25,7 +25,7 @@ pub(in crate::simulation) struct Description {
 }
 
 /// Returns what a message is known by.
-pub(in crate::simulation) fn describe<M: Message>(message: &M) -> Description {
+pub(crate) fn describe<M: Message>(message: &M) -> Description {
     let event = message.event().ok();
     Description {
         key: format!("{:?}", message.key()),
@@ -37,7 +37,7 @@ pub(in crate::simulation) fn describe<M: Message>(message: &M) -> Description {
 
 /// The answer to a submit.
 #[derive(Clone)]
-pub(in crate::simulation) enum Answer {
+pub(crate) enum Answer {
     Acknowledged(Id),
     /// The backend has it. The function returns whether its store is still open.
     HandedOff(Arc<dyn Fn() -> bool + Send + Sync>),
@@ -47,14 +47,14 @@ pub(in crate::simulation) enum Answer {
 }
 
 impl Answer {
-    pub(in crate::simulation) fn of<M>(result: &Result<Id, SubmitError<M>>) -> Self {
+    pub(crate) fn of<M>(result: &Result<Id, SubmitError<M>>) -> Self {
         match result {
             Ok(id) => Self::Acknowledged(*id),
             Err(error) => Self::of_error(error),
         }
     }
 
-    pub(in crate::simulation) fn of_error<M>(error: &SubmitError<M>) -> Self {
+    pub(crate) fn of_error<M>(error: &SubmitError<M>) -> Self {
         match error {
             SubmitError::Unavailable { outcome: SendOutcome::Unknown, .. } => Self::Unknown,
             error => Self::Rejected(error.to_string()),
@@ -116,7 +116,7 @@ pub(super) enum ItemKind {
 
 /// Everything that was recorded, in order. A moment is an index into `events`.
 #[derive(Default)]
-pub(in crate::simulation) struct Record {
+pub(crate) struct Record {
     pub(super) messages: Vec<MessageRecord>,
     pub(super) readers: Vec<ReaderRecord>,
     by_description: HashMap<Description, usize>,
@@ -127,10 +127,10 @@ pub(in crate::simulation) struct Record {
 
 /// A record with several writers. A cheap clone.
 #[derive(Clone, Default)]
-pub(in crate::simulation) struct SharedRecord(Arc<Mutex<Record>>);
+pub(crate) struct SharedRecord(Arc<Mutex<Record>>);
 
 impl SharedRecord {
-    pub(in crate::simulation) fn lock(&self) -> MutexGuard<'_, Record> {
+    pub(crate) fn lock(&self) -> MutexGuard<'_, Record> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -159,7 +159,7 @@ impl Record {
         index
     }
 
-    pub(in crate::simulation) fn submit(&mut self, description: Description) -> usize {
+    pub(crate) fn submit(&mut self, description: Description) -> usize {
         let text = format!("submit {description}");
         let message = self.message(description);
         let at = self.push(Some(message), None, text);
@@ -167,7 +167,7 @@ impl Record {
         message
     }
 
-    pub(in crate::simulation) fn answer(&mut self, message: usize, answer: Answer) {
+    pub(crate) fn answer(&mut self, message: usize, answer: Answer) {
         let text = format!("{answer:?}: {}", self.messages[message].description);
         self.push(Some(message), None, text);
         self.messages[message].answer = Some(answer);
@@ -175,7 +175,7 @@ impl Record {
 
     /// Records that messages with an id that passes this test may be lost without a report.
     #[cfg(test)]
-    pub(in crate::simulation) fn excuse(&mut self, is_excused: impl Fn(Id) -> bool) {
+    pub(crate) fn excuse(&mut self, is_excused: impl Fn(Id) -> bool) {
         for message in &mut self.messages {
             message.is_excused |= matches!(message.answer, Some(Answer::Acknowledged(id)) if is_excused(id));
         }
@@ -188,12 +188,12 @@ impl Record {
 
     /// Records that the latest values of a key are to be dropped.
     #[cfg(test)]
-    pub(in crate::simulation) fn forget(&mut self, key: String) {
+    pub(crate) fn forget(&mut self, key: String) {
         self.push(None, None, format!("forget {key}"));
         self.forgotten.push(key);
     }
 
-    pub(in crate::simulation) fn open(&mut self, name: String, keys: Option<Vec<String>>) -> usize {
+    pub(crate) fn open(&mut self, name: String, keys: Option<Vec<String>>) -> usize {
         let reader = self.readers.len();
         let opened = self.push(None, Some(reader), format!("{name}: opened"));
         self.readers.push(ReaderRecord { name, keys, opened, is_ended: false, items: Vec::new() });
@@ -201,13 +201,13 @@ impl Record {
     }
 
     /// Records that a reader which had ended starts over, and returns its new index.
-    pub(in crate::simulation) fn reopen(&mut self, reader: usize) -> usize {
+    pub(crate) fn reopen(&mut self, reader: usize) -> usize {
         let ReaderRecord { name, keys, .. } = &self.readers[reader];
         let (name, keys) = (name.clone(), keys.clone());
         self.open(name, keys)
     }
 
-    pub(in crate::simulation) fn receive(&mut self, reader: usize, description: Description, id: Id, with_id: bool) {
+    pub(crate) fn receive(&mut self, reader: usize, description: Description, id: Id, with_id: bool) {
         let name = &self.readers[reader].name;
         let text = match with_id {
             true => format!("{name}: received {id} {description}"),
@@ -218,15 +218,15 @@ impl Record {
         self.readers[reader].items.push(Item { at, kind: ItemKind::Message { message, id, with_id } });
     }
 
-    pub(in crate::simulation) fn gap(&mut self, reader: usize, reason: GapReason) {
+    pub(crate) fn gap(&mut self, reader: usize, reason: GapReason) {
         self.item(reader, ItemKind::Gap(reason), format_args!("gap {reason}"));
     }
 
-    pub(in crate::simulation) fn position(&mut self, reader: usize, id: Id) {
+    pub(crate) fn position(&mut self, reader: usize, id: Id) {
         self.item(reader, ItemKind::Position(id), format_args!("position {id}"));
     }
 
-    pub(in crate::simulation) fn resume(&mut self, reader: usize) {
+    pub(crate) fn resume(&mut self, reader: usize) {
         self.item(reader, ItemKind::Resumed, format_args!("resumed"));
         self.readers[reader].is_ended = false;
     }
@@ -237,7 +237,7 @@ impl Record {
         self.readers[reader].items.push(Item { at, kind });
     }
 
-    pub(in crate::simulation) fn end(&mut self, reader: usize) {
+    pub(crate) fn end(&mut self, reader: usize) {
         let text = format!("{}: cut off", self.readers[reader].name);
         self.push(None, Some(reader), text);
         self.readers[reader].is_ended = true;
@@ -245,7 +245,7 @@ impl Record {
 
     /// Adds a line about all messages and readers.
     #[cfg(test)]
-    pub(in crate::simulation) fn note(&mut self, text: String) {
+    pub(crate) fn note(&mut self, text: String) {
         self.push(None, None, text);
     }
 
