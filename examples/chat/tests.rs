@@ -159,5 +159,27 @@ async fn a_room_goes_on_over_three_processes_while_one_of_them_is_cut_off() {
     app.advance(std::time::Duration::from_secs(3)).await;
     processes[1].reconnect();
     bob.send_text(r#"{"type":"say","text":"now I am"}"#).await;
-    assert_transcript!(app, @"");
+    assert_transcript!(app, @r#"
+    ada > GET /one/rooms/rust?user=ada upgrade websocket
+    ada ~ open 101
+    bob > GET /two/rooms/rust?user=bob upgrade websocket
+    bob ~ open 101
+    eve > GET /three/rooms/rust?user=eve upgrade websocket
+    eve ~ open 101
+    ada > {"type":"join"}
+    ada < joined #1 {"room":"rust","user":"ada"}
+    bob < joined #1 {"room":"rust","user":"ada"}
+    eve < joined #1 {"room":"rust","user":"ada"}
+    ada > {"type":"say","text":"is anybody there?"}
+    ada < said #2 {"room":"rust","user":"ada","text":"is anybody there?"}
+    eve < said #2 {"room":"rust","user":"ada","text":"is anybody there?"}
+    bob > {"type":"say","text":"yes"}
+    after 3s
+    bob < tornadose:error {"reason":"the message was not sent: the backend is unreachable, or too many messages wait for it"}
+    bob < said #2 {"room":"rust","user":"ada","text":"is anybody there?"}
+    bob > {"type":"say","text":"now I am"}
+    ada < said #3 {"room":"rust","user":"bob","text":"now I am"}
+    bob < said #3 {"room":"rust","user":"bob","text":"now I am"}
+    eve < said #3 {"room":"rust","user":"bob","text":"now I am"}
+    "#);
 }

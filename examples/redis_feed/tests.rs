@@ -133,7 +133,18 @@ async fn every_process_shows_the_same_news_also_those_of_another_program() {
     writer.post("/three/stream", r#"{"author":"eve","text":"hello"}"#).await;
     engine.append_foreign("news", r#"{"author":"redis-cli","text":"from a shell"}"#);
     app.advance(std::time::Duration::ZERO).await;
-    assert_transcript!(app, @"");
+    assert_transcript!(app, @r#"
+    ada > GET /one/stream
+    ada ~ open 200 text/event-stream
+    bob > GET /two/stream
+    bob ~ open 200 text/event-stream
+    writer > POST /three/stream
+    ada < message #1 {"author":"eve","text":"hello"}
+    bob < message #1 {"author":"eve","text":"hello"}
+    writer ~ answer 201 #1\n
+    ada < message #2 {"author":"redis-cli","text":"from a shell"}
+    bob < message #2 {"author":"redis-cli","text":"from a shell"}
+    "#);
 }
 
 #[tornadose_test::test]
@@ -156,5 +167,26 @@ async fn a_client_that_moves_to_another_process_gets_what_it_missed_or_a_gap() {
     publish("lost").await;
     engine.restore(&snapshot);
     publish("kept").await;
-    assert_transcript!(app, @"");
+    assert_transcript!(app, @r#"
+    reader > GET /one/stream
+    reader ~ open 200 text/event-stream
+    writer > POST /two/stream
+    reader < message #1 {"author":"ada","text":"seen"}
+    writer ~ answer 201 #1\n
+    reader ! cut
+    writer > POST /two/stream
+    writer ~ answer 201 #2\n
+    moved > GET /two/stream last-event-id #1
+    moved ~ open 200 text/event-stream
+    moved < message #2 {"author":"ada","text":"missed"}
+    writer > POST /two/stream
+    moved < message #3 {"author":"ada","text":"lost"}
+    writer ~ answer 201 #3\n
+    moved < tornadose:gap {"reason":"restarted","missed":null}
+    moved < message #4 {"author":"ada","text":"seen"}
+    moved < message #5 {"author":"ada","text":"missed"}
+    writer > POST /two/stream
+    moved < message #6 {"author":"ada","text":"kept"}
+    writer ~ answer 201 #6\n
+    "#);
 }

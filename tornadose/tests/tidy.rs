@@ -27,7 +27,7 @@ impl ModuleGraph {
         }
         // The layers do not bind a module of tests.
         let tests: BTreeSet<String> = sources.iter().flat_map(|(module, text)| test_modules(module, text)).collect();
-        sources.retain(|module, _| !tests.contains(module));
+        sources.retain(|module, _| !tests.iter().any(|test| is_within(module, test)));
         let imports = sources.iter().map(|(module, text)| (module.clone(), imports(text, &sources))).collect();
         Self { sources, imports }
     }
