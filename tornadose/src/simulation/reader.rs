@@ -129,7 +129,10 @@ impl<'a> StreamReader<'a> {
         let request = |state: &mut State| Ok((state.runs, state.stream(channel).poll(last, PAGE_ENTRIES)));
         let (run, poll) = connection.call(REPLY_TIMEOUT, request).await?;
         if self.epoch != Some(poll.epoch) {
-            if self.is_past(poll.epoch) {
+            // An epoch that is older than the newest restore does not tell of what was lost by it.
+            let is_older = self.loaded_epoch.is_some() && poll.epoch_run != run && run != self.run;
+            let is_rolled_back = matches!(self.progress(run, &poll, &acknowledged), Progress::RolledBack);
+            if self.is_past(poll.epoch) || (is_older && is_rolled_back) {
                 self.change_epoch(connection, poll.epoch, &acknowledged).await?;
             } else {
                 self.load(connection).await?;

@@ -111,7 +111,7 @@ impl State {
     pub(super) fn stream(&mut self, channel: &str) -> &mut Stream {
         if !self.streams.contains_key(channel) {
             let epoch = Epoch::of_bits(self.random.next());
-            self.streams.insert(channel.to_owned(), Stream::new(epoch));
+            self.streams.insert(channel.to_owned(), Stream::new(epoch, self.runs));
         }
         self.streams.get_mut(channel).expect("it was inserted")
     }
@@ -127,9 +127,10 @@ impl State {
     /// Begins a new epoch of a channel, unless another process has.
     pub(super) fn change_epoch(&mut self, channel: &str, old: Epoch) {
         let epoch = Epoch::of_bits(self.random.next());
+        let run = self.runs;
         let stream = self.stream(channel);
         if stream.epoch == old {
-            stream.epoch = epoch;
+            (stream.epoch, stream.epoch_run) = (epoch, run);
         }
     }
 }

@@ -40,6 +40,8 @@ pub(super) type LatestValues = BTreeMap<String, (Offset, Vec<u8>)>;
 #[derive(Clone, Debug)]
 pub(super) struct Stream {
     pub(super) epoch: Epoch,
+    /// The run of the engine in which the epoch began.
+    pub(super) epoch_run: u64,
     /// The message type of the stores; `None` while only other programs have appended.
     pub(super) type_name: Option<String>,
     entries: VecDeque<Entry>,
@@ -52,6 +54,7 @@ pub(super) struct Stream {
 #[derive(Debug)]
 pub(super) struct StreamPoll {
     pub(super) epoch: Epoch,
+    pub(super) epoch_run: u64,
     pub(super) newest: Place,
     /// The oldest entry that is kept.
     pub(super) first: Option<Place>,
@@ -82,8 +85,15 @@ pub(super) struct LoadedStream {
 }
 
 impl Stream {
-    pub(super) fn new(epoch: Epoch) -> Self {
-        Self { epoch, type_name: None, entries: VecDeque::new(), newest: Place::default(), latest: LatestValues::new() }
+    pub(super) fn new(epoch: Epoch, epoch_run: u64) -> Self {
+        Self {
+            epoch,
+            epoch_run,
+            type_name: None,
+            entries: VecDeque::new(),
+            newest: Place::default(),
+            latest: LatestValues::new(),
+        }
     }
 
     pub(super) fn newest(&self) -> Place {
@@ -126,6 +136,7 @@ impl Stream {
         let trimmed = first.map_or(self.newest.added, |first| first.added - 1);
         StreamPoll {
             epoch: self.epoch,
+            epoch_run: self.epoch_run,
             newest: self.newest,
             first,
             last_exists: next.checked_sub(1).is_some_and(|index| self.entries[index].place == last),
