@@ -1,6 +1,8 @@
 //! Reads the helper attributes of the derives on items, fields and variants: `#[key]`, `#[latest]`, `#[query("name")]`.
 
-use syn::{Attribute, Expr, ExprLit, Lit, LitStr, Meta};
+use proc_macro2::Ident;
+use syn::spanned::Spanned;
+use syn::{Attribute, Expr, ExprLit, ExprPath, Lit, LitStr, Meta, Token};
 
 use crate::diagnostics::Mistakes;
 use crate::value::ungroup;
@@ -41,6 +43,27 @@ pub(crate) fn parse_name(attribute: &Attribute, word: &str) -> Result<Option<Lit
     Err(syn::Error::new_spanned(attribute, message))
 }
 
+/// Returns the function that serializes the field, in `#[serde(with = "module")]` or `#[serde(serialize_with = "path")]`.
+pub(crate) fn serialize_with(attributes: &[Attribute]) -> Option<ExprPath> {
+    let mut function = None;
+    for attribute in attributes.iter().filter(|attribute| attribute.path().is_ident("serde")) {
+        // Serde reports mistakes in its own attribute.
+        let _ignored = attribute.parse_nested_meta(|option| {
+            if option.path.is_ident("with") {
+                let mut path: ExprPath = option.value()?.parse::<LitStr>()?.parse()?;
+                path.path.segments.push(Ident::new("serialize", path.path.segments.span()).into());
+                function = Some(path);
+            } else if option.path.is_ident("serialize_with") {
+                function = Some(option.value()?.parse::<LitStr>()?.parse()?);
+            } else if option.input.peek(Token![=]) {
+                option.value()?.parse::<Expr>()?;
+            }
+            Ok(())
+        });
+    }
+    function
+}
+
 /// Whether serde skips the field.
 pub(crate) fn is_skipped(attributes: &[Attribute]) -> bool {
     let mut skipped = false;
@@ -48,7 +71,7 @@ pub(crate) fn is_skipped(attributes: &[Attribute]) -> bool {
         // Serde reports mistakes in its own attribute.
         let _ignored = attribute.parse_nested_meta(|option| {
             skipped |= ["skip", "skip_serializing", "skip_deserializing"].iter().any(|word| option.path.is_ident(word));
-            if option.input.peek(syn::Token![=]) {
+            if option.input.peek(Token![=]) {
                 option.value()?.parse::<Expr>()?;
             }
             Ok(())

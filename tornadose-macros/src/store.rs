@@ -3,6 +3,7 @@
 mod retention;
 mod args;
 mod model;
+mod key_json;
 mod expand;
 mod stub;
 

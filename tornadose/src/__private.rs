@@ -4,6 +4,8 @@ pub use tornadose_macros::{__Store, __Subscriber};
 
 pub use salvo::http::StatusError;
 pub use salvo::{Depot, Request};
+pub use serde::ser::SerializeStruct;
+pub use serde::{Serialize, Serializer};
 
 pub use crate::event::Event;
 pub use crate::event::error::EncodeError;

@@ -100,7 +100,7 @@ pub use crate::store::Store;
 pub use crate::store::builder::StoreBuilder;
 pub use crate::store::error::SubmitError;
 pub use crate::store::gap::GapReason;
-pub use crate::store::log::ENTRY_OVERHEAD;
+pub use crate::store::limits::ENTRY_OVERHEAD;
 pub use crate::store::subscription::{Received, Subscription};
 pub use crate::subscriber::Subscriber;
 pub use crate::subscriber::close::{Close, CloseCode};

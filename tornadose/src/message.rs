@@ -3,6 +3,8 @@
 use std::fmt::Debug;
 use std::hash::Hash;
 
+use serde::Serialize;
+
 use crate::event::Event;
 use crate::event::error::EncodeError;
 
@@ -46,16 +48,23 @@ use crate::event::error::EncodeError;
 pub trait Message: Send + Sync + Sized + 'static {
     /// The key that routes a message to its readers. [`NoKey`] sends every message to every reader.
     ///
-    /// Keep keys short: a store counts [`ENTRY_OVERHEAD`](crate::ENTRY_OVERHEAD) for a key, whatever its own size,
-    /// and remembers 65,536 keys with nothing kept. Measured for keys of 12 characters:
+    /// A key is known outside of the process by its JSON: different keys must have different JSON. Its length in bytes
+    /// is the size of the key. A key longer than [`MAX_KEY`](Self::MAX_KEY) is rejected.
     ///
-    /// - about 780 bytes for a key with one small `latest` value;
-    /// - about 350 bytes for a key of which nothing is kept any more;
-    /// - nothing for a key that was only looked up.
+    /// Every key that a store remembers counts in its `memory`, with its size:
     ///
-    /// `Eq`, `Hash`, `Clone` and `Drop` of a key run under the store's lock and must not call the store. With a backend,
-    /// a key is known outside of the process by its `Debug` text: different keys must have different ones.
-    type Key: Clone + Eq + Hash + Debug + Send + Sync + 'static;
+    /// | the key has | it counts |
+    /// |---|---|
+    /// | messages kept | its size and [`ENTRY_OVERHEAD`](crate::ENTRY_OVERHEAD) |
+    /// | no message kept, and readers | its size |
+    /// | neither, but messages of it were trimmed | its size and `ENTRY_OVERHEAD`; at most a quarter of `memory` for all such keys, then the store forgets those whose messages were trimmed first |
+    /// | neither, and it was only looked up | nothing: it is not remembered |
+    ///
+    /// The store holds a key once, however many messages and readers it has. A key type without fields, such as
+    /// [`NoKey`], has the size 0.
+    ///
+    /// `Eq`, `Hash`, `Serialize` and `Drop` of a key run under the store's lock and must not call the store.
+    type Key: Clone + Eq + Hash + Debug + Serialize + Send + Sync + 'static;
 
     /// Whether any message of this type is [`Retention::Queue`]. When `false`, every message is kept as
     /// [`Retention::Latest`] and no gap is ever reported, because the newest values are the whole state.
@@ -70,9 +79,13 @@ pub trait Message: Send + Sync + Sized + 'static {
     const CAPACITY: usize = 1024;
 
     /// The encoded bytes that the whole store keeps, plus [`ENTRY_OVERHEAD`](crate::ENTRY_OVERHEAD) for each message
-    /// and key. A message counts once, and once more for each transport that a handler of the store serves, in the
-    /// longest form that its text can take there.
+    /// and key, plus the size of each [key](Self::Key). A message counts once, and once more for each transport that a
+    /// handler of the store serves, in the longest form that its text can take there.
     const MEMORY: usize = 64 << 20;
+
+    /// The longest JSON of a key, in bytes. A submit with a longer key fails with `KeyTooLong`, and a connection with
+    /// one gets the status 400.
+    const MAX_KEY: usize = 1024;
 
     /// The name of the channel on which processes publish, and under which logs show the store.
     const CHANNEL: &'static str;
@@ -110,7 +123,7 @@ pub enum Retention {
 /// ```
 /// assert_eq!(tornadose::NoKey, tornadose::NoKey {});
 /// ```
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize)]
 pub struct NoKey;
 
 /// The keys whose messages a connection receives.

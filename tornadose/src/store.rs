@@ -9,7 +9,8 @@ pub(crate) mod registry;
 pub(crate) mod shared;
 pub(crate) mod reader;
 pub(crate) mod subscription;
-mod limits;
+pub(crate) mod limits;
+pub(crate) mod key_json;
 pub(crate) mod gap;
 pub(crate) mod decode;
 pub(crate) mod read_back;
@@ -192,7 +193,8 @@ impl<M: Message> Store<M> {
         Subscription::new(&self.shared, Keys::All)
     }
 
-    /// Subscribes to the messages of one key, for code on the server.
+    /// Subscribes to the messages of one key, for code on the server. No message has a key that is longer than
+    /// [`Message::MAX_KEY`]: a subscription to one waits until the store is closed.
     ///
     /// ```
     /// # use tornadose::prelude::*;
@@ -221,7 +223,8 @@ impl<M: Message> Store<M> {
         self.shared.lock().readers.count()
     }
 
-    /// Returns the number of readers that hold this key. Readers of all keys do not count.
+    /// Returns the number of readers that hold this key. Readers of all keys do not count, and a key that is longer than
+    /// [`Message::MAX_KEY`] has none.
     ///
     /// ```
     /// # use tornadose::prelude::*;

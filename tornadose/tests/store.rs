@@ -183,10 +183,11 @@ async fn memory_drops_the_oldest_message_whatever_its_key() {
         store.submit(queued(2, 1000)).await.unwrap();
     }
     assert_eq!(ready(&mut one), [Err(Some(1)), Ok(newest(1, 1000))]);
-    // Of 8192 bytes, the latest value with its key and the other key take their part. The rest is for
-    // messages of 1000 bytes with their overhead.
+    // Of 8192 bytes, the latest value and the two keys take their part. The rest is for messages of
+    // 1000 bytes with their overhead.
     let message = ENTRY_OVERHEAD + 1000 + r#"{"key":2,"text":""}Queued"#.len();
-    let kept = (8192 - (message + ENTRY_OVERHEAD) - ENTRY_OVERHEAD) / message;
+    let key = ENTRY_OVERHEAD + r#"{"key":2}"#.len();
+    let kept = (8192 - message - 2 * key) / message;
     let mut expected = vec![Err(Some(10 - kept as u64))];
     expected.extend(vec![Ok(queued(2, 1000)); kept]);
     assert_eq!(ready(&mut two), expected);

@@ -15,16 +15,19 @@ pub(crate) struct Args {
     pub(crate) capacity: Option<(u64, Ident)>,
     /// In bytes.
     pub(crate) memory: Option<u64>,
+    /// In bytes.
+    pub(crate) max_key: Option<u64>,
     pub(crate) channel: Option<String>,
     pub(crate) library: Option<Path>,
 }
 
 /// Each option and what it takes, in the order in which messages list them.
-const OPTIONS: [(&str, Expected); 6] = [
+const OPTIONS: [(&str, Expected); 7] = [
     ("latest", Expected::FLAG),
     ("queue", Expected::FLAG),
     ("capacity", expected("a whole number of messages", "`capacity = 1024`")),
     ("memory", expected("a size in quotes: digits and `KiB`, `MiB` or `GiB`", "`memory = \"64MiB\"`")),
+    ("max_key", expected("a size in quotes: digits and `KiB`, `MiB` or `GiB`", "`max_key = \"1KiB\"`")),
     ("channel", expected("a name in quotes", "`channel = \"ticks\"`")),
     ("crate", Expected::LIBRARY),
 ];
@@ -43,6 +46,7 @@ impl Args {
                     args.capacity = option.count("", mistakes).map(|count| (count, option.name.clone()));
                 }
                 "memory" => args.memory = option.size(mistakes),
+                "max_key" => args.max_key = option.size(mistakes),
                 "channel" => args.channel = channel(&option, mistakes),
                 "crate" => args.library = option.library(mistakes),
                 _ => {

@@ -5,6 +5,7 @@ use quote::{ToTokens, format_ident, quote, quote_spanned};
 use syn::ext::IdentExt;
 use syn::{Ident, Visibility};
 
+use super::key_json::serialize_key;
 use super::model::{Key, Model, Shape, Style, Variant};
 use super::retention::Retention;
 use crate::literals::usize_literal;
@@ -14,6 +15,7 @@ pub(crate) fn expand(model: &Model) -> TokenStream {
     let Model { name, runtime: rt, channel, .. } = model;
     let keys = model.keys();
     let key_struct = key_struct(name, &model.visibility, keys);
+    let serialize_key = (!keys.is_empty()).then(|| serialize_key(rt, name, keys));
     let key_type = if keys.is_empty() { quote!(#rt::NoKey) } else { key_name(name).into_token_stream() };
     let no_queue = (!model.has_queue()).then(|| {
         quote!(
@@ -33,6 +35,10 @@ pub(crate) fn expand(model: &Model) -> TokenStream {
         let bytes = usize_literal(bytes);
         quote!(const MEMORY: ::core::primitive::usize = #bytes;)
     });
+    let max_key = model.max_key.map(|bytes| {
+        let bytes = usize_literal(bytes);
+        quote!(const MAX_KEY: ::core::primitive::usize = #bytes;)
+    });
     let key = key(model);
     let retention = retention(model);
     let this = self_ident(name.span());
@@ -42,6 +48,7 @@ pub(crate) fn expand(model: &Model) -> TokenStream {
 
     quote! {
         #key_struct
+        #serialize_key
 
         #[automatically_derived]
         #[allow(unused_qualifications)]
@@ -51,6 +58,7 @@ pub(crate) fn expand(model: &Model) -> TokenStream {
             #no_latest
             #capacity
             #memory
+            #max_key
             const CHANNEL: &'static ::core::primitive::str = #channel;
 
             fn key(&self) -> Self::Key {
@@ -73,7 +81,7 @@ pub(super) fn key_struct(name: &Ident, visibility: &Visibility, keys: &[Key]) ->
     }
     let doc = format!("The key of a [`{name}`]: a connection receives the messages whose key equals its own.");
     let key = key_name(name);
-    let fields = keys.iter().map(|Key { name, ty }| {
+    let fields = keys.iter().map(|Key { name, ty, .. }| {
         let doc = format!("The message's `{name}`.");
         quote!(#[doc = #doc] #visibility #name: #ty)
     });
@@ -104,7 +112,7 @@ fn key(model: &Model) -> TokenStream {
     let key = key_name(&model.name);
     match &model.shape {
         Shape::Struct { keys, .. } => {
-            let fields = keys.iter().map(|Key { name, ty }| {
+            let fields = keys.iter().map(|Key { name, ty, .. }| {
                 let at = type_span(ty);
                 let this = self_ident(at);
                 let value = quote_spanned!(at=> ::core::clone::Clone::clone(&#this.#name));
@@ -116,7 +124,7 @@ fn key(model: &Model) -> TokenStream {
             let arms = variants.iter().map(|Variant { name, keys, .. }| {
                 let bindings = keys.iter().map(|key| (key, binding(key)));
                 let patterns = bindings.clone().map(|(Key { name, .. }, binding)| quote!(#name: #binding));
-                let fields = bindings.map(|(Key { name, ty }, binding)| {
+                let fields = bindings.map(|(Key { name, ty, .. }, binding)| {
                     let value = quote_spanned!(type_span(ty)=> ::core::clone::Clone::clone(#binding));
                     quote!(#name: #value)
                 });

@@ -2,7 +2,7 @@
 
 use proc_macro2::Ident;
 use syn::ext::IdentExt;
-use syn::{Data, DeriveInput, Field, Fields, GenericParam, Generics, Type, Visibility};
+use syn::{Data, DeriveInput, ExprPath, Field, Fields, GenericParam, Generics, Type, Visibility};
 
 use super::args::Args;
 use super::retention::{self, Retention};
@@ -18,6 +18,8 @@ pub(crate) struct Model {
     pub(crate) capacity: Option<u64>,
     /// In bytes.
     pub(crate) memory: Option<u64>,
+    /// In bytes.
+    pub(crate) max_key: Option<u64>,
     pub(crate) channel: String,
     pub(crate) runtime: Runtime,
 }
@@ -46,6 +48,8 @@ pub(crate) enum Style {
 pub(crate) struct Key {
     pub(crate) name: Ident,
     pub(crate) ty: Type,
+    /// The function that serializes it, when serde is told to use another than that of its type.
+    pub(crate) serialize_with: Option<ExprPath>,
 }
 
 impl Model {
@@ -76,6 +80,7 @@ impl Model {
             shape,
             capacity: args.capacity.as_ref().map(|(count, _)| *count),
             memory: args.memory,
+            max_key: args.max_key,
             channel: args.channel.clone().unwrap_or_else(|| kebab(&item.ident.unraw().to_string())),
             runtime: Runtime::new(args.library.clone()),
         };
@@ -190,7 +195,8 @@ fn collect_keys(fields: &Fields, mistakes: &mut Mistakes) -> KeyFields {
 }
 
 fn key(field: &Field) -> Option<Key> {
-    Some(Key { name: field.ident.clone()?, ty: field.ty.clone() })
+    let serialize_with = helper_attrs::serialize_with(&field.attrs);
+    Some(Key { name: field.ident.clone()?, ty: field.ty.clone(), serialize_with })
 }
 
 /// Reports variants whose keys differ from those of the first variant that has any.

@@ -6,6 +6,7 @@ use syn::{Data, DeriveInput};
 
 use super::args::Args;
 use super::expand::{key_name, key_struct};
+use super::key_json::serialize_impl;
 use super::model::Key;
 use crate::generics::concretize;
 use crate::runtime::Runtime;
@@ -16,9 +17,11 @@ pub(crate) fn stub(args: &Args, item: &DeriveInput) -> TokenStream {
     let keys = if item.generics.params.is_empty() { keys(item) } else { Vec::new() };
     let key_struct = key_struct(name, &item.vis, &keys);
     let key_type = if keys.is_empty() { quote!(#rt::NoKey) } else { key_name(name).into_token_stream() };
+    let serialize_key = (!keys.is_empty()).then(|| serialize_impl(&rt, name, &quote!(loop {})));
     let (generics, arguments) = concretize(&item.generics);
     quote! {
         #key_struct
+        #serialize_key
 
         #[automatically_derived]
         impl #generics #rt::Message for #name #arguments {
@@ -52,7 +55,7 @@ fn keys(item: &DeriveInput) -> Vec<Key> {
             && marked
             && keys.iter().all(|key| key.name != *name)
         {
-            keys.push(Key { name: name.clone(), ty: field.ty.clone() });
+            keys.push(Key { name: name.clone(), ty: field.ty.clone(), serialize_with: None });
         }
     }
     keys

@@ -9,6 +9,7 @@ use futures_util::FutureExt;
 use salvo::conn::ConnCtrl;
 use salvo::http::StatusError;
 use salvo::{Depot, Request};
+use serde::Serialize;
 
 use crate::handler::builder::StreamHandler;
 use crate::handler::connection::attached::AttachedReason;
@@ -19,6 +20,7 @@ use crate::handler::connection::socket_table::{SocketHandle, SocketLookup};
 use crate::handler::feed::Feed;
 use crate::handler::request;
 use crate::message::Keys;
+use crate::store::key_json::key_size;
 use crate::store::reader::{Reader, ReaderOptions};
 use crate::subscriber::{KeyOf, Subscriber};
 
@@ -49,12 +51,14 @@ pub(crate) struct Admission<S: Subscriber> {
 }
 
 impl<S: Subscriber> StreamHandler<S> {
-    /// Reads the subscriber's fields and runs its hook. A panic in these becomes a response with status 500.
+    /// Reads the subscriber's fields, runs its hook and checks its keys. A panic in these becomes a response with
+    /// status 500.
     pub(crate) async fn authorize(&self, req: &Request, depot: &Depot) -> Result<Authorized<S>, StatusError> {
         let authorized = AssertUnwindSafe(async {
             let mut subscriber = S::from_request(req, depot)?;
             subscriber.authorize().await?;
             let keys = subscriber.keys();
+            check_keys(&keys, self.store.shared().limits.max_key)?;
             Ok(Authorized { subscriber: CatchDrop::new(subscriber), keys })
         });
         authorized.catch_unwind().await.unwrap_or_else(|_| {
@@ -126,6 +130,24 @@ impl<S: Subscriber> StreamHandler<S> {
     ) -> Feed<S::Message> {
         Feed::new(reader, record, self.settings.options.lag, prologue)
     }
+}
+
+/// Checks that messages can have these keys, before the store remembers one of them.
+fn check_keys<K: Serialize>(keys: &Keys<K>, max_key: usize) -> Result<(), StatusError> {
+    let keys = match keys {
+        Keys::All => &[],
+        Keys::One(key) => std::slice::from_ref(key),
+        Keys::Set(keys) => keys.as_slice(),
+    };
+    for key in keys {
+        let problem = match key_size(key) {
+            Ok(size) if size <= max_key => continue,
+            Ok(size) => format!("the key takes {size} bytes of JSON: shorten it, at most {max_key} are allowed"),
+            Err(_) => "the key cannot be written as JSON".into(),
+        };
+        return Err(StatusError::bad_request().brief(problem));
+    }
+    Ok(())
 }
 
 /// Returns the socket of this request's connection if it can be given away. If it cannot although the service is

@@ -32,6 +32,8 @@ impl<M: Message> Store<M> {
                 let message = Arc::into_inner(message).expect("a rejected message has no other owner");
                 return Err(match error {
                     None => SubmitError::Closed { message },
+                    Some(AppendError::Key(error)) => SubmitError::Encode { message, error },
+                    Some(AppendError::KeyTooLong { size }) => SubmitError::KeyTooLong { message, size },
                     Some(AppendError::Full) => SubmitError::Full { message },
                     Some(AppendError::TooLarge { size }) => SubmitError::TooLarge { message, size },
                 });

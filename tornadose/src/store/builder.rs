@@ -13,12 +13,13 @@ use crate::store::Store;
 use crate::store::limits::Limits;
 use crate::store::shared::Shared;
 
-/// Builds a [`Store`] with its own capacity and memory, for example from the configuration of a server.
+/// Builds a [`Store`] with its own capacity, memory and longest key, for example from the configuration of a server.
 ///
 /// | option | default | unit | 0 means |
 /// |---|---|---|---|
 /// | [`capacity`](Self::capacity) | [`Message::CAPACITY`] | queue messages of each key | 1 |
 /// | [`memory`](Self::memory) | [`Message::MEMORY`] | encoded bytes | no message fits |
+/// | [`max_key`](Self::max_key) | [`Message::MAX_KEY`] | bytes of a key's JSON | no key fits, except one without fields |
 ///
 /// ```
 /// use tornadose::prelude::*;
@@ -88,6 +89,24 @@ impl<M: Message> StoreBuilder<M> {
     /// ```
     pub fn memory(mut self, bytes: usize) -> Self {
         self.limits.memory = bytes;
+        self
+    }
+
+    /// Sets the longest JSON of a key, in bytes. A submit with a longer key fails, and a connection with one gets the
+    /// status 400.
+    ///
+    /// ```
+    /// # use tornadose::prelude::*;
+    /// # #[store(queue)]
+    /// # #[derive(Serialize)]
+    /// # struct Note { #[key] user: String }
+    /// let store = Store::builder().max_key(20).build();
+    /// assert!(store.try_submit(Note { user: "ada".into() }).is_ok());
+    /// let error = store.try_submit(Note { user: "ada lovelace".into() }).unwrap_err();
+    /// assert_eq!(error.to_string(), "the key takes 23 bytes of JSON, more than the store's `max_key`: raise it");
+    /// ```
+    pub fn max_key(mut self, bytes: usize) -> Self {
+        self.limits.max_key = bytes;
         self
     }
 
@@ -183,7 +202,8 @@ impl<M> Clone for StoreBuilder<M> {
 
 impl<M> fmt::Debug for StoreBuilder<M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Limits { capacity, memory } = self.limits;
-        f.debug_struct("StoreBuilder").field("capacity", &capacity).field("memory", &memory).finish()
+        let Limits { capacity, memory, max_key } = self.limits;
+        let mut builder = f.debug_struct("StoreBuilder");
+        builder.field("capacity", &capacity).field("memory", &memory).field("max_key", &max_key).finish()
     }
 }

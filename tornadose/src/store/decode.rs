@@ -7,6 +7,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use crate::event::Event;
 use crate::event::error::EncodeError;
 use crate::message::{Message, Retention};
+use crate::store::key_json::{key_text, latest_slot};
 
 /// Parses the JSON of a message. Only a store with a backend requires `Deserialize` of its messages.
 pub(crate) type ParseJson<M> = fn(&[u8]) -> Result<M, serde_json::Error>;
@@ -17,6 +18,14 @@ pub(crate) struct Decoded<M: Message> {
     pub(crate) event: Event,
     pub(crate) retention: Retention,
     pub(crate) key: M::Key,
+    /// Where the value is kept, if it is a `latest` one.
+    pub(crate) latest: Option<LatestSlot>,
+}
+
+/// The slot of a `latest` value, as backends know it.
+pub(crate) struct LatestSlot {
+    pub(crate) key_text: String,
+    pub(crate) slot: String,
 }
 
 /// The reason why a payload is not a message. Its text does not quote the payload, which may be confidential.
@@ -56,7 +65,15 @@ pub(crate) fn decode<M: Message>(
         let event = message.event().map_err(DecodeError::Event)?;
         let retention = if M::HAS_QUEUE { message.retention() } else { Retention::Latest };
         let key = message.key();
-        Ok(Decoded { message, event, retention, key })
+        let latest = match retention {
+            Retention::Latest => {
+                let key_text = key_text(&key).map_err(DecodeError::Event)?;
+                let slot = latest_slot(&key_text, event.name());
+                Some(LatestSlot { key_text, slot })
+            }
+            Retention::Queue => None,
+        };
+        Ok(Decoded { message, event, retention, key, latest })
     }));
     decoded.unwrap_or(Err(DecodeError::Panicked))
 }

@@ -23,7 +23,7 @@ pub enum SubmitError<M> {
         /// The message.
         message: M,
     },
-    /// The message cannot be encoded.
+    /// The message or its key cannot be encoded.
     Encode {
         /// The message.
         message: M,
@@ -34,6 +34,13 @@ pub enum SubmitError<M> {
     Full {
         /// The message.
         message: M,
+    },
+    /// The message's key is longer than the store allows.
+    KeyTooLong {
+        /// The message.
+        message: M,
+        /// The length of the key's JSON, in bytes.
+        size: usize,
     },
     /// The message alone exceeds the store's memory.
     TooLarge {
@@ -75,6 +82,7 @@ impl<M> SubmitError<M> {
             Self::Closed { message }
             | Self::Encode { message, .. }
             | Self::Full { message }
+            | Self::KeyTooLong { message, .. }
             | Self::TooLarge { message, .. }
             | Self::Refused { message, .. }
             | Self::Unavailable { message, .. } => message,
@@ -89,6 +97,9 @@ impl<M> fmt::Display for SubmitError<M> {
             Self::Encode { error, .. } => error.fmt(f),
             Self::Full { .. } => {
                 f.write_str("the `latest` values alone fill the store's `memory`: raise it, or forget keys")
+            }
+            Self::KeyTooLong { size, .. } => {
+                write!(f, "the key takes {size} bytes of JSON, more than the store's `max_key`: raise it")
             }
             Self::TooLarge { size, .. } => {
                 write!(f, "the message takes {size} bytes, more than the store's `memory`: raise it")

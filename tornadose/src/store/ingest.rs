@@ -9,16 +9,18 @@ use std::fmt::Debug;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::Waker;
 
+use serde::de::IgnoredAny;
 use tokio::sync::watch;
 
 use crate::backend::incoming::{IncomingEntry, Ingested, LogSink};
 use crate::id::{Epoch, Offset};
 use crate::message::{Message, Retention};
 use crate::metrics;
-use crate::store::decode::{Decoded, decode};
+use crate::store::decode::{Decoded, LatestSlot, decode};
 use crate::store::entry::Entry;
 use crate::store::gap::{Gap, GapReason};
 use crate::store::ingest::dedup::{Arrival, Dedup};
+use crate::store::key_json::latest_slot;
 use crate::store::limits::Limits;
 use crate::store::log::AppendError;
 use crate::store::read_back::Recognized;
@@ -43,6 +45,22 @@ struct History<K> {
     latest_keys: HashMap<String, LatestKey<K>>,
 }
 
+impl<K: Debug> History<K> {
+    /// Removes a key by its text. Processes of an earlier version know keys by their `Debug` text, which is accepted
+    /// when it is not JSON and only one key has it.
+    fn forget(&mut self, key: &str) -> Option<LatestKey<K>> {
+        if let Some(known) = self.latest_keys.remove(key) {
+            return Some(known);
+        }
+        if serde_json::from_str::<IgnoredAny>(key).is_ok() {
+            return None;
+        }
+        let mut named = self.latest_keys.iter().filter(|(_, known)| format!("{:?}", known.key) == key);
+        let (text, None) = (named.next()?.0.clone(), named.next()) else { return None };
+        self.latest_keys.remove(&text)
+    }
+}
+
 struct LatestKey<K> {
     key: K,
     slots: Vec<String>,
@@ -56,19 +74,6 @@ enum Identity<M: Message> {
     Own(Decoded<M>),
     /// It has yet to be decoded.
     New,
-}
-
-/// Returns the text of a key by which a backend stores its latest values.
-pub(super) fn key_text(key: &impl Debug) -> String {
-    format!("{key:?}")
-}
-
-/// Returns the slot of the latest value of a key and an event's name, as backends know it.
-pub(super) fn latest_slot(key: &impl Debug, event_name: Option<&str>) -> String {
-    match event_name {
-        Some(name) => format!("{key:?} {name}"),
-        None => key_text(key),
-    }
 }
 
 impl<M: Message> Ingest<M> {
@@ -135,11 +140,8 @@ impl<M: Message> Ingest<M> {
     }
 
     fn append(&self, shared: &Shared<M>, offset: Option<Offset>, decoded: Decoded<M>) -> (Offset, Ingested) {
-        let Decoded { message, event, retention, key } = decoded;
-        let latest = match retention {
-            Retention::Latest => Some((key_text(&key), latest_slot(&key, event.name()), key.clone())),
-            Retention::Queue => None,
-        };
+        let Decoded { message, event, retention, key, latest } = decoded;
+        let latest = latest.map(|latest| (latest, key.clone()));
         let mut state = shared.lock();
         let offset = offset.unwrap_or_else(|| state.log.next());
         if state.closed || offset <= state.log.head().offset {
@@ -163,6 +165,8 @@ impl<M: Message> Ingest<M> {
             Ok(appended) => drop(appended.evicted),
             Err(error) => {
                 let reason = match error {
+                    AppendError::Key(_) => "the key cannot be serialized",
+                    AppendError::KeyTooLong { .. } => "the key is longer than the store's `max_key`",
                     AppendError::Full => "the latest values alone fill the store's memory",
                     AppendError::TooLarge { .. } => "more than the store's memory",
                 };
@@ -170,8 +174,8 @@ impl<M: Message> Ingest<M> {
                 return (offset, Ingested::Unreadable);
             }
         }
-        let Some((text, slot, key)) = latest else { return (offset, Ingested::Queue) };
-        self.record_slot(text, &slot, key);
+        let Some((LatestSlot { key_text, slot }, key)) = latest else { return (offset, Ingested::Queue) };
+        self.record_slot(key_text, &slot, key);
         (offset, Ingested::Latest { slot })
     }
 
@@ -256,7 +260,7 @@ impl<M: Message> LogSink for Ingest<M> {
     }
 
     fn forget(&self, offset: Option<Offset>, key: &str) -> Vec<String> {
-        let forgotten = self.history().latest_keys.remove(key);
+        let forgotten = self.history().forget(key);
         if let Some(offset) = offset {
             self.advance_to(offset);
         }
@@ -269,18 +273,18 @@ impl<M: Message> LogSink for Ingest<M> {
     }
 
     fn retain_latest(&self, is_kept: &dyn Fn(&str) -> bool) {
-        let mut forgotten: Vec<(M::Key, Vec<String>)> = Vec::new();
-        self.history().latest_keys.retain(|_, LatestKey { key, slots }| {
+        let mut forgotten: Vec<(M::Key, String, Vec<String>)> = Vec::new();
+        self.history().latest_keys.retain(|text, LatestKey { key, slots }| {
             let (kept, dropped) = std::mem::take(slots).into_iter().partition(|slot| is_kept(slot));
             *slots = kept;
             if !dropped.is_empty() {
-                forgotten.push((key.clone(), dropped));
+                forgotten.push((key.clone(), text.clone(), dropped));
             }
             !slots.is_empty()
         });
         let Some(shared) = self.shared.upgrade() else { return };
-        for (key, slots) in forgotten {
-            let is_forgotten = |entry: &Entry<M>| slots.contains(&latest_slot(&key, entry.event.name()));
+        for (key, text, slots) in forgotten {
+            let is_forgotten = |entry: &Entry<M>| slots.contains(&latest_slot(&text, entry.event.name()));
             let dropped = shared.lock().forget(&key, is_forgotten);
             drop(dropped);
         }

@@ -28,22 +28,15 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use crate::event::Event;
+use crate::event::error::EncodeError;
 use crate::id::{Epoch, Id, Offset};
 use crate::message::{Message, Retention};
 use crate::store::entry::Entry;
 use crate::store::gap::Gap;
-use crate::store::limits::Limits;
+use crate::store::limits::{ENTRY_OVERHEAD, Limits};
 use crate::store::log::batch::CachedBatch;
 use crate::store::log::gaps::Generations;
 use crate::store::log::key_table::KeyTable;
-
-/// The bytes that a store's `memory` counts for each kept message, and for each key with something kept, beside the
-/// encoded bytes. They cover the index entries and the buffers' headers.
-///
-/// ```
-/// assert_eq!(tornadose::ENTRY_OVERHEAD, 512);
-/// ```
-pub const ENTRY_OVERHEAD: usize = 512;
 
 pub(crate) struct Log<M: Message> {
     epoch: Epoch,
@@ -60,8 +53,9 @@ pub(crate) struct Log<M: Message> {
     appended_latest: u64,
     /// Changes whenever the messages kept change.
     version: u64,
-    /// The bytes of all that is kept, and of the `latest` part of it.
+    /// The bytes of all that is kept, without the sizes of the keys.
     kept_bytes: usize,
+    /// The bytes of the `latest` values, with the sizes of their keys.
     kept_latest_bytes: usize,
     cached: VecDeque<CachedBatch<M>>,
     /// Batches that left the cache, to be dropped outside of the store's lock.
@@ -69,9 +63,19 @@ pub(crate) struct Log<M: Message> {
     generations: Generations,
 }
 
+/// The bytes that a message takes.
+pub(crate) struct Cost {
+    entry: usize,
+    key_size: usize,
+}
+
 /// The reason why a message was not appended.
 #[derive(Debug)]
 pub(crate) enum AppendError {
+    /// The key cannot be serialized.
+    Key(EncodeError),
+    /// The key is longer than the store allows.
+    KeyTooLong { size: usize },
     /// The message alone exceeds the store's memory.
     TooLarge { size: usize },
     /// The message exceeds the store's memory together with the `latest` values, which are never dropped.
@@ -141,30 +145,60 @@ impl<M: Message> Log<M> {
         encoding_count: usize,
     ) -> Result<Appended<M>, AppendError> {
         let cost = self.check_room(&key, &message, &event, retention, encoding_count)?;
-        let key_index = self.keys.index_for(key);
+        let key_index = self.keys.index_for(key, cost.key_size);
         self.advance_to(offset);
         let id = self.id(offset);
         let mut evicted = Vec::new();
         if retention == Retention::Latest {
             evicted.extend(self.take_latest(key_index, |entry| entry.is_replaced_by(&message, &event)));
         }
-        let entry = Arc::new(Entry::new(id, message, event, retention, key_index, cost));
+        let entry = Arc::new(Entry::new(id, message, event, retention, key_index, cost.entry));
         self.insert(Arc::clone(&entry));
         if self.keys[key_index].queue.len() > self.limits.capacity {
             evicted.extend(self.trim_oldest_of(key_index));
         }
-        while self.kept_bytes > self.limits.memory
-            && let Some((_, oldest)) = self.queue.first_key_value()
-        {
-            let key_index = oldest.key_index;
-            evicted.extend(self.trim_oldest_of(key_index));
-            self.keys.evict_if_idle(key_index);
-        }
+        self.make_room(offset, &mut evicted);
         Ok(Appended { entry, evicted })
     }
 
-    /// Returns the cost of a message, unless it does not fit alone or beside the `latest` values, which are never
-    /// dropped.
+    /// Trims the oldest queue messages, whatever their key, until everything fits. The newest message stays: it fits
+    /// beside the `latest` values, and the keys of readers are not dropped to make room.
+    fn make_room(&mut self, newest: Offset, evicted: &mut Vec<Arc<Entry<M>>>) {
+        self.keys.evict_idle_beyond(self.idle_bytes_max());
+        while self.bytes() > self.limits.memory
+            && let Some((&offset, oldest)) = self.queue.first_key_value()
+            && offset < newest
+        {
+            let key_index = oldest.key_index;
+            evicted.extend(self.trim_oldest_of(key_index));
+            self.keys.evict_if_idle(key_index, self.idle_bytes_max());
+        }
+    }
+
+    /// Returns the bytes of everything that is kept or remembered.
+    fn bytes(&self) -> usize {
+        self.kept_bytes + self.keys.bytes()
+    }
+
+    /// Returns the bytes of the keys, beside the overhead of those with something kept.
+    #[cfg(test)]
+    pub(crate) fn remembered_bytes(&self) -> usize {
+        self.keys.bytes()
+    }
+
+    /// Returns the offset above which no message of a key was trimmed that is not remembered.
+    #[cfg(test)]
+    pub(crate) fn forgotten_through(&self) -> Offset {
+        self.keys.trimmed_floor()
+    }
+
+    /// Returns how many bytes idle keys may take: a quarter of what the `latest` values leave.
+    fn idle_bytes_max(&self) -> usize {
+        (self.limits.memory - self.kept_latest_bytes) / 4
+    }
+
+    /// Returns the cost of a message, unless its key is too long, or it does not fit alone or beside the `latest`
+    /// values, which are never dropped.
     pub(crate) fn check_room(
         &self,
         key: &M::Key,
@@ -172,14 +206,18 @@ impl<M: Message> Log<M> {
         event: &Event,
         retention: Retention,
         encoding_count: usize,
-    ) -> Result<usize, AppendError> {
-        let cost = ENTRY_OVERHEAD + encoding_count * event.encoded_len_max();
+    ) -> Result<Cost, AppendError> {
+        let key_size = self.keys.size_of(key).map_err(AppendError::Key)?;
+        if key_size > self.limits.max_key {
+            return Err(AppendError::KeyTooLong { size: key_size });
+        }
+        let (cost, key_cost) = (ENTRY_OVERHEAD + encoding_count * event.encoded_len_max(), ENTRY_OVERHEAD + key_size);
         // Even alone it is kept with its key.
-        if cost + ENTRY_OVERHEAD > self.limits.memory {
-            return Err(AppendError::TooLarge { size: cost + ENTRY_OVERHEAD });
+        if cost + key_cost > self.limits.memory {
+            return Err(AppendError::TooLarge { size: cost + key_cost });
         }
         let key_log = self.keys.get(key);
-        let key_cost = if key_log.is_some_and(|log| !log.latest.is_empty()) { 0 } else { ENTRY_OVERHEAD };
+        let key_cost = if key_log.is_some_and(|log| !log.latest.is_empty()) { 0 } else { key_cost };
         let replaced_cost = match retention {
             Retention::Latest => key_log
                 .and_then(|log| log.latest.iter().find(|entry| entry.is_replaced_by(message, event)))
@@ -189,7 +227,7 @@ impl<M: Message> Log<M> {
         if self.kept_latest_bytes - replaced_cost + cost + key_cost > self.limits.memory {
             Err(AppendError::Full)
         } else {
-            Ok(cost)
+            Ok(Cost { entry: cost, key_size })
         }
     }
 
@@ -197,7 +235,7 @@ impl<M: Message> Log<M> {
         let key_log = &mut self.keys[entry.key_index];
         self.kept_bytes += entry.cost + if key_log.is_empty() { ENTRY_OVERHEAD } else { 0 };
         if entry.retention == Retention::Latest {
-            self.kept_latest_bytes += entry.cost + if key_log.latest.is_empty() { ENTRY_OVERHEAD } else { 0 };
+            self.kept_latest_bytes += entry.cost + if key_log.latest.is_empty() { key_log.key_cost() } else { 0 };
         }
         key_log.newest = entry.offset();
         self.version += 1;
@@ -237,7 +275,7 @@ impl<M: Message> Log<M> {
         self.version += 1;
         key_log.version = self.version;
         self.kept_bytes -= entry.cost + if key_log.is_empty() { ENTRY_OVERHEAD } else { 0 };
-        self.kept_latest_bytes -= entry.cost + if key_log.latest.is_empty() { ENTRY_OVERHEAD } else { 0 };
+        self.kept_latest_bytes -= entry.cost + if key_log.latest.is_empty() { key_log.key_cost() } else { 0 };
         Some(entry)
     }
 
@@ -248,7 +286,7 @@ impl<M: Message> Log<M> {
         while let Some(entry) = self.take_latest(key_index, &is_wanted) {
             forgotten.push(entry);
         }
-        self.keys.evict_if_idle(key_index);
+        self.keys.evict_if_idle(key_index, self.idle_bytes_max());
         forgotten
     }
 
@@ -258,13 +296,15 @@ impl<M: Message> Log<M> {
         self.keys.index_of(key)
     }
 
-    /// Counts a reader of this key. The key keeps its index until it is released as often.
-    pub(crate) fn acquire(&mut self, key: &M::Key) -> usize {
-        self.keys.acquire(key)
+    /// Counts a reader of this key. The key keeps its index until it is released as often. Returns `None` for a key
+    /// that no message can have, because it is too long or cannot be serialized: it is not remembered.
+    pub(crate) fn acquire(&mut self, key: M::Key) -> Option<usize> {
+        let key_size = self.keys.size_of(&key).ok().filter(|key_size| *key_size <= self.limits.max_key)?;
+        Some(self.keys.acquire(key, key_size))
     }
 
     pub(crate) fn release(&mut self, key_index: usize) {
-        self.keys.release(key_index);
+        self.keys.release(key_index, self.idle_bytes_max());
     }
 
     // --- Filling by a backend --------------------------------------------------------------------------------------

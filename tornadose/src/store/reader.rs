@@ -244,15 +244,23 @@ impl<M: Message> Reader<M> {
     }
 }
 
-/// Selects keys, each once. Their indexes stay theirs until they are released.
+/// Selects keys, each once. Their indexes stay theirs until they are released. A key that no message can have is left
+/// out.
 fn select<M: Message>(log: &mut Log<M>, keys: Keys<M::Key>) -> KeySelection {
     match keys {
         Keys::All => KeySelection::All,
-        Keys::One(key) => KeySelection::One(log.acquire(&key)),
+        Keys::One(key) => log.acquire(key).map_or_else(|| KeySelection::Set(Box::default()), KeySelection::One),
         Keys::Set(keys) => {
-            let mut seen = HashSet::with_capacity(keys.len());
-            let distinct = keys.into_iter().filter(|key| seen.insert(key.clone()));
-            KeySelection::Set(distinct.map(|key| log.acquire(&key)).collect())
+            let (mut seen, mut distinct) = (HashSet::with_capacity(keys.len()), Vec::with_capacity(keys.len()));
+            for key in keys {
+                let Some(key_index) = log.acquire(key) else { continue };
+                if seen.insert(key_index) {
+                    distinct.push(key_index);
+                } else {
+                    log.release(key_index);
+                }
+            }
+            KeySelection::Set(distinct.into())
         }
     }
 }

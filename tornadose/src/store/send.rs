@@ -12,7 +12,7 @@ use crate::metrics;
 use crate::store::Store;
 use crate::store::decode::{DecodeError, Decoded, decode};
 use crate::store::error::SubmitError;
-use crate::store::ingest::{key_text, latest_slot};
+use crate::store::key_json::key_text;
 use crate::store::log::{AppendError, ENTRY_OVERHEAD};
 use crate::store::shared::BackendHandle;
 
@@ -93,7 +93,8 @@ impl<M: Message> Store<M> {
         if !M::HAS_LATEST {
             return;
         }
-        let key = key_text(key);
+        // No message has a key that cannot be serialized, so nothing is kept of it.
+        let Ok(key) = key_text(key) else { return };
         let reservation: Option<ByteReservation> = backend.outbox.try_reserve(key.len());
         let is_sent = reservation.is_some_and(|reservation| {
             backend.outbox.enqueue_without_ack(OutgoingKind::Forget { key }, Vec::new(), reservation, |_| ())
@@ -126,7 +127,10 @@ impl<M: Message> Store<M> {
         let Decoded { event, retention, key, .. } = &decoded;
         let kind = match retention {
             Retention::Queue => OutgoingKind::Queue,
-            Retention::Latest => OutgoingKind::Latest { slot: latest_slot(key, event.name()) },
+            Retention::Latest => {
+                let slot = decoded.latest.as_ref().map(|latest| latest.slot.clone()).unwrap_or_default();
+                OutgoingKind::Latest { slot }
+            }
         };
         let state = self.shared().lock();
         if state.closed {
@@ -137,6 +141,8 @@ impl<M: Message> Store<M> {
         drop(state);
         match room {
             Ok(_) => Ok((message, Encoded { kind, payload, decoded })),
+            Err(AppendError::Key(error)) => Err(SubmitError::Encode { message, error }),
+            Err(AppendError::KeyTooLong { size }) => Err(SubmitError::KeyTooLong { message, size }),
             Err(AppendError::Full) => Err(SubmitError::Full { message }),
             Err(AppendError::TooLarge { size }) => Err(SubmitError::TooLarge { message, size }),
         }

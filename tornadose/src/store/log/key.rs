@@ -6,6 +6,7 @@ use std::sync::Arc;
 use crate::id::Offset;
 use crate::message::Message;
 use crate::store::entry::Entry;
+use crate::store::limits::ENTRY_OVERHEAD;
 
 /// The keys whose messages a reader receives, by their indexes in the log.
 #[derive(Clone, Debug)]
@@ -28,7 +29,10 @@ impl KeySelection {
 
 /// What the log keeps of one key.
 pub(super) struct KeyLog<M: Message> {
-    pub(super) key: M::Key,
+    /// The key, which the table shares.
+    pub(super) key: Arc<M::Key>,
+    /// The length of the key's JSON.
+    pub(super) key_size: usize,
     /// The queue messages kept, in log order.
     pub(super) queue: VecDeque<Arc<Entry<M>>>,
     /// The newest message of each variant, in log order.
@@ -48,9 +52,10 @@ pub(super) struct KeyLog<M: Message> {
 }
 
 impl<M: Message> KeyLog<M> {
-    pub(super) fn new(key: M::Key, trimmed_through: Offset) -> Self {
+    pub(super) fn new(key: Arc<M::Key>, key_size: usize, trimmed_through: Offset) -> Self {
         Self {
             key,
+            key_size,
             queue: VecDeque::new(),
             latest: Vec::new(),
             trimmed_through,
@@ -60,6 +65,11 @@ impl<M: Message> KeyLog<M> {
             version: 0,
             readers: 0,
         }
+    }
+
+    /// Returns the bytes that the key itself takes.
+    pub(super) fn key_cost(&self) -> usize {
+        ENTRY_OVERHEAD + self.key_size
     }
 
     /// Drops everything of an earlier epoch except the counts.

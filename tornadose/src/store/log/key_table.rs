@@ -1,30 +1,43 @@
 //! The keys that a log knows, by index. A key stays known while something of it is kept or it has a reader; after
-//! that, the log remembers how far it was trimmed, for a bounded number of keys.
+//! that, the log remembers how far it was trimmed, for keys of a bounded size in all.
 
 use std::collections::{BTreeMap, HashMap};
 use std::ops::{Index, IndexMut};
+use std::sync::Arc;
 
 use slab::Slab;
 
+use crate::event::error::EncodeError;
 use crate::id::Offset;
 use crate::message::Message;
+use crate::store::key_json::key_size;
+use crate::store::limits::ENTRY_OVERHEAD;
 use crate::store::log::key::KeyLog;
-
-/// How many keys with nothing kept and no reader are remembered for their newest trimmed offset.
-pub(super) const MAX_IDLE_KEYS: usize = 65_536;
 
 pub(super) struct KeyTable<M: Message> {
     logs: Slab<KeyLog<M>>,
-    by_key: HashMap<M::Key, usize>,
+    /// The index of each key. The key is shared with its log.
+    by_key: HashMap<Arc<M::Key>, usize>,
+    /// The sizes of all keys.
+    key_bytes: usize,
     /// Keys with nothing kept and no reader, by their newest trimmed offset.
     idle: BTreeMap<Offset, usize>,
+    /// The costs of the idle keys.
+    idle_bytes: usize,
     /// No message of a key that is not in the table was trimmed above this offset.
     trimmed_floor: Offset,
 }
 
 impl<M: Message> KeyTable<M> {
     pub(super) fn new() -> Self {
-        Self { logs: Slab::new(), by_key: HashMap::new(), idle: BTreeMap::new(), trimmed_floor: Offset::START }
+        Self {
+            logs: Slab::new(),
+            by_key: HashMap::new(),
+            key_bytes: 0,
+            idle: BTreeMap::new(),
+            idle_bytes: 0,
+            trimmed_floor: Offset::START,
+        }
     }
 
     pub(super) fn index_of(&self, key: &M::Key) -> Option<usize> {
@@ -35,29 +48,38 @@ impl<M: Message> KeyTable<M> {
         self.index_of(key).map(|index| &self.logs[index])
     }
 
-    /// Returns the index of a key that a message is appended to.
-    pub(super) fn index_for(&mut self, key: M::Key) -> usize {
-        let index = self.index_of(&key).unwrap_or_else(|| self.insert(key));
+    /// Returns the size of a key. A key that is in the table is not serialized again.
+    pub(super) fn size_of(&self, key: &M::Key) -> Result<usize, EncodeError> {
+        self.get(key).map_or_else(|| key_size(key), |log| Ok(log.key_size))
+    }
+
+    /// Returns the bytes of all keys, beside the overhead of those with something kept.
+    pub(super) fn bytes(&self) -> usize {
+        self.key_bytes + self.idle.len() * ENTRY_OVERHEAD
+    }
+
+    /// Returns the index of a key that a message is appended to. The key has this size.
+    pub(super) fn index_for(&mut self, key: M::Key, key_size: usize) -> usize {
+        let index = self.index_of(&key).unwrap_or_else(|| self.insert(key, key_size));
         self.unmark_idle(index);
         index
     }
 
-    /// Counts a reader of the key, which stays in the table as long as it has one.
-    pub(super) fn acquire(&mut self, key: &M::Key) -> usize {
-        let index = self.index_of(key).unwrap_or_else(|| self.insert(key.clone()));
-        self.unmark_idle(index);
+    /// Counts a reader of a key of this size. The key stays in the table as long as it has one.
+    pub(super) fn acquire(&mut self, key: M::Key, key_size: usize) -> usize {
+        let index = self.index_for(key, key_size);
         self.logs[index].readers += 1;
         index
     }
 
-    pub(super) fn release(&mut self, index: usize) {
+    pub(super) fn release(&mut self, index: usize, idle_bytes_max: usize) {
         self.logs[index].readers -= 1;
-        self.evict_if_idle(index);
+        self.evict_if_idle(index, idle_bytes_max);
     }
 
     /// Removes a key with nothing kept and no reader. A key that was trimmed above the floor is remembered as idle
-    /// instead.
-    pub(super) fn evict_if_idle(&mut self, index: usize) {
+    /// instead, within the bound of all idle keys.
+    pub(super) fn evict_if_idle(&mut self, index: usize, idle_bytes_max: usize) {
         let log = &self.logs[index];
         if log.readers > 0 || !log.is_empty() {
             return;
@@ -66,10 +88,18 @@ impl<M: Message> KeyTable<M> {
             self.remove(index);
             return;
         }
-        self.idle.insert(log.trimmed_through, index);
-        if self.idle.len() > MAX_IDLE_KEYS
+        if self.idle.insert(log.trimmed_through, index).is_none() {
+            self.idle_bytes += log.key_cost();
+        }
+        self.evict_idle_beyond(idle_bytes_max);
+    }
+
+    /// Forgets idle keys until the others take at most so many bytes. Those that were trimmed first go first.
+    pub(super) fn evict_idle_beyond(&mut self, idle_bytes_max: usize) {
+        while self.idle_bytes > idle_bytes_max
             && let Some((trimmed_through, oldest)) = self.idle.pop_first()
         {
+            self.idle_bytes -= self.logs[oldest].key_cost();
             self.trimmed_floor = trimmed_through;
             self.remove(oldest);
         }
@@ -80,34 +110,43 @@ impl<M: Message> KeyTable<M> {
     pub(super) fn reset(&mut self, version: u64) {
         self.trimmed_floor = Offset::START;
         self.idle.clear();
+        (self.idle_bytes, self.key_bytes) = (0, 0);
         self.logs.retain(|_, log| {
             log.clear(version);
-            log.readers > 0
+            let is_held = log.readers > 0;
+            self.key_bytes += if is_held { log.key_size } else { 0 };
+            is_held
         });
         let logs = &self.logs;
         self.by_key.retain(|_, index| logs.contains(*index));
     }
 
-    fn insert(&mut self, key: M::Key) -> usize {
-        let index = self.logs.insert(KeyLog::new(key.clone(), self.trimmed_floor));
+    fn insert(&mut self, key: M::Key, key_size: usize) -> usize {
+        let key = Arc::new(key);
+        self.key_bytes += key_size;
+        let index = self.logs.insert(KeyLog::new(Arc::clone(&key), key_size, self.trimmed_floor));
         self.by_key.insert(key, index);
         index
     }
 
     fn unmark_idle(&mut self, index: usize) {
-        let trimmed_through = self.logs[index].trimmed_through;
-        if self.idle.get(&trimmed_through) == Some(&index) {
-            self.idle.remove(&trimmed_through);
+        let log = &self.logs[index];
+        if self.idle.get(&log.trimmed_through) == Some(&index) {
+            self.idle.remove(&log.trimmed_through);
+            self.idle_bytes -= log.key_cost();
         }
     }
 
     fn remove(&mut self, index: usize) {
         let log = self.logs.remove(index);
-        self.by_key.remove(&log.key);
+        self.key_bytes -= log.key_size;
+        self.by_key.remove(&*log.key);
     }
 
     #[cfg(test)]
     pub(super) fn idle_count(&self) -> usize {
+        let costs: usize = self.idle.values().map(|index| self.logs[*index].key_cost()).sum();
+        assert_eq!(costs, self.idle_bytes);
         self.idle.len()
     }
 
@@ -119,6 +158,7 @@ impl<M: Message> KeyTable<M> {
     #[cfg(test)]
     pub(super) fn len(&self) -> usize {
         assert_eq!(self.by_key.len(), self.logs.len());
+        assert_eq!(self.key_bytes, self.logs.iter().map(|(_, log)| log.key_size).sum::<usize>());
         self.logs.len()
     }
 }

@@ -2,15 +2,14 @@
 
 use std::sync::Arc;
 
-use super::{ENTRY_OVERHEAD, Log};
+use super::{AppendError, Log};
 use crate::event::Event;
 use crate::event::error::EncodeError;
 use crate::id::{Id, Offset};
 use crate::message::{Message, Retention};
-use crate::store::limits::Limits;
+use crate::store::limits::{ENTRY_OVERHEAD, Limits};
 use crate::store::log::cursor::ResumeOutcome;
 use crate::store::log::key::KeySelection;
-use crate::store::log::key_table::MAX_IDLE_KEYS;
 
 struct Note(u64);
 
@@ -46,20 +45,23 @@ fn a_flood_of_keys_is_remembered_up_to_a_bound() {
     let mut log = new_log();
     for key in 0..200_000 {
         append(&mut log, key);
-        assert!(log.kept_bytes <= Note::MEMORY);
+        assert!(log.bytes() <= Note::MEMORY);
     }
-    let kept = log.queue.len();
-    assert_eq!(kept, Note::MEMORY / (2 * ENTRY_OVERHEAD + 1));
-    assert_eq!(log.keys.len(), MAX_IDLE_KEYS + kept);
-    assert_eq!(log.keys.idle_count(), MAX_IDLE_KEYS);
-    assert_eq!(log.keys.trimmed_floor(), Offset::new(0, (200_000 - kept - MAX_IDLE_KEYS) as u64));
+    // The newest keys have six digits. Idle ones take a quarter, and messages of one byte with their keys the rest.
+    let key = ENTRY_OVERHEAD + 6;
+    let idle = Note::MEMORY / 4 / key;
+    let kept = (Note::MEMORY - idle * key) / (key + ENTRY_OVERHEAD + 1);
+    assert_eq!(log.queue.len(), kept);
+    assert_eq!(log.keys.len(), idle + kept);
+    assert_eq!(log.keys.idle_count(), idle);
+    assert_eq!(log.keys.trimmed_floor(), Offset::new(0, (200_000 - kept - idle) as u64));
 }
 
 #[test]
 fn a_key_that_was_only_subscribed_to_leaves_nothing() {
     let mut log = new_log();
     for key in 0..1000 {
-        let key_index = log.acquire(&key);
+        let key_index = log.acquire(key).unwrap();
         log.release(key_index);
     }
     assert_eq!((log.keys.len(), log.keys.idle_count()), (0, 0));
@@ -73,9 +75,116 @@ fn an_evicted_key_has_no_known_id_below_the_floor() {
     for key in 1..200_000 {
         append(&mut log, key);
     }
-    let evicted = KeySelection::One(log.acquire(&0));
+    let evicted = KeySelection::One(log.acquire(0).unwrap());
     assert!(matches!(log.resume_outcome(&evicted, first), ResumeOutcome::Trimmed));
-    let idle = KeySelection::One(log.acquire(&(200_000 - 1000)));
-    let id = log.id(Offset::new(0, 200_000 - 999));
+    let key = 200_000 - log.queue.len() as u64 - 10;
+    let idle = KeySelection::One(log.acquire(key).unwrap());
+    assert!(log.keys[log.keys.index_of(&key).unwrap()].is_empty());
+    let id = log.id(Offset::new(0, key + 1));
     assert!(matches!(log.resume_outcome(&idle, id), ResumeOutcome::Known));
+}
+
+/// A message whose key is a number, repeated.
+struct Long {
+    number: usize,
+    times: usize,
+    retention: Retention,
+}
+
+impl Message for Long {
+    type Key = String;
+    const MEMORY: usize = 64 << 10;
+    const CHANNEL: &'static str = "long";
+    fn key(&self) -> String {
+        self.number.to_string().repeat(self.times)
+    }
+    fn retention(&self) -> Retention {
+        self.retention
+    }
+    fn event(&self) -> Result<Event, EncodeError> {
+        Ok(Event::text("x"))
+    }
+}
+
+fn append_long(log: &mut Log<Long>, message: Long) -> Result<(), AppendError> {
+    let (offset, key, retention) = (log.next(), message.key(), message.retention);
+    log.append(offset, key, Arc::new(message), Event::text("x"), retention, 1).map(drop)
+}
+
+#[test]
+fn a_key_counts_by_its_size_while_anything_is_remembered_of_it() {
+    let mut log = Log::new(Limits::of::<Long>());
+    let message = |retention| Long { number: 7, times: 1000, retention };
+    assert_eq!(log.bytes(), 0);
+    // A reader alone.
+    let key_index = log.acquire(message(Retention::Queue).key()).unwrap();
+    assert_eq!(log.bytes(), 1002);
+    // With messages, once.
+    append_long(&mut log, message(Retention::Latest)).unwrap();
+    append_long(&mut log, message(Retention::Queue)).unwrap();
+    assert_eq!(log.bytes(), 1002 + 3 * ENTRY_OVERHEAD + 2);
+    assert_eq!(log.kept_latest_bytes, 1002 + 2 * ENTRY_OVERHEAD + 1);
+    log.forget(&message(Retention::Latest).key());
+    assert_eq!((log.bytes(), log.kept_latest_bytes), (1002 + 2 * ENTRY_OVERHEAD + 1, 0));
+    // Trimmed, without a reader.
+    log.release(key_index);
+    log.trim_oldest_of(key_index);
+    log.keys.evict_if_idle(key_index, log.idle_bytes_max());
+    assert_eq!((log.bytes(), log.keys.idle_count()), (1002 + ENTRY_OVERHEAD, 1));
+    // A new epoch.
+    log.reset(log.epoch, Offset::START);
+    assert_eq!((log.bytes(), log.keys.idle_count(), log.keys.len()), (0, 0, 0));
+}
+
+#[test]
+fn a_new_epoch_counts_the_keys_of_readers() {
+    let mut log = Log::new(Limits::of::<Long>());
+    let message = |number| Long { number, times: 100, retention: Retention::Queue };
+    let held = log.acquire(message(1).key()).unwrap();
+    append_long(&mut log, message(1)).unwrap();
+    append_long(&mut log, message(2)).unwrap();
+    log.reset(log.epoch, Offset::START);
+    assert_eq!((log.bytes(), log.keys.len()), (102, 1));
+    log.release(held);
+    assert_eq!((log.bytes(), log.keys.len()), (0, 0));
+}
+
+#[test]
+fn a_key_that_is_too_long_is_not_remembered() {
+    let mut log = Log::new(Limits::of::<Long>());
+    let message = |times| Long { number: 7, times, retention: Retention::Queue };
+    assert!(matches!(append_long(&mut log, message(1023)), Err(AppendError::KeyTooLong { size: 1025 })));
+    assert_eq!(log.acquire(message(1023).key()), None);
+    assert_eq!(log.bytes(), 0);
+    assert!(append_long(&mut log, message(1022)).is_ok());
+}
+
+#[test]
+fn latest_values_leave_less_room_for_idle_keys_and_readers_trim_no_newest_message() {
+    let mut log = Log::new(Limits::of::<Long>());
+    let message = |number, retention| Long { number, times: 200, retention };
+    for number in 1000..1200 {
+        append_long(&mut log, message(number, Retention::Queue)).unwrap();
+    }
+    let idle = log.keys.idle_count();
+    assert!(idle > 10, "{idle}");
+    let mut latest = 0;
+    while append_long(&mut log, message(2000 + latest, Retention::Latest)).is_ok() {
+        latest += 1;
+        assert!(log.bytes() <= Long::MEMORY);
+    }
+    assert_eq!((log.keys.idle_count(), log.queue.len()), (0, 0));
+    // A message that fits beside the `latest` values is kept, whatever readers hold.
+    for _ in 0..4 {
+        log.forget(&message(2000 + latest - 1, Retention::Latest).key());
+        latest -= 1;
+    }
+    for number in 3000..3100 {
+        log.acquire(message(number, Retention::Queue).key()).unwrap();
+    }
+    assert!(log.bytes() > Long::MEMORY);
+    for number in 4000..4002 {
+        append_long(&mut log, message(number, Retention::Queue)).unwrap();
+        assert_eq!(log.queue.len(), 1);
+    }
 }

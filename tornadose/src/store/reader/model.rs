@@ -12,7 +12,8 @@ use crate::message::{Keys, Message, Retention};
 use crate::store::Store;
 use crate::store::error::SubmitError;
 use crate::store::gap::{Gap, GapReason};
-use crate::store::log::ENTRY_OVERHEAD;
+use crate::store::limits::ENTRY_OVERHEAD;
+use crate::store::log::cursor::ResumeOutcome;
 use crate::store::reader::mailbox::NOOP_WAKER;
 use crate::store::reader::resume::Resume;
 use crate::store::reader::{ReadStep, Reader, ReaderOptions};
@@ -88,7 +89,9 @@ impl History {
             let oldest = *self.kept.iter().find(|(_, other)| **other == key).unwrap().0;
             self.kept.remove(&oldest);
         }
-        while self.bytes() > MEMORY {
+        // Of each key in the table: its digit. Of each idle key also its overhead.
+        let remembered = store.shared().lock().log.remembered_bytes();
+        while self.bytes() + remembered > MEMORY && self.kept.keys().next().is_some_and(|oldest| *oldest < self.head) {
             self.kept.pop_first().unwrap();
             self.trimmed += 1;
         }
@@ -100,11 +103,15 @@ impl History {
         store.forget(&key);
     }
 
-    /// Returns the bytes of everything that is kept, as the store counts them: for each message, and for each key
-    /// with something kept.
+    /// Returns the keys with something kept.
+    fn keys(&self) -> BTreeSet<u64> {
+        self.kept.values().copied().chain(self.latest.keys().map(|(key, _)| *key)).collect()
+    }
+
+    /// Returns the bytes of everything that is kept, as the store counts them, but the sizes of the keys: for each
+    /// message, and for each key with something kept.
     fn bytes(&self) -> usize {
-        let keys: BTreeSet<u64> = self.kept.values().copied().chain(self.latest.keys().map(|(key, _)| *key)).collect();
-        keys.len() * ENTRY_OVERHEAD + self.kept.len() * COST + self.latest.len() * (COST + NAME_COST)
+        self.keys().len() * ENTRY_OVERHEAD + self.kept.len() * COST + self.latest.len() * (COST + NAME_COST)
     }
 
     /// Returns whether a message does not fit beside the `latest` values, which are never dropped.
@@ -114,7 +121,7 @@ impl History {
             Some(name) => drop(alone.latest.insert((key, name), 0)),
             None => drop(alone.kept.insert(0, key)),
         }
-        alone.bytes() > memory
+        alone.bytes() + alone.keys().len() > memory
     }
 
     fn queue_of<'a>(&'a self, keys: &'a Keys<u64>) -> impl Iterator<Item = (&'a u64, &'a Vec<u64>)> {
@@ -194,7 +201,13 @@ impl<const MEMORY: usize> Client<MEMORY> {
         self.lost_at_open = self.lost(history);
         self.last = self.position.map_or(0, |id| id.offset.minor());
         let options = ReaderOptions { replay, is_connection: true };
-        self.reader = Some(Reader::open(store.shared(), self.keys.clone(), resume, options));
+        let reader = Reader::open(store.shared(), self.keys.clone(), resume, options);
+        // Of a key that the store has forgotten it does not know how far it was trimmed: it reports a gap, to be safe.
+        let forgotten_through = store.shared().lock().log.forgotten_through();
+        self.trimmed_at_open |= self.position.is_some_and(|id| id.offset < forgotten_through)
+            && !matches!(self.keys, Keys::All)
+            && matches!(reader.resume_outcome(), Some(ResumeOutcome::Trimmed));
+        self.reader = Some(reader);
     }
 
     fn step(&mut self, history: &History) {

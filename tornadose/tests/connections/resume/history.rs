@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use tornadose::{ENTRY_OVERHEAD, Store};
 
-use super::Note;
+use super::{Note, ROOMS};
 
 /// The room and the retention of a submitted note.
 #[derive(Clone, Copy)]
@@ -50,7 +50,7 @@ impl History {
     }
 
     /// Returns the bytes that the store counts: the event of each note, once more for each transport,
-    /// and each room.
+    /// each room with a note, and the digit of each room.
     fn bytes(&self, kept: &BTreeSet<u64>) -> usize {
         let held: BTreeSet<u64> = kept.iter().chain(self.topics().values()).copied().collect();
         let rooms: BTreeSet<u8> = held.iter().map(|number| self.at(*number).room).collect();
@@ -58,7 +58,7 @@ impl History {
             let name = if self.at(*number).latest { "topic" } else { "said" };
             ENTRY_OVERHEAD + 3 * (name.len() + number.to_string().len())
         };
-        rooms.len() * ENTRY_OVERHEAD + held.iter().map(cost).sum::<usize>()
+        usize::from(ROOMS) + rooms.len() * ENTRY_OVERHEAD + held.iter().map(cost).sum::<usize>()
     }
 
     /// Returns the newest topic of each room.

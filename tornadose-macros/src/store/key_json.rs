@@ -1,0 +1,69 @@
+//! Expands to `impl Serialize` for the struct of the key. Serde's own derive takes the path of serde as a text, in which
+//! `$crate` cannot be written.
+
+use proc_macro2::TokenStream;
+use quote::{quote, quote_spanned};
+use syn::Ident;
+use syn::ext::IdentExt;
+
+use super::expand::key_name;
+use super::model::Key;
+use crate::runtime::Runtime;
+use crate::spans::{hygienic_ident, type_span};
+
+/// Returns the impl. Each field is written under its name, as the message's own attribute tells serde to write its
+/// value.
+pub(super) fn serialize_key(rt: &Runtime, name: &Ident, keys: &[Key]) -> TokenStream {
+    let (key, count) = (key_name(name).to_string(), keys.len());
+    let (serializer, state) = (serializer(name), hygienic_ident("fields", name.span()));
+    let fields = keys.iter().map(|Key { name, ty, serialize_with }| {
+        let (text, at) = (name.unraw().to_string(), type_span(ty));
+        let value = match serialize_with {
+            None => quote!(&self.#name),
+            Some(function) => {
+                let wrapper = hygienic_ident("SerializeWith", at);
+                quote!({
+                    struct #wrapper<'field>(&'field #ty);
+                    impl #rt::Serialize for #wrapper<'_> {
+                        fn serialize<__S: #rt::Serializer>(
+                            &self,
+                            #serializer: __S,
+                        ) -> ::core::result::Result<__S::Ok, __S::Error> {
+                            #function(self.0, #serializer)
+                        }
+                    }
+                    &#wrapper(&self.#name)
+                })
+            }
+        };
+        let here = rt.at(at);
+        quote_spanned!(at=> #here::SerializeStruct::serialize_field(&mut #state, #text, #value)?;)
+    });
+    let body = quote! {
+        let mut #state = #rt::Serializer::serialize_struct(#serializer, #key, #count)?;
+        #(#fields)*
+        #rt::SerializeStruct::end(#state)
+    };
+    serialize_impl(rt, name, &body)
+}
+
+/// Returns the impl with this body.
+pub(super) fn serialize_impl(rt: &Runtime, name: &Ident, body: &TokenStream) -> TokenStream {
+    let (key, serializer) = (key_name(name), serializer(name));
+    quote! {
+        #[automatically_derived]
+        #[allow(unused_qualifications)]
+        impl #rt::Serialize for #key {
+            fn serialize<__S: #rt::Serializer>(
+                &self,
+                #serializer: __S,
+            ) -> ::core::result::Result<__S::Ok, __S::Error> {
+                #body
+            }
+        }
+    }
+}
+
+fn serializer(name: &Ident) -> Ident {
+    hygienic_ident("serializer", name.span())
+}

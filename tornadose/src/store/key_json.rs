@@ -1,0 +1,82 @@
+//! The JSON of a key: the text by which a key is known outside of the process, and its length, which is the size of
+//! the key.
+
+use std::io;
+
+use serde::Serialize;
+
+use crate::event::error::EncodeError;
+
+/// Returns the text of a key, by which a backend stores its latest values.
+pub(super) fn key_text(key: &impl Serialize) -> Result<String, EncodeError> {
+    Ok(serde_json::to_string(key)?)
+}
+
+/// Returns the slot of the latest value of a key and an event's name, as backends know it.
+pub(super) fn latest_slot(key_text: &str, event_name: Option<&str>) -> String {
+    match event_name {
+        Some(name) => format!("{key_text} {name}"),
+        None => key_text.to_owned(),
+    }
+}
+
+/// Returns the length of a key's JSON, without building it. A type without fields has one value, which nobody chooses:
+/// its key has the size 0.
+pub(crate) fn key_size<K: Serialize>(key: &K) -> Result<usize, EncodeError> {
+    if size_of::<K>() == 0 {
+        return Ok(0);
+    }
+    let mut counter = ByteCounter(0);
+    serde_json::to_writer(&mut counter, key)?;
+    Ok(counter.0)
+}
+
+struct ByteCounter(usize);
+
+impl io::Write for ByteCounter {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0 += bytes.len();
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde::ser::Error;
+    use serde::{Serialize, Serializer};
+
+    use super::{key_size, key_text, latest_slot};
+    use crate::message::NoKey;
+
+    #[test]
+    fn the_size_of_a_key_is_the_length_of_its_json() {
+        for key in ["", "room", "\"\n\u{1}é🦀"] {
+            assert_eq!(key_size(&key).unwrap(), key_text(&key).unwrap().len(), "{key:?}");
+        }
+        assert_eq!(key_size(&(7, "seven")).unwrap(), r#"[7,"seven"]"#.len());
+        assert_eq!(key_size(&NoKey).unwrap(), 0);
+    }
+
+    #[test]
+    fn the_slot_of_a_value_is_the_json_of_its_key_and_the_name_of_its_event() {
+        let text = key_text(&("rust", 7)).unwrap();
+        assert_eq!(latest_slot(&text, None), r#"["rust",7]"#);
+        assert_eq!(latest_slot(&text, Some("quote")), r#"["rust",7] quote"#);
+    }
+
+    #[test]
+    fn a_key_that_cannot_be_serialized_is_an_error() {
+        struct Fails(#[expect(dead_code, reason = "the type has a field")] u8);
+        impl Serialize for Fails {
+            fn serialize<S: Serializer>(&self, _: S) -> Result<S::Ok, S::Error> {
+                Err(S::Error::custom("no"))
+            }
+        }
+        assert!(key_size(&Fails(1)).is_err());
+        assert!(key_text(&Fails(1)).is_err());
+    }
+}
