@@ -151,12 +151,13 @@ mod tests {
     use crate::store::StoreAttribute;
     use crate::subscriber::SubscriberAttribute;
 
-    const ARGUMENTS: [&str; 52] = [
+    const ARGUMENTS: [&str; 53] = [
         "latest",
         "queue",
         "redis",
         "capacity",
         "memory",
+        "max_key",
         "channel",
         "crate",
         "sse",

@@ -57,7 +57,7 @@ pub trait Message: Send + Sync + Sized + 'static {
     /// |---|---|
     /// | messages kept | its size and [`ENTRY_OVERHEAD`](crate::ENTRY_OVERHEAD) |
     /// | no message kept, and readers | its size |
-    /// | neither, but messages of it were trimmed | its size and `ENTRY_OVERHEAD`; at most a quarter of `memory` for all such keys, then the store forgets those whose messages were trimmed first |
+    /// | neither, but messages of it were trimmed | its size and `ENTRY_OVERHEAD`; all such keys take at most a quarter of what the `latest` values leave of `memory` |
     /// | neither, and it was only looked up | nothing: it is not remembered |
     ///
     /// The store holds a key once, however many messages and readers it has. A key type without fields, such as

@@ -22,7 +22,7 @@ pub(super) fn serialize_key(rt: &Runtime, name: &Ident, keys: &[Key]) -> TokenSt
             None => quote!(&self.#name),
             Some(function) => {
                 let wrapper = hygienic_ident("SerializeWith", at);
-                quote!({
+                quote!(&{
                     struct #wrapper<'field>(&'field #ty);
                     impl #rt::Serialize for #wrapper<'_> {
                         fn serialize<__S: #rt::Serializer>(
@@ -32,7 +32,7 @@ pub(super) fn serialize_key(rt: &Runtime, name: &Ident, keys: &[Key]) -> TokenSt
                             #function(self.0, #serializer)
                         }
                     }
-                    &#wrapper(&self.#name)
+                    #wrapper(&self.#name)
                 })
             }
         };

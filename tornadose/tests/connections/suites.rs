@@ -31,6 +31,7 @@ mod fields;
 mod floods;
 mod fuzz_websocket;
 mod keep_alive;
+mod keys;
 mod leaving;
 mod logs;
 mod message_size;

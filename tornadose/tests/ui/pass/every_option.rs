@@ -8,7 +8,14 @@ use tornadose::prelude::*;
 use tornadose::subscriber::{Lag, Options, Origins, Transports};
 
 /// Has every option.
-#[store(queue, capacity = 2_000, memory = "128KiB", channel = "every:option", crate = tornadose,)]
+#[store(
+    queue,
+    capacity = 2_000,
+    memory = "128KiB",
+    max_key = "2KiB",
+    channel = "every:option",
+    crate = tornadose,
+)]
 #[derive(Clone, Serialize, Deserialize)]
 pub enum Event {
     /// Keys in one order.

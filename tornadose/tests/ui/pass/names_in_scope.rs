@@ -29,6 +29,11 @@ pub mod taken {
     mod __private {}
 
     struct room;
+    struct serializer;
+    struct fields;
+    struct Serialize;
+    struct Serializer;
+    struct S;
     const request: u8 = 0;
     const depot: u8 = 0;
 
