@@ -14,7 +14,7 @@ use tokio::sync::watch;
 
 use crate::backend::incoming::{IncomingEntry, Ingested, LogSink};
 use crate::id::{Epoch, Offset};
-use crate::message::{Message, Retention};
+use crate::message::Message;
 use crate::metrics;
 use crate::store::decode::{Decoded, LatestSlot, decode};
 use crate::store::entry::Entry;

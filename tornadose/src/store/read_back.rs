@@ -7,7 +7,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::message::Message;
 use crate::store::decode::Decoded;
-use crate::store::log::ENTRY_OVERHEAD;
+use crate::store::limits::ENTRY_OVERHEAD;
 
 /// Messages by their numbers, bounded in bytes. A message that had to make room is decoded when its entry comes.
 pub(crate) struct ReadBack<M: Message> {

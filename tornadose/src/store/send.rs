@@ -13,7 +13,8 @@ use crate::store::Store;
 use crate::store::decode::{DecodeError, Decoded, decode};
 use crate::store::error::SubmitError;
 use crate::store::key_json::key_text;
-use crate::store::log::{AppendError, ENTRY_OVERHEAD};
+use crate::store::limits::ENTRY_OVERHEAD;
+use crate::store::log::AppendError;
 use crate::store::shared::BackendHandle;
 
 /// A message as it is sent to a backend, and as it was read back.

@@ -7,6 +7,7 @@ use tokio::time::timeout;
 use tornadose::prelude::*;
 use tornadose::{GapReason, Received, Subscription};
 
+use crate::common::{Market, apple, microsoft, until};
 use crate::server::Server;
 
 /// The older version.
@@ -96,4 +97,38 @@ async fn what_the_older_version_cannot_read_is_a_gap_and_the_newer_reads_everyth
     assert!(cancelled < older.head());
     assert_eq!(older.latest(&tornadose::NoKey).map(|order| format!("{order:?}")).as_deref(), Some("Total { sum: 1 }"));
     assert_eq!(newer.latest(&tornadose::NoKey).map(|order| format!("{order:?}")).as_deref(), Some("Total { sum: 1 }"));
+}
+
+/// The version before named the fields of latest values by the `Debug` text of their keys.
+#[tokio::test]
+#[ignore = "needs redis-server: ./test runs it"]
+async fn latest_values_of_the_version_before_are_read_and_their_fields_renamed() {
+    let server = Server::start();
+    let (stream, hash) = ("{tornadose:market}", "{tornadose:market}:latest");
+    let old_field = |symbol: &str| format!("MarketKey {{ symbol: {symbol:?} }} quote");
+    let new_field = |symbol: &str| format!(r#"{{"symbol":"{symbol}"}} quote"#);
+    let value = |symbol: &str| format!(r#"{{"quote":{{"symbol":"{symbol}","bid":7}}}}"#);
+    server.cli(&["SET", "{tornadose:market}:epoch", "k3v0q8zd"]);
+    server.cli(&["SET", "{tornadose:market}:type", "Market"]);
+    server.cli(&["XGROUP", "CREATE", stream, "tornadose", "$", "MKSTREAM"]);
+    // The entry of the first value is trimmed, that of the second is in the stream.
+    server.cli(&["XADD", stream, "5-1", "data", &value("AAPL"), "by", "a1b2c3d4-1"]);
+    server.cli(&["HSET", hash, &old_field("AAPL"), &format!("5-1 {}", value("AAPL"))]);
+    server.cli(&["XADD", stream, "MAXLEN", "=", "1", "6-1", "data", &value("MSFT"), "by", "a1b2c3d4-2"]);
+    server.cli(&["HSET", hash, &old_field("MSFT"), &format!("6-1 {}", value("MSFT"))]);
+
+    let store: Store<Market> = Store::redis(server.url()).await.unwrap();
+    assert_eq!(store.head().to_string(), "k3v0q8zd-6.1");
+    assert!(store.latest(&apple()).is_some() && store.latest(&microsoft()).is_some());
+    let mut fields: Vec<String> = server.cli(&["HKEYS", hash]).lines().map(str::to_owned).collect();
+    fields.sort_unstable();
+    assert_eq!(fields, [new_field("AAPL"), new_field("MSFT")]);
+    assert!(server.cli(&["HGET", hash, &new_field("AAPL")]).starts_with("5-1 "));
+
+    // A process of the version before forgets a key by its old text.
+    server.cli(&["XADD", stream, "*", "forget", r#"MarketKey { symbol: "AAPL" }"#, "by", "a1b2c3d4-3"]);
+    until("the value is forgotten", || store.latest(&apple()).is_none()).await;
+    until("its field is gone", || server.cli(&["HKEYS", hash]) == new_field("MSFT")).await;
+    store.forget(&microsoft());
+    until("the hash is empty", || server.cli(&["HKEYS", hash]).is_empty()).await;
 }

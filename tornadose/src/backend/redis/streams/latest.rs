@@ -122,9 +122,9 @@ impl UnreadValues {
         self.fields.first_key_value().is_some_and(|(first, _)| *first <= offset)
     }
 
-    /// Skips the value at this offset, because its entry is in the stream.
-    pub(super) fn remove(&mut self, offset: Offset) {
-        self.fields.remove(&offset);
+    /// Skips the value at this offset, because its entry is in the stream. Returns its field.
+    pub(super) fn remove(&mut self, offset: Offset) -> Option<String> {
+        self.fields.remove(&offset)
     }
 
     /// Reads some of the values up to an offset, which is at or above the first. A value that has been replaced or

@@ -281,12 +281,12 @@ impl<'a> StreamReader<'a> {
             self.read_missed_values().await?;
         }
         for mut entry in self.held.take().into_iter().chain(entries) {
-            self.values.remove(entry.offset);
+            let field = self.values.remove(entry.offset);
             self.ingest_values(entry.offset).await?;
             if let Some(data) = entry.data.take() {
                 entry.data = Some(self.part.take_with(entry.offset, data));
             }
-            self.apply(&entry);
+            self.apply(&entry, field);
             self.tail = Tail { last: entry.offset, added: self.tail.added + 1 };
         }
         if let Some(Entry { offset, data: Some(data), .. }) = partial {
@@ -296,8 +296,9 @@ impl<'a> StreamReader<'a> {
         self.write().await
     }
 
-    /// Passes one entry to the store, and notes the change that it makes to the latest values.
-    fn apply(&mut self, entry: &Entry) {
+    /// Passes one entry to the store, and notes the change that it makes to the latest values. `loaded_field` has its
+    /// value in the hash that was loaded.
+    fn apply(&mut self, entry: &Entry, loaded_field: Option<String>) {
         let (link, offset, sender) = (self.link, entry.offset, entry.sender());
         if sender.is_none() {
             self.foreign += 1;
@@ -317,11 +318,15 @@ impl<'a> StreamReader<'a> {
             link.skip_unreadable(offset, "longer than the memory of the store");
             return;
         }
-        if let Ingested::Latest { slot } = link.ingest(offset, IncomingEntry { payload, sender })
-            && sender.is_none()
-            && self.loaded_offsets.get(&slot).is_none_or(|newest| *newest < offset)
-        {
-            // Processes of ours keep the value when they append it.
+        let Ingested::Latest { slot } = link.ingest(offset, IncomingEntry { payload, sender }) else { return };
+        // An earlier version has named the field in another way.
+        let renamed = loaded_field.filter(|field| *field != slot);
+        let is_renamed = renamed.is_some();
+        if let Some(field) = renamed {
+            self.latest_writes.push(LatestWrite::Forget { offset, fields: vec![field] });
+        }
+        // Processes of ours keep the value when they append it.
+        if (sender.is_none() || is_renamed) && self.loaded_offsets.get(&slot).is_none_or(|newest| *newest < offset) {
             self.latest_writes.push(LatestWrite::Upsert { field: slot, offset, payload: payload.clone() });
         }
     }
