@@ -41,7 +41,7 @@ use crate::store::error::SubmitError;
 /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// let (engine, checker) = (Engine::new(7), Checker::new());
-/// let (one, two) = (Store::open(engine.backend()).await?, Store::open(engine.backend()).await?);
+/// let (one, two) = (Store::<Line>::open(engine.backend()).await?, Store::<Line>::open(engine.backend()).await?);
 /// checker.watch("ada at one", &one);
 /// checker.watch("bob at two", &two);
 /// checker.submit(&one, Line(1)).await?;
@@ -68,7 +68,7 @@ pub struct Checker {
 /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// let (engine, checker) = (Engine::new(7), Checker::new());
-/// let (one, two) = (Store::open(engine.backend()).await?, Store::open(engine.backend()).await?);
+/// let (one, two) = (Store::<Line>::open(engine.backend()).await?, Store::<Line>::open(engine.backend()).await?);
 /// let ada = checker.watch("ada", &one);
 /// checker.submit(&one, Line(1)).await?;
 /// ada.move_to(&two);

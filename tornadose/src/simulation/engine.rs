@@ -27,7 +27,7 @@ use crate::simulation::stream::{Body, Stream};
 /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// let engine = Engine::new(7);
-/// let (one, other) = (Store::open(engine.backend()).await?, Store::open(engine.backend()).await?);
+/// let (one, other) = (Store::<Line>::open(engine.backend()).await?, Store::<Line>::open(engine.backend()).await?);
 /// let id = one.submit(Line("hi".into())).await?;
 /// tokio::time::sleep(std::time::Duration::from_millis(1)).await;
 /// assert_eq!(other.head(), id);

@@ -32,8 +32,8 @@ const DELAY_MS_MAX: u64 = 900;
 /// for seed in 0..10 {
 ///     let (engine, checker) = (Engine::new(seed), Checker::new());
 ///     let processes = [engine.process("one"), engine.process("two")];
-///     let one = Store::open(processes[0].backend()).await?;
-///     let two = Store::open(processes[1].backend()).await?;
+///     let one = Store::<Line>::open(processes[0].backend()).await?;
+///     let two = Store::<Line>::open(processes[1].backend()).await?;
 ///     checker.watch("ada at one", &one);
 ///     checker.watch("bob at two", &two);
 ///     let submits = async {
