@@ -124,7 +124,7 @@ fn a_key_counts_by_its_size_while_anything_is_remembered_of_it() {
     append_long(&mut log, message(Retention::Queue)).unwrap();
     assert_eq!(log.bytes(), 1002 + 3 * ENTRY_OVERHEAD + 2);
     assert_eq!(log.kept_latest_bytes, 1002 + 2 * ENTRY_OVERHEAD + 1);
-    log.forget(&message(Retention::Latest).key());
+    log.forget(&message(Retention::Latest).key(), |_| true);
     assert_eq!((log.bytes(), log.kept_latest_bytes), (1002 + 2 * ENTRY_OVERHEAD + 1, 0));
     // Trimmed, without a reader.
     log.release(key_index);
@@ -176,7 +176,7 @@ fn latest_values_leave_less_room_for_idle_keys_and_readers_trim_no_newest_messag
     assert_eq!((log.keys.idle_count(), log.queue.len()), (0, 0));
     // A message that fits beside the `latest` values is kept, whatever readers hold.
     for _ in 0..4 {
-        log.forget(&message(2000 + latest - 1, Retention::Latest).key());
+        log.forget(&message(2000 + latest - 1, Retention::Latest).key(), |_| true);
         latest -= 1;
     }
     for number in 3000..3100 {
