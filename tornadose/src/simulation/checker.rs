@@ -244,7 +244,6 @@ impl<M: Message> Watch<M> {
     /// assert_eq!((stores[0].subscribers(), stores[1].subscribers()), (0, 1));
     /// # }
     /// ```
-    #[must_use = "dropping it ends the client"]
     pub fn move_to(self, store: &Store<M>) -> Self {
         self.task.abort();
         let mut client = self.client.lock().unwrap_or_else(PoisonError::into_inner);
