@@ -25,7 +25,8 @@ use crate::store::error::SubmitError;
 /// - What was acknowledged is received by every reader that was there when it was submitted, or the reader is sent a
 ///   gap in its place. So is what was taken by [`try_submit`](Self::try_submit), unless its store was closed. Of
 ///   `latest` messages only the newest is owed.
-/// - A reader receives a message twice only after a gap `restarted`, and a `latest` message only after a gap.
+/// - A reader receives a message twice only after a gap `restarted`, and a `latest` message only after a gap. Of a
+///   message that was appended twice, because its outcome was unknown, the second copy may also follow a gap `trimmed`.
 /// - What was not sent, or was refused, is never received.
 ///
 /// Messages are known by their key and their event, so submit each of them once.

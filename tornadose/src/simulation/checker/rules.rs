@@ -66,11 +66,14 @@ impl Known {
 }
 
 fn find_repeated(record: &Record, reader: &ReaderRecord) -> Option<Found> {
-    let (mut seen, mut without_id) = (HashSet::new(), Vec::new());
+    // The id of each message, and whether entries were trimmed since.
+    let (mut seen, mut without_id) = (HashMap::new(), Vec::new());
     for item in &reader.items {
         match item.kind {
-            ItemKind::Message { message, with_id, .. } => {
-                if !seen.insert(message) {
+            ItemKind::Message { message, id, with_id } => {
+                // Where the first of two copies was trimmed unread, the second is new.
+                let is_copy = |(first, is_trimmed): (Id, bool)| is_trimmed && first != id;
+                if seen.insert(message, (id, false)).is_some_and(|first| !is_copy(first)) {
                     return Some((ONCE, vec![message]));
                 }
                 if with_id {
@@ -81,8 +84,13 @@ fn find_repeated(record: &Record, reader: &ReaderRecord) -> Option<Found> {
             }
             ItemKind::Position(_) => without_id.clear(),
             ItemKind::Gap(GapReason::Restarted) => seen.clear(),
-            // A gap is followed by the newest values.
-            ItemKind::Gap(_) => seen.retain(|message| !record.messages[*message].description.is_latest),
+            ItemKind::Gap(reason) => {
+                // A gap is followed by the newest values.
+                seen.retain(|message, _| !record.messages[*message].description.is_latest);
+                for (_, is_trimmed) in seen.values_mut() {
+                    *is_trimmed |= reason == GapReason::Trimmed;
+                }
+            }
             // What carried no id may come again.
             ItemKind::Resumed => {
                 for message in without_id.drain(..) {
