@@ -70,7 +70,7 @@ pub struct Checker {
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// let (engine, checker) = (Engine::new(7), Checker::new());
 /// let (one, two) = (Store::<Line>::open(engine.backend()).await?, Store::<Line>::open(engine.backend()).await?);
-/// let ada = checker.watch("ada", &one);
+/// let mut ada = checker.watch("ada", &one);
 /// checker.submit(&one, Line(1)).await?;
 /// ada.move_to(&two);
 /// checker.submit(&one, Line(2)).await?;
@@ -240,18 +240,18 @@ impl<M: Message> Watch<M> {
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() {
     /// let stores: [Store<Line>; 2] = [Store::new(), Store::new()];
-    /// let ada = tornadose::simulation::Checker::new().watch("ada", &stores[0]);
+    /// let mut ada = tornadose::simulation::Checker::new().watch("ada", &stores[0]);
     /// ada.move_to(&stores[1]);
     /// assert_eq!((stores[0].subscribers(), stores[1].subscribers()), (0, 1));
     /// # }
     /// ```
-    pub fn move_to(self, store: &Store<M>) -> Self {
+    pub fn move_to(&mut self, store: &Store<M>) {
         self.task.abort();
         let mut client = self.client.lock().unwrap_or_else(PoisonError::into_inner);
         client.detach();
         client.resume(store, 0);
         drop(client);
-        Self::start(self.client)
+        *self = Self::start(Arc::clone(&self.client));
     }
 }
 

@@ -283,7 +283,9 @@ impl<'a> StreamReader<'a> {
         let (channel, writes) = (self.link.channel(), self.latest_writes.clone());
         let request = |state: &mut State| {
             let stream = state.stream(channel);
-            writes.into_iter().for_each(|write| stream.write_latest(write));
+            for write in writes {
+                stream.write_latest(write);
+            }
             Ok(())
         };
         connection.call(REPLY_TIMEOUT, request).await?;

@@ -210,7 +210,7 @@ async fn the_promises_hold_under_random_faults() {
         let (engine, checker) = (Engine::new(seed), Checker::new());
         let (processes, [one, two]) = two_processes(&engine).await;
         checker.watch("ada at one", &one);
-        let bob = checker.watch("bob at two", &two);
+        let mut bob = checker.watch("bob at two", &two);
         let faults = Faults::random(seed);
         let faults = if seed % 2 == 0 { faults } else { faults.with_losses("lines") };
         let submits = async {

@@ -209,10 +209,8 @@ impl Record {
 
     pub(crate) fn receive(&mut self, reader: usize, description: Description, id: Id, with_id: bool) {
         let name = &self.readers[reader].name;
-        let text = match with_id {
-            true => format!("{name}: received {id} {description}"),
-            false => format!("{name}: received {id} {description} without its id"),
-        };
+        let without_id = if with_id { "" } else { " without its id" };
+        let text = format!("{name}: received {id} {description}{without_id}");
         let message = self.message(description);
         let at = self.push(Some(message), Some(reader), text);
         self.readers[reader].items.push(Item { at, kind: ItemKind::Message { message, id, with_id } });
