@@ -187,6 +187,11 @@ async fn a_killed_process_starts_again_with_the_history() {
     again.submit(line("after")).await.unwrap();
 }
 
+/// Another type on the channel of `Line`.
+#[store(queue, channel = "lines")]
+#[derive(Serialize, Deserialize)]
+struct Other(u32);
+
 #[tokio::test(start_paused = true)]
 async fn a_process_that_is_cut_off_cannot_open_a_store_and_two_types_cannot_share_a_channel() {
     let engine = Engine::new(1);
@@ -196,10 +201,6 @@ async fn a_process_that_is_cut_off_cannot_open_a_store_and_two_types_cannot_shar
     assert_eq!(error.to_string(), "web-1 is disconnected from the simulated engine");
     process.reconnect();
     let _lines: Store<Line> = open(&process).await;
-
-    #[store(queue, channel = "lines")]
-    #[derive(Serialize, Deserialize)]
-    struct Other(u32);
     let error = Store::<Other>::open(process.backend()).await.unwrap_err();
     assert_eq!(error.to_string(), "the channel `lines` holds messages of the type `Line`, not `Other`");
 }
