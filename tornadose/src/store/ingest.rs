@@ -256,7 +256,7 @@ impl<M: Message> LogSink for Ingest<M> {
     fn skip_unreadable(&self, offset: Offset, reason: &str) {
         tracing::warn!(target: "tornadose", channel = M::CHANNEL, entry = %offset, reason, "entry skipped");
         metrics::unreadable(M::CHANNEL);
-        self.update(|state| state.log.record_unreadable(offset) && !state.loading);
+        self.update(|state| !state.closed && state.log.record_unreadable(offset) && !state.loading);
     }
 
     fn forget(&self, offset: Option<Offset>, key: &str) -> Vec<String> {
@@ -293,6 +293,10 @@ impl<M: Message> LogSink for Ingest<M> {
     fn advance_to(&self, offset: Offset) {
         let Some(shared) = self.shared.upgrade() else { return };
         let mut state = shared.lock();
+        if state.closed {
+            // Messages are ignored then, so a position above them would hide them.
+            return;
+        }
         let arrived = if state.log.advance_to(offset) { state.readers.take_arrived(offset) } else { Vec::new() };
         drop(state);
         arrived.into_iter().for_each(Waker::wake);

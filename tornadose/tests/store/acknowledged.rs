@@ -293,3 +293,19 @@ async fn a_gap_of_unreadable_entries_is_received_by_subscriptions() {
     ingest(&link, 2, "after");
     assert!(matches!(reader.next().await, Some(Received::Message { .. })));
 }
+
+/// A position above an ignored message would hide it from a client that resumes at another process.
+#[tornadose_test::test]
+async fn the_head_of_a_closed_store_does_not_move() {
+    let (store, link) = open_empty::<Line>().await;
+    ingest(&link, 1, "before");
+    let head = store.head();
+    store.close();
+    assert_eq!(ingest(&link, 2, "ignored"), Ingested::Ignored);
+    link.advance_to(at(3));
+    link.skip_unreadable(at(4), "no field `data`");
+    link.forget(Some(at(5)), "null");
+    let duplicate = entry(r#"{"text":"before"}"#).with_sender("another1", 1);
+    assert_eq!((link.ingest(at(6), duplicate), link.ingest(at(7), duplicate)), (Ingested::Ignored, Ingested::Ignored));
+    assert_eq!(store.head(), head);
+}

@@ -43,11 +43,6 @@ impl Message for Note {
     }
 }
 
-/// Whether clients read what is left of a store that is closed. They would find that an entry which is ignored, because
-/// the store is closed, is followed by one that moves the head: a duplicate, or one that is not a message. The client
-/// is then sent a position above the ignored entry, and never gets it.
-const READS_CLOSED_STORES: bool = false;
-
 pub(super) struct World {
     engine: Engine,
     processes: Vec<Process>,
@@ -162,10 +157,6 @@ impl World {
         let Some(store) = self.stores[process].take() else { return };
         store.close();
         self.has_stopped = true;
-        if !READS_CLOSED_STORES {
-            let clients = self.clients.iter_mut().zip(self.places).filter(|(_, place)| *place == process);
-            clients.filter_map(|(client, _)| client.as_mut()).for_each(Client::detach);
-        }
         let epoch = self.engine.epoch(Note::CHANNEL);
         self.mark_unnoticed(epoch);
     }
