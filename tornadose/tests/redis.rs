@@ -35,6 +35,8 @@ mod versions;
 mod log;
 #[path = "redis/start_errors.rs"]
 mod start_errors;
+#[path = "redis/rights.rs"]
+mod rights;
 #[path = "redis/pubsub.rs"]
 mod pubsub;
 #[path = "redis/processes.rs"]

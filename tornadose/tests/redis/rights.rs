@@ -1,0 +1,112 @@
+//! The rights of a user of Redis, as `docs/redis.md` tells an operator to grant them.
+
+use std::fs;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use tokio::time::timeout;
+use tornadose::backend::Redis;
+use tornadose::prelude::*;
+use tornadose::{GapReason, Received, Subscription};
+
+use crate::common::{Line, Market, apple, line, microsoft, quote, text, until};
+use crate::log::CapturedLog;
+use crate::server::Server;
+
+const PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/redis.md");
+
+/// Returns the arguments of the page's `redis-cli ACL SETUSER` for this user.
+fn acl_line(user: &str) -> Vec<String> {
+    let page = fs::read_to_string(PAGE).unwrap();
+    let command = format!("redis-cli ACL SETUSER {user} ");
+    let after = page.split_once(&command).unwrap_or_else(|| panic!("`{command}` is not in {PAGE}")).1;
+    let rules = after.split_once("\n```").unwrap().0.replace("\\\n", " ").replace('\'', "");
+    let words = command.split_whitespace().skip(1).chain(rules.split_whitespace());
+    words.map(str::to_owned).collect()
+}
+
+/// Returns the next item as text.
+async fn next(reader: &mut Subscription<Market>) -> String {
+    match timeout(Duration::from_secs(20), reader.next()).await.expect("nothing arrived").expect("the reader ended") {
+        Received::Message { message, .. } => format!("{message:?}"),
+        Received::Gap { reason, .. } => reason.to_string(),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "is a process of the test below, and does nothing by itself"]
+async fn reads_as_a_process() {
+    let Ok(url) = std::env::var("TORNADOSE_TEST_RIGHTS") else { return };
+    let store = Store::<Market>::redis(url).await.unwrap();
+    eprintln!("head {} latest {:?} {:?}", store.head(), store.latest(&apple()), store.latest(&microsoft()));
+}
+
+/// Returns what a second process reads.
+async fn read_by_another_process(url: &str) -> String {
+    let url = url.to_owned();
+    let output = tokio::task::spawn_blocking(|| {
+        Command::new(std::env::current_exe().unwrap())
+            .args(["rights::reads_as_a_process", "--exact", "--ignored", "--nocapture"])
+            .env("TORNADOSE_TEST_RIGHTS", url)
+            .stdin(Stdio::null())
+            .output()
+            .unwrap()
+    });
+    let output = String::from_utf8_lossy(&output.await.unwrap().stderr).into_owned();
+    output.lines().find(|line| line.starts_with("head ")).unwrap_or_else(|| panic!("{output}")).to_owned()
+}
+
+#[tokio::test]
+#[ignore = "needs redis-server: ./test runs it"]
+async fn a_user_with_the_rights_of_the_page_is_refused_nothing() {
+    let server = Server::start();
+    for user in ["streams", "pubsub"] {
+        let line = acl_line(user);
+        assert_eq!(server.cli(&line.iter().map(String::as_str).collect::<Vec<_>>()), "OK", "{line:?}");
+    }
+    let url = |user: &str, database: u32| format!("redis://{user}:secret@127.0.0.1:{}/{database}", server.port);
+    let (log, _guard) = CapturedLog::start();
+    let streams = url("streams", 1);
+    let store = Store::<Market>::redis(&streams).await.unwrap();
+    let mut reader = store.subscribe();
+
+    // A queue message, latest ones, and a key that is forgotten.
+    let trade = || Market::Trade { symbol: "AAPL".into(), price: 1 };
+    store.submit(trade()).await.unwrap();
+    assert_eq!(next(&mut reader).await, format!("{:?}", trade()));
+    for quote in [quote("AAPL", 1), quote("MSFT", 2)] {
+        store.submit(quote).await.unwrap();
+    }
+    until("the value is read", || store.latest(&microsoft()).is_some()).await;
+    store.forget(&microsoft());
+    let in_redis = |arguments: &[&str]| server.cli(&[&["-n", "1"], arguments].concat());
+    until("the value is forgotten", || in_redis(&["HLEN", "{tornadose:market}:latest"]) == "1").await;
+    // Enough of another program that the stream is trimmed on its behalf.
+    let script = r#"for i = 1, 200 do redis.call('XADD', KEYS[1], '*', 'data', '{"quote":{"symbol":"AAPL","bid":' .. i .. '}}') end"#;
+    in_redis(&["EVAL", script, "1", "{tornadose:market}"]);
+    until("the newest value is kept", || in_redis(&["HVALS", "{tornadose:market}:latest"]).contains(":200}")).await;
+    let expected = format!("head {} latest Some({:?}) None", store.head(), quote("AAPL", 200));
+    assert_eq!(read_by_another_process(&streams).await, expected);
+
+    // A new epoch.
+    in_redis(&["DEL", "{tornadose:market}"]);
+    while next(&mut reader).await != GapReason::Restarted.to_string() {}
+    store.submit(trade()).await.unwrap();
+    assert_eq!(next(&mut reader).await, format!("{:?}", trade()));
+    assert!(read_by_another_process(&streams).await.starts_with(&format!("head {} latest ", store.head())));
+
+    let store = Store::<Line>::open(Redis::pubsub(url("pubsub", 0))).await.unwrap();
+    let mut reader = store.subscribe();
+    store.submit(line("published")).await.unwrap();
+    assert_eq!(text(&mut reader).await, "published");
+    until("the subscription is pinged", || server.cli(&["CLIENT", "LIST", "TYPE", "pubsub"]).contains("cmd=ping"))
+        .await;
+    store.submit(line("still")).await.unwrap();
+    assert_eq!(text(&mut reader).await, "still");
+
+    assert_eq!(server.cli(&["ACL", "LOG"]), "", "Redis has refused nothing");
+    let refused: Vec<_> = log.take().into_iter().filter(|event| event.contains("NOPERM")).collect();
+    assert!(refused.is_empty(), "{refused:?}");
+}
