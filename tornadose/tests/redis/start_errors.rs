@@ -57,6 +57,19 @@ async fn a_start_with_limited_rights_names_the_command_and_the_permissions() {
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs redis-server: ./test runs it"]
+async fn a_subscription_with_limited_rights_names_the_permissions_of_pubsub() {
+    let server = Server::start();
+    server.cli(&["ACL", "SETUSER", "app", "reset", "on", ">secret", "&lines", "+publish", "+ping", "+client|setname"]);
+    let url = format!("redis://app:secret@127.0.0.1:{}/", server.port);
+    let error = Store::<Line>::open(Redis::pubsub(url)).await.unwrap_err().to_string();
+    let (words, advice) = error.split_once("; ").unwrap();
+    assert!(words.contains("NOPERM") && words.contains("'subscribe'"), "{error}");
+    let permissions = "&lines +publish +subscribe +ping +select +client|setname";
+    assert_eq!(advice, format!("permit it with `ACL SETUSER <user> {permissions}`"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs redis-server: ./test runs it"]
 async fn a_start_with_wrong_credentials_or_nobody_there_says_so() {
     let mut server = Server::start_with(&["--requirepass", "secret"]);
     let url = |credentials: &str| format!("redis://{credentials}127.0.0.1:{}/", server.port);

@@ -6,10 +6,20 @@ use crate::backend::engine::OpenError;
 use crate::backend::redis::connect::{REPLY_TIMEOUT, Server};
 use crate::backend::redis::fault::Fault;
 
-/// What the user of the URL must be permitted, as `ACL SETUSER` takes it.
-const PERMISSIONS: &str = "+get +set +xadd +xtrim +xread +xrange +xrevrange +xinfo +xgroup|create +hget +hset +hdel \
-                           +hscan +eval +eval_ro +evalsha_ro +multi +exec +publish +subscribe +ping +select \
-                           +client|setname";
+/// What the user of the URL must be permitted for Streams and for PUB/SUB, as `ACL SETUSER` takes it.
+const STREAMS_PERMISSIONS: &str = "+get +set +xadd +xtrim +xread +xrange +xrevrange +xinfo|stream +xinfo|groups \
+                                   +xgroup|create +hget +hset +hdel +hscan +eval +eval_ro +evalsha_ro +multi +exec \
+                                   +select +client|setname";
+const PUBSUB_PERMISSIONS: &str = "+publish +subscribe +ping +select +client|setname";
+
+/// What a store was opened on.
+#[derive(Clone, Copy)]
+pub(super) enum Target<'a> {
+    /// The keys that begin with this name.
+    Streams(&'a str),
+    /// This channel.
+    PubSub(&'a str),
+}
 
 /// How a server's words begin, or what they contain, and what to do.
 const ADVICE: [(&str, &str); 18] = [
@@ -23,7 +33,7 @@ const ADVICE: [(&str, &str); 18] = [
     ("LOADING", "Redis is reading its data: try again soon"),
     ("MASTERDOWN", "this is a replica that has lost its master: connect to the master"),
     ("WRONGTYPE", "delete the key, or choose another channel"),
-    ("OOM", "give Redis more `maxmemory`, or a `maxmemory-policy` that makes room"),
+    ("OOM", "give Redis more `maxmemory`, or keep less `history`"),
     ("MISCONF", "see Redis's log for why it cannot save its data"),
     ("NOREPLICAS", "Redis waits for its replicas: see `min-replicas-to-write`"),
     ("DB index is out of range", "choose a database that exists"),
@@ -34,23 +44,27 @@ const ADVICE: [(&str, &str); 18] = [
 ];
 
 /// Converts the fault of a start into an error that names the server's address, what Redis has said, and what to do.
-/// `keys` is what the names of the keys begin with.
-pub(super) async fn open_error(server: &Server, keys: &str, fault: &Fault) -> OpenError {
-    OpenError::new(format!("Redis at {}: {}", server.address(), explain(server, keys, fault).await))
+pub(super) async fn open_error(server: &Server, target: Target<'_>, fault: &Fault) -> OpenError {
+    OpenError::new(format!("Redis at {}: {}", server.address(), explain(server, target, fault).await))
 }
 
-async fn explain(server: &Server, keys: &str, fault: &Fault) -> String {
-    let mut words = fault.to_string();
+async fn explain(server: &Server, target: Target<'_>, fault: &Fault) -> String {
+    let words = fault.to_string();
     let is_unknown_command = words.contains("unknown command");
     if is_unknown_command && let Some(advice) = explain_unknown_command(server).await {
         return format!("{words}; {advice}");
     }
     let is_missing_permission = words.starts_with("NOPERM") || words.contains("can't run this command");
     if is_missing_permission {
-        if let Some(named) = find_missing_permission(server, keys).await {
-            words = named;
-        }
-        return format!("{words}; permit it with `ACL SETUSER <user> ~{keys}* &* {PERMISSIONS}`");
+        return match target {
+            Target::Streams(keys) => {
+                let words = find_missing_permission(server, keys).await.unwrap_or(words);
+                format!("{words}; permit it with `ACL SETUSER <user> ~{keys}* {STREAMS_PERMISSIONS}`")
+            }
+            Target::PubSub(channel) => {
+                format!("{words}; permit it with `ACL SETUSER <user> &{channel} {PUBSUB_PERMISSIONS}`")
+            }
+        };
     }
     match ADVICE.iter().find(|(said, _)| words.contains(said)) {
         Some((_, advice)) => format!("{words}; {advice}"),

@@ -14,7 +14,7 @@ use crate::backend::engine::OpenError;
 use crate::backend::incoming::IncomingEntry;
 use crate::backend::link::BackendLink;
 use crate::backend::outgoing::{Outgoing, OutgoingKind, SendOutcome};
-use crate::backend::redis::advice::open_error;
+use crate::backend::redis::advice::{Target, open_error};
 use crate::backend::redis::connect::{Connection, REPLY_TIMEOUT, Server, Subscription, until_silent};
 use crate::backend::redis::fault::{Fault, server_words};
 use crate::id::{Epoch, Offset};
@@ -29,7 +29,7 @@ const PIPELINE_MESSAGES_MAX: usize = 1000;
 pub(super) async fn run(server: &Server, name: &str, link: &BackendLink) -> Result<(), OpenError> {
     let subscription = match server.subscribe(name).await {
         Ok(subscription) => subscription,
-        Err(fault) => return Err(open_error(server, name, &fault).await),
+        Err(fault) => return Err(open_error(server, Target::PubSub(name), &fault).await),
     };
     link.reset(Epoch::fresh(), Offset::START);
     link.caught_up();

@@ -16,7 +16,7 @@ mod writer;
 
 use crate::backend::engine::OpenError;
 use crate::backend::link::BackendLink;
-use crate::backend::redis::advice::open_error;
+use crate::backend::redis::advice::{Target, open_error};
 use crate::backend::redis::connect::Server;
 use crate::backend::redis::streams::acknowledged::Acknowledged;
 use crate::backend::redis::streams::protocol::Keys;
@@ -30,7 +30,7 @@ pub(super) async fn run(server: &Server, name: &str, history: usize, link: &Back
     let (scripts, acknowledged) = (Scripts::new(), Acknowledged::default());
     let mut reader = StreamReader::new(server, &keys, &scripts, history, &acknowledged, link);
     if let Err(fault) = reader.start().await {
-        return Err(open_error(server, &keys.stream, &fault).await);
+        return Err(open_error(server, Target::Streams(&keys.stream), &fault).await);
     }
     tokio::join!(reader.run(), writer::run(server, &keys, history, &acknowledged, link));
     Ok(())
