@@ -88,6 +88,7 @@ pub(crate) trait LogSink: Send + Sync {
     fn retain_latest(&self, is_kept: &dyn Fn(&str) -> bool);
     fn advance_to(&self, offset: Offset);
     fn report_trimmed(&self, missed: Option<u64>);
+    fn mark_trimmed_through(&self, offset: Offset);
     fn report_outage(&self);
     fn report_disconnected(&self, reason: &str);
     fn caught_up(&self);

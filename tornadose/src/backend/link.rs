@@ -46,6 +46,7 @@ use crate::id::{Epoch, Offset};
 ///         // After an outage two messages are trimmed, and an entry of another program has no data.
 ///         link.report_disconnected("connection reset");
 ///         link.report_trimmed(Some(2));
+///         link.mark_trimmed_through(at(6));
 ///         link.skip_unreadable(at(7), "no field `data`");
 ///         ingest(8, br#""eight""#);
 ///         assert!(link.forget(None, "()").is_empty(), "there are no latest values");
@@ -182,6 +183,13 @@ impl BackendLink {
     /// the gap `trimmed`.
     pub fn report_trimmed(&self, missed: Option<u64>) {
         self.store.report_trimmed(missed);
+    }
+
+    /// Marks the messages at or below this offset as possibly trimmed. Call it after [`report_trimmed`](Self::report_trimmed)
+    /// when `latest` values from among the trimmed entries are ingested: a client that resumes from the id of one of
+    /// them then receives the gap `trimmed`, because there may have been messages after it.
+    pub fn mark_trimmed_through(&self, offset: Offset) {
+        self.store.mark_trimmed_through(offset);
     }
 
     /// Reports that messages may have been sent which were not received. Readers receive the gap `outage`. Call it

@@ -310,6 +310,13 @@ impl<M: Message> LogSink for Ingest<M> {
         });
     }
 
+    fn mark_trimmed_through(&self, offset: Offset) {
+        self.update(|state| {
+            state.log.mark_lost_through(offset);
+            false
+        });
+    }
+
     fn report_outage(&self) {
         tracing::warn!(target: "tornadose", channel = M::CHANNEL, "outage reported");
         self.update(|state| {

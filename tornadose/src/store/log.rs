@@ -339,6 +339,11 @@ impl<M: Message> Log<M> {
         self.generations.record_gap(self.head, gap);
     }
 
+    /// Records that messages at or below this offset may have been lost, beside those of the last gap.
+    pub(crate) fn mark_lost_through(&mut self, offset: Offset) {
+        self.generations.mark_lost_through(offset);
+    }
+
     /// Records that the entry at this offset cannot be read, and advances the head to it. Returns false when the head
     /// was there before.
     pub(crate) fn record_unreadable(&mut self, offset: Offset) -> bool {

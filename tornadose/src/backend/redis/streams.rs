@@ -78,6 +78,7 @@ mod tests {
         fn retain_latest(&self, _: &dyn Fn(&str) -> bool) {}
         fn advance_to(&self, _: Offset) {}
         fn report_trimmed(&self, _: Option<u64>) {}
+        fn mark_trimmed_through(&self, _: Offset) {}
         fn report_outage(&self) {}
         fn report_disconnected(&self, _: &str) {
             self.0.lock().unwrap().push(Instant::now());

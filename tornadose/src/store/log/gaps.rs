@@ -93,6 +93,12 @@ impl Generations {
         self.push_gap(head, gap);
     }
 
+    /// Records that messages at or below this offset may have been lost.
+    pub(super) fn mark_lost_through(&mut self, offset: Offset) {
+        self.lost_through = self.lost_through.max(offset);
+        self.lost_otherwise_through = self.lost_otherwise_through.max(offset);
+    }
+
     /// Records that the entry at this offset, above the head, cannot be read. An id of this offset is that of a
     /// client which received the message from another process: it has missed nothing.
     pub(super) fn record_unreadable(&mut self, head: Offset, offset: Offset) {

@@ -39,6 +39,27 @@ async fn trimmed_messages_are_reported_at_their_position() {
     "#);
 }
 
+/// Another process has given out the id of a `latest` value, and may have messages after it that were trimmed here.
+#[tornadose_test::test]
+async fn a_client_that_resumes_from_among_trimmed_entries_is_told() {
+    let (app, link) = empty_app().await;
+    ingest(&link, 1, "a");
+    link.report_trimmed(Some(3));
+    link.mark_trimmed_through(at(4));
+    ingest(&link, 3, "kept elsewhere");
+    ingest(&link, 5, "b");
+    app.client("among").last_event_id("aaaaaaaa-7.3").sse("/lines").await;
+    app.client("after").last_event_id("aaaaaaaa-7.5").sse("/lines").await;
+    assert_transcript!(app, @r#"
+    among > GET /lines last-event-id #1
+    among ~ open 200 text/event-stream
+    among < tornadose:gap {"reason":"trimmed","missed":null}
+    among < message #2 {"text":"b"}
+    after > GET /lines last-event-id #2
+    after ~ open 200 text/event-stream
+    "#);
+}
+
 #[tornadose_test::test]
 async fn an_outage_is_reported_once() {
     let (app, link) = empty_app().await;
@@ -215,25 +236,25 @@ async fn a_client_that_resumes_is_told_of_the_unreadable_entries_after_its_id() 
     app.settle().await;
     app.client("trimmed").last_event_id("aaaaaaaa-7.1").sse("/lines").await;
     assert_transcript!(app, @r#"
-    before > GET /lines last-event-id aaaaaaaa-7.1
+    before > GET /lines last-event-id #1
     before ~ open 200 text/event-stream
     before < tornadose:gap {"reason":"unreadable","missed":null}
-    before < message #1 {"text":"after"}
-    it > GET /lines last-event-id aaaaaaaa-7.2
+    before < message #2 {"text":"after"}
+    it > GET /lines last-event-id #3
     it ~ open 200 text/event-stream
-    it < message #1 {"text":"after"}
-    after > GET /lines last-event-id #1
+    it < message #2 {"text":"after"}
+    after > GET /lines last-event-id #2
     after ~ open 200 text/event-stream
     before < tornadose:gap {"reason":"trimmed","missed":1}
-    before < message #2 {"text":"last"}
+    before < message #4 {"text":"last"}
     it < tornadose:gap {"reason":"trimmed","missed":1}
-    it < message #2 {"text":"last"}
+    it < message #4 {"text":"last"}
     after < tornadose:gap {"reason":"trimmed","missed":1}
-    after < message #2 {"text":"last"}
-    trimmed > GET /lines last-event-id aaaaaaaa-7.1
+    after < message #4 {"text":"last"}
+    trimmed > GET /lines last-event-id #1
     trimmed ~ open 200 text/event-stream
     trimmed < tornadose:gap {"reason":"trimmed","missed":null}
-    trimmed < message #1 {"text":"after"}
-    trimmed < message #2 {"text":"last"}
+    trimmed < message {"text":"after"}
+    trimmed < message #4 {"text":"last"}
     "#);
 }

@@ -279,6 +279,8 @@ impl<'a> StreamReader<'a> {
         let partial = if is_partial { entries.pop() } else { None };
         if self.has_missed {
             self.read_missed_values().await?;
+            let first = self.held.as_ref().or(entries.first()).map(|entry| entry.offset.previous());
+            self.link.mark_trimmed_through(first.unwrap_or(page.info.newest));
         }
         for mut entry in self.held.take().into_iter().chain(entries) {
             let field = self.values.remove(entry.offset);
