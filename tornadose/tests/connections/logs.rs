@@ -282,6 +282,7 @@ async fn an_unreadable_entry_is_logged_without_its_text() {
     WARN entry skipped: channel="note" entry=7.5 reason="no field `data`"
     INFO backend connected: channel="note"
     WARN backend disconnected: channel="note" reason="a test"
+    WARN backend disconnected: channel="note" reason="again"
     INFO backend connected: channel="note"
     WARN unread entries trimmed: channel="note" missed=3
     WARN outage reported: channel="note"
