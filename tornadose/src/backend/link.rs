@@ -78,7 +78,7 @@ use crate::id::{Epoch, Offset};
 ///         _ => break,
 ///     }
 /// }
-/// assert_eq!(seen, ["mine", "Trimmed Some(2)", "eight", "Outage None", "last"]);
+/// assert_eq!(seen, ["mine", "Trimmed Some(2)", "Unreadable Some(1)", "eight", "Outage None", "last"]);
 /// # Ok(())
 /// # }
 /// ```

@@ -150,7 +150,7 @@ impl Outgoing {
         self.resolve(Ok(offset));
     }
 
-    /// Resolves a [`OutgoingKind::Forget`] for which the engine has no offset.
+    /// Resolves an [`OutgoingKind::Forget`] for which the engine has no offset.
     pub fn completed(mut self) {
         self.send_log.record_accepted();
         self.resolve(Ok(Offset::START));
