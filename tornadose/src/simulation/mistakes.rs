@@ -12,7 +12,7 @@ pub(super) enum Mistake {
     ForgetsTheGap,
     /// Acknowledged entries that are lost unread do not begin a new epoch.
     OverlooksTheRollback,
-    /// What the engine refuses is dropped, also when no caller waits for it.
+    /// A refused message is dropped, also when no caller waits for it.
     DropsTheRefused,
 }
 

@@ -132,6 +132,7 @@ impl<'a> StreamReader<'a> {
             // An epoch that is older than the newest restore does not tell of what was lost by it.
             let is_older = self.loaded_epoch.is_some() && poll.epoch_run != run && run != self.run;
             let is_rolled_back = matches!(self.progress(run, &poll, &acknowledged), Progress::RolledBack);
+            self.record_past_epoch(poll.epoch);
             if self.is_past(poll.epoch) || (is_older && is_rolled_back) {
                 self.change_epoch(connection, poll.epoch, &acknowledged).await?;
             } else {
@@ -164,9 +165,13 @@ impl<'a> StreamReader<'a> {
         Ok(is_complete)
     }
 
+    /// Records that the loaded epoch is past if the engine shows another one.
+    fn record_past_epoch(&mut self, shown: Epoch) {
+        self.past_epochs.extend(self.loaded_epoch.filter(|loaded| *loaded != shown));
+    }
+
     /// Returns whether the engine has shown a later epoch than this one: it was restored together with its epoch.
-    fn is_past(&mut self, epoch: Epoch) -> bool {
-        self.past_epochs.extend(self.loaded_epoch.filter(|loaded| *loaded != epoch));
+    fn is_past(&self, epoch: Epoch) -> bool {
         self.past_epochs.contains(&epoch)
     }
 
@@ -309,6 +314,7 @@ impl<'a> StreamReader<'a> {
         let is_kept = |offset: &Offset| entries.iter().any(|entry| entry.place.offset == *offset);
         // An entry that is not kept was appended in this epoch, while this process had an earlier one loaded.
         let is_lost = !acknowledged.iter().all(is_kept);
+        self.record_past_epoch(epoch);
         if self.is_past(epoch) || is_lost {
             return self.change_epoch(connection, epoch, &acknowledged).await;
         }

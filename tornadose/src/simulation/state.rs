@@ -14,7 +14,7 @@ use crate::simulation::stream::{Body, Stream};
 /// How many entries a stream keeps unless it is set.
 const HISTORY: usize = 100_000;
 
-/// What all handles of an engine share.
+/// The state that all handles of an engine share.
 pub(super) struct Shared {
     state: Mutex<State>,
     /// Notified after every change of the state. Not a `watch` channel, whose receivers wake in an order by chance.
@@ -49,7 +49,7 @@ pub(super) struct LinkState {
     pub(super) redeliveries: u64,
 }
 
-/// What happens to the next append of a process.
+/// The fault of the next append of a process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum AppendFault {
     None,

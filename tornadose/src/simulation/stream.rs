@@ -50,7 +50,7 @@ pub(super) struct Stream {
     latest: LatestValues,
 }
 
-/// What a poll of the stream shows, all of one moment.
+/// The result of one poll of the stream, all of one moment.
 #[derive(Debug)]
 pub(super) struct StreamPoll {
     pub(super) epoch: Epoch,

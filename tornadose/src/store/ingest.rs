@@ -66,7 +66,7 @@ struct LatestKey<K> {
     slots: Vec<String>,
 }
 
-/// What an entry is, by its sender and the message's number there.
+/// The identity of an entry, by its sender and the message's number there.
 enum Identity<M: Message> {
     /// It was received before.
     Duplicate,

@@ -29,7 +29,7 @@ impl<M: Message + Serialize + DeserializeOwned> Store<M> {
     /// The backend runs in a task of its own, until the store is closed or its last handle and reader are dropped. When
     /// the backend or the runtime ends before, the store is closed.
     ///
-    /// What is streamed is what was read back from a message's JSON. A submit reads it back before it is sent, so that
+    /// Readers receive a message as it was read back from its JSON. A submit reads it back before it is sent, so that
     /// every process can deliver it.
     ///
     /// # Errors

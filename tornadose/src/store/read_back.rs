@@ -27,7 +27,7 @@ struct Sent<M: Message> {
     size: usize,
 }
 
-/// What is known of an entry that names this process as its sender.
+/// The kinds of entries that name this process as their sender.
 pub(crate) enum Recognized<M: Message> {
     /// It is this message.
     Sent(Decoded<M>),

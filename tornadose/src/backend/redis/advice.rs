@@ -1,4 +1,4 @@
-//! What to do about a start that has failed: one sentence after the server's own words.
+//! Advice after a start that has failed: one sentence that follows the server's own words.
 
 use redis::Value;
 
@@ -6,13 +6,13 @@ use crate::backend::engine::OpenError;
 use crate::backend::redis::connect::{REPLY_TIMEOUT, Server};
 use crate::backend::redis::fault::Fault;
 
-/// What the user of the URL must be permitted for Streams and for PUB/SUB, as `ACL SETUSER` takes it.
+/// The permissions that the user of the URL needs for Streams and for PUB/SUB, as `ACL SETUSER` takes them.
 const STREAMS_PERMISSIONS: &str = "+get +set +xadd +xtrim +xread +xrange +xrevrange +xinfo|stream +xinfo|groups \
                                    +xgroup|create +hget +hset +hdel +hscan +eval +eval_ro +evalsha_ro +multi +exec \
                                    +select +client|setname";
 const PUBSUB_PERMISSIONS: &str = "+publish +subscribe +ping +select +client|setname";
 
-/// What a store was opened on.
+/// The keys or the channel on which a store is opened.
 #[derive(Clone, Copy)]
 pub(super) enum Target<'a> {
     /// The keys that begin with this name.

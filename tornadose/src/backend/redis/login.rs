@@ -9,7 +9,7 @@ use crate::backend::redis::transport::Transport;
 /// The longest status line of a server. Redis itself writes shorter ones.
 const LINE_BYTES_MAX: usize = 8 << 10;
 
-/// What is said first on a connection.
+/// The commands that are sent first on a connection.
 ///
 /// This is not left to the `redis` crate because that replaces some of the server's words with its own.
 pub(super) struct Login<'a> {

@@ -1,4 +1,4 @@
-//! What was submitted, what came of it, and what each reader received.
+//! The record of a test: each submit with its outcome, and the items that each reader received.
 
 use std::collections::HashMap;
 use std::fmt::{self, Write};
@@ -15,7 +15,7 @@ use crate::store::gap::GapReason;
 /// How many lines a transcript has at most.
 const TRANSCRIPT_LINES_MAX: usize = 40;
 
-/// What a message is known by.
+/// The text by which a message is recognized.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Description {
     pub(super) key: String,
@@ -92,7 +92,7 @@ pub(super) struct ReaderRecord {
     pub(super) items: Vec<Item>,
 }
 
-/// What a reader received, and when.
+/// An item that a reader received, and its place in the record.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Item {
     pub(super) at: usize,

@@ -9,7 +9,7 @@ fn message(data: &str) -> Description {
     Description { key: "()".into(), event_name: None, data: data.into(), is_latest: false }
 }
 
-/// What a reader receives.
+/// The kinds of items that a reader receives.
 enum Item {
     Message(&'static str, u64),
     Gap(GapReason),

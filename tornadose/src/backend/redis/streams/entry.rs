@@ -100,7 +100,7 @@ fn parse_text(value: &Value) -> Option<String> {
     Some(String::from_utf8_lossy(parse_bytes(value)?).into_owned())
 }
 
-/// What is known of an entry, or of a value, that is larger than a transfer.
+/// The part that was read of an entry, or of a value, which is larger than a transfer.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Part {
     pub(super) offset: Offset,

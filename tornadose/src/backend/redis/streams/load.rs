@@ -18,7 +18,7 @@ const LOOK_BYTES: usize = 4 << 20;
 /// Where to begin to read a stream.
 pub(super) struct LoadedStream {
     pub(super) epoch: Epoch,
-    /// What is read as if it had been read before. Entries at or below it may have existed.
+    /// The position from which the history is read. Entries at or below it may have existed.
     pub(super) tail: Tail,
     pub(super) latest: LatestIndex,
 }

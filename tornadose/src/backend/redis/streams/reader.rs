@@ -49,7 +49,7 @@ pub(super) struct StreamReader<'a> {
     tail: Tail,
     /// An entry that a blocking read has brought. It is ingested when a poll has shown that nothing precedes it.
     held: Option<Entry>,
-    /// What is known of an entry after the tail that is larger than a transfer.
+    /// The part that was read of an entry after the tail, which is larger than a transfer.
     part: Part,
     /// How many entries a script tries first, by the size of those read last.
     page_step: usize,
