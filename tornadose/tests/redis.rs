@@ -13,6 +13,8 @@ mod proxy;
 mod common;
 #[path = "redis/page.rs"]
 mod page;
+#[path = "redis/journal.rs"]
+mod journal;
 #[path = "redis/streams.rs"]
 mod streams;
 #[path = "redis/epochs.rs"]
@@ -39,6 +41,10 @@ mod start_errors;
 mod rights;
 #[path = "redis/pubsub.rs"]
 mod pubsub;
+#[path = "redis/sentinels.rs"]
+mod sentinels;
+#[path = "redis/cluster.rs"]
+mod cluster;
 #[path = "redis/processes.rs"]
 mod processes;
 #[cfg(feature = "redis-tls")]

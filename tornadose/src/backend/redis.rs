@@ -8,6 +8,12 @@ mod replies;
 mod tls;
 mod login;
 mod connect;
+mod url;
+mod redirection;
+mod sentinels;
+mod nodes;
+mod server;
+mod master;
 mod advice;
 mod transfer_size;
 mod streams;
@@ -18,7 +24,7 @@ use std::time::Duration;
 
 use crate::backend::engine::{Backend, OpenError};
 use crate::backend::link::BackendLink;
-use crate::backend::redis::connect::Server;
+use crate::backend::redis::server::Server;
 
 /// Redis 7.0 or newer as the backend of a store; the feature `redis`.
 ///
@@ -42,8 +48,18 @@ use crate::backend::redis::connect::Server;
 ///
 /// # URLs
 ///
-/// `redis://user:password@host:port/database`. Everything but the host is optional. The feature `redis-tls` adds
-/// `rediss://`, which trusts the system's certificates, or those of [`RedisStreams::root_certificates`].
+/// - `redis://user:password@host:port/database`: one server, or any node of a cluster. Everything but the host is
+///   optional.
+/// - `redis+sentinel://user:password@host:port,host:port/service/database`: the master that these Sentinels watch
+///   under the name `service`. The credentials are the servers'. Those of the Sentinels are the parameters
+///   `?sentinel_user=…&sentinel_password=…`. The port of a Sentinel is 26379 unless it is given.
+/// - `redis+cluster://user:password@host:port,host:port`: nodes of a cluster, of which one must be reachable.
+///
+/// A store finds the new master after a failover, and follows its keys to another node of a cluster. What a failover
+/// has lost is a gap (`restarted`).
+///
+/// The feature `redis-tls` adds `rediss://`, `rediss+sentinel://` and `rediss+cluster://`, which trust the system's
+/// certificates, or those of [`RedisStreams::root_certificates`].
 ///
 /// # TLS
 ///
@@ -122,11 +138,13 @@ impl ConnectionOptions {
         Ok(format!("{prefix}:{name}"))
     }
 
-    fn server(&self) -> Result<Server, OpenError> {
+    /// Returns the server that holds a key.
+    fn server(&self, key: &str, channel: &'static str) -> Result<Server, OpenError> {
         #[cfg(feature = "redis-tls")]
-        return Server::new(&self.url, self.root_certificates.as_deref());
+        let root_certificates = self.root_certificates.as_deref();
         #[cfg(not(feature = "redis-tls"))]
-        return Server::new(&self.url);
+        let root_certificates = None;
+        Server::new(&self.url, root_certificates, key, channel)
     }
 }
 
@@ -248,7 +266,8 @@ impl Backend for RedisStreams {
 
     async fn run(self, link: BackendLink) -> Result<(), OpenError> {
         let name = self.connection.prefixed(&format!("tornadose:{}", link.channel()))?;
-        streams::run(&self.connection.server()?, &name, self.history, &link).await
+        let server = self.connection.server(&format!("{{{name}}}"), link.channel())?;
+        streams::run(&server, &name, self.history, &link).await
     }
 }
 
@@ -259,7 +278,7 @@ impl Backend for RedisPubSub {
 
     async fn run(self, link: BackendLink) -> Result<(), OpenError> {
         let channel = self.connection.prefixed(link.channel())?;
-        pubsub::run(&self.connection.server()?, &channel, &link).await
+        pubsub::run(&self.connection.server(&channel, link.channel())?, &channel, &link).await
     }
 }
 

@@ -17,7 +17,7 @@ use crate::server::Server;
 const PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/redis.md");
 
 /// Returns the arguments of the page's `redis-cli ACL SETUSER` for this user.
-fn acl_line(user: &str) -> Vec<String> {
+pub(crate) fn acl_line(user: &str) -> Vec<String> {
     let page = fs::read_to_string(PAGE).unwrap();
     let command = format!("redis-cli ACL SETUSER {user} ");
     let after = page.split_once(&command).unwrap_or_else(|| panic!("`{command}` is not in {PAGE}")).1;

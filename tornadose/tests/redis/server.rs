@@ -42,11 +42,42 @@ impl Server {
         panic!("redis-server does not start");
     }
 
+    /// Starts a Sentinel that watches the master at this port as `mymaster`, with two others.
+    pub(crate) fn start_sentinel(master_port: u16) -> Self {
+        Self::start_sentinel_with(master_port, &[])
+    }
+
+    /// Starts a Sentinel with further lines of its configuration.
+    pub(crate) fn start_sentinel_with(master_port: u16, further: &[&str]) -> Self {
+        let monitor = format!("sentinel monitor mymaster 127.0.0.1 {master_port} 2");
+        let lines =
+            [&monitor, "sentinel down-after-milliseconds mymaster 1000", "sentinel failover-timeout mymaster 4000"];
+        Self::start_with(&[&["--sentinel"], further, &lines[..]].concat())
+    }
+
+    /// Returns the arguments of a Sentinel. It keeps what it learns in its configuration.
+    fn sentinel_arguments(&self, lines: &[String]) -> Vec<String> {
+        let (path, folder) = (self.folder.join("sentinel.conf"), self.folder.to_str().unwrap());
+        if !path.exists() {
+            let network = format!("port {}\nbind 127.0.0.1\nlogfile log\ndir {folder}\n", self.port);
+            fs::write(&path, network + &lines.join("\n")).unwrap();
+        }
+        vec![path.to_str().unwrap().to_owned(), "--sentinel".to_owned()]
+    }
+
+    fn server_arguments(&self) -> Vec<String> {
+        let (port, folder) = (self.port.to_string(), self.folder.to_str().unwrap());
+        let common = ["--port", &port, "--bind", "127.0.0.1", "--save", "", "--logfile", "log", "--dir", folder];
+        common.into_iter().map(str::to_owned).chain(self.arguments.iter().cloned()).collect()
+    }
+
     fn launch(&mut self) -> bool {
+        let arguments = match &self.arguments[..] {
+            [first, lines @ ..] if first == "--sentinel" => self.sentinel_arguments(lines),
+            _ => self.server_arguments(),
+        };
         let child = Command::new("redis-server")
-            .args(["--port", &self.port.to_string(), "--bind", "127.0.0.1", "--save", "", "--logfile", "log"])
-            .args(["--dir", self.folder.to_str().unwrap()])
-            .args(&self.arguments)
+            .args(arguments)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::null())

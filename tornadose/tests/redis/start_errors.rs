@@ -1,7 +1,5 @@
 //! What an error at the start says: what was asked for, what Redis has said of it, and what to do.
 
-use std::path::Path;
-use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use tornadose::backend::Redis;
@@ -109,51 +107,33 @@ async fn a_start_at_a_replica_or_at_a_key_of_another_kind_says_so() {
     check(&master.url(), &["WRONGTYPE ", "; delete the key, or choose another channel"]).await;
 }
 
-/// A process that is killed with the test.
-struct Sentinel(Child);
-
-impl Drop for Sentinel {
-    fn drop(&mut self) {
-        self.0.kill().ok();
-        self.0.wait().ok();
-    }
-}
-
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "needs redis-server and redis-sentinel: ./test runs it"]
+#[ignore = "needs redis-server: ./test runs it"]
 async fn a_start_at_a_sentinel_says_so() {
     let server = Server::start();
-    let port = free_port();
-    let file = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("sentinel-{}-{port}", std::process::id()));
-    std::fs::write(&file, format!("port {port}\nsentinel monitor main 127.0.0.1 {} 1\n", server.port)).unwrap();
-    let sentinel = Command::new("redis-sentinel").arg(&file).stdin(Stdio::null()).stdout(Stdio::null()).spawn();
-    let _sentinel =
-        Sentinel(sentinel.expect("this test needs redis-sentinel (Debian: apt-get install redis-sentinel)"));
-    let ping = || Command::new("redis-cli").args(["-p", &port.to_string(), "PING"]).output().unwrap().stdout;
-    until("the sentinel runs", || ping().starts_with(b"PONG")).await;
+    let sentinel = Server::start_sentinel(server.port);
     for database in [0, 2] {
-        let url = format!("redis://127.0.0.1:{port}/{database}");
-        check(&url, &["unknown command", "; this is a Sentinel: connect to the master"]).await;
+        let url = format!("{}{database}", sentinel.url());
+        check(&url, &["unknown command", "; this is a Sentinel: use `redis+sentinel://<host>:<port>/"]).await;
     }
-    std::fs::remove_file(&file).ok();
 }
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs redis-server: ./test runs it"]
-async fn a_start_at_a_node_of_a_cluster_says_so() {
+async fn a_start_at_a_cluster_that_is_not_complete_says_so() {
     let node = || {
         let bus = free_port().to_string();
         let server = Server::start_with(&["--cluster-enabled", "yes", "--cluster-port", &bus]);
         (server, bus)
     };
     let ((holder, bus), (other, _)) = (node(), node());
-    check(&other.url(), &["CLUSTERDOWN ", "; this is a node of a cluster"]).await;
+    check(&other.url(), &["CLUSTERDOWN ", "; the cluster has lost a node: see `CLUSTER INFO`"]).await;
     holder.cli(&["CLUSTER", "ADDSLOTSRANGE", "0", "16383"]);
     other.cli(&["CLUSTER", "MEET", "127.0.0.1", &holder.port.to_string(), &bus]);
     until("the nodes have met", || other.cli(&["CLUSTER", "INFO"]).contains("cluster_state:ok")).await;
-    let holder_address = format!("127.0.0.1:{}", holder.port);
-    check(&other.url(), &["MOVED ", &holder_address, "; this is a node of a cluster: connect to the node that"]).await;
-    drop(Store::<Line>::redis(holder.url()).await.unwrap());
+    for url in [other.url(), holder.url()] {
+        drop(Store::<Line>::redis(url).await.unwrap());
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

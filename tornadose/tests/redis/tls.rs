@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 use tornadose::backend::Redis;
 use tornadose::prelude::*;
 
-use crate::common::{Line, line, text};
+use crate::common::{Line, line, text, until};
 use crate::page::free_port;
 use crate::server::Server;
 
@@ -29,24 +29,49 @@ async fn tls_trusts_the_given_root_certificates_and_no_others() {
         "x509 -req -in redis.csr -CA ca.crt -CAkey ca.key -CAcreateserial -out redis.crt -days 2 -extfile leaf",
     );
 
-    let (port, file) = (free_port(), |name| folder.join(name).to_str().unwrap().to_owned());
-    let (tls_port, certificate, key, authority) =
-        (port.to_string(), file("redis.crt"), file("redis.key"), file("ca.crt"));
-    let _server = Server::start_with(&[
-        "--tls-port",
-        &tls_port,
-        "--tls-cert-file",
-        &certificate,
-        "--tls-key-file",
-        &key,
-        "--tls-ca-cert-file",
-        &authority,
-        "--tls-auth-clients",
-        "no",
-    ]);
+    let file = |name| folder.join(name).to_str().unwrap().to_owned();
+    let (certificate, key, authority) = (file("redis.crt"), file("redis.key"), file("ca.crt"));
+    let start = |arguments: &[&str]| {
+        let port = free_port();
+        let tls_port = port.to_string();
+        let tls = [
+            ["--tls-port", &tls_port],
+            ["--tls-cert-file", &certificate],
+            ["--tls-key-file", &key],
+            ["--tls-ca-cert-file", &authority],
+            ["--tls-auth-clients", "no"],
+        ];
+        (port, Server::start_with(&[tls.as_flattened(), arguments].concat()))
+    };
+    let (port, _server) = start(&[]);
+    let bus_port = free_port().to_string();
+    let (node_port, node) = start(&["--cluster-enabled", "yes", "--cluster-port", &bus_port, "--tls-cluster", "yes"]);
+    let sentinel_port = free_port();
+    let sentinel = Server::start_sentinel_with(
+        port,
+        &[
+            &format!("tls-port {sentinel_port}"),
+            &format!("tls-cert-file {certificate}"),
+            &format!("tls-key-file {key}"),
+            &format!("tls-ca-cert-file {authority}"),
+            "tls-auth-clients no",
+            "tls-replication yes",
+        ],
+    );
+    node.cli(&["CLUSTER", "ADDSLOTSRANGE", "0", "16383"]);
+    until("the cluster is complete", || node.cli(&["CLUSTER", "INFO"]).contains("cluster_state:ok")).await;
+    until("the master is known", || sentinel.cli(&["SENTINEL", "MASTER", "mymaster"]).contains("\nmaster\n")).await;
     let url = format!("rediss://127.0.0.1:{port}/1");
     let pem = std::fs::read(&authority).unwrap();
     std::fs::remove_dir_all(&folder).unwrap();
+
+    for url in [
+        format!("rediss+cluster://127.0.0.1:{node_port}"),
+        format!("rediss+sentinel://127.0.0.1:{sentinel_port}/mymaster/2"),
+    ] {
+        let store = Store::<Line>::open(Redis::streams(&url).root_certificates(pem.clone())).await.unwrap();
+        store.submit(line("in secret")).await.unwrap();
+    }
 
     let store = Store::<Line>::open(Redis::streams(&url).root_certificates(pem.clone())).await.unwrap();
     let mut reader = store.subscribe();

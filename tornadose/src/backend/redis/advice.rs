@@ -3,8 +3,9 @@
 use redis::Value;
 
 use crate::backend::engine::OpenError;
-use crate::backend::redis::connect::{REPLY_TIMEOUT, Server};
+use crate::backend::redis::connect::REPLY_TIMEOUT;
 use crate::backend::redis::fault::Fault;
+use crate::backend::redis::server::Server;
 
 /// The permissions that the user of the URL needs for Streams and for PUB/SUB, as `ACL SETUSER` takes them.
 const STREAMS_PERMISSIONS: &str = "+get +set +xadd +xtrim +xread +xrange +xrevrange +xinfo|stream +xinfo|groups \
@@ -22,14 +23,15 @@ pub(super) enum Target<'a> {
 }
 
 /// How a server's words begin, or what they contain, and what to do.
-const ADVICE: [(&str, &str); 18] = [
+const ADVICE: [(&str, &str); 19] = [
     ("WRONGPASS", "check the user and the password of the URL"),
     ("NOAUTH", "put the password into the URL, as in `redis://user:password@host`"),
     ("called without any password configured", "leave the password out of the URL"),
     ("READONLY", "this is a replica: connect to its master"),
-    ("MOVED", "this is a node of a cluster: connect to the node that it names"),
-    ("CLUSTERDOWN", "this is a node of a cluster that is not complete"),
-    ("CROSSSLOT", "this is a node of a cluster: connect to the one that holds the slot"),
+    ("CLUSTERDOWN", "the cluster has lost a node: see `CLUSTER INFO`"),
+    ("cluster support disabled", "use `redis://` for a server that is not in a cluster"),
+    ("SELECT is not allowed in cluster mode", "leave the database out of the URL: a cluster has only 0"),
+    ("No such master", "correct the name in the URL: `SENTINEL MASTERS` lists those that there are"),
     ("LOADING", "Redis is reading its data: try again soon"),
     ("MASTERDOWN", "this is a replica that has lost its master: connect to the master"),
     ("WRONGTYPE", "delete the key, or choose another channel"),
@@ -45,7 +47,7 @@ const ADVICE: [(&str, &str); 18] = [
 
 /// Converts the fault of a start into an error that names the server's address, what Redis has said, and what to do.
 pub(super) async fn open_error(server: &Server, target: Target<'_>, fault: &Fault) -> OpenError {
-    OpenError::new(format!("Redis at {}: {}", server.address(), explain(server, target, fault).await))
+    OpenError::new(format!("Redis at {}: {}", server.description(), explain(server, target, fault).await))
 }
 
 async fn explain(server: &Server, target: Target<'_>, fault: &Fault) -> String {
@@ -100,7 +102,7 @@ async fn explain_unknown_command(server: &Server) -> Option<String> {
     let info = String::from_utf8_lossy(&info).into_owned();
     let field = |name: &str| info.lines().find_map(|line| Some(line.strip_prefix(name)?.trim().to_owned()));
     if field("redis_mode:")? == "sentinel" {
-        return Some("this is a Sentinel: connect to the master that it watches".into());
+        return Some("this is a Sentinel: use `redis+sentinel://<host>:<port>/<name of the master>`".into());
     }
     Some(format!("this is Redis {}, and 7.0 or newer is needed", field("redis_version:")?))
 }

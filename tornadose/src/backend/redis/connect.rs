@@ -1,4 +1,4 @@
-//! Connections to a Redis server. Neither an error nor a log message contains the password.
+//! Connections to Redis servers. Neither an error nor a log message contains the password.
 //!
 //! The sockets are opened here rather than by the `redis` crate, so that a reply is given up after a silence of the
 //! connection, however long the whole reply takes.
@@ -7,12 +7,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use redis::aio::{MultiplexedConnection, PubSub};
-use redis::{AsyncConnectionConfig, ConnectionAddr, ConnectionInfo, IntoConnectionInfo, Pipeline, RedisConnectionInfo};
+use redis::{AsyncConnectionConfig, ConnectionAddr, Pipeline, RedisConnectionInfo};
 use tokio::net::TcpStream;
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, sleep_until, timeout};
 
-use crate::backend::engine::OpenError;
 use crate::backend::redis::activity::{Activity, RecordedStream};
 use crate::backend::redis::fault::Fault;
 use crate::backend::redis::login::Login;
@@ -31,9 +30,10 @@ pub(super) const REPLY_TIMEOUT: Duration = Duration::from_secs(5);
 #[cfg(target_os = "linux")]
 const UNSENT_BYTES_MAX: u32 = 128 << 10;
 
-/// A server, with the credentials of its URL.
-pub(super) struct Server {
-    info: ConnectionInfo,
+/// Opens connections to servers that share credentials.
+#[derive(Clone)]
+pub(super) struct Connector {
+    settings: RedisConnectionInfo,
     #[cfg(feature = "redis-tls")]
     tls: Option<Tls>,
 }
@@ -43,6 +43,7 @@ pub(super) struct Server {
 pub(super) struct Connection {
     commands: MultiplexedConnection,
     activity: Activity,
+    address: Arc<ConnectionAddr>,
     _driver: Arc<AbortOnDrop>,
 }
 
@@ -60,46 +61,30 @@ impl Drop for AbortOnDrop {
     }
 }
 
-impl Server {
+impl Connector {
     #[cfg(not(feature = "redis-tls"))]
-    pub(super) fn new(url: &str) -> Result<Self, OpenError> {
-        match tls_url(url) {
-            Some(_) => Err(OpenError::new("TLS to Redis needs the feature `redis-tls` of tornadose")),
-            None => Ok(Self { info: parse_url(url)? }),
-        }
+    pub(super) fn new(settings: RedisConnectionInfo) -> Self {
+        Self { settings }
     }
 
-    /// Parses a URL. `rediss://` trusts these certificates, in PEM, or the system's.
     #[cfg(feature = "redis-tls")]
-    pub(super) fn new(url: &str, root_certificates: Option<&[u8]>) -> Result<Self, OpenError> {
-        Ok(match tls_url(url) {
-            Some(plain) => Self { info: parse_url(&plain)?, tls: Some(Tls::new(root_certificates)?) },
-            None => Self { info: parse_url(url)?, tls: None },
-        })
+    pub(super) fn new(settings: RedisConnectionInfo, tls: Option<Tls>) -> Self {
+        Self { settings, tls }
     }
 
-    /// Opens a connection for commands, with this name in `CLIENT LIST`.
-    pub(super) async fn connect(&self, name: &str) -> Result<Connection, Fault> {
+    /// Opens a connection for commands.
+    pub(super) async fn connect(&self, address: &ConnectionAddr, login: Login<'_>) -> Result<Connection, Fault> {
         within(CONNECT_TIMEOUT, async {
-            let (stream, activity) = self.open(Login { name: Some(name), selects_database: true }).await?;
-            Connection::new(stream, activity).await
-        })
-        .await
-    }
-
-    /// Opens a connection to a server that may have no databases.
-    pub(super) async fn connect_without_database(&self) -> Result<Connection, Fault> {
-        within(CONNECT_TIMEOUT, async {
-            let (stream, activity) = self.open(Login { name: None, selects_database: false }).await?;
-            Connection::new(stream, activity).await
+            let (stream, activity) = self.open(address, login).await?;
+            Connection::new(stream, activity, address).await
         })
         .await
     }
 
     /// Opens a connection that is subscribed to a channel.
-    pub(super) async fn subscribe(&self, channel: &str) -> Result<Subscription, Fault> {
+    pub(super) async fn subscribe(&self, address: &ConnectionAddr, channel: &str) -> Result<Subscription, Fault> {
         within(CONNECT_TIMEOUT, async {
-            let (stream, activity) = self.open(Login { name: None, selects_database: true }).await?;
+            let (stream, activity) = self.open(address, Login { name: None, selects_database: true }).await?;
             let mut messages = PubSub::new(&logged_in(), stream).await?;
             messages.subscribe(channel).await?;
             Ok(Subscription { messages, activity })
@@ -108,8 +93,8 @@ impl Server {
     }
 
     /// Opens a stream, and logs in on it.
-    async fn open(&self, login: Login<'_>) -> Result<(Box<dyn Transport>, Activity), Fault> {
-        let (socket, host): (Box<dyn Transport>, _) = match self.info.addr() {
+    async fn open(&self, address: &ConnectionAddr, login: Login<'_>) -> Result<(Box<dyn Transport>, Activity), Fault> {
+        let (socket, host): (Box<dyn Transport>, _) = match address {
             ConnectionAddr::Tcp(host, port) => {
                 let socket = TcpStream::connect((host.as_str(), *port)).await?;
                 socket.set_nodelay(true)?;
@@ -124,7 +109,7 @@ impl Server {
         let recorded = RecordedStream::new(socket);
         let activity = recorded.activity();
         let mut stream = self.secure(host, recorded).await?;
-        login.run(&mut *stream, &self.info).await?;
+        login.run(&mut *stream, &self.settings).await?;
         Ok((stream, activity))
     }
 
@@ -141,19 +126,20 @@ impl Server {
     async fn secure(&self, _host: &str, stream: impl Transport + 'static) -> Result<Box<dyn Transport>, Fault> {
         Ok(Box::new(stream))
     }
-
-    /// Returns the address and the database, without the credentials.
-    pub(super) fn address(&self) -> String {
-        format!("{}, database {}", self.info.addr(), self.info.redis_settings().db())
-    }
 }
 
 impl Connection {
-    async fn new(stream: Box<dyn Transport>, activity: Activity) -> Result<Self, Fault> {
+    async fn new(stream: Box<dyn Transport>, activity: Activity, address: &ConnectionAddr) -> Result<Self, Fault> {
         let config = AsyncConnectionConfig::new().set_response_timeout(None).set_connection_timeout(None);
         let (commands, driver) = MultiplexedConnection::new_with_config(&logged_in(), stream, config).await?;
         let driver = tokio::spawn(driver).abort_handle();
-        Ok(Self { commands, activity, _driver: Arc::new(AbortOnDrop(driver)) })
+        let address = Arc::new(address.clone());
+        Ok(Self { commands, activity, address, _driver: Arc::new(AbortOnDrop(driver)) })
+    }
+
+    /// Returns the address of the server.
+    pub(super) fn address(&self) -> &ConnectionAddr {
+        &self.address
     }
 
     /// Sends the commands, in a transaction if the pipeline is atomic, and returns the reply to each.
@@ -207,24 +193,6 @@ async fn within<T>(limit: Duration, connecting: impl Future<Output = Result<T, F
 /// Returns settings for streams on which nothing is left to set up.
 fn logged_in() -> RedisConnectionInfo {
     RedisConnectionInfo::default().set_skip_set_lib_name()
-}
-
-/// Returns the URL without TLS if this one is with TLS.
-fn tls_url(url: &str) -> Option<String> {
-    let (scheme, rest) = url.split_once("://")?;
-    let plain = match scheme.to_ascii_lowercase().as_str() {
-        "rediss" => "redis",
-        "valkeys" => "valkey",
-        _ => return None,
-    };
-    Some(format!("{plain}://{rest}"))
-}
-
-fn parse_url(url: &str) -> Result<ConnectionInfo, OpenError> {
-    url.into_connection_info().map_err(|error| {
-        let detail = error.detail().unwrap_or(error.category());
-        OpenError::new(format!("not a Redis URL, such as `redis://127.0.0.1:6379/0`: {detail}"))
-    })
 }
 
 #[cfg(test)]

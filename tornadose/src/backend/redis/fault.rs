@@ -54,6 +54,11 @@ impl Fault {
         matches!(self, Self::Redis(error) if error.code().is_some())
     }
 
+    /// Returns whether the user may not run the command.
+    pub(super) fn is_missing_permission(&self) -> bool {
+        matches!(self, Self::Redis(error) if error.code() == Some("NOPERM"))
+    }
+
     /// Returns whether the server refuses writes for now, and may take them later.
     pub(super) fn is_temporary_refusal(&self) -> bool {
         let Self::Redis(error) = self else { return false };

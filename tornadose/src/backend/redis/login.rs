@@ -1,6 +1,6 @@
 //! The first commands on a connection: the password, the database and the connection's name.
 
-use redis::{Cmd, ConnectionInfo, Value};
+use redis::{Cmd, RedisConnectionInfo, Value};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::backend::redis::fault::Fault;
@@ -12,6 +12,7 @@ const LINE_BYTES_MAX: usize = 8 << 10;
 /// The commands that are sent first on a connection.
 ///
 /// This is not left to the `redis` crate because that replaces some of the server's words with its own.
+#[derive(Clone, Copy, Default)]
 pub(super) struct Login<'a> {
     /// The connection's name in `CLIENT LIST`, if the user may set it.
     pub(super) name: Option<&'a str>,
@@ -20,8 +21,7 @@ pub(super) struct Login<'a> {
 
 impl Login<'_> {
     /// Logs in with the credentials of a URL.
-    pub(super) async fn run(&self, stream: &mut dyn Transport, server: &ConnectionInfo) -> Result<(), Fault> {
-        let settings = server.redis_settings();
+    pub(super) async fn run(&self, stream: &mut dyn Transport, settings: &RedisConnectionInfo) -> Result<(), Fault> {
         let mut required = Vec::new();
         if let Some(password) = settings.password() {
             let mut auth = redis::cmd("AUTH");

@@ -7,7 +7,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures_util::StreamExt;
-use redis::{Pipeline, Value};
+use redis::{ConnectionAddr, Pipeline, Value};
 
 use crate::backend::backoff::Backoff;
 use crate::backend::engine::OpenError;
@@ -15,8 +15,10 @@ use crate::backend::incoming::IncomingEntry;
 use crate::backend::link::BackendLink;
 use crate::backend::outgoing::{Outgoing, OutgoingKind, SendOutcome};
 use crate::backend::redis::advice::{Target, open_error};
-use crate::backend::redis::connect::{Connection, REPLY_TIMEOUT, Server, Subscription, until_silent};
+use crate::backend::redis::connect::{REPLY_TIMEOUT, Subscription, until_silent};
 use crate::backend::redis::fault::{Fault, server_words};
+use crate::backend::redis::master::MasterConnection;
+use crate::backend::redis::server::Server;
 use crate::id::{Epoch, Offset};
 
 /// How often the subscription is pinged. A dead one is noticed within this interval and the reply timeout.
@@ -34,8 +36,11 @@ pub(super) async fn run(server: &Server, name: &str, link: &BackendLink) -> Resu
     link.reset(Epoch::fresh(), Offset::START);
     link.caught_up();
     let channel = Channel { server, name, link, published: Mutex::default() };
-    tokio::join!(channel.receive(subscription), channel.publish());
-    Ok(())
+    tokio::select! {
+        biased;
+        ((), ()) = async { tokio::join!(channel.receive(subscription), channel.publish()) } => Ok(()),
+        never = server.watch() => never,
+    }
 }
 
 struct Channel<'a> {
@@ -51,7 +56,7 @@ type Published = HashMap<Vec<u8>, VecDeque<Outgoing>>;
 
 impl Channel<'_> {
     /// Receives messages for ever, and subscribes again when the connection fails.
-    async fn receive(&self, subscription: Subscription) {
+    async fn receive(&self, subscription: (ConnectionAddr, Subscription)) {
         let mut backoff = Backoff::new(self.link.sender_id());
         let mut subscription = Some(subscription);
         loop {
@@ -64,9 +69,9 @@ impl Channel<'_> {
                 }),
             };
             let fault = match subscribed {
-                Ok(subscription) => {
+                Ok((address, subscription)) => {
                     backoff.reset();
-                    match self.receive_from(subscription).await {
+                    match self.receive_from(&address, subscription).await {
                         Ok(never) => match never {},
                         Err(fault) => fault,
                     }
@@ -78,7 +83,7 @@ impl Channel<'_> {
         }
     }
 
-    async fn receive_from(&self, subscription: Subscription) -> Result<Infallible, Fault> {
+    async fn receive_from(&self, address: &ConnectionAddr, subscription: Subscription) -> Result<Infallible, Fault> {
         let Subscription { messages, activity } = subscription;
         let (mut sink, mut messages) = messages.split();
         let ping_fault = async {
@@ -91,11 +96,12 @@ impl Channel<'_> {
                 }
             }
         };
-        let mut ping_fault = std::pin::pin!(ping_fault);
+        let (mut ping_fault, mut left) = (std::pin::pin!(ping_fault), std::pin::pin!(self.server.leave(address)));
         loop {
             tokio::select! {
                 biased;
                 fault = &mut ping_fault => return Err(fault),
+                () = &mut left => return Err(Fault::Protocol("another server has become the master".into())),
                 message = messages.next() => match message {
                     Some(message) => self.ingest(message.get_payload_bytes()),
                     None => return Err(Fault::Protocol("the connection was closed".into())),
@@ -125,21 +131,18 @@ impl Channel<'_> {
     /// Publishes submitted messages until the store is closed, and connects again when the connection fails.
     async fn publish(&self) {
         let mut backoff = Backoff::new(&format!("{} writer", self.link.sender_id()));
+        let mut connection = MasterConnection::new(self.server, "tornadose-writer");
         loop {
-            let fault = match self.server.connect("tornadose-writer").await {
-                Ok(connection) => match self.publish_on(connection, &mut backoff).await {
-                    Ok(()) => return,
-                    Err(fault) => fault,
-                },
-                Err(fault) => fault,
-            };
+            let Err(fault) = self.publish_on(&mut connection, &mut backoff).await else { return };
+            connection.close();
             tracing::debug!(target: "tornadose", channel = self.link.channel(), %fault, "publishing interrupted");
             tokio::time::sleep(backoff.next_delay()).await;
         }
     }
 
     /// Publishes submitted messages until the connection fails or the store is closed.
-    async fn publish_on(&self, connection: Connection, backoff: &mut Backoff) -> Result<(), Fault> {
+    async fn publish_on(&self, connection: &mut MasterConnection<'_>, backoff: &mut Backoff) -> Result<(), Fault> {
+        connection.open().await?;
         while let Some(messages) = self.link.next_outgoing(PIPELINE_MESSAGES_MAX).await {
             let (pipeline, sent) = self.register(messages);
             if sent.is_empty() {

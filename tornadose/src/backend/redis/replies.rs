@@ -21,6 +21,29 @@ impl Replies {
         self.0.find_map(Result::err)
     }
 
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Result<Value, RedisError>> {
+        self.0.as_slice().iter()
+    }
+
+    /// Takes the second reply, the fourth, and so on.
+    pub(super) fn take_every_second(self) -> Self {
+        Self(self.0.skip(1).step_by(2).collect::<Vec<_>>().into_iter())
+    }
+
+    /// Returns the errors among the replies.
+    pub(super) fn errors(&self) -> impl Iterator<Item = &RedisError> {
+        self.iter().filter_map(|reply| reply.as_ref().err())
+    }
+
+    /// Replaces the replies of redirected commands, in order, by those of another node.
+    pub(super) fn replace_where(self, is_replaced: impl Fn(&RedisError) -> bool, mut others: Self) -> Self {
+        let replies = self.0.map(|reply| match reply {
+            Err(error) if is_replaced(&error) => others.next_reply(),
+            reply => reply,
+        });
+        Self(replies.collect::<Vec<_>>().into_iter())
+    }
+
     /// Arranges what the server has sent: a value for each command, in a transaction also for `MULTI` and `EXEC`.
     pub(super) fn new(pipeline: &Pipeline, values: Vec<Value>) -> Result<Self, Fault> {
         let replies = if pipeline.is_transaction() {

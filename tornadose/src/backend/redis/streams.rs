@@ -17,7 +17,7 @@ mod writer;
 use crate::backend::engine::OpenError;
 use crate::backend::link::BackendLink;
 use crate::backend::redis::advice::{Target, open_error};
-use crate::backend::redis::connect::Server;
+use crate::backend::redis::server::Server;
 use crate::backend::redis::streams::acknowledged::Acknowledged;
 use crate::backend::redis::streams::protocol::Keys;
 use crate::backend::redis::streams::reader::StreamReader;
@@ -29,11 +29,19 @@ pub(super) async fn run(server: &Server, name: &str, history: usize, link: &Back
     let keys = Keys::named(name);
     let (scripts, acknowledged) = (Scripts::new(), Acknowledged::default());
     let mut reader = StreamReader::new(server, &keys, &scripts, history, &acknowledged, link);
-    if let Err(fault) = reader.start().await {
+    let started = tokio::select! {
+        biased;
+        started = reader.start() => started,
+        never = server.watch() => never,
+    };
+    if let Err(fault) = started {
         return Err(open_error(server, Target::Streams(&keys.stream), &fault).await);
     }
-    tokio::join!(reader.run(), writer::run(server, &keys, history, &acknowledged, link));
-    Ok(())
+    tokio::select! {
+        biased;
+        ((), ()) = async { tokio::join!(reader.run(), writer::run(server, &keys, history, &acknowledged, link)) } => Ok(()),
+        never = server.watch() => never,
+    }
 }
 
 #[cfg(test)]
@@ -91,7 +99,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn after_a_day_without_redis_it_still_reconnects_within_its_bound_and_at_varying_intervals() {
         let port = TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().port();
-        let server = Redis::streams(format!("redis://127.0.0.1:{port}/")).connection.server().unwrap();
+        let server = Redis::streams(format!("redis://127.0.0.1:{port}/")).connection.server("lines", "lines").unwrap();
         let (disconnections, keys) = (Arc::new(Disconnections::default()), Keys::named("tornadose:lines"));
         let (scripts, acknowledged) = (Scripts::new(), Acknowledged::default());
         let link = BackendLink::new(

@@ -1,44 +1,43 @@
 //! The reader's connection: it is opened on demand, and adapts the size of its transfers to its speed.
 
+use std::time::Duration;
+
 use redis::{Cmd, Pipeline, Value};
 use tokio::time::Instant;
 
-use crate::backend::redis::connect::{Connection, REPLY_TIMEOUT, Server};
+use crate::backend::redis::connect::REPLY_TIMEOUT;
 use crate::backend::redis::fault::Fault;
+use crate::backend::redis::master::MasterConnection;
 use crate::backend::redis::replies::Replies;
+use crate::backend::redis::server::Server;
 use crate::backend::redis::streams::protocol::{CHANGE_EPOCH_LUA, Keys, add_create_mark, parse_epoch, value_size};
 use crate::backend::redis::streams::script::{Script, Scripts};
 use crate::backend::redis::transfer_size::TransferSize;
 use crate::id::Epoch;
 
 pub(super) struct ReaderConnection<'a> {
-    server: &'a Server,
+    master: MasterConnection<'a>,
     pub(super) keys: &'a Keys,
     pub(super) scripts: &'a Scripts,
-    connection: Option<Connection>,
     pub(super) size: TransferSize,
 }
 
 impl<'a> ReaderConnection<'a> {
     pub(super) fn new(server: &'a Server, keys: &'a Keys, scripts: &'a Scripts) -> Self {
-        Self { server, keys, scripts, connection: None, size: TransferSize::new() }
-    }
-
-    pub(super) async fn get(&mut self) -> Result<Connection, Fault> {
-        if let Some(connection) = &self.connection {
-            return Ok(connection.clone());
-        }
-        let connection = self.server.connect("tornadose-reader").await?;
-        self.connection = Some(connection.clone());
-        Ok(connection)
+        Self { master: MasterConnection::new(server, "tornadose-reader"), keys, scripts, size: TransferSize::new() }
     }
 
     pub(super) fn disconnect(&mut self) {
-        self.connection = None;
+        self.master.close();
     }
 
     pub(super) async fn query(&mut self, pipeline: &Pipeline) -> Result<Replies, Fault> {
-        self.get().await?.query(pipeline, REPLY_TIMEOUT).await
+        self.query_within(pipeline, REPLY_TIMEOUT).await
+    }
+
+    /// Sends commands to which the server may reply after a silence.
+    pub(super) async fn query_within(&mut self, pipeline: &Pipeline, silence: Duration) -> Result<Replies, Fault> {
+        self.master.query(pipeline, silence).await
     }
 
     /// Runs a script whose reply is short.
@@ -69,7 +68,7 @@ impl<'a> ReaderConnection<'a> {
         add_arguments: impl Fn(&mut Cmd),
     ) -> Result<Value, Fault> {
         // Connecting does not count.
-        self.get().await?;
+        self.master.open().await?;
         let started = Instant::now();
         match self.run(script, keys, add_arguments).await {
             Ok(reply) => {

@@ -9,8 +9,9 @@ use redis::Cmd;
 use crate::backend::backoff::Backoff;
 use crate::backend::incoming::{IncomingEntry, Ingested};
 use crate::backend::link::BackendLink;
-use crate::backend::redis::connect::{REPLY_TIMEOUT, Server};
+use crate::backend::redis::connect::REPLY_TIMEOUT;
 use crate::backend::redis::fault::Fault;
+use crate::backend::redis::server::Server;
 use crate::backend::redis::streams::acknowledged::Acknowledged;
 use crate::backend::redis::streams::connection::ReaderConnection;
 use crate::backend::redis::streams::entry::{Entry, Part};
@@ -153,8 +154,7 @@ impl<'a> StreamReader<'a> {
         let block = u64::try_from(BLOCK_TIMEOUT.as_millis()).unwrap_or(1000);
         let wait = pipeline.cmd("XREAD").arg("BLOCK").arg(block).arg("COUNT").arg(1);
         wait.arg("STREAMS").arg(&self.connection.keys.stream).arg(format_id(self.tail.last));
-        let connection = self.connection.get().await?;
-        let reply = match connection.query(&pipeline, BLOCK_TIMEOUT + REPLY_TIMEOUT).await {
+        let reply = match self.connection.query_within(&pipeline, BLOCK_TIMEOUT + REPLY_TIMEOUT).await {
             Ok(mut replies) => replies.next_reply(),
             Err(fault) => {
                 // The server may have refused to hold an entry of this size. Polls read it in parts.

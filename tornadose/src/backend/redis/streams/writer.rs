@@ -13,9 +13,10 @@ use tokio::time::Instant;
 use crate::backend::backoff::Backoff;
 use crate::backend::link::BackendLink;
 use crate::backend::outgoing::{Outgoing, OutgoingKind, SendOutcome};
-use crate::backend::redis::connect::{Connection, Server};
 use crate::backend::redis::fault::{Fault, server_words};
+use crate::backend::redis::master::MasterConnection;
 use crate::backend::redis::replies::Replies;
+use crate::backend::redis::server::Server;
 use crate::backend::redis::streams::acknowledged::Acknowledged;
 use crate::backend::redis::streams::protocol::{APPEND_LATEST_LUA, Keys, format_by, parse_bytes, parse_id};
 use crate::backend::redis::transfer_size::TransferSize;
@@ -31,7 +32,7 @@ const SCRIPT_MESSAGES_MAX: usize = 100;
 const REFUSED_DELAY_MAX: Duration = Duration::from_secs(1);
 
 /// The refusals that pass, by the first word of the server's reply. Messages for which no caller waits are kept.
-const PASSING: [&str; 13] = [
+const PASSING: [&str; 12] = [
     "OOM",
     "MISCONF",
     "NOREPLICAS",
@@ -44,15 +45,15 @@ const PASSING: [&str; 13] = [
     "WRONGTYPE",
     "CLUSTERDOWN",
     "TRYAGAIN",
-    "MOVED",
 ];
 
 /// The refusals after which another connection may reach another server or user.
-const RECONNECT: [&str; 6] = ["READONLY", "MASTERDOWN", "NOAUTH", "NOPERM", "CLUSTERDOWN", "MOVED"];
+const RECONNECT: [&str; 5] = ["READONLY", "MASTERDOWN", "NOAUTH", "NOPERM", "CLUSTERDOWN"];
 
 /// Appends messages until the store is closed.
 pub(super) async fn run(server: &Server, keys: &Keys, history: usize, acknowledged: &Acknowledged, link: &BackendLink) {
     let mut writer = StreamWriter {
+        connection: MasterConnection::new(server, "tornadose-writer"),
         keys,
         history,
         acknowledged,
@@ -64,13 +65,8 @@ pub(super) async fn run(server: &Server, keys: &Keys, history: usize, acknowledg
         backoff: Backoff::new(&format!("{} writer", link.sender_id())),
     };
     loop {
-        let fault = match server.connect("tornadose-writer").await {
-            Ok(connection) => match writer.send(&connection).await {
-                Ok(()) => return,
-                Err(fault) => fault,
-            },
-            Err(fault) => fault,
-        };
+        let Err(fault) = writer.send().await else { return };
+        writer.connection.close();
         tracing::debug!(target: "tornadose", channel = link.channel(), %fault, "appending interrupted");
         let delay = writer.backoff.next_delay();
         // A server that answers may soon take messages again, and submits wait for it.
@@ -80,6 +76,7 @@ pub(super) async fn run(server: &Server, keys: &Keys, history: usize, acknowledg
 }
 
 struct StreamWriter<'a> {
+    connection: MasterConnection<'a>,
     keys: &'a Keys,
     history: usize,
     acknowledged: &'a Acknowledged,
@@ -95,7 +92,8 @@ struct StreamWriter<'a> {
 
 impl StreamWriter<'_> {
     /// Sends messages until the connection fails or the store is closed.
-    async fn send(&mut self, connection: &Connection) -> Result<(), Fault> {
+    async fn send(&mut self) -> Result<(), Fault> {
+        self.connection.open().await?;
         loop {
             // No submit waits for the others any more.
             self.queue.retain(Outgoing::needs_sending);
@@ -106,7 +104,7 @@ impl StreamWriter<'_> {
                 }
                 continue;
             }
-            if let Some(refusal) = self.send_batch(connection).await? {
+            if let Some(refusal) = self.send_batch().await? {
                 self.refuse(&refusal);
                 if RECONNECT.contains(&refusal.code()) {
                     return Err(Fault::Protocol(refusal.words));
@@ -118,14 +116,14 @@ impl StreamWriter<'_> {
 
     /// Sends the first messages of the queue, and completes those that were appended. Returns why the others were
     /// refused.
-    async fn send_batch(&mut self, connection: &Connection) -> Result<Option<Refusal>, Fault> {
+    async fn send_batch(&mut self) -> Result<Option<Refusal>, Fault> {
         let (count, bytes) = self.next_batch();
         let messages: Vec<Outgoing> = self.queue.drain(..count).collect();
         let (pipeline, sizes) = self.pipeline(&messages);
         // No submit waits longer than its deadline.
         let silence = self.link.ack_timeout().max(Duration::from_millis(100));
         let started = Instant::now();
-        let replies = match connection.query(&pipeline, silence).await {
+        let replies = match self.connection.query(&pipeline, silence).await {
             Ok(replies) => replies,
             Err(fault) => {
                 if let Some(last) = messages.last() {

@@ -1,0 +1,301 @@
+//! A cluster of three masters and three replicas: a store finds the node of its slot, and follows it.
+
+use std::time::{Duration, Instant};
+
+use tokio::time::sleep;
+use tornadose::GapReason;
+use tornadose::backend::Redis;
+use tornadose::prelude::*;
+
+use crate::common::{Line, Market, Seen, apple, line, next, quote, text};
+use crate::journal::{Journal, when};
+use crate::page::free_port;
+use crate::rights::acl_line;
+use crate::server::Server;
+
+/// The bound of the time from the new master to the next message.
+const BACK_WITHIN: Duration = Duration::from_secs(10);
+
+/// The rights that a user of a cluster needs beside those of one server, as `docs/redis.md` says.
+const FURTHER_RIGHTS: [&str; 3] = ["+cluster|slots", "+cluster|keyslot", "+asking"];
+
+/// Three masters, and then a replica of each.
+struct Cluster {
+    nodes: Vec<Server>,
+    ids: Vec<String>,
+}
+
+impl Cluster {
+    async fn start() -> Self {
+        let nodes: Vec<Server> = (0..6)
+            .map(|_| {
+                Server::start_with(&[
+                    "--cluster-enabled",
+                    "yes",
+                    "--cluster-port",
+                    &free_port().to_string(),
+                    "--cluster-node-timeout",
+                    "1500",
+                    "--cluster-replica-validity-factor",
+                    "0",
+                    "--appendonly",
+                    "yes",
+                    "--appendfsync",
+                    "no",
+                ])
+            })
+            .collect();
+        let ids: Vec<String> = nodes.iter().map(|node| node.cli(&["CLUSTER", "MYID"])).collect();
+        for (node, epoch) in nodes.iter().zip(1..) {
+            node.cli(&["CLUSTER", "SET-CONFIG-EPOCH", &epoch.to_string()]);
+        }
+        for (node, (first, last)) in nodes.iter().zip([(0, 5460), (5461, 10922), (10923, 16383)]) {
+            node.cli(&["CLUSTER", "ADDSLOTSRANGE", &first.to_string(), &last.to_string()]);
+        }
+        for node in &nodes[1..] {
+            let bus_port = node.cli(&["CONFIG", "GET", "cluster-port"]);
+            let bus_port = bus_port.lines().last().unwrap();
+            nodes[0].cli(&["CLUSTER", "MEET", "127.0.0.1", &node.port.to_string(), bus_port]);
+        }
+        let cluster = Self { nodes, ids };
+        cluster
+            .when_all("the nodes know each other", |node| {
+                let known = node.cli(&["CLUSTER", "NODES"]);
+                known.lines().filter(|line| !line.contains("handshake")).count() == 6
+            })
+            .await;
+        for (replica, master) in cluster.nodes[3..].iter().zip(&cluster.ids) {
+            when("the replica knows its master", || replica.cli(&["CLUSTER", "REPLICATE", master]) == "OK").await;
+        }
+        cluster
+            .when_all("the cluster is complete", |node| {
+                node.cli(&["CLUSTER", "INFO"]).contains("cluster_state:ok")
+                    && node.cli(&["CLUSTER", "NODES"]).matches("slave").count() == 3
+            })
+            .await;
+        for replica in &cluster.nodes[3..] {
+            when("the replica is connected", || replica.cli(&["ROLE"]).contains("connected")).await;
+        }
+        cluster
+    }
+
+    async fn when_all(&self, condition: &str, holds: impl Fn(&Server) -> bool) {
+        when(condition, || self.nodes.iter().all(&holds)).await;
+    }
+
+    fn url(&self) -> String {
+        format!("redis+cluster://127.0.0.1:{},127.0.0.1:{}", self.nodes[0].port, self.nodes[1].port)
+    }
+
+    /// Returns the slot of a key, and where its master is among the nodes, as this node says.
+    fn slot(&self, key: &str, asked: usize) -> (u32, usize) {
+        let slot: u32 = self.nodes[asked].cli(&["CLUSTER", "KEYSLOT", key]).parse().unwrap();
+        let known = self.nodes[asked].cli(&["CLUSTER", "NODES"]);
+        let holds = |range: &str| match range.split_once('-') {
+            Some((first, last)) => (first.parse().unwrap()..=last.parse().unwrap()).contains(&slot),
+            None => range.parse() == Ok(slot),
+        };
+        let master = known.lines().find(|line| {
+            let mut fields = line.split(' ').skip(8);
+            fields.any(|range| !range.starts_with('[') && holds(range))
+        });
+        let id = master.unwrap().split(' ').next().unwrap();
+        (slot, self.ids.iter().position(|known| known == id).unwrap())
+    }
+
+    /// Moves a slot to another node, one key after the other, with pauses.
+    async fn migrate(&self, key: &str, to: usize) {
+        let (slot, from) = self.slot(key, to);
+        let (source, target, slot) = (&self.nodes[from], &self.nodes[to], slot.to_string());
+        let set = |node: &Server, state: &str, other: usize| {
+            assert_eq!(node.cli(&["CLUSTER", "SETSLOT", &slot, state, &self.ids[other]]), "OK");
+        };
+        set(target, "IMPORTING", from);
+        set(source, "MIGRATING", to);
+        sleep(Duration::from_millis(100)).await;
+        loop {
+            let keys = source.cli(&["CLUSTER", "GETKEYSINSLOT", &slot, "100"]);
+            let Some(key) = keys.lines().find(|key| !key.is_empty()) else { break };
+            let port = target.port.to_string();
+            assert_eq!(source.cli(&["MIGRATE", "127.0.0.1", &port, key, "0", "5000"]), "OK", "{key}");
+            sleep(Duration::from_millis(100)).await;
+        }
+        for node in [target, source] {
+            set(node, "NODE", to);
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs redis-server: ./test runs it"]
+async fn a_slot_that_moves_under_load_is_followed_without_a_gap() {
+    let cluster = Cluster::start().await;
+    let key = "{tornadose:lines}";
+    // A user with the rights of the page, and no others.
+    let rights = [&acl_line("streams")[..], &FURTHER_RIGHTS.map(str::to_owned)].concat();
+    let rights: Vec<&str> = rights.iter().map(String::as_str).collect();
+    for node in &cluster.nodes {
+        assert_eq!(node.cli(&rights), "OK");
+    }
+    let journal = Journal::start(&cluster.url().replace("://", "://streams:secret@")).await;
+    journal.more(50).await;
+    let (_, first) = cluster.slot(key, 0);
+    for to in [(first + 1) % 3, (first + 2) % 3, first] {
+        let moving = Instant::now();
+        cluster.migrate(key, to).await;
+        journal.more(50).await;
+        let took = journal.resumed_after(moving).await;
+        assert!(took < Duration::from_secs(3), "{took:?}");
+    }
+    assert_eq!(journal.finish().await, [vec![], vec![]]);
+    for node in &cluster.nodes {
+        assert_eq!(node.cli(&["ACL", "LOG"]), "", "Redis has refused nothing");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs redis-server: ./test runs it"]
+async fn latest_values_move_with_their_slot() {
+    let cluster = Cluster::start().await;
+    let key = "{tornadose:market}";
+    let store = Store::<Market>::redis(cluster.url()).await.unwrap();
+    store.submit(quote("AAPL", 1)).await.unwrap();
+    let (_, first) = cluster.slot(key, 0);
+    let migrating = cluster.migrate(key, (first + 1) % 3);
+    let submitting = async {
+        for bid in 2..60 {
+            store.submit(quote("AAPL", bid)).await.unwrap();
+            sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::join!(migrating, submitting);
+    let (_, now) = cluster.slot(key, first);
+    assert_eq!(now, (first + 1) % 3);
+    let kept = cluster.nodes[now].cli(&["HGET", "{tornadose:market}:latest", r#"{"symbol":"AAPL"} quote"#]);
+    assert!(kept.ends_with(r#"{"quote":{"symbol":"AAPL","bid":59}}"#), "{kept}");
+    // Each node has the keys that it holds, and no others.
+    assert_eq!(cluster.nodes[first].cli(&["DBSIZE"]), "0");
+    let other = Store::<Market>::redis(cluster.url()).await.unwrap();
+    assert_eq!(other.latest(&apple()).as_deref(), Some(&quote("AAPL", 59)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs redis-server: ./test runs it"]
+async fn a_store_follows_its_slot_when_the_master_is_killed() {
+    let mut cluster = Cluster::start().await;
+    let key = "{tornadose:lines}";
+    let journal = Journal::start(&cluster.url()).await;
+    journal.more(50).await;
+    let (_, former) = cluster.slot(key, 0);
+    let asked = (former + 1) % 3;
+    cluster.nodes[former].kill();
+    let promoted = when("there is another master", || cluster.slot(key, asked).1 != former).await;
+    journal.more(50).await;
+    let took = journal.resumed_after(promoted).await;
+    assert!(took < BACK_WITHIN, "{took:?}");
+    // It returns as a replica, and takes over again.
+    cluster.nodes[former].restart();
+    when("the former master is a replica", || cluster.nodes[former].cli(&["ROLE"]).contains("connected")).await;
+    journal.more(50).await;
+    assert_eq!(cluster.nodes[former].cli(&["CLUSTER", "FAILOVER"]), "OK");
+    let promoted = when("it is the master again", || cluster.slot(key, asked).1 == former).await;
+    journal.more(50).await;
+    let took = journal.resumed_after(promoted).await;
+    assert!(took < BACK_WITHIN, "{took:?}");
+    journal.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs redis-server: ./test runs it"]
+async fn what_a_failover_of_a_cluster_loses_is_a_gap() {
+    let mut cluster = Cluster::start().await;
+    let key = "{tornadose:lines}";
+    let (_, former) = cluster.slot(key, 0);
+    // A plain URL, of a node that does not hold the slot.
+    let url = cluster.nodes[(former + 1) % 3].url();
+    let store = Store::<Line>::redis(&url).await.unwrap();
+    let other = Store::<Line>::redis(cluster.nodes[former].url()).await.unwrap();
+    let (mut here, mut there) = (store.subscribe(), other.subscribe());
+    store.submit(line("kept")).await.unwrap();
+    assert_eq!((text(&mut here).await, text(&mut there).await), ("kept".into(), "kept".into()));
+    let replica = former + 3;
+    when("the replica has it", || {
+        let offset = |node: &Server, name: &str| {
+            let info = node.cli(&["INFO", "replication"]);
+            info.lines().find_map(|line| line.strip_prefix(name)).unwrap().trim().to_owned()
+        };
+        offset(&cluster.nodes[former], "master_repl_offset:") == offset(&cluster.nodes[replica], "slave_repl_offset:")
+    })
+    .await;
+    cluster.nodes[replica].freeze();
+    // What the replica has not received is lost with its master.
+    cluster.nodes[former].cli(&["CLIENT", "KILL", "TYPE", "REPLICA"]);
+    store.submit(line("lost")).await.unwrap();
+    assert_eq!((text(&mut here).await, text(&mut there).await), ("lost".into(), "lost".into()));
+    cluster.nodes[former].kill();
+    cluster.nodes[replica].thaw();
+    when("there is another master", || cluster.slot(key, (former + 1) % 3).1 == replica).await;
+    for reader in [&mut here, &mut there] {
+        assert_eq!(next(reader).await, Seen::Gap(GapReason::Restarted, None));
+        assert_eq!(text(reader).await, "kept");
+    }
+    store.submit(line("after")).await.unwrap();
+    assert_eq!((text(&mut here).await, text(&mut there).await), ("after".into(), "after".into()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs redis-server: ./test runs it"]
+async fn pubsub_goes_on_at_another_node() {
+    let mut cluster = Cluster::start().await;
+    let store = Store::<Line>::open(Redis::pubsub(cluster.url())).await.unwrap();
+    let mut reader = store.subscribe();
+    store.submit(line("before")).await.unwrap();
+    assert_eq!(text(&mut reader).await, "before");
+    let (_, former) = cluster.slot("lines", 0);
+    cluster.nodes[former].kill();
+    assert_eq!(next(&mut reader).await, Seen::Gap(GapReason::Outage, None));
+    // A cluster carries what any of its nodes publishes.
+    let publisher = &cluster.nodes[(former + 1) % 3];
+    publisher.cli(&["PUBLISH", "lines", r#"{"text":"foreign"}"#]);
+    assert_eq!(text(&mut reader).await, "foreign");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs redis-server: ./test runs it"]
+async fn a_user_without_the_right_to_ask_nodes_is_led_by_their_redirections() {
+    let cluster = Cluster::start().await;
+    for node in &cluster.nodes {
+        node.cli(&["ACL", "SETUSER", "default", "-cluster|slots"]);
+    }
+    let journal = Journal::start(&cluster.url()).await;
+    journal.more(20).await;
+    let key = "{tornadose:lines}";
+    let (_, first) = cluster.slot(key, 0);
+    cluster.migrate(key, (first + 1) % 3).await;
+    journal.more(20).await;
+    assert_eq!(journal.finish().await, [vec![], vec![]]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs redis-server: ./test runs it"]
+async fn a_start_that_fails_says_what_the_cluster_says() {
+    let start = async |url: String| Store::<Line>::redis(url).await.map(drop).map_err(|error| error.to_string());
+    let single = Server::start();
+    let error = start(format!("redis+cluster://127.0.0.1:{}", single.port)).await.unwrap_err();
+    assert_eq!(
+        error,
+        format!(
+            "Redis at the cluster of 127.0.0.1:{}: ERR This instance has cluster support disabled; use `redis://` for a \
+             server that is not in a cluster",
+            single.port
+        )
+    );
+    let bus_port = free_port().to_string();
+    let node = Server::start_with(&["--cluster-enabled", "yes", "--cluster-port", &bus_port]);
+    let error = start(format!("redis+cluster://127.0.0.1:{}", node.port)).await.unwrap_err();
+    assert!(error.ends_with("no node of the cluster holds the slot of `{tornadose:lines}`"), "{error}");
+    let error = start(format!("redis://127.0.0.1:{}/3", node.port)).await.unwrap_err();
+    assert!(error.ends_with("leave the database out of the URL: a cluster has only 0"), "{error}");
+    let error = start("redis+cluster://127.0.0.1:1/3".into()).await.unwrap_err();
+    assert_eq!(error, "a cluster has only the database 0: leave `/3` out of the URL");
+}

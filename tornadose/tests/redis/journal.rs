@@ -1,0 +1,162 @@
+//! A load on two processes while servers come and go, and the check of what their readers were told.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use futures_util::StreamExt;
+use tokio::task::JoinHandle;
+use tokio::time::{sleep, timeout};
+use tornadose::prelude::*;
+use tornadose::{GapReason, Received, Subscription};
+
+use crate::common::{Line, line};
+
+/// What a reader was told, and when. Messages are known by their numbers.
+#[derive(Clone, Debug)]
+pub(crate) enum Told {
+    Number(u64),
+    Gap(GapReason),
+}
+
+type Log<T> = Arc<Mutex<Vec<(T, Instant)>>>;
+
+pub(crate) struct Journal {
+    store: Store<Line>,
+    is_stopped: Arc<AtomicBool>,
+    /// The numbers that were acknowledged.
+    acknowledged: Log<u64>,
+    readers: [Log<Told>; 2],
+    writing: JoinHandle<u64>,
+    reading: [JoinHandle<()>; 2],
+    _other: Store<Line>,
+}
+
+impl Journal {
+    /// Opens two stores as two processes would, and submits to the first, one message every few milliseconds.
+    pub(crate) async fn start(url: &str) -> Self {
+        let store = Store::<Line>::redis(url).await.unwrap();
+        let other = Store::<Line>::redis(url).await.unwrap();
+        let readers: [Log<Told>; 2] = Default::default();
+        let reading = [read(store.subscribe(), &readers[0]), read(other.subscribe(), &readers[1])];
+        let (is_stopped, acknowledged) = (Arc::<AtomicBool>::default(), Log::<u64>::default());
+        let writing = tokio::spawn(write(store.clone(), Arc::clone(&is_stopped), Arc::clone(&acknowledged)));
+        Self { store, is_stopped, acknowledged, readers, writing, reading, _other: other }
+    }
+
+    /// Waits until so many more messages were acknowledged.
+    pub(crate) async fn more(&self, messages: usize) {
+        let (before, since) = (self.acknowledged.lock().unwrap().len(), Instant::now());
+        while self.acknowledged.lock().unwrap().len() < before + messages {
+            assert!(since.elapsed() < Duration::from_secs(60), "nothing is acknowledged for a minute");
+            sleep(Duration::from_millis(5)).await;
+        }
+    }
+
+    /// Waits until a message was acknowledged after a time, and each reader was told something. Returns how long after
+    /// that time it was.
+    pub(crate) async fn resumed_after(&self, time: Instant) -> Duration {
+        let since = Instant::now();
+        loop {
+            let told = self.readers.iter().map(|log| first_after(log, time));
+            let all: Option<Vec<Duration>> = told.chain([first_after(&self.acknowledged, time)]).collect();
+            if let Some(last) = all.and_then(|all| all.into_iter().max()) {
+                return last;
+            }
+            assert!(since.elapsed() < Duration::from_secs(60), "nothing happens for a minute");
+            sleep(Duration::from_millis(5)).await;
+        }
+    }
+
+    /// Stops the load, and checks that each reader was told of every acknowledged message, by itself or by a gap, and
+    /// of none twice. Returns the gaps of each reader.
+    pub(crate) async fn finish(self) -> [Vec<GapReason>; 2] {
+        self.is_stopped.store(true, Ordering::Relaxed);
+        let last = self.writing.await.unwrap() + 1;
+        // Readers are told of everything up to it.
+        self.store.submit(line(last.to_string())).await.unwrap();
+        let acknowledged: Vec<u64> = self.acknowledged.lock().unwrap().iter().map(|(number, _)| *number).collect();
+        let mut gaps = Vec::new();
+        for log in &self.readers {
+            let since = Instant::now();
+            while !matches!(log.lock().unwrap().last(), Some((Told::Number(number), _)) if *number == last) {
+                assert!(
+                    since.elapsed() < Duration::from_secs(60),
+                    "a reader stops at {:?}",
+                    log.lock().unwrap().last()
+                );
+                sleep(Duration::from_millis(5)).await;
+            }
+            let told: Vec<Told> = log.lock().unwrap().iter().map(|(told, _)| told.clone()).collect();
+            gaps.push(check(&told, &acknowledged));
+        }
+        self.reading.into_iter().for_each(|task| task.abort());
+        gaps.try_into().unwrap()
+    }
+}
+
+/// Checks what one reader was told, and returns its gaps.
+fn check(told: &[Told], acknowledged: &[u64]) -> Vec<GapReason> {
+    let (mut gaps, mut last) = (Vec::new(), Some(0));
+    for item in told {
+        match item {
+            Told::Gap(reason) => {
+                gaps.push(*reason);
+                last = None;
+            }
+            Told::Number(number) => {
+                if let Some(last) = last {
+                    assert!(*number > last, "{number} follows {last}");
+                    let missing = acknowledged.iter().find(|other| (last + 1..*number).contains(*other));
+                    assert!(
+                        missing.is_none(),
+                        "{missing:?} was acknowledged, and {number} follows {last} without a gap"
+                    );
+                }
+                last = Some(*number);
+            }
+        }
+    }
+    gaps
+}
+
+fn first_after<T>(log: &Log<T>, time: Instant) -> Option<Duration> {
+    log.lock().unwrap().iter().find_map(|(_, at)| at.checked_duration_since(time))
+}
+
+async fn write(store: Store<Line>, is_stopped: Arc<AtomicBool>, acknowledged: Log<u64>) -> u64 {
+    let mut number = 0;
+    while !is_stopped.load(Ordering::Relaxed) {
+        number += 1;
+        if store.submit(line(number.to_string())).await.is_ok() {
+            acknowledged.lock().unwrap().push((number, Instant::now()));
+        }
+        sleep(Duration::from_millis(3)).await;
+    }
+    number
+}
+
+fn read(mut reader: Subscription<Line>, log: &Log<Told>) -> JoinHandle<()> {
+    let log = Arc::clone(log);
+    tokio::spawn(async move {
+        while let Some(received) = reader.next().await {
+            let told = match received {
+                Received::Message { message, .. } => Told::Number(message.text.parse().unwrap()),
+                Received::Gap { reason, .. } => Told::Gap(reason),
+                other => panic!("{other:?}"),
+            };
+            log.lock().unwrap().push((told, Instant::now()));
+        }
+    })
+}
+
+/// Waits until a condition on servers holds, and returns when it did.
+pub(crate) async fn when(condition: &str, mut holds: impl FnMut() -> bool) -> Instant {
+    let waiting = async {
+        while !holds() {
+            sleep(Duration::from_millis(50)).await;
+        }
+    };
+    timeout(Duration::from_secs(60), waiting).await.unwrap_or_else(|_| panic!("not within a minute: {condition}"));
+    Instant::now()
+}
