@@ -19,6 +19,8 @@ mod journal;
 mod streams;
 #[path = "redis/epochs.rs"]
 mod epochs;
+#[path = "redis/rollbacks.rs"]
+mod rollbacks;
 #[path = "redis/foreign.rs"]
 mod foreign;
 #[path = "redis/outages.rs"]

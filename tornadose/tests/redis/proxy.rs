@@ -97,9 +97,14 @@ impl Proxy {
         (self.up.carried.load(Ordering::Relaxed), self.down.carried.load(Ordering::Relaxed))
     }
 
+    /// Connects new connections to another server. The others stay.
+    pub(crate) fn redirect(&self, port: u16) {
+        self.target.store(port, Ordering::Relaxed);
+    }
+
     /// Cuts every connection. New ones go to another server.
     pub(crate) fn move_to(&self, port: u16) {
-        self.target.store(port, Ordering::Relaxed);
+        self.redirect(port);
         self.cuts.send_modify(|count| *count += 1);
     }
 }

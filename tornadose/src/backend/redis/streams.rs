@@ -27,7 +27,7 @@ use crate::backend::redis::streams::script::Scripts;
 /// `name`.
 pub(super) async fn run(server: &Server, name: &str, history: usize, link: &BackendLink) -> Result<(), OpenError> {
     let keys = Keys::named(name);
-    let (scripts, acknowledged) = (Scripts::new(), Acknowledged::default());
+    let (scripts, acknowledged) = (Scripts::new(), Acknowledged::new(history));
     let mut reader = StreamReader::new(server, &keys, &scripts, history, &acknowledged, link);
     let started = tokio::select! {
         biased;
@@ -101,7 +101,7 @@ mod tests {
         let port = TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().port();
         let server = Redis::streams(format!("redis://127.0.0.1:{port}/")).connection.server("lines", "lines").unwrap();
         let (disconnections, keys) = (Arc::new(Disconnections::default()), Keys::named("tornadose:lines"));
-        let (scripts, acknowledged) = (Scripts::new(), Acknowledged::default());
+        let (scripts, acknowledged) = (Scripts::new(), Acknowledged::new(10));
         let link = BackendLink::new(
             Arc::clone(&disconnections) as Arc<dyn LogSink>,
             Arc::new(Outbox::new(1, "lines")),

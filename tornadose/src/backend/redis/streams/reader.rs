@@ -1,7 +1,7 @@
 //! The connection that tails the stream: it loads the history, passes new entries to the store, and notices when the
 //! stream was rolled back.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
 
 use redis::Cmd;
@@ -39,6 +39,9 @@ const PAGE_ENTRIES_MAX: usize = 1000;
 /// After how many entries of other programs the stream is trimmed on their behalf.
 const TRIM_AFTER_FOREIGN: usize = 100;
 
+/// How many epochs are remembered that the stream has left.
+const FORMER_EPOCHS_MAX: usize = 64;
+
 pub(super) struct StreamReader<'a> {
     connection: ReaderConnection<'a>,
     link: &'a BackendLink,
@@ -47,6 +50,8 @@ pub(super) struct StreamReader<'a> {
     occasion: Occasion,
     /// The epoch of the loaded stream; `None` when the stream must be loaded again.
     epoch: Option<Epoch>,
+    /// The epochs that were read before. A stream that returns in one of them is an older copy.
+    former_epochs: VecDeque<Epoch>,
     tail: Tail,
     /// An entry that a blocking read has brought. It is ingested when a poll has shown that nothing precedes it.
     held: Option<Entry>,
@@ -91,6 +96,7 @@ impl<'a> StreamReader<'a> {
             history,
             occasion: Occasion::Start,
             epoch: None,
+            former_epochs: VecDeque::new(),
             tail: Tail::default(),
             held: None,
             part: Part::default(),
@@ -189,27 +195,32 @@ impl<'a> StreamReader<'a> {
             return Ok(false);
         };
         self.ingest_values(self.tail.last).await?;
-        let acknowledged = self.acknowledged.newest();
+        let acknowledged = self.acknowledged.newest_unread();
         let page = self.read_page().await?;
         if page.epoch != Some(epoch) {
-            self.unload();
+            self.unload(epoch);
             return Ok(false);
         }
         let held_exists = self.held.is_some() && page.after_exists;
         let is_partial = page.entries.last().is_some_and(|entry| self.is_partial(entry));
         let is_complete = page.is_complete && !is_partial;
-        let read = page.entries.len() as u64 + u64::from(held_exists) - u64::from(is_partial);
-        let summary = PollSummary { info: page.info, last_exists: page.last_exists, read, is_complete };
+        let summary = PollSummary {
+            info: page.info,
+            last_exists: page.last_exists,
+            read: page.entries.len() as u64 + u64::from(held_exists) - u64::from(is_partial),
+            gone: u64::from(self.held.is_some() && !held_exists),
+            is_complete,
+        };
         let progress = self.tail.progress(&summary);
-        let Progress::Advanced { missing } = self.check_acknowledged(progress, page.info.newest, acknowledged)? else {
+        let Progress::Advanced { missing } = self.check_acknowledged(progress, &page, is_complete, acknowledged)?
+        else {
             self.connection.change_epoch(epoch, self.link.channel()).await?;
-            self.unload();
+            self.unload(epoch);
             return Ok(false);
         };
-        // The held entry was read, whether it is still in the stream or not.
-        let missing = missing.saturating_sub(u64::from(self.held.is_some() && !held_exists));
         if missing > 0 {
             self.link.report_trimmed(Some(missing));
+            self.acknowledged.record_trimmed(missing, page.info.newest);
             self.tail.added += missing;
             self.has_missed = true;
         }
@@ -223,6 +234,7 @@ impl<'a> StreamReader<'a> {
                 self.tail.last = newest;
                 self.link.advance_to(newest);
             }
+            self.acknowledged.settle(newest);
             self.loaded_offsets = HashMap::new();
             self.write().await?;
             self.link.caught_up();
@@ -254,16 +266,23 @@ impl<'a> StreamReader<'a> {
         entry.length <= self.link.memory() && known < entry.length
     }
 
-    /// Compares with what was acknowledged to this process before the poll. A stream that has less was rolled back;
-    /// but a connection to another server, which has less for now, is replaced first.
+    /// Compares the stream with what was acknowledged to this process, the newest of it before the poll. A stream that
+    /// lacks some of it was rolled back; but a connection to another server, which lacks it for now, is replaced first.
     fn check_acknowledged(
         &mut self,
         progress: Progress,
-        newest: Offset,
+        page: &Page,
+        is_complete: bool,
         acknowledged: Offset,
     ) -> Result<Progress, Fault> {
-        if progress == Progress::RolledBack || newest >= acknowledged {
+        let Progress::Advanced { missing } = progress else {
             self.misses_acknowledged = false;
+            return Ok(progress);
+        };
+        let newest = page.info.newest;
+        let is_read = |offset| self.is_read(page, offset);
+        if newest >= acknowledged && !(is_complete && self.acknowledged.lacks(newest, missing, is_read)) {
+            self.misses_acknowledged &= !is_complete;
             return Ok(progress);
         }
         if !std::mem::replace(&mut self.misses_acknowledged, true) {
@@ -271,6 +290,18 @@ impl<'a> StreamReader<'a> {
         }
         self.misses_acknowledged = false;
         Ok(Progress::RolledBack)
+    }
+
+    /// Returns whether the page, or the held entry, is the entry of this process at this offset.
+    fn is_read(&self, page: &Page, offset: Offset) -> bool {
+        let found = page.entries.binary_search_by_key(&offset, |entry| entry.offset).ok();
+        let entry = found.map(|index| &page.entries[index]).or(self.held.as_ref());
+        entry.is_some_and(|entry| entry.offset == offset && self.is_ours(entry))
+    }
+
+    /// Returns whether this process has sent the entry.
+    fn is_ours(&self, entry: &Entry) -> bool {
+        entry.sender().is_some_and(|(sender_id, _)| sender_id == self.link.sender_id())
     }
 
     /// Passes the entries of a page to the store, with the latest values that precede them.
@@ -289,6 +320,9 @@ impl<'a> StreamReader<'a> {
                 entry.data = Some(self.part.take_with(entry.offset, data));
             }
             self.apply(&entry, field);
+            if self.is_ours(&entry) {
+                self.acknowledged.record_read(entry.offset);
+            }
             self.tail = Tail { last: entry.offset, added: self.tail.added + 1 };
         }
         if let Some(Entry { offset, data: Some(data), .. }) = partial {
@@ -385,10 +419,14 @@ impl<'a> StreamReader<'a> {
 
     /// Looks at the stream, and begins to read it from its history on.
     async fn load(&mut self) -> Result<(), Fault> {
-        let LoadedStream { epoch, tail, latest } =
+        let LoadedStream { mut epoch, tail, latest } =
             load(&mut self.connection, self.link, self.history, self.occasion).await?;
         self.occasion = Occasion::Reload;
-        self.acknowledged.forget();
+        if self.former_epochs.contains(&epoch) {
+            epoch = self.connection.change_epoch(epoch, self.link.channel()).await?;
+        }
+        // Readers are told of everything before the reset.
+        self.acknowledged.start_after(tail.last);
         self.link.reset(epoch, tail.last);
         self.values = UnreadValues::newer_than(&latest, Offset::START);
         (self.tail, self.epoch) = (tail, Some(epoch));
@@ -400,8 +438,12 @@ impl<'a> StreamReader<'a> {
         Ok(())
     }
 
-    /// Forgets what was read, because the stream is another one.
-    fn unload(&mut self) {
+    /// Forgets what was read in this epoch, because the stream is another one.
+    fn unload(&mut self, epoch: Epoch) {
+        if self.former_epochs.len() == FORMER_EPOCHS_MAX {
+            self.former_epochs.pop_front();
+        }
+        self.former_epochs.push_back(epoch);
         (self.epoch, self.held, self.part, self.has_missed) = (None, None, Part::default(), false);
         self.latest_writes.clear();
     }

@@ -41,6 +41,8 @@ pub(super) struct PollSummary {
     pub(super) last_exists: bool,
     /// How many entries after it were read now.
     pub(super) read: u64,
+    /// How many entries after it were read before, and are no longer in the stream.
+    pub(super) gone: u64,
     /// Whether there are no further entries.
     pub(super) is_complete: bool,
 }
@@ -74,7 +76,7 @@ impl Tail {
             // Entries missing among the rest are noticed when the rest is read.
             return Progress::Advanced { missing: 0 };
         };
-        match added.checked_sub(kept) {
+        match added.checked_sub(kept + poll.gone) {
             Some(missing) => Progress::Advanced { missing },
             None => Progress::RolledBack,
         }
@@ -143,17 +145,33 @@ mod tests {
                 Progress::RolledBack,
             ),
         ] {
-            let poll = PollSummary { info, last_exists, read, is_complete };
+            let poll = PollSummary { info, last_exists, read, gone: 0, is_complete };
             assert_eq!(READ.progress(&poll), progress, "{name}");
         }
     }
 
     #[test]
     fn a_stream_that_does_not_exist_yet_advances() {
-        let first_poll =
-            |info, read| Tail::default().progress(&PollSummary { info, last_exists: false, read, is_complete: true });
+        let first_poll = |info, read| {
+            Tail::default().progress(&PollSummary { info, last_exists: false, read, gone: 0, is_complete: true })
+        };
         assert_eq!(first_poll(StreamInfo::default(), 0), Progress::Advanced { missing: 0 });
         assert_eq!(first_poll(stream(1, 2), 2), Progress::Advanced { missing: 0 });
         assert_eq!(first_poll(stream(3, 4), 2), Progress::Advanced { missing: 2 });
+    }
+    #[test]
+    fn an_entry_that_was_read_and_is_gone_was_once_added() {
+        let advanced = |missing| Progress::Advanced { missing };
+        for (name, info, read, is_complete, progress) in [
+            ("deleted", stream(1, 11), 0, true, advanced(0)),
+            ("deleted, with one that was not read", stream(1, 12), 0, true, advanced(1)),
+            ("deleted, and others follow", stream(1, 13), 2, true, advanced(0)),
+            ("never added, but others were", stream(1, 12), 2, true, Progress::RolledBack),
+            ("the rest is not read yet", stream(1, 12), 1, false, advanced(0)),
+            ("trimmed", stream(13, 14), 2, true, advanced(1)),
+        ] {
+            let poll = PollSummary { info, last_exists: true, read, gone: 1, is_complete };
+            assert_eq!(READ.progress(&poll), progress, "{name}");
+        }
     }
 }

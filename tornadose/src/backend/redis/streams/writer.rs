@@ -93,6 +93,7 @@ struct StreamWriter<'a> {
 impl StreamWriter<'_> {
     /// Sends messages until the connection fails or the store is closed.
     async fn send(&mut self) -> Result<(), Fault> {
+        let loads = self.acknowledged.loads();
         self.connection.open().await?;
         loop {
             // No submit waits for the others any more.
@@ -103,6 +104,10 @@ impl StreamWriter<'_> {
                     None => return Ok(()),
                 }
                 continue;
+            }
+            if self.acknowledged.loads() != loads {
+                // This connection may be to a server that the reader has left, which would lose what it takes.
+                return Err(Fault::Protocol("the stream was loaded again".into()));
             }
             if let Some(refusal) = self.send_batch().await? {
                 self.refuse(&refusal);
