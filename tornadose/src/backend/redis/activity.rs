@@ -1,29 +1,60 @@
-//! A stream that records when bytes last moved, so that a slow transfer can be told from a dead connection.
+//! A stream that records when bytes last moved, so that a slow transfer can be told from a dead connection. It fails
+//! when more bytes arrive than were asked for.
 
 use std::io;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Instant;
 
-/// The time at which bytes last moved, in either direction.
+/// The bytes that have moved on a stream.
 #[derive(Clone, Debug)]
-pub(super) struct Activity(Arc<Mutex<Instant>>);
+pub(super) struct Activity(Arc<Mutex<State>>);
+
+#[derive(Debug)]
+struct State {
+    /// When bytes last moved, in either direction.
+    last: Instant,
+    /// How many bytes may still arrive.
+    receivable: usize,
+}
 
 impl Activity {
     pub(super) fn new() -> Self {
-        Self(Arc::new(Mutex::new(Instant::now())))
+        Self(Arc::new(Mutex::new(State { last: Instant::now(), receivable: usize::MAX })))
     }
 
     /// Returns when bytes last moved, or when the stream was opened.
     pub(super) fn last(&self) -> Instant {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.lock().last
+    }
+
+    /// Lets so many more bytes arrive. The stream fails when there are more.
+    pub(super) fn limit_receiving(&self, bytes: usize) {
+        self.lock().receivable = bytes;
+    }
+
+    /// Returns whether more bytes have arrived than were allowed.
+    pub(super) fn is_exceeded(&self) -> bool {
+        self.lock().receivable == 0
     }
 
     fn record(&self) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+        self.lock().last = Instant::now();
+    }
+
+    /// Records that bytes have arrived.
+    fn receive(&self, bytes: usize) -> io::Result<()> {
+        let mut state = self.lock();
+        state.last = Instant::now();
+        state.receivable = state.receivable.saturating_sub(bytes);
+        if state.receivable == 0 { Err(io::Error::other("a reply is longer than was asked for")) } else { Ok(()) }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -54,8 +85,9 @@ impl<S: AsyncRead + Unpin> AsyncRead for RecordedStream<S> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let filled = buffer.filled().len();
         let result = Pin::new(&mut self.stream).poll_read(cx, buffer);
-        if buffer.filled().len() > filled {
-            self.activity.record();
+        let received = buffer.filled().len() - filled;
+        if received > 0 {
+            self.activity.receive(received)?;
         }
         result
     }
@@ -116,5 +148,19 @@ mod tests {
         drop(peer);
         assert_eq!(stream.read(&mut [0; 4]).await.unwrap(), 0);
         assert_eq!(activity.last(), opened + Duration::from_secs(2));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_stream_fails_when_more_bytes_arrive_than_were_allowed() {
+        let (stream, mut peer) = duplex(8);
+        let mut stream = RecordedStream::new(stream);
+        let activity = stream.activity();
+        activity.limit_receiving(5);
+        peer.write_all(b"four").await.unwrap();
+        stream.read_exact(&mut [0; 4]).await.unwrap();
+        assert!(!activity.is_exceeded());
+        peer.write_all(b"four").await.unwrap();
+        assert!(stream.read(&mut [0; 4]).await.is_err());
+        assert!(activity.is_exceeded());
     }
 }

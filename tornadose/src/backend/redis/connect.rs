@@ -137,6 +137,16 @@ impl Connection {
         Ok(Self { commands, activity, address, _driver: Arc::new(AbortOnDrop(driver)) })
     }
 
+    /// Lets so many bytes arrive until this is called again. The connection fails when there are more.
+    pub(super) fn limit_receiving(&self, bytes: usize) {
+        self.activity.limit_receiving(bytes);
+    }
+
+    /// Returns whether the connection has failed because more bytes have arrived.
+    pub(super) fn is_exceeded(&self) -> bool {
+        self.activity.is_exceeded()
+    }
+
     /// Returns the address of the server.
     pub(super) fn address(&self) -> &ConnectionAddr {
         &self.address

@@ -43,6 +43,11 @@ impl<'a> MasterConnection<'a> {
         }
     }
 
+    /// Returns whether the connection has failed because a reply was longer than its limit.
+    pub(super) fn is_exceeded(&self) -> bool {
+        self.master.as_ref().is_some_and(Connection::is_exceeded)
+    }
+
     pub(super) fn close(&mut self) {
         (self.master, self.importing) = (None, None);
     }

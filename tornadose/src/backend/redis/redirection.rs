@@ -26,14 +26,15 @@ impl Redirection {
         }
     }
 
-    /// Returns the redirection of the first command that was redirected. A slot that has moved comes first.
+    /// Returns the redirection of several commands together. A slot that has moved comes first, and then keys that are
+    /// apart.
     pub(super) fn find(replies: &Replies, asked: &ConnectionAddr) -> Option<Self> {
-        let mut all = replies.errors().filter_map(|error| Self::of(error, asked));
-        let first = all.next()?;
-        match first {
-            Self::Moved(_) => Some(first),
-            _ => Some(all.find(|other| matches!(other, Self::Moved(_))).unwrap_or(first)),
-        }
+        let urgency = |redirection: &Self| match redirection {
+            Self::Moved(_) => 0,
+            Self::TryAgain => 1,
+            Self::Ask(_) => 2,
+        };
+        replies.errors().filter_map(|error| Self::of(error, asked)).min_by_key(urgency)
     }
 }
 

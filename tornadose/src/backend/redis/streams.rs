@@ -11,6 +11,7 @@ mod page;
 mod connection;
 mod latest;
 mod load;
+mod entry_reader;
 mod reader;
 mod writer;
 

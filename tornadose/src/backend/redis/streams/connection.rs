@@ -37,7 +37,27 @@ impl<'a> ReaderConnection<'a> {
 
     /// Sends commands to which the server may reply after a silence.
     pub(super) async fn query_within(&mut self, pipeline: &Pipeline, silence: Duration) -> Result<Replies, Fault> {
+        self.master.open().await?.limit_receiving(usize::MAX);
         self.master.query(pipeline, silence).await
+    }
+
+    /// Sends commands to which the server may reply after a silence, in so many bytes. Returns `None` if it has replied
+    /// in more, and disconnects.
+    pub(super) async fn query_limited(
+        &mut self,
+        pipeline: &Pipeline,
+        silence: Duration,
+        bytes: usize,
+    ) -> Result<Option<Replies>, Fault> {
+        self.master.open().await?.limit_receiving(bytes);
+        match self.master.query(pipeline, silence).await {
+            Ok(replies) => Ok(Some(replies)),
+            Err(_) if self.master.is_exceeded() => {
+                self.disconnect();
+                Ok(None)
+            }
+            Err(fault) => Err(fault),
+        }
     }
 
     /// Runs a script whose reply is short.

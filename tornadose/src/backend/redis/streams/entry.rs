@@ -40,35 +40,39 @@ impl Entry {
         Some(entries)
     }
 
-    /// Parses the reply to `XREAD COUNT 1`; `None` if no entry arrived. A payload above `length_max` is dropped.
-    pub(super) fn parse_read(reply: Value, length_max: usize) -> Result<Option<Self>, Fault> {
-        let unexpected = || Fault::Protocol("unexpected reply to XREAD".into());
+    /// Parses the reply to `XREAD` of one stream. A payload above `length_max` is dropped, and so is a longer key.
+    pub(super) fn parse_read(reply: Value, length_max: usize) -> Result<Vec<Self>, Fault> {
         if reply == Value::Nil {
-            return Ok(None);
+            return Ok(Vec::new());
         }
         let parse = || {
-            let id_and_fields = match reply {
-                Value::Array(streams) => into_list(into_list(streams.into_iter().next()?)?.into_iter().nth(1)?)?,
-                _ => return None,
-            };
-            let mut parts = into_list(id_and_fields.into_iter().next()?)?.into_iter();
-            let mut entry = Self { offset: parse_id(parse_bytes(&parts.next()?)?)?, ..Self::default() };
-            let mut fields = into_list(parts.next()?)?.into_iter();
-            while let (Some(name), Some(value)) = (fields.next(), fields.next()) {
-                match parse_bytes(&name)? {
-                    b"data" if entry.data.is_none() => {
-                        let data = into_bytes(value)?;
-                        entry.length = data.len();
-                        entry.data = Some(if data.len() > length_max { Vec::new() } else { data });
-                    }
-                    b"by" if entry.by.is_none() => entry.by = parse_text(&value),
-                    b"forget" if entry.forget.is_none() => entry.forget = parse_text(&value),
-                    _ => {}
-                }
-            }
-            Some(entry)
+            let stream = into_list(into_list(reply)?.into_iter().next()?)?;
+            let entries = into_list(stream.into_iter().nth(1)?)?;
+            entries.into_iter().map(|entry| Self::parse(entry, length_max)).collect::<Option<Vec<_>>>()
         };
-        parse().map(Some).ok_or_else(unexpected)
+        parse().ok_or_else(|| Fault::Protocol("unexpected reply to XREAD".into()))
+    }
+
+    /// Parses an id and a list of fields and values in turn.
+    fn parse(id_and_fields: Value, length_max: usize) -> Option<Self> {
+        let mut parts = into_list(id_and_fields)?.into_iter();
+        let mut entry = Self { offset: parse_id(parse_bytes(&parts.next()?)?)?, ..Self::default() };
+        let mut fields = into_list(parts.next()?)?.into_iter();
+        while let (Some(name), Some(value)) = (fields.next(), fields.next()) {
+            match parse_bytes(&name)? {
+                b"data" if entry.data.is_none() => {
+                    let data = into_bytes(value)?;
+                    entry.length = data.len();
+                    entry.data = Some(if data.len() > length_max { Vec::new() } else { data });
+                }
+                b"by" if entry.by.is_none() => entry.by = parse_text(&value),
+                b"forget" if entry.forget.is_none() => {
+                    entry.forget = parse_text(&value).filter(|key| key.len() <= length_max);
+                }
+                _ => {}
+            }
+        }
+        Some(entry)
     }
 
     /// Returns the sender's id and the message's number there. Other programs write neither.
@@ -147,10 +151,16 @@ mod tests {
         assert_eq!(entries[1].forget.as_deref(), Some("\"k"));
 
         let read = "*1|*2|$1|s|*1|*2|$3|1-0|*6|$4|data|$3|{1}|$1|x|$1|y|$2|by|$3|a-1|";
-        assert_eq!(Entry::parse_read(value(read), 3).unwrap().unwrap(), entries[0]);
-        let too_long = Entry::parse_read(value(read), 2).unwrap().unwrap();
-        assert_eq!((too_long.data, too_long.length), (Some(Vec::new()), 3));
-        assert_eq!(Entry::parse_read(Value::Nil, 3).unwrap(), None);
+        assert_eq!(Entry::parse_read(value(read), 3).unwrap(), entries[..1]);
+        let too_long = Entry::parse_read(value(read), 2).unwrap();
+        assert_eq!((too_long[0].data.as_deref(), too_long[0].length), (Some(&b""[..]), 3));
+        let two = "*1|*2|$1|s|*2|*2|$3|1-0|*2|$1|x|$1|y|*2|$3|2-7|*2|$6|forget|$2|\"k|";
+        let two = Entry::parse_read(value(two), 3).unwrap();
+        assert_eq!(
+            (two[0].offset, &two[1].offset, two[1].forget.as_deref()),
+            (Offset::new(1, 0), &Offset::new(2, 7), Some("\"k"))
+        );
+        assert_eq!(Entry::parse_read(Value::Nil, 3).unwrap(), []);
         assert!(Entry::parse_read(Value::Okay, 3).is_err());
     }
 }

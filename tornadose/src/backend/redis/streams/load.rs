@@ -20,6 +20,8 @@ pub(super) struct LoadedStream {
     pub(super) epoch: Epoch,
     /// The position from which the history is read. Entries at or below it may have existed.
     pub(super) tail: Tail,
+    /// How many bytes the largest entry after it has.
+    pub(super) largest: usize,
     pub(super) latest: LatestIndex,
 }
 
@@ -59,9 +61,9 @@ pub(super) async fn load(
     if was_deleted {
         epoch = connection.change_epoch(epoch, link.channel()).await?;
     }
-    let tail = find_start(connection, &state.info, history_max, link.memory()).await?;
+    let (tail, largest) = find_start(connection, &state.info, history_max, link.memory()).await?;
     let latest = LatestIndex::read(connection).await?;
-    Ok(LoadedStream { epoch, tail, latest })
+    Ok(LoadedStream { epoch, tail, largest, latest })
 }
 
 /// The result of the script `state`.
@@ -148,14 +150,15 @@ async fn try_reading(connection: &mut ReaderConnection<'_>) -> Result<(), Fault>
     }
 }
 
-/// Finds the oldest entry that there is room for, and returns the tail of a process that has read up to it.
+/// Finds the oldest entry that there is room for. Returns the tail of a process that has read up to it, and how many
+/// bytes the largest entry after it has.
 async fn find_start(
     connection: &mut ReaderConnection<'_>,
     info: &StreamInfo,
     entries_max: usize,
     bytes_max: usize,
-) -> Result<Tail, Fault> {
-    let (mut entries, mut bytes, mut from) = (0, 0, format_id(info.newest));
+) -> Result<(Tail, usize), Fault> {
+    let (mut entries, mut bytes, mut largest, mut from) = (0, 0, 0, format_id(info.newest));
     loop {
         let keys = [connection.keys.stream.as_str()];
         let add_arguments = |command: &mut Cmd| {
@@ -164,21 +167,27 @@ async fn find_start(
         };
         let reply = connection.run(&connection.scripts.history, &keys, add_arguments).await?;
         let unexpected = || Fault::Protocol("unexpected reply to a script".into());
-        let Some([Value::Int(found), Value::Int(size), is_over, next]) = parse_list(&reply) else {
+        let Some([Value::Int(found), Value::Int(size), Value::Int(largest_found), is_over, next]) = parse_list(&reply)
+        else {
             return Err(unexpected());
         };
         entries += usize::try_from(*found).unwrap_or(0);
         bytes += usize::try_from(*size).unwrap_or(0);
+        largest = largest.max(usize::try_from(*largest_found).unwrap_or(0));
         let next = parse_bytes(next).and_then(parse_id);
         let added = info.added.saturating_sub(entries as u64);
-        match next {
-            Some(next) if *is_over == Value::Int(1) => return Ok(Tail { last: next, added }),
-            Some(next) => from = format_id(next),
+        let tail = match next {
+            Some(next) if *is_over == Value::Int(1) => Tail { last: next, added },
+            Some(next) => {
+                from = format_id(next);
+                continue;
+            }
             // All entries were read, and there were never others.
-            None if added == 0 => return Ok(Tail::default()),
-            None if entries == 0 => return Ok(Tail { last: info.newest, added }),
-            None => return Ok(Tail { last: info.first.previous(), added }),
-        }
+            None if added == 0 => Tail::default(),
+            None if entries == 0 => Tail { last: info.newest, added },
+            None => Tail { last: info.first.previous(), added },
+        };
+        return Ok((tail, largest));
     }
 }
 

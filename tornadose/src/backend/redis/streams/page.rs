@@ -49,6 +49,19 @@ impl Page {
         Ok(Self { epoch, info, last_exists, after_exists, is_complete, entries })
     }
 
+    /// Returns how many of the entries are no longer in the stream. A page that was read in one step has none.
+    pub(super) fn trimmed_entries(&self) -> usize {
+        if self.info.length == 0 {
+            return self.entries.len();
+        }
+        self.entries.iter().take_while(|entry| entry.offset < self.info.first).count()
+    }
+
+    /// Returns how many bytes the largest entry has.
+    pub(super) fn largest(&self) -> usize {
+        self.entries.iter().map(|entry| entry.length.max(entry.size())).max().unwrap_or(0)
+    }
+
     /// Returns how many bytes of payload arrived.
     pub(super) fn size(&self) -> usize {
         self.entries.iter().map(Entry::size).sum()

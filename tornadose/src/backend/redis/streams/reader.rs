@@ -2,39 +2,25 @@
 //! stream was rolled back.
 
 use std::collections::{HashMap, VecDeque};
-use std::time::Duration;
-
-use redis::Cmd;
 
 use crate::backend::backoff::Backoff;
 use crate::backend::incoming::{IncomingEntry, Ingested};
 use crate::backend::link::BackendLink;
-use crate::backend::redis::connect::REPLY_TIMEOUT;
 use crate::backend::redis::fault::Fault;
 use crate::backend::redis::server::Server;
 use crate::backend::redis::streams::acknowledged::Acknowledged;
-use crate::backend::redis::streams::connection::ReaderConnection;
 use crate::backend::redis::streams::entry::{Entry, Part};
+use crate::backend::redis::streams::entry_reader::EntryReader;
 use crate::backend::redis::streams::latest::{LatestIndex, LatestScripts, LatestValue, LatestWrite, UnreadValues};
 use crate::backend::redis::streams::load::{LoadedStream, Occasion, load};
 use crate::backend::redis::streams::page::Page;
-use crate::backend::redis::streams::protocol::{Keys, format_id};
+use crate::backend::redis::streams::protocol::Keys;
 use crate::backend::redis::streams::script::Scripts;
 use crate::backend::redis::streams::tail::{PollSummary, Progress, Tail};
 use crate::id::{Epoch, Offset};
 
-/// How long one blocking read waits for the next entry. The stream is polled afterwards in any case.
-const BLOCK_TIMEOUT: Duration = Duration::from_secs(1);
-
-/// How often the stream is polled while blocking reads do not work, and for how many polls.
-const POLL_INTERVAL: Duration = Duration::from_millis(50);
-const POLLS_WITHOUT_WAITING: u32 = 100;
-
 /// How often in a row the connection may fail while the history is loaded.
 const START_FAILURES_MAX: u32 = 10;
-
-/// The most entries in a page. A script blocks every other client.
-const PAGE_ENTRIES_MAX: usize = 1000;
 
 /// After how many entries of other programs the stream is trimmed on their behalf.
 const TRIM_AFTER_FOREIGN: usize = 100;
@@ -43,7 +29,7 @@ const TRIM_AFTER_FOREIGN: usize = 100;
 const FORMER_EPOCHS_MAX: usize = 64;
 
 pub(super) struct StreamReader<'a> {
-    connection: ReaderConnection<'a>,
+    entries: EntryReader<'a>,
     link: &'a BackendLink,
     acknowledged: &'a Acknowledged,
     history: usize,
@@ -57,8 +43,8 @@ pub(super) struct StreamReader<'a> {
     held: Option<Entry>,
     /// The part that was read of an entry after the tail, which is larger than a transfer.
     part: Part,
-    /// How many entries a script tries first, by the size of those read last.
-    page_step: usize,
+    /// Whether everything in the stream was ingested at the last poll.
+    is_complete: bool,
     /// Latest values that precede the entries after the tail.
     values: UnreadValues,
     /// The offsets of the latest values when the stream was loaded, until everything is read.
@@ -67,10 +53,6 @@ pub(super) struct StreamReader<'a> {
     has_missed: bool,
     /// Whether the last poll did not find what was acknowledged to this process.
     misses_acknowledged: bool,
-    /// How many polls follow without a blocking read, because the last one has broken the connection.
-    polls_without_waiting: u32,
-    /// Whether blocking reads are not permitted.
-    is_polling: bool,
     /// How many entries of other programs were read since the stream was last trimmed on their behalf.
     foreign: usize,
     backoff: Backoff,
@@ -90,7 +72,7 @@ impl<'a> StreamReader<'a> {
         link: &'a BackendLink,
     ) -> Self {
         Self {
-            connection: ReaderConnection::new(server, keys, scripts),
+            entries: EntryReader::new(server, keys, scripts, link),
             link,
             acknowledged,
             history,
@@ -100,13 +82,11 @@ impl<'a> StreamReader<'a> {
             tail: Tail::default(),
             held: None,
             part: Part::default(),
-            page_step: 1,
+            is_complete: false,
             values: UnreadValues::default(),
             loaded_offsets: HashMap::new(),
             has_missed: false,
             misses_acknowledged: false,
-            polls_without_waiting: 0,
-            is_polling: false,
             foreign: 0,
             backoff: Backoff::new(link.sender_id()),
             latest_scripts: LatestScripts::new(),
@@ -119,13 +99,13 @@ impl<'a> StreamReader<'a> {
     pub(super) async fn start(&mut self) -> Result<(), Fault> {
         let mut failures = 0;
         loop {
-            match self.poll_once().await {
+            match self.poll_once(false).await {
                 Ok(true) => return Ok(()),
                 Ok(false) => failures = 0,
                 // What was read is kept, and the next transfer is smaller.
                 Err(fault) if self.epoch.is_some() && !fault.is_reply() && failures < START_FAILURES_MAX => {
                     failures += 1;
-                    self.connection.disconnect();
+                    self.entries.connection.disconnect();
                     tokio::time::sleep(self.backoff.next_delay()).await;
                 }
                 Err(fault) => return Err(fault),
@@ -137,66 +117,43 @@ impl<'a> StreamReader<'a> {
     pub(super) async fn run(mut self) {
         loop {
             if let Err(fault) = self.follow().await {
-                self.connection.disconnect();
+                self.entries.connection.disconnect();
                 self.link.report_disconnected(&fault.to_string());
                 tokio::time::sleep(self.backoff.next_delay()).await;
             }
         }
     }
 
-    /// Polls once, and waits for the next entry unless the poll has left some.
+    /// Polls once. Waits for the next entry if the last poll has left none.
     async fn follow(&mut self) -> Result<(), Fault> {
-        if self.poll_once().await? { self.wait().await } else { Ok(()) }
-    }
-
-    /// Waits for the next entry, and holds it.
-    async fn wait(&mut self) -> Result<(), Fault> {
-        if self.polls_without_waiting > 0 {
-            self.polls_without_waiting -= 1;
-            tokio::time::sleep(POLL_INTERVAL).await;
-            return Ok(());
+        let waits = std::mem::take(&mut self.is_complete);
+        if waits && !self.reads_several() {
+            self.held = self.entries.wait(self.tail.last).await?;
         }
-        let mut pipeline = redis::pipe();
-        let block = u64::try_from(BLOCK_TIMEOUT.as_millis()).unwrap_or(1000);
-        let wait = pipeline.cmd("XREAD").arg("BLOCK").arg(block).arg("COUNT").arg(1);
-        wait.arg("STREAMS").arg(&self.connection.keys.stream).arg(format_id(self.tail.last));
-        let reply = match self.connection.query_within(&pipeline, BLOCK_TIMEOUT + REPLY_TIMEOUT).await {
-            Ok(mut replies) => replies.next_reply(),
-            Err(fault) => {
-                // The server may have refused to hold an entry of this size. Polls read it in parts.
-                self.polls_without_waiting = POLLS_WITHOUT_WAITING;
-                return Err(fault);
-            }
-        };
-        match reply {
-            Ok(reply) => self.held = Entry::parse_read(reply, self.link.memory())?,
-            // The stream was deleted. The poll finds out.
-            Err(error) if error.code() == Some("UNBLOCKED") => {}
-            // Reading works without it.
-            Err(error) if error.code() == Some("NOPERM") => {
-                self.polls_without_waiting = POLLS_WITHOUT_WAITING;
-                let reason = Fault::from(error).to_string();
-                if !std::mem::replace(&mut self.is_polling, true) {
-                    tracing::warn!(target: "tornadose", channel = self.link.channel(), reason, "blocking read refused");
-                }
-                return Ok(());
-            }
-            Err(error) => return Err(error.into()),
-        }
-        self.is_polling = false;
+        self.is_complete = self.poll_once(waits).await?;
         Ok(())
     }
 
+    /// Returns whether several entries are read at once, without a script.
+    fn reads_several(&self) -> bool {
+        self.held.is_none() && self.part.bytes.is_empty() && self.entries.are_small()
+    }
+
     /// Ingests the entries since the last poll, or loads the stream if it is another one. Returns whether everything
-    /// in the stream is ingested.
-    async fn poll_once(&mut self) -> Result<bool, Fault> {
+    /// in the stream is ingested. A poll that `waits` does so until there is an entry, if the entries are small.
+    async fn poll_once(&mut self, waits: bool) -> Result<bool, Fault> {
         let Some(epoch) = self.epoch else {
             self.load().await?;
             return Ok(false);
         };
         self.ingest_values(self.tail.last).await?;
         let acknowledged = self.acknowledged.newest_unread();
-        let page = self.read_page().await?;
+        let last = self.tail.last;
+        let several = if self.reads_several() { self.entries.read_several(last, waits).await? } else { None };
+        let page = match several {
+            Some(page) => page,
+            None => self.entries.read_page(last, self.held.as_ref(), &self.part).await?,
+        };
         if page.epoch != Some(epoch) {
             self.unload(epoch);
             return Ok(false);
@@ -204,17 +161,18 @@ impl<'a> StreamReader<'a> {
         let held_exists = self.held.is_some() && page.after_exists;
         let is_partial = page.entries.last().is_some_and(|entry| self.is_partial(entry));
         let is_complete = page.is_complete && !is_partial;
+        let trimmed = page.trimmed_entries();
         let summary = PollSummary {
             info: page.info,
             last_exists: page.last_exists,
-            read: page.entries.len() as u64 + u64::from(held_exists) - u64::from(is_partial),
-            gone: u64::from(self.held.is_some() && !held_exists),
+            read: (page.entries.len() - trimmed) as u64 + u64::from(held_exists) - u64::from(is_partial),
+            gone: trimmed as u64 + u64::from(self.held.is_some() && !held_exists),
             is_complete,
         };
         let progress = self.tail.progress(&summary);
         let Progress::Advanced { missing } = self.check_acknowledged(progress, &page, is_complete, acknowledged)?
         else {
-            self.connection.change_epoch(epoch, self.link.channel()).await?;
+            self.entries.connection.change_epoch(epoch, self.link.channel()).await?;
             self.unload(epoch);
             return Ok(false);
         };
@@ -240,24 +198,6 @@ impl<'a> StreamReader<'a> {
             self.link.caught_up();
         }
         Ok(is_complete)
-    }
-
-    async fn read_page(&mut self) -> Result<Page, Fault> {
-        let Keys { stream, epoch, .. } = self.connection.keys;
-        let last = format_id(self.tail.last);
-        let after = self.held.as_ref().map_or_else(|| last.clone(), |held| format_id(held.offset));
-        let (bytes, longest, step) = (self.connection.size.bytes(), self.link.memory(), self.page_step);
-        let (part, known) = (format_id(self.part.offset), self.part.bytes.len());
-        let script = &self.connection.scripts.page;
-        let add_arguments = |command: &mut Cmd| {
-            command.arg(&last).arg(&after).arg(bytes).arg(PAGE_ENTRIES_MAX).arg(longest);
-            command.arg(&part).arg(known).arg(step);
-        };
-        let page = Page::parse(self.connection.transfer(script, &[stream, epoch], add_arguments).await?)?;
-        if let Some(average) = page.size().checked_div(page.entries.len()) {
-            self.page_step = (self.connection.size.bytes() / (average + 64)).clamp(1, 100);
-        }
-        Ok(page)
     }
 
     /// Returns whether more of this entry must be read.
@@ -370,7 +310,7 @@ impl<'a> StreamReader<'a> {
     /// Ingests the latest values up to an offset whose entries are not in the stream.
     async fn ingest_values(&mut self, up_to: Offset) -> Result<(), Fault> {
         while self.values.has_up_to(up_to) {
-            for value in self.values.read_some(&mut self.connection, up_to).await? {
+            for value in self.values.read_some(&mut self.entries.connection, up_to).await? {
                 let LatestValue { field, offset, payload } = value;
                 if let Ingested::Latest { slot } = self.link.ingest(offset, IncomingEntry::new(&payload))
                     && slot != field
@@ -387,7 +327,7 @@ impl<'a> StreamReader<'a> {
     /// Reads the latest values again after entries were trimmed unread: what those have set, and what they have
     /// forgotten.
     async fn read_missed_values(&mut self) -> Result<(), Fault> {
-        let index = LatestIndex::read(&mut self.connection).await?;
+        let index = LatestIndex::read(&mut self.entries.connection).await?;
         self.values = UnreadValues::newer_than(&index, self.tail.last);
         self.link.retain_latest(&|slot| index.offsets.contains_key(slot));
         self.has_missed = false;
@@ -396,7 +336,7 @@ impl<'a> StreamReader<'a> {
 
     /// Writes latest values, and trims the stream on behalf of other programs.
     async fn write(&mut self) -> Result<(), Fault> {
-        let keys = self.connection.keys;
+        let keys = self.entries.connection.keys;
         let mut pipeline = redis::pipe();
         self.latest_scripts.add_writes(&mut pipeline, keys, std::mem::take(&mut self.latest_writes));
         if self.foreign >= TRIM_AFTER_FOREIGN {
@@ -407,7 +347,8 @@ impl<'a> StreamReader<'a> {
             return Ok(());
         }
         // Reading goes on: the server may be a read-only replica, out of memory, or the user may lack a permission.
-        let refusal = self.connection.query(&pipeline).await?.find_error().map(|error| Fault::from(error).to_string());
+        let refusal =
+            self.entries.connection.query(&pipeline).await?.find_error().map(|error| Fault::from(error).to_string());
         if let Some(reason) = &refusal
             && self.refusal != refusal
         {
@@ -419,17 +360,18 @@ impl<'a> StreamReader<'a> {
 
     /// Looks at the stream, and begins to read it from its history on.
     async fn load(&mut self) -> Result<(), Fault> {
-        let LoadedStream { mut epoch, tail, latest } =
-            load(&mut self.connection, self.link, self.history, self.occasion).await?;
+        let LoadedStream { mut epoch, tail, largest, latest } =
+            load(&mut self.entries.connection, self.link, self.history, self.occasion).await?;
         self.occasion = Occasion::Reload;
         if self.former_epochs.contains(&epoch) {
-            epoch = self.connection.change_epoch(epoch, self.link.channel()).await?;
+            epoch = self.entries.connection.change_epoch(epoch, self.link.channel()).await?;
         }
         // Readers are told of everything before the reset.
         self.acknowledged.start_after(tail.last);
         self.link.reset(epoch, tail.last);
         self.values = UnreadValues::newer_than(&latest, Offset::START);
         (self.tail, self.epoch) = (tail, Some(epoch));
+        self.entries.expect(largest);
         if !latest.stale_fields.is_empty() {
             let offset = Offset::new(u64::MAX, u64::MAX);
             self.latest_writes.push(LatestWrite::Forget { offset, fields: latest.stale_fields });
