@@ -48,8 +48,8 @@ use crate::event::error::EncodeError;
 pub trait Message: Send + Sync + Sized + 'static {
     /// The key that routes a message to its readers. [`NoKey`] sends every message to every reader.
     ///
-    /// A key is known outside of the process by its JSON: different keys must have different JSON. Its length in bytes
-    /// is the size of the key. A key longer than [`MAX_KEY`](Self::MAX_KEY) is rejected.
+    /// A key is known outside of the process by its JSON: different keys must have different JSON, and equal keys the
+    /// same. Its length in bytes is the size of the key, in a store with a backend twice its length. A key longer than [`MAX_KEY`](Self::MAX_KEY) is rejected.
     ///
     /// Every key that a store remembers counts in its `memory`, with its size:
     ///
@@ -96,7 +96,7 @@ pub trait Message: Send + Sync + Sized + 'static {
     /// Returns what the store keeps of this message.
     fn retention(&self) -> Retention;
 
-    /// Returns the event that clients receive. Called once per submit, and with a backend once per ingested entry.
+    /// Returns the event that clients receive. Called once per submit, and with a backend once per entry that is decoded.
     ///
     /// # Errors
     ///

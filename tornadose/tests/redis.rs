@@ -35,6 +35,8 @@ mod refused_reads;
 mod refusals;
 #[path = "redis/versions.rs"]
 mod versions;
+#[path = "redis/undecoded.rs"]
+mod undecoded;
 #[path = "common/log.rs"]
 mod log;
 #[path = "redis/start_errors.rs"]

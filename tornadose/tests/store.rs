@@ -16,6 +16,8 @@ mod log;
 mod memory;
 #[path = "store/threads.rs"]
 mod threads;
+#[path = "store/undecoded.rs"]
+mod undecoded;
 
 use futures_util::stream::FusedStream;
 use futures_util::{FutureExt, StreamExt};

@@ -23,6 +23,10 @@ pub struct IncomingEntry<'a> {
     /// [`BackendLink::sender_id`]: crate::backend::BackendLink::sender_id
     /// [`Outgoing::number`]: crate::backend::Outgoing::number
     pub sender: Option<(&'a str, u64)>,
+    /// The JSON of the message's key, if its sender has sent it: [`Outgoing::key`].
+    ///
+    /// [`Outgoing::key`]: crate::backend::Outgoing::key
+    pub key: Option<&'a str>,
 }
 
 impl<'a> IncomingEntry<'a> {
@@ -34,7 +38,7 @@ impl<'a> IncomingEntry<'a> {
     /// assert_eq!(IncomingEntry::new(b"1").payload, b"1");
     /// ```
     pub fn new(payload: &'a [u8]) -> Self {
-        Self { payload, sender: None }
+        Self { payload, sender: None, key: None }
     }
 
     /// Sets the sender. The store drops an entry as a duplicate when it has received this number of the same sender. A
@@ -49,6 +53,21 @@ impl<'a> IncomingEntry<'a> {
     pub fn with_sender(self, sender_id: &'a str, number: u64) -> Self {
         Self { sender: Some((sender_id, number)), ..self }
     }
+
+    /// Sets the JSON of the message's key. An entry with a key and a sender is decoded only when this process has a
+    /// reader of the key, or when the first one arrives. Until then it counts as ingested
+    /// ([`Ingested::Queue`]).
+    ///
+    /// ```
+    /// use tornadose::backend::IncomingEntry;
+    ///
+    /// let entry = IncomingEntry::new(br#"{"room":7,"text":"hi"}"#).with_sender("a1b2c3d4", 7);
+    /// assert_eq!(entry.with_key(r#"{"room":7}"#).key, Some(r#"{"room":7}"#));
+    /// ```
+    #[must_use]
+    pub fn with_key(self, key: &'a str) -> Self {
+        Self { key: Some(key), ..self }
+    }
 }
 
 /// The outcome of an entry that was ingested.
@@ -61,7 +80,7 @@ impl<'a> IncomingEntry<'a> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Ingested {
-    /// It was appended as a `queue` message.
+    /// It was appended as a `queue` message, decoded or not.
     Queue,
     /// It was appended as the newest value of this slot.
     Latest {

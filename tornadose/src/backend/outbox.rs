@@ -31,6 +31,21 @@ struct Pending {
     is_open: bool,
 }
 
+/// What is sent of a message.
+#[derive(Default)]
+pub(crate) struct Content {
+    pub(crate) payload: Vec<u8>,
+    /// The JSON of the key of a queue message.
+    pub(crate) key: Option<String>,
+}
+
+impl Content {
+    /// Returns how many bytes it has.
+    pub(crate) fn size(&self) -> usize {
+        self.payload.len() + self.key.as_ref().map_or(0, String::len)
+    }
+}
+
 /// Waits for the acknowledgement of a message. Dropping it withdraws the message unless the backend has taken it.
 pub(crate) struct Ack {
     reply: oneshot::Receiver<AckResult>,
@@ -88,12 +103,12 @@ impl Outbox {
     pub(crate) fn enqueue(
         self: &Arc<Self>,
         kind: OutgoingKind,
-        payload: Vec<u8>,
+        content: Content,
         reservation: ByteReservation,
         register: impl FnOnce(u64),
     ) -> Option<Ack> {
         let (reply_to, reply) = oneshot::channel();
-        let number = self.push(kind, payload, reservation, Some(reply_to), register)?;
+        let number = self.push(kind, content, reservation, Some(reply_to), register)?;
         Some(Ack { reply, is_resolved: false, number, outbox: Arc::clone(self) })
     }
 
@@ -101,17 +116,17 @@ impl Outbox {
     pub(crate) fn enqueue_without_ack(
         &self,
         kind: OutgoingKind,
-        payload: Vec<u8>,
+        content: Content,
         reservation: ByteReservation,
         register: impl FnOnce(u64),
     ) -> bool {
-        self.push(kind, payload, reservation, None, register).is_some()
+        self.push(kind, content, reservation, None, register).is_some()
     }
 
     fn push(
         &self,
         kind: OutgoingKind,
-        payload: Vec<u8>,
+        content: Content,
         reservation: ByteReservation,
         reply_to: Option<oneshot::Sender<AckResult>>,
         register: impl FnOnce(u64),
@@ -126,7 +141,8 @@ impl Outbox {
         let is_fire_and_forget = reply_to.is_none();
         pending.queue.push_back(Outgoing {
             kind,
-            payload,
+            payload: content.payload,
+            key: content.key,
             number,
             reply_to,
             is_fire_and_forget,

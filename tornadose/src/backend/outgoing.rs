@@ -108,6 +108,7 @@ pub(super) type AckResult = Result<Offset, SendFailure>;
 pub struct Outgoing {
     pub(super) kind: OutgoingKind,
     pub(super) payload: Vec<u8>,
+    pub(super) key: Option<String>,
     pub(super) number: u64,
     pub(super) reply_to: Option<oneshot::Sender<AckResult>>,
     pub(super) is_fire_and_forget: bool,
@@ -120,6 +121,44 @@ impl Outgoing {
     /// Returns the message, as `serde_json` writes it. It is empty for [`OutgoingKind::Forget`].
     pub fn payload(&self) -> &[u8] {
         &self.payload
+    }
+
+    /// Returns the JSON of the message's key, which the engine carries beside the payload for
+    /// [`IncomingEntry::with_key`](crate::backend::IncomingEntry::with_key). `None` for `latest` messages and for a
+    /// type without keys, which are always decoded.
+    ///
+    /// ```
+    /// # use tornadose::backend::{Backend, BackendLink, Epoch, Offset, OpenError};
+    /// # use tornadose::prelude::*;
+    /// # struct Engine;
+    /// # impl Backend for Engine {
+    /// #     async fn run(self, link: BackendLink) -> Result<(), OpenError> {
+    /// #         link.reset(Epoch::fresh(), Offset::START);
+    /// #         link.caught_up();
+    /// for outgoing in link.next_outgoing(100).await.into_iter().flatten() {
+    ///     assert_eq!(outgoing.key(), Some(r#"{"room":7}"#));
+    ///     outgoing.appended(Offset::new(1, 0));
+    /// }
+    /// #         std::future::pending().await
+    /// #     }
+    /// # }
+    /// #[store(queue)]
+    /// #[derive(Serialize, Deserialize)]
+    /// struct Said {
+    ///     #[key]
+    ///     room: u32,
+    ///     text: String,
+    /// }
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), OpenError> {
+    /// let store = Store::<Said>::open(Engine).await?;
+    /// store.submit(Said { room: 7, text: "hi".into() }).await.unwrap();
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn key(&self) -> Option<&str> {
+        self.key.as_deref()
     }
 
     /// Returns the kind of the message.

@@ -125,7 +125,7 @@ impl Engine {
     /// # }
     /// ```
     pub fn append_foreign(&self, channel: &str, payload: impl Into<Vec<u8>>) {
-        let body = Body::Message { payload: payload.into(), slot: None };
+        let body = Body::Message { payload: payload.into(), slot: None, key: None };
         self.shared.change(|state| state.append(self.shared.now(), channel, None, body));
     }
 
@@ -206,6 +206,12 @@ impl Engine {
 impl Engine {
     pub(super) fn epoch(&self, channel: &str) -> crate::id::Epoch {
         self.shared.lock().stream(channel).epoch
+    }
+
+    /// Appends an entry of a process of ours that runs another version.
+    pub(super) fn append_as(&self, sender_id: &str, number: u64, channel: &str, key: String, payload: Vec<u8>) {
+        let (sender, body) = ((sender_id.to_owned(), number), Body::Message { payload, slot: None, key: Some(key) });
+        self.shared.change(|state| state.append(self.shared.now(), channel, Some(sender), body));
     }
 
     pub(super) fn newest(&self, channel: &str) -> crate::id::Offset {

@@ -14,6 +14,8 @@ pub(super) enum Mistake {
     OverlooksTheRollback,
     /// A refused message is dropped, also when no caller waits for it.
     DropsTheRefused,
+    /// Another key is passed to the store beside a message, which then has no reader of it.
+    MixesUpKeys,
 }
 
 /// Whether the backend of this task is to make a mistake. It never does outside of the tests of this crate.
@@ -47,5 +49,6 @@ mistakes! {
     acknowledges_early => AcknowledgesEarly,
     forgets_the_gap => ForgetsTheGap,
     overlooks_the_rollback => OverlooksTheRollback,
-    drops_the_refused => DropsTheRefused
+    drops_the_refused => DropsTheRefused,
+    mixes_up_keys => MixesUpKeys
 }

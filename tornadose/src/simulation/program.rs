@@ -96,6 +96,7 @@ fn each_planted_mistake_is_found() {
         Mistake::ForgetsTheGap,
         Mistake::OverlooksTheRollback,
         Mistake::DropsTheRefused,
+        Mistake::MixesUpKeys,
     ] {
         let failure = find_failure(1..=SEEDS, Some(mistake)).unwrap_or_else(|| panic!("{mistake:?} is not found"));
         let lines = failure.lines().count();

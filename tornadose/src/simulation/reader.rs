@@ -255,7 +255,7 @@ impl<'a> StreamReader<'a> {
         let (link, offset) = (self.link, entry.place.offset);
         let sender = entry.sender.as_ref().map(|(sender_id, number)| (sender_id.as_str(), *number));
         match &entry.body {
-            Body::Message { payload, .. } => {
+            Body::Message { payload, key, .. } => {
                 if sender.is_some_and(|(sender_id, _)| sender_id == link.sender_id()) {
                     self.settlement.record_read(offset);
                 }
@@ -264,6 +264,9 @@ impl<'a> StreamReader<'a> {
                     Some((sender_id, number)) => incoming.with_sender(sender_id, number),
                     None => incoming,
                 };
+                let is_mixed_up = self.mistakes.mixes_up_keys() && sender.is_some_and(|(_, number)| number % 2 == 0);
+                let key = if is_mixed_up { Some("null") } else { key.as_deref() };
+                let incoming = key.map_or(incoming, |key| incoming.with_key(key));
                 if let Ingested::Latest { slot } = link.ingest(offset, incoming)
                     && sender.is_none()
                 {

@@ -26,6 +26,8 @@ pub(super) enum Body {
         payload: Vec<u8>,
         /// The slot of a `latest` message, when the sender has named it.
         slot: Option<String>,
+        /// The JSON of the key of a queue message, when the sender has sent it.
+        key: Option<String>,
     },
     Forget {
         key: String,
@@ -103,7 +105,7 @@ impl Stream {
     /// Appends an entry at an offset above every earlier one, and trims the stream to `history` entries.
     pub(super) fn append(&mut self, offset: Offset, sender: Option<(String, u64)>, body: Body, history: usize) {
         self.newest = Place { offset, added: self.newest.added + 1 };
-        if let Body::Message { payload, slot: Some(slot) } = &body {
+        if let Body::Message { payload, slot: Some(slot), .. } = &body {
             self.latest.insert(slot.clone(), (offset, payload.clone()));
         }
         self.entries.push_back(Entry { place: self.newest, sender, body });

@@ -199,8 +199,8 @@ async fn take(link: &BackendLink, waiting: &mut VecDeque<Waiting>, is_open: &mut
 fn request(outgoing: &Outgoing) -> Request {
     let payload = outgoing.payload().to_vec();
     let body = match outgoing.kind() {
-        OutgoingKind::Queue => Body::Message { payload, slot: None },
-        OutgoingKind::Latest { slot } => Body::Message { payload, slot: Some(slot.clone()) },
+        OutgoingKind::Queue => Body::Message { payload, slot: None, key: outgoing.key().map(str::to_owned) },
+        OutgoingKind::Latest { slot } => Body::Message { payload, slot: Some(slot.clone()), key: None },
         OutgoingKind::Forget { key } => Body::Forget { key: key.clone() },
     };
     (outgoing.number(), body)

@@ -6,7 +6,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use crate::event::Event;
 use crate::event::error::EncodeError;
+use crate::id::Offset;
 use crate::message::{Message, Retention};
+use crate::metrics;
 use crate::store::key_json::{key_text, latest_slot};
 
 /// Parses the JSON of a message. Only a store with a backend requires `Deserialize` of its messages.
@@ -31,10 +33,21 @@ pub(crate) struct LatestSlot {
 /// The reason why a payload is not a message. Its text does not quote the payload, which may be confidential.
 #[derive(Debug)]
 pub(crate) enum DecodeError {
-    TooLong { bytes: usize },
+    TooLong {
+        bytes: usize,
+    },
     Json(serde_json::Error),
     Event(EncodeError),
+    /// It is not the message that the key beside it promises.
+    OtherKey,
     Panicked,
+}
+
+impl<M: Message> Decoded<M> {
+    /// Returns whether this is a queue message whose key has this JSON.
+    pub(crate) fn is_of_key(&self, key_json: &str) -> bool {
+        self.retention == Retention::Queue && key_text(&self.key).is_ok_and(|text| text == key_json)
+    }
 }
 
 impl fmt::Display for DecodeError {
@@ -46,6 +59,7 @@ impl fmt::Display for DecodeError {
                 write!(f, "{kind}, line {} column {}", error.line(), error.column())
             }
             Self::Event(error) => error.fmt(f),
+            Self::OtherKey => f.write_str("not a queue message of the key beside it"),
             Self::Panicked => f.write_str("the code of the message's type panicked"),
         }
     }
@@ -76,4 +90,23 @@ pub(crate) fn decode<M: Message>(
         Ok(Decoded { message, event, retention, key, latest })
     }));
     decoded.unwrap_or(Err(DecodeError::Panicked))
+}
+
+/// Decodes a payload that was kept as bytes because no reader had the key beside it.
+pub(crate) fn decode_of_key<M: Message>(
+    payload: &[u8],
+    key_json: &str,
+    parse: ParseJson<M>,
+    bytes_max: usize,
+) -> Result<Decoded<M>, DecodeError> {
+    decode(payload, parse, bytes_max).and_then(|decoded: Decoded<M>| {
+        // Readers of the key that it has may be past it.
+        if decoded.is_of_key(key_json) { Ok(decoded) } else { Err(DecodeError::OtherKey) }
+    })
+}
+
+/// Logs and counts an entry that cannot be read. The store must not be locked.
+pub(crate) fn report_unreadable<M: Message>(offset: Offset, reason: &str) {
+    tracing::warn!(target: "tornadose", channel = M::CHANNEL, entry = %offset, reason, "entry skipped");
+    metrics::unreadable(M::CHANNEL);
 }

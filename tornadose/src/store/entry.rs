@@ -44,6 +44,18 @@ pub(crate) struct Entry<M> {
     encodings: Encodings,
 }
 
+/// A queue message that is kept as bytes, because this process has no reader of its key.
+pub(crate) struct Undecoded {
+    pub(crate) offset: Offset,
+    /// The JSON of its key, as its sender has written it.
+    pub(crate) key_text: Arc<str>,
+    pub(crate) payload: Box<[u8]>,
+    /// The index of the key in the log.
+    pub(super) key_index: usize,
+    /// The bytes that count towards the store's `memory`: at least those that it takes.
+    pub(super) cost: usize,
+}
+
 impl<M> Entry<M> {
     pub(super) fn new(
         id: Id,

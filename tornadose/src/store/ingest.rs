@@ -15,14 +15,12 @@ use tokio::sync::watch;
 use crate::backend::incoming::{IncomingEntry, Ingested, LogSink};
 use crate::id::{Epoch, Offset};
 use crate::message::Message;
-use crate::metrics;
-use crate::store::decode::{Decoded, LatestSlot, decode};
+use crate::store::decode::{Decoded, LatestSlot, decode, report_unreadable};
 use crate::store::entry::Entry;
 use crate::store::gap::{Gap, GapReason};
-use crate::store::ingest::dedup::{Arrival, Dedup};
+use crate::store::ingest::dedup::{Arrival, Dedup, KeyTrust};
 use crate::store::key_json::latest_slot;
 use crate::store::limits::Limits;
-use crate::store::log::AppendError;
 use crate::store::read_back::Recognized;
 use crate::store::registry::WakeList;
 use crate::store::shared::{BackendHandle, Shared, State};
@@ -139,6 +137,44 @@ impl<M: Message> Ingest<M> {
         }
     }
 
+    /// Keeps an entry as bytes. Returns `None` for one that is to be decoded: its key has a reader in this process, it
+    /// has no key beside it, or its sender is not known to write the keys of its messages there.
+    fn keep_undecoded(
+        &self,
+        shared: &Shared<M>,
+        offset: Option<Offset>,
+        entry: &IncomingEntry<'_>,
+    ) -> Option<(Offset, Ingested)> {
+        let (key_text, (sender_id, _)) = (entry.key?, entry.sender?);
+        if self.history().dedup.key_trust(sender_id) != Some(KeyTrust::Trusted) {
+            return None;
+        }
+        let mut state = shared.lock();
+        let offset = offset.unwrap_or_else(|| state.log.next());
+        if state.closed || offset <= state.log.head().offset {
+            return Some((offset, Ingested::Ignored));
+        }
+        let evicted = state.log.append_undecoded(offset, key_text, entry.payload, shared.encoding_count())?;
+        let arrived = state.readers.take_arrived(offset);
+        drop(state);
+        arrived.into_iter().for_each(Waker::wake);
+        drop(evicted);
+        Some((offset, Ingested::Queue))
+    }
+
+    /// Notes whether a sender writes the key of its message beside it, when this is the first that was decoded.
+    fn check_key(&self, entry: &IncomingEntry<'_>, decoded: &Decoded<M>) {
+        let (Some(key_text), Some((sender_id, _))) = (entry.key, entry.sender) else { return };
+        if self.history().dedup.key_trust(sender_id) != Some(KeyTrust::Unchecked) {
+            return;
+        }
+        let trust = if decoded.is_of_key(key_text) { KeyTrust::Trusted } else { KeyTrust::Distrusted };
+        self.history().dedup.set_key_trust(sender_id, trust);
+        if trust == KeyTrust::Distrusted {
+            tracing::debug!(target: "tornadose", channel = M::CHANNEL, sender = sender_id, "keys of a sender ignored");
+        }
+    }
+
     fn append(&self, shared: &Shared<M>, offset: Option<Offset>, decoded: Decoded<M>) -> (Offset, Ingested) {
         let Decoded { message, event, retention, key, latest } = decoded;
         let latest = latest.map(|latest| (latest, key.clone()));
@@ -164,13 +200,7 @@ impl<M: Message> Ingest<M> {
         match appended {
             Ok(appended) => drop(appended.evicted),
             Err(error) => {
-                let reason = match error {
-                    AppendError::Key(_) => "the key cannot be serialized",
-                    AppendError::KeyTooLong { .. } => "the key is longer than the store's `max_key`",
-                    AppendError::Full => "the latest values alone fill the store's memory",
-                    AppendError::TooLarge { .. } => "more than the store's memory",
-                };
-                self.skip_unreadable(offset, reason);
+                self.skip_unreadable(offset, error.reason());
                 return (offset, Ingested::Unreadable);
             }
         }
@@ -210,11 +240,11 @@ impl<M: Message> LogSink for Ingest<M> {
     }
 
     fn reset(&self, epoch: Epoch, floor: Offset) {
-        let mut dropped = Vec::new();
+        let mut dropped = None;
         self.update(|state| {
             // Readers read again once everything is loaded: the messages that are loaded are not new.
             state.loading = true;
-            dropped = state.log.reset(epoch, floor);
+            dropped = Some(state.log.reset(epoch, floor));
             false
         });
         drop(dropped);
@@ -226,14 +256,10 @@ impl<M: Message> LogSink for Ingest<M> {
         drop(keys);
     }
 
-    fn ingest(
-        &self,
-        offset: Option<Offset>,
-        IncomingEntry { payload, sender }: IncomingEntry<'_>,
-    ) -> (Offset, Ingested) {
+    fn ingest(&self, offset: Option<Offset>, entry: IncomingEntry<'_>) -> (Offset, Ingested) {
         let Some(shared) = self.shared.upgrade() else { return (offset.unwrap_or_default(), Ingested::Ignored) };
         let Some(backend) = &shared.backend else { return (offset.unwrap_or_default(), Ingested::Ignored) };
-        let decoded = match self.identify(backend, sender, payload) {
+        let decoded = match self.identify(backend, entry.sender, entry.payload) {
             Identity::Duplicate => {
                 if let Some(offset) = offset {
                     self.advance_to(offset);
@@ -241,7 +267,13 @@ impl<M: Message> LogSink for Ingest<M> {
                 return (offset.unwrap_or_default(), Ingested::Ignored);
             }
             Identity::Own(decoded) => Ok(decoded),
-            Identity::New => decode(payload, backend.parse_json, self.limits.memory),
+            Identity::New => {
+                if let Some(kept) = self.keep_undecoded(&shared, offset, &entry) {
+                    return kept;
+                }
+                decode(entry.payload, backend.parse_json, self.limits.memory)
+                    .inspect(|decoded| self.check_key(&entry, decoded))
+            }
         };
         match decoded {
             Ok(decoded) => self.append(&shared, offset, decoded),
@@ -254,8 +286,7 @@ impl<M: Message> LogSink for Ingest<M> {
     }
 
     fn skip_unreadable(&self, offset: Offset, reason: &str) {
-        tracing::warn!(target: "tornadose", channel = M::CHANNEL, entry = %offset, reason, "entry skipped");
-        metrics::unreadable(M::CHANNEL);
+        report_unreadable::<M>(offset, reason);
         self.update(|state| !state.closed && state.log.record_unreadable(offset) && !state.loading);
     }
 

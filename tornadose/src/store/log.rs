@@ -19,6 +19,7 @@
 pub(crate) mod batch;
 pub(crate) mod key;
 mod key_table;
+mod undecoded;
 mod merge;
 mod gaps;
 pub(crate) mod cursor;
@@ -31,7 +32,7 @@ use crate::event::Event;
 use crate::event::error::EncodeError;
 use crate::id::{Epoch, Id, Offset};
 use crate::message::{Message, Retention};
-use crate::store::entry::Entry;
+use crate::store::entry::{Entry, Undecoded};
 use crate::store::gap::Gap;
 use crate::store::limits::{ENTRY_OVERHEAD, Limits};
 use crate::store::log::batch::CachedBatch;
@@ -45,6 +46,10 @@ pub(crate) struct Log<M: Message> {
     keys: KeyTable<M>,
     /// All queue messages kept, whatever their key.
     queue: BTreeMap<Offset, Arc<Entry<M>>>,
+    /// All queue messages kept as bytes, whatever their key.
+    undecoded: BTreeMap<Offset, Arc<Undecoded>>,
+    /// How many readers read all keys.
+    readers_of_all: usize,
     /// All `latest` messages kept, whatever their key.
     latest: BTreeMap<Offset, Arc<Entry<M>>>,
     /// The newest queue message of any key that was trimmed.
@@ -82,6 +87,21 @@ pub(crate) enum AppendError {
     Full,
 }
 
+impl AppendError {
+    /// Returns the reason in the words of a log.
+    pub(crate) fn reason(&self) -> &'static str {
+        match self {
+            Self::Key(_) => "the key cannot be serialized",
+            Self::KeyTooLong { .. } => "the key is longer than the store's `max_key`",
+            Self::Full => "the latest values alone fill the store's memory",
+            Self::TooLarge { .. } => "more than the store's memory",
+        }
+    }
+}
+
+/// What was dropped at the end of an epoch. Drop it outside of the store's lock.
+pub(crate) type Dropped<M> = (Vec<Arc<Entry<M>>>, BTreeMap<Offset, Arc<Undecoded>>);
+
 /// The entry that was appended, and those that it evicted. Drop the latter outside of the store's lock: a message's
 /// own `Drop` may call the store.
 pub(crate) struct Appended<M: Message> {
@@ -90,13 +110,18 @@ pub(crate) struct Appended<M: Message> {
 }
 
 impl<M: Message> Log<M> {
-    pub(crate) fn new(limits: Limits) -> Self {
+    /// Creates an empty log. `keeps_undecoded`: it may keep entries as bytes.
+    pub(crate) fn new(limits: Limits, keeps_undecoded: bool) -> Self {
+        // A type without fields has one key, and whoever reads anything reads it.
+        let keeps_texts = keeps_undecoded && M::HAS_QUEUE && size_of::<M::Key>() > 0;
         Self {
             epoch: Epoch::fresh(),
             head: Offset::START,
             limits,
-            keys: KeyTable::new(),
+            keys: KeyTable::new(keeps_texts),
             queue: BTreeMap::new(),
+            undecoded: BTreeMap::new(),
+            readers_of_all: 0,
             latest: BTreeMap::new(),
             trimmed_through: Offset::START,
             appended_queue: 0,
@@ -154,7 +179,7 @@ impl<M: Message> Log<M> {
         }
         let entry = Arc::new(Entry::new(id, message, event, retention, key_index, cost.entry));
         self.insert(Arc::clone(&entry));
-        if self.keys[key_index].queue.len() > self.limits.capacity {
+        if self.keys[key_index].queue_count() > self.limits.capacity {
             evicted.extend(self.trim_oldest_of(key_index));
         }
         self.make_room(offset, &mut evicted);
@@ -166,17 +191,23 @@ impl<M: Message> Log<M> {
     fn make_room(&mut self, newest: Offset, evicted: &mut Vec<Arc<Entry<M>>>) {
         self.keys.evict_idle_beyond(self.idle_bytes_max());
         while self.bytes() > self.limits.memory
-            && let Some((&offset, oldest)) = self.queue.first_key_value()
+            && let Some((offset, key_index)) = self.oldest_queue_message()
             && offset < newest
         {
-            let key_index = oldest.key_index;
             evicted.extend(self.trim_oldest_of(key_index));
             self.keys.evict_if_idle(key_index, self.idle_bytes_max());
         }
     }
 
+    /// Returns the offset of the oldest queue message, decoded or not, and the index of its key.
+    fn oldest_queue_message(&self) -> Option<(Offset, usize)> {
+        let decoded = self.queue.first_key_value().map(|(offset, entry)| (*offset, entry.key_index));
+        let undecoded = self.undecoded.first_key_value().map(|(offset, undecoded)| (*offset, undecoded.key_index));
+        decoded.into_iter().chain(undecoded).min()
+    }
+
     /// Returns the bytes of everything that is kept or remembered.
-    fn bytes(&self) -> usize {
+    pub(crate) fn bytes(&self) -> usize {
         self.kept_bytes + self.keys.bytes()
     }
 
@@ -211,7 +242,8 @@ impl<M: Message> Log<M> {
         if key_size > self.limits.max_key {
             return Err(AppendError::KeyTooLong { size: key_size });
         }
-        let (cost, key_cost) = (ENTRY_OVERHEAD + encoding_count * event.encoded_len_max(), ENTRY_OVERHEAD + key_size);
+        let cost = ENTRY_OVERHEAD + encoding_count * event.encoded_len_max();
+        let key_cost = ENTRY_OVERHEAD + self.keys.bytes_of(key_size);
         // Even alone it is kept with its key.
         if cost + key_cost > self.limits.memory {
             return Err(AppendError::TooLarge { size: cost + key_cost });
@@ -237,14 +269,20 @@ impl<M: Message> Log<M> {
         if entry.retention == Retention::Latest {
             self.kept_latest_bytes += entry.cost + if key_log.latest.is_empty() { key_log.key_cost() } else { 0 };
         }
-        key_log.newest = entry.offset();
+        key_log.newest = key_log.newest.max(entry.offset());
         self.version += 1;
         key_log.version = self.version;
         match entry.retention {
             Retention::Queue => {
                 key_log.appended_queue += 1;
                 self.appended_queue += 1;
-                key_log.queue.push_back(Arc::clone(&entry));
+                if key_log.queue.back().is_some_and(|last| last.offset() > entry.offset()) {
+                    // It was kept undecoded, while this process has submitted newer messages of its key.
+                    let index = key_log.queue.partition_point(|other| other.offset() < entry.offset());
+                    key_log.queue.insert(index, Arc::clone(&entry));
+                } else {
+                    key_log.queue.push_back(Arc::clone(&entry));
+                }
                 self.queue.insert(entry.offset(), entry);
             }
             Retention::Latest => {
@@ -256,16 +294,29 @@ impl<M: Message> Log<M> {
         }
     }
 
+    /// Trims the oldest queue message of a key. Returns it unless it was kept undecoded.
     fn trim_oldest_of(&mut self, key_index: usize) -> Option<Arc<Entry<M>>> {
         let key_log = &mut self.keys[key_index];
-        let entry = key_log.queue.pop_front()?;
-        self.queue.remove(&entry.offset());
-        key_log.trimmed_through = entry.offset();
+        let newer = key_log.queue.front().map(|entry| entry.offset());
+        let (offset, cost, entry) = match key_log.undecoded.front() {
+            Some(undecoded) if newer.is_none_or(|newer| undecoded.offset < newer) => {
+                let (offset, cost) = (undecoded.offset, undecoded.cost);
+                key_log.undecoded.pop_front();
+                self.undecoded.remove(&offset);
+                (offset, cost, None)
+            }
+            _ => {
+                let entry = key_log.queue.pop_front()?;
+                self.queue.remove(&entry.offset());
+                (entry.offset(), entry.cost, Some(entry))
+            }
+        };
+        key_log.trimmed_through = offset;
         self.version += 1;
         key_log.version = self.version;
-        self.trimmed_through = self.trimmed_through.max(entry.offset());
-        self.kept_bytes -= entry.cost + if key_log.is_empty() { ENTRY_OVERHEAD } else { 0 };
-        Some(entry)
+        self.trimmed_through = self.trimmed_through.max(offset);
+        self.kept_bytes -= cost + if key_log.is_empty() { ENTRY_OVERHEAD } else { 0 };
+        entry
     }
 
     fn take_latest(&mut self, key_index: usize, is_wanted: impl Fn(&Entry<M>) -> bool) -> Option<Arc<Entry<M>>> {
@@ -307,20 +358,30 @@ impl<M: Message> Log<M> {
         self.keys.release(key_index, self.idle_bytes_max());
     }
 
+    /// Counts a reader of all keys, until it is released.
+    pub(crate) fn acquire_all(&mut self) {
+        self.readers_of_all += 1;
+    }
+
+    pub(crate) fn release_all(&mut self) {
+        self.readers_of_all -= 1;
+    }
+
     // --- Filling by a backend --------------------------------------------------------------------------------------
 
     /// Begins an empty epoch, and returns what was dropped. Readers report `restarted`. Messages at or below `floor`
     /// may have existed before.
-    pub(crate) fn reset(&mut self, epoch: Epoch, floor: Offset) -> Vec<Arc<Entry<M>>> {
-        let mut dropped: Vec<Arc<Entry<M>>> = std::mem::take(&mut self.queue).into_values().collect();
-        dropped.extend(std::mem::take(&mut self.latest).into_values());
+    pub(crate) fn reset(&mut self, epoch: Epoch, floor: Offset) -> Dropped<M> {
+        let mut entries: Vec<Arc<Entry<M>>> = std::mem::take(&mut self.queue).into_values().collect();
+        entries.extend(std::mem::take(&mut self.latest).into_values());
+        let undecoded = std::mem::take(&mut self.undecoded);
         self.discarded.extend(self.cached.drain(..));
         (self.epoch, self.head, self.trimmed_through) = (epoch, Offset::START, Offset::START);
         (self.kept_bytes, self.kept_latest_bytes) = (0, 0);
         self.version += 1;
         self.keys.reset(self.version);
         self.generations.begin_epoch(floor);
-        dropped
+        (entries, undecoded)
     }
 
     /// Advances the head to this offset, whether or not there is a message. Returns false when the head was there
@@ -361,7 +422,10 @@ impl<M: Message> Log<M> {
 
     /// Returns whether this very offset was seen: every message after it is then known.
     fn has_seen(&self, offset: Offset) -> bool {
-        self.generations.has_seen(offset) || self.queue.contains_key(&offset) || self.latest.contains_key(&offset)
+        self.generations.has_seen(offset)
+            || self.queue.contains_key(&offset)
+            || self.latest.contains_key(&offset)
+            || self.undecoded.contains_key(&offset)
     }
 }
 

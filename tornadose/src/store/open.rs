@@ -30,7 +30,8 @@ impl<M: Message + Serialize + DeserializeOwned> Store<M> {
     /// the backend or the runtime ends before, the store is closed.
     ///
     /// Readers receive a message as it was read back from its JSON. A submit reads it back before it is sent, so that
-    /// every process can deliver it.
+    /// every process can deliver it. A message of another process is decoded when it arrives, or, if this process has no
+    /// reader of its key, by the task that opens the first one.
     ///
     /// # Errors
     ///

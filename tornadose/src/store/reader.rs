@@ -85,11 +85,12 @@ pub(crate) struct Reader<M: Message> {
 
 impl<M: Message> Reader<M> {
     /// Opens a reader. It is registered and placed under one lock, so that no message is lost or repeated between
-    /// those that are kept and the next.
+    /// those that are kept and the next. What was kept of its keys as bytes is decoded before.
     pub(crate) fn open(shared: &Arc<Shared<M>>, keys: Keys<M::Key>, resume: Resume, options: ReaderOptions) -> Self {
         const { assert!(offset_of!(Self, keys) <= 88, "a message in the mailbox touches only `live`") };
         let mut state = shared.lock();
         let keys = select(&mut state.log, keys);
+        let mut state = shared.decode_for(&keys, state);
         let end = state.closed.then_some(EndReason::Closed);
         let mailbox = Arc::new(Mailbox::new());
         let id = state.readers.insert(&keys, options.is_connection, end, &mailbox);
@@ -248,7 +249,10 @@ impl<M: Message> Reader<M> {
 /// out.
 fn select<M: Message>(log: &mut Log<M>, keys: Keys<M::Key>) -> KeySelection {
     match keys {
-        Keys::All => KeySelection::All,
+        Keys::All => {
+            log.acquire_all();
+            KeySelection::All
+        }
         Keys::One(key) => log.acquire(key).map_or_else(|| KeySelection::Set(Box::default()), KeySelection::One),
         Keys::Set(keys) => {
             let (mut seen, mut distinct) = (HashSet::with_capacity(keys.len()), Vec::with_capacity(keys.len()));
@@ -273,6 +277,9 @@ impl<M: Message> Drop for Reader<M> {
         state.readers.remove(&self.keys, self.id);
         for &key_index in self.keys.key_indexes() {
             state.log.release(key_index);
+        }
+        if matches!(self.keys, KeySelection::All) {
+            state.log.release_all();
         }
         let is_last = state.closed && state.readers.connections() == 0;
         drop(state);

@@ -4,6 +4,7 @@ use std::sync::atomic::Ordering;
 
 use tokio::time::{Instant, timeout_at};
 
+use crate::backend::outbox::Content;
 use crate::backend::outgoing::{ByteReservation, OutgoingKind, SendFailure, SendOutcome};
 use crate::event::error::EncodeError;
 use crate::id::Id;
@@ -20,7 +21,7 @@ use crate::store::shared::BackendHandle;
 /// A message as it is sent to a backend, and as it was read back.
 struct Encoded<M: Message> {
     kind: OutgoingKind,
-    payload: Vec<u8>,
+    content: Content,
     decoded: Decoded<M>,
 }
 
@@ -43,18 +44,18 @@ impl<M: Message> Store<M> {
     /// Sends a message to the backend, and waits for its acknowledgement.
     pub(super) async fn send(&self, backend: &BackendHandle<M>, message: M) -> Result<Id, SubmitError<M>> {
         let deadline = Instant::now() + backend.ack_timeout;
-        let (message, Encoded { kind, payload, decoded }) = self.encode(backend, message)?;
-        let reservation = match backend.outbox.try_reserve(payload.len()) {
+        let (message, Encoded { kind, content, decoded }) = self.encode(backend, message)?;
+        let reservation = match backend.outbox.try_reserve(content.size()) {
             Some(reservation) => Some(reservation),
-            None => match timeout_at(deadline, backend.outbox.reserve(payload.len())).await {
+            None => match timeout_at(deadline, backend.outbox.reserve(content.size())).await {
                 Ok(reservation) => reservation,
                 Err(_) => return Err(SubmitError::Unavailable { message, outcome: SendOutcome::NotSent }),
             },
         };
         let Some(reservation) = reservation else { return Err(SubmitError::Closed { message }) };
-        let (hash, bytes) = (backend.read_back.hash(&payload), payload.len());
+        let (hash, bytes) = (backend.read_back.hash(&content.payload), content.payload.len());
         let register = |number| backend.read_back.insert(number, decoded, hash, bytes);
-        let Some(mut ack) = backend.outbox.enqueue(kind, payload, reservation, register) else {
+        let Some(mut ack) = backend.outbox.enqueue(kind, content, reservation, register) else {
             return Err(SubmitError::Closed { message });
         };
         let mut waiting = Waiting { backend, number: ack.number(), is_acknowledged: false };
@@ -75,13 +76,13 @@ impl<M: Message> Store<M> {
 
     /// Sends a message to the backend if there is room, without waiting for its acknowledgement.
     pub(super) fn send_without_ack(&self, backend: &BackendHandle<M>, message: M) -> Result<(), SubmitError<M>> {
-        let (message, Encoded { kind, payload, decoded }) = self.encode(backend, message)?;
-        let Some(reservation) = backend.outbox.try_reserve(payload.len()) else {
+        let (message, Encoded { kind, content, decoded }) = self.encode(backend, message)?;
+        let Some(reservation) = backend.outbox.try_reserve(content.size()) else {
             return Err(SubmitError::Unavailable { message, outcome: SendOutcome::NotSent });
         };
-        let (hash, bytes) = (backend.read_back.hash(&payload), payload.len());
+        let (hash, bytes) = (backend.read_back.hash(&content.payload), content.payload.len());
         let register = |number| backend.read_back.insert(number, decoded, hash, bytes);
-        if backend.outbox.enqueue_without_ack(kind, payload, reservation, register) {
+        if backend.outbox.enqueue_without_ack(kind, content, reservation, register) {
             metrics::submitted();
             Ok(())
         } else {
@@ -98,7 +99,7 @@ impl<M: Message> Store<M> {
         let Ok(key) = key_text(key) else { return };
         let reservation: Option<ByteReservation> = backend.outbox.try_reserve(key.len());
         let is_sent = reservation.is_some_and(|reservation| {
-            backend.outbox.enqueue_without_ack(OutgoingKind::Forget { key }, Vec::new(), reservation, |_| ())
+            backend.outbox.enqueue_without_ack(OutgoingKind::Forget { key }, Content::default(), reservation, |_| ())
         });
         if !is_sent {
             let reason = "the store is closed, or there is no room for more messages on their way";
@@ -141,7 +142,12 @@ impl<M: Message> Store<M> {
         let room = state.log.check_room(key, &decoded.message, event, *retention, encoding_count);
         drop(state);
         match room {
-            Ok(_) => Ok((message, Encoded { kind, payload, decoded })),
+            Ok(_) => {
+                // It could be serialized to be measured. A type without fields has one key, which tells nothing.
+                let has_key = kind == OutgoingKind::Queue && size_of::<M::Key>() > 0;
+                let key = has_key.then(|| key_text(key).ok()).flatten();
+                Ok((message, Encoded { kind, content: Content { payload, key }, decoded }))
+            }
             Err(AppendError::Key(error)) => Err(SubmitError::Encode { message, error }),
             Err(AppendError::KeyTooLong { size }) => Err(SubmitError::KeyTooLong { message, size }),
             Err(AppendError::Full) => Err(SubmitError::Full { message }),
@@ -163,6 +169,8 @@ fn read_back_error(error: DecodeError) -> EncodeError {
     match error {
         DecodeError::Event(error) => error,
         DecodeError::Json(error) => EncodeError::read_back(error.to_string()),
-        DecodeError::TooLong { .. } | DecodeError::Panicked => EncodeError::read_back(error.to_string()),
+        DecodeError::TooLong { .. } | DecodeError::OtherKey | DecodeError::Panicked => {
+            EncodeError::read_back(error.to_string())
+        }
     }
 }

@@ -85,7 +85,7 @@ impl<M: Message> State<M> {
 impl<M: Message> Shared<M> {
     pub(crate) fn new(limits: Limits, backend: Option<BackendHandle<M>>) -> Self {
         let state = State {
-            log: Log::new(limits),
+            log: Log::new(limits, backend.is_some()),
             readers: ReaderRegistry::new(),
             closed: false,
             reachable: backend.is_none(),

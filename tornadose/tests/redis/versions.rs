@@ -132,3 +132,30 @@ async fn latest_values_of_the_version_before_are_read_and_their_fields_renamed()
     store.forget(&microsoft());
     until("the hash is empty", || server.cli(&["HKEYS", hash]).is_empty()).await;
 }
+
+/// The version before wrote no field `key`. A version with other keys writes other ones.
+#[tokio::test]
+#[ignore = "needs redis-server: ./test runs it"]
+async fn entries_without_a_key_or_with_another_versions_key_reach_the_readers_of_theirs() {
+    let server = Server::start();
+    let store: Store<Market> = Store::redis(server.url()).await.unwrap();
+    let mut reader = store.subscribe_to(apple());
+    let mut price = 0;
+    let mut add = |by: &str, key: &[&str]| {
+        price += 1;
+        let data = format!(r#"{{"trade":{{"symbol":"AAPL","price":{price}}}}}"#);
+        let fields = ["XADD", "{tornadose:market}", "*", "data", &data, "by", by];
+        server.cli(&[&fields, key].concat());
+    };
+    add("before-1", &[]);
+    add("before-2", &[]);
+    add("other-1", &["key", r#"{"name":"AAPL"}"#]);
+    add("other-2", &["key", r#"{"name":"AAPL"}"#]);
+    // As this version writes it, and one that no process reads.
+    add("same-1", &["key", r#"{"symbol":"AAPL"}"#]);
+    add("same-2", &["key", r#"{"symbol":"AAPL"}"#]);
+    add("same-3", &["key", &"x".repeat(5000)]);
+    for price in 1..=7 {
+        assert_eq!(next(&mut reader).await, format!("Trade {{ symbol: \"AAPL\", price: {price} }}"));
+    }
+}

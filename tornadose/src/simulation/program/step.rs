@@ -37,6 +37,7 @@ pub(super) enum Step {
     Restore,
     Foreign { key: u64, is_latest: bool },
     Unreadable,
+    OtherVersion { key: u64, is_readable: bool },
 }
 
 /// How long the program waits after a step.
@@ -127,6 +128,7 @@ fn step(random: &mut Random) -> Step {
         92..94 => Step::Snapshot,
         94 => Step::Restore,
         95..98 => Step::Foreign { key, is_latest },
-        _ => Step::Unreadable,
+        98 => Step::Unreadable,
+        _ => Step::OtherVersion { key, is_readable: random.below(3) > 0 },
     }
 }

@@ -134,6 +134,11 @@ impl World {
                 let note = self.note(key, is_latest);
                 self.engine.append_foreign(Note::CHANNEL, serde_json::to_vec(&note).unwrap());
             }
+            Step::OtherVersion { key, is_readable } => {
+                let note = self.note(key, false);
+                let payload = if is_readable { serde_json::to_vec(&note).unwrap() } else { b"{}".to_vec() };
+                self.engine.append_as("version2", note.number, Note::CHANNEL, key.to_string(), payload);
+            }
             Step::Unreadable => self.engine.append_unreadable(Note::CHANNEL),
         }
     }

@@ -18,6 +18,16 @@ pub(super) enum Arrival {
     Duplicate,
 }
 
+/// Whether a sender writes the key of its message beside it, as this process writes it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum KeyTrust {
+    /// No message of it was decoded yet.
+    Unchecked,
+    Trusted,
+    /// It is another program, or another version whose keys have other JSON.
+    Distrusted,
+}
+
 pub(super) struct Dedup {
     senders: HashMap<String, Sender>,
     /// How many messages were recorded.
@@ -28,6 +38,7 @@ struct Sender {
     seen: Runs,
     /// When its last message was recorded, counted in messages.
     last_seen: u64,
+    key_trust: KeyTrust,
 }
 
 /// A set of numbers as runs of consecutive ones: the first number of each, and its last. A number that is far beyond
@@ -86,10 +97,22 @@ impl Dedup {
         if self.senders.len() >= MAX_SENDERS {
             self.forget_older_half();
         }
-        let mut sender = Sender { seen: Runs::default(), last_seen: now };
+        let mut sender = Sender { seen: Runs::default(), last_seen: now, key_trust: KeyTrust::Unchecked };
         sender.seen.insert(number);
         self.senders.insert(sender_id.to_owned(), sender);
         Arrival::New
+    }
+
+    /// Returns what is known of the keys that a sender writes beside its messages; `None` if the sender is not
+    /// remembered.
+    pub(super) fn key_trust(&self, sender_id: &str) -> Option<KeyTrust> {
+        self.senders.get(sender_id).map(|sender| sender.key_trust)
+    }
+
+    pub(super) fn set_key_trust(&mut self, sender_id: &str, key_trust: KeyTrust) {
+        if let Some(sender) = self.senders.get_mut(sender_id) {
+            sender.key_trust = key_trust;
+        }
     }
 
     /// Forgets the senders that have been silent longest.

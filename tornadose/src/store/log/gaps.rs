@@ -106,6 +106,13 @@ impl Generations {
         self.push_gap(head, Gap { reason: GapReason::Unreadable, missed: Some(1) });
     }
 
+    /// Records that the entry at this offset, which was read past, has turned out not to be readable. A client that
+    /// resumes from before it is told, and a reader that is past it finds the gap at the head.
+    pub(super) fn record_unreadable_below(&mut self, head: Offset, offset: Offset) {
+        self.lost_through = self.lost_through.max(offset);
+        self.push_gap(head, Gap { reason: GapReason::Unreadable, missed: Some(1) });
+    }
+
     fn push_gap(&mut self, head: Offset, gap: Gap) {
         self.current += 1;
         self.gaps.push_back(LogGap { generation: self.current, after: head, gap });

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::id::Offset;
 use crate::message::Message;
-use crate::store::entry::Entry;
+use crate::store::entry::{Entry, Undecoded};
 use crate::store::limits::ENTRY_OVERHEAD;
 
 /// The keys whose messages a reader receives, by their indexes in the log.
@@ -29,12 +29,16 @@ impl KeySelection {
 
 /// What the log keeps of one key.
 pub(super) struct KeyLog<M: Message> {
-    /// The key, which the table shares.
-    pub(super) key: Arc<M::Key>,
+    /// The key, which the table shares. `None` while only its JSON is known, from an entry that is not decoded.
+    pub(super) key: Option<Arc<M::Key>>,
+    /// The key's JSON, which the table shares. `None` in a log that decodes every entry at once.
+    pub(super) text: Option<Arc<str>>,
     /// The length of the key's JSON.
     pub(super) key_size: usize,
     /// The queue messages kept, in log order.
     pub(super) queue: VecDeque<Arc<Entry<M>>>,
+    /// The queue messages kept as bytes, in log order. There are none while the key has a reader.
+    pub(super) undecoded: VecDeque<Arc<Undecoded>>,
     /// The newest message of each variant, in log order.
     pub(super) latest: Vec<Arc<Entry<M>>>,
     /// The newest queue message that was trimmed.
@@ -52,11 +56,18 @@ pub(super) struct KeyLog<M: Message> {
 }
 
 impl<M: Message> KeyLog<M> {
-    pub(super) fn new(key: Arc<M::Key>, key_size: usize, trimmed_through: Offset) -> Self {
+    pub(super) fn new(
+        key: Option<Arc<M::Key>>,
+        text: Option<Arc<str>>,
+        key_size: usize,
+        trimmed_through: Offset,
+    ) -> Self {
         Self {
             key,
+            text,
             key_size,
             queue: VecDeque::new(),
+            undecoded: VecDeque::new(),
             latest: Vec::new(),
             trimmed_through,
             appended_queue: 0,
@@ -67,20 +78,31 @@ impl<M: Message> KeyLog<M> {
         }
     }
 
+    /// Returns the bytes of the key and of its JSON.
+    pub(super) fn key_bytes(&self) -> usize {
+        self.key_size + self.text.as_ref().map_or(0, |text| text.len())
+    }
+
     /// Returns the bytes that the key itself takes.
     pub(super) fn key_cost(&self) -> usize {
-        ENTRY_OVERHEAD + self.key_size
+        ENTRY_OVERHEAD + self.key_bytes()
     }
 
     /// Drops everything of an earlier epoch except the counts.
     pub(super) fn clear(&mut self, version: u64) {
         self.queue.clear();
+        self.undecoded.clear();
         self.latest.clear();
         (self.trimmed_through, self.newest, self.version) = (Offset::START, Offset::START, version);
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.queue.is_empty() && self.latest.is_empty()
+        self.queue.is_empty() && self.undecoded.is_empty() && self.latest.is_empty()
+    }
+
+    /// Returns how many queue messages are kept, decoded or not.
+    pub(super) fn queue_count(&self) -> usize {
+        self.queue.len() + self.undecoded.len()
     }
 
     pub(super) fn queue_after(&self, after: Offset) -> impl Iterator<Item = &Arc<Entry<M>>> {

@@ -1,5 +1,7 @@
 //! The keys that a log knows, by index. A key stays known while something of it is kept or it has a reader; after
 //! that, the log remembers how far it was trimmed, for keys of a bounded size in all.
+//!
+//! A table may know its keys by their JSON too, for entries that come with the JSON of their key and are not decoded.
 
 use std::collections::{BTreeMap, HashMap};
 use std::ops::{Index, IndexMut};
@@ -10,7 +12,7 @@ use slab::Slab;
 use crate::event::error::EncodeError;
 use crate::id::Offset;
 use crate::message::Message;
-use crate::store::key_json::key_size;
+use crate::store::key_json::{key_size, key_text};
 use crate::store::limits::ENTRY_OVERHEAD;
 use crate::store::log::key::KeyLog;
 
@@ -18,6 +20,11 @@ pub(super) struct KeyTable<M: Message> {
     logs: Slab<KeyLog<M>>,
     /// The index of each key. The key is shared with its log.
     by_key: HashMap<Arc<M::Key>, usize>,
+    /// The index of each key by its JSON, if the table keeps it. It is shared with the key's log.
+    by_text: HashMap<Arc<str>, usize>,
+    keeps_texts: bool,
+    /// Whether two keys have had the same JSON, although different keys must not.
+    has_ambiguous_texts: bool,
     /// The sizes of all keys.
     key_bytes: usize,
     /// Keys with nothing kept and no reader, by their newest trimmed offset.
@@ -29,10 +36,14 @@ pub(super) struct KeyTable<M: Message> {
 }
 
 impl<M: Message> KeyTable<M> {
-    pub(super) fn new() -> Self {
+    /// Creates a table. `keeps_texts`: it knows its keys by their JSON too.
+    pub(super) fn new(keeps_texts: bool) -> Self {
         Self {
             logs: Slab::new(),
             by_key: HashMap::new(),
+            by_text: HashMap::new(),
+            keeps_texts,
+            has_ambiguous_texts: false,
             key_bytes: 0,
             idle: BTreeMap::new(),
             idle_bytes: 0,
@@ -53,6 +64,20 @@ impl<M: Message> KeyTable<M> {
         self.get(key).map_or_else(|| key_size(key), |log| Ok(log.key_size))
     }
 
+    /// Returns the bytes that a key of this size counts.
+    pub(super) fn bytes_of(&self, key_size: usize) -> usize {
+        if self.keeps_texts { 2 * key_size } else { key_size }
+    }
+
+    /// Returns whether a key is told from all others by its JSON.
+    pub(super) fn tells_keys_by_text(&self) -> bool {
+        self.keeps_texts && !self.has_ambiguous_texts
+    }
+
+    pub(super) fn index_of_text(&self, text: &str) -> Option<usize> {
+        self.by_text.get(text).copied()
+    }
+
     /// Returns the bytes of all keys, beside the overhead of those with something kept.
     pub(super) fn bytes(&self) -> usize {
         self.key_bytes + self.idle.len() * ENTRY_OVERHEAD
@@ -61,6 +86,16 @@ impl<M: Message> KeyTable<M> {
     /// Returns the index of a key that a message is appended to. The key has this size.
     pub(super) fn index_for(&mut self, key: M::Key, key_size: usize) -> usize {
         let index = self.index_of(&key).unwrap_or_else(|| self.insert(key, key_size));
+        self.unmark_idle(index);
+        index
+    }
+
+    /// As [`index_for`](Self::index_for), for a key of which only the JSON is known.
+    pub(super) fn index_for_text(&mut self, text: &str) -> usize {
+        let index = self.index_of_text(text).unwrap_or_else(|| {
+            let text = Arc::from(text);
+            self.insert_log(None, Some(text))
+        });
         self.unmark_idle(index);
         index
     }
@@ -114,18 +149,39 @@ impl<M: Message> KeyTable<M> {
         self.logs.retain(|_, log| {
             log.clear(version);
             let is_held = log.readers > 0;
-            self.key_bytes += if is_held { log.key_size } else { 0 };
+            self.key_bytes += if is_held { log.key_bytes() } else { 0 };
             is_held
         });
         let logs = &self.logs;
         self.by_key.retain(|_, index| logs.contains(*index));
+        self.by_text.retain(|_, index| logs.contains(*index));
     }
 
     fn insert(&mut self, key: M::Key, key_size: usize) -> usize {
+        let mut text: Option<Arc<str>> = self.keeps_texts.then(|| key_text(&key).ok()).flatten().map(Arc::from);
         let key = Arc::new(key);
-        self.key_bytes += key_size;
-        let index = self.logs.insert(KeyLog::new(Arc::clone(&key), key_size, self.trimmed_floor));
-        self.by_key.insert(key, index);
+        if let Some(index) = text.as_ref().and_then(|text| self.index_of_text(text)) {
+            let log = &mut self.logs[index];
+            if log.key.is_none() {
+                log.key = Some(Arc::clone(&key));
+                self.by_key.insert(key, index);
+                return index;
+            }
+            self.has_ambiguous_texts = true;
+            text = None;
+        }
+        self.insert_log(Some((key, key_size)), text)
+    }
+
+    /// Inserts a key that is known by itself, with its size, or by its JSON, or by both.
+    fn insert_log(&mut self, key: Option<(Arc<M::Key>, usize)>, text: Option<Arc<str>>) -> usize {
+        let text_size = text.as_ref().map_or(0, |text| text.len());
+        let (key, key_size) = key.map_or((None, text_size), |(key, key_size)| (Some(key), key_size));
+        let log = KeyLog::new(key.clone(), text.clone(), key_size, self.trimmed_floor);
+        self.key_bytes += log.key_bytes();
+        let index = self.logs.insert(log);
+        self.by_key.extend(key.map(|key| (key, index)));
+        self.by_text.extend(text.map(|text| (text, index)));
         index
     }
 
@@ -139,8 +195,18 @@ impl<M: Message> KeyTable<M> {
 
     fn remove(&mut self, index: usize) {
         let log = self.logs.remove(index);
-        self.key_bytes -= log.key_size;
-        self.by_key.remove(&*log.key);
+        self.key_bytes -= log.key_bytes();
+        if let Some(key) = log.key {
+            self.by_key.remove(&*key);
+        }
+        if let Some(text) = log.text {
+            self.by_text.remove(&*text);
+        }
+    }
+
+    #[cfg(test)]
+    pub(super) fn undecoded_count(&self) -> usize {
+        self.logs.iter().map(|(_, log)| log.undecoded.len()).sum()
     }
 
     #[cfg(test)]
@@ -157,8 +223,9 @@ impl<M: Message> KeyTable<M> {
 
     #[cfg(test)]
     pub(super) fn len(&self) -> usize {
-        assert_eq!(self.by_key.len(), self.logs.len());
-        assert_eq!(self.key_bytes, self.logs.iter().map(|(_, log)| log.key_size).sum::<usize>());
+        assert_eq!(self.by_key.len(), self.logs.iter().filter(|(_, log)| log.key.is_some()).count());
+        assert_eq!(self.by_text.len(), self.logs.iter().filter(|(_, log)| log.text.is_some()).count());
+        assert_eq!(self.key_bytes, self.logs.iter().map(|(_, log)| log.key_bytes()).sum::<usize>());
         self.logs.len()
     }
 }

@@ -29,7 +29,7 @@ impl Message for Note {
 }
 
 fn new_log() -> Log<Note> {
-    Log::new(Limits::of::<Note>())
+    Log::new(Limits::of::<Note>(), false)
 }
 
 fn append(log: &mut Log<Note>, key: u64) -> Id {
@@ -113,7 +113,7 @@ fn append_long(log: &mut Log<Long>, message: Long) -> Result<(), AppendError> {
 
 #[test]
 fn a_key_counts_by_its_size_while_anything_is_remembered_of_it() {
-    let mut log = Log::new(Limits::of::<Long>());
+    let mut log = Log::new(Limits::of::<Long>(), false);
     let message = |retention| Long { number: 7, times: 1000, retention };
     assert_eq!(log.bytes(), 0);
     // A reader alone.
@@ -138,7 +138,7 @@ fn a_key_counts_by_its_size_while_anything_is_remembered_of_it() {
 
 #[test]
 fn a_new_epoch_counts_the_keys_of_readers() {
-    let mut log = Log::new(Limits::of::<Long>());
+    let mut log = Log::new(Limits::of::<Long>(), false);
     let message = |number| Long { number, times: 100, retention: Retention::Queue };
     let held = log.acquire(message(1).key()).unwrap();
     append_long(&mut log, message(1)).unwrap();
@@ -151,7 +151,7 @@ fn a_new_epoch_counts_the_keys_of_readers() {
 
 #[test]
 fn a_key_that_is_too_long_is_not_remembered() {
-    let mut log = Log::new(Limits::of::<Long>());
+    let mut log = Log::new(Limits::of::<Long>(), false);
     let message = |times| Long { number: 7, times, retention: Retention::Queue };
     assert!(matches!(append_long(&mut log, message(1023)), Err(AppendError::KeyTooLong { size: 1025 })));
     assert_eq!(log.acquire(message(1023).key()), None);
@@ -161,7 +161,7 @@ fn a_key_that_is_too_long_is_not_remembered() {
 
 #[test]
 fn latest_values_leave_less_room_for_idle_keys_and_readers_trim_no_newest_message() {
-    let mut log = Log::new(Limits::of::<Long>());
+    let mut log = Log::new(Limits::of::<Long>(), false);
     let message = |number, retention| Long { number, times: 200, retention };
     for number in 1000..1200 {
         append_long(&mut log, message(number, Retention::Queue)).unwrap();

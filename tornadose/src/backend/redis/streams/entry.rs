@@ -6,6 +6,9 @@ use crate::backend::redis::fault::Fault;
 use crate::backend::redis::streams::protocol::{parse_bytes, parse_id, parse_list};
 use crate::id::Offset;
 
+/// The longest field `key` that is of interest. The script `page` has the same bound.
+const KEY_BYTES_MAX: usize = 4096;
+
 /// An entry of the stream, with the fields that are of interest.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Entry {
@@ -15,17 +18,19 @@ pub(super) struct Entry {
     /// The length of the field `data`, of which `data` may be a part.
     pub(super) length: usize,
     by: Option<String>,
+    /// The JSON of the message's key, unless it is too long.
+    pub(super) key: Option<String>,
     pub(super) forget: Option<String>,
 }
 
 impl Entry {
     /// Parses the entries of the script `page`.
     pub(super) fn parse_page(values: Vec<Value>) -> Option<Vec<Self>> {
-        let mut entries = Vec::with_capacity(values.len() / 5);
+        let mut entries = Vec::with_capacity(values.len() / 6);
         let mut values = values.into_iter();
         while let Some(id) = values.next() {
             let (length, data) = (values.next()?, values.next()?);
-            let (by, forget) = (values.next()?, values.next()?);
+            let (by, key, forget) = (values.next()?, values.next()?, values.next()?);
             entries.push(Self {
                 offset: parse_id(parse_bytes(&id)?)?,
                 length: match length {
@@ -34,6 +39,7 @@ impl Entry {
                 },
                 data: into_bytes(data),
                 by: parse_text(&by),
+                key: parse_key(&key),
                 forget: parse_text(&forget),
             });
         }
@@ -66,6 +72,7 @@ impl Entry {
                     entry.data = Some(if data.len() > length_max { Vec::new() } else { data });
                 }
                 b"by" if entry.by.is_none() => entry.by = parse_text(&value),
+                b"key" if entry.key.is_none() => entry.key = parse_key(&value),
                 b"forget" if entry.forget.is_none() => {
                     entry.forget = parse_text(&value).filter(|key| key.len() <= length_max);
                 }
@@ -82,7 +89,8 @@ impl Entry {
     }
 
     pub(super) fn size(&self) -> usize {
-        self.data.as_ref().map_or(0, Vec::len) + self.forget.as_ref().map_or(0, String::len)
+        let text = |text: &Option<String>| text.as_ref().map_or(0, String::len);
+        self.data.as_ref().map_or(0, Vec::len) + text(&self.key) + text(&self.forget)
     }
 }
 
@@ -102,6 +110,12 @@ fn into_list(value: Value) -> Option<Vec<Value>> {
 
 fn parse_text(value: &Value) -> Option<String> {
     Some(String::from_utf8_lossy(parse_bytes(value)?).into_owned())
+}
+
+/// Parses the field `key`. An entry is decoded without it, so one that is too long or not a text is left out.
+fn parse_key(value: &Value) -> Option<String> {
+    let bytes = parse_bytes(value).filter(|bytes| bytes.len() <= KEY_BYTES_MAX)?;
+    std::str::from_utf8(bytes).ok().map(str::to_owned)
 }
 
 /// The part that was read of an entry, or of a value, which is larger than a transfer.
@@ -142,15 +156,15 @@ mod tests {
     #[test]
     fn entries_are_parsed_as_redis_sends_them() {
         let value = |text: &str| redis::parse_redis_value(text.replace('|', "\r\n").as_bytes()).unwrap();
-        let Value::Array(page) = value("*10|$3|1-0|:3|$3|{1}|$3|a-1|$-1|$3|2-7|:-1|$-1|$-1|$2|\"k|") else {
+        let Value::Array(page) = value("*12|$3|1-0|:3|$3|{1}|$3|a-1|$1|7|$-1|$3|2-7|:-1|$-1|$-1|$-1|$2|\"k|") else {
             unreachable!()
         };
         let entries = Entry::parse_page(page).unwrap();
-        assert_eq!((entries[0].offset, entries[0].sender(), entries[0].size()), (Offset::new(1, 0), Some(("a", 1)), 3));
+        assert_eq!((entries[0].offset, entries[0].sender(), entries[0].size()), (Offset::new(1, 0), Some(("a", 1)), 4));
         assert_eq!((entries[1].offset, entries[1].data.as_ref()), (Offset::new(2, 7), None));
         assert_eq!(entries[1].forget.as_deref(), Some("\"k"));
 
-        let read = "*1|*2|$1|s|*1|*2|$3|1-0|*6|$4|data|$3|{1}|$1|x|$1|y|$2|by|$3|a-1|";
+        let read = "*1|*2|$1|s|*1|*2|$3|1-0|*8|$4|data|$3|{1}|$1|x|$1|y|$2|by|$3|a-1|$3|key|$1|7|";
         assert_eq!(Entry::parse_read(value(read), 3).unwrap(), entries[..1]);
         let too_long = Entry::parse_read(value(read), 2).unwrap();
         assert_eq!((too_long[0].data.as_deref(), too_long[0].length), (Some(&b""[..]), 3));

@@ -294,7 +294,8 @@ impl<'a> StreamReader<'a> {
             link.skip_unreadable(offset, "longer than the memory of the store");
             return;
         }
-        let Ingested::Latest { slot } = link.ingest(offset, IncomingEntry { payload, sender }) else { return };
+        let incoming = IncomingEntry { payload, sender, key: entry.key.as_deref() };
+        let Ingested::Latest { slot } = link.ingest(offset, incoming) else { return };
         // An earlier version has named the field in another way.
         let renamed = loaded_field.filter(|field| *field != slot);
         let is_renamed = renamed.is_some();

@@ -237,13 +237,18 @@ impl StreamWriter<'_> {
     fn append(&self, outgoing: &Outgoing) -> Cmd {
         let (stream, by) = (&self.keys.stream, self.by(outgoing));
         // Reserving the capacity pays, because there is one such command for each message.
-        let mut command = Cmd::with_capacity(10, stream.len() + by.len() + outgoing.payload().len() + 64);
+        let key = outgoing.key().unwrap_or_default();
+        let size = stream.len() + by.len() + key.len() + outgoing.payload().len() + 64;
+        let mut command = Cmd::with_capacity(12, size);
         command.arg("XADD").arg(stream).arg("MAXLEN").arg("~").arg(self.history).arg("*");
         match outgoing.kind() {
             OutgoingKind::Forget { key } => command.arg("forget").arg(key),
             OutgoingKind::Queue | OutgoingKind::Latest { .. } => command.arg("data").arg(outgoing.payload()),
         };
         command.arg("by").arg(by);
+        if let Some(key) = outgoing.key() {
+            command.arg("key").arg(key);
+        }
         command
     }
 
