@@ -11,6 +11,7 @@ mod report;
 mod chart;
 mod keys;
 mod redis;
+mod redis_readers;
 mod stalled;
 mod guard;
 
@@ -73,6 +74,10 @@ enum Command {
     },
     /// Stores on a Redis server of its own: submits beside `redis-benchmark`, latency between stores, loading.
     Redis,
+    /// What one entry costs a Redis server of its own, with 1, 4 and 16 processes that read it.
+    RedisReaders,
+    #[command(hide = true)]
+    RedisReader { url: String },
     #[command(hide = true)]
     Key { kind: String },
     #[command(hide = true)]
@@ -91,6 +96,8 @@ fn main() -> io::Result<()> {
         Some(Command::Keys) => keys::run(),
         Some(Command::Guard { keep }) => guard::run(keep.as_deref()),
         Some(Command::Redis) => redis::run(),
+        Some(Command::RedisReaders) => redis_readers::run(),
+        Some(Command::RedisReader { url }) => redis_readers::read(&url),
         Some(Command::Key { kind }) => keys::print_memory(&kind),
         None => measure::run(&Plan {
             rounds: arguments.rounds.max(1),

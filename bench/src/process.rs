@@ -5,7 +5,7 @@ use std::io::{self, BufRead, BufReader, Write};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::Duration;
 
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use rustix::process::{Pid, Resource, Rlimit, getrlimit, setrlimit};
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 use rustix::time::{ClockId, clock_gettime};
 
@@ -113,6 +113,19 @@ pub(crate) fn readers_max() -> u64 {
 /// Pins this process to the first `server_cores` cores that it may use.
 pub(crate) fn pin_server(server_cores: usize) {
     pin(server_cores, |cores| &cores[..server_cores]);
+}
+
+/// Pins a child that is another program to the first core that this process may use.
+pub(crate) fn pin_child(child: &Child) {
+    let mut set = CpuSet::new();
+    let Some(core) =
+        sched_getaffinity(None).ok().and_then(|allowed| (0..CpuSet::MAX_CPU).find(|core| allowed.is_set(*core)))
+    else {
+        return;
+    };
+    set.set(core);
+    // Measuring works without it.
+    let _unpinned = sched_setaffinity(Some(Pid::from_child(child)), &set);
 }
 
 /// Pins this process to the cores after the server's.

@@ -36,13 +36,13 @@ struct Tick {
 }
 
 /// A Redis server that only this benchmark uses.
-struct Server {
-    child: Child,
-    port: u16,
+pub(crate) struct RedisServer {
+    pub(crate) child: Child,
+    pub(crate) port: u16,
 }
 
-impl Server {
-    fn start() -> io::Result<Self> {
+impl RedisServer {
+    pub(crate) fn start() -> io::Result<Self> {
         let port = TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port();
         let child = Command::new("redis-server")
             .args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"])
@@ -61,7 +61,7 @@ impl Server {
     }
 }
 
-impl Drop for Server {
+impl Drop for RedisServer {
     fn drop(&mut self) {
         // It stores nothing on disk, so it need not stop gracefully.
         drop(self.child.kill());
@@ -74,7 +74,7 @@ pub(crate) fn run() -> io::Result<()> {
 }
 
 async fn measure() -> io::Result<()> {
-    let server = Server::start()?;
+    let server = RedisServer::start()?;
     let url = format!("redis://127.0.0.1:{}/", server.port);
     let notes = Store::<Note>::open(Redis::streams(&url).history(HISTORY)).await?;
     let ticks = Store::<Tick>::open(Redis::streams(&url).history(HISTORY)).await?;
@@ -105,7 +105,7 @@ async fn measure() -> io::Result<()> {
 }
 
 /// Awaits a rate of submits. Returns it with the CPU time per submit, in this process and in the server.
-async fn with_cpu(server: &Server, rate: impl Future<Output = io::Result<f64>>) -> io::Result<(f64, String)> {
+async fn with_cpu(server: &RedisServer, rate: impl Future<Output = io::Result<f64>>) -> io::Result<(f64, String)> {
     let before = (cpu(std::process::id())?, cpu(server.child.id())?);
     let rate = rate.await?;
     let after = (cpu(std::process::id())?, cpu(server.child.id())?);
@@ -130,7 +130,7 @@ fn cpu(process: u32) -> io::Result<Duration> {
 }
 
 /// Appends per second of `redis-benchmark`, of the same entries as a store writes.
-fn redis_benchmark_rate(port: u16) -> io::Result<f64> {
+pub(crate) fn redis_benchmark_rate(port: u16) -> io::Result<f64> {
     let payload = format!(r#"{{"text":"{TEXT}"}}"#);
     let output = Command::new("redis-benchmark")
         .args(["-p", &port.to_string(), "-c", "50", "-P", "16", "-n", &SUBMITS.to_string(), "--csv"])
