@@ -182,9 +182,7 @@ impl PlainWriter {
 /// Encodes a command as Redis reads it.
 fn encode(words: &[&str]) -> String {
     let mut command = format!("*{}\r\n", words.len());
-    for word in words {
-        command.push_str(&format!("${}\r\n{word}\r\n", word.len()));
-    }
+    command.extend(words.iter().map(|word| format!("${}\r\n{word}\r\n", word.len())));
     command
 }
 

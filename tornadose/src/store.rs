@@ -13,6 +13,7 @@ pub(crate) mod limits;
 pub(crate) mod key_json;
 pub(crate) mod gap;
 pub(crate) mod decode;
+mod skip_log;
 mod undecoded;
 pub(crate) mod read_back;
 mod ingest;

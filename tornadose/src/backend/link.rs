@@ -154,8 +154,8 @@ impl BackendLink {
         self.store.ingest(None, entry)
     }
 
-    /// Skips the entry at this offset because it is not a message. It is counted, and logged with the reason. Readers
-    /// receive the gap `unreadable`.
+    /// Skips the entry at this offset because it is not a message. It is counted, and logged with the reason unless
+    /// another one was logged in the last minute. Readers receive the gap `unreadable`.
     pub fn skip_unreadable(&self, offset: Offset, reason: &str) {
         self.store.skip_unreadable(offset, reason);
     }

@@ -6,9 +6,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use crate::event::Event;
 use crate::event::error::EncodeError;
-use crate::id::Offset;
 use crate::message::{Message, Retention};
-use crate::metrics;
 use crate::store::key_json::{key_text, latest_slot};
 
 /// Parses the JSON of a message. Only a store with a backend requires `Deserialize` of its messages.
@@ -103,10 +101,4 @@ pub(crate) fn decode_of_key<M: Message>(
         // Readers of the key that it has may be past it.
         if decoded.is_of_key(key_json) { Ok(decoded) } else { Err(DecodeError::OtherKey) }
     })
-}
-
-/// Logs and counts an entry that cannot be read. The store must not be locked.
-pub(crate) fn report_unreadable<M: Message>(offset: Offset, reason: &str) {
-    tracing::warn!(target: "tornadose", channel = M::CHANNEL, entry = %offset, reason, "entry skipped");
-    metrics::unreadable(M::CHANNEL);
 }

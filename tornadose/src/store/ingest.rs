@@ -15,7 +15,7 @@ use tokio::sync::watch;
 use crate::backend::incoming::{IncomingEntry, Ingested, LogSink};
 use crate::id::{Epoch, Offset};
 use crate::message::Message;
-use crate::store::decode::{Decoded, LatestSlot, decode, report_unreadable};
+use crate::store::decode::{Decoded, LatestSlot, decode};
 use crate::store::entry::Entry;
 use crate::store::gap::{Gap, GapReason};
 use crate::store::ingest::dedup::{Arrival, Dedup, KeyTrust};
@@ -24,6 +24,7 @@ use crate::store::limits::Limits;
 use crate::store::read_back::Recognized;
 use crate::store::registry::WakeList;
 use crate::store::shared::{BackendHandle, Shared, State};
+use crate::store::skip_log::SkipLog;
 
 /// The way from a backend into a store. It holds the store weakly: entries for a dropped store are discarded.
 pub(super) struct Ingest<M: Message> {
@@ -34,6 +35,7 @@ pub(super) struct Ingest<M: Message> {
     opened: watch::Sender<bool>,
     /// The reason for which the backend is disconnected, as it was logged last.
     disconnect_reason: Mutex<Option<String>>,
+    skip_log: Arc<SkipLog>,
 }
 
 /// What is remembered of the messages that were ingested in this epoch.
@@ -82,6 +84,10 @@ impl<M: Message> Ingest<M> {
             history: Mutex::new(History { dedup: Dedup::new(), latest_keys: HashMap::new() }),
             opened: watch::Sender::new(false),
             disconnect_reason: Mutex::new(None),
+            skip_log: shared
+                .backend
+                .as_ref()
+                .map_or_else(|| Arc::new(SkipLog::new(M::CHANNEL)), |backend| Arc::clone(&backend.skip_log)),
         }
     }
 
@@ -108,6 +114,7 @@ impl<M: Message> Ingest<M> {
 
     /// Closes the store: its backend has ended.
     pub(super) fn close(&self) {
+        self.skip_log.end();
         let Some(shared) = self.shared.upgrade() else { return };
         if !shared.lock().closed {
             self.report_disconnected("the backend has stopped");
@@ -257,6 +264,7 @@ impl<M: Message> LogSink for Ingest<M> {
     }
 
     fn ingest(&self, offset: Option<Offset>, entry: IncomingEntry<'_>) -> (Offset, Ingested) {
+        self.skip_log.end_if_over();
         let Some(shared) = self.shared.upgrade() else { return (offset.unwrap_or_default(), Ingested::Ignored) };
         let Some(backend) = &shared.backend else { return (offset.unwrap_or_default(), Ingested::Ignored) };
         let decoded = match self.identify(backend, entry.sender, entry.payload) {
@@ -286,7 +294,7 @@ impl<M: Message> LogSink for Ingest<M> {
     }
 
     fn skip_unreadable(&self, offset: Offset, reason: &str) {
-        report_unreadable::<M>(offset, reason);
+        self.skip_log.record(offset, reason);
         self.update(|state| !state.closed && state.log.record_unreadable(offset) && !state.loading);
     }
 
@@ -372,6 +380,7 @@ impl<M: Message> LogSink for Ingest<M> {
     }
 
     fn caught_up(&self) {
+        self.skip_log.end_if_over();
         let mut changed = false;
         self.update(|state| {
             changed = !std::mem::replace(&mut state.reachable, true);

@@ -18,6 +18,7 @@ use crate::store::limits::Limits;
 use crate::store::log::Log;
 use crate::store::read_back::ReadBack;
 use crate::store::registry::{EndReason, ReaderRegistry, WakeList};
+use crate::store::skip_log::SkipLog;
 
 pub(crate) struct Shared<M: Message> {
     state: Mutex<State<M>>,
@@ -41,6 +42,7 @@ pub(crate) struct BackendHandle<M: Message> {
     pub(crate) read_back: ReadBack<M>,
     /// Whether it was logged that a message changes when it is read back.
     pub(crate) change_logged: AtomicBool,
+    pub(crate) skip_log: Arc<SkipLog>,
 }
 
 impl<M: Message + Serialize + DeserializeOwned> BackendHandle<M> {
@@ -52,6 +54,7 @@ impl<M: Message + Serialize + DeserializeOwned> BackendHandle<M> {
             parse_json: |payload| serde_json::from_slice(payload),
             read_back: ReadBack::new(limits.memory),
             change_logged: AtomicBool::new(false),
+            skip_log: Arc::new(SkipLog::new(M::CHANNEL)),
         }
     }
 }

@@ -4,7 +4,7 @@ use std::sync::{Arc, MutexGuard};
 use std::task::Waker;
 
 use crate::message::Message;
-use crate::store::decode::{Decoded, decode_of_key, report_unreadable};
+use crate::store::decode::{Decoded, decode_of_key};
 use crate::store::log::key::KeySelection;
 use crate::store::shared::{Shared, State};
 
@@ -54,7 +54,7 @@ impl<M: Message> Shared<M> {
             wakers.into_iter().for_each(Waker::wake);
             drop((messages, evicted));
             for (offset, reason) in unreadable {
-                report_unreadable::<M>(offset, &reason);
+                backend.skip_log.record(offset, &reason);
             }
             state = self.lock();
         }

@@ -1,5 +1,7 @@
 //! The room that is watched by the tests of log events and of metrics.
 
+use std::time::Duration;
+
 use tornadose::prelude::*;
 use tornadose_test::Harness;
 
@@ -68,6 +70,8 @@ impl tornadose::backend::Backend for ScriptedBackend {
         link.reset("aaaaaaaa".parse().unwrap(), tornadose::backend::Offset::START);
         for (seq, payload) in [(1, &b"{"[..]), (2, br#"{"txt":"secret"}"#), (3, b"\"\xff\""), (4, br#""hi""#)] {
             link.ingest(tornadose::backend::Offset::new(7, seq), tornadose::backend::IncomingEntry::new(payload));
+            // In the minute after one is logged, others would only be counted.
+            tokio::time::sleep(Duration::from_secs(60)).await;
         }
         link.skip_unreadable(tornadose::backend::Offset::new(7, 5), "no field `data`");
         link.caught_up();

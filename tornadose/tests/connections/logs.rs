@@ -8,6 +8,7 @@ use tornadose::prelude::*;
 use tornadose::subscriber::Lag;
 
 use super::harness::{harness, is_detached};
+use super::link::{Line, at, entry, open_empty};
 use super::log::CapturedLog;
 use super::rooms::{TRANSPORTS, UPGRADE, get, key, rooms, send_request};
 use super::watched_room::{Member, Note, Room, RoomKey, ScriptedBackend, said, topic, watched_room};
@@ -286,6 +287,54 @@ async fn an_unreadable_entry_is_logged_without_its_text() {
     INFO backend connected: channel="note"
     WARN unread entries trimmed: channel="note" missed=3
     WARN outage reported: channel="note"
+    "#);
+}
+
+#[tornadose_test::test]
+async fn a_flood_of_unreadable_entries_is_two_events_a_minute() {
+    let (store, link) = open_empty::<Line>().await;
+    let (log, _guard) = CapturedLog::start();
+    let mut seq = 0;
+    let mut ingest_all = |payload: &str, count: usize| {
+        for _ in 0..count {
+            seq += 1;
+            link.ingest(at(seq), entry(payload));
+        }
+    };
+    let (unreadable, readable) = ("{}", r#"{"text":"a"}"#);
+    // Messages between the unreadable entries do not begin a new run.
+    for _ in 0..1000 {
+        ingest_all(unreadable, 1);
+        ingest_all(readable, 1);
+    }
+    link.caught_up();
+    tokio::time::sleep(Duration::from_secs(59)).await;
+    ingest_all(unreadable, 1);
+    insta::assert_snapshot!(take(&log), @r#"WARN entry skipped: channel="line" entry=7.1 reason="JSON of another shape, line 1 column 2""#);
+    // The sum is logged at whatever comes from the backend when the minute is over.
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    link.caught_up();
+    insta::assert_snapshot!(take(&log), @r#"WARN more entries skipped: channel="line" entries=1000"#);
+    ingest_all(unreadable, 3);
+    tokio::time::sleep(Duration::from_secs(300)).await;
+    ingest_all(readable, 1);
+    insta::assert_snapshot!(take(&log), @r#"
+    WARN entry skipped: channel="line" entry=7.2002 reason="JSON of another shape, line 1 column 2"
+    WARN more entries skipped: channel="line" entries=2
+    "#);
+    ingest_all(unreadable, 1);
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    ingest_all(unreadable, 1);
+    insta::assert_snapshot!(take(&log), @r#"
+    WARN entry skipped: channel="line" entry=7.2006 reason="JSON of another shape, line 1 column 2"
+    WARN entry skipped: channel="line" entry=7.2007 reason="JSON of another shape, line 1 column 2"
+    "#);
+    ingest_all(unreadable, 2);
+    store.close();
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    insta::assert_snapshot!(take(&log), @r#"
+    DEBUG store closed: channel="line" readers=0
+    WARN more entries skipped: channel="line" entries=2
     "#);
 }
 

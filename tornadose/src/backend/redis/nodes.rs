@@ -14,7 +14,7 @@ use crate::backend::redis::redirection::node_address;
 
 /// How many nodes are remembered and asked at once, and how long one may take.
 const NODES_MAX: usize = 16;
-const ASK_TIMEOUT: Duration = Duration::from_secs(1);
+const ASK_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The server of a URL, or the nodes of the cluster that it belongs to.
 pub(super) struct Nodes {

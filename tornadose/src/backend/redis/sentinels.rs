@@ -13,7 +13,7 @@ use crate::backend::redis::login::Login;
 
 /// How often the Sentinels are asked, and how long one may take.
 const ASK_INTERVAL: Duration = Duration::from_secs(1);
-const ASK_TIMEOUT: Duration = Duration::from_secs(1);
+const ASK_TIMEOUT: Duration = Duration::from_secs(2);
 
 pub(super) struct Sentinels {
     connector: Connector,
