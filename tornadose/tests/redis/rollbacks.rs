@@ -47,7 +47,9 @@ fn restore(server: &mut Server, proxy: &Proxy, refilled: &[String]) {
     proxy.block();
     server.kill();
     server.restart();
-    refilled.iter().for_each(|text| append(server, text));
+    for text in refilled {
+        append(server, text);
+    }
     proxy.unblock();
 }
 
