@@ -3,6 +3,10 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may")]
 
+#[cfg(target_os = "linux")]
+#[path = "keys/resident.rs"]
+mod resident;
+
 use allocation_counter::measure;
 use salvo::Handler;
 use salvo::http::StatusCode;
