@@ -33,6 +33,8 @@ mod history;
 mod refused_reads;
 #[path = "redis/refusals.rs"]
 mod refusals;
+#[path = "redis/passwords.rs"]
+mod passwords;
 #[path = "redis/versions.rs"]
 mod versions;
 #[path = "redis/undecoded.rs"]
