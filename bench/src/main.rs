@@ -12,6 +12,7 @@ mod chart;
 mod keys;
 mod redis;
 mod redis_readers;
+mod foreign;
 mod stalled;
 mod guard;
 
@@ -78,6 +79,10 @@ enum Command {
     RedisReaders,
     #[command(hide = true)]
     RedisReader { url: String },
+    /// The CPU time of a process for each message of other processes, by the readers that it has.
+    Foreign,
+    #[command(hide = true)]
+    ForeignReader { url: String, readers: String },
     #[command(hide = true)]
     Key { kind: String },
     #[command(hide = true)]
@@ -98,6 +103,8 @@ fn main() -> io::Result<()> {
         Some(Command::Redis) => redis::run(),
         Some(Command::RedisReaders) => redis_readers::run(),
         Some(Command::RedisReader { url }) => redis_readers::read(&url),
+        Some(Command::Foreign) => foreign::run(),
+        Some(Command::ForeignReader { url, readers }) => foreign::read(&url, &readers),
         Some(Command::Key { kind }) => keys::print_memory(&kind),
         None => measure::run(&Plan {
             rounds: arguments.rounds.max(1),

@@ -59,6 +59,10 @@ impl RedisServer {
         }
         Ok(server)
     }
+
+    pub(crate) fn url(&self) -> String {
+        format!("redis://127.0.0.1:{}/", self.port)
+    }
 }
 
 impl Drop for RedisServer {
@@ -75,7 +79,7 @@ pub(crate) fn run() -> io::Result<()> {
 
 async fn measure() -> io::Result<()> {
     let server = RedisServer::start()?;
-    let url = format!("redis://127.0.0.1:{}/", server.port);
+    let url = server.url();
     let notes = Store::<Note>::open(Redis::streams(&url).history(HISTORY)).await?;
     let ticks = Store::<Tick>::open(Redis::streams(&url).history(HISTORY)).await?;
     println!("{TASKS} tasks, {SUBMITS} submits of 128 bytes; redis-benchmark -c 50 -P 16");

@@ -90,7 +90,7 @@ pub(crate) fn run() -> io::Result<()> {
 }
 
 async fn measure(server: &RedisServer) -> io::Result<Vec<Cost>> {
-    let url = format!("redis://127.0.0.1:{}/", server.port);
+    let url = server.url();
     let before = Account::read(server.port)?;
     sleep(DURATION).await;
     let idle = Account::read(server.port)?.cpu - before.cpu;
