@@ -33,6 +33,7 @@ pub(crate) enum ReadOutcome<M> {
 impl<M: Message> Log<M> {
     /// Reads the next messages at a cursor, and moves it after them.
     pub(crate) fn read(&mut self, keys: &KeySelection, cursor: &mut Cursor) -> ReadOutcome<M> {
+        debug_assert!(self.is_decoded(keys), "a key with a reader has no undecoded entry");
         if cursor.generation != self.generation()
             && let Some(change) = self.generation_change(keys, cursor)
         {

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use serde::{Serialize, Serializer};
+
 use super::{AppendError, Log};
 use crate::event::Event;
 use crate::event::error::EncodeError;
@@ -187,4 +189,45 @@ fn latest_values_leave_less_room_for_idle_keys_and_readers_trim_no_newest_messag
         append_long(&mut log, message(number, Retention::Queue)).unwrap();
         assert_eq!(log.queue.len(), 1);
     }
+}
+
+/// A key whose JSON does not tell it from others, although it must.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Redacted(u64);
+
+impl Serialize for Redacted {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str("redacted")
+    }
+}
+
+struct Hidden(u64);
+
+impl Message for Hidden {
+    type Key = Redacted;
+    const CHANNEL: &'static str = "hidden";
+    fn key(&self) -> Redacted {
+        Redacted(self.0)
+    }
+    fn retention(&self) -> Retention {
+        Retention::Queue
+    }
+    fn event(&self) -> Result<Event, EncodeError> {
+        Ok(Event::text("x"))
+    }
+}
+
+#[test]
+fn where_two_keys_have_one_json_every_entry_is_decoded() {
+    let mut log: Log<Hidden> = Log::new(Limits::of::<Hidden>(), true);
+    let text = r#""redacted""#;
+    let append = |log: &mut Log<Hidden>| log.append_undecoded(log.next(), text, b"1", 1).is_some();
+    assert!(append(&mut log));
+    let one = log.acquire(Redacted(1)).unwrap();
+    assert!(!append(&mut log), "the key may be that of the reader");
+    log.release(one);
+    assert!(append(&mut log));
+    let other = KeySelection::One(log.acquire(Redacted(2)).unwrap());
+    assert_eq!(log.undecoded_of(&other, 9).len(), 2);
+    assert!(!append(&mut log));
 }

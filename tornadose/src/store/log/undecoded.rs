@@ -4,6 +4,7 @@
 //! read finds decoded entries alone. A reader takes its keys with [`Log::acquire`], and is registered when
 //! [`Log::undecoded_of`] returns none of them.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use crate::event::Event;
@@ -54,6 +55,12 @@ impl<M: Message> Log<M> {
         self.readers_of_all > 0
             || !self.keys.tells_keys_by_text()
             || self.keys.index_of_text(key_text).is_some_and(has_reader)
+    }
+
+    /// Returns whether a reader of these keys finds every entry decoded.
+    pub(super) fn is_decoded(&self, keys: &KeySelection) -> bool {
+        let mut of_keys = keys.key_indexes().iter().map(|&key_index| &self.keys[key_index].undecoded);
+        of_keys.all(VecDeque::is_empty) && (self.undecoded.is_empty() || !matches!(keys, KeySelection::All))
     }
 
     /// Returns the oldest undecoded entries that a reader of these keys may want, so many at most.
