@@ -242,7 +242,8 @@ impl<M: Message> Log<M> {
         if key_size > self.limits.max_key {
             return Err(AppendError::KeyTooLong { size: key_size });
         }
-        let cost = ENTRY_OVERHEAD + encoding_count * event.encoded_len_max();
+        let slot_bytes = if retention == Retention::Latest { self.keys.slot_bytes(key_size, event.name()) } else { 0 };
+        let cost = ENTRY_OVERHEAD + encoding_count * event.encoded_len_max() + slot_bytes;
         let key_cost = ENTRY_OVERHEAD + self.keys.bytes_of(key_size);
         // Even alone it is kept with its key.
         if cost + key_cost > self.limits.memory {

@@ -17,7 +17,7 @@ const ALLOWANCE: usize = 4 << 20;
 const WAVES: usize = 4;
 
 /// How many connections of each transport are open at once.
-const WAVE: usize = 50;
+const WAVE: usize = 30;
 
 /// How many rooms each connection says something in: over HTTP one by one, over a WebSocket without waiting.
 const ROOMS_OF_SSE: usize = 8;
@@ -193,7 +193,7 @@ fn a_flood_of_long_keys_leaves_the_process_within_memory() {
             open.push(open_sse(&server, &mut allowed, ["204", "200"]));
             open.push(open_ws(&server, &mut allowed, "101"));
         }
-        for _ in 0..WAVE / 10 {
+        for _ in 0..WAVE / 6 {
             open.push(open_sse(&server, &mut too_long, ["400", "400"]));
             open.push(open_ws(&server, &mut too_long, "400"));
         }

@@ -145,6 +145,16 @@ async fn acknowledged_entries_that_were_trimmed_or_deleted_unread_are_counted_an
     permit_everything(&server);
     assert_eq!(next(&mut reader).await, Seen::Gap(GapReason::Trimmed, Some(1)));
     assert_eq!(text(&mut reader).await, "5");
+
+    // What is left is read in several pages. That entries are missing is known from the first.
+    stop_readers(&server).await;
+    for _ in 0..300 {
+        store.submit(line("x".repeat(2000))).await.unwrap();
+    }
+    server.cli(&["XTRIM", STREAM, "MAXLEN", "=", "200"]);
+    permit_everything(&server);
+    assert_eq!(next(&mut reader).await, Seen::Gap(GapReason::Trimmed, Some(100)));
+    expect_texts(&mut reader, &vec!["x".repeat(2000); 200]).await;
     store.submit(line("after")).await.unwrap();
     assert_eq!(text(&mut reader).await, "after");
     assert_eq!(epoch(&store), former);

@@ -69,6 +69,12 @@ impl<M: Message> KeyTable<M> {
         if self.keeps_texts { 2 * key_size } else { key_size }
     }
 
+    /// Returns the bytes that remember the slot of a `latest` value, so that its key can be forgotten by its JSON: a copy
+    /// of the key, and its JSON twice.
+    pub(super) fn slot_bytes(&self, key_size: usize, event_name: Option<&str>) -> usize {
+        if self.keeps_texts { 3 * key_size + event_name.map_or(0, str::len) } else { 0 }
+    }
+
     /// Returns whether a key is told from all others by its JSON.
     pub(super) fn tells_keys_by_text(&self) -> bool {
         self.keeps_texts && !self.has_ambiguous_texts
