@@ -12,6 +12,9 @@ use tornadose::{GapReason, Received, Subscription};
 
 use crate::common::{Line, line};
 
+/// The bound of the time from a new master to the next message.
+pub(crate) const BACK_WITHIN: Duration = Duration::from_secs(10);
+
 /// What a reader was told, and when. Messages are known by their numbers.
 #[derive(Clone, Debug)]
 pub(crate) enum Told {
@@ -69,13 +72,13 @@ impl Journal {
     }
 
     /// Stops the load, and checks that each reader was told of every acknowledged message, by itself or by a gap, and
-    /// of none twice. Returns the gaps of each reader.
+    /// between two gaps of none twice. Returns the gaps of each reader.
     pub(crate) async fn finish(self) -> [Vec<GapReason>; 2] {
         self.is_stopped.store(true, Ordering::Relaxed);
         let last = self.writing.await.unwrap() + 1;
         // Readers are told of everything up to it.
         self.store.submit(line(last.to_string())).await.unwrap();
-        let acknowledged: Vec<u64> = self.acknowledged.lock().unwrap().iter().map(|(number, _)| *number).collect();
+        let acknowledged = self.acknowledged.lock().unwrap().clone();
         let mut gaps = Vec::new();
         for log in &self.readers {
             let since = Instant::now();
@@ -87,35 +90,45 @@ impl Journal {
                 );
                 sleep(Duration::from_millis(5)).await;
             }
-            let told: Vec<Told> = log.lock().unwrap().iter().map(|(told, _)| told.clone()).collect();
-            gaps.push(check(&told, &acknowledged));
+            gaps.push(loop {
+                let told = log.lock().unwrap().clone();
+                match check(&told, &acknowledged) {
+                    Ok(gaps) => break gaps,
+                    Err(missing) if since.elapsed() > Duration::from_secs(10) => panic!("{missing}"),
+                    Err(_) => sleep(Duration::from_millis(5)).await,
+                }
+            });
         }
         self.reading.into_iter().for_each(|task| task.abort());
         gaps.try_into().unwrap()
     }
 }
 
-/// Checks what one reader was told, and returns its gaps. A gap may follow what another process has appended meanwhile:
-/// the one that knows of a loss tells the others.
-fn check(told: &[Told], acknowledged: &[u64]) -> Vec<GapReason> {
-    let (mut gaps, mut last, mut missing) = (Vec::new(), Some(0), None);
-    for item in told {
+/// Checks what one reader was told, and returns its gaps. A gap tells of everything that was acknowledged before it. It
+/// may follow what another process has appended meanwhile: the one that knows of a loss tells the others.
+fn check(told: &[(Told, Instant)], acknowledged: &[(u64, Instant)]) -> Result<Vec<GapReason>, String> {
+    let (mut gaps, mut last, mut told_through, mut missing) = (Vec::new(), Some(0), 0, None);
+    for (item, at) in told {
         match item {
             Told::Gap(reason) => {
                 gaps.push(*reason);
-                (last, missing) = (None, None);
+                let before = acknowledged.iter().take_while(|(_, acknowledged_at)| acknowledged_at <= at).last();
+                (last, told_through, missing) = (None, before.map_or(0, |(number, _)| *number), None);
             }
             Told::Number(number) => {
                 if let Some(last) = last {
                     assert!(*number > last, "{number} follows {last}");
-                    missing = missing.or(acknowledged.iter().find(|other| (last + 1..*number).contains(*other)));
+                    let untold = last.max(told_through) + 1..*number;
+                    missing = missing.or(acknowledged.iter().find(|(other, _)| untold.contains(other)));
                 }
                 last = Some(*number);
             }
         }
     }
-    assert!(missing.is_none(), "{missing:?} was acknowledged, and no gap follows");
-    gaps
+    match missing {
+        Some((missing, _)) => Err(format!("{missing} was acknowledged, and no gap follows")),
+        None => Ok(gaps),
+    }
 }
 
 fn first_after<T>(log: &Log<T>, time: Instant) -> Option<Duration> {
@@ -157,4 +170,12 @@ pub(crate) async fn when(condition: &str, mut holds: impl FnMut() -> bool) -> In
     };
     timeout(Duration::from_secs(60), waiting).await.unwrap_or_else(|_| panic!("not within a minute: {condition}"));
     Instant::now()
+}
+
+/// Checks that each reader was told of a loss once for each failover, at most.
+pub(crate) fn check_gaps(gaps: &[Vec<GapReason>], failovers: usize) {
+    for gaps in gaps {
+        let is_loss = gaps.iter().all(|reason| *reason == GapReason::Restarted);
+        assert!(is_loss && gaps.len() <= failovers, "{gaps:?}");
+    }
 }

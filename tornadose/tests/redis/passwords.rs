@@ -62,7 +62,7 @@ async fn check(Case { user, arguments, change }: Case) {
 
 #[tokio::test]
 #[ignore = "needs redis-server: ./test runs it"]
-async fn of_a_user() {
+async fn a_changed_password_of_a_user_is_logged_once_and_messages_wait() {
     check(Case {
         user: "app",
         arguments: &[],
@@ -76,7 +76,7 @@ async fn of_a_user() {
 
 #[tokio::test]
 #[ignore = "needs redis-server: ./test runs it"]
-async fn of_the_server() {
+async fn a_changed_password_of_the_server_is_logged_once_and_messages_wait() {
     check(Case {
         user: "",
         arguments: &["--requirepass", "first"],

@@ -93,7 +93,7 @@ async fn acknowledged_entries_that_were_lost_unread_are_a_gap() {
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs redis-server: ./test runs it"]
-async fn they_are_a_gap_too_when_another_program_has_appended_fewer_as_many_or_more() {
+async fn acknowledged_entries_that_were_lost_are_a_gap_too_when_another_program_has_appended_fewer_as_many_or_more() {
     for refilled in [2, 3, 8] {
         check_lost_unread(refilled).await;
     }

@@ -1,17 +1,12 @@
 //! Three servers that Sentinels watch: a store follows the master.
 
-use std::time::Duration;
-
 use tornadose::GapReason;
 use tornadose::backend::Redis;
 use tornadose::prelude::*;
 
 use crate::common::{Line, Seen, line, next, text};
-use crate::journal::{Journal, when};
+use crate::journal::{BACK_WITHIN, Journal, check_gaps, when};
 use crate::server::Server;
-
-/// The bound of the time from the new master to the next message.
-const BACK_WITHIN: Duration = Duration::from_secs(10);
 
 /// A master with two replicas, and three Sentinels.
 struct Watched {
@@ -92,7 +87,7 @@ async fn a_store_follows_the_master_when_it_is_killed_and_when_it_is_told_to_han
     journal.more(50).await;
     let took = journal.resumed_after(promoted).await;
     assert!(took < BACK_WITHIN, "{took:?}");
-    journal.finish().await;
+    check_gaps(&journal.finish().await, 2);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -112,7 +107,7 @@ async fn a_master_that_freezes_is_left_and_stays_left_when_it_wakes() {
     journal.more(50).await;
     when("the former master is a replica", || watched.servers[frozen].cli(&["ROLE"]).contains("slave")).await;
     journal.more(50).await;
-    journal.finish().await;
+    check_gaps(&journal.finish().await, 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]

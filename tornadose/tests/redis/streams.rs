@@ -215,3 +215,32 @@ async fn entries_trimmed_while_a_process_cannot_read_are_counted_in_its_gap() {
         assert_eq!(text(&mut reader).await, number.to_string());
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs redis-server: ./test runs it"]
+async fn a_newest_entry_that_was_deleted_holds_up_neither_a_start_nor_a_reader() {
+    let server = Server::start();
+    let stream = "{tornadose:lines}";
+    let store = Store::<Line>::redis(server.url()).await.unwrap();
+    let mut reader = store.subscribe();
+    store.submit(line("kept")).await.unwrap();
+    assert_eq!(text(&mut reader).await, "kept");
+    let append_and_delete = "local id = redis.call('XADD', KEYS[1], '*', 'data', '{\"text\":\"deleted\"}') \
+                             redis.call('XDEL', KEYS[1], id)";
+    server.cli(&["EVAL", append_and_delete, "1", stream]);
+    assert_eq!(next(&mut reader).await, Seen::Gap(GapReason::Trimmed, Some(1)));
+    let other =
+        tokio::time::timeout(Duration::from_secs(20), Store::<Line>::redis(server.url())).await.unwrap().unwrap();
+    until("both are at the same position", || other.head() == store.head()).await;
+    // Waiting for an entry, and not polling without a pause.
+    let commands = || -> u64 {
+        let stats = server.cli(&["INFO", "stats"]);
+        let count = stats.lines().find_map(|line| line.strip_prefix("total_commands_processed:")).unwrap();
+        count.trim().parse().unwrap()
+    };
+    let before = commands();
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert!(commands() - before < 100, "{} commands in a second", commands() - before);
+    store.submit(line("after")).await.unwrap();
+    assert_eq!(text(&mut reader).await, "after");
+}

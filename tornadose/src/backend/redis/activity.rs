@@ -17,13 +17,13 @@ pub(super) struct Activity(Arc<Mutex<State>>);
 struct State {
     /// When bytes last moved, in either direction.
     last: Instant,
-    /// How many bytes may still arrive.
-    receivable: usize,
+    /// How many bytes may still arrive; `None` when more have arrived.
+    receivable: Option<usize>,
 }
 
 impl Activity {
     pub(super) fn new() -> Self {
-        Self(Arc::new(Mutex::new(State { last: Instant::now(), receivable: usize::MAX })))
+        Self(Arc::new(Mutex::new(State { last: Instant::now(), receivable: Some(usize::MAX) })))
     }
 
     /// Returns when bytes last moved, or when the stream was opened.
@@ -33,12 +33,12 @@ impl Activity {
 
     /// Lets so many more bytes arrive. The stream fails when there are more.
     pub(super) fn limit_receiving(&self, bytes: usize) {
-        self.lock().receivable = bytes;
+        self.lock().receivable = Some(bytes);
     }
 
     /// Returns whether more bytes have arrived than were allowed.
     pub(super) fn is_exceeded(&self) -> bool {
-        self.lock().receivable == 0
+        self.lock().receivable.is_none()
     }
 
     fn record(&self) {
@@ -49,8 +49,11 @@ impl Activity {
     fn receive(&self, bytes: usize) -> io::Result<()> {
         let mut state = self.lock();
         state.last = Instant::now();
-        state.receivable = state.receivable.saturating_sub(bytes);
-        if state.receivable == 0 { Err(io::Error::other("a reply is longer than was asked for")) } else { Ok(()) }
+        state.receivable = state.receivable.and_then(|receivable| receivable.checked_sub(bytes));
+        match state.receivable {
+            Some(_) => Ok(()),
+            None => Err(io::Error::other("a reply is longer than was asked for")),
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -155,11 +158,11 @@ mod tests {
         let (stream, mut peer) = duplex(8);
         let mut stream = RecordedStream::new(stream);
         let activity = stream.activity();
-        activity.limit_receiving(5);
+        activity.limit_receiving(4);
         peer.write_all(b"four").await.unwrap();
         stream.read_exact(&mut [0; 4]).await.unwrap();
         assert!(!activity.is_exceeded());
-        peer.write_all(b"four").await.unwrap();
+        peer.write_all(b"x").await.unwrap();
         assert!(stream.read(&mut [0; 4]).await.is_err());
         assert!(activity.is_exceeded());
     }

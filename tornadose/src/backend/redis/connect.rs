@@ -137,16 +137,6 @@ impl Connection {
         Ok(Self { commands, activity, address, _driver: Arc::new(AbortOnDrop(driver)) })
     }
 
-    /// Lets so many bytes arrive until this is called again. The connection fails when there are more.
-    pub(super) fn limit_receiving(&self, bytes: usize) {
-        self.activity.limit_receiving(bytes);
-    }
-
-    /// Returns whether the connection has failed because more bytes have arrived.
-    pub(super) fn is_exceeded(&self) -> bool {
-        self.activity.is_exceeded()
-    }
-
     /// Returns the address of the server.
     pub(super) fn address(&self) -> &ConnectionAddr {
         &self.address
@@ -162,14 +152,33 @@ impl Connection {
     /// [`Fault::Timeout`] if no byte has moved in either direction for as long as `silence`. Any error means that it
     /// is not known what was executed, and that the connection is of no further use.
     pub(super) async fn query(&self, pipeline: &Pipeline, silence: Duration) -> Result<Replies, Fault> {
+        self.query_limited(pipeline, silence, usize::MAX).await
+    }
+
+    /// As [`query`](Self::query), for replies of at most so many bytes.
+    ///
+    /// # Errors
+    ///
+    /// [`Fault::TooLong`] if the replies have more.
+    pub(super) async fn query_limited(
+        &self,
+        pipeline: &Pipeline,
+        silence: Duration,
+        bytes_max: usize,
+    ) -> Result<Replies, Fault> {
         if pipeline.is_empty() {
             return Replies::new(&redis::pipe(), Vec::new());
         }
         let mut commands = self.commands.clone();
         // `MULTI` and `EXEC` have replies too.
         let count = pipeline.len() + if pipeline.is_transaction() { 2 } else { 0 };
-        let values = until_silent(&self.activity, silence, commands.send_packed_commands(pipeline, 0, count)).await??;
-        Replies::new(pipeline, values)
+        self.activity.limit_receiving(bytes_max);
+        let replied = until_silent(&self.activity, silence, commands.send_packed_commands(pipeline, 0, count)).await?;
+        match replied {
+            Ok(values) => Replies::new(pipeline, values),
+            Err(_) if self.activity.is_exceeded() => Err(Fault::TooLong),
+            Err(error) => Err(error.into()),
+        }
     }
 }
 

@@ -11,6 +11,10 @@ pub(super) enum Fault {
     Redis(RedisError),
     /// No byte has moved for as long as a reply may take.
     Timeout,
+    /// The replies have more bytes than were asked for.
+    TooLong,
+    /// The server is no longer the master.
+    Replaced,
     /// The server replied with something unexpected.
     Protocol(String),
 }
@@ -32,6 +36,8 @@ impl fmt::Display for Fault {
         match self {
             Self::Redis(error) => f.write_str(&server_words(error)),
             Self::Timeout => f.write_str("no reply in time"),
+            Self::TooLong => f.write_str("a reply is longer than was asked for"),
+            Self::Replaced => f.write_str("another server has become the master"),
             Self::Protocol(reason) => f.write_str(reason),
         }
     }
@@ -52,6 +58,11 @@ impl Fault {
     /// Returns whether the server has replied with an error. The connection is of further use then.
     pub(super) fn is_reply(&self) -> bool {
         matches!(self, Self::Redis(error) if error.code().is_some())
+    }
+
+    /// Returns whether the connection is broken, or silent.
+    pub(super) fn is_broken_connection(&self) -> bool {
+        matches!(self, Self::Timeout) || matches!(self, Self::Redis(_)) && !self.is_reply()
     }
 
     /// Returns whether the user may not run the command.

@@ -12,8 +12,10 @@ use crate::backend::redis::fault::Fault;
 use crate::backend::redis::login::Login;
 use crate::backend::redis::redirection::node_address;
 
-/// How many nodes are remembered and asked at once, and how long one may take.
-const NODES_MAX: usize = 16;
+/// How many nodes are remembered beside those of the URL.
+const LEARNED_MAX: usize = 16;
+
+/// How long a node may take to reply. All are asked at once.
 const ASK_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The server of a URL, or the nodes of the cluster that it belongs to.
@@ -24,8 +26,9 @@ pub(super) struct Nodes {
 }
 
 struct KnownNodes {
-    is_cluster: bool,
-    /// Those that have answered and those of the slot, after the seeds.
+    /// Whether the seeds are nodes of a cluster; `None` until one was asked.
+    is_cluster: Option<bool>,
+    /// Other nodes: those of the slot first, and then other masters.
     learned: Vec<ConnectionAddr>,
     /// Which node is tried next when none may be asked.
     next: usize,
@@ -40,17 +43,17 @@ struct Slot {
 }
 
 impl Nodes {
-    /// Takes the address of a server that may be a node of a cluster.
+    /// Creates the nodes of a URL with one server, which may be in a cluster.
     pub(super) fn of_server(address: ConnectionAddr) -> Self {
-        Self::new(vec![address], false)
+        Self::new(vec![address], None)
     }
 
-    /// Takes the addresses of nodes.
+    /// Creates the nodes of a URL of a cluster.
     pub(super) fn of_cluster(addresses: Vec<ConnectionAddr>) -> Self {
-        Self::new(addresses, true)
+        Self::new(addresses, Some(true))
     }
 
-    fn new(seeds: Vec<ConnectionAddr>, is_cluster: bool) -> Self {
+    fn new(seeds: Vec<ConnectionAddr>, is_cluster: Option<bool>) -> Self {
         Self { seeds, known: Mutex::new(KnownNodes { is_cluster, learned: Vec::new(), next: 0 }) }
     }
 
@@ -58,75 +61,108 @@ impl Nodes {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn is_cluster(&self) -> bool {
+    /// Returns whether they are nodes of a cluster, if that is known.
+    pub(super) fn is_cluster(&self) -> Option<bool> {
         self.known().is_cluster
     }
 
-    /// Records that the server is a node of a cluster, and that this is another one.
+    /// Records that the server of the URL is in no cluster.
+    pub(super) fn record_single(&self) {
+        self.known().is_cluster = Some(false);
+    }
+
+    /// Records that the server is in a cluster, and that this is a node of it.
     pub(super) fn add(&self, node: &ConnectionAddr) {
         let mut known = self.known();
-        known.is_cluster = true;
+        known.is_cluster = Some(true);
         self.learn(&mut known, [node.clone()]);
     }
 
-    fn learn(&self, known: &mut KnownNodes, nodes: impl IntoIterator<Item = ConnectionAddr>) {
-        for node in nodes {
+    /// Puts nodes before those that were learned earlier.
+    fn learn(
+        &self,
+        known: &mut KnownNodes,
+        nodes: impl IntoIterator<Item = ConnectionAddr, IntoIter: DoubleEndedIterator>,
+    ) {
+        for node in nodes.into_iter().rev() {
             known.learned.retain(|other| *other != node);
             if !self.seeds.contains(&node) {
                 known.learned.insert(0, node);
             }
         }
-        known.learned.truncate(NODES_MAX);
+        known.learned.truncate(LEARNED_MAX);
     }
 
     /// Returns the master of a key's slot, or the server of the URL if there is no cluster.
     pub(super) async fn find_master(&self, connector: &Connector, key: &str) -> Result<ConnectionAddr, Fault> {
-        let nodes: Vec<ConnectionAddr> = {
-            let known = self.known();
-            let nodes = known.learned.iter().chain(&self.seeds).take(NODES_MAX).cloned().collect();
-            if !known.is_cluster {
-                return self.seeds.first().cloned().ok_or_else(|| Fault::Protocol("the URL names no server".into()));
-            }
-            nodes
+        let nodes: Vec<ConnectionAddr> = match &*self.known() {
+            known if known.is_cluster == Some(true) => self.seeds.iter().chain(&known.learned).cloned().collect(),
+            _ => self.seeds.clone(),
         };
+        if self.is_cluster() != Some(true) {
+            return nodes.into_iter().next().ok_or_else(|| Fault::Protocol("the URL names no server".into()));
+        }
         let answers = join_all(nodes.iter().map(|node| ask(connector, node, key))).await;
-        let (mut masters, mut first_fault, mut is_answered): (Vec<(ConnectionAddr, usize)>, _, _) =
-            (Vec::new(), None, false);
-        for (answer, node) in answers.into_iter().zip(&nodes) {
+        self.evaluate(&nodes, answers, key)
+    }
+
+    /// Learns from the answers of nodes, and returns the master that most of them name.
+    fn evaluate(
+        &self,
+        nodes: &[ConnectionAddr],
+        answers: Vec<Result<Slot, Fault>>,
+        key: &str,
+    ) -> Result<ConnectionAddr, Fault> {
+        let mut masters: Vec<(ConnectionAddr, usize)> = Vec::new();
+        let (mut learned, mut silent, mut forbidden) = (Vec::new(), Vec::new(), Vec::new());
+        let mut first_fault = None;
+        let mut is_answered = false;
+        for (answer, node) in answers.into_iter().zip(nodes) {
             match answer {
-                Ok(slot) => {
+                Ok(Slot { master, nodes }) => {
                     is_answered = true;
-                    self.learn(&mut self.known(), slot.nodes.into_iter().rev());
-                    let Some(master) = slot.master else { continue };
+                    learned.extend(nodes);
+                    let Some(master) = master else { continue };
                     match masters.iter_mut().find(|(named, _)| *named == master) {
                         Some((_, votes)) => *votes += 1,
                         None => masters.push((master, 1)),
                     }
                 }
-                Err(fault) => drop(first_fault.get_or_insert((node, fault))),
+                Err(fault) => {
+                    if fault.is_missing_permission() {
+                        forbidden.push(node.clone());
+                    } else if !fault.is_reply() {
+                        silent.push(node);
+                    }
+                    first_fault.get_or_insert((node, fault));
+                }
             }
         }
-        // A node that is cut off from the others may still name a master of before.
-        masters.reverse();
-        match (masters.into_iter().max_by_key(|(_, votes)| *votes), first_fault) {
-            (Some((master, _)), _) => Ok(master),
-            (None, _) if is_answered => {
-                Err(Fault::Protocol(format!("no node of the cluster holds the slot of `{key}`")))
-            }
-            // Where nodes may not be asked, the replies to commands lead to the master.
-            (None, Some((_, fault))) if fault.is_missing_permission() => Ok(self.next_node(&nodes)),
-            (None, Some((node, fault))) => Err(match fault {
-                fault @ Fault::Redis(_) if nodes.len() == 1 => fault,
-                fault => Fault::Protocol(format!("the node at {node}: {fault}")),
-            }),
-            (None, None) => Err(Fault::Protocol("the URL names no node".into())),
+        if is_answered {
+            let mut known = self.known();
+            known.learned.retain(|node| !silent.contains(&node));
+            self.learn(&mut known, learned);
         }
-    }
-
-    fn next_node(&self, nodes: &[ConnectionAddr]) -> ConnectionAddr {
-        let mut known = self.known();
-        known.next = (known.next + 1) % nodes.len();
-        nodes[known.next].clone()
+        // A node that is cut off from the others may still name a master of before, so most votes win; among equals the
+        // node that was asked first.
+        let most = masters.iter().map(|(_, votes)| *votes).max();
+        if let Some((master, _)) = masters.into_iter().find(|(_, votes)| Some(*votes) == most) {
+            return Ok(master);
+        }
+        if is_answered {
+            return Err(Fault::Protocol(format!("no node of the cluster holds the slot of `{key}`")));
+        }
+        if !forbidden.is_empty() {
+            // The replies to commands lead to the master.
+            let mut known = self.known();
+            known.next = (known.next + 1) % forbidden.len();
+            return Ok(forbidden.swap_remove(known.next));
+        }
+        Err(match first_fault {
+            Some((_, fault @ Fault::Redis(_))) if nodes.len() == 1 => fault,
+            Some((node, fault)) => Fault::Protocol(format!("the node at {node}: {fault}")),
+            None => Fault::Protocol("the URL names no node".into()),
+        })
     }
 }
 
@@ -196,16 +232,43 @@ mod tests {
     }
 
     #[test]
-    fn nodes_are_remembered_up_to_a_bound_and_the_newest_first() {
+    fn nodes_are_remembered_up_to_a_bound_and_those_of_the_url_always() {
         let nodes = Nodes::of_server(node("seed", 1));
-        assert!(!nodes.is_cluster());
+        assert_eq!(nodes.is_cluster(), None);
         for port in 0..100 {
             nodes.add(&node("a", port));
             nodes.add(&node("seed", 1));
         }
-        assert!(nodes.is_cluster());
+        assert_eq!(nodes.is_cluster(), Some(true));
         let learned = &nodes.known().learned;
-        assert_eq!((learned.len(), learned.first()), (NODES_MAX, Some(&node("a", 99))));
+        assert_eq!((learned.len(), learned.first()), (LEARNED_MAX, Some(&node("a", 99))));
         assert!(!learned.contains(&node("seed", 1)));
+    }
+
+    #[test]
+    fn most_votes_win_and_silent_nodes_are_forgotten() {
+        let nodes = Nodes::of_cluster(vec![node("seed", 1)]);
+        for port in [2, 3, 4] {
+            nodes.add(&node("a", port));
+        }
+        let asked = [node("seed", 1), node("a", 2), node("a", 3), node("a", 4)];
+        let names = |port| Ok(Slot { master: Some(node("a", port)), nodes: vec![node("a", port)] });
+        let evaluate = |answers| nodes.evaluate(&asked, answers, "key").map_err(|fault| fault.to_string());
+        assert_eq!(evaluate(vec![names(2), names(3), names(3), Err(Fault::Timeout)]), Ok(node("a", 3)));
+        assert!(!nodes.known().learned.contains(&node("a", 4)));
+        assert_eq!(evaluate(vec![names(2), names(3)]), Ok(node("a", 2)), "the first among equals");
+        let none = Ok(Slot { master: None, nodes: Vec::new() });
+        assert_eq!(evaluate(vec![none]), Err("no node of the cluster holds the slot of `key`".into()));
+        assert_eq!(evaluate(vec![Err(Fault::Timeout)]), Err("the node at seed:1: no reply in time".into()));
+        assert!(nodes.known().learned.contains(&node("a", 3)), "when none replies, all are kept");
+
+        let forbidden = || {
+            let error = redis::parse_redis_value(b"-NOPERM no cluster\r\n").unwrap().extract_error();
+            Err(Fault::Redis(error.unwrap_err()))
+        };
+        let tried: Vec<_> = (0..4)
+            .map(|_| evaluate(vec![Err(Fault::Timeout), forbidden(), forbidden()]).unwrap().to_string())
+            .collect();
+        assert_eq!(tried, ["a:3", "a:2", "a:3", "a:2"]);
     }
 }

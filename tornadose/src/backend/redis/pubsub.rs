@@ -96,12 +96,13 @@ impl Channel<'_> {
                 }
             }
         };
-        let (mut ping_fault, mut left) = (std::pin::pin!(ping_fault), std::pin::pin!(self.server.leave(address)));
+        let (mut ping_fault, mut replaced) =
+            (std::pin::pin!(ping_fault), std::pin::pin!(self.server.replaced(address)));
         loop {
             tokio::select! {
                 biased;
                 fault = &mut ping_fault => return Err(fault),
-                () = &mut left => return Err(Fault::Protocol("another server has become the master".into())),
+                () = &mut replaced => return Err(Fault::Replaced),
                 message = messages.next() => match message {
                     Some(message) => self.ingest(message.get_payload_bytes()),
                     None => return Err(Fault::Protocol("the connection was closed".into())),
@@ -148,7 +149,7 @@ impl Channel<'_> {
             if sent.is_empty() {
                 continue;
             }
-            let replies = match connection.query(&pipeline, self.link.ack_timeout()).await {
+            let replies = match connection.query(&pipeline, self.link.ack_timeout(), usize::MAX).await {
                 Ok(replies) => replies,
                 Err(fault) => {
                     // These may have been published. Published again, they would be received twice.

@@ -26,8 +26,7 @@ impl Redirection {
         }
     }
 
-    /// Returns the redirection of several commands together. A slot that has moved comes first, and then keys that are
-    /// apart.
+    /// Returns the redirection of several commands together: `MOVED` comes first, then `TRYAGAIN`, then `ASK`.
     pub(super) fn find(replies: &Replies, asked: &ConnectionAddr) -> Option<Self> {
         let urgency = |redirection: &Self| match redirection {
             Self::Moved(_) => 0,

@@ -25,9 +25,13 @@ impl Replies {
         self.0.as_slice().iter()
     }
 
-    /// Takes the second reply, the fourth, and so on.
-    pub(super) fn take_every_second(self) -> Self {
-        Self(self.0.skip(1).step_by(2).collect::<Vec<_>>().into_iter())
+    /// Splits the replies to commands of which every second one belongs to the one before.
+    pub(super) fn split_pairs(self) -> (Self, Self) {
+        let (mut first, mut second) = (Vec::new(), Vec::new());
+        for (index, reply) in self.0.enumerate() {
+            if index % 2 == 0 { first.push(reply) } else { second.push(reply) }
+        }
+        (Self(first.into_iter()), Self(second.into_iter()))
     }
 
     /// Returns the errors among the replies.

@@ -10,7 +10,7 @@ use crate::backend::redis::connect::{Connection, Connector, REPLY_TIMEOUT, Subsc
 use crate::backend::redis::fault::Fault;
 use crate::backend::redis::login::Login;
 use crate::backend::redis::nodes::Nodes;
-use crate::backend::redis::sentinels::Sentinels;
+use crate::backend::redis::sentinels::{Answer, Sentinels};
 #[cfg(feature = "redis-tls")]
 use crate::backend::redis::tls::Tls;
 use crate::backend::redis::url::{RedisUrl, UrlTarget};
@@ -22,7 +22,7 @@ pub(super) struct Server {
     key: String,
     /// The channel of the store, for the log.
     channel: &'static str,
-    /// The server of the newest connection.
+    /// The server that has executed a command last.
     last: Mutex<Option<ConnectionAddr>>,
     /// The servers of the URL, for errors.
     description: String,
@@ -35,8 +35,8 @@ enum Topology {
 }
 
 impl Server {
-    /// Takes the servers of a URL. `rediss://` trusts these certificates, in PEM, or the system's. The key decides
-    /// which node of a cluster it is.
+    /// Takes the servers of a URL. `rediss://` trusts these certificates, in PEM, or the system's. In a cluster, the
+    /// store connects to the master of this key's slot.
     pub(super) fn new(
         url: &str,
         root_certificates: Option<&[u8]>,
@@ -80,22 +80,16 @@ impl Server {
 
     /// Opens a connection for commands to the master, with this name in `CLIENT LIST`.
     pub(super) async fn connect(&self, name: &str) -> Result<Connection, Fault> {
-        let address = self.find().await?;
-        let connection = self.connect_to(&address, name).await?;
-        self.learn_cluster(&connection).await?;
-        Ok(connection)
+        let connection = self.connect_to(&self.find().await?, name).await?;
+        match self.learn_cluster(&connection).await? {
+            Some(master) if master != *connection.address() => self.connect_to(&master, name).await,
+            _ => Ok(connection),
+        }
     }
 
     /// Opens a connection to a server that another one has named.
     pub(super) async fn connect_to(&self, address: &ConnectionAddr, name: &str) -> Result<Connection, Fault> {
-        let connection = self.connector.connect(address, Login { name: Some(name), selects_database: true }).await?;
-        self.record(address);
-        Ok(connection)
-    }
-
-    /// Opens a connection to a node that a slot is being moved to.
-    pub(super) async fn connect_importing(&self, node: &ConnectionAddr, name: &str) -> Result<Connection, Fault> {
-        self.connector.connect(node, Login { name: Some(name), selects_database: true }).await
+        self.connector.connect(address, Login { name: Some(name), selects_database: true }).await
     }
 
     /// Opens a connection to a server that may have no databases.
@@ -105,6 +99,10 @@ impl Server {
 
     /// Opens a connection that is subscribed to a channel.
     pub(super) async fn subscribe(&self, channel: &str) -> Result<(ConnectionAddr, Subscription), Fault> {
+        if matches!(&self.topology, Topology::Nodes(nodes) if nodes.is_cluster().is_none()) {
+            // A subscribed connection cannot tell whether the server is in a cluster.
+            drop(self.connect("tornadose-writer").await?);
+        }
         let address = self.find().await?;
         let subscription = self.connector.subscribe(&address, channel).await?;
         self.record(&address);
@@ -118,16 +116,17 @@ impl Server {
         }
     }
 
-    /// Returns whether this server is known not to be the master.
-    pub(super) fn has_left(&self, address: &ConnectionAddr) -> bool {
-        matches!(&self.topology, Topology::Sentinels(sentinels) if sentinels.have_left(address))
+    /// Returns whether another server than this one is named as the master.
+    pub(super) fn is_replaced(&self, address: &ConnectionAddr) -> bool {
+        let Topology::Sentinels(sentinels) = &self.topology else { return false };
+        sentinels.changes().borrow().as_ref().is_some_and(|answer| answer.master != *address)
     }
 
     /// Waits until another server than this one is named as the master.
-    pub(super) async fn leave(&self, address: &ConnectionAddr) {
+    pub(super) async fn replaced(&self, address: &ConnectionAddr) {
         if let Topology::Sentinels(sentinels) = &self.topology {
             let mut changes = sentinels.changes();
-            let is_other = |named: &Option<ConnectionAddr>| named.as_ref().is_some_and(|named| named != address);
+            let is_other = |answer: &Option<Answer>| answer.as_ref().is_some_and(|answer| answer.master != *address);
             if changes.wait_for(is_other).await.is_ok() {
                 return;
             }
@@ -151,27 +150,34 @@ impl Server {
         }
     }
 
-    /// Finds out whether the server of a URL is a node of a cluster, and which others there are. It may fail later.
-    async fn learn_cluster(&self, connection: &Connection) -> Result<(), Fault> {
-        let Topology::Nodes(nodes) = &self.topology else { return Ok(()) };
-        if nodes.is_cluster() {
-            return Ok(());
+    /// Finds out whether the server of a URL is in a cluster. Returns the master, if it is and may be asked.
+    async fn learn_cluster(&self, connection: &Connection) -> Result<Option<ConnectionAddr>, Fault> {
+        let Topology::Nodes(nodes) = &self.topology else { return Ok(None) };
+        if nodes.is_cluster().is_some() {
+            return Ok(None);
         }
         // Every user may say HELLO, whatever the rights.
         let mut pipeline = redis::pipe();
         pipeline.cmd("HELLO");
         let reply = connection.query(&pipeline, REPLY_TIMEOUT).await?.next_reply();
-        if reply.is_ok_and(|hello| is_cluster_mode(&hello)) {
-            nodes.add(connection.address());
-            // Where it may not be asked, it redirects.
-            drop(nodes.find_master(&self.connector, &self.key).await);
+        if !reply.is_ok_and(|hello| is_cluster_mode(&hello)) {
+            nodes.record_single();
+            return Ok(None);
         }
-        Ok(())
+        nodes.add(connection.address());
+        // What it may not be asked, its redirections tell.
+        Ok(nodes.find_master(&self.connector, &self.key).await.ok())
     }
 
-    fn record(&self, address: &ConnectionAddr) {
-        let previous = self.last.lock().unwrap_or_else(PoisonError::into_inner).replace(address.clone());
-        if previous.is_some_and(|previous| previous != *address) {
+    /// Records that this server has executed a command as the master.
+    pub(super) fn record(&self, address: &ConnectionAddr) {
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        if last.as_ref() == Some(address) {
+            return;
+        }
+        let previous = last.replace(address.clone());
+        drop(last);
+        if previous.is_some() {
             tracing::info!(target: "tornadose", channel = self.channel, %address, "master changed");
         }
     }

@@ -40,7 +40,7 @@ pub(super) async fn run(server: &Server, name: &str, history: usize, link: &Back
     }
     tokio::select! {
         biased;
-        ((), ()) = async { tokio::join!(reader.run(), writer::run(server, &keys, history, &acknowledged, link)) } => Ok(()),
+        ((), ()) = async { tokio::join!(reader.run(), writer::run(server, &keys, &scripts, history, &acknowledged, link)) } => Ok(()),
         never = server.watch() => never,
     }
 }
@@ -120,7 +120,7 @@ mod tests {
             biased;
             accepted = timeout(DAY + Duration::from_secs(10), reconnected) => accepted.expect("it no longer reconnects"),
             () = StreamReader::new(&server, &keys, &scripts, 10, &acknowledged, &link).run() => unreachable!(),
-            () = writer::run(&server, &keys, 10, &acknowledged, &link) => unreachable!(),
+            () = writer::run(&server, &keys, &scripts, 10, &acknowledged, &link) => unreachable!(),
         }
         let times = disconnections.0.lock().unwrap();
         let intervals: Vec<Duration> = times.windows(2).map(|pair| pair[1] - pair[0]).collect();

@@ -53,7 +53,7 @@ impl RedisUrl {
     }
 
     fn parse_sentinels(scheme: &str, rest: &str, is_tls: bool) -> Result<Self, OpenError> {
-        let Parts { credentials, hosts, path, query } = Parts::split(rest);
+        let Parts { credentials, hosts, path, query } = Parts::split(rest)?;
         let (service, database) = path.split_once('/').unwrap_or((path, ""));
         if service.is_empty() {
             return Err(OpenError::new(
@@ -74,6 +74,9 @@ impl RedisUrl {
                 }
             }
         }
+        if password.is_empty() && !user.is_empty() {
+            return Err(OpenError::new("`sentinel_user` needs `sentinel_password`"));
+        }
         let sentinel_credentials = if password.is_empty() { String::new() } else { format!("{user}:{password}@") };
         let mut addresses = Vec::new();
         for host in &hosts {
@@ -89,7 +92,7 @@ impl RedisUrl {
     }
 
     fn parse_cluster(scheme: &str, rest: &str, is_tls: bool) -> Result<Self, OpenError> {
-        let Parts { credentials, hosts, path, query } = Parts::split(rest);
+        let Parts { credentials, hosts, path, query } = Parts::split(rest)?;
         if !query.is_empty() {
             return Err(OpenError::new("the URL of a cluster has no parameters"));
         }
@@ -115,11 +118,16 @@ struct Parts<'a> {
 }
 
 impl<'a> Parts<'a> {
-    fn split(rest: &'a str) -> Self {
+    fn split(rest: &'a str) -> Result<Self, OpenError> {
         let (authority, path) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
+        if path.contains('@') {
+            return Err(OpenError::new(
+                "write `%2F` for `/`, `%3F` for `?` and `%40` for `@` in the password of the URL",
+            ));
+        }
         let (path, query) = path.split_once('?').unwrap_or((path, ""));
         let (credentials, hosts) = authority.split_at(authority.rfind('@').map_or(0, |at| at + 1));
-        Self { credentials, hosts: hosts.split(',').collect(), path: path.trim_matches('/'), query }
+        Ok(Self { credentials, hosts: hosts.split(',').collect(), path: path.trim_matches('/'), query })
     }
 }
 
@@ -192,6 +200,15 @@ mod tests {
             ("redis+sentinel://a:x/m", "not a Redis URL"),
             ("redis+sentinel://a/m/x", "not a Redis URL"),
             ("redis+sentinel://a/m?db=3", "unknown parameter `db` of the URL: there are `sentinel_user` and "),
+            ("redis+sentinel://a/m?sentinel_user=me", "`sentinel_user` needs `sentinel_password`"),
+            (
+                "redis+sentinel://:p/w?secret@a/m",
+                "write `%2F` for `/`, `%3F` for `?` and `%40` for `@` in the password",
+            ),
+            (
+                "redis+cluster://:pa/ss@a",
+                "write `%2F` for `/`, `%3F` for `?` and `%40` for `@` in the password of the URL",
+            ),
             ("redis+cluster://a/3", "a cluster has only the database 0: leave `/3` out of the URL"),
             ("redis+cluster://a?x=y", "the URL of a cluster has no parameters"),
             ("redis+cluster://", "not a Redis URL"),

@@ -34,9 +34,9 @@ impl<M: Message> Log<M> {
             return None;
         }
         let key_index = self.keys.index_for_text(key_text);
+        let key_text = self.keys[key_index].text.clone()?;
         self.advance_to(offset);
         let key_log = &mut self.keys[key_index];
-        let key_text = key_log.text.clone()?;
         self.kept_bytes += cost + if key_log.is_empty() { ENTRY_OVERHEAD } else { 0 };
         let undecoded = Arc::new(Undecoded { offset, key_text, payload: payload.into(), key_index, cost });
         key_log.undecoded.push_back(Arc::clone(&undecoded));

@@ -6,8 +6,11 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::id::Offset;
 
+/// How many messages one batch has. A transaction blocks every other client.
+pub(super) const BATCH_MESSAGES_MAX: usize = 1000;
+
 /// How many entries of this process may be read before they are acknowledged: those of the batch in flight.
-const READ_EARLY_MAX: usize = 1000;
+const READ_EARLY_MAX: usize = BATCH_MESSAGES_MAX;
 
 /// Shared by the writer, which records what is acknowledged, and the reader, which records what it reads.
 #[derive(Debug)]
@@ -29,6 +32,8 @@ struct State {
     /// Entries up to this offset were in the stream when it was loaded, and are not read.
     floor: Offset,
     loads: u64,
+    /// The newest that was acknowledged since the stream was loaded.
+    newest: Offset,
 }
 
 impl Acknowledged {
@@ -39,6 +44,7 @@ impl Acknowledged {
     /// Records that Redis has appended an entry at this offset.
     pub(super) fn record(&self, offset: Offset) {
         let mut state = self.lock();
+        state.newest = state.newest.max(offset);
         if state.read_early.remove(&offset) || offset <= state.floor {
             return;
         }
@@ -61,6 +67,11 @@ impl Acknowledged {
         }
     }
 
+    /// Returns the newest offset that was acknowledged since the stream was loaded, read or not.
+    pub(super) fn newest(&self) -> Offset {
+        self.lock().newest
+    }
+
     /// Returns the newest offset that is not read. A poll that is sent afterwards finds the entry, unless it was lost.
     pub(super) fn newest_unread(&self) -> Offset {
         self.lock().unread.last().copied().unwrap_or_default()
@@ -68,7 +79,7 @@ impl Acknowledged {
 
     /// Returns whether a stream that is read up to `newest` lacks an entry which was acknowledged. `trimmed` entries
     /// are missing and will be reported; those of a page that `is_read` knows are about to be read.
-    pub(super) fn lacks(&self, newest: Offset, trimmed: u64, is_read: impl Fn(Offset) -> bool) -> bool {
+    pub(super) fn has_lost(&self, newest: Offset, trimmed: u64, is_read: impl Fn(Offset) -> bool) -> bool {
         let state = self.lock();
         let (mut before, mut after) = (0, 0);
         for offset in state.unread.range(..=newest).filter(|offset| !is_read(**offset)) {
@@ -85,7 +96,7 @@ impl Acknowledged {
     }
 
     /// Forgets what was trimmed up to `newest`, when a stream that lacks nothing is read up to it.
-    pub(super) fn settle(&self, newest: Offset) {
+    pub(super) fn forget_through(&self, newest: Offset) {
         let mut state = self.lock();
         while state.unread.first().is_some_and(|first| *first <= newest) {
             state.unread.pop_first();
@@ -126,7 +137,7 @@ mod tests {
 
     /// Returns whether a stream that is read up to `newest`, with these entries in its last page, lacks something.
     fn lacks(acknowledged: &Acknowledged, newest: u64, trimmed: u64, page: &[u64]) -> bool {
-        acknowledged.lacks(at(newest), trimmed, |offset| page.contains(&offset.minor()))
+        acknowledged.has_lost(at(newest), trimmed, |offset| page.contains(&offset.minor()))
     }
 
     #[test]
@@ -146,7 +157,7 @@ mod tests {
     fn an_entry_may_be_read_before_it_is_acknowledged() {
         let acknowledged = acknowledged([]);
         (1..=3).for_each(|minor| acknowledged.record_read(at(minor)));
-        acknowledged.settle(at(3));
+        acknowledged.forget_through(at(3));
         (1..=4).for_each(|minor| acknowledged.record(at(minor)));
         assert_eq!(acknowledged.newest_unread(), at(4));
         assert!(!lacks(&acknowledged, 3, 0, &[]));
@@ -164,7 +175,7 @@ mod tests {
         // Three were trimmed in one poll, and the stream is read up to its end in a later one.
         acknowledged.record_trimmed(3, at(4));
         assert!(!lacks(&acknowledged, 9, 0, &[9]));
-        acknowledged.settle(at(9));
+        acknowledged.forget_through(at(9));
         acknowledged.record(at(2));
         assert!(lacks(&acknowledged, 9, 0, &[]), "all three are accounted for");
     }
@@ -173,7 +184,7 @@ mod tests {
     fn an_entry_that_was_trimmed_may_be_acknowledged_afterwards() {
         let acknowledged = acknowledged([]);
         acknowledged.record_trimmed(2, at(2));
-        acknowledged.settle(at(4));
+        acknowledged.forget_through(at(4));
         acknowledged.record(at(1));
         acknowledged.record(at(2));
         assert!(!lacks(&acknowledged, 4, 0, &[]));

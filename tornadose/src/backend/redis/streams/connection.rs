@@ -37,22 +37,23 @@ impl<'a> ReaderConnection<'a> {
 
     /// Sends commands to which the server may reply after a silence.
     pub(super) async fn query_within(&mut self, pipeline: &Pipeline, silence: Duration) -> Result<Replies, Fault> {
-        self.master.open().await?.limit_receiving(usize::MAX);
-        self.master.query(pipeline, silence).await
+        self.master.query(pipeline, silence, usize::MAX).await
     }
 
     /// Sends commands to which the server may reply after a silence, in so many bytes. Returns `None` if it has replied
-    /// in more, and disconnects.
+    /// in more, and disconnects; otherwise the replies, and how long they took.
     pub(super) async fn query_limited(
         &mut self,
         pipeline: &Pipeline,
         silence: Duration,
-        bytes: usize,
-    ) -> Result<Option<Replies>, Fault> {
-        self.master.open().await?.limit_receiving(bytes);
-        match self.master.query(pipeline, silence).await {
-            Ok(replies) => Ok(Some(replies)),
-            Err(_) if self.master.is_exceeded() => {
+        bytes_max: usize,
+    ) -> Result<Option<(Replies, Duration)>, Fault> {
+        // Connecting does not count.
+        self.master.open().await?;
+        let started = Instant::now();
+        match self.master.query(pipeline, silence, bytes_max).await {
+            Ok(replies) => Ok(Some((replies, started.elapsed()))),
+            Err(Fault::TooLong) => {
                 self.disconnect();
                 Ok(None)
             }

@@ -3,8 +3,7 @@
 
 use std::time::Duration;
 
-use redis::{Cmd, RedisError};
-use tokio::time::Instant;
+use redis::{Cmd, Pipeline, RedisError};
 
 use crate::backend::link::BackendLink;
 use crate::backend::redis::connect::REPLY_TIMEOUT;
@@ -12,31 +11,38 @@ use crate::backend::redis::fault::Fault;
 use crate::backend::redis::server::Server;
 use crate::backend::redis::streams::connection::ReaderConnection;
 use crate::backend::redis::streams::entry::{Entry, Part};
-use crate::backend::redis::streams::page::Page;
+use crate::backend::redis::streams::page::{Page, PageRequest};
 use crate::backend::redis::streams::protocol::{Keys, format_id, value_size};
 use crate::backend::redis::streams::script::Scripts;
 use crate::id::Offset;
 
-/// How long one blocking read waits for the next entry. The stream is polled afterwards in any case.
-const BLOCK_TIMEOUT: Duration = Duration::from_secs(1);
+/// How long one blocking read waits for the next entry, in milliseconds. The stream is polled afterwards in any case.
+const BLOCK_MILLIS: u64 = 1000;
+
+/// How long a blocking read may be silent.
+const BLOCK_SILENCE: Duration = Duration::from_millis(BLOCK_MILLIS).saturating_add(REPLY_TIMEOUT);
 
 /// How often the stream is polled while blocking reads do not work, and for how many polls.
 const POLL_INTERVAL: Duration = Duration::from_millis(50);
 const POLLS_WITHOUT_WAITING: u32 = 100;
 
-/// Entries of up to this size are read without a script, which costs Redis three times as much, several at once.
+/// Entries of up to this size are read without a script, which costs Redis three times as much.
 const SMALL_ENTRY_BYTES: usize = 4 << 10;
 
-/// How many bytes more than expected such a read may bring: the entries that are new may be larger than those before.
+/// How many small entries are read at once. The new ones may be much larger than those before, and Redis puts all of
+/// them into one reply.
+const SMALL_ENTRIES_MAX: usize = 200;
+
+/// How many bytes more than expected such a reply may have.
 const UNEXPECTED_BYTES_MAX: usize = 1 << 20;
 
-/// The largest of the entries read last is forgotten by this part with each page.
+/// With each page, the remembered size of the largest entry shrinks by this part.
 const LARGEST_DECAY: usize = 64;
 
 /// How many bytes an entry has beside its payload, on the connection.
 const ENTRY_OVERHEAD: usize = 128;
 
-/// The most entries in a page. A script blocks every other client.
+/// The most entries in a page of the script. It blocks every other client.
 const PAGE_ENTRIES_MAX: usize = 1000;
 
 pub(super) struct EntryReader<'a> {
@@ -65,11 +71,11 @@ impl<'a> EntryReader<'a> {
     }
 
     /// Returns whether several entries may be read at once, without a script.
-    pub(super) fn are_small(&self) -> bool {
+    pub(super) fn expects_small_entries(&self) -> bool {
         self.largest <= SMALL_ENTRY_BYTES && self.polls_without_waiting == 0
     }
 
-    /// Waits for the next entry, which may be large. It may not be the next: a poll shows whether another precedes it.
+    /// Waits until an entry arrives, which may be large. Another may precede it; the next poll shows that.
     pub(super) async fn wait(&mut self, last: Offset) -> Result<Option<Entry>, Fault> {
         if self.polls_without_waiting > 0 {
             self.polls_without_waiting -= 1;
@@ -77,14 +83,12 @@ impl<'a> EntryReader<'a> {
             return Ok(None);
         }
         let mut pipeline = redis::pipe();
-        let block = u64::try_from(BLOCK_TIMEOUT.as_millis()).unwrap_or(1000);
-        let wait = pipeline.cmd("XREAD").arg("BLOCK").arg(block).arg("COUNT").arg(1);
+        let wait = pipeline.cmd("XREAD").arg("BLOCK").arg(BLOCK_MILLIS).arg("COUNT").arg(1);
         wait.arg("STREAMS").arg(&self.connection.keys.stream).arg(format_id(last));
-        let reply = match self.connection.query_within(&pipeline, BLOCK_TIMEOUT + REPLY_TIMEOUT).await {
+        let reply = match self.connection.query_within(&pipeline, BLOCK_SILENCE).await {
             Ok(mut replies) => replies.next_reply(),
             Err(fault) => {
-                // The server may have refused to hold an entry of this size. Polls read it in parts.
-                self.polls_without_waiting = POLLS_WITHOUT_WAITING;
+                self.suspend_waiting(&fault);
                 return Err(fault);
             }
         };
@@ -94,6 +98,15 @@ impl<'a> EntryReader<'a> {
                 Ok(Entry::parse_read(reply, self.link.memory())?.into_iter().next())
             }
             Err(refusal) => self.continue_without_waiting(refusal).map(|()| None),
+        }
+    }
+
+    /// Polls without waiting for some time after a connection has broken: the server may have refused to hold entries
+    /// of this size. Polls read them in parts.
+    fn suspend_waiting(&mut self, fault: &Fault) {
+        if fault.is_broken_connection() {
+            self.polls_without_waiting = POLLS_WITHOUT_WAITING;
+            self.connection.size.failed();
         }
     }
 
@@ -115,44 +128,25 @@ impl<'a> EntryReader<'a> {
         }
     }
 
-    /// Reads the state of the stream and the entries after the tail, as many as are expected to fit. Returns `None` if
-    /// they did not, or if Redis refuses it.
+    /// Reads entries after the last, as many as are expected to fit, and then the state of the stream. Returns `None` if
+    /// the script has to read instead: they did not fit, Redis refuses it or does not know the script, or the newest entry
+    /// is not among them.
     ///
     /// The state is of a moment after the entries were read.
     pub(super) async fn read_several(&mut self, last: Offset, waits: bool) -> Result<Option<Page>, Fault> {
-        let Keys { stream, epoch, .. } = self.connection.keys;
-        let (bytes, last_id) = (self.connection.size.bytes(), format_id(last));
-        let count = (bytes / (self.largest + ENTRY_OVERHEAD)).clamp(1, PAGE_ENTRIES_MAX);
-        let (mut pipeline, mut silence) = (redis::pipe(), REPLY_TIMEOUT);
-        let read = pipeline.cmd("XREAD").arg("COUNT").arg(count);
-        if waits {
-            silence += BLOCK_TIMEOUT;
-            read.arg("BLOCK").arg(u64::try_from(BLOCK_TIMEOUT.as_millis()).unwrap_or(1000));
-        }
-        read.arg("STREAMS").arg(stream).arg(&last_id);
-        let script = &self.connection.scripts.page;
-        let add_arguments = |command: &mut Cmd| {
-            command.arg(&last_id).arg(&last_id).arg(0).arg(0).arg(0).arg("0-0").arg(0).arg(1);
-        };
-        let mut state = script.by_digest(&[stream, epoch]);
-        add_arguments(&mut state);
-        pipeline.add_command(state);
-        let started = Instant::now();
-        let Some(mut replies) =
-            self.connection.query_limited(&pipeline, silence, bytes + UNEXPECTED_BYTES_MAX).await.inspect_err(
-                |_| {
-                    // The server may have refused to hold entries of this size.
-                    self.polls_without_waiting = POLLS_WITHOUT_WAITING;
-                },
-            )?
-        else {
-            self.largest = bytes + UNEXPECTED_BYTES_MAX;
+        let bytes = self.connection.size.bytes();
+        let silence = if waits { BLOCK_SILENCE } else { REPLY_TIMEOUT };
+        let pipeline = self.read_commands(last, waits);
+        let bytes_max = bytes + UNEXPECTED_BYTES_MAX;
+        let queried = self.connection.query_limited(&pipeline, silence, bytes_max).await;
+        let Some((mut replies, took)) = queried.inspect_err(|fault| self.suspend_waiting(fault))? else {
+            self.largest = bytes_max;
             return Ok(None);
         };
         let entries = match replies.next_reply() {
             Ok(reply) => {
                 if !waits {
-                    self.connection.size.completed(value_size(&reply), started.elapsed());
+                    self.connection.size.completed(value_size(&reply), took);
                 }
                 self.is_polling = false;
                 Entry::parse_read(reply, self.link.memory())?
@@ -162,35 +156,56 @@ impl<'a> EntryReader<'a> {
                 return Ok(None);
             }
         };
-        let state = match replies.next_reply() {
-            Err(error) if error.code() == Some("NOSCRIPT") => {
-                self.connection.run(script, &[stream, epoch], add_arguments).await?
-            }
-            state => state?,
+        let mut page = match replies.next_reply() {
+            // The script is sent by its text, and reads.
+            Err(error) if error.code() == Some("NOSCRIPT") => return Ok(None),
+            state => Page::parse(state?)?,
         };
-        let mut page = Page::parse(state)?;
+        if entries.is_empty() && page.info.newest != last {
+            // The newest entry was deleted, or was appended after the read. The script tells which.
+            return Ok(None);
+        }
         page.is_complete = entries.last().map_or(last, |entry| entry.offset) == page.info.newest;
         page.entries = entries;
         self.record_sizes(&page);
         Ok(Some(page))
     }
 
+    /// Returns the commands that read several entries and the state of the stream.
+    fn read_commands(&self, last: Offset, waits: bool) -> Pipeline {
+        let Keys { stream, epoch, .. } = self.connection.keys;
+        let count = self.connection.size.bytes() / (self.largest + ENTRY_OVERHEAD);
+        let mut pipeline = redis::pipe();
+        let read = pipeline.cmd("XREAD").arg("COUNT").arg(count.clamp(1, SMALL_ENTRIES_MAX));
+        if waits {
+            read.arg("BLOCK").arg(BLOCK_MILLIS);
+        }
+        read.arg("STREAMS").arg(stream).arg(format_id(last));
+        let mut state = self.connection.scripts.page.by_digest(&[stream, epoch]);
+        PageRequest::state_only(last).add_to(&mut state);
+        pipeline.add_command(state);
+        pipeline
+    }
+
     /// Reads the state of the stream and a page of entries, in one step: those after the held one, if there is one. The
     /// first may be a part of an entry, of which another part is known.
     pub(super) async fn read_page(&mut self, last: Offset, held: Option<&Entry>, part: &Part) -> Result<Page, Fault> {
         let Keys { stream, epoch, .. } = self.connection.keys;
-        let last = format_id(last);
-        let after = held.map_or_else(|| last.clone(), |held| format_id(held.offset));
-        let (bytes, longest, step) = (self.connection.size.bytes(), self.link.memory(), self.page_step);
-        let (part, known) = (format_id(part.offset), part.bytes.len());
-        let script = &self.connection.scripts.page;
-        let add_arguments = |command: &mut Cmd| {
-            command.arg(&last).arg(&after).arg(bytes).arg(PAGE_ENTRIES_MAX).arg(longest);
-            command.arg(&part).arg(known).arg(step);
+        let request = PageRequest {
+            last,
+            after: held.map_or(last, |held| held.offset),
+            bytes: self.connection.size.bytes(),
+            entries: PAGE_ENTRIES_MAX,
+            longest: self.link.memory(),
+            part: part.offset,
+            known: part.bytes.len(),
+            step: self.page_step,
         };
+        let script = &self.connection.scripts.page;
+        let add_arguments = |command: &mut Cmd| request.add_to(command);
         let page = Page::parse(self.connection.transfer(script, &[stream, epoch], add_arguments).await?)?;
         if let Some(average) = page.size().checked_div(page.entries.len()) {
-            self.page_step = (self.connection.size.bytes() / (average + 64)).clamp(1, 100);
+            self.page_step = (self.connection.size.bytes() / (average + ENTRY_OVERHEAD)).clamp(1, 100);
         }
         self.record_sizes(&page);
         Ok(page)

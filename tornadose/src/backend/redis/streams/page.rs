@@ -1,12 +1,42 @@
 //! One poll of the stream: its state, and a page of its entries.
 
-use redis::Value;
+use redis::{Cmd, Value};
 
 use crate::backend::redis::fault::Fault;
 use crate::backend::redis::streams::entry::Entry;
-use crate::backend::redis::streams::protocol::{parse_bytes, parse_state};
+use crate::backend::redis::streams::protocol::{format_id, parse_bytes, parse_state};
 use crate::backend::redis::streams::tail::StreamInfo;
-use crate::id::Epoch;
+use crate::id::{Epoch, Offset};
+
+/// The arguments of the script `page`.
+pub(super) struct PageRequest {
+    /// The last entry that was read.
+    pub(super) last: Offset,
+    /// The entry after which the page begins.
+    pub(super) after: Offset,
+    /// How many bytes and entries the page has at most.
+    pub(super) bytes: usize,
+    pub(super) entries: usize,
+    /// The longest payload that is of interest.
+    pub(super) longest: usize,
+    /// An entry of which a part was read, and the length of that part.
+    pub(super) part: Offset,
+    pub(super) known: usize,
+    /// How many entries to try first.
+    pub(super) step: usize,
+}
+
+impl PageRequest {
+    /// Asks for the state of the stream alone.
+    pub(super) fn state_only(last: Offset) -> Self {
+        Self { last, after: last, bytes: 0, entries: 0, longest: 0, part: Offset::START, known: 0, step: 1 }
+    }
+
+    pub(super) fn add_to(&self, command: &mut Cmd) {
+        command.arg(format_id(self.last)).arg(format_id(self.after)).arg(self.bytes).arg(self.entries);
+        command.arg(self.longest).arg(format_id(self.part)).arg(self.known).arg(self.step);
+    }
+}
 
 /// The result of the script `page`.
 #[derive(Debug)]

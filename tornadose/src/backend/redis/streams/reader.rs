@@ -136,7 +136,7 @@ impl<'a> StreamReader<'a> {
 
     /// Returns whether several entries are read at once, without a script.
     fn reads_several(&self) -> bool {
-        self.held.is_none() && self.part.bytes.is_empty() && self.entries.are_small()
+        self.held.is_none() && self.part.bytes.is_empty() && self.entries.expects_small_entries()
     }
 
     /// Ingests the entries since the last poll, or loads the stream if it is another one. Returns whether everything
@@ -147,7 +147,7 @@ impl<'a> StreamReader<'a> {
             return Ok(false);
         };
         self.ingest_values(self.tail.last).await?;
-        let acknowledged = self.acknowledged.newest_unread();
+        let newest_acknowledged = self.acknowledged.newest_unread();
         let last = self.tail.last;
         let several = if self.reads_several() { self.entries.read_several(last, waits).await? } else { None };
         let page = match several {
@@ -170,7 +170,8 @@ impl<'a> StreamReader<'a> {
             is_complete,
         };
         let progress = self.tail.progress(&summary);
-        let Progress::Advanced { missing } = self.check_acknowledged(progress, &page, is_complete, acknowledged)?
+        let Progress::Advanced { missing } =
+            self.check_acknowledged(progress, &page, is_complete, newest_acknowledged)?
         else {
             self.entries.connection.change_epoch(epoch, self.link.channel()).await?;
             self.unload(epoch);
@@ -192,7 +193,7 @@ impl<'a> StreamReader<'a> {
                 self.tail.last = newest;
                 self.link.advance_to(newest);
             }
-            self.acknowledged.settle(newest);
+            self.acknowledged.forget_through(newest);
             self.loaded_offsets = HashMap::new();
             self.write().await?;
             self.link.caught_up();
@@ -206,14 +207,15 @@ impl<'a> StreamReader<'a> {
         entry.length <= self.link.memory() && known < entry.length
     }
 
-    /// Compares the stream with what was acknowledged to this process, the newest of it before the poll. A stream that
-    /// lacks some of it was rolled back; but a connection to another server, which lacks it for now, is replaced first.
+    /// Compares the stream with what was acknowledged to this process; `newest_acknowledged` is the newest offset that was
+    /// unread before the poll. A stream that lacks some of it was rolled back; but a connection to another server, which
+    /// lacks it for now, is replaced first.
     fn check_acknowledged(
         &mut self,
         progress: Progress,
         page: &Page,
         is_complete: bool,
-        acknowledged: Offset,
+        newest_acknowledged: Offset,
     ) -> Result<Progress, Fault> {
         let Progress::Advanced { missing } = progress else {
             self.misses_acknowledged = false;
@@ -221,7 +223,7 @@ impl<'a> StreamReader<'a> {
         };
         let newest = page.info.newest;
         let is_read = |offset| self.is_read(page, offset);
-        if newest >= acknowledged && !(is_complete && self.acknowledged.lacks(newest, missing, is_read)) {
+        if newest >= newest_acknowledged && !(is_complete && self.acknowledged.has_lost(newest, missing, is_read)) {
             self.misses_acknowledged &= !is_complete;
             return Ok(progress);
         }

@@ -27,6 +27,13 @@ pub(super) struct StreamInfo {
 }
 
 impl StreamInfo {
+    /// Returns whether the entry at `offset` was once in the stream, and is not for another reason than that it was
+    /// trimmed or deleted.
+    pub(super) fn has_lost(&self, offset: Offset, exists: bool) -> bool {
+        let is_gone = offset > Offset::START && !exists && !self.starts_after(offset) && self.deleted != offset;
+        self.newest < offset || is_gone
+    }
+
     /// Returns whether no entry at or below `offset` is kept.
     fn starts_after(&self, offset: Offset) -> bool {
         self.length == 0 || self.first > offset
@@ -59,14 +66,10 @@ pub(super) enum Progress {
 impl Tail {
     pub(super) fn progress(&self, poll: &PollSummary) -> Progress {
         let info = &poll.info;
-        if info.newest < self.last || info.added < self.added {
+        if info.has_lost(self.last, poll.last_exists) || info.added < self.added {
             return Progress::RolledBack;
         }
         let is_trimmed = info.starts_after(self.last);
-        let is_deleted = info.deleted == self.last;
-        if self.last > Offset::START && !poll.last_exists && !is_trimmed && !is_deleted {
-            return Progress::RolledBack;
-        }
         let added = info.added - self.added;
         let kept = if is_trimmed {
             info.length

@@ -13,17 +13,17 @@ use tokio::time::Instant;
 use crate::backend::backoff::Backoff;
 use crate::backend::link::BackendLink;
 use crate::backend::outgoing::{Outgoing, OutgoingKind, SendOutcome};
+use crate::backend::redis::connect::REPLY_TIMEOUT;
 use crate::backend::redis::fault::{Fault, server_words};
 use crate::backend::redis::master::MasterConnection;
 use crate::backend::redis::replies::Replies;
 use crate::backend::redis::server::Server;
-use crate::backend::redis::streams::acknowledged::Acknowledged;
+use crate::backend::redis::streams::acknowledged::{Acknowledged, BATCH_MESSAGES_MAX};
+use crate::backend::redis::streams::page::{Page, PageRequest};
 use crate::backend::redis::streams::protocol::{APPEND_LATEST_LUA, Keys, format_by, parse_bytes, parse_id};
+use crate::backend::redis::streams::script::Scripts;
 use crate::backend::redis::transfer_size::TransferSize;
 use crate::id::Offset;
-
-/// How many messages one batch has. A transaction blocks every other client.
-const BATCH_MESSAGES_MAX: usize = 1000;
 
 /// How many messages one script appends.
 const SCRIPT_MESSAGES_MAX: usize = 100;
@@ -50,11 +50,22 @@ const PASSING: [&str; 12] = [
 /// The refusals after which another connection may reach another server or user.
 const RECONNECT: [&str; 5] = ["READONLY", "MASTERDOWN", "NOAUTH", "NOPERM", "CLUSTERDOWN"];
 
+/// How long the reader may take to notice that a server lacks what was acknowledged.
+const LOSS_NOTICE_MAX: Duration = Duration::from_secs(2);
+
 /// Appends messages until the store is closed.
-pub(super) async fn run(server: &Server, keys: &Keys, history: usize, acknowledged: &Acknowledged, link: &BackendLink) {
+pub(super) async fn run(
+    server: &Server,
+    keys: &Keys,
+    scripts: &Scripts,
+    history: usize,
+    acknowledged: &Acknowledged,
+    link: &BackendLink,
+) {
     let mut writer = StreamWriter {
         connection: MasterConnection::new(server, "tornadose-writer"),
         keys,
+        scripts,
         history,
         acknowledged,
         link,
@@ -78,6 +89,7 @@ pub(super) async fn run(server: &Server, keys: &Keys, history: usize, acknowledg
 struct StreamWriter<'a> {
     connection: MasterConnection<'a>,
     keys: &'a Keys,
+    scripts: &'a Scripts,
     history: usize,
     acknowledged: &'a Acknowledged,
     link: &'a BackendLink,
@@ -94,7 +106,7 @@ impl StreamWriter<'_> {
     /// Sends messages until the connection fails or the store is closed.
     async fn send(&mut self) -> Result<(), Fault> {
         let loads = self.acknowledged.loads();
-        self.connection.open().await?;
+        self.check_stream(loads).await?;
         loop {
             // No submit waits for the others any more.
             self.queue.retain(Outgoing::needs_sending);
@@ -119,6 +131,33 @@ impl StreamWriter<'_> {
         }
     }
 
+    /// Looks whether the server of a new connection has what was acknowledged. If it lacks something, the reader notices,
+    /// and gets some time to tell the readers before messages are appended that would hide the loss for a moment.
+    async fn check_stream(&mut self, loads: u64) -> Result<(), Fault> {
+        self.connection.open().await?;
+        let newest = self.acknowledged.newest();
+        if newest == Offset::START {
+            return Ok(());
+        }
+        let Keys { stream, epoch, .. } = self.keys;
+        let mut state = self.scripts.page.by_text(&[stream, epoch]);
+        PageRequest::state_only(newest).add_to(&mut state);
+        let mut pipeline = redis::pipe();
+        pipeline.add_command(state);
+        // A user may append without the right to read.
+        let Ok(reply) = self.connection.query(&pipeline, REPLY_TIMEOUT, usize::MAX).await?.next_reply() else {
+            return Ok(());
+        };
+        let page = Page::parse(reply)?;
+        let give_up_at = Instant::now() + LOSS_NOTICE_MAX;
+        if page.info.has_lost(newest, page.last_exists) {
+            while self.acknowledged.loads() == loads && Instant::now() < give_up_at {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        }
+        Ok(())
+    }
+
     /// Sends the first messages of the queue, and completes those that were appended. Returns why the others were
     /// refused.
     async fn send_batch(&mut self) -> Result<Option<Refusal>, Fault> {
@@ -128,7 +167,7 @@ impl StreamWriter<'_> {
         // No submit waits longer than its deadline.
         let silence = self.link.ack_timeout().max(Duration::from_millis(100));
         let started = Instant::now();
-        let replies = match self.connection.query(&pipeline, silence).await {
+        let replies = match self.connection.query(&pipeline, silence, usize::MAX).await {
             Ok(replies) => replies,
             Err(fault) => {
                 if let Some(last) = messages.last() {
