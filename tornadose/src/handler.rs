@@ -32,7 +32,7 @@ use salvo::{Depot, FlowCtrl, Handler, Request, Response, async_trait};
 
 use crate::handler::builder::StreamHandler;
 use crate::handler::open::Rejection;
-use crate::handler::ws::upgrade_required;
+use crate::handler::ws::{reject_broken_handshake, upgrade_required};
 use crate::subscriber::Subscriber;
 use crate::subscriber::options::Transports;
 
@@ -43,8 +43,12 @@ impl<S: Subscriber> StreamHandler<S> {
             return Err(StatusError::method_not_allowed().brief("a stream is read with GET").into());
         }
         let transports = self.settings.options.transports;
-        if transports != Transports::Sse && request::wants_upgrade(req) {
-            return self.serve_ws(req, depot, res).await;
+        if transports != Transports::Sse {
+            match request::wants_upgrade(req) {
+                Ok(true) => return self.serve_ws(req, depot, res).await,
+                Ok(false) => {}
+                Err(broken) => return Err(reject_broken_handshake(res, broken)),
+            }
         }
         if transports == Transports::Ws {
             return Err(upgrade_required(res, "this stream is a WebSocket: connect with `ws:` or `wss:`"));

@@ -17,6 +17,15 @@ pub(crate) enum OriginPolicy {
     List(Vec<Origin>),
 }
 
+/// Why a page may not open a WebSocket.
+pub(crate) struct OriginRefusal {
+    /// What the response says.
+    pub(crate) brief: String,
+    pub(crate) origin: String,
+    /// The host that the request names, if the origin was compared with it.
+    pub(crate) host: Option<String>,
+}
+
 impl From<Origins> for OriginPolicy {
     fn from(origins: Origins) -> Self {
         match origins {
@@ -42,34 +51,37 @@ impl OriginPolicy {
     }
 
     /// Refuses a WebSocket of another origin's page. Programs other than browsers send no origin, and are allowed.
-    pub(crate) fn check(&self, headers: &HeaderMap, authority: Option<&Authority>) -> Result<(), String> {
+    pub(crate) fn check(&self, headers: &HeaderMap, authority: Option<&Authority>) -> Result<(), OriginRefusal> {
         if matches!(self, Self::Any) {
             return Ok(());
         }
         let mut origins = headers.get_all(ORIGIN).into_iter();
         let (Some(value), more) = (origins.next(), origins.next()) else { return Ok(()) };
-        if more.is_some() {
-            return Err("the request has two `origin` headers".into());
-        }
         let shown = String::from_utf8_lossy(value.as_bytes()).into_owned();
+        let refuse = |brief, host| Err(OriginRefusal { brief, origin: shown.clone(), host });
+        if more.is_some() {
+            return refuse("the request has two `origin` headers".into(), None);
+        }
         let origin = value.to_str().ok().and_then(Origin::parse);
         let Some(origin) = origin else {
-            return Err(format!("`{shown}` is not the origin of a page: expected `scheme://host[:port]`"));
+            return refuse(format!("`{shown}` is not the origin of a page: expected `scheme://host[:port]`"), None);
         };
         match self {
             Self::List(list) if list.contains(&origin) => Ok(()),
-            Self::List(_) => {
-                Err(format!("the origin `{shown}` is not among those this handler admits: add it to `origins`"))
-            }
+            Self::List(_) => refuse(
+                format!("the origin `{shown}` is not among those this handler admits: add it to `origins`"),
+                None,
+            ),
             _ => {
                 let host = host(headers, authority).unwrap_or_default();
                 if origin.is_at(&host) {
                     return Ok(());
                 }
-                Err(format!(
-                    "the origin `{shown}` is not the host `{host}`: open the page at that host, or name its origin, \
-                     `origins = [\"{shown}\"]`"
-                ))
+                let brief = format!(
+                    "the origin `{shown}` is not the host `{host}`: open the page at that host; behind a proxy, let it \
+                     pass the header `host` of the browser; or name the page's origin, `origins = [\"{shown}\"]`"
+                );
+                refuse(brief, Some(host))
             }
         }
     }
@@ -250,15 +262,17 @@ mod tests {
     }
 
     #[test]
-    fn a_refusal_says_both_remedies() {
+    fn a_refusal_says_the_remedies() {
         let mut headers = HeaderMap::new();
         headers.insert(HOST, HeaderValue::from_static("api.example"));
         headers.insert(ORIGIN, HeaderValue::from_static("https://app.example"));
-        let refusal = OriginPolicy::SameHost.check(&headers, None).unwrap_err();
+        let refusal = OriginPolicy::SameHost.check(&headers, None).expect_err("another origin");
         assert_eq!(
-            refusal,
-            "the origin `https://app.example` is not the host `api.example`: open the page at that host, or name its \
-             origin, `origins = [\"https://app.example\"]`"
+            refusal.brief,
+            "the origin `https://app.example` is not the host `api.example`: open the page at that host; behind a \
+             proxy, let it pass the header `host` of the browser; or name the page's origin, \
+             `origins = [\"https://app.example\"]`"
         );
+        assert_eq!((&*refusal.origin, refusal.host.as_deref()), ("https://app.example", Some("api.example")));
     }
 }

@@ -12,12 +12,28 @@ use sha1::{Digest, Sha1};
 
 use crate::store::reader::resume::Resume;
 
-/// Returns whether the request asks for a WebSocket (RFC 6455 §4.2.1).
-pub(crate) fn wants_upgrade(request: &Request) -> bool {
-    request.method() == Method::GET
-        && request.version() == Version::HTTP_11
-        && has_token(request.headers(), &CONNECTION, "upgrade")
-        && has_token(request.headers(), &UPGRADE, "websocket")
+/// What is missing of a handshake.
+#[derive(Clone, Copy)]
+pub(crate) enum BrokenHandshake {
+    HttpVersion,
+    NoUpgrade,
+    NoConnection,
+}
+
+/// Returns whether the request asks for a WebSocket (RFC 6455 §4.2.1). One that has a `sec-websocket-key` has been a
+/// handshake; if it does not ask for the upgrade, a proxy has removed that, and the error says what is missing.
+pub(crate) fn wants_upgrade(request: &Request) -> Result<bool, BrokenHandshake> {
+    let headers = request.headers();
+    let broken = if request.version() != Version::HTTP_11 {
+        BrokenHandshake::HttpVersion
+    } else if !has_token(headers, &UPGRADE, "websocket") {
+        BrokenHandshake::NoUpgrade
+    } else if !has_token(headers, &CONNECTION, "upgrade") {
+        BrokenHandshake::NoConnection
+    } else {
+        return Ok(request.method() == Method::GET);
+    };
+    if request.method() == Method::GET && headers.contains_key(SEC_WEBSOCKET_KEY) { Err(broken) } else { Ok(false) }
 }
 
 /// Returns whether the header `accept` allows an event stream. The most specific range decides (RFC 9110 §12.5.1). A

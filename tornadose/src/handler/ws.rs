@@ -20,7 +20,8 @@ use crate::handler::connection::io::SocketIo;
 use crate::handler::connection::record::ConnectionRecord;
 use crate::handler::connection::wake_source::WakeSource;
 use crate::handler::open::{Admission, Authorized, Rejection, claim_socket};
-use crate::handler::request::{self, UpgradeError};
+use crate::handler::origin::OriginRefusal;
+use crate::handler::request::{self, BrokenHandshake, UpgradeError};
 use crate::handler::ws::session::WsSession;
 use crate::handler::ws::upgrade::take_upgraded;
 use crate::subscriber::Subscriber;
@@ -32,8 +33,11 @@ impl<S: Subscriber> StreamHandler<S> {
             UpgradeError::Version => upgrade_required(res, "expected `sec-websocket-version: 13`"),
             UpgradeError::Malformed(brief) => StatusError::bad_request().brief(brief).into(),
         })?;
-        let checked = self.settings.origins.check(req.headers(), req.uri().authority());
-        checked.map_err(|brief| StatusError::forbidden().brief(brief))?;
+        self.settings.origins.check(req.headers(), req.uri().authority()).map_err(|refusal| {
+            let OriginRefusal { brief, origin, host } = refusal;
+            tracing::debug!(target: "tornadose", reason = "origin", origin, host, "handshake rejected");
+            StatusError::forbidden().brief(brief)
+        })?;
         let authorized = self.authorize(req, depot).await?;
         let unavailable =
             |_| StatusError::service_unavailable().brief("the server is closing or full: try again later");
@@ -85,6 +89,29 @@ impl<S: Subscriber> StreamHandler<S> {
         registration.set_control(TaskControl { reader, close_reason, task: task.abort_handle() });
         Ok(())
     }
+}
+
+/// Rejects a handshake that a proxy did not pass in full. A stream instead would leave a browser's `WebSocket`
+/// without a reason.
+pub(crate) fn reject_broken_handshake(res: &mut Response, broken: BrokenHandshake) -> Rejection {
+    let (reason, brief) = match broken {
+        BrokenHandshake::HttpVersion => (
+            "http version",
+            "the handshake of a WebSocket has not arrived over HTTP/1.1: let the proxy in between use HTTP/1.1 to this server",
+        ),
+        BrokenHandshake::NoUpgrade => (
+            "no upgrade header",
+            "the handshake of a WebSocket has arrived without `upgrade: websocket`: let the proxy in between pass the \
+             headers `upgrade` and `connection`",
+        ),
+        BrokenHandshake::NoConnection => (
+            "no connection header",
+            "the handshake of a WebSocket has arrived without `connection: upgrade`: let the proxy in between pass the \
+             headers `upgrade` and `connection`",
+        ),
+    };
+    tracing::debug!(target: "tornadose", reason, "handshake rejected");
+    upgrade_required(res, brief)
 }
 
 /// Rejects a request that has to be an upgrade, and tells the client how.

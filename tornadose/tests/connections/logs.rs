@@ -10,7 +10,7 @@ use tornadose::subscriber::Lag;
 use super::harness::{harness, is_detached};
 use super::link::{Line, at, entry, open_empty};
 use super::log::CapturedLog;
-use super::rooms::{TRANSPORTS, UPGRADE, get, key, rooms, send_request};
+use super::rooms::{TRANSPORTS, UPGRADE, get, key, read_now, rooms, send_request};
 use super::watched_room::{Member, Note, Room, RoomKey, ScriptedBackend, said, topic, watched_room};
 
 /// Takes the lines without the field `detached`, which differs between the two test binaries.
@@ -191,6 +191,42 @@ async fn a_rejected_client_is_logged() {
             r#"DEBUG connection rejected: number=4 reason="closed""#,
         ]
     );
+}
+
+/// A proxy has removed what asks for the upgrade, or a page has another origin.
+#[tornadose_test::test]
+async fn a_rejected_handshake_names_the_proxy_and_is_logged() {
+    let (log, _guard) = CapturedLog::start();
+    let (store, app, _) = rooms();
+    let without = |removed: &str| get("page", &UPGRADE.replace(removed, ""));
+    for (request, missing, reason) in [
+        (without("upgrade: websocket\r\n"), "without `upgrade: websocket`", "no upgrade header"),
+        (without("connection: upgrade\r\n"), "without `connection: upgrade`", "no connection header"),
+        (
+            get("page", &UPGRADE.replace("connection: upgrade", "connection: close")),
+            "without `connection: upgrade`",
+            "no connection header",
+        ),
+        (
+            without("upgrade: websocket\r\n").replace("HTTP/1.1", "HTTP/1.0"),
+            "not arrived over HTTP/1.1",
+            "http version",
+        ),
+    ] {
+        let (text, _) = read_now(&mut send_request(&app, &request).await).await;
+        let (head, body) = text.split_once("\r\n\r\n").unwrap();
+        assert!(head.contains(" 426 ") && head.contains("\r\nsec-websocket-version: 13"), "{text}");
+        assert!(body.contains(missing) && body.contains("let the proxy in between"), "{text}");
+        assert_eq!(take(&log), format!("DEBUG handshake rejected: reason={reason:?}"));
+    }
+    let foreign = get("page", &format!("origin: https://app.example\r\n{UPGRADE}"));
+    let (text, _) = read_now(&mut send_request(&app, &foreign).await).await;
+    assert!(text.starts_with("HTTP/1.1 403 ") && text.contains("let it pass the header `host`"), "{text}");
+    assert_eq!(
+        take(&log),
+        r#"DEBUG handshake rejected: reason="origin" origin="https://app.example" host="localhost""#
+    );
+    assert_eq!(store.subscribers(), 0);
 }
 
 #[tornadose_test::test]

@@ -98,8 +98,9 @@ async fn an_origin_is_listed_where_a_proxy_changes_the_host() {
         let socket = client.ws(path).await;
         assert_eq!(socket.status(), status, "{path} at {host}");
         if status == 403 {
-            let remedies = "the origin `https://app.example` is not the host `backend:9000`: open the page at that host, or \
-                            name its origin, `origins = [\"https://app.example\"]`";
+            let remedies = "the origin `https://app.example` is not the host `backend:9000`: open the page at that host; \
+                            behind a proxy, let it pass the header `host` of the browser; or name the page's origin, \
+                            `origins = [\"https://app.example\"]`";
             assert!(socket.text().contains(remedies), "{}", socket.text());
         }
     }
