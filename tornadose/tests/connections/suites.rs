@@ -30,6 +30,7 @@ mod counters;
 mod fields;
 mod floods;
 mod fuzz_websocket;
+mod http2;
 mod keep_alive;
 mod keys;
 mod leaving;
