@@ -55,7 +55,18 @@ struct Server {
 
 impl Server {
     fn start() -> Self {
-        let mut child = Command::new(std::env::current_exe().unwrap())
+        Self::spawn(&mut Command::new(std::env::current_exe().unwrap()))
+    }
+
+    /// Starts with a limit of open files.
+    #[cfg(unix)]
+    fn start_with_limit(files: usize) -> Self {
+        let limit = format!("ulimit -n {files}; exec \"$0\" \"$@\"");
+        Self::spawn(Command::new("sh").args(["-c", &limit]).arg(std::env::current_exe().unwrap()))
+    }
+
+    fn spawn(command: &mut Command) -> Self {
+        let mut child = command
             .args(["--exact", "child", "--nocapture"])
             .env("TORNADOSE_CHILD", "1")
             .stdout(Stdio::piped())
@@ -128,6 +139,35 @@ fn a_signal_closes_every_connection_and_ends_the_server() {
         assert!(last.contains("retry: ") && last.ends_with("0\r\n\r\n"), "{last:?}");
         assert!(server.wait() < Duration::from_secs(1));
     }
+}
+
+/// A connection takes one open file. Those beyond the limit wait, and nothing happens to the others.
+#[cfg(unix)]
+#[test]
+fn a_server_at_its_limit_of_files_serves_the_next_client_once_another_leaves() {
+    const FILES: usize = 64;
+    let server = Server::start_with_limit(FILES);
+    let mut pages = Vec::new();
+    let mut waiting = loop {
+        let mut page = server.send_request(if pages.len() % 2 == 0 { "" } else { UPGRADE });
+        page.set_read_timeout(Some(Duration::from_millis(500))).unwrap();
+        match page.read(&mut [0; 8]) {
+            Ok(length) => assert_eq!(length, 8),
+            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => break page,
+            Err(error) => panic!("{error}"),
+        }
+        pages.push(page);
+        assert!(pages.len() < FILES);
+    };
+    // The rest are those of the runtime and of the standard streams.
+    assert!(pages.len() > FILES - 20, "{} connections", pages.len());
+    for page in &mut pages {
+        page.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        read_until(page, "hi");
+    }
+    pages.pop();
+    waiting.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    read_until(&mut waiting, "hi");
 }
 
 /// Reads to the end of a connection.
