@@ -30,3 +30,8 @@ fn port_or(default: u16) -> io::Result<u16> {
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct Readme;
+
+/// The programs of the page on deploying.
+#[cfg(doctest)]
+#[doc = include_str!("../docs/deploy.md")]
+struct Deploy;

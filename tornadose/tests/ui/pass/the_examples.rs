@@ -10,6 +10,9 @@ mod chat;
 #[path = "../../../../examples/fibonacci.rs"]
 #[allow(dead_code)]
 mod fibonacci;
+#[path = "../../../../examples/https.rs"]
+#[allow(dead_code)]
+mod https;
 #[path = "../../../../examples/market.rs"]
 #[allow(dead_code)]
 mod market;
