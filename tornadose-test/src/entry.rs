@@ -21,6 +21,15 @@ impl Entry {
         !self.read && self.is_message()
     }
 
+    /// Whether it is the next piece of a block whose last piece so far arrived at the same instant.
+    pub(crate) fn continues(&self, last: &Self) -> bool {
+        let (Happening::Block(_), Happening::Block(bytes)) = (&self.happening, &last.happening) else { return false };
+        let is_whole = matches!(&bytes[..], [b'\n' | b'\r'] | [.., b'\n', b'\n'] | [.., b'\r', b'\r'])
+            || bytes.ends_with(b"\n\r\n")
+            || bytes == b"\r\n";
+        !is_whole && (self.client, self.at, self.step) == (last.client, last.at, last.step)
+    }
+
     /// Whether it is a message that a page would receive.
     pub(crate) fn is_message(&self) -> bool {
         matches!(self.happening, Happening::Event(_) | Happening::Text(_) | Happening::Binary(_))
@@ -123,7 +132,7 @@ pub(crate) enum Happening {
         text: String,
         opening: bool,
     },
-    /// The bytes of an SSE stream up to a blank line: `wire`, instead of the values read from them.
+    /// The bytes of an SSE stream, a block or a piece of one: `wire`, instead of the values read from them.
     Block(Vec<u8>),
     /// A WebSocket frame: `wire`, instead of the values read from it.
     Frame {

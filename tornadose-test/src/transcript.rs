@@ -198,13 +198,22 @@ impl Recording {
         self.lines(View::Plain).filter_map(unread).collect()
     }
 
-    /// The entries that this view shows, each with its line; labels are numbered in this order.
+    /// The entries that this view shows, each with its line; labels are numbered in this order. The pieces of a block
+    /// that arrived at the same instant are one line.
     fn lines(&self, view: View) -> impl Iterator<Item = (&Entry, String)> {
         let mut labels = Labels::new(&self.entries, &self.masks);
-        self.shown().filter_map(move |entry| {
-            let name = self.name(entry);
-            render(&entry.happening, view, &mut labels).map(|text| (entry, format!("{name} {text}")))
-        })
+        let mut lines: Vec<(&Entry, String)> = Vec::new();
+        for entry in self.shown() {
+            let Some(text) = render(&entry.happening, view, &mut labels) else { continue };
+            match lines.last_mut() {
+                Some((start, line)) if entry.continues(start) => {
+                    line.push_str(text.strip_prefix("< ").unwrap_or(&text));
+                    *start = entry;
+                }
+                _ => lines.push((entry, format!("{} {text}", self.name(entry)))),
+            }
+        }
+        lines.into_iter()
     }
 
     pub(crate) fn shown(&self) -> impl Iterator<Item = &Entry> {

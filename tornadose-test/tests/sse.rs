@@ -77,6 +77,41 @@ async fn a_transcript_shows_the_events_of_a_page() {
 }
 
 #[tornadose_test::test]
+async fn lines_without_a_blank_line_are_shown_when_they_arrive() {
+    let (feed, handler) = feed("retry: 2000\n: tornadose\n");
+    let app = Harness::new(Router::with_path("rooms/1").get(handler));
+    let ada = app.client("ada").sse("/rooms/1").await;
+    app.advance(Duration::from_secs(15)).await;
+    feed.push(": keep-alive\n");
+    app.advance(Duration::from_secs(15)).await;
+    feed.push(": keep-alive\nid: k3v9x0aq-1\n\nretry: 4200\n");
+    feed.end();
+    assert_transcript!(ada, @"
+    ada > GET /rooms/1
+    ada ~ open 200 text/event-stream, retry 2s
+    after 15s
+    ada < : keep-alive
+    after 15s
+    ada < : keep-alive
+    ada < retry 4.2s
+    ada ~ end
+    ");
+    assert_transcript!(ada, wire, @r"
+    ada > GET /rooms/1
+    ada ~ open 200 text/event-stream
+    ada ~ content-type: text/event-stream; charset=utf-8
+    ada ~ transfer-encoding: chunked
+    ada < retry: 2000\n: tornadose\n
+    after 15s
+    ada < : keep-alive\n
+    after 15s
+    ada < : keep-alive\nid: #1\n\n
+    ada < retry: 4200\n
+    ada ~ end
+    ");
+}
+
+#[tornadose_test::test]
 async fn a_rejection_and_a_complete_stream_are_lines() {
     let app = Harness::new(Router::new().push(Router::with_path("out").get(forbidden)).get(brief));
     let out = app.sse("/out").await;

@@ -56,7 +56,10 @@ pub(crate) fn accepts_stream(headers: &HeaderMap) -> bool {
     ranges.filter_map(fits).max().is_some_and(|(_, taken)| taken)
 }
 
-/// Where the client resumes from: the header, else the query parameter; empty is absent.
+/// The query parameters that may have the id. Polyfills of `EventSource` use the second and the third.
+const ID_PARAMETERS: [&str; 3] = ["last_event_id", "lastEventId", "Last-Event-ID"];
+
+/// Where the client resumes from: the header, else a query parameter; empty is absent.
 pub(crate) fn resume(request: &Request) -> Resume {
     last_event_id(request).map_or(Resume::New, |text| Resume::after_text(&text))
 }
@@ -67,10 +70,11 @@ fn last_event_id(request: &Request) -> Option<String> {
     let joined = |ids: Vec<String>| Some(ids).filter(|ids| !ids.is_empty()).map(|ids| ids.join(", "));
     let some = |id: &String| !id.is_empty();
     let headers = request.headers().get_all("last-event-id").iter().map(text).filter(some).collect();
-    joined(headers).or_else(|| {
-        let queries = request.queries().get_vec("last_event_id").into_iter().flatten();
+    let query = |name: &str| {
+        let queries = request.queries().get_vec(name).into_iter().flatten();
         joined(queries.filter(|id| some(id)).cloned().collect())
-    })
+    };
+    joined(headers).or_else(|| ID_PARAMETERS.into_iter().find_map(query))
 }
 
 /// Why a request is not a valid upgrade.

@@ -1,4 +1,7 @@
 //! Server-Sent Events as a server writes them. A block is written whole or not at all.
+//!
+//! Comments and `retry` are lines without a blank line, so they belong to the block that follows. Some clients
+//! dispatch a block without data as an empty event.
 
 use std::time::Duration;
 
@@ -46,16 +49,15 @@ pub(crate) fn notice(bytes: &mut BytesMut, name: &str, json: &str) {
     bytes.put_u8(b'\n');
 }
 
-/// Writes the reconnection delay, in whole milliseconds.
+/// Writes the reconnection delay, in whole milliseconds. A client applies it at the end of the line.
 pub(crate) fn retry(bytes: &mut BytesMut, after: Duration) {
     // WHATWG HTML §9.2.6: `retry` takes ASCII digits alone.
     field(bytes, "retry", &after.as_millis().to_string());
-    bytes.put_u8(b'\n');
 }
 
-/// Writes the first frame of a stream.
-pub(crate) fn prologue(bytes: &mut BytesMut, retry: Duration) {
-    field(bytes, "retry", &retry.as_millis().to_string());
+/// Writes the first lines of a stream.
+pub(crate) fn prologue(bytes: &mut BytesMut, after: Duration) {
+    retry(bytes, after);
     comment(bytes, "tornadose");
 }
 
@@ -65,7 +67,6 @@ pub(crate) fn comment(bytes: &mut BytesMut, text: &str) {
     for line in lines(text) {
         field(bytes, "", line);
     }
-    bytes.put_u8(b'\n');
 }
 
 fn field(bytes: &mut BytesMut, name: &str, value: &str) {

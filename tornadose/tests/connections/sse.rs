@@ -33,10 +33,9 @@ async fn the_first_frame_has_the_reconnection_delay_and_the_position() {
     ticks ~ cache-control: no-cache, no-transform
     ticks ~ x-accel-buffering: no
     ticks ~ transfer-encoding: chunked
-    ticks < retry: 3000\n: tornadose\n\n
-    ticks < id: #1\n\n
+    ticks < retry: 3000\n: tornadose\nid: #1\n\n
     after 15s
-    ticks < : keep-alive\n\n
+    ticks < : keep-alive\n
     ticks < id: #2\ndata: 0.5\n\n
     ");
     let headers = ticks.headers();
@@ -66,8 +65,7 @@ async fn kept_state_has_ids_only_where_nothing_is_left_out() {
     go ~ cache-control: no-cache, no-transform
     go ~ x-accel-buffering: no
     go ~ transfer-encoding: chunked
-    go < retry: 3000\n: tornadose\n\n
-    go < id: #1\n\n
+    go < retry: 3000\n: tornadose\nid: #1\n\n
     go < id: #2\nevent: said\ndata: {"room":"go","text":"2"}\n\n
     go < id: #3\nevent: said\ndata: {"room":"go","text":"3"}\n\n
     go < id: #4\nevent: topic\ndata: {"room":"go","topic":"generics"}\n\n
@@ -143,8 +141,7 @@ async fn a_trimmed_id_gets_a_gap() {
     back ~ cache-control: no-cache, no-transform
     back ~ x-accel-buffering: no
     back ~ transfer-encoding: chunked
-    back < retry: 3000\n: tornadose\n\n
-    back < event: tornadose:gap\ndata: {"reason":"trimmed","missed":null}\n\n
+    back < retry: 3000\n: tornadose\nevent: tornadose:gap\ndata: {"reason":"trimmed","missed":null}\n\n
     back < id: #2\n\n
     back < id: #3\nevent: said\ndata: {"room":"go","text":"6"}\n\n
     back < id: #4\nevent: said\ndata: {"room":"go","text":"7"}\n\n
@@ -208,6 +205,23 @@ async fn the_query_may_have_the_id() {
 }
 
 #[tornadose_test::test]
+async fn the_query_parameter_may_have_a_name_of_a_polyfill() {
+    let (store, app) = rooms();
+    store.submit(said("go", "before")).await.unwrap();
+    let head = store.head();
+    store.submit(said("go", "after")).await.unwrap();
+    for name in ["last_event_id", "lastEventId", "Last-Event-ID"] {
+        let sse = app.client(name).sse(format!("/rooms/go?{name}={head}")).await;
+        assert_eq!(sse.next_event().await.data, r#"{"room":"go","text":"after"}"#, "{name}");
+        sse.quiet().await;
+        sse.close().await;
+    }
+    // An empty parameter is absent, and the first name that has an id counts.
+    let both = app.client("both").sse(format!("/rooms/go?last_event_id=&lastEventId={head}&Last-Event-ID=x")).await;
+    assert_eq!(both.next_event().await.data, r#"{"room":"go","text":"after"}"#);
+}
+
+#[tornadose_test::test]
 async fn position_frames_are_sent_for_other_keys_and_for_filtered_messages() {
     let store = Store::new();
     let app = harness(Router::with_path("loud").get(Loud::handler(&store)));
@@ -225,14 +239,13 @@ async fn position_frames_are_sent_for_other_keys_and_for_filtered_messages() {
     loud ~ cache-control: no-cache, no-transform
     loud ~ x-accel-buffering: no
     loud ~ transfer-encoding: chunked
-    loud < retry: 3000\n: tornadose\n\n
-    loud < id: #1\n\n
+    loud < retry: 3000\n: tornadose\nid: #1\n\n
     loud < id: #2\nevent: said\ndata: {"room":"go","text":"HI"}\n\n
     loud < id: #3\n\n
     loud < id: #4\nevent: said\ndata: {"room":"go","text":"HO"}\n\n
     loud < id: #5\n\n
     after 15s
-    loud < : keep-alive\n\n
+    loud < : keep-alive\n
     "#);
 }
 

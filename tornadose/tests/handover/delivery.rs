@@ -92,12 +92,11 @@ async fn a_detached_stream_is_one_complete_response() {
     page ~ x-accel-buffering: no
     page ~ connection: close
     page ~ transfer-encoding: chunked
-    page < retry: 3000\n: tornadose\n\n
-    page < id: #1\n\n
+    page < retry: 3000\n: tornadose\nid: #1\n\n
     page < id: #2\ndata: {"room":1,"text":"hi"}\n\n
     after 15s
-    page < : keep-alive\n\n
-    page < retry: 6708\n\n
+    page < : keep-alive\n
+    page < retry: 6708\n
     page ~ end
     "#);
 }
@@ -159,7 +158,7 @@ async fn a_socket_with_a_write_buffer_is_flushed() {
     // Only the head is written to this client.
     let request = format!("GET /1 HTTP/1.1\r\nhost: localhost\r\nlast-event-id: {id}\r\n\r\n");
     let mut back = send_request(&app, &request).await;
-    read_until(&mut back, ": tornadose\n\n").await;
+    read_until(&mut back, ": tornadose\n").await;
     store.submit(line(1, "hi")).await.unwrap();
     store.close();
     for pipe in [&mut page, &mut back] {

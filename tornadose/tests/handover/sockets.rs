@@ -25,7 +25,7 @@ async fn reconnect(addr: SocketAddr, store: Store<Line>, room: u32, times: u32) 
         let request = format!("GET /{room} HTTP/1.1\r\nhost: {addr}\r\nlast-event-id: {id}\r\n\r\n");
         pipe.write_all(request.as_bytes()).await.unwrap();
         let mut read = Vec::new();
-        while !String::from_utf8_lossy(&read).contains(": tornadose\n\n") {
+        while !String::from_utf8_lossy(&read).contains(": tornadose\n") {
             assert!(pipe.read_buf(&mut read).await.unwrap() > 0, "the stream ended");
         }
         store.submit(line(room, &format!("<{room} {time}>"))).await.unwrap();
@@ -69,7 +69,7 @@ where
     let mut page = connect().await;
     page.write_all(GET.as_bytes()).await.unwrap();
     let mut read = Vec::new();
-    while !String::from_utf8_lossy(&read).contains(": tornadose\n\n") {
+    while !String::from_utf8_lossy(&read).contains(": tornadose\n") {
         assert!(page.read_buf(&mut read).await.unwrap() > 0, "the stream ended");
     }
     let mut second = connect().await;

@@ -18,7 +18,8 @@ pub(crate) enum SseItem {
     Position(String),
     Retry(u64),
     Comment(String),
-    /// The bytes of a block, including its blank line.
+    /// The bytes of a block, including its blank line. Comments and `retry` before the first field of a block are
+    /// pieces of their own: a client reacts to them before the block ends.
     Block(Vec<u8>),
 }
 
@@ -26,8 +27,12 @@ pub(crate) enum SseItem {
 pub(crate) struct Parser {
     /// The incomplete line.
     line: Vec<u8>,
-    /// The bytes since the last blank line.
+    /// The bytes since the last piece.
     block: Vec<u8>,
+    /// Whether a field of the present block has arrived.
+    has_field: bool,
+    /// Whether a piece ends with the LF that may follow.
+    awaits_lf: bool,
     /// Whether a CR has just ended a line: an LF directly after it belongs to it.
     after_cr: bool,
     /// Whether the first line has ended: only that line may begin with a BOM.
@@ -52,11 +57,15 @@ impl Parser {
             self.block.push(byte);
             let after_cr = take(&mut self.after_cr);
             match byte {
-                b'\n' if after_cr => self.close_block_after_crlf(&mut items),
+                b'\n' if after_cr => {
+                    if take(&mut self.awaits_lf) {
+                        items.push(SseItem::Block(take(&mut self.block)));
+                    }
+                }
                 b'\n' => self.end_line(true, &mut items),
                 b'\r' => {
                     self.after_cr = true;
-                    // If the LF of a CRLF is in this chunk, it belongs to the same block.
+                    // If the LF of a CRLF is in this chunk, it belongs to the same piece.
                     self.end_line(bytes.get(at + 1) != Some(&b'\n'), &mut items);
                 }
                 byte => self.line.push(byte),
@@ -65,31 +74,42 @@ impl Parser {
         items
     }
 
-    /// Takes the bytes after the last blank line at the end of the stream. An incomplete event in them is never
+    /// Takes the bytes after the last piece at the end of the stream. An incomplete event in them is never
     /// dispatched.
     pub(crate) fn take_remainder(&mut self) -> Vec<u8> {
         take(&mut self.block)
     }
 
-    fn end_line(&mut self, ends_block: bool, items: &mut Vec<SseItem>) {
+    fn end_line(&mut self, is_whole: bool, items: &mut Vec<SseItem>) {
+        if !self.read_line(items) {
+            return;
+        }
+        self.awaits_lf = !is_whole;
+        if is_whole {
+            items.push(SseItem::Block(take(&mut self.block)));
+        }
+    }
+
+    /// Returns whether the line ends a piece.
+    fn read_line(&mut self, items: &mut Vec<SseItem>) -> bool {
         let line = take(&mut self.line);
         let line = if take(&mut self.past_first_line) { &line[..] } else { line.strip_prefix(BOM).unwrap_or(&line) };
         self.past_first_line = true;
         if line.is_empty() {
             self.dispatch(items);
-            if ends_block {
-                items.push(SseItem::Block(take(&mut self.block)));
-            }
-            return;
+            self.has_field = false;
+            return true;
         }
         let line = String::from_utf8_lossy(line);
-        match line.split_once(':') {
-            Some(("", comment)) => {
-                items.push(SseItem::Comment(comment.strip_prefix(' ').unwrap_or(comment).to_owned()));
-            }
-            Some((field, value)) => self.field(field, value.strip_prefix(' ').unwrap_or(value), items),
-            None => self.field(&line, "", items),
+        let (field, value) = line.split_once(':').unwrap_or((&line, ""));
+        let value = value.strip_prefix(' ').unwrap_or(value);
+        if field.is_empty() {
+            items.push(SseItem::Comment(value.to_owned()));
+        } else {
+            self.field(field, value, items);
         }
+        self.has_field |= !matches!(field, "" | "retry");
+        !self.has_field
     }
 
     fn field(&mut self, field: &str, value: &str, items: &mut Vec<SseItem>) {
@@ -123,13 +143,6 @@ impl Parser {
             }
             (None, Some(id)) => items.push(SseItem::Position(id)),
             (None, None) => {}
-        }
-    }
-
-    /// Handles the LF of a CRLF: if the CR ended a blank line, the block ends here.
-    fn close_block_after_crlf(&mut self, items: &mut Vec<SseItem>) {
-        if matches!(&self.block[..], [.., b'\n' | b'\r', b'\r', b'\n'] | b"\r\n") {
-            items.push(SseItem::Block(take(&mut self.block)));
         }
     }
 }
@@ -242,7 +255,7 @@ mod tests {
     }
 
     #[test]
-    fn a_block_contains_its_bytes_up_to_the_blank_line() {
+    fn a_block_contains_its_bytes_after_leading_comments_and_up_to_the_blank_line() {
         let blocks = |bytes: &[u8]| {
             let items = Parser::default().feed(bytes).into_iter();
             items
@@ -253,7 +266,8 @@ mod tests {
                 .collect::<Vec<_>>()
         };
         assert_eq!(blocks(b"data: a\r\n\r\ndata: b\r\n\r\n"), ["data: a\r\n\r\n", "data: b\r\n\r\n"]);
-        assert_eq!(blocks(b"data: a\r\r: b\r\r"), ["data: a\r\r", ": b\r\r"]);
-        assert_eq!(blocks(b"retry: 1\n: x\n\nid: 1\n\n"), ["retry: 1\n: x\n\n", "id: 1\n\n"]);
+        assert_eq!(blocks(b"data: a\r\r: b\r\r"), ["data: a\r\r", ": b\r", "\r"]);
+        assert_eq!(blocks(b": a\r\ndata: b\r\n: c\r\n\r\n"), [": a\r\n", "data: b\r\n: c\r\n\r\n"]);
+        assert_eq!(blocks(b"retry: 1\n: x\n\nid: 1\n\n"), ["retry: 1\n", ": x\n", "\n", "id: 1\n\n"]);
     }
 }

@@ -125,7 +125,7 @@ mod tests {
 
     #[test]
     fn a_stream_waits_for_its_socket_only_when_the_middleware_agreed() {
-        let first = || Bytes::from_static(b"retry: 300\n\n");
+        let first = || Bytes::from_static(b"retry: 300\n");
         for agreed in [true, false] {
             let handle = Arc::new(SocketHandle::new(ConnCtrl::new()));
             let mut stream = StreamHandover::new(first(), Arc::clone(&handle));

@@ -9,7 +9,7 @@ use crate::handler::feed::format::Sse;
 use crate::message::Message;
 use crate::wire::sse;
 
-/// Returns a keep-alive comment, and a position frame if the position has moved.
+/// Returns a keep-alive comment, in the block of a position frame if the position has moved.
 pub(crate) fn keep_alive_frame<M: Message>(feed: &mut Feed<M>) -> BytesMut {
     let mut bytes = BytesMut::new();
     sse::comment(&mut bytes, "keep-alive");
@@ -25,7 +25,7 @@ pub(crate) fn prologue(retry: Duration) -> BytesMut {
     bytes
 }
 
-/// Returns a frame that sets the reconnection delay. It is also the whole body for a client that is to retry later,
+/// Returns a line that sets the reconnection delay. It is also the whole body for a client that is to retry later,
 /// because any status but 200 would stop an `EventSource` for good.
 pub(crate) fn retry_frame(after: Duration) -> Bytes {
     let mut bytes = BytesMut::new();

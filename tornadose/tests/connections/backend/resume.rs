@@ -134,8 +134,7 @@ async fn an_id_that_this_process_never_read_is_trimmed() {
     old ~ cache-control: no-cache, no-transform
     old ~ x-accel-buffering: no
     old ~ transfer-encoding: chunked
-    old < retry: 3000\n: tornadose\n\n
-    old < event: tornadose:gap\ndata: {"reason":"trimmed","missed":null}\n\n
+    old < retry: 3000\n: tornadose\nevent: tornadose:gap\ndata: {"reason":"trimmed","missed":null}\n\n
     old < id: #2\ndata: {"text":"five"}\n\n
     old < id: #3\ndata: {"text":"six"}\n\n
     old ~ close (client)
@@ -145,8 +144,7 @@ async fn an_id_that_this_process_never_read_is_trimmed() {
     border ~ cache-control: no-cache, no-transform
     border ~ x-accel-buffering: no
     border ~ transfer-encoding: chunked
-    border < retry: 3000\n: tornadose\n\n
-    border < event: tornadose:gap\ndata: {"reason":"trimmed","missed":null}\n\n
+    border < retry: 3000\n: tornadose\nevent: tornadose:gap\ndata: {"reason":"trimmed","missed":null}\n\n
     border < id: #2\ndata: {"text":"five"}\n\n
     border < id: #3\ndata: {"text":"six"}\n\n
     border ~ close (client)
@@ -156,8 +154,7 @@ async fn an_id_that_this_process_never_read_is_trimmed() {
     start ~ cache-control: no-cache, no-transform
     start ~ x-accel-buffering: no
     start ~ transfer-encoding: chunked
-    start < retry: 3000\n: tornadose\n\n
-    start < event: tornadose:gap\ndata: {"reason":"trimmed","missed":null}\n\n
+    start < retry: 3000\n: tornadose\nevent: tornadose:gap\ndata: {"reason":"trimmed","missed":null}\n\n
     start < id: #2\ndata: {"text":"five"}\n\n
     start < id: #3\ndata: {"text":"six"}\n\n
     start ~ close (client)
@@ -167,7 +164,7 @@ async fn an_id_that_this_process_never_read_is_trimmed() {
     known ~ cache-control: no-cache, no-transform
     known ~ x-accel-buffering: no
     known ~ transfer-encoding: chunked
-    known < retry: 3000\n: tornadose\n\n
+    known < retry: 3000\n: tornadose\n
     known ~ close (client)
     other > GET /lines last-event-id #2
     other ~ open 200 text/event-stream
@@ -175,8 +172,7 @@ async fn an_id_that_this_process_never_read_is_trimmed() {
     other ~ cache-control: no-cache, no-transform
     other ~ x-accel-buffering: no
     other ~ transfer-encoding: chunked
-    other < retry: 3000\n: tornadose\n\n
-    other < id: #3\ndata: {"text":"six"}\n\n
+    other < retry: 3000\n: tornadose\nid: #3\ndata: {"text":"six"}\n\n
     other ~ close (client)
     never > GET /lines last-event-id #6
     never ~ open 200 text/event-stream
@@ -184,8 +180,7 @@ async fn an_id_that_this_process_never_read_is_trimmed() {
     never ~ cache-control: no-cache, no-transform
     never ~ x-accel-buffering: no
     never ~ transfer-encoding: chunked
-    never < retry: 3000\n: tornadose\n\n
-    never < event: tornadose:gap\ndata: {"reason":"trimmed","missed":null}\n\n
+    never < retry: 3000\n: tornadose\nevent: tornadose:gap\ndata: {"reason":"trimmed","missed":null}\n\n
     never < id: #7\ndata: {"text":"nine"}\n\n
     never ~ close (client)
     new > GET /lines
@@ -194,8 +189,7 @@ async fn an_id_that_this_process_never_read_is_trimmed() {
     new ~ cache-control: no-cache, no-transform
     new ~ x-accel-buffering: no
     new ~ transfer-encoding: chunked
-    new < retry: 3000\n: tornadose\n\n
-    new < id: #2\ndata: {"text":"five"}\n\n
+    new < retry: 3000\n: tornadose\nid: #2\ndata: {"text":"five"}\n\n
     new < id: #3\ndata: {"text":"six"}\n\n
     new < id: #7\ndata: {"text":"nine"}\n\n
     new ~ close (client)
@@ -228,8 +222,7 @@ async fn latest_values_older_than_the_history_are_loaded_before_it() {
     new ~ cache-control: no-cache, no-transform
     new ~ x-accel-buffering: no
     new ~ transfer-encoding: chunked
-    new < retry: 3000\n: tornadose\n\n
-    new < event: quote\ndata: {"symbol":"AAPL","bid":1}\n\n
+    new < retry: 3000\n: tornadose\nevent: quote\ndata: {"symbol":"AAPL","bid":1}\n\n
     new < id: #1\nevent: trade\ndata: {"symbol":"AAPL","price":7}\n\n
     new < id: #2\nevent: quote\ndata: {"symbol":"MSFT","bid":2}\n\n
     new ~ close (client)
@@ -239,8 +232,7 @@ async fn latest_values_older_than_the_history_are_loaded_before_it() {
     knows ~ cache-control: no-cache, no-transform
     knows ~ x-accel-buffering: no
     knows ~ transfer-encoding: chunked
-    knows < retry: 3000\n: tornadose\n\n
-    knows < id: #2\nevent: quote\ndata: {"symbol":"MSFT","bid":2}\n\n
+    knows < retry: 3000\n: tornadose\nid: #2\nevent: quote\ndata: {"symbol":"MSFT","bid":2}\n\n
     knows ~ close (client)
     former > GET /prices last-event-id #3
     former ~ open 200 text/event-stream
@@ -248,8 +240,7 @@ async fn latest_values_older_than_the_history_are_loaded_before_it() {
     former ~ cache-control: no-cache, no-transform
     former ~ x-accel-buffering: no
     former ~ transfer-encoding: chunked
-    former < retry: 3000\n: tornadose\n\n
-    former < event: tornadose:gap\ndata: {"reason":"trimmed","missed":null}\n\n
+    former < retry: 3000\n: tornadose\nevent: tornadose:gap\ndata: {"reason":"trimmed","missed":null}\n\n
     former < id: #1\nevent: trade\ndata: {"symbol":"AAPL","price":7}\n\n
     former < id: #2\nevent: quote\ndata: {"symbol":"MSFT","bid":2}\n\n
     former ~ close (client)
