@@ -27,7 +27,7 @@ pub(crate) mod sse;
 mod ws;
 
 use salvo::http::header::{ACCEPT, ALLOW, HeaderValue};
-use salvo::http::{Method, StatusError};
+use salvo::http::{Method, StatusCode, StatusError};
 use salvo::{Depot, FlowCtrl, Handler, Request, Response, async_trait};
 
 use crate::handler::builder::StreamHandler;
@@ -38,8 +38,17 @@ use crate::subscriber::options::Transports;
 
 impl<S: Subscriber> StreamHandler<S> {
     async fn serve(&self, req: &mut Request, depot: &Depot, res: &mut Response) -> Result<(), Rejection> {
+        let origins = &self.settings.origins;
+        if *req.method() == Method::OPTIONS && origins.has_cors() {
+            origins
+                .check(req.headers(), req.uri().authority())
+                .map_err(|brief| StatusError::forbidden().brief(brief))?;
+            origins.add_preflight_headers(req.headers(), res.headers_mut());
+            res.status_code(StatusCode::NO_CONTENT);
+            return Ok(());
+        }
         if !matches!(*req.method(), Method::GET | Method::HEAD) {
-            res.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
+            res.headers_mut().insert(ALLOW, origins.allowed_methods());
             return Err(StatusError::method_not_allowed().brief("a stream is read with GET").into());
         }
         let transports = self.settings.options.transports;

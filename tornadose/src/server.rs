@@ -2,5 +2,6 @@
 //! them.
 
 pub(crate) mod bind;
+mod methods;
 pub(crate) mod handover;
 pub(crate) mod serve;

@@ -3,7 +3,9 @@
 use std::net::Ipv6Addr;
 
 use salvo::http::header::{
-    ACCESS_CONTROL_ALLOW_CREDENTIALS, ACCESS_CONTROL_ALLOW_ORIGIN, HOST, HeaderMap, HeaderValue, ORIGIN, VARY,
+    ACCESS_CONTROL_ALLOW_CREDENTIALS, ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS,
+    ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_MAX_AGE, ACCESS_CONTROL_REQUEST_HEADERS, ALLOW, HOST, HeaderMap,
+    HeaderValue, ORIGIN, VARY,
 };
 use salvo::http::uri::Authority;
 
@@ -83,6 +85,30 @@ impl OriginPolicy {
                 );
                 refuse(brief, Some(host))
             }
+        }
+    }
+
+    /// Returns whether pages of other origins may read a stream.
+    pub(crate) fn has_cors(&self) -> bool {
+        !matches!(self, Self::SameHost)
+    }
+
+    /// Returns the value of the header `allow`.
+    pub(crate) fn allowed_methods(&self) -> HeaderValue {
+        HeaderValue::from_static(if self.has_cors() { "GET, HEAD, OPTIONS" } else { "GET, HEAD" })
+    }
+
+    /// Adds the headers that let an allowed page send its request with the headers that it asks for, such as a
+    /// `last-event-id` of another form than browsers send or an `authorization`. The browser may keep the answer for
+    /// two hours, the most that all of them accept.
+    pub(crate) fn add_preflight_headers(&self, request: &HeaderMap, response: &mut HeaderMap) {
+        self.add_cors_headers(request, response);
+        response.insert(ALLOW, self.allowed_methods());
+        response.insert(ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static("GET, HEAD"));
+        response.insert(ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("7200"));
+        response.append(VARY, HeaderValue::from_static("access-control-request-headers"));
+        for names in request.get_all(ACCESS_CONTROL_REQUEST_HEADERS) {
+            response.append(ACCESS_CONTROL_ALLOW_HEADERS, names.clone());
         }
     }
 

@@ -20,6 +20,7 @@ use crate::handler::connection::attached::AttachedReason;
 use crate::handler::connection::socket_table::{Address, SocketLookup, SocketTable};
 use crate::handler::sse::detach::Proposal;
 use crate::server::handover::socket::{HandoverIo, SocketEntry};
+use crate::server::methods::add_methods;
 
 /// Lets the streams of a Salvo [`Server`](salvo::Server) of your own detach, as those of [`serve`](crate::serve) do:
 /// once its response head is written, a stream owns its socket and is written by a task of its own, and what had
@@ -100,6 +101,9 @@ impl Handover {
     /// Wraps a service, whose streams then detach when they are served on an [acceptor](Self::wrap_acceptor) of this
     /// handover.
     ///
+    /// The routes of GET that lead to a handler of this library also get HEAD and OPTIONS, for probes and for the
+    /// preflight requests of browsers. Without a `Handover`, add such a route by `Router::goal`.
+    ///
     /// ```
     /// use tornadose::prelude::*;
     ///
@@ -109,6 +113,7 @@ impl Handover {
     #[must_use]
     pub fn wrap_service(&self, service: impl Into<Service>) -> Service {
         let mut service = service.into();
+        add_methods(&mut service);
         // The outermost middleware sees what all others made of the response.
         service.hoops.insert(0, Arc::new(LetDetach { sockets: Arc::clone(&self.sockets) }));
         service

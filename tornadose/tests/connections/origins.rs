@@ -1,6 +1,8 @@
 //! Origins: which pages may open a WebSocket, and which may read a stream with credentials.
 
+use tornadose::Handover;
 use tornadose::prelude::*;
+use tornadose_test::{Harness, Response as Received};
 
 use super::harness::harness;
 
@@ -167,4 +169,73 @@ async fn pages_of_listed_origins_read_with_credentials() {
         (refused.status(), refused.headers()["access-control-allow-origin"].as_bytes()),
         (406, &b"https://app.example"[..])
     );
+}
+
+async fn preflight(app: &Harness, path: &str, origin: &str) -> Received {
+    let page = app.client("page").header("origin", origin).header("access-control-request-method", "GET");
+    page.header("access-control-request-headers", "authorization,last-event-id").request("OPTIONS", path, "").await
+}
+
+fn header(response: &Received, name: &str) -> String {
+    response.headers().get(name).map_or("-".into(), |value| value.to_str().unwrap().into())
+}
+
+#[tornadose_test::test]
+async fn a_preflight_is_answered_where_origins_are_set() {
+    let store: Store<Line> = Store::new();
+    let handler = Lines::handler(&store);
+    let router = Router::new()
+        .push(Router::with_path("own").goal(handler.clone()))
+        .push(Router::with_path("list").goal(handler.clone().origins(["https://app.example"])))
+        .push(Router::with_path("any").goal(handler.any_origin()));
+    let app = harness(router);
+    for (path, origin, status, allowed, credentials) in [
+        ("/own", "https://app.example", 405, "-", "-"),
+        ("/list", "https://app.example", 204, "https://app.example", "true"),
+        ("/list", "https://evil.example", 403, "-", "-"),
+        ("/any", "https://evil.example", 204, "*", "-"),
+    ] {
+        let response = preflight(&app, path, origin).await;
+        assert_eq!(response.status(), status, "{path} {origin}");
+        assert_eq!(header(&response, "access-control-allow-origin"), allowed, "{path} {origin}");
+        assert_eq!(header(&response, "access-control-allow-credentials"), credentials, "{path} {origin}");
+        let (methods, headers) = if status == 204 { ("GET, HEAD", "authorization,last-event-id") } else { ("-", "-") };
+        assert_eq!(header(&response, "access-control-allow-methods"), methods, "{path} {origin}");
+        assert_eq!(header(&response, "access-control-allow-headers"), headers, "{path} {origin}");
+    }
+    let post = app.post("/list", "").await;
+    assert_eq!((post.status(), &*header(&post, "allow")), (405, "GET, HEAD, OPTIONS"));
+    assert_eq!(store.subscribers(), 0);
+}
+
+#[handler]
+async fn mine(res: &mut Response) {
+    res.render("mine");
+}
+
+#[tornadose_test::test]
+async fn a_handover_leads_head_and_preflights_to_a_route_of_get() {
+    let store: Store<Line> = Store::new();
+    let lines = || Lines::handler(&store).origins(["https://app.example"]);
+    let router = Router::new()
+        .push(Router::with_path("tornadose.js").get(tornadose::script()))
+        .push(Router::with_path("rooms/{room}").get(lines()))
+        .push(Router::with_path("mine").get(mine))
+        .push(Router::with_path("both").get(lines()).head(mine));
+    let app = Harness::new(Handover::new().wrap_service(router));
+    let head = async |path: &str| app.client("probe").request("HEAD", path, "").await;
+
+    let script = head("/tornadose.js").await;
+    assert_eq!((script.status(), &*header(&script, "content-type")), (200, "text/javascript; charset=utf-8"));
+    assert_eq!(header(&script, "etag"), header(&app.get("/tornadose.js").await, "etag"));
+    let stream = head("/rooms/1").await;
+    assert_eq!((stream.status(), &*header(&stream, "content-type")), (200, "text/event-stream; charset=utf-8"));
+    assert_eq!((head("/mine").await.status(), head("/nowhere").await.status()), (405, 404));
+    // The program's own route of HEAD is not overridden.
+    assert_eq!(header(&head("/both").await, "content-type"), "text/plain; charset=utf-8");
+
+    assert_eq!(preflight(&app, "/rooms/1", "https://app.example").await.status(), 204);
+    assert_eq!(preflight(&app, "/tornadose.js", "https://app.example").await.status(), 405);
+    assert_eq!(preflight(&app, "/mine", "https://app.example").await.status(), 405);
+    assert_eq!(store.subscribers(), 0);
 }

@@ -3,7 +3,7 @@
 use tornadose::prelude::*;
 use tornadose_test::assert_transcript;
 
-use super::harness::{harness, secs};
+use super::harness::{harness, is_detached, secs};
 use super::samples::{Room, Tick, rooms, said, ticker, topic};
 
 #[tornadose_test::test]
@@ -309,7 +309,8 @@ async fn requests_with_a_wrong_accept_or_method_are_refused() {
     let head = app.client("head").request("HEAD", "/rooms/go", "").await;
     assert_eq!(html.status(), 406);
     assert_eq!(post.status(), 405);
-    assert_eq!(head.status(), 405);
+    // Under a `Handover` the route of GET leads HEAD to the handler.
+    assert_eq!(head.status(), if is_detached() { 200 } else { 405 });
     let any = app.client("any").header("accept", "text/html, */*;q=0.1").sse("/rooms/go").await;
     assert_eq!(any.status(), 200);
 }
