@@ -10,17 +10,16 @@
 //   feed.send({ type: "say", text: "hi" }) // as JSON over the WebSocket; false when no connection is open
 //   feed.close()
 //
-// A lost connection is opened again and resumes after the last id: nothing is lost in between, or a gap is reported. A
-// page cannot know why it was refused (401 and 502 look alike), so it tries again, after longer and longer waits. Nor
-// can it know whether a silent SSE connection is dead: scripts see neither keep-alives nor pings. Over a WebSocket the
-// server's position comes with each ping: once one was seen, silence means a dead connection. An id alone on SSE is
-// not shown either: the browser keeps it for its own reconnects, and ours resume after the last event instead.
+// A lost connection is opened again and resumes after the last id: nothing is lost, or a gap is reported. A page
+// cannot know why it was refused (401 and 502 look alike), so it tries again, after longer and longer waits. Nor can
+// it know whether a silent SSE connection is dead. Over a WebSocket the server's position comes with each ping: once
+// one was seen, silence means a dead connection. Scripts do not see an id alone on SSE: ours resume after an event.
 "use strict"
 
 function live(path, handlers, options = {}) {
   const SHORTEST = 1_000, LONGEST = 30_000, KEEP_ALIVE = 15_000 // ms
   let connection = null, lastId = "" // an EventSource or WebSocket; the newest id
-  let openedAt = 0, failures = 0 // 0 until the connection opens; since a connection last held for a while
+  let openedAt = 0, failures = 0 // 0 until the connection opens; since a connection last held for a moment
   let retryTimer, silenceTimer // for the next try; for a WebSocket that is silent
 
   const call = (name, ...values) => Object.hasOwn(handlers, name) && handlers[name](...values)
@@ -32,7 +31,12 @@ function live(path, handlers, options = {}) {
     const url = new URL(path, document.baseURI)
     if (lastId) url.searchParams.set("last_event_id", lastId)
     openedAt = 0
-    connection = options.ws ? openWebSocket(url.href.replace(/^http/, "ws")) : openEventSource(url.href)
+    try {
+      connection = options.ws ? openWebSocket(url.href.replace(/^http/, "ws")) : openEventSource(url.href)
+    } catch (error) { // Firefox throws where the page's CSP forbids the address, Chromium reports a failure
+      if (error.name !== "SecurityError") throw error
+      return void (retryTimer = setTimeout(onLoss, 0, "refused"))
+    }
     connection.onopen = () => { openedAt = Date.now(); call("open") }
   }
 
@@ -51,7 +55,7 @@ function live(path, handlers, options = {}) {
 
   // Tries again soon at first, then after longer waits. Jitter keeps clients apart that were lost at the same moment.
   function onLoss(reason, longest = false) {
-    if (openedAt && Date.now() - openedAt > KEEP_ALIVE) failures = 0
+    if (openedAt && Date.now() - openedAt >= SHORTEST) failures = 0
     const wait = (longest ? LONGEST : Math.min(LONGEST, SHORTEST * 2 ** failures++)) * (0.5 + Math.random())
     disconnect()
     retryTimer = setTimeout(connect, wait)
@@ -83,6 +87,7 @@ function live(path, handlers, options = {}) {
       if (ping || silenceTimer) silenceTimer = setTimeout(onLoss, 2.5 * longest, "silent")
       if (data !== undefined) call(event, data, id)
     }
+    ws.onerror = () => ws.readyState === 3 && ws.onclose({ code: 1006 }) // a forbidden address has no close event
     // 1008 is a refusal: a later try may be admitted, a quick one not. 1000 and an application's own codes are final.
     ws.onclose = ({ code, reason }) => {
       if (ws !== connection) return
