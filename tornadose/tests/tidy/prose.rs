@@ -32,7 +32,7 @@ fn collect(folder: &Path, prefix: &str, found: &mut Vec<(String, String)>) {
         let (entry, name) = entry.map(|entry| (entry.path(), entry.file_name().into_string().unwrap())).unwrap();
         let path = format!("{prefix}{name}");
         if entry.is_dir() {
-            if !matches!(&*name, "target" | ".git" | "node_modules") && path != "tornadose/tests/tidy" {
+            if !matches!(&*name, "target" | ".git" | "node_modules" | ".venv") && path != "tornadose/tests/tidy" {
                 collect(&entry, &format!("{path}/"), found);
             }
         } else if [".rs", ".md", ".js", ".html", ".stderr", ".snap"].iter().any(|ending| name.ends_with(ending))
