@@ -40,6 +40,7 @@ mod middleware;
 mod options;
 mod origins;
 mod panics;
+mod protocol_page;
 mod protocols;
 mod requests;
 mod resume;

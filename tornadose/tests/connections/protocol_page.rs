@@ -1,0 +1,115 @@
+//! The transcripts of `docs/protocol.md`: the page shows exactly what clients receive.
+
+use std::fs;
+
+use tornadose::prelude::*;
+use tornadose_test::{Harness, Recording};
+
+use super::harness::{harness, secs};
+
+#[store(queue, capacity = 2)]
+#[derive(Serialize)]
+#[serde(rename_all = "snake_case")]
+enum RoomEvent {
+    Said {
+        #[key]
+        room: String,
+        text: String,
+    },
+}
+
+#[subscriber(sse, ws, store = RoomEvent, authorize = public, receive = Self::received)]
+struct RoomFeed {
+    #[key]
+    room: String,
+}
+
+#[derive(Deserialize)]
+struct Say {
+    text: String,
+}
+
+impl RoomFeed {
+    async fn received(&mut self, say: Say, store: &Store<RoomEvent>) -> Result<(), String> {
+        if say.text.is_empty() {
+            return Err("say something".into());
+        }
+        store.submit(said(&self.room, &say.text)).await.map(drop).map_err(|error| error.to_string())
+    }
+}
+
+fn said(room: &str, text: &str) -> RoomEvent {
+    RoomEvent::Said { room: room.into(), text: text.into() }
+}
+
+fn rooms() -> (Store<RoomEvent>, Harness) {
+    let store = Store::new();
+    let app = harness(Router::with_path("rooms/{room}").get(RoomFeed::handler(&store)));
+    (store, app)
+}
+
+/// Compares a transcript with the page, but for the header that tells a detached stream from others.
+fn check(recording: &Recording) {
+    let transcript = recording.wire();
+    let lines = transcript.lines().filter(|line| !line.ends_with("~ connection: close"));
+    let shown: String = lines.flat_map(|line| [line, "\n"]).collect();
+    // A package of the crate has no `docs`.
+    let Ok(page) = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/protocol.md")) else { return };
+    assert!(page.contains(&format!("```text\n{shown}```\n")), "docs/protocol.md does not have this:\n{shown}");
+}
+
+#[tornadose_test::test]
+async fn the_page_shows_a_stream_of_server_sent_events() {
+    let (store, app) = rooms();
+    let ada = app.client("ada").once().sse("/rooms/1").await;
+    store.submit(said("1", "hi")).await.unwrap();
+    app.advance(secs(15)).await;
+    store.submit(said("2", "of another room")).await.unwrap();
+    app.advance(secs(15)).await;
+    ada.skip(1).await;
+    store.close();
+    app.settle().await;
+    app.client("bob").once().sse("/rooms/1").await;
+    check(&app.recording());
+}
+
+#[tornadose_test::test]
+async fn the_page_shows_how_a_client_resumes() {
+    let (store, app) = rooms();
+    let ada = app.client("ada").once().sse("/rooms/1").await;
+    for text in ["one", "two"] {
+        store.submit(said("1", text)).await.unwrap();
+    }
+    ada.skip(2).await;
+    ada.close().await;
+    let id = ada.last_event_id().unwrap();
+    store.submit(said("1", "three")).await.unwrap();
+    let known = app.client("known").last_event_id(&id).sse("/rooms/1").await;
+    known.skip(1).await;
+    known.close().await;
+    for text in ["four", "five"] {
+        store.submit(said("1", text)).await.unwrap();
+    }
+    let late = app.client("late").last_event_id(&id).sse("/rooms/1").await;
+    late.skip(3).await;
+    late.close().await;
+    let other = app.client("other").sse("/rooms/1?last_event_id=unknown").await;
+    other.skip(3).await;
+    other.close().await;
+    check(&app.recording());
+}
+
+#[tornadose_test::test]
+async fn the_page_shows_a_websocket() {
+    let (store, app) = rooms();
+    let ada = app.client("ada").ws("/rooms/1").await;
+    ada.send_text(r#"{"text":"hi"}"#).await;
+    ada.send_text(r#"{"text":""}"#).await;
+    ada.skip(2).await;
+    app.advance(secs(15)).await;
+    store.close();
+    app.settle().await;
+    let bob = app.client("bob").ws("/rooms/1").await;
+    assert_eq!(bob.status(), 503);
+    check(&app.recording());
+}
