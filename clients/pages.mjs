@@ -1,0 +1,210 @@
+// Opens the page of every example in a headless Chromium, at the widths of phones, in light and dark, and checks that it
+// can be read and used: nothing is wider than the screen, fields have room, text has contrast, each control is reached
+// by the keyboard and shows its focus, and the console is empty. With a folder as argument it also keeps screenshots.
+import { spawn } from "node:child_process"
+import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs"
+import { createServer } from "node:net"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import WebSocket from "ws"
+
+const EXAMPLES = join(import.meta.dirname, "../target/debug/examples")
+const WIDTHS = [320, 375, 414]
+const FLAGS = [
+  "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking",
+  "--disable-component-update", "--disable-sync", "--hide-scrollbars",
+]
+const PAGES = {
+  fibonacci: "/",
+  chat: "/?user=ada&room=lobby",
+  notifications: "/",
+  market: "/#NVDA",
+  redis_feed: "/",
+}
+const [folder] = process.argv.slice(2)
+
+const wait = (milliseconds) => new Promise((resolve) => setTimeout(resolve, milliseconds))
+
+function freePort() {
+  return new Promise((resolve) => {
+    const server = createServer().listen(0, "127.0.0.1", () => {
+      const { port } = server.address()
+      server.close(() => resolve(port))
+    })
+  })
+}
+
+async function waitFor(what, attempt) {
+  for (let tries = 0; tries < 200; tries++) {
+    const value = await attempt().catch(() => null)
+    if (value) return value
+    await wait(50)
+  }
+  throw new Error(`${what}: nothing after 10 s`)
+}
+
+// A connection to one page of the browser, by the DevTools protocol.
+class Page {
+  static async open(port) {
+    const list = () => fetch(`http://127.0.0.1:${port}/json/list`).then((response) => response.json())
+    const { webSocketDebuggerUrl } = await waitFor("chromium", async () => (await list()).find(({ type }) => type === "page"))
+    const page = new Page()
+    page.socket = new WebSocket(webSocketDebuggerUrl)
+    page.replies = new Map()
+    page.complaints = []
+    page.socket.on("message", (text) => page.receive(JSON.parse(text)))
+    await new Promise((resolve) => page.socket.on("open", resolve))
+    for (const domain of ["Page", "Runtime", "Log"]) await page.call(`${domain}.enable`)
+    return page
+  }
+
+  receive({ id, result, method, params }) {
+    if (id) this.replies.get(id)(result)
+    else if (method === "Runtime.exceptionThrown") this.complaints.push(params.exceptionDetails.exception.description)
+    else if (method === "Log.entryAdded" && params.entry.level === "error") this.complaints.push(params.entry.text)
+  }
+
+  call(method, params = {}) {
+    const id = this.replies.size + 1
+    this.socket.send(JSON.stringify({ id, method, params }))
+    return new Promise((resolve) => this.replies.set(id, resolve))
+  }
+
+  async run(source, ...values) {
+    const expression = `(${source})(...${JSON.stringify(values)})`
+    const { result, exceptionDetails } = await this.call("Runtime.evaluate", { expression, returnByValue: true, awaitPromise: true })
+    if (exceptionDetails) throw new Error(exceptionDetails.exception.description)
+    return result.value
+  }
+
+  async press(key) {
+    for (const type of ["keyDown", "keyUp"]) await this.call("Input.dispatchKeyEvent", { type, key, code: key, windowsVirtualKeyCode: 9 })
+  }
+}
+
+// Runs in the page. Returns what is wrong with it.
+function inspect(target) {
+  const faults = [], width = innerWidth
+  const name = (element) => element.id || element.name || element.textContent.trim().slice(0, 20) || element.tagName
+  if (document.documentElement.scrollWidth > width) faults.push(`the page is ${document.documentElement.scrollWidth} px wide`)
+  for (const field of document.querySelectorAll("input")) {
+    const least = field.type === "number" ? 60 : 90, { width } = field.getBoundingClientRect()
+    if (width < least) faults.push(`the field ${name(field)} is ${Math.round(width)} px wide`)
+  }
+  for (const control of document.querySelectorAll("input, button")) {
+    const { height } = control.getBoundingClientRect()
+    if (height < 32) faults.push(`the control ${name(control)} is ${Math.round(height)} px high`)
+  }
+  const status = document.getElementById("status")
+  if (document.title.includes("Fibonacci") && status.getClientRects()[0].height > 30) faults.push("the status has two lines")
+  const chosen = document.querySelector("nav [aria-pressed=true]")
+  if (chosen) {
+    const { left, right } = chosen.getBoundingClientRect()
+    if (!target.endsWith(chosen.firstChild.textContent)) faults.push(`${chosen.firstChild.textContent} is chosen, not that of ${target}`)
+    if (left < 0 || right > width) faults.push(`the chosen symbol is at ${Math.round(left)} to ${Math.round(right)} px`)
+  }
+  const canvas = document.createElement("canvas").getContext("2d", { willReadFrequently: true })
+  const luminance = (color) => {
+    canvas.clearRect(0, 0, 1, 1)
+    canvas.fillStyle = color
+    canvas.fillRect(0, 0, 1, 1)
+    const [red, green, blue] = [...canvas.getImageData(0, 0, 1, 1).data].map((part) => (part /= 255) <= 0.04045 ? part / 12.92 : ((part + 0.055) / 1.055) ** 2.4)
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+  }
+  const isClear = (color) => /rgba\(.*, 0\)|transparent/.test(color)
+  for (const element of document.querySelectorAll("body *")) {
+    const hasText = [...element.childNodes].some((node) => node.nodeType === 3 && node.textContent.trim())
+    if (!hasText || !element.getClientRects().length || element.matches("script, style, :disabled")) continue
+    const { right } = element.getBoundingClientRect(), edge = element.closest("section")?.getBoundingClientRect().right ?? width
+    if (right > edge && !element.closest("nav")) faults.push(`the text ${name(element)} is cut off`)
+    let behind = element
+    while (behind && isClear(getComputedStyle(behind).backgroundColor)) behind = behind.parentElement
+    const ground = behind ? getComputedStyle(behind).backgroundColor : "#0a0d13"
+    const [light, dark] = [luminance(getComputedStyle(element).color), luminance(ground)].sort((a, b) => b - a)
+    const contrast = (light + 0.05) / (dark + 0.05)
+    // WCAG 2.2, 1.4.3: large text needs less.
+    const least = parseFloat(getComputedStyle(element).fontSize) >= 24 ? 3 : 4.5
+    if (contrast < least) faults.push(`the text ${name(element)} has a contrast of ${contrast.toFixed(1)}`)
+  }
+  return [...new Set(faults)]
+}
+
+// Runs in the page, after a press of the tab key. Returns the focused control, and whether it shows that.
+function focused() {
+  const element = document.activeElement
+  if (element === document.body) return null
+  const { outlineStyle, outlineWidth } = getComputedStyle(element)
+  const controls = [...document.querySelectorAll("input, button")]
+  return { index: controls.indexOf(element), isShown: outlineStyle !== "none" && outlineWidth !== "0px" }
+}
+
+async function checkKeyboard(page) {
+  const count = await page.run(() => document.querySelectorAll("input:enabled, button:enabled").length)
+  await page.run(() => { document.activeElement.blur(); scrollTo(0, 0) })
+  const reached = new Set(), faults = []
+  for (let presses = 0; presses < count + 3; presses++) {
+    await page.press("Tab")
+    const at = await page.run(focused)
+    if (at && at.index >= 0) reached.add(at.index)
+    if (at && at.index >= 0 && !at.isShown) faults.push(`control ${at.index} does not show its focus`)
+  }
+  if (reached.size < count) faults.push(`the tab key reaches ${reached.size} of ${count} controls`)
+  return [...new Set(faults)]
+}
+
+async function checkExample(page, example, target) {
+  const port = await freePort()
+  const { REDIS_URL, ...env } = process.env
+  const server = spawn(join(EXAMPLES, example), { env: { ...env, PORT: port }, stdio: "ignore" })
+  const faults = []
+  try {
+    const base = `http://127.0.0.1:${port}`
+    await waitFor(example, () => fetch(base))
+    for (const scheme of ["light", "dark"]) {
+      for (const width of WIDTHS) {
+        page.complaints.length = 0
+        // An element that fades in would be measured on its way.
+        const features = { "prefers-color-scheme": scheme, "prefers-reduced-motion": "reduce" }
+        const list = Object.entries(features).map(([name, value]) => ({ name, value }))
+        await page.call("Emulation.setEmulatedMedia", { features: list })
+        await page.call("Emulation.setDeviceMetricsOverride", { width, height: 720, deviceScaleFactor: 1, mobile: true })
+        await page.call("Page.navigate", { url: "about:blank" })
+        await page.call("Page.navigate", { url: base + target })
+        await wait(2500)
+        const found = [...await page.run(inspect, target), ...page.complaints]
+        if (width === WIDTHS[0]) found.push(...await checkKeyboard(page))
+        faults.push(...found.map((fault) => `${example}, ${scheme}, ${width} px: ${fault}`))
+        if (folder) {
+          const { data } = await page.call("Page.captureScreenshot", { captureBeyondViewport: true })
+          writeFileSync(join(folder, `${example}-${scheme}-${width}.png`), Buffer.from(data, "base64"))
+        }
+      }
+    }
+  } finally {
+    await page.call("Page.navigate", { url: "about:blank" }) // else the cut of its stream is a complaint
+    server.kill("SIGKILL")
+  }
+  return faults
+}
+
+if (folder && !existsSync(folder)) mkdirSync(folder, { recursive: true })
+const profile = mkdtempSync(join(tmpdir(), "tornadose-pages-"))
+const port = await freePort()
+const browser = spawn("chromium", [...FLAGS, `--user-data-dir=${profile}`, `--remote-debugging-port=${port}`, "about:blank"], { stdio: "ignore" })
+const faults = []
+try {
+  const page = await Page.open(port)
+  for (const [example, target] of Object.entries(PAGES)) faults.push(...await checkExample(page, example, target))
+  page.call("Browser.close") // the connection ends before the reply
+} finally {
+  if (browser.exitCode === null) await Promise.race([new Promise((resolve) => browser.on("exit", resolve)), wait(5000)])
+  browser.kill("SIGKILL")
+  await wait(500) // for its other processes, which write to the profile
+  try {
+    rmSync(profile, { recursive: true, force: true, maxRetries: 10, retryDelay: 100 })
+  } catch (error) {
+    console.log(`left behind: ${error.path}`)
+  }
+}
+console.log(faults.length ? faults.join("\n") : `${Object.keys(PAGES).length} pages at ${WIDTHS.join(", ")} px, in light and dark: no faults`)
+process.exit(faults.length ? 1 : 0)
