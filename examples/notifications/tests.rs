@@ -2,8 +2,9 @@ use tornadose_test::{Client, Cut, Harness, assert_transcript, resume_at_every_by
 
 use super::*;
 
-async fn notify(app: &Harness, user: &str, body: &str) {
-    app.client("service").header("content-type", "application/json").post(format!("/inbox/{user}"), body).await;
+async fn notify(app: &Harness, user: &str, body: &str) -> u16 {
+    let service = app.client("service").header("content-type", "application/json");
+    service.post(format!("/inbox/{user}"), body).await.status()
 }
 
 async fn inbox(app: &Harness, session: u64) -> Client {
@@ -37,7 +38,7 @@ async fn a_client_that_reconnects_misses_nothing() {
     let seven = inbox(&app, 7).await;
     seven.fault(Cut::inside_event(2)).await;
     for (user, title) in [("7", "seen"), ("7", "broken off"), ("7", "missed"), ("8", "not yours")] {
-        notify(&app, user, &format!(r#"{{"title":"{title}"}}"#)).await;
+        assert_eq!(notify(&app, user, &format!(r#"{{"title":"{title}"}}"#)).await, 201);
     }
     seven.reconnected().await;
     assert_transcript!(seven, @r#"

@@ -1,21 +1,31 @@
-//! `#[tornadose_test::test]`: an async test on a paused clock. The expansion calls `tornadose_test::run_test`.
+//! `#[tornadose_test::test]`: an async test on a paused clock. The expansion calls `TestConfig::run_test`.
+
+mod args;
 
 use proc_macro2::TokenStream;
 use quote::{format_ident, quote};
-use syn::parse::{Parse, ParseStream};
-use syn::punctuated::Punctuated;
 use syn::spanned::Spanned;
-use syn::{Error, FnArg, Ident, ItemFn, Path, Result, Token, bracketed, parse_quote, parse2};
+use syn::{Attribute, Error, FnArg, Ident, ItemFn, Result, parse2};
+
+use crate::literals::duration;
+use crate::test::args::Arguments;
+
+/// The attributes of other crates that make several tests of one function. They pass the attributes below them to each.
+const CASE_ATTRIBUTES: [&str; 3] = ["rstest", "test_case", "test_matrix"];
 
 pub(crate) fn expand(arguments: TokenStream, item: TokenStream) -> TokenStream {
     try_expand(arguments, item).unwrap_or_else(Error::into_compile_error)
 }
 
 fn try_expand(arguments: TokenStream, item: TokenStream) -> Result<TokenStream> {
+    let written = arguments.clone();
     let arguments: Arguments = parse2(arguments)?;
     let function: ItemFn = parse2(item).map_err(|error| {
         Error::new(error.span(), "`#[tornadose_test::test]` goes on an async function: `async fn name() { … }`")
     })?;
+    if let Some(cases) = function.attrs.iter().find(|attribute| makes_cases(attribute)) {
+        return expand_after_cases(&arguments, &written, &function, cases);
+    }
     check(&function, &arguments)?;
     if arguments.over.is_empty() {
         let name = function.sig.ident.clone();
@@ -28,26 +38,50 @@ fn try_expand(arguments: TokenStream, item: TokenStream) -> Result<TokenStream> 
     Ok(each.collect())
 }
 
+fn makes_cases(attribute: &Attribute) -> bool {
+    attribute.path().segments.last().is_some_and(|last| CASE_ATTRIBUTES.iter().any(|cases| last.ident == cases))
+}
+
+/// Puts this attribute below the one that makes cases, which passes it to each of its tests.
+fn expand_after_cases(
+    arguments: &Arguments,
+    written: &TokenStream,
+    function: &ItemFn,
+    cases: &Attribute,
+) -> Result<TokenStream> {
+    if !arguments.over.is_empty() {
+        let message = "`over` makes tests of its own: leave it out, and let the cases contain a `Transport`";
+        return Err(Error::new(cases.path().span(), message));
+    }
+    let ItemFn { attrs, vis, sig, block, .. } = function;
+    let library = &arguments.library;
+    Ok(quote! {
+        #(#attrs)*
+        #[#library::test(#written)]
+        #vis #sig #block
+    })
+}
+
 /// Returns one `#[test]` that runs the function, over a transport if it has one.
 fn test_function(arguments: &Arguments, function: &ItemFn, name: &Ident, over: Option<&Ident>) -> TokenStream {
     let ItemFn { attrs, vis, sig, block, .. } = function;
     let (inner, inputs, output, library) = (&sig.ident, &sig.inputs, &sig.output, &arguments.library);
     let transport =
         over.map(|over| if over == "sse" { quote!(#library::Transport::Sse) } else { quote!(#library::Transport::Ws) });
-    let run = if over.is_none() && !arguments.real_time {
-        quote!(#library::run_test)
-    } else {
-        let real_time = arguments.real_time.then(|| quote!(.in_real_time()));
-        let over = transport.as_ref().map(|transport| quote!(.over(#transport)));
-        quote!(<#library::TestConfig as ::core::default::Default>::default() #real_time #over .run_test)
-    };
+    let real_time = arguments.real_time.then(|| quote!(.in_real_time()));
+    let over = transport.as_ref().map(|transport| quote!(.over(#transport)));
+    let timeout = arguments.timeout_ms.map(duration).map(|timeout| quote!(.timeout(#timeout)));
+    let leftover_tasks = arguments.denies_leftover_tasks.then(|| quote!(.deny_leftover_tasks()));
     // The inner function has the name of the test, because insta names a snapshot after the innermost function.
     quote! {
         #(#attrs)*
         #[::core::prelude::v1::test]
         #vis fn #name() #output {
             async fn #inner(#inputs) #output #block
-            #run(#inner(#transport))
+            <#library::TestConfig as ::core::default::Default>::default()
+                .name(::core::concat!(::core::module_path!(), "::", ::core::stringify!(#name)))
+                #real_time #over #timeout #leftover_tasks
+                .run_test(#inner(#transport))
         }
     }
 }
@@ -61,7 +95,8 @@ fn check(function: &ItemFn, arguments: &Arguments) -> Result<()> {
     }
     if !arguments.over.is_empty() {
         if signature.inputs.len() != 1 || matches!(signature.inputs.first(), Some(FnArg::Receiver(_))) {
-            let message = "a test over several transports takes one argument, `over: Transport`";
+            let message = "a test over several transports takes one argument, `over: Transport`; with cases of another \
+                crate, leave out `over = […]`, and let the cases contain a `Transport`";
             mistakes.push(Error::new(signature.ident.span(), message));
         }
     } else if !signature.inputs.is_empty() {
@@ -83,84 +118,6 @@ fn check(function: &ItemFn, arguments: &Arguments) -> Result<()> {
         all
     });
     combined.map_or(Ok(()), Err)
-}
-
-/// The arguments of the attribute.
-struct Arguments {
-    library: Path,
-    /// Whether `clock = real` was written.
-    real_time: bool,
-    /// The transports in `over = […]`; empty without it.
-    over: Vec<Ident>,
-}
-
-impl Parse for Arguments {
-    fn parse(input: ParseStream<'_>) -> Result<Self> {
-        let mut arguments = Self { library: parse_quote!(::tornadose_test), real_time: false, over: Vec::new() };
-        while !input.is_empty() {
-            arguments.parse_option(input)?;
-            if !input.is_empty() {
-                input.parse::<Token![,]>()?;
-            }
-        }
-        Ok(arguments)
-    }
-}
-
-impl Arguments {
-    fn parse_option(&mut self, input: ParseStream<'_>) -> Result<()> {
-        if input.peek(Token![crate]) {
-            input.parse::<Token![crate]>()?;
-            input.parse::<Token![=]>()?;
-            self.library = input.call(Path::parse_mod_style)?;
-            return Ok(());
-        }
-        let expected = "expected `clock = real`, `over = [sse, ws]`, `crate = path`, or nothing";
-        let option: Ident = input.parse().map_err(|error| Error::new(error.span(), expected))?;
-        if option == "clock" {
-            input.parse::<Token![=]>()?;
-            check_clock(&input.parse()?)?;
-            self.real_time = true;
-            return Ok(());
-        }
-        if option == "over" {
-            input.parse::<Token![=]>()?;
-            self.over = parse_transports(input)?;
-            return Ok(());
-        }
-        let hint = match option.to_string().as_str() {
-            "start_paused" => "the clock is always paused: remove it, or write `clock = real`",
-            "flavor" | "worker_threads" => "the runtime always has one thread: remove it",
-            _ => "expected `clock = real`, `over = [sse, ws]` or `crate = path`",
-        };
-        Err(Error::new(option.span(), format!("unknown option `{option}`; {hint}")))
-    }
-}
-
-fn check_clock(clock: &Ident) -> Result<()> {
-    if clock == "real" {
-        return Ok(());
-    }
-    Err(Error::new(clock.span(), "expected `clock = real`; leave it out for a paused clock"))
-}
-
-fn parse_transports(input: ParseStream<'_>) -> Result<Vec<Ident>> {
-    let list;
-    bracketed!(list in input);
-    let transports: Vec<Ident> = Punctuated::<Ident, Token![,]>::parse_terminated(&list)?.into_iter().collect();
-    if transports.is_empty() {
-        return Err(list.error("`over` is empty: write `over = [sse, ws]`"));
-    }
-    for (nth, transport) in transports.iter().enumerate() {
-        if transport != "sse" && transport != "ws" {
-            let message = format!("unknown transport `{transport}`; expected `sse` or `ws`");
-            return Err(Error::new(transport.span(), message));
-        }
-        if transports[..nth].contains(transport) {
-            return Err(Error::new(transport.span(), format!("`{transport}` is listed twice; keep one")));
-        }
-    }
-    Ok(transports)
 }
 
 #[cfg(test)]
@@ -187,7 +144,9 @@ mod tests {
             #[::core::prelude::v1::test]
             fn it_works() -> TestResult {
                 async fn it_works() -> TestResult {}
-                harness::inner::run_test(it_works())
+                <harness::inner::TestConfig as ::core::default::Default>::default()
+                    .name(::core::concat!(::core::module_path!(), "::", ::core::stringify!(it_works)))
+                    .run_test(it_works())
             }
         };
         assert_eq!(expanded.expect("it has no mistake").to_string(), expected.to_string());
@@ -196,7 +155,7 @@ mod tests {
     #[test]
     fn a_test_over_two_transports_is_two_tests() {
         let expanded = super::try_expand(
-            quote!(over = [sse, ws], clock = real),
+            quote!(over = [sse, ws], clock = real, timeout = "5m", leftover_tasks = deny),
             quote!(
                 async fn it_works(over: Transport) {}
             ),
@@ -206,16 +165,22 @@ mod tests {
             fn it_works_over_sse() {
                 async fn it_works(over: Transport) {}
                 <::tornadose_test::TestConfig as ::core::default::Default>::default()
+                    .name(::core::concat!(::core::module_path!(), "::", ::core::stringify!(it_works_over_sse)))
                     .in_real_time()
                     .over(::tornadose_test::Transport::Sse)
+                    .timeout(::core::time::Duration::from_secs(300u64))
+                    .deny_leftover_tasks()
                     .run_test(it_works(::tornadose_test::Transport::Sse))
             }
             #[::core::prelude::v1::test]
             fn it_works_over_ws() {
                 async fn it_works(over: Transport) {}
                 <::tornadose_test::TestConfig as ::core::default::Default>::default()
+                    .name(::core::concat!(::core::module_path!(), "::", ::core::stringify!(it_works_over_ws)))
                     .in_real_time()
                     .over(::tornadose_test::Transport::Ws)
+                    .timeout(::core::time::Duration::from_secs(300u64))
+                    .deny_leftover_tasks()
                     .run_test(it_works(::tornadose_test::Transport::Ws))
             }
         };
@@ -280,14 +245,14 @@ mod tests {
                 quote!(
                     async fn fine() {}
                 ),
-                "unknown option `retries`; expected `clock = real`, `over = [sse, ws]` or `crate = path`",
+                "unknown option `retries`; expected `clock = real`, `over = [sse, ws]`, `timeout = \"5m\"`, `leftover_tasks = deny` or `crate = path`",
             ),
             (
                 quote!("x"),
                 quote!(
                     async fn fine() {}
                 ),
-                "expected `clock = real`, `over = [sse, ws]`, `crate = path`, or nothing",
+                "`leftover_tasks = deny` or `crate = path`, or nothing",
             ),
         ] {
             let errors = errors(arguments, item);
@@ -339,6 +304,45 @@ mod tests {
             assert_eq!(errors.len(), 1, "{errors:?}");
             assert!(errors[0].contains(message), "{errors:?}");
         }
+    }
+
+    #[test]
+    fn every_invalid_timeout_says_what_to_write() {
+        for (arguments, message) in [
+            (quote!(timeout = 5), "expected a duration in quotes"),
+            (quote!(timeout = "5 minutes"), "expected a duration in quotes"),
+            (quote!(timeout = "m"), "expected a duration in quotes"),
+            (quote!(timeout = "0s"), "`timeout` must be longer than zero"),
+            (quote!(timeout = "25h"), "`timeout` must be at most a day"),
+            (quote!(leftover_tasks = allow), "expected `leftover_tasks = deny`; leave it out"),
+        ] {
+            let errors = errors(
+                arguments,
+                quote!(
+                    async fn fine() {}
+                ),
+            );
+            assert_eq!(errors.len(), 1, "{errors:?}");
+            assert!(errors[0].contains(message), "{errors:?}");
+        }
+    }
+
+    #[test]
+    fn the_attribute_goes_below_those_that_make_cases() {
+        let item = quote! {
+            #[rstest]
+            #[case(1)]
+            async fn it_works(#[case] number: u8) {}
+        };
+        let expanded = super::try_expand(quote!(clock = real), item.clone());
+        let expected = quote! {
+            #[rstest]
+            #[case(1)]
+            #[::tornadose_test::test(clock = real)]
+            async fn it_works(#[case] number: u8) {}
+        };
+        assert_eq!(expanded.expect("it has no mistake").to_string(), expected.to_string());
+        assert!(errors(quote!(over = [sse]), item)[0].contains("`over` makes tests of its own"));
     }
 
     #[test]

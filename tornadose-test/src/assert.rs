@@ -75,17 +75,22 @@ macro_rules! __transcript {
     };
     (($source:expr) () [$($call:tt)*] @$snapshot:literal $(,)?) => {{
         let transcript = $crate::__private::TranscriptBuilder::of(&$source)$($call)*.print().await;
-        let settings = transcript.settings().bind_to_scope();
+        let settings = transcript.settings(None).bind_to_scope();
         $crate::__private::insta::assert_snapshot!(transcript.text(), stringify!($source), @$snapshot);
         drop(settings);
         transcript.accept_snapshot();
     }};
     (($source:expr) () [$($call:tt)*]) => {
-        $crate::__transcript!(($source) ($crate::__private::insta::internals::AutoName) [$($call)*])
+        $crate::__transcript!(@file ($source) ($crate::__private::insta::internals::AutoName) (false) [$($call)*])
     };
-    (($source:expr) ($name:expr) [$($call:tt)*]) => {{
+    (($source:expr) ($name:expr) [$($call:tt)*]) => {
+        $crate::__transcript!(@file ($source) ($name) (true) [$($call)*])
+    };
+    (@file ($source:expr) ($name:expr) ($is_named:literal) [$($call:tt)*]) => {{
+        fn here() {}
         let transcript = $crate::__private::TranscriptBuilder::of(&$source)$($call)*.print().await;
-        let settings = transcript.settings().bind_to_scope();
+        let suffix = transcript.suffix(::core::any::type_name_of_val(&here), $is_named);
+        let settings = transcript.settings(suffix).bind_to_scope();
         $crate::__private::insta::assert_snapshot!($name, transcript.text(), stringify!($source));
         drop(settings);
         transcript.accept_snapshot();
@@ -200,11 +205,18 @@ impl Transcript {
         &self.text
     }
 
-    /// Returns insta's settings: the transport is a suffix of the file's name, and the masks are listed in the file.
-    pub fn settings(&self) -> insta::Settings {
+    /// Returns the suffix of the file's name. `here` is the path of an item in the function that compares.
+    pub fn suffix(&self, here: &str, is_named: bool) -> Option<String> {
+        let run = &self.scope.journal.run;
+        let over = run.over.map(|over| over.to_string());
+        run.test.map_or(over.clone(), |test| file_suffix(here, test, is_named).or(over))
+    }
+
+    /// Returns insta's settings: the file's name has this suffix, and the file lists the masks.
+    pub fn settings(&self, suffix: Option<String>) -> insta::Settings {
         let mut settings = insta::Settings::clone_current();
-        if let Some(over) = self.scope.journal.run.over {
-            settings.set_snapshot_suffix(over.to_string());
+        if let Some(suffix) = suffix {
+            settings.set_snapshot_suffix(suffix);
         }
         if !self.masks.is_empty() {
             settings.set_info(&BTreeMap::from([("masked", &self.masks)]));
@@ -216,5 +228,36 @@ impl Transcript {
     pub fn accept_snapshot(self) {
         self.scope.journal.run.set_reported(false);
         self.scope.journal.mark_read(self.clients.as_deref(), self.entries);
+    }
+}
+
+/// Returns the suffix for a function that is not the test itself, so that the files of two tests have two names. It is a
+/// case of the function, as `rstest` makes them, or another test that calls it.
+fn file_suffix(here: &str, test: &str, is_named: bool) -> Option<String> {
+    let function = here.strip_suffix("::here").unwrap_or(here);
+    let function: Vec<&str> = function.split("::").filter(|segment| *segment != "{{closure}}").collect();
+    let test: Vec<&str> = test.split("::").collect();
+    let shared = function.iter().zip(&test).take_while(|(function, test)| function == test).count();
+    let (is_test, is_case) = (shared == test.len(), shared == function.len());
+    // A name of the test's own is the same wherever the comparison stands, except in its cases.
+    (!is_test && (is_case || !is_named)).then(|| test[shared..].join("__"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::file_suffix;
+
+    #[test]
+    fn each_test_has_its_own_files() {
+        for (here, test, unnamed, named) in [
+            ("k::m::works::works::{{closure}}::here", "k::m::works", None, None),
+            ("k::m::works_over_ws::works::{{closure}}::here", "k::m::works_over_ws", None, None),
+            ("k::m::works::{{closure}}::here", "k::m::works::case_1", Some("case_1"), Some("case_1")),
+            ("k::m::check::{{closure}}::here", "k::m::works", Some("works"), None),
+            ("k::m::check::{{closure}}::here", "k::m::works::case_1", Some("works__case_1"), None),
+        ] {
+            assert_eq!(file_suffix(here, test, false).as_deref(), unnamed, "{here}");
+            assert_eq!(file_suffix(here, test, true).as_deref(), named, "{here}");
+        }
     }
 }

@@ -2,6 +2,7 @@
 //! its messages and inject faults.
 
 pub(crate) mod builder;
+pub(crate) mod cookie_jar;
 mod open;
 mod reconnect;
 mod connection;
@@ -10,7 +11,9 @@ pub(crate) mod faults;
 mod sse;
 mod ws;
 mod log;
-mod reading;
+pub(crate) mod reading;
+mod quiet;
+mod waiting;
 mod actions;
 pub(crate) mod ws_client;
 pub(crate) mod response;
@@ -154,6 +157,7 @@ impl Client {
     /// # });
     /// ```
     pub fn text(&self) -> String {
+        self.log.mark_seen();
         self.log.with_state(|state| String::from_utf8_lossy(&state.body).into_owned())
     }
 
@@ -188,10 +192,12 @@ impl Client {
 
     #[track_caller]
     fn with_head<T>(&self, f: impl FnOnce(&(u16, HeaderMap)) -> T) -> T {
-        match self.log.with_state(|state| state.head.as_ref().map(f)) {
-            Some(value) => value,
-            None => self.fail(&format!("`{}` has received no response", self.name())),
+        self.log.mark_seen();
+        if let Some(value) = self.log.with_state(|state| state.head.as_ref().map(f)) {
+            return value;
         }
+        let (name, status) = self.with_state(|state| (state.name.clone(), state.status()));
+        self.fail(&format!("`{name}` has received no response: {status}"))
     }
 
     pub(crate) fn name(&self) -> String {
@@ -213,6 +219,11 @@ impl Client {
 
     pub(crate) async fn fail_waiting(&self, at: &Location<'_>, problem: &str) -> ! {
         self.log.journal.run.fail_waiting(at, problem).await
+    }
+
+    /// Fails a wait for something that did not come; `has_waited` tells whether time has passed.
+    pub(crate) async fn fail_in_vain(&self, at: &Location<'_>, problem: &str, has_waited: bool) -> ! {
+        self.log.journal.run.fail_in_vain(at, problem, has_waited).await
     }
 }
 

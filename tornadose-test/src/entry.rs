@@ -30,9 +30,25 @@ impl Entry {
         !is_whole && (self.client, self.at, self.step) == (last.client, last.at, last.step)
     }
 
+    pub(crate) fn is_unseen(&self) -> bool {
+        !self.read && self.is_outcome()
+    }
+
     /// Whether it is a message that a page would receive.
     pub(crate) fn is_message(&self) -> bool {
         matches!(self.happening, Happening::Event(_) | Happening::Text(_) | Happening::Binary(_))
+    }
+
+    /// Whether it is an answer, or the end of a stream by the server: the test must look at it.
+    pub(crate) fn is_outcome(&self) -> bool {
+        matches!(
+            self.happening,
+            Happening::Response { .. }
+                | Happening::Refused
+                | Happening::End
+                | Happening::Abort
+                | Happening::Close { by: Peer::Server, .. }
+        )
     }
 }
 

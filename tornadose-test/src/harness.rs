@@ -2,6 +2,7 @@
 
 mod clients;
 mod clock;
+mod eventually;
 
 use std::fmt;
 use std::panic::Location;

@@ -10,12 +10,14 @@ use std::time::Duration;
 use crate::entry::{Entry, Happening};
 use crate::journal::client_state::{ClientState, Ending, PipeStatus};
 use crate::runtime::config::ClockMode;
-use crate::runtime::test_run::TestRun;
+use crate::runtime::test_run::{Shutdown, TestRun};
 use crate::transcript::Recording;
 use crate::transcript::mask::Mask;
 
 pub(crate) struct Journal {
     pub(crate) run: Arc<TestRun>,
+    /// Whether its run reports on it and checks it.
+    is_checked: bool,
     state: Mutex<State>,
 }
 
@@ -25,21 +27,36 @@ struct State {
     entries: Vec<Entry>,
     /// The masks of everything that is printed.
     masks: Vec<Mask>,
+    /// Whether the test has stopped the server, and has not started it again.
+    server_stopped: bool,
     /// The clients' connections that the server still holds: each dies with the server's end.
     connections: Vec<(usize, Weak<()>)>,
+    /// The actions that end the clients and the server.
+    shutdown: Vec<Shutdown>,
 }
 
 impl Journal {
     /// Makes a journal that is reported on and checked at the end of its run.
     pub(crate) fn new(run: Arc<TestRun>) -> Arc<Self> {
-        let journal = Self::unchecked(run);
+        let journal = Arc::new(Self { run, is_checked: true, state: Mutex::default() });
         journal.run.add_check(journal.clone());
         journal
     }
 
     /// Makes a journal that its run neither reports on nor checks.
     pub(crate) fn unchecked(run: Arc<TestRun>) -> Arc<Self> {
-        Arc::new(Self { run, state: Mutex::default() })
+        Arc::new(Self { run, is_checked: false, state: Mutex::default() })
+    }
+
+    /// Adds an action that ends a client or the server. Only a run that checks the journal takes it.
+    pub(crate) fn add_shutdown(&self, action: impl FnOnce() + Send + 'static) {
+        if self.is_checked {
+            self.lock().shutdown.push(Box::new(action));
+        }
+    }
+
+    fn take_shutdown(&self) -> Vec<Shutdown> {
+        std::mem::take(&mut self.lock().shutdown)
     }
 
     /// Returns everything that a client has done and observed, in its own order.
@@ -89,10 +106,12 @@ impl Journal {
         self.push(client, false, happening);
     }
 
-    /// Records an action of the test on the server.
-    pub(crate) fn record_server_action(&self, action: String) {
+    /// Records an action of the test on the server, after which the server is stopped or not.
+    pub(crate) fn record_server_action(&self, action: String, server_stopped: bool) {
         let entry = self.run.entry(None, true, Happening::Action(action));
-        self.lock().entries.push(entry);
+        let mut state = self.lock();
+        state.entries.push(entry);
+        state.server_stopped = server_stopped;
     }
 
     /// Records the end of a client's connection; without an entry if the end has one already.
@@ -119,7 +138,7 @@ impl Journal {
     fn push(&self, client: usize, by_test: bool, happening: Happening) {
         let mut state = self.lock();
         let mut entry = self.run.entry(Some(client), by_test, happening);
-        let State { clients, entries, .. } = &mut *state;
+        let State { clients, entries, server_stopped, .. } = &mut *state;
         let client = &mut clients[client];
         let open_entry = client.open_entry(&entry, entries);
         match (&mut entry.happening, open_entry) {
@@ -137,6 +156,12 @@ impl Journal {
         client.apply(&entry, entries.len());
         if entry.is_message() {
             client.unread.push_back(entries.len());
+        }
+        // A stopped server ends every stream, and refuses those that reconnect: that is the test's own doing.
+        let is_refused_anew = matches!(entry.happening, Happening::Refused) && client.is_first_connection();
+        if entry.is_outcome() {
+            entry.read = *server_stopped && !is_refused_anew;
+            client.unseen.extend((!entry.read).then_some(entries.len()));
         }
         entries.push(entry);
         client.changed.notify_waiters();
@@ -167,9 +192,21 @@ impl Journal {
     pub(crate) fn take_message(&self, client: usize) -> Option<Happening> {
         let mut state = self.lock();
         let State { clients, entries, .. } = &mut *state;
-        let entry = &mut entries[clients[client].unread.pop_front()?];
+        let client = &mut clients[client];
+        let message = client.unread.pop_front()?;
+        // Who reads a message of a later connection has noticed that the earlier one ended.
+        client.see_outcomes(entries, message);
+        let entry = &mut entries[message];
         entry.read = true;
         Some(entry.happening.clone())
+    }
+
+    /// Marks the answers and ends of a client so far as seen by the test.
+    pub(crate) fn mark_seen(&self, client: usize) {
+        let mut state = self.lock();
+        let State { clients, entries, .. } = &mut *state;
+        let count = entries.len();
+        clients[client].see_outcomes(entries, count);
     }
 
     /// Returns the number of a client's unread messages.
@@ -193,7 +230,7 @@ impl Journal {
         Recording::new(names, entries, client.map(|client| vec![client])).with_masks(masks)
     }
 
-    /// Marks messages as read: those of these clients, or of all, among the first `count` entries.
+    /// Marks messages as read, and answers and ends as seen: those of these clients, or of all, among the first `count` entries.
     pub(crate) fn mark_read(&self, clients: Option<&[usize]>, count: usize) {
         let mut state = self.lock();
         let State { clients: states, entries, .. } = &mut *state;
@@ -201,6 +238,7 @@ impl Journal {
             if clients.is_none_or(|clients| clients.contains(&number)) {
                 let printed = client.unread.partition_point(|message| *message < count);
                 client.unread.drain(..printed).for_each(|message| entries[message].read = true);
+                client.see_outcomes(entries, count);
             }
         }
     }

@@ -15,6 +15,7 @@ mod resume;
 
 pub use client::Client;
 pub use client::builder::ClientBuilder;
+pub use client::cookie_jar::CookieJar;
 pub use client::faults::Fault;
 pub use client::faults::chunks::Chunks;
 pub use client::faults::cut::Cut;
@@ -28,8 +29,6 @@ pub use resume::{ResumeAtEveryByte, resume_at_every_byte};
 #[doc(hidden)]
 pub use runtime::config::TestConfig;
 pub use runtime::current::settle;
-#[doc(hidden)]
-pub use runtime::run_test;
 pub use runtime::test_run::ClockGuard;
 pub use runtime::{TestResult, run, run_in_real_time};
 pub use server::ServerControl;
@@ -40,7 +39,8 @@ pub use transport::Transport;
 
 /// Makes an `async fn` a test on its own runtime: one thread, with a clock that is paused from the start.
 ///
-/// The function is not generic and takes no arguments, except as described below. It returns `()` or a `Result<(), E>`
+/// The function is not generic and takes no arguments, except as described below and for the cases of `#[rstest]` and
+/// `#[test_case]`, which may stand above or below this attribute. It returns `()` or a `Result<(), E>`
 /// with `E: Debug`. Other attributes of a test, `#[should_panic]` and `#[ignore]`, keep their meaning. [`run`] does the
 /// same without an attribute, and describes the failures at the end of a test.
 ///
@@ -58,6 +58,9 @@ pub use transport::Transport;
 /// ```
 ///
 /// - `clock = real`: the clock is real, for hooks that use a database. See [`run_in_real_time`].
+/// - `timeout = "5m"`: the longest time on the wall clock, in `ms`, `s`, `m` or `h`; a minute by default.
+/// - `leftover_tasks = deny`: a task fails the test if it is still running when every client has disconnected, every
+///   server has stopped, and 60 s of the test's time have passed.
 /// - `over = [sse, ws]`: the test becomes two tests, `…_over_sse` and `…_over_ws`, and takes the [`Transport`] as its
 ///   argument. Each has its own snapshot files.
 /// - `crate = my_kit::tornadose_test`: the path to this crate, for a crate that re-exports it.

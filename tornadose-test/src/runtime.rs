@@ -4,10 +4,12 @@
 pub(crate) mod config;
 pub(crate) mod current;
 mod idle;
+pub(crate) mod blocking;
 pub(crate) mod test_run;
 mod timers;
 mod panics;
 mod watchdog;
+mod leftover;
 
 use std::fmt::Debug;
 use std::future::Future;
@@ -20,13 +22,11 @@ use tokio::runtime::Builder;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep_until};
 
+use crate::runtime::blocking::BlockingTasks;
 use crate::runtime::config::{ClockMode, TestConfig};
 use crate::runtime::current::{CurrentRun, settle};
 use crate::runtime::test_run::TestRun;
 use crate::runtime::watchdog::Watchdog;
-
-/// The longest time that a test may take on the wall clock. It catches hangs, and does not limit honest work.
-const WALL_LIMIT: Duration = Duration::from_mins(1);
 
 /// The result of a test: `()`, or a `Result` whose error implements `Debug`.
 ///
@@ -82,9 +82,10 @@ impl<E: Debug> TestResult for Result<(), E> {
 /// # Panics
 ///
 /// With the body's own panic, and with the failures listed above. Also when the body waits for something outside its
-/// runtime while the clock runs away, and when it takes a minute of real time.
+/// runtime while the clock runs away, and when it takes a minute of real time. `#[tornadose_test::test(timeout = "5m")]`
+/// sets another limit.
 pub fn run<F: Future>(body: F) -> F::Output {
-    run_within(WALL_LIMIT, TestConfig::default(), body, |_| false)
+    run_within(TestConfig::default(), body, |_| false)
 }
 
 /// Runs a test body in real time, as `#[tornadose_test::test(clock = real)]` does: for hooks that use a database.
@@ -107,42 +108,37 @@ pub fn run<F: Future>(body: F) -> F::Output {
 ///
 /// As [`run`] does.
 pub fn run_in_real_time<F: Future>(body: F) -> F::Output {
-    run_within(WALL_LIMIT, TestConfig::default().in_real_time(), body, |_| false)
-}
-
-/// Runs the body of a `#[tornadose_test::test]`. An `Err` is the test's own failure: the checks at the end are skipped.
-#[doc(hidden)]
-pub fn run_test<F: Future<Output: TestResult>>(body: F) -> F::Output {
-    TestConfig::default().run_test(body)
+    run_within(TestConfig::default().in_real_time(), body, |_| false)
 }
 
 #[doc(hidden)]
 impl TestConfig {
-    /// Runs the body of a `#[tornadose_test::test]` with options.
+    /// Runs the body of a `#[tornadose_test::test]`. An `Err` is the test's own failure: the checks at the end are
+    /// skipped.
     pub fn run_test<F: Future<Output: TestResult>>(self, body: F) -> F::Output {
-        run_within(WALL_LIMIT, self, body, TestResult::failed)
+        run_within(self, body, TestResult::failed)
     }
 }
 
-fn run_within<F: Future>(
-    wall_limit: Duration,
-    config: TestConfig,
-    body: F,
-    failed: impl FnOnce(&F::Output) -> bool,
-) -> F::Output {
+fn run_within<F: Future>(config: TestConfig, body: F, failed: impl FnOnce(&F::Output) -> bool) -> F::Output {
     panics::install_hook();
+    let blocking = Arc::new(BlockingTasks::new(config.wall_limit));
+    let (starting, ending) = (blocking.clone(), blocking.clone());
     let runtime = Builder::new_current_thread()
         .enable_all()
         .start_paused(config.clock == ClockMode::Virtual)
         .on_thread_park(idle::on_park)
         .on_thread_unpark(timers::on_unpark)
+        .thread_keep_alive(Duration::ZERO)
+        .thread_name_fn(move || starting.start_thread())
+        .on_thread_stop(move || ending.end_thread())
         .build()
         .expect("a current-thread runtime needs nothing that could be missing");
     let entered = runtime.enter();
-    let run = Arc::new(TestRun::new(config));
+    let run = Arc::new(TestRun::new(config, blocking));
     let _current = CurrentRun::set(&run);
     let _panics = panics::record_in(runtime.handle().id(), &run);
-    let (_watchdog, alarm) = Watchdog::start(wall_limit, &run);
+    let (_watchdog, alarm) = Watchdog::start(&run);
     drop(entered);
 
     let result = catch_unwind(AssertUnwindSafe(|| {
@@ -150,13 +146,20 @@ fn run_within<F: Future>(
             let settled = async {
                 let output = body.await;
                 settle().await;
-                output
+                if failed(&output) {
+                    return (output, None);
+                }
+                let mut failures = run.failures_at_end();
+                if config.denies_leftover_tasks {
+                    failures.extend(leftover::find(&run).await);
+                }
+                (output, Some(failures))
             };
-            let output = drive(&run, settled, alarm).await;
-            if failed(&output) {
-                run.report_once();
-            } else {
-                run.check_end();
+            let (output, failures) = drive(&run, settled, alarm).await;
+            match failures {
+                None => run.report_once(),
+                Some(failures) if failures.is_empty() => {}
+                Some(failures) => run.fail(None, &failures.join("\n")),
             }
             output
         })
@@ -209,8 +212,7 @@ mod tests {
         let (release, released) = channel::<()>();
         let panic = catch_unwind(|| {
             run_within(
-                Duration::from_millis(20),
-                TestConfig::default(),
+                TestConfig::default().timeout(Duration::from_millis(20)),
                 async {
                     // Blocking work holds the clock, as a call to a database would.
                     spawn_blocking(move || released.recv());
@@ -220,15 +222,17 @@ mod tests {
             );
         });
         drop(release);
-        insta::assert_snapshot!(panic.unwrap_err().downcast_ref::<String>().unwrap(), @"the test hangs: it has not ended after a minute of real time. It waits for work outside its runtime (a thread, a socket, `spawn_blocking`), or it loops without the clock ever moving");
+        insta::assert_snapshot!(panic.unwrap_err().downcast_ref::<String>().unwrap(), @r#"
+        the test hangs: it has not ended after 20ms of real time. It waits for work outside its runtime (a thread, a socket, `spawn_blocking`), or it loops without the clock ever moving
+            If it needs more time, write `#[tornadose_test::test(timeout = "5m")]`
+        "#);
     }
 
     #[test]
     fn a_hang_with_a_held_clock_names_the_held_clock() {
         let panic = catch_unwind(|| {
             run_within(
-                Duration::from_millis(20),
-                TestConfig::default(),
+                TestConfig::default().timeout(Duration::from_millis(20)),
                 async {
                     let app = Harness::new(Router::new());
                     let _held = app.hold_clock();
@@ -237,7 +241,10 @@ mod tests {
                 |()| false,
             );
         });
-        insta::assert_snapshot!(panic.unwrap_err().downcast_ref::<String>().unwrap(), @"the test hangs: it has not ended after a minute of real time. The clock is held by `hold_clock()`, so that no timer fires, and the work outside has not finished");
+        insta::assert_snapshot!(panic.unwrap_err().downcast_ref::<String>().unwrap(), @r#"
+        the test hangs: it has not ended after 20ms of real time. The clock is held by `hold_clock()`, so that no timer fires, and the work outside has not finished
+            If it needs more time, write `#[tornadose_test::test(timeout = "5m")]`
+        "#);
     }
 
     #[test]

@@ -49,7 +49,10 @@ impl ServerControl {
         let start: Box<Start> = Box::new(move |acceptor, service| build(acceptor).spawn(service));
         let (dialer, server) = start_server(service, &*start);
         let state = Mutex::new(State { dialer, server: Some(server), connections: 0 });
-        Self { shared: Arc::new(Shared { journal, start, state }) }
+        let control = Self { shared: Arc::new(Shared { journal, start, state }) };
+        let at_end = control.clone();
+        control.shared.journal.add_shutdown(move || at_end.stop_now());
+        control
     }
 
     /// Connects to the server; `None` when no server is listening.
@@ -94,7 +97,7 @@ impl ServerControl {
     pub async fn stop_gracefully(&self, limit: Duration) {
         settle().await;
         self.shared.journal.run.allow_time(limit);
-        self.shared.journal.record_server_action(format!("stop gracefully, in {} at most", duration(limit)));
+        self.shared.journal.record_server_action(format!("stop gracefully, in {} at most", duration(limit)), true);
         self.stop_server(StopMode::Graceful { limit }).await;
     }
 
@@ -119,7 +122,7 @@ impl ServerControl {
     /// ```
     pub async fn stop(&self) {
         settle().await;
-        self.shared.journal.record_server_action("stop".into());
+        self.shared.journal.record_server_action("stop".into(), true);
         self.stop_server(StopMode::Forceful).await;
     }
 
@@ -131,7 +134,7 @@ impl ServerControl {
             self.stop().await;
         }
         settle().await;
-        self.shared.journal.record_server_action("start".into());
+        self.shared.journal.record_server_action("start".into(), false);
         self.replace(service.into());
         settle().await;
     }
@@ -140,6 +143,13 @@ impl ServerControl {
         let (dialer, server) = start_server(service, &*self.shared.start);
         let mut state = self.lock();
         (state.dialer, state.server) = (dialer, Some(server));
+    }
+
+    /// Stops the server, if it is running, and waits for nothing.
+    fn stop_now(&self) {
+        if let Some(server) = self.lock().server.take() {
+            server.stop(StopMode::Forceful);
+        }
     }
 
     async fn stop_server(&self, mode: StopMode) {

@@ -73,12 +73,17 @@ pub(crate) fn body(body: &[u8]) -> String {
 
 /// Whether a text is a JSON object or array.
 pub(crate) fn is_structured(text: &str) -> bool {
-    text.starts_with(['{', '[']) && serde_json::from_str::<&serde_json::value::RawValue>(text).is_ok()
+    text.starts_with(['{', '[']) && is_json(text)
 }
 
-/// Formats a text message: JSON objects and arrays as they are, any other text in quotes.
+/// Whether a text is JSON.
+pub(crate) fn is_json(text: &str) -> bool {
+    serde_json::from_str::<&serde_json::value::RawValue>(text).is_ok()
+}
+
+/// Formats a text message: JSON as it is, any other text in quotes.
 pub(crate) fn message(text: &str) -> String {
-    if is_structured(text) { one_line(text) } else { quoted(text) }
+    if is_json(text) { one_line(text) } else { quoted(text) }
 }
 
 pub(crate) fn quoted(text: &str) -> String {
@@ -122,6 +127,8 @@ mod tests {
         assert_eq!(hex(&[1, 171]), "01 ab");
         assert!(hex(&[0; 33]).ends_with("00 … (33 bytes)"));
         assert_eq!(message(r#"{"a":"\n"}"#), r#"{"a":"\n"}"#);
+        assert_eq!(message(r#""hello""#), r#""hello""#);
+        assert_eq!(message("1"), "1");
         assert_eq!(message("[broken"), r#""[broken""#);
         assert_eq!(message("say \"hi\""), r#""say \"hi\"""#);
     }

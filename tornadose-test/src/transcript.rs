@@ -192,10 +192,10 @@ impl Recording {
         printed
     }
 
-    /// The lines of the messages that the test has not read.
-    pub(crate) fn unread(&self) -> Vec<String> {
-        let unread = |(entry, line): (&Entry, String)| entry.is_unread().then_some(line);
-        self.lines(View::Plain).filter_map(unread).collect()
+    /// The lines of the entries that satisfy a condition.
+    pub(crate) fn lines_of(&self, wanted: impl Fn(&Entry) -> bool) -> Vec<String> {
+        let wanted = |(entry, line): (&Entry, String)| wanted(entry).then_some(line);
+        self.lines(View::Plain).filter_map(wanted).collect()
     }
 
     /// The entries that this view shows, each with its line; labels are numbered in this order. The pieces of a block

@@ -102,6 +102,8 @@ fn a_wait_for_a_message_is_bounded() {
     the clients:
         chat: open, 0 unread
     the next timer: none within the hour
+        If it comes from a thread or a socket outside the runtime, the clock does not wait for it. Hold the clock meanwhile: `let _held = app.hold_clock();`
+        Or use real time throughout: `#[tornadose_test::test(clock = real)]`
     ");
 }
 
@@ -121,6 +123,8 @@ fn next_now_fails_without_waiting() {
     the clients:
         chat: open, 0 unread
     the next timer: none within the hour
+        If it comes from a thread or a socket outside the runtime, the clock does not wait for it. Hold the clock meanwhile: `let _held = app.hold_clock();`
+        Or use real time throughout: `#[tornadose_test::test(clock = real)]`
     ");
 }
 
@@ -183,6 +187,8 @@ fn closed_fails_while_the_stream_stays_open() {
     the clients:
         chat: open, 0 unread
     the next timer: none within the hour
+        If it comes from a thread or a socket outside the runtime, the clock does not wait for it. Hold the clock meanwhile: `let _held = app.hold_clock();`
+        Or use real time throughout: `#[tornadose_test::test(clock = real)]`
     ");
 }
 
@@ -192,6 +198,9 @@ fn a_panic_in_a_task_of_the_server_fails_the_test() {
         let app = Harness::new(Router::with_path("crash").get(crash));
         app.get("/crash").await;
     }), @r#"
+    `crash` has an answer that the test has not looked at:
+        crash ~ answer 200
+        look at it with `.status()` or `assert_transcript!`, or open the client with `.lenient()`
     a task panicked: the cellar is flooded
         if the panic is expected, write `app.expect_panic("…").await`
 
@@ -277,14 +286,15 @@ fn a_panic_fails_only_the_test_of_its_task() {
         run(async {
             let app = Harness::new(Router::with_path("crash").get(crash));
             for _ in 0..100 {
-                app.get("/crash").await;
+                assert_eq!(app.get("/crash").await.status(), 200);
                 app.expect_panic("cellar").await;
             }
         });
     });
     for _ in 0..20 {
         run(async {
-            Harness::new(Router::with_path("crash").get(crash)).sse("/elsewhere").await;
+            let app = Harness::new(Router::with_path("crash").get(crash));
+            assert_eq!(app.sse("/elsewhere").await.status(), 404);
         });
     }
     crashing.join().unwrap();
@@ -383,6 +393,8 @@ fn until_fails_when_no_message_satisfies_it() {
         chat: open, stalled, 0 unread
         bob: ended, reconnects in 10s, 0 unread
     the next timer: in 10s
+        If it comes from a thread or a socket outside the runtime, the clock does not wait for it. Hold the clock meanwhile: `let _held = app.hold_clock();`
+        Or use real time throughout: `#[tornadose_test::test(clock = real)]`
     ");
 }
 
@@ -443,6 +455,9 @@ fn all_failures_at_the_end_are_reported_together() {
     `ada` has received 1 message that the test has not read:
         ada < message 1
         read with `ada.next().await`, compare with `assert_transcript!`, or open the client with `.lenient()`
+    `crash` has an answer that the test has not looked at:
+        crash ~ answer 200
+        look at it with `.status()` or `assert_transcript!`, or open the client with `.lenient()`
     a task panicked: the cellar is flooded
         if the panic is expected, write `app.expect_panic("…").await`
 
@@ -457,4 +472,84 @@ fn all_failures_at_the_end_are_reported_together() {
         ada: open, 1 unread
         crash: ended, 0 unread
     "#);
+}
+
+#[test]
+fn until_is_bounded_on_a_stream_that_goes_on_for_ever() {
+    let fail = |span: u64| {
+        failure(move || async move {
+            let (feed, handler) = feed("");
+            let app = Harness::new(Router::with_path("chat").get(handler));
+            let chat = app.sse("/chat").await;
+            tokio::spawn(async move {
+                loop {
+                    tokio::time::sleep(Duration::from_millis(span)).await;
+                    feed.push("data: 3\n\n");
+                }
+            });
+            chat.until(|number: &u8| *number > 3).await;
+        })
+    };
+    let line = |message: String| message.lines().next().unwrap().to_owned();
+    insta::assert_snapshot!(line(fail(1)), @"`chat`: expected a `u8` that satisfies the condition, and none of 1000 messages does");
+    insta::assert_snapshot!(line(fail(59_000)), @"`chat`: expected a `u8` that satisfies the condition, and none of 1h does");
+}
+
+#[test]
+fn a_message_from_a_thread_is_explained() {
+    for with_timer in [false, true] {
+        let message = failure(move || async move {
+            let (feed, handler) = feed("");
+            let app = Harness::new(Router::with_path("chat").get(handler));
+            let chat = app.sse("/chat").await;
+            if with_timer {
+                tokio::spawn(async {
+                    loop {
+                        tokio::time::sleep(Duration::from_secs(15)).await;
+                    }
+                });
+            }
+            std::thread::spawn(move || {
+                std::thread::sleep(Duration::from_secs(1));
+                feed.push("data: 1\n\n");
+            });
+            chat.next::<u8>().await;
+        });
+        assert!(message.contains("hold_clock") && message.contains("clock = real"), "{message}");
+    }
+}
+
+#[test]
+fn a_type_of_the_test_is_named_without_its_path() {
+    let message = failure(|| async {
+        #[derive(Debug, Deserialize)]
+        struct E;
+        let (_feed, handler) = feed("");
+        let app = Harness::new(Router::with_path("chat").get(handler));
+        app.sse("/chat").await.next_now::<Vec<E>>().await;
+    });
+    assert!(message.starts_with("`chat`: expected a `Vec<E>` now"), "{message}");
+}
+
+#[handler]
+async fn panic_at_once() {
+    panic!("out of paper");
+}
+
+#[test]
+fn a_handler_that_panics_breaks_off_before_an_answer() {
+    insta::assert_snapshot!(failure(|| async {
+        let app = Harness::new(Router::with_path("crash").get(panic_at_once));
+        app.get("/crash").await.status();
+    }), @"
+    `crash` has received no response: broken off before an answer
+    at tornadose-test/tests/failures.rs:LINE
+
+    the transcript so far:
+        crash > GET /crash
+        crash ~ abort
+        server ! panicked: out of paper
+    the clients:
+        crash: broken off before an answer, 0 unread
+    ");
 }

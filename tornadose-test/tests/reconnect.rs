@@ -129,7 +129,8 @@ async fn check(row: Row) {
         app.server().stop().await;
     }
     let posts = name == "post-body-resent";
-    let client = app.client("page");
+    // Some rows end in a stream that has ended, some in an open one.
+    let client = app.client("page").lenient();
     let client = if posts { client.post_body("what is new?") } else { client };
     let client = client.sse("/feed").await;
     if row.connections[0].network_error {
@@ -144,7 +145,7 @@ async fn check(row: Row) {
         events.push(next_event(&client, &mut last).await);
     }
     app.advance(Duration::from_secs(3600)).await;
-    client.quiet().await;
+    assert!(client.drain::<String>().await.is_empty(), "{name}");
 
     assert_eq!(events, row.expect_events, "{name}");
     assert_eq!(client.last_event_id().unwrap_or_default(), last, "{name}");

@@ -175,7 +175,7 @@ async fn a_stalled_client_resumes_without_loss() {
     for n in 0..100 {
         feed.push(&format!("data: {n}\n\n"));
     }
-    slow.quiet().await;
+    app.settle().await;
     slow.resume().await;
     slow.skip(99).await;
     assert_eq!(slow.next_now::<u8>().await, 99);

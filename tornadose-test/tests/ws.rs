@@ -102,7 +102,7 @@ async fn every_kind_of_message_has_its_line() {
     assert_eq!(a.next::<String>().await, "hello");
     a.skip(1).await;
     endpoint.push(b"\x88\x00");
-    a.quiet().await;
+    assert_eq!(a.closed().await, Ending::Close { code: 1005, reason: String::new() });
     let kinds: Vec<u8> = endpoint.take_frames().iter().map(|frame| frame[0]).collect();
     assert_eq!(kinds, [0x81, 0x81, 0x82, 0x89], "a mute client replies neither to the ping nor to the close");
     a.send_raw([0x81, 0x00]).await;

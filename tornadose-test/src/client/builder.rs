@@ -5,6 +5,7 @@ use std::fmt::{self, Display};
 use hyper::header::{COOKIE, HeaderMap, HeaderName, HeaderValue, ORIGIN, SEC_WEBSOCKET_PROTOCOL};
 
 use crate::app::App;
+use crate::client::cookie_jar::CookieJar;
 use crate::client::faults::Fault;
 use crate::client::http::LAST_EVENT_ID;
 
@@ -39,6 +40,7 @@ pub struct ClientBuilder {
     pub(crate) app: App,
     pub(crate) name: Option<String>,
     pub(crate) headers: HeaderMap,
+    pub(crate) cookie_jar: Option<CookieJar>,
     /// The default headers that are left out.
     pub(crate) without: Vec<HeaderName>,
     pub(crate) buffer_size: usize,
@@ -47,8 +49,16 @@ pub struct ClientBuilder {
     pub(crate) http2: bool,
     pub(crate) post_body: Option<Vec<u8>>,
     pub(crate) faults: Vec<Fault>,
+    pub(crate) opening: Opening,
     /// Whether it reconnects; `None` for the default of its transport.
     pub(crate) reconnects: Option<bool>,
+}
+
+/// The moment at which the opening of a client returns.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Opening {
+    WaitForResponse,
+    ReturnAtOnce,
 }
 
 impl ClientBuilder {
@@ -57,6 +67,7 @@ impl ClientBuilder {
             app,
             name,
             headers: HeaderMap::new(),
+            cookie_jar: None,
             without: Vec::new(),
             buffer_size: BUFFER_SIZE,
             lenient: false,
@@ -64,6 +75,7 @@ impl ClientBuilder {
             http2: false,
             post_body: None,
             faults: Vec::new(),
+            opening: Opening::WaitForResponse,
             reconnects: None,
         }
     }
@@ -123,6 +135,23 @@ impl ClientBuilder {
             None => cookie,
         };
         self.headers.insert(COOKIE, header_value(&cookies));
+        self
+    }
+
+    /// Keeps the cookies that the server sets in this jar, and sends them, also when it reconnects: a login lasts for all
+    /// clients of the jar. See [`CookieJar`].
+    ///
+    /// ```
+    #[doc = include_str!("../../doc/news.md")]
+    /// use tornadose_test::CookieJar;
+    ///
+    /// let jar = CookieJar::new();
+    /// let ada = app.client("ada").cookie_jar(&jar).sse("/news").await;
+    /// ada.skip(1).await;
+    /// # });
+    /// ```
+    pub fn cookie_jar(mut self, jar: &CookieJar) -> Self {
+        self.cookie_jar = Some(jar.clone());
         self
     }
 
@@ -286,8 +315,25 @@ impl ClientBuilder {
         self
     }
 
-    /// Skips the end-of-test checks for this client: for unread messages, for violations by the server, for faults
-    /// without effect, and for a connection that the server still holds.
+    /// Opens without waiting for a response, which the handler withholds: a long poll, or a server at its limit. See
+    /// [`Client::responded`] and [`Response::responded`](crate::Response::responded).
+    ///
+    /// ```
+    #[doc = include_str!("../../doc/news.md")]
+    /// let ada = app.client("ada").without_waiting().sse("/news").await;
+    /// ada.responded().await;
+    /// assert_eq!(ada.status(), 200);
+    /// # ada.skip(1).await;
+    /// # });
+    /// ```
+    pub fn without_waiting(mut self) -> Self {
+        self.opening = Opening::ReturnAtOnce;
+        self
+    }
+
+    /// Skips the end-of-test checks for this client: for unread messages, for a missing response, for answers and ends
+    /// that the test has not looked at, for violations by the server, for faults without effect, and for a connection
+    /// that the server still holds.
     ///
     /// ```
     #[doc = include_str!("../../doc/news.md")]

@@ -7,12 +7,13 @@ use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Frame, Incoming};
 use hyper::client::conn;
-use hyper::header::{HOST, HeaderMap, HeaderName};
+use hyper::header::{COOKIE, HOST, HeaderMap, HeaderName, HeaderValue};
 use hyper::{Method, Request, Response, Uri, Version};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::task::AbortHandle;
 
 use crate::client::connection::pipe::Pipe;
+use crate::client::cookie_jar::CookieJar;
 use crate::client::log::ClientLog;
 use crate::entry::Happening;
 use crate::journal::client_state::Ending;
@@ -27,6 +28,7 @@ pub(crate) struct RequestSpec {
     pub(crate) version: Version,
     pub(crate) upgrade: bool,
     pub(crate) headers: HeaderMap,
+    pub(crate) cookies: Option<CookieJar>,
     pub(crate) body: Vec<u8>,
 }
 
@@ -50,6 +52,7 @@ impl RequestSpec {
 
     fn into_request(self) -> Request<Full<Bytes>> {
         let mut headers = self.headers;
+        add_cookies(&mut headers, self.cookies.as_ref().and_then(|jar| jar.header(path_of(&self.target))));
         let mut uri: Uri = self.target.parse().expect("the target was parsed when the client was opened");
         if self.version == Version::HTTP_2 {
             // In HTTP/2 the host is a part of the target.
@@ -107,16 +110,38 @@ pub(crate) async fn send(
     request: RequestSpec,
     tasks: &ConnectionTasks,
 ) -> hyper::Result<Response<Incoming>> {
+    let (jar, target) = (request.cookies.clone(), request.target.clone());
     // The tasks ignore how the connection ends: the response's body and the upgraded stream report it.
-    if request.version == Version::HTTP_2 {
+    let response = if request.version == Version::HTTP_2 {
         let (mut sender, connection) = conn::http2::handshake(TokioExecutor::new(), TokioIo::new(pipe)).await?;
         tasks.spawn(async move { drop(connection.await) });
-        sender.send_request(request.into_request()).await
+        sender.send_request(request.into_request()).await?
     } else {
         let (mut sender, connection) = conn::http1::handshake(TokioIo::new(pipe)).await?;
         tasks.spawn(async move { drop(connection.with_upgrades().await) });
-        sender.send_request(request.into_request()).await
+        sender.send_request(request.into_request()).await?
+    };
+    if let Some(jar) = jar {
+        jar.store(path_of(&target), response.headers());
     }
+    Ok(response)
+}
+
+/// Adds the cookies of a jar to those that the test has set.
+fn add_cookies(headers: &mut HeaderMap, cookies: Option<String>) {
+    let Some(cookies) = cookies else { return };
+    let cookies = match header(headers, "cookie") {
+        Some(set) => format!("{set}; {cookies}"),
+        None => cookies,
+    };
+    // What the server has set came in a header, so it is valid in one.
+    if let Ok(cookies) = HeaderValue::from_str(&cookies) {
+        headers.insert(COOKIE, cookies);
+    }
+}
+
+fn path_of(target: &str) -> &str {
+    target.split(['?', '#']).next().unwrap_or_default()
 }
 
 /// Records a response that is not a stream.

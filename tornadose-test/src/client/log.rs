@@ -34,6 +34,11 @@ impl ClientLog {
         self.journal.record(self.client, happening);
     }
 
+    /// Marks the answers and ends so far as seen by the test.
+    pub(crate) fn mark_seen(&self) {
+        self.journal.mark_seen(self.client);
+    }
+
     /// Records an action that the client took automatically.
     pub(crate) fn record_automatic(&self, happening: Happening) {
         self.journal.record_automatic(self.client, happening);

@@ -6,7 +6,7 @@ use hyper::header::{
 use hyper::{Method, Uri, Version};
 
 use crate::client::Client;
-use crate::client::builder::ClientBuilder;
+use crate::client::builder::{ClientBuilder, Opening};
 use crate::client::connection::Dial;
 use crate::client::http::{self, ConnectionTasks, RequestSpec};
 use crate::client::log::ClientLog;
@@ -14,6 +14,7 @@ use crate::client::reconnect::{self, Protocol};
 use crate::client::response::Response;
 use crate::client::ws::handshake;
 use crate::client::ws_client::WsClient;
+use crate::journal::client_state::ClientState;
 use crate::runtime::current::settle;
 use crate::transport::Transport;
 
@@ -26,8 +27,10 @@ enum ClientKind {
 }
 
 impl ClientBuilder {
-    /// Opens an SSE stream, as `EventSource` does. Returns when everything that can happen at this instant has
-    /// happened. A rejection is a line in the transcript, and [`Client::status`] returns its status.
+    /// Opens an SSE stream, as `EventSource` does. Returns when a response has arrived and everything that can happen at
+    /// this instant has happened. Up to 60 s of virtual time may pass before the response, see
+    /// [`without_waiting`](Self::without_waiting). A rejection is a line in the transcript, and [`Client::status`]
+    /// returns its status.
     ///
     /// # Panics
     ///
@@ -47,12 +50,14 @@ impl ClientBuilder {
         let method = if body.is_some() { Method::POST } else { Method::GET };
         let (client, dial) = self.prepare(ClientKind::Sse, method, path.as_ref(), body.unwrap_or_default()).await;
         client.tasks.spawn(reconnect::run(dial, Protocol::Sse, self.reconnects != Some(false)));
-        settle().await;
+        self.wait_for_response(&client).await;
         client
     }
 
-    /// Opens a WebSocket, as a browser does. Returns when everything that can happen at this instant has happened. A
-    /// rejection is a line in the transcript, and [`Client::status`] returns its status.
+    /// Opens a WebSocket, as a browser does. Returns when a response has arrived and everything that can happen at this
+    /// instant has happened. Up to 60 s of virtual time may pass before the response, see
+    /// [`without_waiting`](Self::without_waiting). A rejection is a line in the transcript, and [`Client::status`]
+    /// returns its status.
     ///
     /// # Panics
     ///
@@ -73,7 +78,7 @@ impl ClientBuilder {
         let (client, dial) = self.prepare(ClientKind::Ws, Method::GET, path.as_ref(), Vec::new()).await;
         let protocol = Protocol::Ws { frame_queue: client.frame_queue.clone(), mute: self.mute };
         client.tasks.spawn(reconnect::run(dial, protocol, self.reconnects == Some(true)));
-        settle().await;
+        self.wait_for_response(&client).await;
         WsClient::new(client)
     }
 
@@ -116,7 +121,8 @@ impl ClientBuilder {
         self.request("POST", path, body).await
     }
 
-    /// Sends a plain request, for routes beside the stream. Its client may share its name with a stream's client.
+    /// Sends a plain request, for routes beside the stream, and waits for its response. Up to 60 s of virtual time may
+    /// pass, see [`without_waiting`](Self::without_waiting). Its client may share its name with a stream's client.
     ///
     /// ```
     /// # use salvo::prelude::*;
@@ -148,7 +154,7 @@ impl ClientBuilder {
         self.set_default_header(ACCEPT, "*/*");
         let (client, dial) = self.prepare(ClientKind::Plain, method, path.as_ref(), body.as_ref().to_vec()).await;
         client.tasks.spawn(run_plain_request(dial));
-        settle().await;
+        self.wait_for_response(&client).await;
         Response::new(client)
     }
 
@@ -163,7 +169,8 @@ impl ClientBuilder {
         assert!(!(upgrade && self.http2), "a WebSocket uses HTTP/1.1: leave out `.http2()`");
         let version = if self.http2 { Version::HTTP_2 } else { Version::HTTP_11 };
         let headers = self.headers.clone();
-        let request = RequestSpec { method, target: path.to_owned(), version, upgrade, headers, body };
+        let cookies = self.cookie_jar.clone();
+        let request = RequestSpec { method, target: path.to_owned(), version, upgrade, headers, cookies, body };
 
         let journal = self.app.journal.clone();
         settle().await;
@@ -173,6 +180,8 @@ impl ClientBuilder {
             ClientKind::Plain => journal.add_request_client(&name),
         };
         let client = Client::new(ClientLog { journal, client });
+        let tasks = client.tasks.clone();
+        client.log.journal.add_shutdown(move || tasks.abort());
         client.with_state(|state| state.last_event_id = request.last_event_id());
         client.log.record(request.happening());
         for fault in &self.faults {
@@ -187,6 +196,14 @@ impl ClientBuilder {
             cuts: client.cuts.clone(),
         };
         (client, dial)
+    }
+
+    /// Waits for the response, or the end of the connection, and settles.
+    async fn wait_for_response(&self, client: &Client) {
+        settle().await;
+        if self.opening == Opening::WaitForResponse {
+            client.wait_while(ClientState::is_unanswered).await;
+        }
     }
 
     /// Adds a header, unless the test has set it or left it out.

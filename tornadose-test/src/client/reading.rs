@@ -1,19 +1,26 @@
-//! Reads the messages of a client in order, and asserts that there are none. Every wait is bounded.
+//! Reads the messages of a client in order. Every wait is bounded.
 
-mod decode;
+pub(crate) mod decode;
+pub(crate) mod json_part;
 
 use std::future::Future;
 use std::panic::Location;
 use std::time::Duration;
 
+use serde::Serialize;
 use serde::de::DeserializeOwned;
-use tokio::time::{Instant, sleep, timeout_at};
+use serde_json::Value;
+use tokio::time::{Instant, timeout_at};
 
 use crate::client::Client;
-use crate::client::reading::decode::{decode, describe, type_name_of};
+use crate::client::reading::decode::{decode, decode_containing, describe, type_name_of};
 use crate::entry::{Event, Happening};
-use crate::journal::client_state::Ending;
 use crate::runtime::current::settle;
+use crate::text::duration;
+
+/// The number of messages, and the virtual time, after which `until` gives up.
+const UNTIL_MESSAGES_MAX: usize = 1000;
+const UNTIL_LIMIT: Duration = Duration::from_hours(1);
 
 impl Client {
     /// Waits for the next message, and decodes it as a `T`. Up to 60 s of virtual time may pass.
@@ -69,11 +76,8 @@ impl Client {
             settle().await;
             let Some(message) = self.take_message() else {
                 let expected = type_name_of::<T>();
-                self.fail_waiting(
-                    at,
-                    &format!("`{}`: expected a `{expected}` now, and there is no message", self.name()),
-                )
-                .await
+                let problem = format!("`{}`: expected a `{expected}` now, and there is no message", self.name());
+                self.fail_in_vain(at, &problem, false).await
             };
             self.decode(at, &message).await
         }
@@ -129,103 +133,66 @@ impl Client {
         }
     }
 
-    /// Asserts that there is no unread message and that no more arrives at this instant: the clock does not move.
+    /// Waits for the next message, and asserts that it contains this JSON value. Returns the whole message. Up to 60 s of
+    /// virtual time may pass.
+    ///
+    /// An object contains another that has some of its members, at every depth. Any other value contains its equal. An
+    /// event with a name may be given as its data, or as `{name: data}`.
     ///
     /// ```
     #[doc = include_str!("../../doc/news.md")]
+    /// use serde_json::json;
+    ///
     /// let news = app.sse("/news").await;
-    /// news.skip(1).await;
-    /// news.quiet().await; // the second arrives later
+    /// news.next_containing(json!({"said": {"text": "hi"}})).await;
+    /// # news.next_containing(json!(2)).await;
     /// # });
     /// ```
     ///
     /// # Panics
     ///
-    /// When there are unread messages.
+    /// When the message does not contain the value, when none arrives, and when the stream has ended.
     #[track_caller]
-    pub fn quiet(&self) -> impl Future<Output = ()> + Send {
-        let at = Location::caller();
+    pub fn next_containing(&self, part: impl Serialize) -> impl Future<Output = Value> + Send {
+        let (at, part) = (Location::caller(), json_part::value_of(&part));
         async move {
-            settle().await;
-            let count = self.log.journal.unread_count(self.log.client);
-            if count > 0 {
-                let (name, unread) = (self.name(), self.log.journal.show_unread(self.log.client));
-                self.fail_waiting(at, &format!("`{name}`: expected no messages, and {count} arrived:{unread}")).await;
+            let message = self.next_message(at, &format!("a message that contains {part}")).await;
+            match decode_containing(&message, &part) {
+                Ok(value) => value,
+                Err(problem) => self.fail_waiting(at, &format!("`{}`: {problem}", self.name())).await,
             }
         }
     }
 
-    /// Asserts that no message arrives during this span of virtual time; keep-alives may.
+    /// Returns all messages that have arrived when everything has settled, and have not been read. The clock does not
+    /// move.
     ///
     /// ```
     #[doc = include_str!("../../doc/news.md")]
     /// let news = app.sse("/news").await;
-    /// news.skip(1).await;
-    /// news.quiet_for(Duration::from_secs(29)).await;
+    /// app.advance(Duration::from_secs(30)).await;
+    /// assert_eq!(news.drain::<serde_json::Value>().await.len(), 2);
     /// # });
     /// ```
     ///
     /// # Panics
     ///
-    /// When there are unread messages.
+    /// When a message is not a `T`.
     #[track_caller]
-    pub fn quiet_for(&self, span: Duration) -> impl Future<Output = ()> + Send {
+    pub fn drain<T: DeserializeOwned>(&self) -> impl Future<Output = Vec<T>> {
         let at = Location::caller();
         async move {
             settle().await;
-            self.log.journal.run.allow_time(span);
-            sleep(span).await;
-            settle().await;
-            let count = self.log.journal.unread_count(self.log.client);
-            if count > 0 {
-                let (name, unread) = (self.name(), self.log.journal.show_unread(self.log.client));
-                self.fail_waiting(
-                    at,
-                    &format!("`{name}`: expected no messages for {span:?}, and {count} arrived:{unread}"),
-                )
-                .await;
+            let mut values = Vec::new();
+            while let Some(message) = self.take_message() {
+                values.push(self.decode(at, &message).await);
             }
-        }
-    }
-
-    /// Waits until the stream has ended, and returns its ending. Up to 60 s of virtual time may pass.
-    ///
-    /// ```
-    #[doc = include_str!("../../doc/news.md")]
-    /// let news = app.sse("/news").await;
-    /// news.skip(2).await;
-    /// assert_eq!(news.closed().await, Ending::End);
-    /// # });
-    /// ```
-    ///
-    /// # Panics
-    ///
-    /// When the stream does not end.
-    #[track_caller]
-    pub fn closed(&self) -> impl Future<Output = Ending> + Send {
-        let at = Location::caller();
-        async move {
-            let (deadline, waited) = self.deadline();
-            loop {
-                settle().await;
-                let (ending, changed) = self.with_state(|state| (state.ending.clone(), state.changed.clone()));
-                if let Some(ending) = ending {
-                    return ending;
-                }
-                let changed = changed.notified();
-                if timeout_at(deadline, changed).await.is_err() {
-                    self.fail_waiting(
-                        at,
-                        &format!("`{}`: expected its stream to end, and it is still open after {waited}", self.name()),
-                    )
-                    .await;
-                }
-            }
+            values
         }
     }
 
     /// Reads messages until one is a `T` that satisfies `wanted`, and discards those before it. Up to 60 s of virtual
-    /// time may pass before each.
+    /// time may pass before each. It reads at most 1,000 messages, from at most an hour.
     ///
     /// ```
     #[doc = include_str!("../../doc/news.md")]
@@ -237,70 +204,26 @@ impl Client {
     ///
     /// # Panics
     ///
-    /// When no further message arrives, and when the stream has ended.
+    /// When no message satisfies `wanted`, when no further message arrives, and when the stream has ended.
     #[track_caller]
     pub fn until<T: DeserializeOwned>(&self, mut wanted: impl FnMut(&T) -> bool) -> impl Future<Output = T> {
         let at = Location::caller();
         async move {
-            loop {
-                let message =
-                    self.next_message(at, &format!("a `{}` that satisfies the condition", type_name_of::<T>())).await;
+            let expected = format!("a `{}` that satisfies the condition", type_name_of::<T>());
+            let start = Instant::now();
+            for _ in 0..UNTIL_MESSAGES_MAX {
+                let message = self.next_message(at, &expected).await;
                 if let Some(value) = decode(&message).ok().filter(&mut wanted) {
                     return value;
                 }
-            }
-        }
-    }
-
-    /// Waits until the client has reconnected and its stream has opened. Each call waits for one more reconnection. Up
-    /// to 60 s of virtual time may pass.
-    ///
-    /// ```
-    #[doc = include_str!("../../doc/news.md")]
-    /// use tornadose_test::Cut;
-    ///
-    /// let ada = app.client("ada").fault(Cut::at_byte(20)).sse("/news").await;
-    /// ada.reconnected().await;
-    /// assert_eq!(ada.next_event().await.name, "said");
-    /// # });
-    /// ```
-    ///
-    /// # Panics
-    ///
-    /// When the client does not reconnect.
-    #[track_caller]
-    pub fn reconnected(&self) -> impl Future<Output = ()> + Send {
-        let at = Location::caller();
-        async move {
-            let (deadline, waited) = self.deadline();
-            loop {
-                settle().await;
-                let (reconnected, finished, changed) = self.with_state(|state| {
-                    (state.reconnects > state.awaited_reconnects, state.is_finished(), state.changed.clone())
-                });
-                if reconnected {
-                    return self.with_state(|state| state.awaited_reconnects += 1);
-                }
-                let name = self.name();
-                if finished {
-                    self.fail_waiting(at, &format!("`{name}`: expected it to reconnect, and it will not")).await;
-                }
-                if timeout_at(deadline, changed.notified()).await.is_err() {
-                    self.fail_waiting(
-                        at,
-                        &format!("`{name}`: expected it to reconnect, and it has not after {waited}"),
-                    )
-                    .await;
+                if start.elapsed() > UNTIL_LIMIT {
+                    let limit = duration(UNTIL_LIMIT);
+                    self.fail_at(at, &format!("`{}`: expected {expected}, and none of {limit} does", self.name()));
                 }
             }
+            let problem = format!("expected {expected}, and none of {UNTIL_MESSAGES_MAX} messages does");
+            self.fail_at(at, &format!("`{}`: {problem}", self.name()))
         }
-    }
-
-    /// Returns the deadline of a wait that begins now, and its length for a failure.
-    fn deadline(&self) -> (Instant, String) {
-        let limit = self.log.journal.run.wait_limit();
-        self.log.journal.run.allow_time(limit);
-        (Instant::now() + limit, format!("{}s", limit.as_secs()))
     }
 
     /// Waits for the next message, once everything has settled; `expected` is for the failure.
@@ -314,18 +237,18 @@ impl Client {
             let name = self.name();
             let (finished, changed) = self.with_state(|state| (state.is_finished(), state.changed.clone()));
             if finished {
-                self.fail_waiting(at, &format!("`{name}`: expected {expected}, and its stream has ended")).await;
+                let answer = self.with_state(|state| state.is_answered().then(|| state.status()));
+                let reason =
+                    answer.map_or("its stream has ended".into(), |answer| format!("it has no stream: {answer}"));
+                self.fail_waiting(at, &format!("`{name}`: expected {expected}, and {reason}")).await;
             }
             let late = timeout_at(deadline, changed.notified()).await.is_err();
             // A message of the last instant is in time.
             settle().await;
             if late && !self.with_state(|state| state.is_finished()) {
                 let Some(message) = self.take_message() else {
-                    self.fail_waiting(
-                        at,
-                        &format!("`{name}`: expected {expected}, and no message arrived for {waited}"),
-                    )
-                    .await
+                    let problem = format!("`{name}`: expected {expected}, and no message arrived for {waited}");
+                    self.fail_in_vain(at, &problem, true).await
                 };
                 return message;
             }

@@ -81,6 +81,8 @@ pub(crate) struct ClientState {
     pub(crate) pipe_status: Option<Arc<dyn PipeStatus>>,
     /// The entries of its unread messages.
     pub(crate) unread: VecDeque<usize>,
+    /// The entries of its answers and ends that the test has not looked at.
+    pub(crate) unseen: Vec<usize>,
     pub(crate) changed: Arc<Notify>,
     /// The entry that opened the stream, until its first event has arrived.
     open_entry: Option<usize>,
@@ -107,6 +109,7 @@ impl ClientState {
             cut_connection: None,
             pipe_status: None,
             unread: VecDeque::new(),
+            unseen: Vec::new(),
             changed: Arc::default(),
             open_entry: None,
         }
@@ -131,6 +134,35 @@ impl ClientState {
 
     pub(crate) fn is_cut(&self) -> bool {
         self.cut_connection == Some(self.previous_connections)
+    }
+
+    /// Marks its answers and ends among the first `count` entries as seen.
+    pub(crate) fn see_outcomes(&mut self, entries: &mut [Entry], count: usize) {
+        self.unseen.retain(|outcome| {
+            let is_seen = *outcome < count;
+            entries[*outcome].read |= is_seen;
+            !is_seen
+        });
+    }
+
+    /// Whether it is connecting for the first time, rather than again.
+    pub(crate) fn is_first_connection(&self) -> bool {
+        self.previous_connections == 0
+    }
+
+    /// Whether it has sent a request and received neither an answer nor an end.
+    pub(crate) fn is_unanswered(&self) -> bool {
+        self.head.is_none() && self.ending.is_none()
+    }
+
+    /// Whether its answer was not a stream.
+    pub(crate) fn is_answered(&self) -> bool {
+        self.head.as_ref().is_some_and(|(status, _)| !matches!(status, 200 | 101))
+    }
+
+    /// Whether its stream is open, so that messages can arrive.
+    pub(crate) fn is_open(&self) -> bool {
+        self.is_stream && self.ending.is_none() && matches!(self.head, Some((200 | 101, _)))
     }
 
     /// Whether its stream has ended and it will not reconnect.
@@ -176,7 +208,8 @@ impl ClientState {
         match (&self.ending, &self.head) {
             (Some(Ending::End), Some((200 | 101, _))) => "ended".into(),
             (Some(Ending::Close { code, .. }), _) => format!("closed with {code}"),
-            (Some(Ending::Abort), None) => "no response".into(),
+            (Some(Ending::Abort), None) if self.disconnected => "broken off before an answer".into(),
+            (Some(Ending::Abort), None) => "refused, because no server is listening".into(),
             (Some(Ending::Abort), Some(_)) => "broken off".into(),
             (_, None) => "waiting for a response".into(),
             (None, Some((200 | 101, _))) => "open".into(),

@@ -1,9 +1,9 @@
 //! The report that follows a failure, and the failures that a harness finds at the end of its test.
 
-use crate::entry::Happening;
+use crate::entry::{Entry, Happening};
 use crate::journal::Journal;
 use crate::journal::client_state::ClientState;
-use crate::runtime::test_run::EndCheck;
+use crate::runtime::test_run::{EndCheck, Shutdown};
 
 /// The number of transcript lines that a failure shows.
 const LINES_SHOWN: usize = 20;
@@ -40,13 +40,21 @@ impl EndCheck for Journal {
         }
         failures
     }
+
+    fn take_shutdown(&self) -> Vec<Shutdown> {
+        Self::take_shutdown(self)
+    }
 }
 
 impl Journal {
     /// Returns the first unread messages of a client as lines of its transcript.
     pub(crate) fn show_unread(&self, client: usize) -> String {
-        let unread = self.recording(Some(client)).unread();
-        unread.into_iter().take(LINES_SHOWN).fold(String::new(), |text, line| text + "\n    " + &line)
+        self.show_lines(client, Entry::is_unread)
+    }
+
+    fn show_lines(&self, client: usize, wanted: fn(&Entry) -> bool) -> String {
+        let lines = self.recording(Some(client)).lines_of(wanted);
+        lines.into_iter().take(LINES_SHOWN).fold(String::new(), |text, line| text + "\n    " + &line)
     }
 
     fn client_failures(&self, client: usize) -> Vec<String> {
@@ -71,6 +79,7 @@ impl Journal {
                  with `.lenient()`"
             ));
         }
+        failures.extend(self.outcome_failure(client, &name));
         let count = self.unread_count(client);
         if count > 0 {
             let unread = self.show_unread(client);
@@ -81,6 +90,33 @@ impl Journal {
             ));
         }
         failures
+    }
+
+    /// The failure of a client without an answer, or whose answer or end the test has not looked at.
+    fn outcome_failure(&self, client: usize, name: &str) -> Option<String> {
+        // A client that neither reads nor writes cannot have an answer.
+        let is_unanswered = |client: &mut ClientState| {
+            client.is_unanswered() && client.pipe_status.as_ref().is_none_or(|pipe| pipe.status().is_none())
+        };
+        if self.with_client(client, is_unanswered) {
+            return Some(format!(
+                "`{name}` has sent a request and has no answer\n    give the handler the time that it needs, \
+                 `app.advance(duration).await`, or open the client with `.lenient()`"
+            ));
+        }
+        if self.with_client(client, |client| client.unseen.is_empty()) {
+            return None;
+        }
+        let lines = self.show_lines(client, Entry::is_unseen);
+        let (outcome, look) = match self.with_client(client, |client| (client.is_stream, client.is_answered())) {
+            (false, _) => ("an answer", "`.status()`".into()),
+            (true, true) => ("an answer", format!("`{name}.status()`")),
+            (true, false) => ("an end", format!("`{name}.closed().await`")),
+        };
+        Some(format!(
+            "`{name}` has {outcome} that the test has not looked at:{lines}\n    look at it with {look} or \
+             `assert_transcript!`, or open the client with `.lenient()`"
+        ))
     }
 
     /// Whether a client has disconnected and the server still holds one of its connections.

@@ -2,10 +2,11 @@
 
 use std::cell::RefCell;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::time::sleep;
 
+use crate::runtime::blocking::BlockingTasks;
 use crate::runtime::config::ClockMode;
 use crate::runtime::idle;
 use crate::runtime::test_run::TestRun;
@@ -21,8 +22,10 @@ thread_local! {
 
 /// Waits until everything that can happen at this instant has happened; the clock does not move.
 ///
-/// It does not wait for tasks that run on other threads (`spawn_blocking`, `tokio::fs`, real sockets). In
-/// [real time](crate::run_in_real_time) it returns when nothing has happened for 50 ms.
+/// It waits for blocking tasks of the runtime (`spawn_blocking`, `tokio::fs`, a database's crate that uses them), for
+/// 10 s of real time at most. It does not know of threads that were started without the runtime, nor of real sockets:
+/// see [`Harness::hold_clock`](crate::Harness::hold_clock). In [real time](crate::run_in_real_time) it returns when
+/// nothing has happened for 50 ms and no blocking task is in flight.
 ///
 /// ```
 /// # tornadose_test::run(async {
@@ -47,18 +50,51 @@ pub async fn settle() {
     // Only the runtime of a test reports that it is idle: on any other the wait would never end.
     let run = current();
     match run.clock {
-        ClockMode::Virtual => idle::wait_until_idle().await,
-        ClockMode::Real => {
-            for _ in 0..WINDOWS_MAX {
-                let before = run.entry_count();
-                sleep(WINDOW).await;
-                if run.entry_count() == before {
-                    break;
-                }
-            }
-        }
+        ClockMode::Virtual => settle_exactly(&run.blocking).await,
+        ClockMode::Real => settle_for_a_window(&run).await,
     }
     run.begin_step();
+}
+
+/// Waits until no task is runnable and no blocking task is in flight.
+async fn settle_exactly(blocking: &BlockingTasks) {
+    let start = Instant::now();
+    loop {
+        // What an ended task has woken is runnable by now. If none starts from here on, the next idle moment is the end.
+        let started = blocking.started();
+        let is_busy = blocking.is_busy();
+        // The wait keeps the runtime from parking, so that the clock does not move when a blocking task releases it.
+        idle::wait_until_idle().await;
+        if is_busy && start.elapsed() < blocking.wait_limit {
+            blocking.wait_briefly();
+        } else if is_busy {
+            blocking.mark_overdue();
+        } else if blocking.started() == started {
+            return;
+        }
+    }
+}
+
+/// Waits until nothing has happened for a window, and no blocking task was in flight.
+async fn settle_for_a_window(run: &TestRun) {
+    let start = Instant::now();
+    let mut windows = 0;
+    loop {
+        let before = (run.entry_count(), run.blocking.started());
+        let was_busy = run.blocking.is_busy();
+        sleep(WINDOW).await;
+        windows += 1;
+        let is_busy = was_busy || run.blocking.is_busy();
+        if is_busy && start.elapsed() < run.blocking.wait_limit {
+            continue;
+        }
+        if is_busy {
+            run.blocking.mark_overdue();
+        }
+        if windows >= WINDOWS_MAX || before == (run.entry_count(), run.blocking.started()) {
+            return;
+        }
+    }
 }
 
 /// Returns the test run of this thread.

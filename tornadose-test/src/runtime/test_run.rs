@@ -10,6 +10,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::entry::{Entry, Happening};
+use crate::runtime::blocking::BlockingTasks;
 use crate::runtime::config::{ClockMode, TestConfig};
 use crate::runtime::timers;
 use crate::text::duration;
@@ -28,19 +29,36 @@ pub(crate) const RUNAWAY_CLOCK: &str = "the clock ran 10 minutes ahead without a
     For a test that depends on such work throughout, use real time: `#[tornadose_test::test(clock = real)]`\n    \
     For an intended long wait, write `app.advance(duration).await`";
 
+const NO_TIMER: &str = "the next timer: none within the hour\n";
+
+const OUTSIDE_THE_RUNTIME: &str = "    If it comes from a thread or a socket outside the runtime, the clock does not wait \
+    for it. Hold the clock meanwhile: `let _held = app.hold_clock();`\n    \
+    Or use real time throughout: `#[tornadose_test::test(clock = real)]`\n";
+
 /// The state of a harness, as its test run reports and checks it.
 pub(crate) trait EndCheck: Send + Sync {
     /// The text that follows a failure: what happened so far.
     fn report(&self) -> String;
     /// The failures that the harness finds at the end of the test.
     fn failures_at_end(&self) -> Vec<String>;
+    /// Takes the actions that end the clients and the server.
+    fn take_shutdown(&self) -> Vec<Shutdown>;
 }
+
+/// Ends a client or a server.
+pub(crate) type Shutdown = Box<dyn FnOnce() + Send>;
 
 pub(crate) struct TestRun {
     start: Instant,
     pub(crate) clock: ClockMode,
     pub(crate) over: Option<Transport>,
+    /// The path of the test's function, or else the name of its thread.
+    pub(crate) name: String,
+    /// Whether the test is run by the attribute, which knows its function.
+    pub(crate) test: Option<&'static str>,
+    pub(crate) wall_limit: Duration,
     clock_guards: Arc<AtomicUsize>,
+    pub(crate) blocking: Arc<BlockingTasks>,
     /// The number of entries so far, in all journals.
     entries: AtomicU64,
     steps: AtomicU64,
@@ -54,13 +72,17 @@ pub(crate) struct TestRun {
 }
 
 impl TestRun {
-    pub(crate) fn new(config: TestConfig) -> Self {
-        let start = Instant::now();
+    pub(crate) fn new(config: TestConfig, blocking: Arc<BlockingTasks>) -> Self {
+        let (start, thread) = (Instant::now(), std::thread::current());
         Self {
             start,
             clock: config.clock,
             over: config.over,
+            name: config.name.or_else(|| thread.name()).unwrap_or("a test").to_owned(),
+            test: config.name,
+            wall_limit: config.wall_limit,
             clock_guards: Arc::default(),
+            blocking,
             entries: AtomicU64::new(0),
             steps: AtomicU64::new(0),
             limit: Mutex::new(start + CLOCK_SLACK),
@@ -78,7 +100,16 @@ impl TestRun {
 
     /// Drops the checks, which hold this run: a process may run very many tests.
     pub(crate) fn drop_checks(&self) {
-        lock(&self.checks).clear();
+        // The actions refer back to the journals that hold them.
+        for check in lock(&self.checks).drain(..) {
+            drop(check.take_shutdown());
+        }
+    }
+
+    /// Ends every client and every server.
+    pub(crate) fn shut_down(&self) {
+        let checks = lock(&self.checks).clone();
+        checks.iter().flat_map(|check| check.take_shutdown()).for_each(|end| end());
     }
 
     /// Begins the next step, once everything has settled.
@@ -124,8 +155,14 @@ impl TestRun {
         if self.clock == ClockMode::Virtual {
             // Blocking work holds a paused clock; this work ends when the sender is dropped.
             tokio::task::spawn_blocking(move || until_released.recv());
+            self.blocking.add_guard();
         }
-        ClockGuard { _release: release, count: self.clock_guards.clone() }
+        ClockGuard {
+            _release: release,
+            clock: self.clock,
+            count: self.clock_guards.clone(),
+            blocking: self.blocking.clone(),
+        }
     }
 
     pub(crate) fn is_clock_held(&self) -> bool {
@@ -171,7 +208,17 @@ impl TestRun {
     pub(crate) async fn fail_waiting(&self, at: &Location<'_>, problem: &str) -> ! {
         let report = self.report();
         let next = self.describe_next_timer().await;
-        self.fail_with_report(Some(at), problem, &(report + &next))
+        self.fail_with_report(Some(at), problem, &(report + &next.unwrap_or_default()))
+    }
+
+    /// Fails a test that waited for something which did not come. If time has passed, or no timer is ahead, it may come
+    /// from outside of the runtime.
+    pub(crate) async fn fail_in_vain(&self, at: &Location<'_>, problem: &str, has_waited: bool) -> ! {
+        let report = self.report();
+        let next = self.describe_next_timer().await;
+        let may_be_outside = self.clock == ClockMode::Virtual && (has_waited || next.as_deref() == Some(NO_TIMER));
+        let hint = if may_be_outside { OUTSIDE_THE_RUNTIME } else { "" };
+        self.fail_with_report(Some(at), problem, &(report + &next.unwrap_or_default() + hint))
     }
 
     fn fail_with_report(&self, at: Option<&Location<'_>>, problem: &str, report: &str) -> ! {
@@ -203,7 +250,7 @@ impl TestRun {
     }
 
     /// Runs the checks at the end of a test that has not failed already.
-    pub(crate) fn check_end(&self) {
+    pub(crate) fn failures_at_end(&self) -> Vec<String> {
         let checks = lock(&self.checks).clone();
         let mut failures: Vec<String> = checks.iter().flat_map(|check| check.failures_at_end()).collect();
         for entry in lock(&self.panics).iter().filter(|entry| !entry.read) {
@@ -213,21 +260,25 @@ impl TestRun {
                 ));
             }
         }
-        if !failures.is_empty() {
-            self.fail(None, &failures.join("\n"));
-        }
+        failures
     }
 
     /// Names the next timer. This lets the clock run to it: the test has failed already.
-    async fn describe_next_timer(&self) -> String {
-        if self.clock == ClockMode::Real || self.is_clock_held() {
-            return String::new();
+    async fn describe_next_timer(&self) -> Option<String> {
+        if self.clock == ClockMode::Real {
+            return None;
+        }
+        if self.is_clock_held() {
+            return Some("the clock is held by `hold_clock()`, so no timer fires\n".into());
+        }
+        if self.blocking.in_flight() > 0 {
+            return Some("a blocking task is running, so no timer fires\n".into());
         }
         self.allow_time(timers::HORIZON * 2);
-        match timers::find_next(self.start, self.armed_limit()).await {
+        Some(match timers::find_next(self.start, self.armed_limit()).await {
             Some(ahead) => format!("the next timer: in {}\n", duration(ahead)),
-            None => "the next timer: none within the hour\n".into(),
-        }
+            None => NO_TIMER.into(),
+        })
     }
 }
 
@@ -249,7 +300,9 @@ impl TestRun {
 #[must_use = "the clock is held only until this is dropped: `let _held = app.hold_clock();`"]
 pub struct ClockGuard {
     _release: Sender<()>,
+    clock: ClockMode,
     count: Arc<AtomicUsize>,
+    blocking: Arc<BlockingTasks>,
 }
 
 impl fmt::Debug for ClockGuard {
@@ -261,6 +314,9 @@ impl fmt::Debug for ClockGuard {
 impl Drop for ClockGuard {
     fn drop(&mut self) {
         self.count.fetch_sub(1, Ordering::Relaxed);
+        if self.clock == ClockMode::Virtual {
+            self.blocking.remove_guard();
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! Renders entries as the lines of a transcript, without the client's name.
 
 use crate::entry::{CutPoint, Event, Happening, Peer};
-use crate::text::{body, bytes, duration, hex, is_structured, one_line, quoted};
+use crate::text::{body, bytes, duration, hex, is_json, is_structured, one_line, quoted};
 use crate::transcript::labels::Labels;
 
 /// The delay in milliseconds before a browser reconnects, unless the server sends another.
@@ -138,9 +138,9 @@ fn payload_of(kind: &str, payload: &[u8], labels: &mut Labels<'_>) -> String {
     }
 }
 
-/// A WebSocket text message: JSON objects and arrays as they are, any other text in quotes.
+/// A WebSocket text message: JSON as it is, any other text in quotes.
 fn message(text: &str, labels: &mut Labels<'_>) -> String {
-    if is_structured(text) { one_line(&labels.data(text)) } else { quoted(&labels.text(text)) }
+    if is_json(text) { one_line(&labels.data(text)) } else { quoted(&labels.text(text)) }
 }
 
 fn response_body(bytes: &[u8], labels: &mut Labels<'_>) -> String {

@@ -14,6 +14,7 @@ pub(crate) struct Feed {
     readers: Arc<Mutex<Vec<UnboundedSender<Chunk>>>>,
 }
 
+#[derive(Clone)]
 pub(crate) struct Serve {
     feed: Feed,
     greeting: &'static str,

@@ -158,7 +158,6 @@ mod tests {
             assert_eq!(event["data"], *got.data, "{name}");
             assert_eq!(event["id"], *feed.last_event_id().unwrap_or_default(), "{name}");
         }
-        feed.quiet().await;
         feed.closed().await;
         let transcript = feed.recording().to_string();
         let comments: Vec<&str> = transcript.lines().filter_map(|line| line.strip_prefix("feed < :")).collect();
@@ -221,6 +220,6 @@ mod tests {
             let read = text.replace("\r\n", "\n").replace('\r', "\n");
             assert_eq!(feed.next_event().await.data, read, "{text:?}");
         }
-        feed.quiet().await;
+        feed.closed().await;
     }
 }

@@ -31,9 +31,9 @@ async fn open_at_once(app: &Harness, name: &str, count: usize) -> (Vec<Client>, 
     let (mut pages, mut sockets) = (Vec::new(), Vec::new());
     for number in 0..count {
         if number % 2 == 0 {
-            pages.push(app.client(format!("{name}-page-{number}")).sse("/lines").await);
+            pages.push(app.client(format!("{name}-page-{number}")).without_waiting().sse("/lines").await);
         } else {
-            sockets.push(app.client(format!("{name}-socket-{number}")).ws("/lines").await);
+            sockets.push(app.client(format!("{name}-socket-{number}")).without_waiting().ws("/lines").await);
         }
     }
     app.advance(secs(1)).await;

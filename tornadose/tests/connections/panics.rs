@@ -83,7 +83,7 @@ async fn a_panic_after_the_head_ends_only_its_connection_and_is_logged() {
     socket ~ close 1011 (server) internal error
     talker < message #2 {"room":"1","text":"not for socket"}
     server ! panicked: filter
-    talker > "\"crash\""
+    talker > "crash"
     talker ~ close 1011 (server) internal error
     server ! panicked: receive
     "#);

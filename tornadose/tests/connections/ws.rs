@@ -205,6 +205,7 @@ async fn a_hook_that_waits_delays_no_other_connection() {
     store.close();
     store.closed().await;
     assert_eq!(store.subscribers(), 0);
+    quick.closed().await;
 }
 
 #[tornadose_test::test]

@@ -3,7 +3,9 @@
 use std::any::type_name;
 
 use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
 
+use crate::client::reading::json_part::difference;
 use crate::entry::{Event, Happening};
 use crate::text::{hex, message, one_line, quoted};
 
@@ -34,6 +36,24 @@ pub(crate) fn decode<T: DeserializeOwned>(received: &Happening) -> Result<T, Str
     value.ok_or(problem)
 }
 
+/// Returns a message that contains a JSON value, as data alone or as `{name: data}`. The error is the failure of a test
+/// that expected the value.
+pub(crate) fn decode_containing(received: &Happening, part: &Value) -> Result<Value, String> {
+    let (name, text) = match received {
+        Happening::Event(Event { name, data, .. }) => (Some(name), data),
+        Happening::Text(text) => (None, text),
+        other => return Err(format!("expected a message that contains {part}, got {}", describe(other))),
+    };
+    // Data that is not JSON is a string.
+    let value = serde_json::from_str(text).unwrap_or_else(|_| Value::String(text.clone()));
+    let tagged = name.map(|name| json!({ name: &value }));
+    let Some(difference) = difference(&value, part) else { return Ok(value) };
+    match tagged.map(|tagged| self::difference(&tagged, part)) {
+        Some(None) => Ok(value),
+        _ => Err(format!("expected a message that contains {part}, got {}\n    {difference}", describe(received))),
+    }
+}
+
 /// Describes a message for a failure.
 pub(crate) fn describe(received: &Happening) -> String {
     match received {
@@ -48,7 +68,9 @@ pub(crate) fn describe(received: &Happening) -> String {
 pub(crate) fn type_name_of<T>() -> String {
     let mut name = String::new();
     let mut rest = type_name::<T>();
-    while let Some(end) = rest.find(|char: char| !(char.is_alphanumeric() || matches!(char, '_' | ':'))) {
+    while let Some(end) =
+        rest.find(|char: char| !(char.is_alphanumeric() || matches!(char, '_' | ':' | '{' | '}' | '#')))
+    {
         name += last_segment(&rest[..end]);
         let separator = rest[end..].chars().next().map_or(0, char::len_utf8);
         name += &rest[end..end + separator];
