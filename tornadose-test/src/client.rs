@@ -51,7 +51,7 @@ use crate::transcript::Recording;
 /// #     res.write_body("id: 7\nevent: said\ndata: {\"text\":\"hi\"}\n\n").unwrap();
 /// # }
 /// use serde::Deserialize;
-/// use tornadose_test::Harness;
+/// use tornadose_test::{Ending, Harness};
 ///
 /// #[derive(Deserialize)]
 /// #[serde(rename_all = "snake_case")]
@@ -65,7 +65,7 @@ use crate::transcript::Recording;
 /// let News::Said { text } = news.next().await;
 /// assert_eq!(text, "hi");
 /// assert_eq!(news.last_event_id().as_deref(), Some("7"));
-/// news.quiet().await;
+/// assert_eq!(news.closed().await, Ending::End);
 /// # });
 /// ```
 pub struct Client {

@@ -66,6 +66,7 @@ impl Entry {
 /// let news = Harness::new(Router::with_path("news").get(serve_news)).sse("/news").await;
 /// let event = news.next_event().await;
 /// assert_eq!((event.name.as_str(), event.id.as_deref(), event.data.as_str()), ("said", Some("7"), "hi"));
+/// # news.closed().await;
 /// # });
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]

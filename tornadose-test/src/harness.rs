@@ -209,7 +209,7 @@ impl Harness {
     /// # use tornadose_test::Harness;
     /// # tornadose_test::run(async {
     /// let app = Harness::new(Router::with_path("broken").get(broken));
-    /// app.get("/broken").await;
+    /// assert_eq!(app.get("/broken").await.status(), 200);
     /// app.expect_panic("cellar").await;
     /// # });
     /// ```

@@ -32,6 +32,7 @@ use crate::transcript::render::{View, render};
 /// # tornadose_test::run(async {
 /// let news = Harness::new(Router::with_path("news").get(serve_news)).sse("/news").await;
 /// news.skip(1).await;
+/// # news.closed().await;
 /// let recording = news.recording();
 /// assert!(recording.to_string().ends_with("news < message {\"at\":7}\nnews ~ end\n"));
 /// assert_eq!(serde_json::to_value(&recording).unwrap()["events"][2]["data"]["at"], 7);
@@ -70,6 +71,7 @@ impl Recording {
     /// # tornadose_test::run(async {
     /// let news = Harness::new(Router::with_path("news").get(serve_news)).sse("/news").await;
     /// news.skip(3).await;
+    /// # news.closed().await;
     /// let recording = news.recording().mask([".token"]).to_string();
     /// let masked: Vec<&str> = recording.lines().filter_map(|line| line.strip_prefix("news < message ")).collect();
     /// assert_eq!(masked, [r#"{"token":"[token-1]"}"#, r#"{"token":"[token-2]"}"#, r#"{"token":"[token-1]"}"#]);
@@ -99,8 +101,9 @@ impl Recording {
     /// # use tornadose_test::Harness;
     /// # tornadose_test::run(async {
     /// let app = Harness::new(Router::with_path("news").get(serve_news));
-    /// app.client("ada").sse("/news").await;
-    /// app.client("bob").sse("/news").await;
+    /// let ada = app.client("ada").sse("/news").await;
+    /// let bob = app.client("bob").sse("/news").await;
+    /// # assert_eq!((ada.status(), bob.status()), (200, 200));
     /// assert_eq!(app.recording().only(["bob"]).to_string(), "bob > GET /news\nbob ~ answer 200 no news\n");
     /// # });
     /// ```
@@ -171,6 +174,7 @@ impl Recording {
     /// # use tornadose_test::Harness;
     /// # tornadose_test::run(async {
     /// let news = Harness::new(Router::with_path("news").get(serve_news)).sse("/news").await;
+    /// # news.closed().await;
     /// assert!(news.recording().wire().ends_with("news < retry:3000\\n\\n\nnews < id:#1\\n\\n\nnews ~ end\n"));
     /// # });
     /// ```

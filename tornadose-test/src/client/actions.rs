@@ -18,9 +18,10 @@ impl Client {
     /// let news = app.sse("/news").await;
     /// news.skip(1).await;
     /// news.stall().await;
-    /// news.quiet_for(Duration::from_secs(300)).await;
+    /// app.advance(Duration::from_secs(300)).await;
     /// news.resume().await;
     /// assert_eq!(news.next_now::<u32>().await, 2);
+    /// # news.closed().await;
     /// # });
     /// ```
     pub async fn stall(&self) {
@@ -51,7 +52,7 @@ impl Client {
     /// let news = app.sse("/news").await;
     /// news.skip(1).await;
     /// news.vanish().await;
-    /// news.quiet_for(Duration::from_secs(300)).await;
+    /// app.advance(Duration::from_secs(300)).await;
     /// # });
     /// ```
     pub async fn vanish(&self) {
@@ -103,6 +104,7 @@ impl Client {
     /// let news = app.sse("/news").await;
     /// news.skip(1).await;
     /// news.half_close().await;
+    /// assert_eq!(news.closed().await, Ending::Abort); // this server then closes the connection
     /// # });
     /// ```
     pub async fn half_close(&self) {

@@ -257,6 +257,7 @@ impl ClientBuilder {
     /// let app = Harness::new(Router::with_path("search").post(search));
     /// let hits = app.client("hits").post_body("needle").sse("/search").await;
     /// assert_eq!(hits.next::<String>().await, "found");
+    /// # hits.closed().await;
     /// # });
     /// ```
     pub fn post_body(mut self, body: impl Into<Vec<u8>>) -> Self {
@@ -291,7 +292,6 @@ impl ClientBuilder {
     /// let ada = app.client("ada").once().sse("/news").await;
     /// ada.skip(2).await;
     /// ada.closed().await;
-    /// ada.quiet_for(Duration::from_secs(60)).await;
     /// # });
     /// ```
     pub fn once(mut self) -> Self {
@@ -316,7 +316,7 @@ impl ClientBuilder {
     }
 
     /// Opens without waiting for a response, which the handler withholds: a long poll, or a server at its limit. See
-    /// [`Client::responded`] and [`Response::responded`](crate::Response::responded).
+    /// [`Client::responded`](crate::Client::responded) and [`Response::responded`](crate::Response::responded).
     ///
     /// ```
     #[doc = include_str!("../../doc/news.md")]
