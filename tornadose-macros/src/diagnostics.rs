@@ -37,8 +37,13 @@ impl Drop for Mistakes {
     }
 }
 
-/// Returns the nearest word within two edits of a misspelt one.
-pub(crate) fn suggest<'a>(written: &str, words: &[&'a str]) -> Option<&'a str> {
+/// Returns the words that a misspelt or half-typed one may stand for: those that begin with it, else the nearest within
+/// two edits.
+pub(crate) fn suggest<'a>(written: &str, words: &[&'a str]) -> Vec<&'a str> {
+    let completed: Vec<&str> = words.iter().copied().filter(|word| word.starts_with(written)).collect();
+    if !completed.is_empty() && !written.is_empty() {
+        return completed;
+    }
     let limit = written.chars().count().saturating_sub(1).min(2);
     words
         .iter()
@@ -46,6 +51,8 @@ pub(crate) fn suggest<'a>(written: &str, words: &[&'a str]) -> Option<&'a str> {
         .filter(|(distance, _)| *distance <= limit)
         .min_by_key(|(distance, _)| *distance)
         .map(|(_, word)| word)
+        .into_iter()
+        .collect()
 }
 
 /// The number of characters to insert, delete or change (Levenshtein).
@@ -79,20 +86,22 @@ mod tests {
     use super::{edit_distance, join_words, suggest};
 
     #[test]
-    fn a_word_within_two_edits_is_suggested() {
+    fn a_word_that_is_begun_or_within_two_edits_is_suggested() {
         let words = ["latest", "queue", "capacity", "keep_alive", "sse", "ws"];
-        for (written, word) in [
-            ("capcity", Some("capacity")),
-            ("keepalive", Some("keep_alive")),
-            ("latset", Some("latest")),
-            ("see", Some("sse")),
-            ("w", None),
-            ("es", Some("ws")),
-            ("redis", None),
-            ("", None),
+        for (written, suggestions) in [
+            ("capcity", &["capacity"][..]),
+            ("keepalive", &["keep_alive"]),
+            ("latset", &["latest"]),
+            ("see", &["sse"]),
+            ("es", &["ws"]),
+            ("w", &["ws"]),
+            ("ca", &["capacity"]),
+            ("redis", &[]),
+            ("", &[]),
         ] {
-            assert_eq!(suggest(written, &words), word, "{written}");
+            assert_eq!(suggest(written, &words), suggestions, "{written}");
         }
+        assert_eq!(suggest("s", &["sse", "store", "ws"]), ["sse", "store"]);
         assert_eq!(edit_distance("kitten", "sitting"), 3);
     }
 

@@ -79,3 +79,43 @@ pub(crate) fn is_skipped(attributes: &[Attribute]) -> bool {
     }
     skipped
 }
+
+/// Whether a derive of serde's reads the attributes of the fields.
+pub(crate) fn derives_serde(attributes: &[Attribute]) -> bool {
+    attributes.iter().filter(|attribute| attribute.path().is_ident("derive")).any(|attribute| {
+        let mut derives_serde = false;
+        // Rustc reports mistakes in it.
+        let _ignored = attribute.parse_nested_meta(|derive| {
+            derives_serde |= derive
+                .path
+                .segments
+                .last()
+                .is_some_and(|last| last.ident == "Serialize" || last.ident == "Deserialize");
+            Ok(())
+        });
+        derives_serde
+    })
+}
+
+/// Reports `#[serde(…)]` on a field that serde does not read.
+pub(crate) fn reject_serde(attributes: &[Attribute], mistakes: &mut Mistakes) {
+    for attribute in attributes.iter().filter(|attribute| attribute.path().is_ident("serde")) {
+        let mut words = Vec::new();
+        // Of an attribute that serde would reject too, the words before the mistake are known.
+        let _ignored = attribute.parse_nested_meta(|option| {
+            words.extend(option.path.get_ident().map(ToString::to_string));
+            if option.input.peek(Token![=]) {
+                option.value()?.parse::<Expr>()?;
+            }
+            Ok(())
+        });
+        let hint = if words.iter().any(|word| word == "default") {
+            "for a value that may be missing write `Option<…>`"
+        } else if words.iter().any(|word| word == "rename") {
+            "write the name in the attribute of the source, as in `#[query(\"name\")]`"
+        } else {
+            "remove it, or put it on the type of the field"
+        };
+        mistakes.on(attribute, format!("serde does not read the fields of a subscriber: {hint}"));
+    }
+}

@@ -10,6 +10,7 @@ mod store;
 mod subscriber;
 mod raw_option;
 mod value;
+mod foreign;
 mod literals;
 mod origin;
 mod helper_attrs;
@@ -30,13 +31,54 @@ pub fn test(arguments: TokenStream, item: TokenStream) -> TokenStream {
     test::expand(arguments.into(), item.into()).into()
 }
 
-/// Documented at its re-export, `tornadose::store`.
+// Editors show this text. Rustdoc shows the page of the re-export, to which it would append this.
+#[cfg_attr(
+    not(doc),
+    doc = r#"
+Makes a struct or an enum the message of a `Store`.
+
+- `latest`: the store keeps the newest message of each key, and of each variant of an enum.
+- `queue`: it keeps every message in order.
+- `capacity = 1024`: the number of `queue` messages of each key that are kept.
+- `memory = "64MiB"`: the encoded bytes that the whole store keeps.
+- `max_key = "1KiB"`: the longest key.
+- `channel = "name"`: the channel on which processes publish; the type's name in kebab case.
+- `crate = path`: the path of the library.
+
+On a field, `#[key]` routes. On a variant, `#[latest]` and `#[queue]` say what is kept of it.
+
+The page: <https://docs.rs/tornadose/latest/tornadose/attr.store.html>
+"#
+)]
 #[proc_macro_attribute]
 pub fn store(arguments: TokenStream, item: TokenStream) -> TokenStream {
     attribute::attach::<StoreAttribute>(&arguments.into(), &item.into()).into()
 }
 
-/// Documented at its re-export, `tornadose::subscriber`.
+// See the comment above.
+#[cfg_attr(
+    not(doc),
+    doc = r#"
+Makes a struct the description of one connection, and gives it the function `handler`.
+
+- `sse`, `ws`: Server-Sent Events, WebSocket, or both.
+- `store = Type`: the type of the messages.
+- `all_keys`: the connection receives every key.
+- `authorize = Self::allowed`: `async fn(&self) -> Result<(), StatusError>`, or `public`.
+- `filter = Self::wanted`: `fn(&self, &Message) -> bool`.
+- `receive = Self::received`: `async fn(&mut self, T, &Store<Message>)`; may return `Result<(), E>`.
+- `replay = 20`: the number of kept messages that a new connection gets first.
+- `lag = skip` or `close`: what a connection that was too slow gets.
+- `keep_alive = "15s"` or `off`; `retry = "3s"`; `max_age = "10m"`.
+- `origins = ["https://app.example"]` or `any`; `max_connections = 10_000`.
+- `protocols = ["v1"]`; `max_message = "64KiB"`.
+- `crate = path`: the path of the library.
+
+On fields: `#[key]`, `#[param]`, `#[query]`, `#[header]`, `#[cookie]`, `#[depot]`.
+
+The page: <https://docs.rs/tornadose/latest/tornadose/attr.subscriber.html>
+"#
+)]
 #[proc_macro_attribute]
 pub fn subscriber(arguments: TokenStream, item: TokenStream) -> TokenStream {
     attribute::attach::<SubscriberAttribute>(&arguments.into(), &item.into()).into()
@@ -49,7 +91,20 @@ pub fn derive_store(item: TokenStream) -> TokenStream {
 }
 
 /// The private derive of `#[subscriber]`.
-#[proc_macro_derive(__Subscriber, attributes(__subscriber, key, param, query, header, cookie, depot))]
+#[proc_macro_derive(__Subscriber, attributes(__subscriber, key, param, query, header, cookie, depot, serde))]
 pub fn derive_subscriber(item: TokenStream) -> TokenStream {
     attribute::derive::<SubscriberAttribute>(item.into()).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::foreign;
+
+    #[test]
+    fn an_editor_shows_every_option() {
+        let source = include_str!("lib.rs");
+        for name in foreign::STORE.options.iter().chain(foreign::SUBSCRIBER.options) {
+            assert!(source.contains(&format!("`{name}")), "{name}");
+        }
+    }
 }

@@ -6,9 +6,10 @@ use std::collections::HashSet;
 use proc_macro2::{Span, TokenStream};
 use syn::ext::IdentExt;
 use syn::parse::{ParseStream, Parser};
-use syn::{Expr, Ident, Lit, Token, Type, token};
+use syn::{Expr, Ident, Lit, Token, Type};
 
 use crate::diagnostics::{Mistakes, join_words, suggest};
+use crate::foreign::{self, AttributeOptions};
 
 /// One option as it was written.
 pub(crate) struct RawOption {
@@ -27,6 +28,10 @@ pub(crate) struct Expected {
 impl Expected {
     pub(crate) const FLAG: Self = expected("no value", "the word alone");
     pub(crate) const LIBRARY: Self = expected("the path of the library", "`crate = my_kit::tornadose`");
+
+    fn is_flag(self) -> bool {
+        self.what == Self::FLAG.what
+    }
 }
 
 pub(crate) const fn expected(what: &'static str, example: &'static str) -> Expected {
@@ -52,24 +57,45 @@ pub(crate) struct OptionParser {
     pub(crate) options: Vec<(&'static str, Expected)>,
     /// The option whose value is a type, if any.
     pub(crate) type_option: Option<&'static str>,
+    /// The attribute on a type that takes other options.
+    pub(crate) other: AttributeOptions,
+}
+
+/// The options that were written, in order. Of two with one name only the first is here; the second is a mistake.
+pub(crate) struct Parsed {
+    pub(crate) options: Vec<RawOption>,
+    /// Whether a part could not be read. An option that is absent may be in that part.
+    pub(crate) has_syntax_error: bool,
 }
 
 impl OptionParser {
-    /// Returns the options in order. Of two with one name it returns the first; the second is a mistake.
-    pub(crate) fn parse(&self, arguments: TokenStream, mistakes: &mut Mistakes) -> Vec<RawOption> {
+    pub(crate) fn parse(&self, arguments: TokenStream, mistakes: &mut Mistakes) -> Parsed {
         let list = |input: ParseStream<'_>| Ok(self.parse_list(input, mistakes));
-        list.parse2(arguments).unwrap_or_default()
+        list.parse2(arguments).unwrap_or_else(|_| Parsed { options: Vec::new(), has_syntax_error: true })
     }
 
-    /// Reports an option that does not exist, and returns the one that its name resembles.
-    pub(crate) fn report_unknown(&self, name: &Ident, mistakes: &mut Mistakes) -> Option<&'static str> {
-        let suggestion = suggest(&name.to_string(), &self.names());
-        let hint = match suggestion {
-            Some(suggestion) => format!("did you mean `{suggestion}`?"),
-            None => self.expectation(),
+    /// Reports an option that does not exist, and returns those that its name resembles, or `None` when it belongs
+    /// elsewhere. `given` are the options that are written already.
+    pub(crate) fn report_unknown(
+        &self,
+        name: &Ident,
+        given: &[String],
+        mistakes: &mut Mistakes,
+    ) -> Option<Vec<&'static str>> {
+        let written = name.unraw().to_string();
+        if let Some(message) = foreign::explain(&written, self.attribute, self.other) {
+            mistakes.at(name.span(), message);
+            return None;
+        }
+        let left: Vec<&'static str> =
+            self.names().into_iter().filter(|name| given.iter().all(|given| given != name)).collect();
+        let suggestions = suggest(&written, &left);
+        let hint = match suggestions.as_slice() {
+            [] => self.expectation(),
+            words => format!("did you mean {}?", join_words(words, "or")),
         };
         mistakes.at(name.span(), format!("unknown option `{name}`; {hint}"));
-        suggestion
+        Some(suggestions)
     }
 
     fn names(&self) -> Vec<&'static str> {
@@ -80,48 +106,64 @@ impl OptionParser {
         format!("`#[{}]` takes {}", self.attribute, join_words(&self.names(), "and"))
     }
 
-    fn parse_list(&self, input: ParseStream<'_>, mistakes: &mut Mistakes) -> Vec<RawOption> {
-        let mut options = Vec::new();
+    /// What the option takes, or `None` when there is no such option.
+    fn expected(&self, name: &Ident) -> Option<Expected> {
+        self.options.iter().find(|(known, _)| name == known).map(|(_, expected)| *expected)
+    }
+
+    fn parse_list(&self, input: ParseStream<'_>, mistakes: &mut Mistakes) -> Parsed {
+        let mut parsed = Parsed { options: Vec::new(), has_syntax_error: false };
         let mut seen = HashSet::new();
         while !input.is_empty() {
             let Ok(name) = input.call(Ident::parse_any) else {
                 mistakes.at(input.span(), format!("expected an option; {}", self.expectation()));
+                parsed.has_syntax_error = true;
                 skip_option(input);
                 continue;
             };
             let value = self.parse_value(&name, input, mistakes);
+            parsed.has_syntax_error |= matches!(value, Value::Reported);
             let has_value = !matches!(value, Value::Absent);
+            let is_known = self.expected(&name).is_some();
             if !input.is_empty() && !input.peek(Token![,]) {
-                let subject = if has_value { "the value of " } else { "" };
-                mistakes.at(input.span(), format!("expected `,` after {subject}`{name}`"));
+                parsed.has_syntax_error = true;
+                // What follows an option that does not exist is not a second mistake.
+                if is_known {
+                    let subject = if has_value { "the value of " } else { "" };
+                    mistakes.at(input.span(), format!("expected `,` after {subject}`{name}`"));
+                }
                 // A word may be the next option, whose comma was forgotten. Anything else is skipped.
-                if !input.peek(Ident::peek_any) {
+                if !input.peek(Ident::peek_any) || !is_known {
                     skip_option(input);
                 }
             } else {
                 skip_option(input);
             }
             if seen.insert(name.to_string()) {
-                let known = self.options.iter().find(|(known, _)| name == known);
-                let expected = known.map_or(Expected::FLAG, |(_, expected)| *expected);
-                options.push(RawOption { name, value, expected });
+                let expected = self.expected(&name).unwrap_or(Expected::FLAG);
+                parsed.options.push(RawOption { name, value, expected });
             } else {
                 mistakes.at(name.span(), format!("`{name}` is given twice; keep one"));
             }
         }
-        options
+        parsed
     }
 
     fn parse_value(&self, name: &Ident, input: ParseStream<'_>, mistakes: &mut Mistakes) -> Value {
-        if input.peek(token::Paren) && self.options.iter().any(|(known, _)| name == known) {
+        let takes_value = self.expected(name).is_some_and(|expected| !expected.is_flag());
+        if takes_value && input.peek(Token![:]) && !input.peek(Token![::]) {
+            // The value is read as if the right sign were there.
+            mistakes.at(input.span(), format!("expected `=`: write `{name} = ...`"));
+            let _colon = input.parse::<Token![:]>();
+        } else if input.peek(Token![=]) {
+            let _equals = input.parse::<Token![=]>();
+        } else if takes_value && !input.is_empty() && !input.peek(Token![,]) {
             mistakes.at(input.span(), format!("expected `=`: write `{name} = ...`"));
             skip_to_comma(input);
             return Value::Reported;
-        }
-        if !input.peek(Token![=]) {
+        } else {
             return Value::Absent;
         }
-        let _equals = input.parse::<Token![=]>();
         if input.is_empty() || input.peek(Token![,]) {
             return Value::Missing;
         }

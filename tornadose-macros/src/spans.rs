@@ -1,6 +1,7 @@
 //! Spans for expansions, so that rustc reports a mistake under the word that causes it.
 
-use proc_macro2::{Ident, Span};
+use proc_macro2::{Ident, Span, TokenStream};
+use quote::ToTokens;
 use syn::{Path, Type};
 
 /// The span of a type at which to report it: its last word, because rustc underlines one token.
@@ -17,15 +18,47 @@ pub(crate) fn path_span(path: &Path) -> Span {
     path.segments.last().map_or_else(Span::call_site, |segment| segment.ident.span())
 }
 
+/// The span of the first word of a path.
+pub(crate) fn first_span(path: &Path) -> Span {
+    path.segments.first().map_or_else(Span::call_site, |segment| segment.ident.span())
+}
+
+/// The span of a generated call that has a `self` in its arguments. With one origin for all of its tokens rustc
+/// underlines the place; and it does not suggest to edit the user's text there.
+pub(crate) fn generated_span(at: Span) -> Span {
+    Span::call_site().located_at(at)
+}
+
+/// The span of a generated call that has a local variable in its arguments, see [`generated_span`].
+pub(crate) fn generated_local_span(at: Span) -> Span {
+    Span::mixed_site().located_at(at)
+}
+
+/// Returns the name at another span, at which rustc reports what is wrong with its value.
+pub(crate) fn respanned(name: &Ident, span: Span) -> Ident {
+    let mut respanned = name.clone();
+    respanned.set_span(span);
+    respanned
+}
+
+/// Returns the tokens at another span. Groups, as in `pub(in path)`, keep their content's spans.
+pub(crate) fn respanned_tokens(tokens: impl ToTokens, span: Span) -> TokenStream {
+    let respanned = tokens.to_token_stream().into_iter().map(|mut token| {
+        token.set_span(span);
+        token
+    });
+    respanned.collect()
+}
+
 /// Returns a local variable that nothing in the user's code can name or shadow.
 ///
 /// The name begins with underscores because hygiene does not cover patterns: where a constant or a unit struct has the
 /// name, the pattern is that item and not a binding. Each of Salvo's handlers is a unit struct.
 pub(crate) fn hygienic_ident(name: &str, at: Span) -> Ident {
-    Ident::new(&format!("__{name}"), Span::mixed_site().located_at(at))
+    Ident::new(&format!("__{name}"), generated_local_span(at))
 }
 
 /// Returns a `self` located at a span. It names the `self` of a signature that `quote!` writes.
 pub(crate) fn self_ident(at: Span) -> Ident {
-    Ident::new("self", Span::call_site().located_at(at))
+    Ident::new("self", generated_span(at))
 }

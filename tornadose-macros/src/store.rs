@@ -2,7 +2,10 @@
 
 mod retention;
 mod args;
+mod serde_attrs;
+mod event_name;
 mod model;
+mod key_struct;
 mod key_json;
 mod expand;
 mod stub;

@@ -4,6 +4,7 @@ mod options;
 mod args;
 mod model;
 mod fields;
+mod field_type;
 mod expand;
 mod stub;
 

@@ -3,6 +3,7 @@
 mod variant;
 pub(crate) mod error;
 pub(crate) mod name;
+pub(crate) mod encode;
 
 use std::cell::Cell;
 

@@ -1,5 +1,7 @@
 //! The trait [`Message`] of the values in a store, their keys and their retention.
 
+pub(crate) mod key_field;
+
 use std::fmt::Debug;
 use std::hash::Hash;
 

@@ -5,6 +5,8 @@
 
 pub(crate) mod options;
 pub(crate) mod close;
+pub(crate) mod hooks;
+pub(crate) mod checks;
 
 use std::future::{Future, ready};
 

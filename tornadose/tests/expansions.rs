@@ -10,6 +10,8 @@
 mod by_hand;
 #[path = "ui/pass/cfg_on_fields.rs"]
 mod cfg_on_fields;
+#[path = "ui/pass/event_names.rs"]
+mod event_names;
 #[path = "ui/pass/every_option.rs"]
 mod every_option;
 #[path = "ui/pass/inside_macro_rules.rs"]
@@ -27,6 +29,7 @@ mod the_library_renamed;
 fn every_expansion_works() {
     by_hand::main();
     cfg_on_fields::main();
+    event_names::main();
     every_option::main();
     inside_macro_rules::main();
     names_in_scope::main();

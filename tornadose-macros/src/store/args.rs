@@ -5,6 +5,7 @@ use syn::Path;
 
 use super::retention::{Retention, RetentionOption};
 use crate::diagnostics::Mistakes;
+use crate::foreign;
 use crate::raw_option::{Expected, OptionParser, RawOption, expected};
 
 /// The arguments. An option that is absent or wrong is `None`.
@@ -34,10 +35,18 @@ const OPTIONS: [(&str, Expected); 7] = [
 
 impl Args {
     pub(crate) fn read(arguments: TokenStream, at: Span, mistakes: &mut Mistakes) -> Self {
-        let parser = OptionParser { attribute: "store", options: OPTIONS.to_vec(), type_option: None };
+        let parser = OptionParser {
+            attribute: "store",
+            options: OPTIONS.to_vec(),
+            type_option: None,
+            other: foreign::SUBSCRIBER,
+        };
         let mut args = Self::default();
         let mut retention = RetentionOption::default();
-        for option in parser.parse(arguments, mistakes) {
+        let parsed = parser.parse(arguments, mistakes);
+        retention.reported |= parsed.has_syntax_error;
+        let given: Vec<String> = parsed.options.iter().map(|option| option.name.to_string()).collect();
+        for option in parsed.options {
             match option.name.to_string().as_str() {
                 "latest" => retention.set(Retention::Latest, &option, mistakes),
                 "queue" => retention.set(Retention::Queue, &option, mistakes),
@@ -50,8 +59,9 @@ impl Args {
                 "channel" => args.channel = channel(&option, mistakes),
                 "crate" => args.library = option.library(mistakes),
                 _ => {
-                    let suggestion = parser.report_unknown(&option.name, mistakes);
-                    retention.reported |= matches!(suggestion, Some("latest" | "queue"));
+                    let suggestions = parser.report_unknown(&option.name, &given, mistakes);
+                    retention.reported |=
+                        suggestions.is_none_or(|words| words.iter().any(|word| ["latest", "queue"].contains(word)));
                 }
             }
         }
@@ -71,4 +81,15 @@ fn channel(option: &RawOption, mistakes: &mut Mistakes) -> Option<String> {
         return None;
     }
     Some(name.value())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::OPTIONS;
+    use crate::foreign;
+
+    #[test]
+    fn the_other_attribute_knows_every_option() {
+        assert_eq!(OPTIONS.map(|(name, _)| name), foreign::STORE.options);
+    }
 }

@@ -1,20 +1,22 @@
 //! Expands to `impl Message` and the struct of the key. It cannot fail, because the model is checked.
 
 use proc_macro2::TokenStream;
-use quote::{ToTokens, format_ident, quote, quote_spanned};
+use quote::{ToTokens, quote, quote_spanned};
+use syn::Ident;
 use syn::ext::IdentExt;
-use syn::{Ident, Visibility};
 
 use super::key_json::serialize_key;
+use super::key_struct::{key_impls, key_name, key_struct, message_lints};
 use super::model::{Key, Model, Shape, Style, Variant};
 use super::retention::Retention;
 use crate::literals::usize_literal;
-use crate::spans::{hygienic_ident, self_ident, type_span};
+use crate::spans::{generated_local_span, generated_span, hygienic_ident, respanned, self_ident, type_span};
 
 pub(crate) fn expand(model: &Model) -> TokenStream {
     let Model { name, runtime: rt, channel, .. } = model;
     let keys = model.keys();
     let key_struct = key_struct(name, &model.visibility, keys);
+    let key_impls = (!keys.is_empty()).then(|| key_impls(rt, name, keys));
     let serialize_key = (!keys.is_empty()).then(|| serialize_key(rt, name, keys));
     let key_type = if keys.is_empty() { quote!(#rt::NoKey) } else { key_name(name).into_token_stream() };
     let no_queue = (!model.has_queue()).then(|| {
@@ -41,17 +43,16 @@ pub(crate) fn expand(model: &Model) -> TokenStream {
     });
     let key = key(model);
     let retention = retention(model);
-    let this = self_ident(name.span());
-    // A type that does not implement `Serialize` is reported at its name.
-    let here = rt.at(name.span());
-    let event = quote_spanned!(name.span()=> #here::Event::json::<#name>(#this));
+    let event = event(model);
+    let lints = message_lints(keys);
 
     quote! {
         #key_struct
+        #key_impls
         #serialize_key
 
         #[automatically_derived]
-        #[allow(unused_qualifications)]
+        #lints
         impl #rt::Message for #name {
             type Key = #key_type;
             #no_queue
@@ -61,7 +62,7 @@ pub(crate) fn expand(model: &Model) -> TokenStream {
             #max_key
             const CHANNEL: &'static ::core::primitive::str = #channel;
 
-            fn key(&self) -> Self::Key {
+            fn key(&self) -> #key_type {
                 #key
             }
             fn retention(&self) -> #rt::Retention {
@@ -74,36 +75,6 @@ pub(crate) fn expand(model: &Model) -> TokenStream {
     }
 }
 
-/// Returns the struct of the key, which the keys of subscribers are checked against, or `None` without keys.
-pub(super) fn key_struct(name: &Ident, visibility: &Visibility, keys: &[Key]) -> Option<TokenStream> {
-    if keys.is_empty() {
-        return None;
-    }
-    let doc = format!("The key of a [`{name}`]: a connection receives the messages whose key equals its own.");
-    let key = key_name(name);
-    let fields = keys.iter().map(|Key { name, ty, .. }| {
-        let doc = format!("The message's `{name}`.");
-        quote!(#[doc = #doc] #visibility #name: #ty)
-    });
-    Some(quote! {
-        #[doc = #doc]
-        #[derive(
-            ::core::clone::Clone,
-            ::core::fmt::Debug,
-            ::core::cmp::PartialEq,
-            ::core::cmp::Eq,
-            ::core::hash::Hash,
-        )]
-        #visibility struct #key {
-            #(#fields,)*
-        }
-    })
-}
-
-pub(super) fn key_name(name: &Ident) -> Ident {
-    format_ident!("{}Key", name.unraw(), span = name.span())
-}
-
 fn key(model: &Model) -> TokenStream {
     let rt = &model.runtime;
     if model.keys().is_empty() {
@@ -113,19 +84,25 @@ fn key(model: &Model) -> TokenStream {
     match &model.shape {
         Shape::Struct { keys, .. } => {
             let fields = keys.iter().map(|Key { name, ty, .. }| {
-                let at = type_span(ty);
-                let this = self_ident(at);
-                let value = quote_spanned!(at=> ::core::clone::Clone::clone(&#this.#name));
+                let at = generated_span(type_span(ty));
+                let (here, this, field) = (rt.at(at), self_ident(at), respanned(name, at));
+                let value = quote_spanned!(at=> #here::KeyField::clone_field(&#this.#field));
                 quote!(#name: #value)
             });
             quote!(#key { #(#fields,)* })
         }
         Shape::Enum(variants) => {
-            let arms = variants.iter().map(|Variant { name, keys, .. }| {
+            let arms = variants.iter().enumerate().map(|(index, Variant { name, keys, .. })| {
                 let bindings = keys.iter().map(|key| (key, binding(key)));
                 let patterns = bindings.clone().map(|(Key { name, .. }, binding)| quote!(#name: #binding));
                 let fields = bindings.map(|(Key { name, ty, .. }, binding)| {
-                    let value = quote_spanned!(type_span(ty)=> ::core::clone::Clone::clone(#binding));
+                    let at = generated_local_span(type_span(ty));
+                    let here = rt.at(at);
+                    let value = if index == 0 {
+                        quote_spanned!(at=> #here::KeyField::clone_field(#binding))
+                    } else {
+                        quote_spanned!(at=> #here::VariantKey::clone_key(#binding))
+                    };
                     quote!(#name: #value)
                 });
                 quote!(Self::#name { #(#patterns,)* .. } => #key { #(#fields,)* })
@@ -137,6 +114,24 @@ fn key(model: &Model) -> TokenStream {
 
 fn binding(key: &Key) -> Ident {
     hygienic_ident(&key.name.unraw().to_string(), type_span(&key.ty))
+}
+
+/// Returns the body of `event`. A type that does not implement `Serialize` is reported at its name.
+fn event(model: &Model) -> TokenStream {
+    let at = generated_span(model.name.span());
+    let (here, this) = (model.runtime.at(at), self_ident(at));
+    let named = quote_spanned!(at=> #here::EncodeMessage::encode(#this));
+    let unnamed = quote_spanned!(at=> #here::EncodeMessage::encode_unnamed(#this));
+    let Shape::Enum(variants) = &model.shape else { return unnamed };
+    let (without, with): (Vec<_>, Vec<_>) = variants.iter().partition(|variant| variant.unnamed);
+    match (without.as_slice(), with.as_slice()) {
+        (_, []) => unnamed,
+        ([], _) => named,
+        _ => {
+            let patterns = without.into_iter().map(pattern);
+            quote!(match self { #(#patterns)|* => #unnamed, _ => #named })
+        }
+    }
 }
 
 fn retention(model: &Model) -> TokenStream {

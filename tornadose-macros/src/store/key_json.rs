@@ -6,10 +6,10 @@ use quote::{quote, quote_spanned};
 use syn::Ident;
 use syn::ext::IdentExt;
 
-use super::expand::key_name;
+use super::key_struct::key_name;
 use super::model::Key;
 use crate::runtime::Runtime;
-use crate::spans::{hygienic_ident, type_span};
+use crate::spans::{generated_span, hygienic_ident, respanned, self_ident, type_span};
 
 /// Returns the impl. Each field is written under its name, as the message's own attribute tells serde to write its
 /// value.
@@ -17,12 +17,17 @@ pub(super) fn serialize_key(rt: &Runtime, name: &Ident, keys: &[Key]) -> TokenSt
     let (key, count) = (key_name(name).to_string(), keys.len());
     let (serializer, state) = (serializer(name), hygienic_ident("fields", name.span()));
     let fields = keys.iter().map(|Key { name, ty, serialize_with }| {
-        let (text, at) = (name.unraw().to_string(), type_span(ty));
-        let value = match serialize_with {
-            None => quote!(&self.#name),
+        let (text, at) = (name.unraw().to_string(), generated_span(type_span(ty)));
+        let here = rt.at(at);
+        let (this, field) = (self_ident(at), respanned(name, at));
+        match serialize_with {
+            // The trait's method takes the place of the struct's where the type does not implement `Serialize`.
+            None => quote_spanned! {at=>
+                #here::KeyPart(&#this.#field).serialize_part(&mut #state, #text)?;
+            },
             Some(function) => {
                 let wrapper = hygienic_ident("SerializeWith", at);
-                quote!(&{
+                let value = quote!(&{
                     struct #wrapper<'field>(&'field #ty);
                     impl #rt::Serialize for #wrapper<'_> {
                         fn serialize<__S: #rt::Serializer>(
@@ -33,13 +38,14 @@ pub(super) fn serialize_key(rt: &Runtime, name: &Ident, keys: &[Key]) -> TokenSt
                         }
                     }
                     #wrapper(&self.#name)
-                })
+                });
+                quote_spanned!(at=> #here::SerializeStruct::serialize_field(&mut #state, #text, #value)?;)
             }
-        };
-        let here = rt.at(at);
-        quote_spanned!(at=> #here::SerializeStruct::serialize_field(&mut #state, #text, #value)?;)
+        }
     });
     let body = quote! {
+        #[allow(unused_imports)]
+        use #rt::NotSerialized as _;
         let mut #state = #rt::Serializer::serialize_struct(#serializer, #key, #count)?;
         #(#fields)*
         #rt::SerializeStruct::end(#state)
@@ -52,7 +58,7 @@ pub(super) fn serialize_impl(rt: &Runtime, name: &Ident, body: &TokenStream) -> 
     let (key, serializer) = (key_name(name), serializer(name));
     quote! {
         #[automatically_derived]
-        #[allow(unused_qualifications)]
+        #[allow(deprecated, unused_qualifications)]
         impl #rt::Serialize for #key {
             fn serialize<__S: #rt::Serializer>(
                 &self,

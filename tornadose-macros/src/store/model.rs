@@ -5,7 +5,9 @@ use syn::ext::IdentExt;
 use syn::{Data, DeriveInput, ExprPath, Field, Fields, GenericParam, Generics, Type, Visibility};
 
 use super::args::Args;
+use super::event_name;
 use super::retention::{self, Retention};
+use super::serde_attrs::SerdeAttributes;
 use crate::diagnostics::Mistakes;
 use crate::helper_attrs;
 use crate::runtime::Runtime;
@@ -34,6 +36,8 @@ pub(crate) struct Variant {
     pub(crate) fields: Style,
     pub(crate) keys: Vec<Key>,
     pub(crate) retention: Retention,
+    /// Whether its event has no name.
+    pub(crate) unnamed: bool,
 }
 
 #[derive(Clone, Copy)]
@@ -67,7 +71,9 @@ impl Model {
                 if body.variants.is_empty() {
                     mistakes.at(item.ident.span(), "`#[store]` needs at least one variant");
                 }
-                Shape::Enum(variants(body, retention, mistakes))
+                let serde = SerdeAttributes::read(&item.attrs);
+                event_name::check(body.variants.iter(), &serde, mistakes);
+                Shape::Enum(variants(body, retention, &serde, mistakes))
             }
             Data::Union(body) => {
                 mistakes.on(body.union_token, "a union cannot be a message: use a struct or an enum");
@@ -138,7 +144,12 @@ fn reject_generics(name: &Ident, generics: &Generics, mistakes: &mut Mistakes) {
     }
 }
 
-fn variants(body: &syn::DataEnum, retention: Retention, mistakes: &mut Mistakes) -> Vec<Variant> {
+fn variants(
+    body: &syn::DataEnum,
+    retention: Retention,
+    of_enum: &SerdeAttributes,
+    mistakes: &mut Mistakes,
+) -> Vec<Variant> {
     let mut misplaced = false;
     let variants: Vec<Variant> = body
         .variants
@@ -159,6 +170,7 @@ fn variants(body: &syn::DataEnum, retention: Retention, mistakes: &mut Mistakes)
                 },
                 keys: found.keys,
                 retention: retention::of_variant(&variant.attrs, retention, mistakes),
+                unnamed: of_enum.unnamed || SerdeAttributes::read(&variant.attrs).unnamed,
             }
         })
         .collect();

@@ -5,8 +5,8 @@ use quote::{ToTokens, quote};
 use syn::{Data, DeriveInput};
 
 use super::args::Args;
-use super::expand::{key_name, key_struct};
 use super::key_json::serialize_impl;
+use super::key_struct::{key_impls, key_name, key_struct};
 use super::model::Key;
 use crate::generics::concretize;
 use crate::runtime::Runtime;
@@ -16,14 +16,17 @@ pub(crate) fn stub(args: &Args, item: &DeriveInput) -> TokenStream {
     let name = &item.ident;
     let keys = if item.generics.params.is_empty() { keys(item) } else { Vec::new() };
     let key_struct = key_struct(name, &item.vis, &keys);
+    let key_impls = (!keys.is_empty()).then(|| key_impls(&rt, name, &keys));
     let key_type = if keys.is_empty() { quote!(#rt::NoKey) } else { key_name(name).into_token_stream() };
     let serialize_key = (!keys.is_empty()).then(|| serialize_impl(&rt, name, &quote!(loop {})));
     let (generics, arguments) = concretize(&item.generics);
     quote! {
         #key_struct
+        #key_impls
         #serialize_key
 
         #[automatically_derived]
+        #[allow(deprecated)]
         impl #generics #rt::Message for #name #arguments {
             type Key = #key_type;
             const CHANNEL: &'static ::core::primitive::str = "";

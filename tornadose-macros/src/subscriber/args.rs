@@ -7,6 +7,7 @@ use syn::{ExprPath, Ident, LitStr, Path, Type};
 
 use super::options::{KeepAlive, Lag, Options, Origins, Transports};
 use crate::diagnostics::Mistakes;
+use crate::foreign;
 use crate::origin;
 use crate::raw_option::{Expected, OptionParser, RawOption, Value, expected};
 use crate::value::is_token;
@@ -52,10 +53,10 @@ const OPTIONS: [(&str, Expected, Read); 17] = [
         |args, option, mistakes| args.authorize = Some(authorize(option, mistakes)),
     ),
     ("filter", expected("the path of a function", "`filter = Self::wanted`"), |args, option, mistakes| {
-        args.filter = option.function(mistakes);
+        args.filter = hook(option, mistakes);
     }),
     ("receive", expected("the path of a function", "`receive = Self::received`"), |args, option, mistakes| {
-        args.receive = option.function(mistakes);
+        args.receive = hook(option, mistakes);
     }),
     ("replay", expected("a number of messages", "`replay = 20`"), |args, option, mistakes| {
         args.options.replay = option.count("; leave it out to send no history", mistakes);
@@ -97,28 +98,35 @@ impl Args {
             attribute: "subscriber",
             options: OPTIONS.map(|(name, expected, _)| (name, expected)).to_vec(),
             type_option: Some("store"),
+            other: foreign::STORE,
         };
         let mut args = Self::default();
+        let parsed = parser.parse(arguments, mistakes);
+        let given: Vec<String> = parsed.options.iter().map(|option| option.name.to_string()).collect();
         let mut names: Vec<Ident> = Vec::new();
-        for option in parser.parse(arguments, mistakes) {
-            let known = OPTIONS.iter().find(|(name, ..)| option.name == name);
-            let suggestion = match known {
-                Some((.., read)) => {
-                    read(&mut args, &option, mistakes);
-                    None
-                }
-                None => parser.report_unknown(&option.name, mistakes),
-            };
-            let at = option.name.span();
-            names.push(suggestion.map_or(option.name, |name| Ident::new(name, at)));
+        let mut belongs_elsewhere = false;
+        for option in parsed.options {
+            if let Some((.., read)) = OPTIONS.iter().find(|(name, ..)| option.name == name) {
+                read(&mut args, &option, mistakes);
+                names.push(option.name);
+            } else {
+                let suggestions = parser.report_unknown(&option.name, &given, mistakes);
+                belongs_elsewhere |= suggestions.is_none();
+                let suggestions = suggestions.into_iter().flatten();
+                names.extend(suggestions.map(|name| Ident::new(name, option.name.span())));
+            }
         }
-        args.check(&names, at, mistakes);
+        args.check(&names, mistakes);
+        // What is missing may be in the part that could not be read, or this is the wrong attribute.
+        if !parsed.has_syntax_error && !belongs_elsewhere {
+            args.require(&names, at, mistakes);
+        }
         args
     }
 
-    /// Checks the options against each other. `names` has the corrected name of each that was misspelt, so that nothing
+    /// Checks the options against each other. `names` has the names that a misspelt one may stand for, so that nothing
     /// that follows from its absence is reported.
-    fn check(&mut self, names: &[Ident], at: Span, mistakes: &mut Mistakes) {
+    fn check(&mut self, names: &[Ident], mistakes: &mut Mistakes) {
         let find = |name: &str| names.iter().find(|written| *written == name);
         for (name, transport) in [("sse", Transports::Sse), ("ws", Transports::Ws)] {
             if find(name).is_some() {
@@ -130,14 +138,25 @@ impl Args {
         }
         if let Some(transports) = self.transports {
             check_transport_options(transports, find, mistakes);
-        } else {
-            let message = "`#[subscriber]` needs a transport: write `#[subscriber(sse, ...)]` (server-sent events) or \
-                           `#[subscriber(ws, ...)]` (WebSocket)";
-            mistakes.at(at, message);
         }
-        if find("store").is_none() {
-            mistakes.at(at, "`#[subscriber]` needs a store: write `store = ...` with the type of its messages");
-        }
+    }
+
+    /// Reports a transport and a store that are missing.
+    fn require(&self, names: &[Ident], at: Span, mistakes: &mut Mistakes) {
+        let has_store = names.iter().any(|name| name == "store");
+        let message = match (self.transports.is_some(), has_store) {
+            (true, true) => return,
+            (false, false) => {
+                "`#[subscriber]` needs a transport and a store: write `#[subscriber(sse, store = ...)]` (server-sent events) \
+                 or `#[subscriber(ws, store = ...)]` (WebSocket) with the type of its messages"
+            }
+            (false, true) => {
+                "`#[subscriber]` needs a transport: write `#[subscriber(sse, ...)]` (server-sent events) or \
+                 `#[subscriber(ws, ...)]` (WebSocket)"
+            }
+            (true, false) => "`#[subscriber]` needs a store: write `store = ...` with the type of its messages",
+        };
+        mistakes.at(at, message);
     }
 }
 
@@ -167,7 +186,24 @@ fn authorize(option: &RawOption, mistakes: &mut Mistakes) -> Authorize {
     if option.word().is_some_and(|word| word == "public") {
         return Authorize::Public;
     }
-    option.function(mistakes).map_or(Authorize::Unreadable, Authorize::Hook)
+    hook(option, mistakes).map_or(Authorize::Unreadable, Authorize::Hook)
+}
+
+/// Returns the path of a hook. The method of the trait that the hook implements is a mistake, because it would call itself.
+fn hook(option: &RawOption, mistakes: &mut Mistakes) -> Option<ExprPath> {
+    let hook = option.function(mistakes)?;
+    let mut segments = hook.path.segments.iter().rev();
+    let is_method = segments.next().is_some_and(|last| last.ident == option.name);
+    if is_method && segments.next().is_some_and(|owner| owner.ident == "Subscriber") {
+        let message = format!(
+            "`{name}` names the function that `Subscriber::{name}` is to call: write one of your own, like {example}",
+            name = option.name,
+            example = option.expected.example,
+        );
+        mistakes.on(&hook, message);
+        return None;
+    }
+    Some(hook)
 }
 
 fn lag(option: &RawOption, mistakes: &mut Mistakes) -> Option<Lag> {
@@ -210,4 +246,15 @@ fn protocols(option: &RawOption, mistakes: &mut Mistakes) -> Option<Vec<String>>
         }
     }
     Some(list.iter().map(LitStr::value).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::OPTIONS;
+    use crate::foreign;
+
+    #[test]
+    fn the_other_attribute_knows_every_option() {
+        assert_eq!(OPTIONS.map(|(name, ..)| name), foreign::SUBSCRIBER.options);
+    }
 }

@@ -2,35 +2,46 @@
 
 use proc_macro2::{Span, TokenStream};
 use quote::{ToTokens, quote, quote_spanned};
-use syn::{ExprPath, Ident};
+use syn::{ExprPath, Ident, Type};
 
 use super::fields::{BoundField, Source};
 use super::model::Model;
 use super::options::{KeepAlive, Lag, Options, Origins, Transports};
 use crate::literals::{duration, usize_literal};
 use crate::runtime::Runtime;
-use crate::spans::{hygienic_ident, path_span, self_ident, type_span};
+use crate::spans::{
+    first_span, generated_local_span, generated_span, hygienic_ident, path_span, respanned, respanned_tokens,
+    self_ident, type_span,
+};
 
 pub(crate) fn expand(model: &Model) -> TokenStream {
     let Model { name, visibility, message, runtime: rt, .. } = model;
     let options = options(model.transports, &model.options, rt);
     let here = rt.at(type_span(message));
-    let store = quote_spanned!(type_span(message)=> #here::Store<#message>);
+    // The library's aliases report a type that is not a message once: rustc omits repetitions at the same span.
+    let message_type = quote_spanned!(type_span(message)=> type Message = #here::MessageOf<#message>;);
+    let store = quote_spanned!(type_span(message)=> &#here::StoreOf<#message>);
     // Documentation shows this name, so it has no underscores. `store` is likelier to be the name of one of the user's
     // handlers, which are unit structs, so that the pattern would not be a binding.
     let parameter = Ident::new("message_store", type_span(message));
     let serve = quote_spanned!(type_span(message)=> #here::StreamHandler::new(#parameter));
+    let visibility = respanned_tokens(visibility, type_span(message));
+    let handler = quote_spanned! {type_span(message)=>
+        #visibility fn handler(#parameter: #store) -> #here::StreamHandler<Self> {
+            #serve
+        }
+    };
     let from_request = from_request(model);
     let keys = keys(model);
     let authorize = model.authorize.as_ref().map(|hook| authorize(hook, rt));
-    let filter = model.filter.as_ref().map(|hook| filter(hook, rt));
-    let receive = model.receive.as_ref().map(|hook| receive(hook, rt));
+    let filter = model.filter.as_ref().map(|hook| filter(hook, message, rt));
+    let receive = model.receive.as_ref().map(|hook| receive(hook, message, rt));
 
     quote! {
         #[automatically_derived]
-        #[allow(unused_qualifications)]
+        #[allow(deprecated, private_interfaces, unused_qualifications)]
         impl #rt::Subscriber for #name {
-            type Message = #message;
+            #message_type
             const OPTIONS: #rt::Options = #options;
 
             #from_request
@@ -40,13 +51,12 @@ pub(crate) fn expand(model: &Model) -> TokenStream {
             #receive
         }
 
+        #[allow(deprecated)]
         impl #name {
             /// Returns the Salvo handler that sends the messages of a store to its clients.
-            #[allow(dead_code, unused_qualifications)]
+            #[allow(dead_code, private_interfaces, unused_qualifications)]
             #[must_use = "a handler does nothing until it is added to a router"]
-            #visibility fn handler(#parameter: &#store) -> #rt::StreamHandler<Self> {
-                #serve
-            }
+            #handler
         }
     }
 }
@@ -93,13 +103,18 @@ fn from_request(model: &Model) -> TokenStream {
         let at = type_span(ty);
         let here = rt.at(at);
         let (request, depot) = (hygienic_ident("request", at), hygienic_ident("depot", at));
+        // Rustc suggests to borrow a type that is not `Clone`, but not in a generated call.
+        let generated = generated_local_span(at);
+        let library = rt.at(generated);
         let value = match source {
-            Source::Param(key) => quote_spanned!(at=> #here::param::<#ty>(#request, #key)?),
-            Source::Query(key) => quote_spanned!(at=> #here::query::<#ty>(#request, #key)?),
-            Source::Header(key) => quote_spanned!(at=> #here::header::<#ty>(#request, #key)?),
-            Source::Cookie(key) => quote_spanned!(at=> #here::cookie::<#ty>(#request, #key)?),
-            Source::Depot => quote_spanned!(at=> #here::depot::<#ty>(#depot)?),
-            Source::DepotNamed(key) => quote_spanned!(at=> #here::depot_named::<#ty>(#depot, #key)?),
+            Source::Param(key) => quote_spanned!(at=> #here::FromText::from_param(#request, #key)?),
+            Source::Query(key) => quote_spanned!(at=> #here::FromText::from_query(#request, #key)?),
+            Source::Header(key) => quote_spanned!(at=> #here::FromText::from_header(#request, #key)?),
+            Source::Cookie(key) => quote_spanned!(at=> #here::FromText::from_cookie(#request, #key)?),
+            Source::Depot => quote_spanned!(generated=> #library::FromDepot::from_depot(#depot)?),
+            Source::DepotNamed(key) => {
+                quote_spanned!(generated=> #library::FromDepot::from_depot_named(#depot, #key)?)
+            }
         };
         quote!(#name: #value)
     });
@@ -120,32 +135,35 @@ fn from_request(model: &Model) -> TokenStream {
 }
 
 /// Returns the method `keys`. Its literal of the message's key struct lets rustc check the keys of the subscriber: rustc
-/// reports one that is missing, misspelt or of another type at the user's own words.
+/// reports one that is missing or misspelt at the user's own words.
 fn keys(model: &Model) -> TokenStream {
-    let Model { name, message, runtime: rt, .. } = model;
-    // A type that is not a message is reported once, where it is named: rustc omits repetitions at the same span.
+    let Model { message, runtime: rt, .. } = model;
     let at = type_span(message);
     let here = rt.at(at);
-    let keys_of_message = quote_spanned!(at=> #here::Keys<#here::KeyOf<Self>>);
+    let key_of_message = quote_spanned!(at=> #here::MessageKey<#message>);
+    let mut fields = model.fields.iter().filter(|field| field.key).peekable();
     let keys = if model.all_keys {
         quote!(#rt::Keys::All)
+    } else if fields.peek().is_none() {
+        quote_spanned!(at=> #here::Keys::One(<#key_of_message as #here::NoKeyNeeded>::no_key()))
     } else {
-        let fields = model.fields.iter().filter(|field| field.key).map(|BoundField { name, .. }| {
-            let at = name.span();
-            let this = self_ident(at);
-            let value = quote_spanned!(at=> ::core::clone::Clone::clone(&#this.#name));
+        let fields = fields.map(|BoundField { name, ty, .. }| {
+            // A type that is not that of the message's key is reported where the field names it.
+            let at = generated_span(type_span(ty));
+            let (here, this, field) = (rt.at(at), self_ident(at), respanned(name, at));
+            let value = quote_spanned!(at=> #here::MatchingKey::clone_key(&#this.#field));
             quote!(#name: #value)
         });
         let key = Ident::new("__Key", at);
         let literal = quote_spanned!(at=> #key { #(#fields,)* });
-        let alias = quote_spanned!(at=> type #key = <<#name as #here::Subscriber>::Message as #here::Message>::Key;);
-        quote! {
-            #alias
-            #rt::Keys::One(#literal)
+        quote_spanned! {at=>
+            type #key = #key_of_message;
+            #here::Keys::One(#literal)
         }
     };
-    quote! {
-        fn keys(&self) -> #keys_of_message {
+    let this = self_ident(at);
+    quote_spanned! {at=>
+        fn keys(&#this) -> #here::Keys<#key_of_message> {
             #keys
         }
     }
@@ -153,47 +171,85 @@ fn keys(model: &Model) -> TokenStream {
 
 fn authorize(hook: &ExprPath, rt: &Runtime) -> TokenStream {
     let at = path_span(&hook.path);
-    let (here, this) = (rt.at(at), self_ident(at));
+    let (here, this, function) = (rt.at(at), self_ident(at), hygienic_ident("hook", at));
     let reject_missing = reject_missing(hook, "authorize", rt);
+    let check = check(hook, "authorize", "AuthorizeHook", &quote_spanned!(at=> <Self, _>), rt);
     quote_spanned! {at=>
         async fn authorize(&mut #this) -> ::core::result::Result<(), #here::StatusError> {
             #reject_missing
-            #hook(#this).await
+            let #function = #check;
+            #function(#this).await
         }
     }
 }
 
-fn filter(hook: &ExprPath, rt: &Runtime) -> TokenStream {
+fn filter(hook: &ExprPath, message: &Type, rt: &Runtime) -> TokenStream {
     let at = path_span(&hook.path);
-    let (this, message) = (self_ident(at), hygienic_ident("message", at));
+    let (this, parameter, function) = (self_ident(at), hygienic_ident("message", at), hygienic_ident("hook", at));
+    let of_message = type_span(message);
+    let library = rt.at(of_message);
+    let message = quote_spanned!(of_message=> #library::MessageOf<#message>);
+    let signature = quote_spanned! {of_message=>
+        fn filter(&#this, #parameter: &#message) -> ::core::primitive::bool
+    };
     let reject_missing = reject_missing(hook, "filter", rt);
+    let check = check(hook, "filter", "FilterHook", &quote_spanned!(at=> <Self, #message, _>), rt);
     quote_spanned! {at=>
-        #[deny(unconditional_recursion)]
-        fn filter(&#this, #message: &Self::Message) -> ::core::primitive::bool {
+        #signature {
             #reject_missing
-            #hook(#this, #message)
+            let #function = #check;
+            #function(#this, #parameter)
         }
     }
 }
 
-fn receive(hook: &ExprPath, rt: &Runtime) -> TokenStream {
+fn receive(hook: &ExprPath, message: &Type, rt: &Runtime) -> TokenStream {
     let at = path_span(&hook.path);
-    let (here, this) = (rt.at(at), self_ident(at));
-    let (text, store, message) =
-        (hygienic_ident("text", at), hygienic_ident("store", at), hygienic_ident("message", at));
+    let (here, this, function) = (rt.at(at), self_ident(at), hygienic_ident("hook", at));
+    let (text, store, received) =
+        (hygienic_ident("text", at), hygienic_ident("store", at), hygienic_ident("received", at));
     let reject_missing = reject_missing(hook, "receive", rt);
-    // The type of the message is inferred from the hook.
+    let of_message = type_span(message);
+    let library = rt.at(of_message);
+    let message_type = quote_spanned!(of_message=> #library::MessageOf<#message>);
+    let store_type = quote_spanned!(of_message=> #library::StoreOf<#message>);
+    let parameter_type = quote_spanned!(of_message=> &#store_type);
+    let check =
+        check(hook, "receive", "ReceiveHook", &quote_spanned!(at=> <Self, #message_type, #store_type, _, _>), rt);
+    let generated = generated_local_span(at);
+    let library = rt.at(generated);
+    let result = quote_spanned! {generated=>
+        #library::IntoReceiveResult::into_receive_result(#function(#this, #received, #store).await)
+    };
+    // The type of what is received is inferred from the hook.
     quote_spanned! {at=>
         async fn receive(
             &mut #this,
             #text: &::core::primitive::str,
-            #store: &#here::Store<Self::Message>,
+            #store: #parameter_type,
         ) -> ::core::result::Result<(), #here::ReceiveError> {
             #reject_missing
-            let #message = #here::parse_text(#text)?;
-            #here::IntoReceiveResult::into_receive_result(#hook(#this, #message, #store).await)
+            let #function = #check;
+            let #received = #here::FromJson::from_json(#text)?;
+            #result
         }
     }
+}
+
+/// The hook, after a check of its signature by one of the library's traits. Of a wrong hook the check is all that rustc
+/// reports.
+fn check(hook: &ExprPath, method: &str, check: &str, arguments: &TokenStream, rt: &Runtime) -> TokenStream {
+    // The path of the check has the span of the hook's path, so that rustc does not underline it apart from the hook.
+    let (first, last) = (first_span(&hook.path), path_span(&hook.path));
+    let (here, check, checked) = (rt.at(first), Ident::new(check, last), Ident::new("checked", last));
+    let mut hook = hook.clone();
+    if is_named_as_method(&hook, method)
+        && let Some(name) = hook.path.segments.last_mut()
+    {
+        // Rustc would suggest other paths in place of the user's.
+        name.ident.set_span(generated_span(last));
+    }
+    quote_spanned!(last=> #here::#check::#arguments::#checked(#hook))
 }
 
 /// Makes rustc report a hook like `Self::filter` when the struct has no such function.
@@ -201,12 +257,16 @@ fn receive(hook: &ExprPath, rt: &Runtime) -> TokenStream {
 /// Where `Subscriber` is in scope, the path would be the trait's own method, which calls itself. A second trait with the
 /// method makes the path ambiguous. A function of the struct takes precedence over both.
 fn reject_missing(hook: &ExprPath, method: &str, rt: &Runtime) -> Option<TokenStream> {
-    let is_associated = hook.qself.is_none() && hook.path.segments.len() == 2;
-    let has_name_of_method = hook.path.segments.last().is_some_and(|last| last.ident == method);
-    (is_associated && has_name_of_method).then(|| {
+    is_named_as_method(hook, method).then(|| {
         quote! {
             #[allow(unused_imports)]
             use #rt::TheStructHasNoSuchFunction as _;
         }
     })
+}
+
+/// Whether the hook is a path like `Self::filter` with the name of the method that calls it.
+fn is_named_as_method(hook: &ExprPath, method: &str) -> bool {
+    let segments = &hook.path.segments;
+    hook.qself.is_none() && segments.len() == 2 && segments.last().is_some_and(|last| last.ident == method)
 }

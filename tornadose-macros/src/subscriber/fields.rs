@@ -3,6 +3,7 @@
 use syn::ext::IdentExt;
 use syn::{Attribute, Field, Fields, Ident, Type};
 
+use super::field_type;
 use crate::diagnostics::{Mistakes, join_words};
 use crate::helper_attrs;
 use crate::value::is_token;
@@ -79,6 +80,10 @@ fn bind_one(field: &Field, mistakes: &mut Mistakes) -> Option<BoundField> {
             return None;
         }
     };
+    if let Some(mistake) = field_type::check(&field.ty, &source) {
+        mistakes.push(mistake);
+        return None;
+    }
     Some(BoundField { name, ty: field.ty.clone(), source, key: key.is_some() })
 }
 

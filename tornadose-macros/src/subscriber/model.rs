@@ -37,6 +37,11 @@ impl Model {
             mistakes.at(item.ident.span(), "`#[subscriber]` goes on a struct: it describes one connection");
             return None;
         };
+        if !helper_attrs::derives_serde(&item.attrs) {
+            for field in &body.fields {
+                helper_attrs::reject_serde(&field.attrs, mistakes);
+            }
+        }
         let fields = fields::bind(&body.fields, mistakes);
         if args.all_keys {
             reject_keys(&fields, mistakes);

@@ -15,6 +15,7 @@ pub(crate) fn stub(args: &Args, item: &DeriveInput) -> TokenStream {
     let subscriber = |message: &TokenStream| {
         quote! {
             #[automatically_derived]
+            #[allow(deprecated)]
             impl #generics #rt::Subscriber for #name #arguments {
                 type Message = #message;
 
@@ -36,7 +37,7 @@ pub(crate) fn stub(args: &Args, item: &DeriveInput) -> TokenStream {
             #subscriber
 
             impl #generics #name #arguments {
-                #[allow(dead_code)]
+                #[allow(dead_code, deprecated, private_interfaces)]
                 #visibility fn handler(_: &#rt::Store<#message>) -> #rt::StreamHandler<Self> {
                     loop {}
                 }
@@ -68,7 +69,7 @@ pub(crate) fn stub(args: &Args, item: &DeriveInput) -> TokenStream {
         };
 
         impl #generics #name #arguments {
-            #[allow(dead_code)]
+            #[allow(dead_code, deprecated, private_interfaces)]
             #visibility fn handler<M: #rt::Message>(_: &#rt::Store<M>) -> #rt::StreamHandler<Self> {
                 loop {}
             }

@@ -1,11 +1,11 @@
 //! Reads the fields of a subscriber from a request, and the messages of a WebSocket client from their texts.
-//! Expansions of `#[subscriber]` call these functions. [`text`] turns a text into a value.
+//! Expansions of `#[subscriber]` call these functions through the traits of [`value`]. [`text`] turns a text into a value.
 
+pub(crate) mod value;
 mod error;
 mod text;
 
 use std::any::type_name;
-use std::fmt::Display;
 
 use salvo::http::StatusError;
 use salvo::http::cookie::Cookie;
@@ -14,14 +14,14 @@ use serde::de::DeserializeOwned;
 
 use crate::handler::extract::error::FieldError;
 use crate::handler::extract::text::{Multiplicity, read};
-use crate::subscriber::close::{Close, ReceiveError};
+use crate::subscriber::close::ReceiveError;
 
 /// Reads the path parameter `{name}`, percent-decoded.
 ///
 /// # Errors
 ///
 /// 400 when it cannot be read, 500 when the route has no such parameter.
-pub fn param<T: DeserializeOwned>(request: &Request, name: &str) -> Result<T, StatusError> {
+pub(crate) fn param<T: DeserializeOwned>(request: &Request, name: &str) -> Result<T, StatusError> {
     let text: Option<&str> = request.params().get(name).map(String::as_str);
     read(text.as_slice(), Multiplicity::One).map_err(|error| match error {
         FieldError::Missing(_) => {
@@ -36,7 +36,7 @@ pub fn param<T: DeserializeOwned>(request: &Request, name: &str) -> Result<T, St
 /// # Errors
 ///
 /// 400 when it is missing or cannot be read.
-pub fn query<T: DeserializeOwned>(request: &Request, name: &str) -> Result<T, StatusError> {
+pub(crate) fn query<T: DeserializeOwned>(request: &Request, name: &str) -> Result<T, StatusError> {
     let texts: Vec<&str> =
         request.queries().get_vec(name).map(|texts| texts.iter().map(String::as_str).collect()).unwrap_or_default();
     read(&texts, Multiplicity::Many).map_err(|error| field_error("query parameter", name, &error))
@@ -47,7 +47,7 @@ pub fn query<T: DeserializeOwned>(request: &Request, name: &str) -> Result<T, St
 /// # Errors
 ///
 /// 400 when it is missing, is not UTF-8, is given twice or cannot be read.
-pub fn header<T: DeserializeOwned>(request: &Request, name: &str) -> Result<T, StatusError> {
+pub(crate) fn header<T: DeserializeOwned>(request: &Request, name: &str) -> Result<T, StatusError> {
     let texts: Result<Vec<&str>, _> =
         request.headers().get_all(name).iter().map(|value| std::str::from_utf8(value.as_bytes())).collect();
     texts
@@ -61,7 +61,7 @@ pub fn header<T: DeserializeOwned>(request: &Request, name: &str) -> Result<T, S
 /// # Errors
 ///
 /// 400 when it is missing or cannot be read.
-pub fn cookie<T: DeserializeOwned>(request: &Request, name: &str) -> Result<T, StatusError> {
+pub(crate) fn cookie<T: DeserializeOwned>(request: &Request, name: &str) -> Result<T, StatusError> {
     let text = request.cookie(name).map(Cookie::value);
     read(text.as_slice(), Multiplicity::One).map_err(|error| field_error("cookie", name, &error))
 }
@@ -71,7 +71,7 @@ pub fn cookie<T: DeserializeOwned>(request: &Request, name: &str) -> Result<T, S
 /// # Errors
 ///
 /// 500 when there is none.
-pub fn depot<T: Clone + Send + Sync + 'static>(depot: &Depot) -> Result<T, StatusError> {
+pub(crate) fn depot<T: Clone + Send + Sync + 'static>(depot: &Depot) -> Result<T, StatusError> {
     depot.get_typed().cloned().map_err(|_| {
         let brief = format!("the depot has no `{}`: no hoop inserted one by `insert_typed`", type_name::<T>());
         StatusError::internal_server_error().brief(brief)
@@ -83,7 +83,7 @@ pub fn depot<T: Clone + Send + Sync + 'static>(depot: &Depot) -> Result<T, Statu
 /// # Errors
 ///
 /// 500 when there is none, or it is of another type.
-pub fn depot_named<T: Clone + Send + Sync + 'static>(depot: &Depot, name: &str) -> Result<T, StatusError> {
+pub(crate) fn depot_named<T: Clone + Send + Sync + 'static>(depot: &Depot, name: &str) -> Result<T, StatusError> {
     depot.get(name).cloned().map_err(|other| {
         let brief = match other {
             None => format!("the depot has no entry `{name}`: no hoop inserted it"),
@@ -107,40 +107,8 @@ fn field_error(source: &str, name: &str, error: &FieldError) -> StatusError {
 /// # Errors
 ///
 /// Reports the error of the JSON to the client.
-pub fn parse_text<T: DeserializeOwned>(text: &str) -> Result<T, ReceiveError> {
+pub(crate) fn parse_text<T: DeserializeOwned>(text: &str) -> Result<T, ReceiveError> {
     serde_json::from_str(text).map_err(|error| ReceiveError::Report(error.to_string()))
-}
-
-/// A return type of a `receive` hook.
-#[diagnostic::on_unimplemented(
-    message = "a `receive` hook cannot return `{Self}`: return nothing, or a `Result` whose error is a `Close` or implements `Display`",
-    label = "returns `{Self}`"
-)]
-pub trait IntoReceiveResult {
-    /// Converts the returned value.
-    ///
-    /// # Errors
-    ///
-    /// An error of the hook: a [`Close`] ends the connection, any other is reported to the client.
-    fn into_receive_result(self) -> Result<(), ReceiveError>;
-}
-
-impl IntoReceiveResult for () {
-    fn into_receive_result(self) -> Result<(), ReceiveError> {
-        Ok(())
-    }
-}
-
-impl<T, E: Display> IntoReceiveResult for Result<T, E> {
-    fn into_receive_result(self) -> Result<(), ReceiveError> {
-        self.map(drop).map_err(|error| ReceiveError::Report(error.to_string()))
-    }
-}
-
-impl<T> IntoReceiveResult for Result<T, Close> {
-    fn into_receive_result(self) -> Result<(), ReceiveError> {
-        self.map(drop).map_err(ReceiveError::Close)
-    }
 }
 
 #[cfg(test)]
@@ -151,8 +119,8 @@ mod tests {
     use salvo::http::{StatusCode, StatusError};
     use salvo::{Depot, Request};
 
-    use super::{IntoReceiveResult, cookie, depot, depot_named, header, param, parse_text, query};
-    use crate::subscriber::close::{Close, CloseCode, ReceiveError};
+    use super::{cookie, depot, depot_named, header, param, parse_text, query};
+    use crate::subscriber::close::ReceiveError;
 
     fn request(query: &str) -> Request {
         let mut request = Request::default();
@@ -267,14 +235,5 @@ mod tests {
         for text in ["", "hello?", "256", "7 8", "\u{0}", "[".repeat(10_000).as_str()] {
             assert!(matches!(parse_text::<u8>(text), Err(ReceiveError::Report(_))), "{text:?}");
         }
-    }
-
-    #[test]
-    fn an_error_that_is_a_close_ends_the_connection() {
-        let close = Close::new(CloseCode::literal::<4003>(), "muted");
-        assert_eq!(().into_receive_result(), Ok(()));
-        assert_eq!(Ok::<u8, String>(7).into_receive_result(), Ok(()));
-        assert_eq!(Err::<(), _>("not now").into_receive_result(), Err(ReceiveError::Report("not now".into())));
-        assert_eq!(Err::<(), _>(close.clone()).into_receive_result(), Err(ReceiveError::Close(close)));
     }
 }

@@ -100,7 +100,7 @@ impl Feed {
         let Event::Named { name, .. } = event else { return self.number.is_none() };
         self.tags.contains(name) || self.x_forwarded_for.is_some()
     }
-    async fn receive(&mut self, event: Event, store: &Store<Event>) -> Result<u8, Close> {
+    async fn receive(&mut self, event: Event, store: &Store<Event>) -> Result<(), Close> {
         drop((event, store.clone()));
         Err(Close::new(CloseCode::literal::<4000>(), "no"))
     }

@@ -1,0 +1,107 @@
+//! The bounds of what `#[subscriber]` names: the type of its store, and its keys. Expansions check them by the traits
+//! here, so that rustc reports a mistake once, in their words.
+//!
+//! Rustc looks into the bounds of the implementation when a trait has only one that may apply, and reports those. The
+//! second implementations, which never apply, keep it from that.
+
+use std::marker::PhantomData;
+
+use crate::message::{Message, NoKey};
+use crate::store::Store;
+
+/// No type implements it.
+pub trait Unimplemented {
+    /// Any message.
+    type Message: Message;
+}
+
+/// Makes a type of this crate of any type, for which this crate can tell that [`Unimplemented`] is not implemented.
+#[derive(Debug)]
+pub struct Never<T>(PhantomData<T>);
+
+/// A type that `store = …` may name. Every [`Message`] is one.
+///
+/// An expansion reaches the store, the message and the key of the type through this trait alone. Other bounds on the type
+/// would each report a type that is not a message again.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a message of a store",
+    label = "not a message",
+    note = "put `#[store(latest)]` or `#[store(queue)]` on `{Self}`"
+)]
+pub trait StoredMessage {
+    /// The type itself.
+    type Message: Message<Key = Self::Key>;
+    /// The key of the message.
+    type Key;
+    /// The store of the message.
+    type Store;
+}
+
+#[diagnostic::do_not_recommend]
+impl<M: Message> StoredMessage for M {
+    type Message = M;
+    type Key = M::Key;
+    type Store = Store<M>;
+}
+
+#[diagnostic::do_not_recommend]
+impl<T> StoredMessage for T
+where
+    Never<T>: Unimplemented,
+{
+    type Message = <Never<T> as Unimplemented>::Message;
+    type Key = <<Never<T> as Unimplemented>::Message as Message>::Key;
+    type Store = Store<<Never<T> as Unimplemented>::Message>;
+}
+
+/// The message of `store = …`.
+pub type MessageOf<M> = <M as StoredMessage>::Message;
+
+/// The store of `store = …`.
+pub type StoreOf<M> = <M as StoredMessage>::Store;
+
+/// The key of the message of `store = …`.
+pub type MessageKey<M> = <M as StoredMessage>::Key;
+
+/// The type of a `#[key]` field of a subscriber, which is the type `K` that the key has in the message.
+#[diagnostic::on_unimplemented(
+    message = "this `#[key]` is a `{K}` in the message, not a `{Self}`",
+    label = "expected `{K}`",
+    note = "a connection has one value of each key; for several keys implement `Subscriber` by hand"
+)]
+pub trait MatchingKey<K> {
+    /// Clones the value.
+    fn clone_key(&self) -> K;
+}
+
+#[diagnostic::do_not_recommend]
+impl<K: Clone> MatchingKey<K> for K {
+    fn clone_key(&self) -> K {
+        self.clone()
+    }
+}
+
+#[diagnostic::do_not_recommend]
+impl<K: Clone> MatchingKey<Never<K>> for K {
+    fn clone_key(&self) -> Never<K> {
+        Never(PhantomData)
+    }
+}
+
+/// The key of a message without a key, which is the only one that a subscriber without `#[key]` and `all_keys` has.
+#[diagnostic::on_unimplemented(
+    message = "the message has the key `{Self}`, and this connection has no `#[key]`",
+    label = "its key is `{Self}`",
+    note = "give the struct the fields of `{Self}`, each with `#[key]`, or add `all_keys` to receive every key"
+)]
+pub trait NoKeyNeeded {
+    /// Returns the key.
+    fn no_key() -> Self;
+}
+
+#[diagnostic::do_not_recommend]
+impl NoKeyNeeded for NoKey {
+    fn no_key() -> Self {
+        Self
+    }
+}

@@ -1,0 +1,30 @@
+use tornadose::prelude::*;
+
+#[store(latest)]
+#[derive(Serialize)]
+struct Tick(f64);
+
+#[derive(Serialize)]
+struct Pong;
+
+struct Failed;
+
+#[subscriber(ws, store = Tick, receive = Self::received)]
+struct A;
+
+impl A {
+    async fn received(&mut self, _: String, _: &Store<Tick>) -> Result<Pong, String> {
+        Ok(Pong)
+    }
+}
+
+#[subscriber(ws, store = Tick, receive = Self::received)]
+struct B;
+
+impl B {
+    async fn received(&mut self, _: String, _: &Store<Tick>) -> Result<(), Failed> {
+        Err(Failed)
+    }
+}
+
+fn main() {}
