@@ -23,6 +23,17 @@ pub(crate) enum SseItem {
     Block(Vec<u8>),
 }
 
+/// The byte before the present one.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+enum LastByte {
+    #[default]
+    Other,
+    /// A CR has ended a line: an LF directly after it belongs to it.
+    Cr,
+    /// The same, and a piece ends with that LF.
+    CrOfPiece,
+}
+
 #[derive(Debug, Default)]
 pub(crate) struct Parser {
     /// The incomplete line.
@@ -31,10 +42,7 @@ pub(crate) struct Parser {
     block: Vec<u8>,
     /// Whether a field of the present block has arrived.
     has_field: bool,
-    /// Whether a piece ends with the LF that may follow.
-    awaits_lf: bool,
-    /// Whether a CR has just ended a line: an LF directly after it belongs to it.
-    after_cr: bool,
+    last_byte: LastByte,
     /// Whether the first line has ended: only that line may begin with a BOM.
     past_first_line: bool,
     data: Option<String>,
@@ -55,18 +63,24 @@ impl Parser {
         let mut items = Vec::new();
         for (at, &byte) in bytes.iter().enumerate() {
             self.block.push(byte);
-            let after_cr = take(&mut self.after_cr);
+            let last_byte = take(&mut self.last_byte);
             match byte {
-                b'\n' if after_cr => {
-                    if take(&mut self.awaits_lf) {
-                        items.push(SseItem::Block(take(&mut self.block)));
+                b'\n' if last_byte == LastByte::CrOfPiece => self.end_piece(&mut items),
+                b'\n' if last_byte == LastByte::Cr => {}
+                b'\n' => {
+                    if self.end_line(&mut items) {
+                        self.end_piece(&mut items);
                     }
                 }
-                b'\n' => self.end_line(true, &mut items),
                 b'\r' => {
-                    self.after_cr = true;
+                    let ends_piece = self.end_line(&mut items);
+                    self.last_byte = LastByte::Cr;
                     // If the LF of a CRLF is in this chunk, it belongs to the same piece.
-                    self.end_line(bytes.get(at + 1) != Some(&b'\n'), &mut items);
+                    if ends_piece && bytes.get(at + 1) == Some(&b'\n') {
+                        self.last_byte = LastByte::CrOfPiece;
+                    } else if ends_piece {
+                        self.end_piece(&mut items);
+                    }
                 }
                 byte => self.line.push(byte),
             }
@@ -80,18 +94,12 @@ impl Parser {
         take(&mut self.block)
     }
 
-    fn end_line(&mut self, is_whole: bool, items: &mut Vec<SseItem>) {
-        if !self.read_line(items) {
-            return;
-        }
-        self.awaits_lf = !is_whole;
-        if is_whole {
-            items.push(SseItem::Block(take(&mut self.block)));
-        }
+    fn end_piece(&mut self, items: &mut Vec<SseItem>) {
+        items.push(SseItem::Block(take(&mut self.block)));
     }
 
-    /// Returns whether the line ends a piece.
-    fn read_line(&mut self, items: &mut Vec<SseItem>) -> bool {
+    /// Handles a complete line. Returns whether a piece ends with it.
+    fn end_line(&mut self, items: &mut Vec<SseItem>) -> bool {
         let line = take(&mut self.line);
         let line = if take(&mut self.past_first_line) { &line[..] } else { line.strip_prefix(BOM).unwrap_or(&line) };
         self.past_first_line = true;
