@@ -42,7 +42,7 @@ impl<S: Subscriber> StreamHandler<S> {
         if *req.method() == Method::OPTIONS && origins.has_cors() {
             origins
                 .check(req.headers(), req.uri().authority())
-                .map_err(|brief| StatusError::forbidden().brief(brief))?;
+                .map_err(|refusal| StatusError::forbidden().brief(refusal.brief))?;
             origins.add_preflight_headers(req.headers(), res.headers_mut());
             res.status_code(StatusCode::NO_CONTENT);
             return Ok(());
