@@ -1,5 +1,5 @@
 // How `live` of tornadose.js loses and finds its connection, with a browser's parts faked and virtual time:
-// `node --test clients/`. It needs no packages.
+// `node --test clients/live.test.mjs`. It needs no packages.
 import assert from "node:assert/strict"
 import { readFileSync } from "node:fs"
 import { beforeEach, mock, test } from "node:test"
