@@ -1,6 +1,6 @@
 //! The arguments of `#[subscriber(…)]`, as they were written. It does not look at the struct.
 //!
-//! A new option takes three edits: a row of [`OPTIONS`], a field of [`Options`] and a line of `expand`.
+//! A new option takes a row of [`OPTIONS`], a field of [`Options`], a line of `expand`, and its name in `foreign`.
 
 use proc_macro2::{Span, TokenStream};
 use syn::{ExprPath, Ident, LitStr, Path, Type};
