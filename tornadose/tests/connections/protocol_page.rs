@@ -69,7 +69,9 @@ async fn the_page_shows_a_stream_of_server_sent_events() {
     ada.skip(1).await;
     store.close();
     app.settle().await;
-    app.client("bob").once().sse("/rooms/1").await;
+    let bob = app.client("bob").once().sse("/rooms/1").await;
+    ada.closed().await;
+    bob.closed().await;
     check(&app.recording());
 }
 
@@ -111,5 +113,6 @@ async fn the_page_shows_a_websocket() {
     app.settle().await;
     let bob = app.client("bob").ws("/rooms/1").await;
     assert_eq!(bob.status(), 503);
+    ada.closed().await;
     check(&app.recording());
 }
