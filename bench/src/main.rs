@@ -75,7 +75,7 @@ enum Command {
     },
     /// Stores on a Redis server of its own: submits beside `redis-benchmark`, latency between stores, loading.
     Redis,
-    /// What one entry costs a Redis server of its own, with 1, 4 and 16 processes that read it.
+    /// The cost of one entry to a Redis server of its own, with 1, 4 and 16 processes that read it.
     RedisReaders,
     #[command(hide = true)]
     RedisReader { url: String },

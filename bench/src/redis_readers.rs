@@ -212,7 +212,7 @@ fn check_time(started: Instant) -> io::Result<()> {
     if is_late { Err(io::Error::other("a process does not keep up")) } else { Ok(()) }
 }
 
-/// What Redis has spent so far.
+/// The CPU time and the output of Redis so far.
 struct Account {
     /// Seconds.
     cpu: f64,

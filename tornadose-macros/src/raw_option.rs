@@ -106,7 +106,7 @@ impl OptionParser {
         format!("`#[{}]` takes {}", self.attribute, join_words(&self.names(), "and"))
     }
 
-    /// What the option takes, or `None` when there is no such option.
+    /// Returns the value that the option takes, or `None` when there is no such option.
     fn expected(&self, name: &Ident) -> Option<Expected> {
         self.options.iter().find(|(known, _)| name == known).map(|(_, expected)| *expected)
     }
@@ -127,7 +127,7 @@ impl OptionParser {
             let is_known = self.expected(&name).is_some();
             if !input.is_empty() && !input.peek(Token![,]) {
                 parsed.has_syntax_error = true;
-                // What follows an option that does not exist is not a second mistake.
+                // The value of an option that does not exist is not a second mistake.
                 if is_known {
                     let subject = if has_value { "the value of " } else { "" };
                     mistakes.at(input.span(), format!("expected `,` after {subject}`{name}`"));

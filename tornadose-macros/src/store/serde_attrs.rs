@@ -3,7 +3,7 @@
 use syn::meta::ParseNestedMeta;
 use syn::{Attribute, Expr, LitStr, Token};
 
-/// What serde is told about a type or one of its variants.
+/// The serde attributes of a type or of one of its variants.
 #[derive(Default)]
 pub(crate) struct SerdeAttributes {
     /// The name that a variant is renamed to.

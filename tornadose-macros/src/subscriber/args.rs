@@ -117,7 +117,7 @@ impl Args {
             }
         }
         args.check(&names, mistakes);
-        // What is missing may be in the part that could not be read, or this is the wrong attribute.
+        // A missing option may be in the part that could not be read, or this is the wrong attribute.
         if !parsed.has_syntax_error && !belongs_elsewhere {
             args.require(&names, at, mistakes);
         }

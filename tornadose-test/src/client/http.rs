@@ -134,7 +134,7 @@ fn add_cookies(headers: &mut HeaderMap, cookies: Option<String>) {
         Some(set) => format!("{set}; {cookies}"),
         None => cookies,
     };
-    // What the server has set came in a header, so it is valid in one.
+    // A cookie that the server has set came in a header, so it is valid in one.
     if let Ok(cookies) = HeaderValue::from_str(&cookies) {
         headers.insert(COOKIE, cookies);
     }

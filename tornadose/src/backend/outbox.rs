@@ -31,7 +31,7 @@ struct Pending {
     is_open: bool,
 }
 
-/// What is sent of a message.
+/// The parts of a message that are sent.
 #[derive(Default)]
 pub(crate) struct Content {
     pub(crate) payload: Vec<u8>,

@@ -21,7 +21,7 @@ pub(crate) enum OriginPolicy {
 
 /// Why a page may not open a WebSocket.
 pub(crate) struct OriginRefusal {
-    /// What the response says.
+    /// The text of the response.
     pub(crate) brief: String,
     pub(crate) origin: String,
     /// The host that the request names, if the origin was compared with it.

@@ -12,7 +12,7 @@ use sha1::{Digest, Sha1};
 
 use crate::store::reader::resume::Resume;
 
-/// What is missing of a handshake.
+/// The part that a handshake lacks.
 #[derive(Clone, Copy)]
 pub(crate) enum BrokenHandshake {
     HttpVersion,

@@ -99,7 +99,7 @@ impl AppendError {
     }
 }
 
-/// What was dropped at the end of an epoch. Drop it outside of the store's lock.
+/// The entries that were dropped at the end of an epoch. Drop them outside of the store's lock.
 pub(crate) type Dropped<M> = (Vec<Arc<Entry<M>>>, BTreeMap<Offset, Arc<Undecoded>>);
 
 /// The entry that was appended, and those that it evicted. Drop the latter outside of the store's lock: a message's

@@ -18,7 +18,7 @@ pub(crate) struct Kind {
     pub(crate) program: &'static str,
     /// The language of its block in the page.
     pub(crate) language: &'static str,
-    /// What a test replaces in the page's configuration.
+    /// A text that a test replaces in the page's configuration.
     pub(crate) replaced: &'static [&'static str],
     /// Whether the page's configuration has a time-out of silence.
     pub(crate) has_timeout: bool,

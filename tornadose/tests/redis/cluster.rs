@@ -225,7 +225,7 @@ async fn what_a_failover_of_a_cluster_loses_is_a_gap() {
     })
     .await;
     cluster.nodes[replica].freeze();
-    // What the replica has not received is lost with its master.
+    // Entries that the replica has not received are lost with its master.
     cluster.nodes[former].cli(&["CLIENT", "KILL", "TYPE", "REPLICA"]);
     store.submit(line("lost")).await.unwrap();
     assert_eq!((text(&mut here).await, text(&mut there).await), ("lost".into(), "lost".into()));

@@ -15,7 +15,7 @@ use crate::common::{Line, line};
 /// The bound of the time from a new master to the next message.
 pub(crate) const BACK_WITHIN: Duration = Duration::from_secs(10);
 
-/// What a reader was told, and when. Messages are known by their numbers.
+/// An item that a reader was told. Messages are known by their numbers.
 #[derive(Clone, Debug)]
 pub(crate) enum Told {
     Number(u64),

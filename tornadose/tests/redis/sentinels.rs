@@ -126,7 +126,7 @@ async fn what_a_failover_loses_is_a_gap() {
             server.freeze();
         }
     }
-    // What the replicas have not received is lost with the master.
+    // Entries that the replicas have not received are lost with the master.
     watched.servers[killed].cli(&["CLIENT", "KILL", "TYPE", "REPLICA"]);
     store.submit(line("lost")).await.unwrap();
     assert_eq!((text(&mut here).await, text(&mut there).await), ("lost".into(), "lost".into()));

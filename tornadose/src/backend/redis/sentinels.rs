@@ -54,7 +54,7 @@ impl Sentinels {
         for (index, (address, answer)) in join_all(asked).await.into_iter().enumerate() {
             match answer {
                 Ok(answer) => self.record(index, Some(answer)),
-                // What a Sentinel has replied says more than that another one is away.
+                // The reply of a Sentinel says more than that another one is away.
                 Err(fault) if refusal.as_ref().is_none_or(|(_, first)| fault.is_reply() && !first.is_reply()) => {
                     refusal = Some((address, fault));
                 }

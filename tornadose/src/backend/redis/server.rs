@@ -165,7 +165,7 @@ impl Server {
             return Ok(None);
         }
         nodes.add(connection.address());
-        // What it may not be asked, its redirections tell.
+        // Where it may not be asked, its redirections lead to the master.
         Ok(nodes.find_master(&self.connector, &self.key).await.ok())
     }
 

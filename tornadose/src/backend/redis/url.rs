@@ -108,7 +108,7 @@ impl RedisUrl {
     }
 }
 
-/// What follows the scheme of a URL with several hosts.
+/// The parts of a URL with several hosts that follow its scheme.
 struct Parts<'a> {
     /// With the `@` that ends them, if there are any.
     credentials: &'a str,

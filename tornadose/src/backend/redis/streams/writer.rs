@@ -32,7 +32,7 @@ const SCRIPT_MESSAGES_MAX: usize = 100;
 const REFUSED_DELAY_MAX: Duration = Duration::from_secs(1);
 
 /// The refusals that pass, by the first word of the server's reply. Messages for which no caller waits are kept.
-const PASSING: [&str; 12] = [
+const PASSING: [&str; 14] = [
     "OOM",
     "MISCONF",
     "NOREPLICAS",
@@ -45,6 +45,8 @@ const PASSING: [&str; 12] = [
     "WRONGTYPE",
     "CLUSTERDOWN",
     "TRYAGAIN",
+    "MOVED",
+    "ASK",
 ];
 
 /// The refusals after which another connection may reach another server or user.
