@@ -3,9 +3,9 @@
 use std::time::{Duration, Instant};
 
 use tokio::time::sleep;
-use tornadose::GapReason;
-use tornadose::backend::Redis;
+use tornadose::backend::{Redis, SendOutcome};
 use tornadose::prelude::*;
+use tornadose::{GapReason, SubmitError};
 
 use crate::common::{Line, Market, Seen, apple, line, next, quote, text};
 use crate::journal::{BACK_WITHIN, Journal, check_gaps, when};
@@ -102,24 +102,86 @@ impl Cluster {
 
     /// Moves a slot to another node, one key after the other, with pauses.
     async fn migrate(&self, key: &str, to: usize) {
-        let (slot, from) = self.slot(key, to);
-        let (source, target, slot) = (&self.nodes[from], &self.nodes[to], slot.to_string());
-        let set = |node: &Server, state: &str, other: usize| {
-            assert_eq!(node.cli(&["CLUSTER", "SETSLOT", &slot, state, &self.ids[other]]), "OK");
-        };
-        set(target, "IMPORTING", from);
-        set(source, "MIGRATING", to);
+        let migration = self.start_migration(key, to);
         sleep(Duration::from_millis(100)).await;
-        loop {
-            let keys = source.cli(&["CLUSTER", "GETKEYSINSLOT", &slot, "100"]);
-            let Some(key) = keys.lines().find(|key| !key.is_empty()) else { break };
-            let port = target.port.to_string();
-            assert_eq!(source.cli(&["MIGRATE", "127.0.0.1", &port, key, "0", "5000"]), "OK", "{key}");
+        while migration.move_next_key() {
             sleep(Duration::from_millis(100)).await;
         }
-        for node in [target, source] {
-            set(node, "NODE", to);
+        migration.finish();
+    }
+
+    /// Tells the master of a slot and another node that the slot is being moved.
+    fn start_migration(&self, key: &str, to: usize) -> Migration<'_> {
+        let (slot, from) = self.slot(key, to);
+        let migration = Migration { cluster: self, slot: slot.to_string(), from, to };
+        migration.set(to, &["IMPORTING", &self.ids[from]]);
+        migration.set(from, &["MIGRATING", &self.ids[to]]);
+        migration
+    }
+}
+
+/// A slot on its way from one node to another.
+struct Migration<'a> {
+    cluster: &'a Cluster,
+    slot: String,
+    from: usize,
+    to: usize,
+}
+
+impl Migration<'_> {
+    fn set(&self, node: usize, state: &[&str]) {
+        let command = [&["CLUSTER", "SETSLOT", &self.slot], state].concat();
+        assert_eq!(self.cluster.nodes[node].cli(&command), "OK");
+    }
+
+    /// Moves one key, and returns whether there was one.
+    fn move_next_key(&self) -> bool {
+        let (source, port) = (&self.cluster.nodes[self.from], self.cluster.nodes[self.to].port.to_string());
+        let keys = source.cli(&["CLUSTER", "GETKEYSINSLOT", &self.slot, "1"]);
+        if keys.is_empty() {
+            return false;
         }
+        assert_eq!(source.cli(&["MIGRATE", "127.0.0.1", &port, &keys, "0", "5000"]), "OK", "{keys}");
+        true
+    }
+
+    fn finish(&self) {
+        for node in [self.to, self.from] {
+            self.set(node, &["NODE", &self.cluster.ids[self.to]]);
+        }
+    }
+}
+
+/// Hands off messages while the server refuses them, and checks that they arrive once and in order after `accept`.
+async fn check_refused_for_long(store: &Store<Line>, is_refused: impl Fn(&str) -> bool, accept: impl FnOnce()) {
+    let mut reader = store.subscribe();
+    for number in 0..100 {
+        store.try_submit(line(number.to_string())).unwrap();
+    }
+    let since = Instant::now();
+    while since.elapsed() < Duration::from_secs(8) {
+        match store.submit(line("refused")).await {
+            Err(SubmitError::Refused { reason, .. }) => assert!(is_refused(&reason), "{reason}"),
+            // It waited behind others, or was in flight, until its deadline.
+            Err(SubmitError::Unavailable { outcome: SendOutcome::NotSent, .. }) => {}
+            other => panic!("{other:?}"),
+        }
+        sleep(Duration::from_millis(200)).await;
+    }
+    accept();
+    when_submitted(store, "last").await;
+    for number in 0..100 {
+        assert_eq!(text(&mut reader).await, number.to_string());
+    }
+    assert_eq!(text(&mut reader).await, "last");
+}
+
+/// Submits until the message is acknowledged.
+async fn when_submitted(store: &Store<Line>, text: &str) {
+    let since = Instant::now();
+    while let Err(error) = store.submit(line(text)).await {
+        assert!(since.elapsed() < Duration::from_secs(20), "{error}");
+        sleep(Duration::from_millis(50)).await;
     }
 }
 
@@ -148,6 +210,49 @@ async fn a_slot_that_moves_under_load_is_followed_without_a_gap() {
     for node in &cluster.nodes {
         assert_eq!(node.cli(&["ACL", "LOG"]), "", "Redis has refused nothing");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs redis-server: ./test runs it"]
+async fn what_is_handed_off_waits_for_a_slot_whose_move_was_left_half_done() {
+    let cluster = Cluster::start().await;
+    let key = "{tornadose:lines}";
+    let store = Store::<Line>::redis(cluster.url()).await.unwrap();
+    store.submit(line("first")).await.unwrap();
+    let (_, first) = cluster.slot(key, 0);
+    let migration = cluster.start_migration(key, (first + 1) % 3);
+    while migration.move_next_key() {}
+    // The master asks for the other node, which sends back to the master.
+    migration.set(migration.to, &["STABLE"]);
+    let is_redirected = |reason: &str| reason.starts_with("ASK ") || reason.starts_with("MOVED ");
+    check_refused_for_long(&store, is_redirected, || {
+        migration.set(migration.to, &["IMPORTING", &cluster.ids[first]]);
+        migration.finish();
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs redis-server: ./test runs it"]
+async fn what_is_handed_off_waits_for_the_right_to_ask_the_next_master() {
+    let cluster = Cluster::start().await;
+    let key = "{tornadose:lines}";
+    for node in &cluster.nodes {
+        node.cli(&["ACL", "SETUSER", "default", "-asking"]);
+    }
+    let store = Store::<Line>::redis(cluster.url()).await.unwrap();
+    store.submit(line("first")).await.unwrap();
+    let (_, first) = cluster.slot(key, 0);
+    let migration = cluster.start_migration(key, (first + 1) % 3);
+    while migration.move_next_key() {}
+    let is_no_right = |reason: &str| reason.contains("NOPERM") && reason.contains("asking");
+    check_refused_for_long(&store, is_no_right, || {
+        for node in &cluster.nodes {
+            node.cli(&["ACL", "SETUSER", "default", "+@all"]);
+        }
+    })
+    .await;
+    migration.finish();
 }
 
 #[tokio::test(flavor = "multi_thread")]

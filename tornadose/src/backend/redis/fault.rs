@@ -9,6 +9,8 @@ use redis::RedisError;
 #[derive(Debug)]
 pub(super) enum Fault {
     Redis(RedisError),
+    /// The server has refused `MULTI`, and has executed the commands of a transaction one by one.
+    NotAtomic(RedisError),
     /// No byte has moved for as long as a reply may take.
     Timeout,
     /// The replies have more bytes than were asked for.
@@ -34,7 +36,7 @@ impl From<io::Error> for Fault {
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Redis(error) => f.write_str(&server_words(error)),
+            Self::Redis(error) | Self::NotAtomic(error) => f.write_str(&server_words(error)),
             Self::Timeout => f.write_str("no reply in time"),
             Self::TooLong => f.write_str("a reply is longer than was asked for"),
             Self::Replaced => f.write_str("another server has become the master"),

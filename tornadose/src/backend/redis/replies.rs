@@ -75,8 +75,7 @@ impl ExactSizeIterator for Replies {}
 
 fn transaction_replies(values: Vec<Value>, commands: usize) -> Result<Vec<Result<Value, RedisError>>, Fault> {
     let mut values = values.into_iter();
-    // Without `MULTI` the commands were executed one by one, and what became of them is not atomic.
-    values.next().unwrap_or(Value::Nil).extract_error()?;
+    values.next().unwrap_or(Value::Nil).extract_error().map_err(Fault::NotAtomic)?;
     let queued: Vec<_> = values.by_ref().take(commands).map(Value::extract_error).collect();
     match values.next() {
         Some(Value::Array(executed)) if executed.len() == commands => {

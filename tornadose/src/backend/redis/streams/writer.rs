@@ -83,7 +83,7 @@ pub(super) async fn run(
         tracing::debug!(target: "tornadose", channel = link.channel(), %fault, "appending interrupted");
         let delay = writer.backoff.next_delay();
         // A server that answers may soon take messages again, and submits wait for it.
-        let is_answer = fault.is_reply() || matches!(fault, Fault::Protocol(_));
+        let is_answer = fault.is_reply() || matches!(fault, Fault::Protocol(_) | Fault::NotAtomic(_));
         tokio::time::sleep(if is_answer { delay.min(REFUSED_DELAY_MAX) } else { delay }).await;
     }
 }
@@ -172,11 +172,15 @@ impl StreamWriter<'_> {
         let replies = match self.connection.query(&pipeline, silence, usize::MAX).await {
             Ok(replies) => replies,
             Err(fault) => {
-                if let Some(last) = messages.last() {
-                    self.unconfirmed_through = self.unconfirmed_through.max(last.number());
-                }
+                let last = messages.last().map_or(0, Outgoing::number);
                 messages.into_iter().rev().for_each(|outgoing| self.queue.push_front(outgoing));
                 if fault.is_reply() {
+                    // The server has refused the connection or `ASKING`, and has appended nothing.
+                    self.refuse_for_now(&fault.to_string());
+                    return Err(fault);
+                }
+                self.unconfirmed_through = self.unconfirmed_through.max(last);
+                if let Fault::NotAtomic(_) = fault {
                     self.link.report_refused(&fault.to_string());
                 }
                 return Err(fault);
@@ -229,6 +233,11 @@ impl StreamWriter<'_> {
             }
             return;
         }
+        self.refuse_for_now(words);
+    }
+
+    /// Fails the messages whose callers wait, also those behind, and keeps the others.
+    fn refuse_for_now(&mut self, words: &str) {
         self.link.report_refused(words);
         // What waits behind would be refused as well.
         while let Some(Some(messages)) = self.link.next_outgoing(BATCH_MESSAGES_MAX).now_or_never() {
