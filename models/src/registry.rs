@@ -12,7 +12,7 @@ use crate::check;
 use crate::handler::connection::control::Control;
 use crate::handler::connection::record::CloseReason;
 use crate::handler::connection::registry::{ConnectionPermit, Connections, Permits};
-use crate::store::registry::EndReason;
+use crate::store::end::EndReason;
 
 /// Counts what a connection was told.
 #[derive(Default)]
@@ -32,6 +32,10 @@ impl Control for CountingControl {
     fn abort(&self, reason: CloseReason) {
         assert_eq!(reason, CloseReason::Aborted);
         self.0.aborts.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn end_due(&self) -> Option<(Instant, EndReason)> {
+        None
     }
 
     fn unread_since(&self) -> Option<Instant> {

@@ -11,7 +11,7 @@ pub(crate) mod reader {
     pub(crate) use crate::mailbox_source as mailbox;
 }
 
-pub(crate) mod registry {
+pub(crate) mod end {
     /// The reason why a reader ends.
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]
     pub(crate) enum EndReason {

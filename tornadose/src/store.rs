@@ -5,6 +5,7 @@ pub(crate) mod error;
 pub(crate) mod entry;
 pub(crate) mod ledger;
 pub(crate) mod log;
+pub(crate) mod end;
 pub(crate) mod registry;
 pub(crate) mod shared;
 pub(crate) mod reader;
@@ -26,11 +27,13 @@ use std::fmt;
 use std::sync::Arc;
 use std::task::Waker;
 
+use tokio::sync::futures::Notified;
+
 use crate::id::Id;
 use crate::message::{Keys, Message};
+use crate::store::end::End;
 use crate::store::error::SubmitError;
 use crate::store::limits::Limits;
-use crate::store::registry::EndReason;
 use crate::store::shared::{Shared, State};
 use crate::store::subscription::Subscription;
 
@@ -245,6 +248,10 @@ impl<M: Message> Store<M> {
 
     /// Ends every reader of this process that holds this key, a WebSocket with code 1008. Readers of all keys stay.
     ///
+    /// Messages that were submitted before are delivered first, and none that are submitted afterwards. With a backend
+    /// those before are the messages that were delivered in this process, and those whose submit in this process was
+    /// acknowledged. A reader that has not read them within 5 s is ended nevertheless.
+    ///
     /// ```
     /// # use tornadose::prelude::*;
     /// # #[store(queue)]
@@ -256,16 +263,22 @@ impl<M: Message> Store<M> {
     ///
     /// let store: Store<Note> = Store::new();
     /// let mut notes = store.subscribe_to(NoteKey { user: 7 });
+    /// store.try_submit(Note { user: 7 }).unwrap();
     /// store.disconnect(&NoteKey { user: 7 });
+    /// assert!(notes.next().await.is_some());
     /// assert!(notes.next().await.is_none());
     /// # }
     /// ```
     pub fn disconnect(&self, key: &M::Key) {
         let mut state = self.shared.lock();
         let Some(key_index) = state.log.key_index(key) else { return };
-        let wakers = state.readers.end_key(key_index, EndReason::Disconnected);
+        let acknowledged = self.shared.backend.as_ref().map(|backend| backend.outbox.send_log().newest_appended());
+        let head = state.log.head();
+        let through = state.log.id(acknowledged.map_or(head.offset, |acknowledged| acknowledged.max(head.offset)));
+        let wakers = state.readers.end_key(key_index, End::disconnected(through));
         drop(state);
         wakers.into_iter().for_each(Waker::wake);
+        self.shared.disconnected_notify.notify_waiters();
     }
 
     /// Drops the `latest` values of this key; its queue messages stay. With a backend this is sent to every process,
@@ -332,6 +345,11 @@ impl<M: Message> Store<M> {
     /// Resolves when the store is closed, even if connections are still open.
     pub(crate) async fn closing(&self) {
         self.wait_until(|state| state.closed).await;
+    }
+
+    /// Returns a future that resolves at the next [`disconnect`](Self::disconnect) after it was enabled.
+    pub(crate) fn next_disconnect(&self) -> Notified<'_> {
+        self.shared.disconnected_notify.notified()
     }
 
     async fn wait_until(&self, is_reached: impl Fn(&State<M>) -> bool) {

@@ -281,8 +281,12 @@ async fn disconnect_ends_readers_of_a_key_and_close_ends_all() {
     let (mut all, mut apple, mut bread) =
         (store.subscribe(), store.subscribe_to(key("A")), store.subscribe_to(key("B")));
     assert_eq!((store.subscribers(), store.subscribers_of(&key("A"))), (3, 1));
+    store.submit(trade("A", 1)).await.unwrap();
     store.disconnect(&key("A"));
+    store.submit(trade("A", 2)).await.unwrap();
+    assert!(matches!(apple.next().await, Some(Received::Message { message, .. }) if *message == trade("A", 1)));
     assert!(apple.next().await.is_none());
+    assert!(all.next().await.is_some() && all.next().await.is_some());
     assert!(all.next().now_or_never().is_none() && bread.next().now_or_never().is_none());
     store.submit(trade("B", 1)).await.unwrap();
     store.close();

@@ -185,13 +185,13 @@ impl Outgoing {
 
     /// Acknowledges the message: the engine has appended it at this offset.
     pub fn appended(mut self, offset: Offset) {
-        self.send_log.record_accepted();
+        self.send_log.record_accepted(Some(offset));
         self.resolve(Ok(offset));
     }
 
     /// Resolves an [`OutgoingKind::Forget`] for which the engine has no offset.
     pub fn completed(mut self) {
-        self.send_log.record_accepted();
+        self.send_log.record_accepted(None);
         self.resolve(Ok(Offset::START));
     }
 

@@ -1,7 +1,9 @@
-//! Logs and counts what becomes of sent messages. An outage is two log events, whatever the number of its messages.
+//! Logs and counts what becomes of sent messages, and remembers the newest that was appended. An outage is two log
+//! events, whatever the number of its messages.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use crate::id::Offset;
 use crate::metrics;
 
 /// How many different reasons of one outage are logged.
@@ -15,10 +17,16 @@ pub(crate) struct SendLog {
 
 #[derive(Default)]
 struct State {
-    /// The reasons of the refusals since the engine last accepted a message.
+    newest_appended: Offset,
+    refusals: Refusals,
+}
+
+/// What has happened since the engine last accepted a message.
+#[derive(Default)]
+struct Refusals {
     reasons: Vec<String>,
     refused: u64,
-    /// The messages without a waiting submit that were dropped since then.
+    /// The messages without a waiting submit that were dropped.
     dropped: u64,
 }
 
@@ -35,10 +43,11 @@ impl SendLog {
     pub(crate) fn record_refused(&self, reason: &str, messages: u64) {
         metrics::refused(self.channel, messages);
         let mut state = self.lock();
-        state.refused += messages;
-        let is_new = state.reasons.len() < REASONS_MAX && !state.reasons.iter().any(|known| known == reason);
+        let Refusals { reasons, refused, .. } = &mut state.refusals;
+        *refused += messages;
+        let is_new = reasons.len() < REASONS_MAX && !reasons.iter().any(|known| known == reason);
         if is_new {
-            state.reasons.push(reason.to_owned());
+            reasons.push(reason.to_owned());
         }
         drop(state);
         if is_new {
@@ -50,29 +59,35 @@ impl SendLog {
     pub(crate) fn record_dropped(&self, reason: &str) {
         metrics::dropped(self.channel);
         let mut state = self.lock();
-        state.dropped += 1;
-        let is_first = state.dropped == 1;
+        state.refusals.dropped += 1;
+        let is_first = state.refusals.dropped == 1;
         drop(state);
         if is_first {
             tracing::warn!(target: "tornadose", channel = self.channel, reason, "messages dropped");
         }
     }
 
-    /// Records that the engine has accepted a message.
-    pub(crate) fn record_accepted(&self) {
+    /// Records that the engine has accepted a message, at this offset if it has one.
+    pub(crate) fn record_accepted(&self, offset: Option<Offset>) {
         metrics::accepted(self.channel);
         let mut state = self.lock();
-        if state.reasons.is_empty() && state.dropped == 0 {
+        state.newest_appended = offset.map_or(state.newest_appended, |offset| offset.max(state.newest_appended));
+        if state.refusals.reasons.is_empty() && state.refusals.dropped == 0 {
             return;
         }
-        let State { refused, dropped, .. } = std::mem::take(&mut *state);
+        let Refusals { refused, dropped, .. } = std::mem::take(&mut state.refusals);
         drop(state);
         tracing::info!(target: "tornadose", channel = self.channel, refused, dropped, "messages accepted again");
     }
 
+    /// Returns the newest offset at which the engine has appended a message of this store.
+    pub(crate) fn newest_appended(&self) -> Offset {
+        self.lock().newest_appended
+    }
+
     /// Records that the store has ended, and that no message will be accepted.
     pub(crate) fn record_end(&self) {
-        let State { dropped, .. } = std::mem::take(&mut *self.lock());
+        let Refusals { dropped, .. } = std::mem::take(&mut self.lock().refusals);
         if dropped > 0 {
             tracing::warn!(target: "tornadose", channel = self.channel, dropped, "messages dropped at close");
         }

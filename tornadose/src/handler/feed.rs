@@ -24,11 +24,11 @@ use crate::handler::connection::record::{CloseReasonCell, ConnectionRecord};
 use crate::handler::feed::format::Format;
 use crate::id::{Id, Offset};
 use crate::message::Message;
+use crate::store::end::{EndReason, EndState};
 use crate::store::entry::Entry;
 use crate::store::gap::GapReason;
 use crate::store::log::batch::Batch;
 use crate::store::reader::{ReadStep, Reader};
-use crate::store::registry::EndReason;
 use crate::subscriber::Subscriber;
 use crate::subscriber::options::Lag;
 
@@ -98,6 +98,11 @@ impl<M: Message> Feed<M> {
 
     pub(crate) fn reader(&self) -> &Reader<M> {
         &self.reader
+    }
+
+    /// As [`Reader::poll_ended`].
+    pub(crate) fn poll_ended(&mut self, waker: &Waker) -> Option<EndState> {
+        self.reader.poll_ended(waker)
     }
 
     /// Returns whether nothing is ready, and registers the waker then. [`next`](Self::next) would return the same, at

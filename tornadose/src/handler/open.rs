@@ -95,18 +95,21 @@ impl<S: Subscriber> StreamHandler<S> {
     }
 
     /// Spawns a task that aborts connections which cannot close by themselves, because their client takes no bytes:
-    /// those that stall, and those that are still open some time after the store was closed.
+    /// those that stall, and those that are still open some time after their key was disconnected or the store closed.
     fn watch(&self) {
         let (store, stall_timeout) = (self.store.clone(), self.settings.stall_timeout());
         self.connections.ensure_watchdog(|connections| async move {
             let mut closing = pin!(store.closing());
             loop {
-                let Some(next_check) = connections.upgrade().map(|open| open.abort_stalled(stall_timeout)) else {
+                let mut disconnect = pin!(store.next_disconnect());
+                disconnect.as_mut().enable();
+                let Some(next_check) = connections.upgrade().map(|open| open.abort_overdue(stall_timeout)) else {
                     return;
                 };
                 tokio::select! {
                     biased;
                     () = &mut closing => break,
+                    () = disconnect => {}
                     () = tokio::time::sleep_until(next_check) => {}
                 }
             }

@@ -13,7 +13,7 @@ use tokio::net::ToSocketAddrs;
 use crate::handler::connection::registry::{CLOSE_TIMEOUT, Connections};
 use crate::server::bind::listen;
 use crate::server::handover::Handover;
-use crate::store::registry::EndReason;
+use crate::store::end::EndReason;
 
 /// Serves until Ctrl-C or SIGTERM, then ends every stream that it carries and drains. Prints its URL once it listens.
 ///

@@ -10,6 +10,7 @@ pub(crate) mod handle;
 mod placing;
 mod reading;
 mod counting;
+mod end_timer;
 
 use std::collections::HashSet;
 use std::mem::offset_of;
@@ -21,6 +22,7 @@ use tokio::time::Instant;
 use crate::id::Id;
 use crate::message::{Keys, Message};
 use crate::metrics::{self, DeliveryCounters};
+use crate::store::end::{End, EndReason, EndState};
 use crate::store::entry::Entry;
 use crate::store::gap::{Gap, GapReason};
 use crate::store::ledger::Ledger;
@@ -28,11 +30,12 @@ use crate::store::log::Log;
 use crate::store::log::batch::Batch;
 use crate::store::log::cursor::{Cursor, ResumeOutcome};
 use crate::store::log::key::KeySelection;
+use crate::store::reader::end_timer::EndTimer;
 use crate::store::reader::handle::ReaderHandle;
 use crate::store::reader::live::LiveState;
 use crate::store::reader::mailbox::{Mailbox, WakeFlag};
 use crate::store::reader::resume::{PendingResume, Resume};
-use crate::store::registry::{EndReason, ReaderId};
+use crate::store::registry::ReaderId;
 use crate::store::shared::Shared;
 
 /// What a reader does next.
@@ -79,6 +82,7 @@ pub(crate) struct Reader<M: Message> {
     resume_outcome: Option<ResumeOutcome>,
     /// The resume that is not decided yet.
     pending: Option<Box<PendingResume>>,
+    end_timer: EndTimer,
     ledger: Ledger,
     counters: DeliveryCounters,
 }
@@ -91,7 +95,7 @@ impl<M: Message> Reader<M> {
         let mut state = shared.lock();
         let keys = select(&mut state.log, keys);
         let mut state = shared.decode_for(&keys, state);
-        let end = state.closed.then_some(EndReason::Closed);
+        let end = state.closed.then_some(End::after_everything(EndReason::Closed));
         let mailbox = Arc::new(Mailbox::new());
         let id = state.readers.insert(&keys, options.is_connection, end, &mailbox);
         // Until it is placed it is at the head, and is owed the messages that follow.
@@ -108,6 +112,7 @@ impl<M: Message> Reader<M> {
             is_first_pass: true,
             resume_outcome: None,
             pending: None,
+            end_timer: EndTimer::default(),
             ledger,
             counters: DeliveryCounters::new(),
         };
@@ -175,20 +180,24 @@ impl<M: Message> Reader<M> {
         step
     }
 
-    /// Returns the reason why the reader ends, whether or not it has read everything. Otherwise registers `waker`,
-    /// which is woken at the reader's end but not for messages: this serves a connection whose socket accepts no
-    /// data.
+    /// Returns the end that the reader was told, whether or not it has read everything. Unless that is due, `waker` is
+    /// woken when the reader is told to end and when its end is due, but not for messages: this serves a connection
+    /// whose socket accepts no data.
     ///
     /// The reader is not live after this: it discards the message in its mailbox, and reads the log next.
-    pub(crate) fn poll_ended(&self, waker: &Waker) -> Option<EndReason> {
+    pub(crate) fn poll_ended(&mut self, waker: &Waker) -> Option<EndState> {
         drop(self.live.mailbox.discard());
-        let mut state = self.shared.lock();
+        let shared = Arc::clone(&self.shared);
+        let mut state = shared.lock();
         let end = state.readers.end_of(self.id);
-        // A reader that drains before it ends reads on when its socket wakes it.
-        if end.is_none_or(EndReason::drains) {
-            state.readers.register_waker(self.id, waker, false);
+        if let Some(end) = end
+            && self.poll_end_due(end, &state.log, waker)
+        {
+            return Some(EndState::Due(end.reason));
         }
-        end
+        // A reader that drains before it ends reads on when its socket wakes it.
+        state.readers.register_waker(self.id, waker, false);
+        end.map(|end| EndState::Draining(end.reason))
     }
 
     /// Returns how many keys the reader has; `None` when it reads all keys.

@@ -8,40 +8,10 @@ use slab::Slab;
 use tokio::time::Instant;
 
 use crate::id::Offset;
+use crate::store::end::{End, EndReason};
 use crate::store::entry::Entry;
 use crate::store::log::key::KeySelection;
 use crate::store::reader::mailbox::Mailbox;
-
-/// The reason why a reader ends.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum EndReason {
-    /// The store was closed.
-    Closed,
-    /// The server that carries the connection stops.
-    Stopping,
-    /// `Store::disconnect` was called for the reader's key.
-    Disconnected,
-    /// It lagged, and its subscriber ends connections that lag.
-    Lagged,
-}
-
-impl EndReason {
-    /// Returns whether the reader first reads what was appended before: the last messages of a store are not lost
-    /// when it closes.
-    pub(crate) fn drains(self) -> bool {
-        matches!(self, Self::Closed | Self::Stopping)
-    }
-
-    /// Its name in logs and metrics.
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::Closed => "closed",
-            Self::Stopping => "stopping",
-            Self::Disconnected => "disconnected",
-            Self::Lagged => "lagged",
-        }
-    }
-}
 
 /// A reader's number, in order of subscription, and the index of its entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,7 +28,7 @@ struct ReaderEntry<M> {
     /// Whether a new message has to be pushed. False for a reader that will read the log anyway, or that waits for
     /// its end alone.
     wants_messages: bool,
-    end: Option<EndReason>,
+    end: Option<End>,
     is_connection: bool,
 }
 
@@ -124,7 +94,7 @@ impl<M> ReaderRegistry<M> {
         &mut self,
         keys: &KeySelection,
         is_connection: bool,
-        end: Option<EndReason>,
+        end: Option<End>,
         mailbox: &Arc<Mailbox<M>>,
     ) -> ReaderId {
         self.next_number += 1;
@@ -167,7 +137,7 @@ impl<M> ReaderRegistry<M> {
     }
 
     #[inline]
-    pub(crate) fn end_of(&self, id: ReaderId) -> Option<EndReason> {
+    pub(crate) fn end_of(&self, id: ReaderId) -> Option<End> {
         self.entries[id.index].end
     }
 
@@ -180,6 +150,12 @@ impl<M> ReaderRegistry<M> {
     /// Returns since when the reader has unread messages; `None` while it waits for more, or is gone.
     pub(crate) fn unread_since(&self, id: ReaderId) -> Option<Instant> {
         self.entries.get(id.index).filter(|entry| entry.number == id.number)?.mailbox.unread_since()
+    }
+
+    /// Returns when the reader ends at the latest, and why; `None` when that is not bounded here, or it is gone.
+    pub(crate) fn end_due(&self, id: ReaderId) -> Option<(Instant, EndReason)> {
+        let end = self.entries.get(id.index).filter(|entry| entry.number == id.number)?.end?;
+        Some((end.bound?.due_at, end.reason))
     }
 
     /// Registers a waker for the reader's end and, if it wants messages, for the next message of its keys.
@@ -260,23 +236,23 @@ impl<M> ReaderRegistry<M> {
         entries.into_iter().filter_map(|entry| entry.mailbox.take_waker_to_reread()).collect()
     }
 
-    /// Ends one reader, unless it is gone. The first reason stays.
-    pub(crate) fn end(&mut self, id: ReaderId, reason: EndReason) -> Option<Waker> {
+    /// Tells one reader to end, unless it is gone. The first end stays.
+    pub(crate) fn end(&mut self, id: ReaderId, end: End) -> Option<Waker> {
         let entry = self.entries.get_mut(id.index).filter(|entry| entry.number == id.number)?;
-        entry.end.get_or_insert(reason);
+        entry.end.get_or_insert(end);
         entry.mailbox.take_waker_to_reread()
     }
 
-    pub(crate) fn end_key(&mut self, key_index: usize, reason: EndReason) -> Vec<Waker> {
+    pub(crate) fn end_key(&mut self, key_index: usize, end: End) -> Vec<Waker> {
         let holders = self.by_key.get(key_index).cloned().unwrap_or_default();
-        holders.into_iter().filter_map(|id| self.end(id, reason)).collect()
+        holders.into_iter().filter_map(|id| self.end(id, end)).collect()
     }
 
-    pub(crate) fn end_all(&mut self, reason: EndReason) -> Vec<Waker> {
+    pub(crate) fn end_all(&mut self, end: End) -> Vec<Waker> {
         let mut ids: Vec<ReaderId> =
             self.entries.iter().map(|(index, entry)| ReaderId { number: entry.number, index }).collect();
         ids.sort_unstable_by_key(|id| id.number);
-        ids.into_iter().filter_map(|id| self.end(id, reason)).collect()
+        ids.into_iter().filter_map(|id| self.end(id, end)).collect()
     }
 }
 

@@ -13,11 +13,12 @@ use crate::backend::outbox::Outbox;
 use crate::event::error::EncodeError;
 use crate::message::Message;
 use crate::store::decode::ParseJson;
+use crate::store::end::{End, EndReason};
 use crate::store::entry::Entry;
 use crate::store::limits::Limits;
 use crate::store::log::Log;
 use crate::store::read_back::ReadBack;
-use crate::store::registry::{EndReason, ReaderRegistry, WakeList};
+use crate::store::registry::{ReaderRegistry, WakeList};
 use crate::store::skip_log::SkipLog;
 
 pub(crate) struct Shared<M: Message> {
@@ -25,6 +26,8 @@ pub(crate) struct Shared<M: Message> {
     pub(crate) limits: Limits,
     /// Notified when the store is closed, and again when the last connection of a closed store is gone.
     pub(crate) closed_notify: Notify,
+    /// Notified when readers of a key are told to end.
+    pub(crate) disconnected_notify: Notify,
     /// The encodings that handlers of this store have enabled, as bits.
     encodings: AtomicUsize,
     /// The backend to which messages are sent instead of being appended to the log.
@@ -94,7 +97,14 @@ impl<M: Message> Shared<M> {
             reachable: backend.is_none(),
             loading: false,
         };
-        Self { state: Mutex::new(state), limits, closed_notify: Notify::new(), encodings: AtomicUsize::new(0), backend }
+        Self {
+            state: Mutex::new(state),
+            limits,
+            closed_notify: Notify::new(),
+            disconnected_notify: Notify::new(),
+            encodings: AtomicUsize::new(0),
+            backend,
+        }
     }
 
     /// Ends every reader, and rejects every later submit and connection.
@@ -103,7 +113,7 @@ impl<M: Message> Shared<M> {
         if std::mem::replace(&mut state.closed, true) {
             return;
         }
-        let wakers = state.readers.end_all(EndReason::Closed);
+        let wakers = state.readers.end_all(End::after_everything(EndReason::Closed));
         let readers = state.readers.count();
         drop(state);
         if let Some(backend) = &self.backend {

@@ -57,6 +57,65 @@ async fn disconnect_ends_only_the_connections_of_the_key() {
 }
 
 #[tornadose_test::test]
+async fn a_disconnect_delivers_what_was_submitted_before_and_nothing_else() {
+    for has_read_all in [true, false] {
+        let (store, app, _) = rooms();
+        let small = |client: &str| app.client(client).buffer_size(64).once().lenient();
+        let page = small("page").sse("/rooms/1?user=page").await;
+        let socket = small("socket").ws("/rooms/1?user=socket").await;
+        if !has_read_all {
+            page.stall().await;
+            socket.stall().await;
+        }
+        for number in 0..5 {
+            store.submit(line("1", &number.to_string().repeat(1000))).await.unwrap();
+            app.settle().await;
+        }
+        store.submit(line("1", "last")).await.unwrap();
+        store.disconnect(&key("1"));
+        store.submit(line("1", "later")).await.unwrap();
+        app.advance(secs(4)).await;
+        page.resume().await;
+        socket.resume().await;
+        assert_eq!(page.closed().await, Ending::End);
+        assert_eq!(socket.closed().await, Ending::Close { code: 1008, reason: "disconnected".into() });
+        for client in [&page, &*socket] {
+            let transcript = client.recording().to_string();
+            for number in 0..5 {
+                assert_eq!(transcript.matches(&number.to_string().repeat(1000)).count(), 1, "{transcript}");
+            }
+            assert_eq!((transcript.matches("last\"").count(), transcript.matches("later").count()), (1, 0));
+        }
+        // The last id is that of the last message that was delivered.
+        let again = app.client("again").last_event_id(page.last_event_id().unwrap()).sse("/rooms/1?user=again").await;
+        assert_eq!(again.next_now::<serde_json::Value>().await["text"], "later");
+    }
+}
+
+#[tornadose_test::test]
+async fn a_disconnected_client_that_takes_nothing_is_aborted_after_5_seconds() {
+    let (store, app, drops) = rooms();
+    let page = app.client("page").buffer_size(64).once().lenient().sse("/rooms/1?user=page").await;
+    let socket = app.client("socket").buffer_size(64).lenient().ws("/rooms/1?user=socket").await;
+    page.stall().await;
+    socket.stall().await;
+    for _ in 0..5 {
+        store.submit(line("1", &"x".repeat(1000))).await.unwrap();
+    }
+    app.settle().await;
+    store.disconnect(&key("1"));
+    app.advance(Duration::from_millis(4999)).await;
+    assert_eq!(store.subscribers_of(&key("1")), 2);
+    app.advance(Duration::from_millis(2)).await;
+    let mut dropped = drops.take();
+    dropped.sort();
+    assert_eq!(dropped, ["page", "socket"]);
+    // The close frame and the last `retry` of a socket of our own have as much time again.
+    app.advance(secs(5)).await;
+    assert_eq!(store.subscribers_of(&key("1")), 0);
+}
+
+#[tornadose_test::test]
 async fn a_disconnected_client_can_resume() {
     let (store, app, drops) = rooms();
     // A disconnect does not concern later connections.

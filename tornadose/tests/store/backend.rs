@@ -71,6 +71,54 @@ async fn a_submit_resolves_when_it_is_acknowledged() {
 }
 
 #[tornadose_test::test]
+async fn a_disconnect_waits_for_what_was_acknowledged() {
+    let (store, link) = open_empty::<Line>().await;
+    let handle = store.clone();
+    let submit = tokio::spawn(async move { handle.submit(line("last")).await });
+    link.next_outgoing(10).await.unwrap().remove(0).appended(at(2));
+    submit.await.unwrap().unwrap();
+    let mut reader = store.subscribe_to(tornadose::NoKey);
+    store.disconnect(&tornadose::NoKey);
+    assert!(reader.next().now_or_never().is_none(), "the message is on its way here");
+    ingest(&link, 1, "of another process");
+    ingest(&link, 2, "last");
+    ingest(&link, 3, "later");
+    for text in ["of another process", "last"] {
+        assert!(
+            matches!(reader.next().now_or_never(), Some(Some(Received::Message { message, .. })) if message.text == text)
+        );
+    }
+    assert!(reader.next().await.is_none());
+}
+
+#[tornadose_test::test]
+async fn a_disconnect_waits_5_seconds_for_what_never_arrives() {
+    let (store, link) = open_empty::<Line>().await;
+    let handle = store.clone();
+    let submit = tokio::spawn(async move { handle.submit(line("last")).await });
+    link.next_outgoing(10).await.unwrap().remove(0).appended(at(2));
+    submit.await.unwrap().unwrap();
+    let mut reader = store.subscribe_to(tornadose::NoKey);
+    link.report_disconnected("the cable is cut");
+    store.disconnect(&tornadose::NoKey);
+    let before = tokio::time::Instant::now();
+    assert!(reader.next().await.is_none());
+    assert_eq!(before.elapsed().as_secs(), 5);
+}
+
+#[tornadose_test::test]
+async fn a_disconnect_ends_with_the_log_in_which_its_last_message_was() {
+    let (store, link) = open_empty::<Line>().await;
+    ingest(&link, 1, "kept");
+    let mut reader = store.subscribe_to(tornadose::NoKey);
+    store.disconnect(&tornadose::NoKey);
+    link.reset("bbbbbbbb".parse().unwrap(), Offset::START);
+    ingest(&link, 1, "another");
+    link.caught_up();
+    assert!(matches!(reader.next().now_or_never(), Some(None)));
+}
+
+#[tornadose_test::test]
 async fn a_message_that_is_not_taken_in_time_was_not_sent() {
     let (store, link) = open_empty::<Line>().await;
     let before = tokio::time::Instant::now();

@@ -7,8 +7,8 @@ use tokio::time::Instant;
 
 use crate::handler::connection::record::{CloseReason, CloseReasonCell};
 use crate::message::Message;
+use crate::store::end::EndReason;
 use crate::store::reader::handle::ReaderHandle;
-use crate::store::registry::EndReason;
 
 /// Control over one connection, from outside.
 pub(crate) trait Control: Send + Sync {
@@ -19,6 +19,9 @@ pub(crate) trait Control: Send + Sync {
     /// Since when the connection has unread messages and has not read them. `None` when it has none, and for a
     /// connection that checks its own stall timeout.
     fn unread_since(&self) -> Option<Instant>;
+    /// When its reader ends at the latest, and why. `None` when that is not bounded, and for a connection that checks
+    /// this itself.
+    fn end_due(&self) -> Option<(Instant, EndReason)>;
 }
 
 /// Controls a connection whose body its server polls.
@@ -41,6 +44,10 @@ impl<M: Message> Control for BodyControl<M> {
     fn unread_since(&self) -> Option<Instant> {
         self.reader.unread_since()
     }
+
+    fn end_due(&self) -> Option<(Instant, EndReason)> {
+        self.reader.end_due()
+    }
 }
 
 /// Controls a connection that has a task of its own.
@@ -62,6 +69,10 @@ impl<M: Message> Control for TaskControl<M> {
 
     /// The task itself notices when its socket takes nothing.
     fn unread_since(&self) -> Option<Instant> {
+        None
+    }
+
+    fn end_due(&self) -> Option<(Instant, EndReason)> {
         None
     }
 }

@@ -9,7 +9,7 @@ use crate::handler::connection::io::SocketIo;
 use crate::handler::connection::wake_source::WakeSource;
 use crate::handler::feed::format::Format;
 use crate::handler::feed::{Feed, FeedItem};
-use crate::store::registry::EndReason;
+use crate::store::end::{EndReason, EndState};
 use crate::subscriber::Subscriber;
 
 /// Why nothing more is written.
@@ -50,9 +50,9 @@ pub(crate) fn poll<F: Format, S: Subscriber, D>(
             Poll::Ready(Err(_)) => return Poll::Ready(PumpEnd::Disconnected),
             // A reader that drains before it ends reads on once the socket takes bytes.
             Poll::Pending => {
-                return match feed.reader().poll_ended(cx.waker()).filter(|end| !end.drains()) {
-                    Some(end) => Poll::Ready(PumpEnd::Ended(end)),
-                    None => Poll::Pending,
+                return match feed.poll_ended(cx.waker()) {
+                    Some(EndState::Due(end)) => Poll::Ready(PumpEnd::Ended(end)),
+                    Some(EndState::Draining(_)) | None => Poll::Pending,
                 };
             }
         }

@@ -4,10 +4,10 @@ use std::sync::{Arc, OnceLock};
 
 use crate::message::Message;
 use crate::metrics;
+use crate::store::end::EndReason;
 use crate::store::gap::Gap;
 use crate::store::ledger::Balance;
 use crate::store::reader::Reader;
-use crate::store::registry::EndReason;
 
 /// Why a connection closes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

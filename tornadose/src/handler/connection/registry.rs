@@ -21,7 +21,7 @@ use tokio::time::Instant;
 
 use crate::handler::connection::control::Control;
 use crate::handler::connection::record::CloseReason;
-use crate::store::registry::EndReason;
+use crate::store::end::EndReason;
 use crate::sync::{Mutex, MutexGuard, Notify, PoisonError};
 
 /// How long a connection may take to close before it is aborted.
@@ -101,15 +101,18 @@ impl Connections {
         }
     }
 
-    /// Aborts connections that have not read their messages for this long. Returns when to check again.
-    pub(crate) fn abort_stalled(&self, stall_timeout: Duration) -> Instant {
+    /// Aborts connections that have not read their messages for this long, and those whose end is due. Returns when to
+    /// check again.
+    pub(crate) fn abort_overdue(&self, stall_timeout: Duration) -> Instant {
         let now = Instant::now();
         let mut next = now + stall_timeout;
         let controls = self.lock().controls();
         for control in controls {
-            match control.unread_since().map(|since| since + stall_timeout) {
-                Some(deadline) if deadline <= now => control.abort(CloseReason::Stalled),
-                Some(deadline) => next = next.min(deadline),
+            let stalled = control.unread_since().map(|since| (since + stall_timeout, CloseReason::Stalled));
+            let ended = control.end_due().map(|(due_at, reason)| (due_at, CloseReason::Ended(reason)));
+            match stalled.into_iter().chain(ended).min_by_key(|(deadline, _)| *deadline) {
+                Some((deadline, reason)) if deadline <= now => control.abort(reason),
+                Some((deadline, _)) => next = next.min(deadline),
                 None => {}
             }
         }

@@ -220,8 +220,8 @@ impl<S: Subscriber> SseBody<S> {
         let mut step = self.handover.as_mut()?.poll(waker);
         // An end of the reader and the timer cannot wait for a client that takes no bytes.
         if matches!(step, Step::Wait) {
-            let reader = self.open.as_ref()?.feed.reader();
-            let (has_ended, is_due) = (reader.poll_ended(waker).is_some(), reader.was_woken_by(WakeSource::Timer));
+            let feed = &mut self.open.as_mut()?.feed;
+            let (has_ended, is_due) = (feed.poll_ended(waker).is_some(), feed.reader().was_woken_by(WakeSource::Timer));
             if has_ended || is_due {
                 step = match self.handover.as_mut()?.stop_waiting() {
                     Ok(socket) => Step::Detached(socket),

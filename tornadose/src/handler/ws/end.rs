@@ -1,7 +1,7 @@
 //! How a WebSocket session ends: what the client is sent, and what is logged.
 
 use crate::handler::connection::record::CloseReason;
-use crate::store::registry::EndReason;
+use crate::store::end::EndReason;
 use crate::subscriber::close::{Close, CloseCode};
 use crate::wire::ws::decoder::Violation;
 

@@ -34,6 +34,7 @@ use crate::handler::feed::format::Ws;
 use crate::handler::ws::end::{SessionEnd, ended, panicked};
 use crate::handler::ws::timers::WsTimers;
 use crate::store::Store;
+use crate::store::end::EndState;
 use crate::subscriber::Subscriber;
 use crate::subscriber::close::{Close, ReceiveError};
 use crate::wire::ws;
@@ -154,11 +155,11 @@ impl<S: Subscriber> WsSession<S> {
                         panicked()
                     }));
                 }
-                match feed.reader().poll_ended(cx.waker()) {
+                match feed.poll_ended(cx.waker()) {
                     None => {}
                     // Messages that were appended before are still written. The hook is not waited for.
-                    Some(end) if end.drains() => return Poll::Ready(Ok(Ok(()))),
-                    Some(end) => return Poll::Ready(Err(ended(end))),
+                    Some(EndState::Draining(_)) => return Poll::Ready(Ok(Ok(()))),
+                    Some(EndState::Due(end)) => return Poll::Ready(Err(ended(end))),
                 }
                 match io.poll_written(cx) {
                     Poll::Ready(Ok(())) => timers.on_flushed(io),

@@ -20,7 +20,7 @@ const CACHED_BATCHES: usize = 16;
 pub(crate) enum ReadOutcome<M> {
     /// The next messages. `with_ids`: they carry their ids.
     Batch { batch: Batch<M>, with_ids: bool, counts: Counts },
-    /// The reader has read up to the head of the log.
+    /// The reader has read up to the head of the log, or to its limit.
     AtHead,
     /// Queue messages that it was owed are gone.
     Lagged { missed: u64 },
@@ -31,15 +31,15 @@ pub(crate) enum ReadOutcome<M> {
 }
 
 impl<M: Message> Log<M> {
-    /// Reads the next messages at a cursor, and moves it after them.
-    pub(crate) fn read(&mut self, keys: &KeySelection, cursor: &mut Cursor) -> ReadOutcome<M> {
+    /// Reads the next messages at a cursor, none of them above `limit`, and moves the cursor after them.
+    pub(crate) fn read(&mut self, keys: &KeySelection, cursor: &mut Cursor, limit: Option<Offset>) -> ReadOutcome<M> {
         debug_assert!(self.is_decoded(keys), "a key with a reader has no undecoded entry");
         if cursor.generation != self.generation()
             && let Some(change) = self.generation_change(keys, cursor)
         {
             return change;
         }
-        if cursor.position == self.head {
+        if cursor.position == self.head || limit.is_some_and(|limit| cursor.position >= limit) {
             return ReadOutcome::AtHead;
         }
         if self.may_have_lagged(keys, cursor) {
@@ -53,15 +53,19 @@ impl<M: Message> Log<M> {
         let batch = if self.newest(keys) <= cursor.position {
             None
         } else {
-            self.cached_batch(keys, cursor).or_else(|| self.next_batch(keys, cursor))
+            // A batch that others read may reach beyond the limit.
+            let cached = if limit.is_none() { self.cached_batch(keys, cursor) } else { None };
+            cached.or_else(|| self.next_batch(keys, cursor, limit))
         };
         let Some(batch) = batch else {
             // There is no message of its keys between its position and the head or the next gap.
-            if let Some(gap) = self.generations.next_gap(cursor.generation) {
+            if let Some(gap) = self.generations.next_gap(cursor.generation)
+                && limit.is_none_or(|limit| gap.after <= limit)
+            {
                 cursor.position = gap.after;
-                return self.read(keys, cursor);
+                return self.read(keys, cursor, limit);
             }
-            cursor.position = self.head;
+            cursor.position = limit.map_or(self.head, |limit| limit.min(self.head));
             return ReadOutcome::AtHead;
         };
         let entries = batch.entries();
@@ -122,9 +126,10 @@ impl<M: Message> Log<M> {
         }
     }
 
-    fn next_batch(&mut self, keys: &KeySelection, cursor: &Cursor) -> Option<Batch<M>> {
+    fn next_batch(&mut self, keys: &KeySelection, cursor: &Cursor, limit: Option<Offset>) -> Option<Batch<M>> {
         // A gap is reported between the messages where the missing ones would have been.
-        let last = self.generations.next_gap(cursor.generation).map(|gap| gap.after);
+        let gap_after = self.generations.next_gap(cursor.generation).map(|gap| gap.after);
+        let last = gap_after.into_iter().chain(limit).min();
         let (position, owed_after) = (cursor.position, cursor.owed_after());
         let batch = match keys {
             KeySelection::One(key_index) => {

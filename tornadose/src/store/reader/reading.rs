@@ -3,10 +3,11 @@
 use std::task::Waker;
 
 use crate::message::Message;
+use crate::store::end::{End, EndBound};
 use crate::store::gap::{Gap, GapReason};
+use crate::store::log::Log;
 use crate::store::log::read::ReadOutcome;
 use crate::store::reader::{ReadStep, Reader};
-use crate::store::registry::EndReason;
 use crate::store::shared::State;
 
 impl<M: Message> Reader<M> {
@@ -14,12 +15,14 @@ impl<M: Message> Reader<M> {
     pub(super) fn poll_locked(&mut self, state: &mut State<M>, waker: &Waker) -> ReadStep<M> {
         self.live.last_active = state.readers.touch(self.id);
         let end = state.readers.end_of(self.id);
-        if let Some(end) = end.filter(|end| !end.drains()) {
-            return ReadStep::Ended(end);
+        if let Some(end) = end
+            && self.poll_end_due(end, &state.log, waker)
+        {
+            return ReadStep::Ended(end.reason);
         }
         if !self.try_place(state, waker) {
             // A client whose pending reader ends returns with the same id, perhaps to a process that knows it.
-            return end.map_or(ReadStep::Pending, ReadStep::Ended);
+            return end.filter(|end| end.bound.is_none()).map_or(ReadStep::Pending, |end| ReadStep::Ended(end.reason));
         }
         if let Some(reason) = self.gap.take() {
             return ReadStep::Gap(Gap { reason, missed: None });
@@ -27,8 +30,16 @@ impl<M: Message> Reader<M> {
         self.read_locked(state, end, waker)
     }
 
-    fn read_locked(&mut self, state: &mut State<M>, end: Option<EndReason>, waker: &Waker) -> ReadStep<M> {
-        let gap = match state.log.read(&self.keys, &mut self.cursor) {
+    /// Returns whether the reader reads nothing any more before its end: its time is over, or the log in which its last
+    /// message was is gone. Otherwise `waker` is woken at that time.
+    pub(super) fn poll_end_due(&mut self, end: End, log: &Log<M>, waker: &Waker) -> bool {
+        let Some(EndBound { through, due_at }) = end.bound else { return false };
+        through.epoch != log.head().epoch || self.end_timer.poll(due_at, waker)
+    }
+
+    fn read_locked(&mut self, state: &mut State<M>, end: Option<End>, waker: &Waker) -> ReadStep<M> {
+        let limit = end.and_then(|end| end.bound).map(|bound| bound.through.offset);
+        let gap = match state.log.read(&self.keys, &mut self.cursor, limit) {
             ReadOutcome::Batch { batch, with_ids, counts } => {
                 self.ledger.record_read(counts);
                 let is_position_due = with_ids && std::mem::take(&mut self.is_position_due);
@@ -64,13 +75,22 @@ impl<M: Message> Reader<M> {
         if M::HAS_QUEUE { ReadStep::Gap(gap) } else { self.read_locked(state, end, waker) }
     }
 
-    fn wait_at_head(&mut self, state: &mut State<M>, end: Option<EndReason>, waker: &Waker) -> ReadStep<M> {
+    fn wait_at_head(&mut self, state: &mut State<M>, end: Option<End>, waker: &Waker) -> ReadStep<M> {
+        let bound = end.and_then(|end| end.bound);
+        if let Some(bound) = bound
+            && bound.through.offset > state.log.head().offset
+        {
+            // The last message before its end is on its way here.
+            state.readers.register_waker(self.id, waker, true);
+            state.readers.wait_for_offset(self.id, bound.through.offset);
+            return ReadStep::Pending;
+        }
         if let (Some(end), false) = (end, self.is_first_pass) {
-            return ReadStep::Ended(end);
+            return ReadStep::Ended(end.reason);
         }
         state.readers.register_waker(self.id, waker, true);
         self.is_position_due = false;
-        self.live.head = state.log.head();
+        self.live.head = bound.map_or_else(|| state.log.head(), |bound| bound.through);
         let is_first = std::mem::take(&mut self.is_first_pass);
         ReadStep::AtHead { head: self.live.head, is_first }
     }
