@@ -89,9 +89,9 @@ impl Journal {
     }
 
     /// Adds the client of a plain request, which may share its name with a stream's client.
-    pub(crate) fn add_request_client(&self, name: &str) -> usize {
+    pub(crate) fn add_request_client(&self, name: &str, lenient: bool) -> usize {
         let mut state = self.lock();
-        state.clients.push(ClientState::new(name.to_owned()));
+        state.clients.push(ClientState::for_request(name.to_owned(), lenient));
         state.clients.len() - 1
     }
 

@@ -52,6 +52,7 @@ fn an_answer_that_nobody_has_looked_at_fails_the_test() {
         app.client("ada").get("/denied").await;
         app.client("bob").sse("/denied").await;
         app.client("eve").lenient().sse("/denied").await;
+        app.client("fay").lenient().get("/denied").await;
         assert_eq!(app.client("cat").get("/denied").await.text(), "not your room");
         assert_eq!(app.client("dan").sse("/denied").await.status(), 403);
     }), @"
@@ -69,6 +70,8 @@ fn an_answer_that_nobody_has_looked_at_fails_the_test() {
         bob ~ answer 403 not your room
         eve > GET /denied
         eve ~ answer 403 not your room
+        fay > GET /denied
+        fay ~ answer 403 not your room
         cat > GET /denied
         cat ~ answer 403 not your room
         dan > GET /denied
@@ -77,6 +80,7 @@ fn an_answer_that_nobody_has_looked_at_fails_the_test() {
         ada: answered 403, 0 unread
         bob: answered 403, 0 unread
         eve: answered 403, 0 unread
+        fay: answered 403, 0 unread
         cat: answered 403, 0 unread
         dan: answered 403, 0 unread
     ");

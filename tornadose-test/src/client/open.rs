@@ -177,7 +177,7 @@ impl ClientBuilder {
         let name = self.name.clone().unwrap_or_else(|| name_from_path(path));
         let client = match kind {
             ClientKind::Sse | ClientKind::Ws => journal.add_stream_client(&name, self.lenient),
-            ClientKind::Plain => journal.add_request_client(&name),
+            ClientKind::Plain => journal.add_request_client(&name, self.lenient),
         };
         let client = Client::new(ClientLog { journal, client });
         let tasks = client.tasks.clone();

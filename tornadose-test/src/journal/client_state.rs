@@ -89,12 +89,11 @@ pub(crate) struct ClientState {
 }
 
 impl ClientState {
-    /// Makes the state for a plain request.
-    pub(crate) fn new(name: String) -> Self {
+    pub(crate) fn for_request(name: String, lenient: bool) -> Self {
         Self {
             name,
             is_stream: false,
-            lenient: false,
+            lenient,
             head: None,
             body: Vec::new(),
             ending: None,
@@ -116,7 +115,7 @@ impl ClientState {
     }
 
     pub(crate) fn for_stream(name: String, lenient: bool) -> Self {
-        Self { is_stream: true, lenient, ..Self::new(name) }
+        Self { is_stream: true, ..Self::for_request(name, lenient) }
     }
 
     /// Resets the state for the next connection.
