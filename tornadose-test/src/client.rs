@@ -22,7 +22,7 @@ use std::fmt;
 use std::panic::Location;
 use std::sync::Arc;
 
-use salvo::http::HeaderMap;
+use hyper::HeaderMap;
 
 use crate::assert::{HasTranscript, Scope};
 use crate::client::connection::pipe_control::PipeControl;

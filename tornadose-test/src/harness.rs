@@ -1,5 +1,9 @@
 //! A harness: a service under test, its server, its clients and their clock.
 
+#[cfg(feature = "salvo")]
+mod salvo_harness;
+#[cfg(feature = "tower")]
+mod tower_harness;
 mod clients;
 mod clock;
 mod eventually;
@@ -8,21 +12,19 @@ use std::fmt;
 use std::panic::Location;
 use std::sync::Arc;
 
-use salvo::fuse::FuseConfig;
-use salvo::{Server, Service};
-
 use crate::app::App;
 use crate::assert::{HasTranscript, Scope};
 use crate::journal::Journal;
 use crate::runtime::current::{current, settle};
 use crate::server::ServerControl;
 use crate::server::acceptor::InMemoryAcceptor;
-use crate::server::running::HarnessServer;
+use crate::server::running::RunningServer;
+use crate::server::service::HarnessService;
 use crate::transcript::Recording;
 use crate::transcript::mask::Mask;
 
-/// A Salvo service and the clients that connect to it, without a port. A whole `salvo::Server` serves real HTTP/1.1,
-/// HTTP/2 and WebSocket bytes over in-memory pipes.
+/// A service and the clients that connect to it, without a port. A whole server, `salvo::Server` or hyper's, serves
+/// real HTTP/1.1, HTTP/2 and WebSocket bytes over in-memory pipes.
 ///
 /// Every step of a test (an open, a send, an advance) settles before it returns: everything that can happen at this
 /// instant has happened, and the clock has not moved.
@@ -67,112 +69,25 @@ pub struct Harness {
 }
 
 impl Harness {
-    /// Makes a harness around a router or a whole service.
-    ///
-    /// ```
-    #[doc = include_str!("../doc/news.md")]
-    /// let news = app.sse("/news").await;
-    /// # news.skip(1).await;
-    /// # });
-    /// ```
-    ///
-    /// # Panics
-    ///
-    /// Outside of `#[tornadose_test::test]` and [`run`](crate::run).
-    pub fn new(service: impl Into<Service>) -> Self {
-        Self::configured(service, |_| {})
-    }
-
-    /// Makes a harness whose server is configured before it serves, and again whenever it is
-    /// [started again](ServerControl::start). Its responses have no `date` header, which would be the wall clock's.
-    ///
-    /// ```
-    /// # use salvo::prelude::*;
-    /// # #[handler]
-    /// # async fn hello() -> &'static str { "hello" }
-    /// # use tornadose_test::Harness;
-    /// # tornadose_test::run(async {
-    /// let app = Harness::configured(Router::new().get(hello), |server| {
-    ///     server.http1_mut().title_case_headers(true);
-    /// });
-    /// assert_eq!(app.get("/").await.text(), "hello");
-    /// # });
-    /// ```
-    ///
-    /// # Panics
-    ///
-    /// Outside of `#[tornadose_test::test]` and [`run`](crate::run).
-    pub fn configured(
-        service: impl Into<Service>,
-        configure: impl Fn(&mut Server<InMemoryAcceptor>) + Send + Sync + 'static,
-    ) -> Self {
-        Self::with_server(service, move |acceptor| {
-            let mut server = Server::new(acceptor);
-            configure(&mut server);
-            server
-        })
-    }
-
-    /// Makes a harness whose server has this fuse, also after it is [started again](ServerControl::start). The fuse's
-    /// timeouts are in virtual time.
-    ///
-    /// ```
-    #[doc = include_str!("../doc/news.md")]
-    /// use salvo::fuse::FuseConfig;
-    /// # app.sse("/news").await.skip(1).await;
-    ///
-    /// let app = Harness::with_fuse(Router::with_path("news").get(serve_news), FuseConfig::strict());
-    /// let news = app.sse("/news").await;
-    /// # news.skip(1).await;
-    /// assert_eq!(news.status(), 200);
-    /// # });
-    /// ```
-    ///
-    /// # Panics
-    ///
-    /// Outside of `#[tornadose_test::test]` and [`run`](crate::run).
-    pub fn with_fuse(service: impl Into<Service>, fuse: FuseConfig) -> Self {
-        Self::with_server(service, move |acceptor| Server::new(acceptor).fuse_config(fuse))
-    }
-
-    /// Makes a harness whose server `server` makes, now and whenever it is [started again](ServerControl::start). The
-    /// function gets the acceptor of the clients' connections, and may wrap it.
-    ///
-    /// The result is a `salvo::Server`, or another [`HarnessServer`]. The responses of a `salvo::Server` have no `date`
-    /// header, which would be the wall clock's.
-    ///
-    /// ```
-    /// # use salvo::prelude::*;
-    /// # #[handler]
-    /// # async fn hello() -> &'static str { "hello" }
-    /// # use tornadose_test::Harness;
-    /// # tornadose_test::run(async {
-    /// let app = Harness::with_server(Router::new().get(hello), |acceptor| Server::new(acceptor).max_connections(1));
-    /// assert_eq!(app.get("/").await.text(), "hello");
-    /// # });
-    /// ```
-    ///
-    /// # Panics
-    ///
-    /// Outside of `#[tornadose_test::test]` and [`run`](crate::run).
-    pub fn with_server<S: HarnessServer>(
-        service: impl Into<Service>,
-        server: impl Fn(InMemoryAcceptor) -> S + Send + Sync + 'static,
-    ) -> Self {
-        Self::with_journal(Journal::new(current()), service, server)
-    }
-
     /// Makes a harness that skips the end-of-test checks.
-    pub(crate) fn unchecked(service: impl Into<Service>) -> Self {
-        Self::with_journal(Journal::unchecked(current()), service, Server::new)
+    pub(crate) fn unchecked(service: HarnessService) -> Self {
+        Self::with_journal(Journal::unchecked(current()), service, |acceptor, service| service.spawn(acceptor))
     }
 
-    fn with_journal<S: HarnessServer>(
-        journal: Arc<Journal>,
-        service: impl Into<Service>,
-        server: impl Fn(InMemoryAcceptor) -> S + Send + Sync + 'static,
+    /// Makes a harness whose server `start` starts, now and whenever it is started again.
+    fn serving(
+        service: HarnessService,
+        start: impl Fn(InMemoryAcceptor, HarnessService) -> RunningServer + Send + Sync + 'static,
     ) -> Self {
-        let server = ServerControl::new(journal.clone(), service.into(), server);
+        Self::with_journal(Journal::new(current()), service, start)
+    }
+
+    fn with_journal(
+        journal: Arc<Journal>,
+        service: HarnessService,
+        start: impl Fn(InMemoryAcceptor, HarnessService) -> RunningServer + Send + Sync + 'static,
+    ) -> Self {
+        let server = ServerControl::new(journal.clone(), service, start);
         Self { app: App { journal, server } }
     }
 

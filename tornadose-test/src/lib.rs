@@ -1,4 +1,8 @@
 #![doc = include_str!("../doc/guide.md")]
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
+#[cfg(not(any(feature = "salvo", feature = "tower")))]
+compile_error!("a harness serves Salvo or tower: enable the feature `salvo` or the feature `tower`");
 
 mod runtime;
 mod harness;
@@ -33,7 +37,10 @@ pub use runtime::test_run::ClockGuard;
 pub use runtime::{TestResult, run, run_in_real_time};
 pub use server::ServerControl;
 pub use server::acceptor::{InMemoryAcceptor, InMemoryStream};
-pub use server::running::{HarnessServer, RunningServer, StopMode};
+pub use server::running::{RunningServer, StopMode};
+#[cfg(feature = "salvo")]
+pub use server::salvo_server::HarnessServer;
+pub use server::service::HarnessService;
 pub use transcript::Recording;
 pub use transport::Transport;
 

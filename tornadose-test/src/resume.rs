@@ -6,7 +6,6 @@ use std::fmt;
 use std::panic::Location;
 use std::pin::Pin;
 
-use salvo::Service;
 use tokio::time::{Duration, Instant, sleep, sleep_until};
 
 use crate::client::Client;
@@ -16,6 +15,7 @@ use crate::entry::{CutPoint, Happening};
 use crate::harness::Harness;
 use crate::resume::difference::{before_cut, difference};
 use crate::runtime::current::{current, settle};
+use crate::server::service::HarnessService;
 use crate::transport::Transport;
 
 /// The longest wait, in virtual time, for the messages of the client that was cut.
@@ -27,9 +27,10 @@ const STREAM_BYTES_MAX: usize = 64 << 10;
 /// Cuts a stream at every one of its bytes, lets the client reconnect, and fails unless the client then has what a
 /// client without a cut has: every message once, in order.
 ///
-/// `make` is called for every cut. It returns a new service, and a context for the scenario, a store for example. Two
-/// clients open the path, and one of them is cut. Then the scenario runs. When it has ended and the client has
-/// reconnected with its last id, the two clients are compared. A few hundred cuts take about a second.
+/// `make` is called for every cut. It returns a new service, and a context for the scenario, a store for example. The
+/// service is a router of Salvo, or made of axum's by [`HarnessService::tower`]. Two clients open the path, and one of
+/// them is cut. Then the scenario runs. When it has ended and the client has reconnected with its last id, the two
+/// clients are compared. A few hundred cuts take about a second.
 ///
 /// - A message that arrived before the cut, but after the last id, may arrive again: the client's page does not know
 ///   it.
@@ -63,7 +64,7 @@ const STREAM_BYTES_MAX: usize = 64 << 10;
 #[track_caller]
 pub fn resume_at_every_byte<S, C, M, F>(make: M, path: impl Into<String>, scenario: F) -> ResumeAtEveryByte<M, F>
 where
-    S: Into<Service>,
+    S: Into<HarnessService>,
     M: Fn() -> (S, C) + 'static,
     F: AsyncFn(C) + 'static,
 {
@@ -125,7 +126,7 @@ impl<M, F> ResumeAtEveryByte<M, F> {
 
     async fn prove<S, C>(self) -> usize
     where
-        S: Into<Service>,
+        S: Into<HarnessService>,
         M: Fn() -> (S, C),
         F: AsyncFn(C),
     {
@@ -158,12 +159,12 @@ impl<M, F> ResumeAtEveryByte<M, F> {
 
     async fn cut_at<S, C>(&self, byte: usize) -> CutOutcome
     where
-        S: Into<Service>,
+        S: Into<HarnessService>,
         M: Fn() -> (S, C),
         F: AsyncFn(C),
     {
         let (service, context) = (self.make)();
-        let app = Harness::unchecked(service);
+        let app = Harness::unchecked(service.into());
         let uncut = (self.configure)(app.client("uncut")).once().open(self.over, &self.path).await;
         let cut = (self.configure)(app.client("cut")).reconnects().fault(Cut::at_byte(byte));
         let cut = cut.open(self.over, &self.path).await;
@@ -200,7 +201,7 @@ impl<M, F> fmt::Debug for ResumeAtEveryByte<M, F> {
 
 impl<S, C, M, F> IntoFuture for ResumeAtEveryByte<M, F>
 where
-    S: Into<Service> + 'static,
+    S: Into<HarnessService> + 'static,
     C: 'static,
     M: Fn() -> (S, C) + 'static,
     F: AsyncFn(C) + 'static,

@@ -200,12 +200,9 @@ mod tests {
     use tokio::task::spawn_blocking;
     use tokio::time::{Instant, sleep};
 
-    use salvo::Router;
-
     use super::{run, run_within};
-    use crate::harness::Harness;
     use crate::runtime::config::TestConfig;
-    use crate::runtime::current::settle;
+    use crate::runtime::current::{current, settle};
 
     #[test]
     fn a_hang_on_the_wall_clock_fails_the_test() {
@@ -234,8 +231,7 @@ mod tests {
             run_within(
                 TestConfig::default().timeout(Duration::from_millis(20)),
                 async {
-                    let app = Harness::new(Router::new());
-                    let _held = app.hold_clock();
+                    let _held = current().hold_clock();
                     sleep(Duration::from_secs(1)).await;
                 },
                 |()| false,

@@ -2,21 +2,27 @@
 
 pub(crate) mod acceptor;
 pub(crate) mod running;
+#[cfg(feature = "salvo")]
+pub(crate) mod salvo_server;
+pub(crate) mod service;
+#[cfg(feature = "tower")]
+pub(crate) mod tower_server;
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use salvo::Service;
 use tokio::io::DuplexStream;
 
 use crate::journal::Journal;
 use crate::runtime::current::settle;
 use crate::server::acceptor::{Dialer, InMemoryAcceptor};
-use crate::server::running::{HarnessServer, RunningServer, StopMode};
+use crate::server::running::{RunningServer, StopMode};
+use crate::server::service::HarnessService;
 use crate::text::duration;
 
-type Start = dyn Fn(InMemoryAcceptor, Service) -> RunningServer + Send + Sync;
+/// Starts a server for a service.
+type Start = dyn Fn(InMemoryAcceptor, HarnessService) -> RunningServer + Send + Sync;
 
 /// The server of a [`Harness`](crate::Harness), from [`Harness::server`](crate::Harness::server), to stop it and to
 /// start it again. Clients keep what they have recorded.
@@ -40,13 +46,13 @@ struct State {
 }
 
 impl ServerControl {
-    /// Starts a server that `build` makes, now and whenever it is started again.
-    pub(crate) fn new<S: HarnessServer>(
+    /// Starts a server by `start`, now and whenever it is started again.
+    pub(crate) fn new(
         journal: Arc<Journal>,
-        service: Service,
-        build: impl Fn(InMemoryAcceptor) -> S + Send + Sync + 'static,
+        service: HarnessService,
+        start: impl Fn(InMemoryAcceptor, HarnessService) -> RunningServer + Send + Sync + 'static,
     ) -> Self {
-        let start: Box<Start> = Box::new(move |acceptor, service| build(acceptor).spawn(service));
+        let start: Box<Start> = Box::new(start);
         let (dialer, server) = start_server(service, &*start);
         let state = Mutex::new(State { dialer, server: Some(server), connections: 0 });
         let control = Self { shared: Arc::new(Shared { journal, start, state }) };
@@ -126,20 +132,24 @@ impl ServerControl {
         self.stop_server(StopMode::Forceful).await;
     }
 
-    /// Starts the server again, with this service and the harness's configuration. A running server is stopped first.
-    /// For an example see [`stop_gracefully`](Self::stop_gracefully).
-    pub async fn start(&self, service: impl Into<Service>) {
+    /// Starts the server again, with this service. A running server is stopped first. For an example see
+    /// [`stop_gracefully`](Self::stop_gracefully).
+    ///
+    /// The service is one of Salvo, whose server has the harness's configuration, or
+    /// [one of tower](HarnessService::tower).
+    pub async fn start(&self, service: impl Into<HarnessService>) {
+        let service = service.into();
         let is_running = self.lock().server.is_some();
         if is_running {
             self.stop().await;
         }
         settle().await;
         self.shared.journal.record_server_action("start".into(), false);
-        self.replace(service.into());
+        self.replace(service);
         settle().await;
     }
 
-    fn replace(&self, service: Service) {
+    fn replace(&self, service: HarnessService) {
         let (dialer, server) = start_server(service, &*self.shared.start);
         let mut state = self.lock();
         (state.dialer, state.server) = (dialer, Some(server));
@@ -173,7 +183,7 @@ impl fmt::Debug for ServerControl {
     }
 }
 
-fn start_server(service: Service, start: &Start) -> (Dialer, RunningServer) {
+fn start_server(service: HarnessService, start: &Start) -> (Dialer, RunningServer) {
     let (dialer, acceptor) = acceptor::in_memory();
     (dialer, start(acceptor, service))
 }

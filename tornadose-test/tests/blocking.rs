@@ -1,4 +1,5 @@
 //! Handlers that wait for blocking tasks: files, `spawn_blocking`. Nothing is proved quiet while one is running.
+#![cfg(feature = "salvo")]
 #![allow(clippy::unwrap_used)]
 
 mod common {

@@ -1,4 +1,5 @@
 //! What a test must have looked at by its end: every answer, every end, and that each request has an answer.
+#![cfg(feature = "salvo")]
 #![allow(clippy::unwrap_used)]
 
 mod common {

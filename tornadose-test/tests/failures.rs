@@ -1,4 +1,5 @@
 //! The failures of tests: their messages, and the moment at which they are reported.
+#![cfg(feature = "salvo")]
 #![allow(clippy::unwrap_used)]
 
 mod common {

@@ -1,4 +1,5 @@
 //! Faults: each happens at its place, once, with a line in the transcript. A fault without effect fails the test.
+#![cfg(feature = "salvo")]
 #![allow(clippy::unwrap_used)]
 
 mod common {

@@ -1,4 +1,5 @@
 //! The limits of a test: its time on the wall clock, and tasks that never end.
+#![cfg(feature = "salvo")]
 #![allow(clippy::unwrap_used)]
 
 mod common {

@@ -1,4 +1,5 @@
 //! Tests of a router on Salvo's own SSE and WebSocket support, without tornadose.
+#![cfg(feature = "salvo")]
 #![allow(clippy::unwrap_used)]
 
 mod common {

@@ -1,4 +1,5 @@
 //! Clients reconnect as a browser's `EventSource` does: the shared cases, and cases of the harness's own.
+#![cfg(feature = "salvo")]
 #![allow(clippy::unwrap_used)]
 
 mod common {

@@ -1,4 +1,5 @@
 //! SSE clients of hand-written handlers.
+#![cfg(feature = "salvo")]
 #![allow(clippy::unwrap_used)]
 
 mod common {

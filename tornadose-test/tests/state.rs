@@ -1,4 +1,5 @@
 //! Reads what is left, parts of JSON values, a state of the program, and cookies that last.
+#![cfg(feature = "salvo")]
 #![allow(clippy::unwrap_used)]
 
 mod common {

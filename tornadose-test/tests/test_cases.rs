@@ -1,4 +1,5 @@
 //! Tests that other crates make of one function: each case has its own snapshot files, in both orders of the attributes.
+#![cfg(feature = "salvo")]
 #![allow(clippy::unwrap_used)]
 
 mod common {

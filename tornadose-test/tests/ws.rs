@@ -1,4 +1,5 @@
 //! WebSocket clients of a hand-written endpoint.
+#![cfg(feature = "salvo")]
 #![allow(clippy::unwrap_used)]
 
 mod common {

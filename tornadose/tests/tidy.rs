@@ -201,6 +201,27 @@ fn the_fake_client_knows_no_tornadose() {
 }
 
 #[test]
+fn the_fake_client_names_salvo_and_tower_only_where_they_are_served() {
+    for (module, text) in &ModuleGraph::of("tornadose-test").sources {
+        let code = code(text);
+        let names = |library: &str| words_before_paths(&code).any(|word| word == library);
+        let of_salvo = ["server::salvo_server", "server::service", "harness::salvo_harness"];
+        assert_eq!(names("salvo"), of_salvo.contains(&module.as_str()), "whether {module} names Salvo");
+        let of_tower = ["server::tower_server", "harness::tower_harness"];
+        assert_eq!(names("tower_service"), of_tower.contains(&module.as_str()), "whether {module} names tower");
+    }
+}
+
+/// The words before `::`.
+fn words_before_paths(code: &str) -> impl Iterator<Item = &str> {
+    let is_word = |c: char| c.is_alphanumeric() || c == '_';
+    code.match_indices("::").map(move |(place, _)| {
+        let start = code[..place].rfind(|c| !is_word(c)).map_or(0, |before| before + 1);
+        &code[start..place]
+    })
+}
+
+#[test]
 fn no_glob_no_grandparent_no_mod_rs() {
     for folder in ["tornadose", "tornadose-macros", "tornadose-test"] {
         for (module, text) in &ModuleGraph::of(folder).sources {

@@ -3,9 +3,9 @@
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use cookie::Cookie;
+use cookie::time::OffsetDateTime;
 use hyper::header::{HeaderMap, SET_COOKIE};
-use salvo::http::cookie::Cookie;
-use salvo::http::cookie::time::OffsetDateTime;
 use tokio::time::Instant;
 
 /// The cookies of one browser: its clients store what a server sets, and send it back. A clone is the same jar.

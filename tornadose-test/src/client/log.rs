@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use salvo::http::HeaderMap;
+use hyper::HeaderMap;
 use tokio::time::{Instant, sleep};
 
 use crate::entry::{CutPoint, Happening};

@@ -1,6 +1,6 @@
 //! The response to a plain request.
 
-use salvo::http::HeaderMap;
+use hyper::HeaderMap;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use salvo::http::HeaderMap;
+use hyper::HeaderMap;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 

@@ -1,24 +1,19 @@
-//! Connections without a port: in-memory pipes that a dialer passes to Salvo's accept loop.
+//! Connections without a port: in-memory pipes that a dialer passes to a server's accept loop.
 
 use std::fmt;
-use std::future::pending;
 use std::io::{self, IoSlice};
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::{Arc, Weak};
 use std::task::{Context, Poll};
 
-use salvo::conn::tcp::TcpCoupler;
-use salvo::conn::{Accepted, Acceptor, ConnCtrl, Holding, StraightStream};
-use salvo::fuse::{ArcFusePolicy, FuseAction, FuseInfo, TransProto};
-use salvo::http::Version;
-use salvo::http::uri::Scheme;
 use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf, duplex};
 use tokio::sync::mpsc;
 
 /// The acceptor of a [`Harness`](crate::Harness), which receives the connections of its clients.
 ///
-/// The harness makes it and passes it to the closure of [`Harness::with_server`](crate::Harness::with_server).
+/// With the feature `salvo` it is an `Acceptor` of Salvo. The harness makes it and passes it to the closure of
+/// [`Harness::with_server`](crate::Harness::with_server).
 ///
 /// ```
 /// use salvo::{Router, Server};
@@ -34,9 +29,8 @@ use tokio::sync::mpsc;
 /// ```
 pub struct InMemoryAcceptor {
     incoming: mpsc::UnboundedReceiver<(InMemoryStream, SocketAddr)>,
-    /// A connection that was taken from the queue and is not returned yet: `accept` may be dropped while it waits.
-    pending: Option<(InMemoryStream, SocketAddr)>,
-    holdings: Vec<Holding>,
+    /// A connection that was received and is not taken yet.
+    received: Option<(InMemoryStream, SocketAddr)>,
 }
 
 pub(crate) struct Dialer {
@@ -62,9 +56,7 @@ pub struct InMemoryStream {
 /// Makes an acceptor and the dialer that connects to it.
 pub(crate) fn in_memory() -> (Dialer, InMemoryAcceptor) {
     let (connections, incoming) = mpsc::unbounded_channel();
-    let holding =
-        Holding { local_addr: listen_addr().into(), http_versions: vec![Version::HTTP_11], http_scheme: Scheme::HTTP };
-    (Dialer { connections }, InMemoryAcceptor { incoming, pending: None, holdings: vec![holding] })
+    (Dialer { connections }, InMemoryAcceptor { incoming, received: None })
 }
 
 impl Dialer {
@@ -85,53 +77,19 @@ impl fmt::Debug for InMemoryAcceptor {
     }
 }
 
-impl Acceptor for InMemoryAcceptor {
-    type Coupler = TcpCoupler<Self::Stream>;
-    type Stream = StraightStream<InMemoryStream>;
-
-    fn holdings(&self) -> &[Holding] {
-        &self.holdings
+impl InMemoryAcceptor {
+    /// Waits for a connection, and returns the address of its client; `None` when no client can connect any more. The
+    /// connection is kept until it is [taken](Self::take), also when this future is dropped.
+    pub(crate) async fn received(&mut self) -> Option<SocketAddr> {
+        if self.received.is_none() {
+            self.received = self.incoming.recv().await;
+        }
+        self.received.as_ref().map(|(_, remote)| *remote)
     }
 
-    async fn accept(&mut self, fuse: Option<ArcFusePolicy>) -> io::Result<Accepted<Self::Coupler, Self::Stream>> {
-        loop {
-            if self.pending.is_none() {
-                self.pending = self.incoming.recv().await;
-            }
-            let Some((_, remote)) = &self.pending else {
-                // No client can connect any more. An error would make the server try again endlessly.
-                return pending().await;
-            };
-            let (remote_addr, local_addr) = ((*remote).into(), salvo::conn::SocketAddr::from(listen_addr()));
-            let conn_ctrl = ConnCtrl::new();
-            let (fuse_config, observer) = match &fuse {
-                None => (None, None),
-                Some(policy) => {
-                    let info = FuseInfo {
-                        trans_proto: TransProto::Tcp,
-                        remote_addr: SocketAddr::clone(remote).into(),
-                        local_addr: listen_addr().into(),
-                    };
-                    match policy.decide(&info).await {
-                        FuseAction::Accept(config) => (Some(config), policy.observe(&info, &conn_ctrl)),
-                        FuseAction::Reject => {
-                            self.pending = None;
-                            continue;
-                        }
-                    }
-                }
-            };
-            let (stream, _) = self.pending.take().expect("it was present above, and nothing else takes it");
-            return Ok(Accepted {
-                coupler: TcpCoupler::new(),
-                stream: StraightStream::new(stream, fuse_config, conn_ctrl.clone(), observer),
-                fuse_config,
-                conn_ctrl,
-                remote_addr,
-                local_addr,
-                http_scheme: Scheme::HTTP,
-            });
-        }
+    /// Takes the connection that was received.
+    pub(crate) fn take(&mut self) -> Option<InMemoryStream> {
+        self.received.take().map(|(stream, _)| stream)
     }
 }
 
@@ -165,8 +123,4 @@ impl AsyncWrite for InMemoryStream {
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.stream).poll_shutdown(context)
     }
-}
-
-fn listen_addr() -> SocketAddr {
-    SocketAddr::from(([127, 0, 0, 1], 80))
 }

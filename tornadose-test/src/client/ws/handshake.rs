@@ -2,7 +2,7 @@
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
-use salvo::http::HeaderMap;
+use hyper::HeaderMap;
 use sha1::{Digest, Sha1};
 
 use crate::client::http::header;
