@@ -26,7 +26,8 @@ impl Harness {
     }
 
     /// Makes a harness whose server is configured before it serves, and again whenever it is
-    /// [started again](ServerControl::start). Its responses have no `date` header, which would be the wall clock's.
+    /// [started again](crate::ServerControl::start). Its responses have no `date` header, which would be the wall
+    /// clock's.
     ///
     /// ```
     /// # use salvo::prelude::*;
@@ -55,8 +56,8 @@ impl Harness {
         })
     }
 
-    /// Makes a harness whose server has this fuse, also after it is [started again](ServerControl::start). The fuse's
-    /// timeouts are in virtual time.
+    /// Makes a harness whose server has this fuse, also after it is [started again](crate::ServerControl::start). The
+    /// fuse's timeouts are in virtual time.
     ///
     /// ```
     #[doc = include_str!("../../doc/news.md")]
@@ -77,8 +78,9 @@ impl Harness {
         Self::with_server(service, move |acceptor| Server::new(acceptor).fuse_config(fuse))
     }
 
-    /// Makes a harness whose server `server` makes, now and whenever it is [started again](ServerControl::start). The
-    /// function gets the acceptor of the clients' connections, and may wrap it.
+    /// Makes a harness whose server `server` makes, now and whenever it is
+    /// [started again](crate::ServerControl::start). The function gets the acceptor of the clients' connections, and
+    /// may wrap it.
     ///
     /// The result is a `salvo::Server`, or another [`HarnessServer`]. The responses of a `salvo::Server` have no `date`
     /// header, which would be the wall clock's.

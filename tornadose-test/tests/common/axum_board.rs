@@ -34,7 +34,7 @@ impl Board {
         let _ = self.newest.send((log.len(), log.last().unwrap().clone()));
     }
 
-    /// Serves `GET /board`, and `GET /talk`, which also receives notes and is for those with a cookie, if they have one.
+    /// Serves `GET /board`, and `GET /talk`, which also receives notes. A cookie that is not a member's is refused there.
     pub(crate) fn router(&self) -> Router {
         Router::new().route("/board", get(page)).route("/talk", get(talk)).with_state(self.clone())
     }
