@@ -2,18 +2,12 @@
 // can be read and used: nothing is wider than the screen, fields have room, text has contrast, each control is reached
 // by the keyboard and shows its focus, and the console is empty. With a folder as argument it also keeps screenshots.
 import { spawn } from "node:child_process"
-import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs"
-import { createServer } from "node:net"
-import { tmpdir } from "node:os"
+import { existsSync, mkdirSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
-import WebSocket from "ws"
+import { freePort, wait, waitFor, withChromium } from "./chromium.mjs"
 
 const EXAMPLES = join(import.meta.dirname, "../target/debug/examples")
 const WIDTHS = [320, 375, 414]
-const FLAGS = [
-  "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking",
-  "--disable-component-update", "--disable-sync", "--hide-scrollbars",
-]
 const PAGES = {
   fibonacci: "/",
   chat: "/?user=ada&room=lobby",
@@ -22,65 +16,6 @@ const PAGES = {
   redis_feed: "/",
 }
 const [folder] = process.argv.slice(2)
-
-const wait = (milliseconds) => new Promise((resolve) => setTimeout(resolve, milliseconds))
-
-function freePort() {
-  return new Promise((resolve) => {
-    const server = createServer().listen(0, "127.0.0.1", () => {
-      const { port } = server.address()
-      server.close(() => resolve(port))
-    })
-  })
-}
-
-async function waitFor(what, attempt) {
-  for (let tries = 0; tries < 200; tries++) {
-    const value = await attempt().catch(() => null)
-    if (value) return value
-    await wait(50)
-  }
-  throw new Error(`${what}: nothing after 10 s`)
-}
-
-// A connection to one page of the browser, by the DevTools protocol.
-class Page {
-  static async open(port) {
-    const list = () => fetch(`http://127.0.0.1:${port}/json/list`).then((response) => response.json())
-    const { webSocketDebuggerUrl } = await waitFor("chromium", async () => (await list()).find(({ type }) => type === "page"))
-    const page = new Page()
-    page.socket = new WebSocket(webSocketDebuggerUrl)
-    page.replies = new Map()
-    page.complaints = []
-    page.socket.on("message", (text) => page.receive(JSON.parse(text)))
-    await new Promise((resolve) => page.socket.on("open", resolve))
-    for (const domain of ["Page", "Runtime", "Log"]) await page.call(`${domain}.enable`)
-    return page
-  }
-
-  receive({ id, result, method, params }) {
-    if (id) this.replies.get(id)(result)
-    else if (method === "Runtime.exceptionThrown") this.complaints.push(params.exceptionDetails.exception.description)
-    else if (method === "Log.entryAdded" && params.entry.level === "error") this.complaints.push(params.entry.text)
-  }
-
-  call(method, params = {}) {
-    const id = this.replies.size + 1
-    this.socket.send(JSON.stringify({ id, method, params }))
-    return new Promise((resolve) => this.replies.set(id, resolve))
-  }
-
-  async run(source, ...values) {
-    const expression = `(${source})(...${JSON.stringify(values)})`
-    const { result, exceptionDetails } = await this.call("Runtime.evaluate", { expression, returnByValue: true, awaitPromise: true })
-    if (exceptionDetails) throw new Error(exceptionDetails.exception.description)
-    return result.value
-  }
-
-  async press(key) {
-    for (const type of ["keyDown", "keyUp"]) await this.call("Input.dispatchKeyEvent", { type, key, code: key, windowsVirtualKeyCode: 9 })
-  }
-}
 
 // Runs in the page. Returns what is wrong with it.
 function inspect(target) {
@@ -188,23 +123,10 @@ async function checkExample(page, example, target) {
 }
 
 if (folder && !existsSync(folder)) mkdirSync(folder, { recursive: true })
-const profile = mkdtempSync(join(tmpdir(), "tornadose-pages-"))
-const port = await freePort()
-const browser = spawn("chromium", [...FLAGS, `--user-data-dir=${profile}`, `--remote-debugging-port=${port}`, "about:blank"], { stdio: "ignore" })
-const faults = []
-try {
-  const page = await Page.open(port)
+const faults = await withChromium(async (open) => {
+  const page = await open(), faults = []
   for (const [example, target] of Object.entries(PAGES)) faults.push(...await checkExample(page, example, target))
-  page.call("Browser.close") // the connection ends before the reply
-} finally {
-  if (browser.exitCode === null) await Promise.race([new Promise((resolve) => browser.on("exit", resolve)), wait(5000)])
-  browser.kill("SIGKILL")
-  await wait(500) // for its other processes, which write to the profile
-  try {
-    rmSync(profile, { recursive: true, force: true, maxRetries: 10, retryDelay: 100 })
-  } catch (error) {
-    console.log(`left behind: ${error.path}`)
-  }
-}
+  return faults
+})
 console.log(faults.length ? faults.join("\n") : `${Object.keys(PAGES).length} pages at ${WIDTHS.join(", ")} px, in light and dark: no faults`)
 process.exit(faults.length ? 1 : 0)

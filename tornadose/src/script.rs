@@ -53,11 +53,19 @@ const SOURCE: &str = include_str!("tornadose.js");
 /// for good (WebSocket close codes 1000 and 4000 to 4999).
 ///
 /// `{ ws: true }` as the third argument connects over WebSocket; `protocols: ["v1"]` beside it offers subprotocols.
-/// `feed.send(value)` then sends a value as JSON, and returns `false` when no connection is open. Over Server-Sent Events
-/// `{ withCredentials: true }` sends cookies to another origin. `feed.close()` closes the connection.
+/// `feed.send(value)` then sends a value as JSON, and returns `false` when no connection is open. Over Server-Sent
+/// Events `{ withCredentials: true }` sends cookies to another origin. `feed.close()` closes the connection.
 ///
 /// A lost connection is opened again, with jitter, and resumes after its last id, also when a proxy's error has
-/// stopped the `EventSource`, and when the page's CSP forbids the address. Browsers cache the script and revalidate it by an `ETag` of its content.
+/// stopped the `EventSource`. The waits are 1 s, 2 s, 4 s and so on to 30 s, each by up to a half shorter or longer.
+/// The end of an outage of the browser's own network ends a wait. A browser that freezes a page closes its WebSocket;
+/// the page resumes when it is thawed.
+///
+/// The script works under `default-src 'none'; script-src 'self'; connect-src 'self'`, or with a nonce. A policy that
+/// forbids the address is like any failure: `error` is called, with the reason `"refused"` or `1006`. The browser's
+/// console names the policy.
+///
+/// Browsers cache the script and revalidate it by an `ETag` of its content.
 #[must_use]
 pub fn script() -> impl Handler {
     Script { tag: tag() }

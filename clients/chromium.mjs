@@ -1,0 +1,123 @@
+// A headless Chromium, driven by the DevTools protocol, with what its tests share.
+import { spawn } from "node:child_process"
+import { mkdtempSync, rmSync } from "node:fs"
+import { createServer } from "node:net"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+
+const FLAGS = [
+  "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking",
+  "--disable-component-update", "--disable-sync", "--hide-scrollbars", "--remote-debugging-pipe",
+]
+
+export const wait = (milliseconds) => new Promise((resolve) => setTimeout(resolve, milliseconds))
+
+export function freePort() {
+  return new Promise((resolve) => {
+    const server = createServer().listen(0, "127.0.0.1", () => {
+      const { port } = server.address()
+      server.close(() => resolve(port))
+    })
+  })
+}
+
+// Tries until there is a value, for 10 s.
+export async function waitFor(what, attempt) {
+  for (let tries = 0; tries < 200; tries++) {
+    const value = await attempt().catch(() => null)
+    if (value) return value
+    await wait(50)
+  }
+  throw new Error(`${what}: nothing after 10 s`)
+}
+
+// Starts a browser, gives `use` a function that opens a page, and ends the browser afterwards.
+export async function withChromium(use) {
+  const profile = mkdtempSync(join(tmpdir(), "tornadose-pages-"))
+  const stdio = ["ignore", "ignore", "ignore", "pipe", "pipe"]
+  const process = spawn("chromium", [...FLAGS, `--user-data-dir=${profile}`], { stdio })
+  const exit = new Promise((resolve) => process.on("exit", resolve))
+  try {
+    const browser = new Browser(process)
+    const result = await use(() => Page.open(browser))
+    browser.call("Browser.close").catch(() => {}) // the pipe ends before the reply
+    return result
+  } finally {
+    await Promise.race([exit, wait(5000)])
+    process.kill("SIGKILL")
+    await wait(500) // for its other processes, which write to the profile
+    try {
+      rmSync(profile, { recursive: true, force: true, maxRetries: 10, retryDelay: 100 })
+    } catch (error) {
+      console.log(`left behind: ${error.path}`)
+    }
+  }
+}
+
+// A connection to the browser: messages that end with a zero byte, over its file descriptors 3 and 4.
+class Browser {
+  constructor(process) {
+    [this.input, this.output] = process.stdio.slice(3)
+    this.calls = new Map()
+    this.lastCall = 0
+    this.pages = new Map() // by session
+    let unread = ""
+    this.output.setEncoding("utf8").on("data", (text) => {
+      const messages = (unread + text).split("\0")
+      unread = messages.pop()
+      for (const message of messages) this.receive(JSON.parse(message))
+    })
+    const end = (error) => this.calls.forEach(({ reject }) => reject(error))
+    process.on("error", end) // it is not installed, say
+    process.on("exit", (code) => end(new Error(`chromium has ended: ${code}`)))
+    this.input.on("error", end)
+  }
+
+  receive({ id, result, error, method, params, sessionId }) {
+    if (!id) return this.pages.get(sessionId)?.receive(method, params)
+    const { resolve, reject } = this.calls.get(id)
+    this.calls.delete(id)
+    return error ? reject(new Error(error.message)) : resolve(result)
+  }
+
+  call(method, params = {}, sessionId = undefined) {
+    const id = ++this.lastCall
+    this.input.write(`${JSON.stringify({ id, method, params, sessionId })}\0`)
+    return new Promise((resolve, reject) => this.calls.set(id, { resolve, reject }))
+  }
+}
+
+class Page {
+  static async open(browser) {
+    const { targetId } = await browser.call("Target.createTarget", { url: "about:blank" })
+    const { sessionId } = await browser.call("Target.attachToTarget", { targetId, flatten: true })
+    const page = new Page()
+    Object.assign(page, { browser, sessionId, complaints: [] })
+    browser.pages.set(sessionId, page)
+    for (const domain of ["Page", "Runtime", "Log"]) await page.call(`${domain}.enable`)
+    return page
+  }
+
+  receive(method, params) {
+    if (method === "Runtime.exceptionThrown") this.complaints.push(params.exceptionDetails.exception.description)
+    else if (method === "Log.entryAdded" && params.entry.level === "error") this.complaints.push(params.entry.text)
+  }
+
+  call(method, params) {
+    return this.browser.call(method, params, this.sessionId)
+  }
+
+  async run(source, ...values) {
+    const expression = `(${source})(...${JSON.stringify(values)})`
+    const params = { expression, returnByValue: true, awaitPromise: true }
+    const { result, exceptionDetails } = await this.call("Runtime.evaluate", params)
+    if (exceptionDetails) throw new Error(exceptionDetails.exception.description)
+    return result.value
+  }
+
+  async press(key) {
+    for (const type of ["keyDown", "keyUp"]) {
+      await this.call("Input.dispatchKeyEvent", { type, key, code: key, windowsVirtualKeyCode: 9 })
+    }
+  }
+}
