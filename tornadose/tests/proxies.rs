@@ -12,13 +12,21 @@ mod checks;
 mod client;
 #[path = "proxies/proxy.rs"]
 mod proxy;
+#[path = "proxies/reload.rs"]
+mod reload;
+
+use std::time::Duration;
 
 use app::App;
 use checks::{Leaving, check_all, deploy_one_of_two, refused_handshake};
 use proxy::{APACHE, CADDY, HAPROXY, NGINX, Proxy, snippet, variant};
+use reload::{check_reload, reloads_until_nothing_is_served};
 
 /// The proxy cuts a silent stream after this time in all tests. The page has 60 s.
 const PROXY_TIMEOUT: &str = "3s";
+
+/// The proxy cuts the streams of before a reload after this time in all tests. The page has 2 h.
+const HARD_STOP: Duration = Duration::from_secs(8);
 
 #[test]
 fn the_page_has_a_configuration_of_each_proxy() {
@@ -52,6 +60,39 @@ async fn caddy_keeps_the_promises_of_the_page() {
 #[ignore = "needs apache2: ./test --long"]
 async fn apache_keeps_the_promises_of_the_page() {
     check_all(APACHE, Leaving::AtTheNextKeepAlives).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs nginx: ./test --long"]
+async fn streams_outlive_a_reload_of_nginx() {
+    check_reload(NGINX, Leaving::AtOnce).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs haproxy: ./test --long"]
+async fn streams_outlive_a_reload_of_haproxy() {
+    check_reload(HAPROXY, Leaving::AtOnce).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs caddy: ./test --long"]
+async fn server_sent_events_outlive_a_reload_of_caddy() {
+    check_reload(CADDY, Leaving::AtOnce).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs apache2: ./test --long"]
+async fn streams_outlive_a_reload_of_apache() {
+    check_reload(APACHE, Leaving::AtTheNextKeepAlives).await;
+}
+
+/// Old processes keep their places among the 16 of `ServerLimit`.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs apache2: ./test --long"]
+async fn apache_serves_nothing_after_16_reloads_with_a_stream_each() {
+    if let Some(streams) = reloads_until_nothing_is_served(APACHE, 20).await {
+        assert_eq!(streams, 16);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

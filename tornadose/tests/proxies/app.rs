@@ -41,6 +41,16 @@ impl Ready {
     }
 }
 
+/// `/port`, which tells the servers behind a proxy apart.
+struct Port(u16);
+
+#[handler]
+impl Port {
+    async fn handle(&self, res: &mut Response) {
+        res.render(format!("port {}", self.0));
+    }
+}
+
 pub(crate) struct App {
     store: Store<Line>,
     ready: Ready,
@@ -83,6 +93,7 @@ impl App {
         // `/silent` sends no keep-alives.
         let router = Router::new()
             .push(Router::with_path("ready").get(self.ready.clone()))
+            .push(Router::with_path("port").get(Port(self.port)))
             .push(Router::with_path("lines").get(Lines::handler(&self.store).keep_alive(KEEP_ALIVE)))
             .push(Router::with_path("aging").get(Lines::handler(&self.store).keep_alive(KEEP_ALIVE).max_age(MAX_AGE)))
             .push(Router::with_path("silent").get(Lines::handler(&self.store).keep_alive(None)));

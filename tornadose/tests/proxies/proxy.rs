@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use super::PROXY_TIMEOUT;
 use super::client::{CERTIFICATE, KEY};
+use super::{HARD_STOP, PROXY_TIMEOUT};
 
 /// The text of the page, read when the test runs.
 const PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/deploy.md");
@@ -28,15 +28,38 @@ pub(crate) struct Kind {
     pub(crate) http2_streams: usize,
     /// Whether a browser opens a WebSocket on its HTTP/2 connection (RFC 8441).
     pub(crate) has_websocket_over_http2: bool,
-    /// Completes the configuration: what stands around it in an installation.
+    pub(crate) after_reload: AfterReload,
+    /// Completes the configuration: what stands around it in an installation. Caddy and Apache have a setting that
+    /// looks as if it bounded a reload, and does not.
     complete: fn(&Site, String) -> String,
     arguments: fn(&Path) -> Vec<String>,
+    reload: Reload,
+}
+
+/// What becomes of the streams of before a reload.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum AfterReload {
+    /// An old process serves them until they end, or until the page's configuration cuts them.
+    OldProcess { has_hard_stop: bool },
+    /// The process goes on with Server-Sent Events until they end, and closes each WebSocket at once.
+    SameProcess,
+}
+
+/// How a proxy is told that its configuration has changed.
+#[derive(Clone, Copy)]
+enum Reload {
+    /// A command with these arguments tells the running proxy.
+    Command(fn(&Path) -> Vec<String>),
+    /// A new process tells the old one to end.
+    Successor,
 }
 
 /// Where a test's proxy runs.
 pub(crate) struct Site {
     folder: PathBuf,
     port: u16,
+    /// Where Caddy is told to reload.
+    admin_port: u16,
 }
 
 pub(crate) const NGINX: Kind = Kind {
@@ -47,6 +70,7 @@ pub(crate) const NGINX: Kind = Kind {
     waits: false,
     http2_streams: 128,
     has_websocket_over_http2: false,
+    after_reload: AfterReload::OldProcess { has_hard_stop: true },
     complete: |site, snippet| {
         let (folder, port) = (site.folder.display(), site.port);
         let snippet = snippet
@@ -54,22 +78,27 @@ pub(crate) const NGINX: Kind = Kind {
             .replace(" 60s;", &format!(" {PROXY_TIMEOUT};"));
         let paths = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"];
         let paths = paths.map(|name| format!("{name}_temp_path {folder}/{name};")).join("\n");
+        let hard_stop = blocks("nginx")[1].replace(" 2h;", &format!(" {}s;", HARD_STOP.as_secs()));
         format!(
-            "daemon off;\nmaster_process off;\npid {folder}/pid;\nerror_log {folder}/error.log;\n\
+            "{hard_stop}daemon off;\npid {folder}/pid;\nerror_log {folder}/error.log;\n\
              events {{}}\nhttp {{\naccess_log off;\n{paths}\n{snippet}\n}}\n"
         )
     },
-    arguments: |file| vec!["-c".into(), file.display().to_string(), "-e".into(), "stderr".into()],
+    arguments: |file| ["-c", &file.display().to_string(), "-e", "stderr"].map(Into::into).into(),
+    reload: Reload::Command(|file| {
+        ["-c", &file.display().to_string(), "-e", "stderr", "-s", "reload"].map(Into::into).into()
+    }),
 };
 
 pub(crate) const HAPROXY: Kind = Kind {
     program: "haproxy",
     language: "haproxy",
-    replaced: &["bind :443 ", "127.0.0.1:9000", "/etc/haproxy/app.example.pem", " 60s"],
+    replaced: &["bind :443 ", "127.0.0.1:9000", "/etc/haproxy/app.example.pem", " 60s", " 2h"],
     has_timeout: true,
     waits: true,
     http2_streams: 100,
     has_websocket_over_http2: true,
+    after_reload: AfterReload::OldProcess { has_hard_stop: true },
     complete: |site, snippet| {
         let pair = site.folder.join("pair.pem");
         fs::write(&pair, fs::read_to_string(CERTIFICATE).unwrap() + &fs::read_to_string(KEY).unwrap()).unwrap();
@@ -77,8 +106,10 @@ pub(crate) const HAPROXY: Kind = Kind {
             .replace("bind :443 ", &format!("bind 127.0.0.1:{} ", site.port))
             .replace("/etc/haproxy/app.example.pem", &pair.display().to_string())
             .replace(" 60s", &format!(" {PROXY_TIMEOUT}"))
+            .replace(" 2h", &format!(" {}s", HARD_STOP.as_secs()))
     },
-    arguments: |file| vec!["-db".into(), "-f".into(), file.display().to_string()],
+    arguments: |file| ["-db", "-f", &file.display().to_string()].map(Into::into).into(),
+    reload: Reload::Successor,
 };
 
 pub(crate) const CADDY: Kind = Kind {
@@ -89,15 +120,21 @@ pub(crate) const CADDY: Kind = Kind {
     waits: true,
     http2_streams: 250,
     has_websocket_over_http2: false,
+    after_reload: AfterReload::SameProcess,
     complete: |site, snippet| {
         let address = format!("https://localhost:{} {{\n    tls {CERTIFICATE} {KEY}", site.port);
         // It would replace the certificates of the machine otherwise, and listen at port 80.
         format!(
-            "{{\n    admin off\n    auto_https off\n    skip_install_trust\n}}\n{}",
+            "{{\n    admin localhost:{}\n    auto_https off\n    skip_install_trust\n    grace_period {}s\n}}\n{}",
+            site.admin_port,
+            HARD_STOP.as_secs(),
             snippet.replace("app.example {", &address)
         )
     },
     arguments: |file| ["run", "--adapter", "caddyfile", "--config", &file.display().to_string()].map(Into::into).into(),
+    reload: Reload::Command(|file| {
+        ["reload", "--adapter", "caddyfile", "--config", &file.display().to_string()].map(Into::into).into()
+    }),
 };
 
 pub(crate) const APACHE: Kind = Kind {
@@ -108,21 +145,23 @@ pub(crate) const APACHE: Kind = Kind {
     waits: false,
     http2_streams: 6,
     has_websocket_over_http2: false,
+    after_reload: AfterReload::OldProcess { has_hard_stop: false },
     complete: |site, snippet| {
         let (folder, port) = (site.folder.display(), site.port);
         let modules = ["mpm_event", "authz_core", "socache_shmcb", "ssl", "http2", "proxy", "proxy_http"];
         let modules =
             modules.map(|name| format!("LoadModule {name}_module /usr/lib/apache2/modules/mod_{name}.so")).join("\n");
-        let seconds = PROXY_TIMEOUT.trim_end_matches('s');
+        let (seconds, hard_stop) = (PROXY_TIMEOUT.trim_end_matches('s'), HARD_STOP.as_secs());
         let snippet =
             snippet.replace("*:443", &format!("127.0.0.1:{port}")).replace("timeout=60", &format!("timeout={seconds}"));
         format!(
             "ServerRoot {folder}\nServerName localhost\nDefaultRuntimeDir {folder}\nPidFile {folder}/pid\n\
-             ErrorLog {folder}/error.log\n{modules}\n<IfModule unixd_module>\nUser www-data\nGroup www-data\n</IfModule>\n\
+             ErrorLog {folder}/error.log\nGracefulShutdownTimeout {hard_stop}\n{modules}\n<IfModule unixd_module>\nUser www-data\nGroup www-data\n</IfModule>\n\
              Listen 127.0.0.1:{port}\n{snippet}\n"
         )
     },
-    arguments: |file| vec!["-DFOREGROUND".into(), "-f".into(), file.display().to_string()],
+    arguments: |file| ["-DFOREGROUND", "-f", &file.display().to_string()].map(Into::into).into(),
+    reload: Reload::Command(|file| ["-f", &file.display().to_string(), "-k", "graceful"].map(Into::into).into()),
 };
 
 /// The first block of a language in the page.
@@ -146,27 +185,26 @@ fn blocks(language: &str) -> Vec<String> {
 
 /// A proxy in a process of its own, which ends when it is dropped.
 pub(crate) struct Proxy {
+    kind: Kind,
     child: Child,
     site: Site,
+    old: Old,
+}
+
+/// What was there before the last reload, and serves the streams of that time.
+enum Old {
+    Nothing,
+    Process(Child),
+    /// Processes of the proxy's first process.
+    Workers(Vec<String>),
 }
 
 impl Proxy {
     /// Starts it in front of a server. Returns `None`, and says how to install it, where the program is missing.
     pub(crate) async fn start(kind: Kind, snippet: &str, server: u16) -> Option<Self> {
         let site = Site::new(kind.program);
-        let snippet = snippet
-            .replace("127.0.0.1:9000", &format!("127.0.0.1:{server}"))
-            .replace("/etc/ssl/app.example.pem", CERTIFICATE)
-            .replace("/etc/ssl/app.example.key", KEY);
-        let file = site.folder.join("config");
-        fs::write(&file, (kind.complete)(&site, snippet)).unwrap();
-        let log = fs::File::create(site.folder.join("output.log")).unwrap();
-        let mut command = Command::new(kind.program);
-        command.args((kind.arguments)(&file)).stdout(log.try_clone().unwrap()).stderr(log);
-        command.stdin(Stdio::null()).env("HOME", &site.folder).env("XDG_DATA_HOME", &site.folder);
-        // Debian has the programs of operators where the path of a user does not lead.
-        command.env("PATH", std::env::var("PATH").unwrap_or_default() + ":/usr/sbin:/sbin");
-        let child = match command.spawn() {
+        site.write_config(kind, snippet, server);
+        let child = match site.command(kind, (kind.arguments)(&site.config())).spawn() {
             Ok(child) => child,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
                 eprintln!("left out: {0} is not installed (Debian, Ubuntu: sudo apt-get install {0})", kind.program);
@@ -174,7 +212,7 @@ impl Proxy {
             }
             Err(error) => panic!("{}: {error}", kind.program),
         };
-        let mut proxy = Self { child, site };
+        let mut proxy = Self { kind, child, site, old: Old::Nothing };
         let start = Instant::now();
         while TcpStream::connect((Ipv4Addr::LOCALHOST, proxy.port())).is_err() {
             let ended = proxy.child.try_wait().unwrap();
@@ -182,6 +220,40 @@ impl Proxy {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
         Some(proxy)
+    }
+
+    /// Reloads it, with a configuration that leads to another server.
+    pub(crate) fn reload(&mut self, snippet: &str, server: u16) {
+        self.site.write_config(self.kind, snippet, server);
+        match self.kind.reload {
+            Reload::Command(arguments) => {
+                self.old = Old::Workers(self.workers());
+                let status = self.site.command(self.kind, arguments(&self.site.config())).status().unwrap();
+                assert!(status.success(), "{}: {}", self.kind.program, self.log());
+            }
+            Reload::Successor => {
+                let mut arguments = (self.kind.arguments)(&self.site.config());
+                arguments.extend(["-sf".into(), self.child.id().to_string()]);
+                let successor = self.site.command(self.kind, arguments).spawn().unwrap();
+                self.old = Old::Process(std::mem::replace(&mut self.child, successor));
+            }
+        }
+    }
+
+    /// How many processes of before the last reload still run.
+    pub(crate) fn old_processes(&mut self) -> usize {
+        let workers = self.workers();
+        match &mut self.old {
+            Old::Nothing => 0,
+            Old::Process(child) => usize::from(child.try_wait().unwrap().is_none()),
+            Old::Workers(old) => old.iter().filter(|process| workers.contains(process)).count(),
+        }
+    }
+
+    /// The processes that this proxy has started.
+    fn workers(&self) -> Vec<String> {
+        let listed = Command::new("pgrep").args(["-P", &self.child.id().to_string()]).output().expect("pgrep runs");
+        String::from_utf8_lossy(&listed.stdout).lines().map(str::to_owned).collect()
     }
 
     pub(crate) fn port(&self) -> u16 {
@@ -198,6 +270,11 @@ impl Drop for Proxy {
     fn drop(&mut self) {
         if std::thread::panicking() {
             eprintln!("{}", self.log());
+        }
+        if let Old::Process(old) = &mut self.old {
+            // An error means that it has ended already.
+            let _killed = old.kill();
+            let _ended = old.wait();
         }
         // Apache's first process ends the others when it is asked to end, not when it is killed.
         if matches!(self.child.try_wait(), Ok(None)) {
@@ -216,9 +293,32 @@ impl Drop for Proxy {
 
 impl Site {
     fn new(program: &str) -> Self {
-        let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port();
+        let free_port = || TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port();
+        let port = free_port();
         let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{program}-{port}"));
         fs::create_dir_all(&folder).unwrap();
-        Self { folder, port }
+        Self { folder, port, admin_port: free_port() }
+    }
+
+    fn config(&self) -> PathBuf {
+        self.folder.join("config")
+    }
+
+    fn write_config(&self, kind: Kind, snippet: &str, server: u16) {
+        let snippet = snippet
+            .replace("127.0.0.1:9000", &format!("127.0.0.1:{server}"))
+            .replace("/etc/ssl/app.example.pem", CERTIFICATE)
+            .replace("/etc/ssl/app.example.key", KEY);
+        fs::write(self.config(), (kind.complete)(self, snippet)).unwrap();
+    }
+
+    fn command(&self, kind: Kind, arguments: Vec<String>) -> Command {
+        let log = fs::File::options().create(true).append(true).open(self.folder.join("output.log")).unwrap();
+        let mut command = Command::new(kind.program);
+        command.args(arguments).stdout(log.try_clone().unwrap()).stderr(log);
+        command.stdin(Stdio::null()).env("HOME", &self.folder).env("XDG_DATA_HOME", &self.folder);
+        // Debian has the programs of operators where the path of a user does not lead.
+        command.env("PATH", std::env::var("PATH").unwrap_or_default() + ":/usr/sbin:/sbin");
+        command
     }
 }
