@@ -151,7 +151,7 @@ mod tests {
     use crate::store::StoreAttribute;
     use crate::subscriber::SubscriberAttribute;
 
-    const ARGUMENTS: [&str; 53] = [
+    const ARGUMENTS: [&str; 54] = [
         "latest",
         "queue",
         "redis",
@@ -179,6 +179,7 @@ mod tests {
         "max_age",
         "protocols",
         "max_message",
+        "throttle",
         "keepalive",
         "=",
         "=",

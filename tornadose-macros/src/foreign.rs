@@ -34,6 +34,7 @@ pub(crate) const SUBSCRIBER: AttributeOptions = AttributeOptions {
         "max_age",
         "protocols",
         "max_message",
+        "throttle",
         "crate",
     ],
     target: "the struct that describes one connection",

@@ -73,7 +73,7 @@ Makes a struct the description of one connection, and gives it the function `han
 - `lag = skip` or `close`: what a connection that was too slow gets.
 - `keep_alive = "15s"` or `off`; `retry = "3s"`; `max_age = "10m"`.
 - `origins = ["https://app.example"]` or `any`; `max_connections = 10_000`.
-- `protocols = ["v1"]`; `max_message = "64KiB"`.
+- `protocols = ["v1"]`; `max_message = "64KiB"`; `throttle = "500ms"`.
 - `crate = path`: the path of the library.
 
 On fields: `#[key]`, `#[param]`, `#[query]`, `#[header]`, `#[cookie]`, `#[depot]`.

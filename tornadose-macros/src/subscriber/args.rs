@@ -37,7 +37,7 @@ pub(crate) enum Authorize {
 type Read = fn(&mut Args, &RawOption, &mut Mistakes);
 
 /// Each option, what it takes and how it is read, in the order in which messages list them.
-const OPTIONS: [(&str, Expected, Read); 17] = [
+const OPTIONS: [(&str, Expected, Read); 18] = [
     ("sse", Expected::FLAG, |_, option, mistakes| option.flag(mistakes)),
     ("ws", Expected::FLAG, |_, option, mistakes| option.flag(mistakes)),
     ("store", expected("the type of the messages", "`store = Tick`"), |args, option, mistakes| {
@@ -89,6 +89,9 @@ const OPTIONS: [(&str, Expected, Read); 17] = [
         expected("a size in quotes: digits and `KiB`, `MiB` or `GiB`", "`max_message = \"64KiB\"`"),
         |args, option, mistakes| args.options.max_message = option.size(mistakes),
     ),
+    ("throttle", expected("a duration in quotes", "`\"500ms\"` or `\"1s\"`"), |args, option, mistakes| {
+        args.options.throttle = option.duration("; leave it out to write every message at once", mistakes);
+    }),
     ("crate", Expected::LIBRARY, |args, option, mistakes| args.library = option.library(mistakes)),
 ];
 

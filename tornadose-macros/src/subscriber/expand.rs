@@ -88,11 +88,12 @@ fn options(transports: Transports, options: &Options, rt: &Runtime) -> TokenStre
     let max_connections = options.max_connections.map(usize_literal).map(|count| quote!(.max_connections(#count)));
     let max_age = options.max_age.map(duration).map(|length| quote!(.max_age(#length)));
     let protocols = options.protocols.as_ref().map(|list| quote!(.protocols(&[#(#list),*])));
+    let throttle = options.throttle.map(duration).map(|length| quote!(.throttle(#length)));
     let max_message = options.max_message.map(usize_literal).map(|bytes| quote!(.max_message(#bytes)));
     quote! {
         #rt::Options::new()
             .transports(#rt::Transports::#transports)
-            #replay #lag #keep_alive #retry #origins #max_connections #max_age #protocols #max_message
+            #replay #lag #keep_alive #retry #origins #max_connections #max_age #protocols #max_message #throttle
     }
 }
 

@@ -15,6 +15,8 @@ pub(crate) struct Options {
     pub(crate) protocols: Option<Vec<String>>,
     /// In bytes.
     pub(crate) max_message: Option<u64>,
+    /// In milliseconds.
+    pub(crate) throttle: Option<u64>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]

@@ -23,6 +23,7 @@ enum Light {
     max_age = "10m",
     protocols = ["v1"],
     max_message = "64KiB",
+    throttle = "500ms",
 )]
 pub(crate) struct Lights {
     #[param]

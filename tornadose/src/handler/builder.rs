@@ -263,6 +263,27 @@ impl<S: Subscriber> StreamHandler<S> {
         self.settings.options.max_message = bytes;
         self
     }
+
+    /// Sets the period in which messages are written to a connection at most once; `None` to write every message at once.
+    /// Clamped to 1 ms ..= 365 days. See [`Options::throttle`](crate::subscriber::Options::throttle).
+    ///
+    /// ```
+    /// # use tornadose::prelude::*;
+    /// # #[store(latest)]
+    /// # #[derive(Serialize)]
+    /// # struct Tick(f64);
+    /// # #[subscriber(sse, store = Tick)]
+    /// # struct Ticks;
+    /// use std::time::Duration;
+    ///
+    /// let handler = Ticks::handler(&Store::new()).throttle(Duration::from_millis(500));
+    /// # drop(handler);
+    /// ```
+    #[must_use]
+    pub fn throttle(mut self, period: impl Into<Option<Duration>>) -> Self {
+        self.settings.options.throttle = period.into().map(clamp_timeout);
+        self
+    }
 }
 
 impl<S: Subscriber> Clone for StreamHandler<S> {

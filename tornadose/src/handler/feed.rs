@@ -14,20 +14,24 @@
 //! A feed ends with its reader. The last frame of a connection is its transport's.
 
 pub(crate) mod format;
+mod throttle;
 
 use std::mem::offset_of;
 use std::task::Waker;
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 
 use crate::handler::connection::record::{CloseReasonCell, ConnectionRecord};
 use crate::handler::feed::format::Format;
+use crate::handler::feed::throttle::Throttle;
 use crate::id::{Id, Offset};
 use crate::message::Message;
 use crate::store::end::{EndReason, EndState};
 use crate::store::entry::Entry;
 use crate::store::gap::GapReason;
 use crate::store::log::batch::Batch;
+use crate::store::reader::throttled::Throttled;
 use crate::store::reader::{ReadStep, Reader};
 use crate::subscriber::Subscriber;
 use crate::subscriber::options::Lag;
@@ -64,6 +68,7 @@ pub(crate) struct Feed<M: Message> {
     buffer: BytesMut,
     /// How many messages are in the buffer.
     buffered: usize,
+    throttle: Option<Box<Throttle>>,
 }
 
 impl<M: Message> Feed<M> {
@@ -80,7 +85,21 @@ impl<M: Message> Feed<M> {
             record,
             buffer: prologue,
             buffered: 0,
+            throttle: None,
         }
+    }
+
+    /// Makes the feed return messages at most once per period. What is ready together is returned together.
+    pub(crate) fn with_throttle(mut self, period: Duration) -> Self {
+        self.throttle = Some(Box::new(Throttle::new(period)));
+        self.fast_path = false;
+        self
+    }
+
+    /// Ends the throttle of a connection that is about to end, so that [`next`](Self::next) returns what waits. Returns
+    /// whether anything may wait.
+    pub(crate) fn end_throttle(&mut self) -> bool {
+        self.throttle.take().is_some_and(|throttle| throttle.is_waiting())
     }
 
     /// Marks the connection as one that owns its socket.
@@ -129,11 +148,34 @@ impl<M: Message> Feed<M> {
                 None
             }
             None if self.is_lagged => None,
+            None if self.throttle.is_some() && self.poll_throttled(waker) => return FeedItem::Pending,
             None => Some(self.reader.poll_log(waker)),
         };
         let item = self.assemble::<F>(step, subscriber, waker);
-        self.fast_path = self.buffer.is_empty() && !self.is_lagged;
+        self.fast_path = self.buffer.is_empty() && !self.is_lagged && self.throttle.is_none();
+        if let (Some(throttle), FeedItem::Pending) = (&mut self.throttle, &item) {
+            throttle.record_all_written();
+        }
         item
+    }
+
+    /// Returns whether messages have to wait. The waker is registered then.
+    #[cold]
+    fn poll_throttled(&mut self, waker: &Waker) -> bool {
+        let Some(throttle) = &mut self.throttle else { return false };
+        if !throttle.poll_waiting(waker) {
+            return false;
+        }
+        match self.reader.poll_throttled(waker) {
+            Throttled::Waits { has_unread } => {
+                self.is_at_head = !has_unread;
+                true
+            }
+            Throttled::IsEnding | Throttled::IsFull => {
+                throttle.release();
+                false
+            }
+        }
     }
 
     // A function of its own, so that the common case of one message does not pay for this one's stack frame.
@@ -225,6 +267,7 @@ impl<M: Message> Feed<M> {
             self.set_written(entries[passing - 1].offset());
             if self.buffer.is_empty() {
                 self.count_delivered(passing);
+                self.record_written(passing);
                 return Some(F::share(batch.encoded::<F>()));
             }
             self.buffered += passing;
@@ -278,9 +321,16 @@ impl<M: Message> Feed<M> {
         self.reader.flush_metrics();
     }
 
+    fn record_written(&mut self, messages: usize) {
+        if let Some(throttle) = self.throttle.as_mut().filter(|_| messages > 0) {
+            throttle.record_written();
+        }
+    }
+
     fn take_buffer<F: Format>(&mut self) -> FeedItem {
         let buffered = std::mem::take(&mut self.buffered);
         self.count_delivered(buffered);
+        self.record_written(buffered);
         FeedItem::Bytes(F::take_bytes(std::mem::take(&mut self.buffer)))
     }
 }

@@ -131,7 +131,11 @@ impl<S: Subscriber> StreamHandler<S> {
         record: ConnectionRecord,
         prologue: BytesMut,
     ) -> Feed<S::Message> {
-        Feed::new(reader, record, self.settings.options.lag, prologue)
+        let feed = Feed::new(reader, record, self.settings.options.lag, prologue);
+        match self.settings.options.throttle {
+            Some(period) => feed.with_throttle(period),
+            None => feed,
+        }
     }
 }
 

@@ -28,6 +28,7 @@ impl Settings {
                 keep_alive: options.keep_alive.map(clamp_timeout),
                 retry: options.retry.min(A_YEAR),
                 max_age: options.max_age.map(clamp_timeout),
+                throttle: options.throttle.map(clamp_timeout),
                 ..options
             },
             origins: OriginPolicy::from(options.origins),

@@ -11,6 +11,7 @@ mod placing;
 mod reading;
 mod counting;
 mod end_timer;
+pub(crate) mod throttled;
 
 use std::collections::HashSet;
 use std::mem::offset_of;

@@ -28,6 +28,8 @@ struct ReaderEntry<M> {
     /// Whether a new message has to be pushed. False for a reader that will read the log anyway, or that waits for
     /// its end alone.
     wants_messages: bool,
+    /// After how many messages a reader is woken that does not want them; 0 for never.
+    messages_until_wake: u32,
     end: Option<End>,
     is_connection: bool,
 }
@@ -104,6 +106,7 @@ impl<M> ReaderRegistry<M> {
             mailbox: Arc::clone(mailbox),
             generation: 0,
             wants_messages: false,
+            messages_until_wake: 0,
             end,
             is_connection,
         });
@@ -161,8 +164,15 @@ impl<M> ReaderRegistry<M> {
     /// Registers a waker for the reader's end and, if it wants messages, for the next message of its keys.
     pub(crate) fn register_waker(&mut self, id: ReaderId, waker: &Waker, wants_messages: bool) {
         let entry = &mut self.entries[id.index];
-        entry.wants_messages = wants_messages;
+        (entry.wants_messages, entry.messages_until_wake) = (wants_messages, 0);
         entry.mailbox.register_waker(waker);
+    }
+
+    /// Registers a waker for the reader's end, and for the time when so many messages of its keys have been pushed, at
+    /// least 1.
+    pub(crate) fn register_waker_after(&mut self, id: ReaderId, waker: &Waker, messages: usize) {
+        self.register_waker(id, waker, false);
+        self.entries[id.index].messages_until_wake = u32::try_from(messages).unwrap_or(u32::MAX);
     }
 
     /// Marks the reader as live in this generation of the log: the next message is pushed to it, although it may
@@ -186,6 +196,11 @@ impl<M> ReaderRegistry<M> {
         } {
             let reader = &mut self.entries[id.index];
             if !reader.wants_messages {
+                if reader.messages_until_wake > 0 {
+                    reader.messages_until_wake -= 1;
+                    let is_due = reader.messages_until_wake == 0;
+                    list.wakers.extend(is_due.then(|| reader.mailbox.take_waker_to_reread()).flatten());
+                }
                 continue;
             }
             let is_same_generation = reader.generation == generation;

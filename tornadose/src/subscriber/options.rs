@@ -27,6 +27,7 @@ use std::time::Duration;
 /// | [`max_age`](Self::max_age) | no limit | leave it out |
 /// | [`protocols`](Self::protocols) | none | `&[]` |
 /// | [`max_message`](Self::max_message) | 64 KiB | – |
+/// | [`throttle`](Self::throttle) | every message at once | leave it out |
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Options {
@@ -43,6 +44,8 @@ pub struct Options {
     pub(crate) max_age: Option<Duration>,
     pub(crate) protocols: &'static [&'static str],
     pub(crate) max_message: usize,
+    /// `None` to write every message at once.
+    pub(crate) throttle: Option<Duration>,
 }
 
 impl Options {
@@ -67,6 +70,7 @@ impl Options {
             max_age: None,
             protocols: &[],
             max_message: 64 << 10,
+            throttle: None,
         }
     }
 
@@ -237,6 +241,27 @@ impl Options {
     #[must_use]
     pub const fn max_message(mut self, bytes: usize) -> Self {
         self.max_message = bytes;
+        self
+    }
+
+    /// Writes messages to a connection at most once in this period. Default: every message at once. Clamped to
+    /// 1 ms ..= 365 days.
+    ///
+    /// After a quiet period a message is written at once. Messages that come within the period are written together at
+    /// its end; of `latest` messages only the newest. These do not wait: what a connection is sent when it opens, replies,
+    /// and an end of the connection, which takes along what waits. When half of the store's capacity of one key waits, it
+    /// is written, so that a throttled connection does not lag.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use tornadose::subscriber::Options;
+    ///
+    /// const OPTIONS: Options = Options::new().throttle(Duration::from_millis(500));
+    /// # assert_ne!(OPTIONS, Options::new());
+    /// ```
+    #[must_use]
+    pub const fn throttle(mut self, period: Duration) -> Self {
+        self.throttle = Some(period);
         self
     }
 }

@@ -48,4 +48,5 @@ mod retention;
 mod shutdown;
 mod slow_clients;
 mod sse;
+mod throttle;
 mod ws;

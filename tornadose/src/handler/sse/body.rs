@@ -277,6 +277,11 @@ impl<S: Subscriber> SseBody<S> {
         }
         let now = Instant::now();
         if self.timeouts.is_expired(now) {
+            if self.open.as_mut()?.feed.end_throttle() {
+                // The timer is due at once, and ends the stream after what waited.
+                self.timer.as_mut()?.reset(now);
+                return None;
+            }
             return Some(self.end_with_last_frame(CloseReason::MaxAge));
         }
         let is_silent = self.keep_alive_at().is_some_and(|at| now >= at);

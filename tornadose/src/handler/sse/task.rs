@@ -119,6 +119,11 @@ impl<S: Subscriber> SseTask<S> {
                 return Poll::Pending;
             }
             if let Some(end) = timers.due_end(io) {
+                if matches!(end, TaskEnd::LastFrame(_)) && feed.end_throttle() {
+                    // What waited is written first.
+                    io.mark_timers_dirty();
+                    continue;
+                }
                 return Poll::Ready(end);
             }
             if !timers.write_keep_alive_if_due(feed, io) {

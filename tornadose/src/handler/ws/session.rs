@@ -169,7 +169,7 @@ impl<S: Subscriber> WsSession<S> {
                 if io.poll_read_ahead(cx) == Poll::Ready(Disconnected) {
                     return Poll::Ready(Err(SessionEnd::Dropped(CloseReason::Left)));
                 }
-                // If there is no end, there is a ping to write.
+                // If there is no end, there is something to write.
                 if let Some(end) = ready!(timers.poll(feed, io)) {
                     return Poll::Ready(Err(end));
                 }

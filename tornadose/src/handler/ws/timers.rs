@@ -46,7 +46,7 @@ impl WsTimers {
         Self { timeouts, ping_queued_at: None, ping_sent_at: None, timer: None, ping_unsent: false }
     }
 
-    /// Returns how the session ends, if that is due. Ready with `None` when a ping is queued.
+    /// Returns how the session ends, if that is due. Ready with `None` when there is something to write before.
     #[inline]
     pub(super) fn poll<M: Message>(
         &mut self,
@@ -62,6 +62,11 @@ impl WsTimers {
     fn check_timers<M: Message>(&mut self, feed: &mut Feed<M>, io: &mut SocketIo<Decoder>) -> Poll<Option<SessionEnd>> {
         let now = Instant::now();
         if let Some(end) = self.due_end(now, io) {
+            if matches!(end, SessionEnd::Close(..)) && feed.end_throttle() {
+                // What waited is written first.
+                io.mark_timers_dirty();
+                return Poll::Ready(None);
+            }
             return Poll::Ready(Some(end));
         }
         if self.ping_at(io).is_some_and(|at| now >= at) {

@@ -7,6 +7,7 @@
 //! were trimmed, or are not replayed. Up to the newest missing one (`ids_after`) events carry no id. Then a position
 //! frame with that offset follows, and the rest with ids.
 
+use std::collections::HashMap;
 use std::ops::Bound;
 use std::sync::Arc;
 
@@ -149,6 +150,31 @@ impl<M: Message> Log<M> {
             _ => self.per_key(keys, |log| log.latest_after(cursor.position).count()).sum(),
         };
         Counts { queue: self.appended_queue(keys) - cursor.accounted, latest: latest as u64 }
+    }
+
+    /// Returns how many queue messages of one key the reader has yet to read, for the key of which it has the most. O(n)
+    /// in the unread messages of a reader of all keys.
+    pub(crate) fn most_unread_of_a_key(&self, keys: &KeySelection, cursor: &Cursor) -> usize {
+        let after = cursor.owed_after();
+        if !matches!(keys, KeySelection::All) {
+            let most = self.per_key(keys, |log| log.queue_count_after(after)).max();
+            return most.map_or(0, |most| usize::try_from(most).unwrap_or(usize::MAX));
+        }
+        let mut unread: HashMap<usize, usize> = HashMap::new();
+        for entry in self.queue.range(above(after)).map(|(_, entry)| entry) {
+            *unread.entry(entry.key_index).or_default() += 1;
+        }
+        unread.into_values().max().unwrap_or(0)
+    }
+
+    /// Moves a cursor past messages of other keys, to the head. Returns false, and does not move it, when there is
+    /// anything that its reader has to read.
+    pub(crate) fn skip_others(&self, keys: &KeySelection, cursor: &mut Cursor) -> bool {
+        let has_nothing = cursor.generation == self.generation() && self.newest(keys) <= cursor.position;
+        if has_nothing {
+            cursor.position = self.head;
+        }
+        has_nothing
     }
 
     // --- Sums over a selection of keys -----------------------------------------------------------------------------

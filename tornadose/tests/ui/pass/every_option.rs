@@ -58,6 +58,7 @@ pub enum Event {
     max_age = "10m",
     protocols = ["v1", "v2"],
     max_message = "64KiB",
+    throttle = "500ms",
     crate = tornadose,
 )]
 pub struct Feed {
@@ -166,7 +167,8 @@ pub fn main() {
         .max_connections(10_000)
         .max_age(Duration::from_mins(10))
         .protocols(&["v1", "v2"])
-        .max_message(64 << 10);
+        .max_message(64 << 10)
+        .throttle(Duration::from_millis(500));
     assert_eq!(Feed::OPTIONS, every);
     let words = Options::new().transports(Transports::Sse).no_keep_alive().origins(Origins::Any).lag(Lag::Skip);
     assert_eq!(Words::OPTIONS, words);

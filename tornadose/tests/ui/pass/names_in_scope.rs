@@ -68,6 +68,7 @@ pub mod taken {
         max_age = "1m",
         max_connections = 1,
         max_message = "1KiB",
+        throttle = "1s",
         replay = 1
     )]
     struct Key {
