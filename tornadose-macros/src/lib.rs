@@ -15,6 +15,7 @@ mod literals;
 mod origin;
 mod helper_attrs;
 mod generics;
+mod threads;
 mod diagnostics;
 mod runtime;
 mod spans;

@@ -12,12 +12,15 @@ pub use crate::event::encode::EncodeMessage;
 pub use crate::event::error::EncodeError;
 pub use crate::handler::builder::StreamHandler;
 pub use crate::handler::extract::value::{FromDepot, FromJson, FromText, IntoReceiveResult};
+pub use crate::message::checked::AfterCheck;
 pub use crate::message::key_field::{KeyField, KeyPart, NotSerialized, VariantKey};
+pub use crate::message::key_names::{KeyNames, NamedKey, NamesOf, UnknownNames};
+pub use crate::message::threads::ThreadSafe;
 pub use crate::message::{Keys, Message, NoKey, Retention};
 pub use crate::store::Store;
 pub use crate::subscriber::checks::{MatchingKey, MessageKey, MessageOf, NoKeyNeeded, StoreOf, StoredMessage};
 pub use crate::subscriber::close::ReceiveError;
-pub use crate::subscriber::hooks::{AuthorizeHook, FilterHook, ReceiveHook};
+pub use crate::subscriber::hooks::{AuthorizeHook, FilterHook, OwnedValue, ReceiveHook, TextOf};
 pub use crate::subscriber::options::{Lag, Options, Origins, Transports};
 pub use crate::subscriber::{KeyOf, Subscriber};
 

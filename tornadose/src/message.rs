@@ -1,6 +1,10 @@
 //! The trait [`Message`] of the values in a store, their keys and their retention.
 
 pub(crate) mod key_field;
+pub(crate) mod key_names;
+pub(crate) mod checked;
+pub(crate) mod never;
+pub(crate) mod threads;
 
 use std::fmt::Debug;
 use std::hash::Hash;

@@ -24,6 +24,8 @@ mod raw_identifiers;
 mod strict_lints;
 #[path = "ui/pass/the_library_renamed.rs"]
 mod the_library_renamed;
+#[path = "ui/pass/types_of_the_program.rs"]
+mod types_of_the_program;
 
 #[test]
 fn every_expansion_works() {
@@ -36,4 +38,5 @@ fn every_expansion_works() {
     raw_identifiers::main();
     strict_lints::main();
     the_library_renamed::main();
+    types_of_the_program::main();
 }

@@ -11,6 +11,7 @@ use super::model::{Key, Model, Shape, Style, Variant};
 use super::retention::Retention;
 use crate::literals::usize_literal;
 use crate::spans::{generated_local_span, generated_span, hygienic_ident, respanned, self_ident, type_span};
+use crate::threads;
 
 pub(crate) fn expand(model: &Model) -> TokenStream {
     let Model { name, runtime: rt, channel, .. } = model;
@@ -45,6 +46,7 @@ pub(crate) fn expand(model: &Model) -> TokenStream {
     let retention = retention(model);
     let event = event(model);
     let lints = message_lints(keys);
+    let bound = threads::bound(name, &model.unchecked, rt);
 
     quote! {
         #key_struct
@@ -53,7 +55,7 @@ pub(crate) fn expand(model: &Model) -> TokenStream {
 
         #[automatically_derived]
         #lints
-        impl #rt::Message for #name {
+        impl #rt::Message for #name #bound {
             type Key = #key_type;
             #no_queue
             #no_latest

@@ -53,7 +53,7 @@ fn snake_case_lint(keys: &[Key]) -> Option<TokenStream> {
     keys.iter().any(|key| key.name.unraw().to_string().contains(char::is_uppercase)).then(|| quote!(non_snake_case,))
 }
 
-/// Returns the impls of `Clone`, `Debug`, `PartialEq`, `Eq` and `Hash`. They reach the fields through one trait of the
+/// Returns the impls of `Clone`, `Debug`, `PartialEq`, `Eq`, `Hash` and `NamedKey`. They reach the fields through one trait of the
 /// library: rustc's own derives would each report a type that cannot be a key.
 pub(super) fn key_impls(rt: &Runtime, name: &Ident, keys: &[Key]) -> TokenStream {
     let key = key_name(name);
@@ -71,7 +71,7 @@ pub(super) fn key_impls(rt: &Runtime, name: &Ident, keys: &[Key]) -> TokenStream
         }
     };
     let names: Vec<&Ident> = keys.iter().map(|key| &key.name).collect();
-    let texts = names.iter().map(|name| name.unraw().to_string());
+    let texts: Vec<String> = names.iter().map(|name| name.unraw().to_string()).collect();
     let clones = keys.iter().map(field("clone_field", None));
     let debugs = keys.iter().map(field("debug_field", None));
     let hashes = keys.iter().map(field("hash_field", Some(quote!(, #state))));
@@ -115,6 +115,12 @@ pub(super) fn key_impls(rt: &Runtime, name: &Ident, keys: &[Key]) -> TokenStream
             fn hash<__H: ::core::hash::Hasher>(&self, #state: &mut __H) {
                 #(#hashes;)*
             }
+        }
+
+        #[automatically_derived]
+        #[allow(deprecated)]
+        impl #rt::NamedKey for #key {
+            const FIELDS: &'static [&'static ::core::primitive::str] = &[#(#texts),*];
         }
     }
 }

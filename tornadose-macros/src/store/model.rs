@@ -11,12 +11,15 @@ use super::serde_attrs::SerdeAttributes;
 use crate::diagnostics::Mistakes;
 use crate::helper_attrs;
 use crate::runtime::Runtime;
+use crate::threads;
 
 /// A message after all checks.
 pub(crate) struct Model {
     pub(crate) name: Ident,
     pub(crate) visibility: Visibility,
     pub(crate) shape: Shape,
+    /// The types of the fields that may not be thread-safe.
+    pub(crate) unchecked: Vec<Type>,
     pub(crate) capacity: Option<u64>,
     /// In bytes.
     pub(crate) memory: Option<u64>,
@@ -84,6 +87,7 @@ impl Model {
             name: item.ident.clone(),
             visibility: item.vis.clone(),
             shape,
+            unchecked: threads::unchecked(item),
             capacity: args.capacity.as_ref().map(|(count, _)| *count),
             memory: args.memory,
             max_key: args.max_key,
@@ -197,7 +201,10 @@ fn collect_keys(fields: &Fields, mistakes: &mut Mistakes) -> KeyFields {
             let message = "a `#[key]` field cannot be skipped by serde: other processes route by it";
             mistakes.on(attribute, message);
         }
-        found.keys.extend(key(field));
+        // Rustc reports a second field of one name.
+        if found.keys.iter().all(|earlier| Some(&earlier.name) != field.ident.as_ref()) {
+            found.keys.extend(key(field));
+        }
         if field.ident.is_none() {
             found.misplaced = true;
             mistakes.on(attribute, "`#[key]` needs a field with a name: subscribers match keys by name");

@@ -10,6 +10,7 @@ use super::key_struct::{key_impls, key_name, key_struct};
 use super::model::Key;
 use crate::generics::concretize;
 use crate::runtime::Runtime;
+use crate::threads;
 
 pub(crate) fn stub(args: &Args, item: &DeriveInput) -> TokenStream {
     let rt = Runtime::new(args.library.clone());
@@ -20,6 +21,7 @@ pub(crate) fn stub(args: &Args, item: &DeriveInput) -> TokenStream {
     let key_type = if keys.is_empty() { quote!(#rt::NoKey) } else { key_name(name).into_token_stream() };
     let serialize_key = (!keys.is_empty()).then(|| serialize_impl(&rt, name, &quote!(loop {})));
     let (generics, arguments) = concretize(&item.generics);
+    let bound = threads::bound(name, &threads::unchecked(item), &rt);
     quote! {
         #key_struct
         #key_impls
@@ -27,7 +29,7 @@ pub(crate) fn stub(args: &Args, item: &DeriveInput) -> TokenStream {
 
         #[automatically_derived]
         #[allow(deprecated)]
-        impl #generics #rt::Message for #name #arguments {
+        impl #generics #rt::Message for #name #arguments #bound {
             type Key = #key_type;
             const CHANNEL: &'static ::core::primitive::str = "";
 

@@ -2,6 +2,7 @@
 
 use proc_macro2::{Span, TokenStream};
 use quote::{ToTokens, quote, quote_spanned};
+use syn::ext::IdentExt;
 use syn::{ExprPath, Ident, Type};
 
 use super::fields::{BoundField, Source};
@@ -13,6 +14,7 @@ use crate::spans::{
     first_span, generated_local_span, generated_span, hygienic_ident, path_span, respanned, respanned_tokens,
     self_ident, type_span,
 };
+use crate::threads;
 
 pub(crate) fn expand(model: &Model) -> TokenStream {
     let Model { name, visibility, message, runtime: rt, .. } = model;
@@ -36,11 +38,12 @@ pub(crate) fn expand(model: &Model) -> TokenStream {
     let authorize = model.authorize.as_ref().map(|hook| authorize(hook, rt));
     let filter = model.filter.as_ref().map(|hook| filter(hook, message, rt));
     let receive = model.receive.as_ref().map(|hook| receive(hook, message, rt));
+    let bound = threads::bound(name, &model.unchecked, rt);
 
     quote! {
         #[automatically_derived]
         #[allow(deprecated, private_interfaces, unused_qualifications)]
-        impl #rt::Subscriber for #name {
+        impl #rt::Subscriber for #name #bound {
             #message_type
             const OPTIONS: #rt::Options = #options;
 
@@ -107,11 +110,18 @@ fn from_request(model: &Model) -> TokenStream {
         // Rustc suggests to borrow a type that is not `Clone`, but not in a generated call.
         let generated = generated_local_span(at);
         let library = rt.at(generated);
+        // Of a type that is not thread-safe, nothing else is reported.
+        let text = if threads::is_unknown(ty) {
+            let check = threads::check(ty, rt);
+            quote_spanned!(at=> <#here::AfterCheck<#ty, { #check }> as #here::FromText>)
+        } else {
+            quote_spanned!(at=> #here::FromText)
+        };
         let value = match source {
-            Source::Param(key) => quote_spanned!(at=> #here::FromText::from_param(#request, #key)?),
-            Source::Query(key) => quote_spanned!(at=> #here::FromText::from_query(#request, #key)?),
-            Source::Header(key) => quote_spanned!(at=> #here::FromText::from_header(#request, #key)?),
-            Source::Cookie(key) => quote_spanned!(at=> #here::FromText::from_cookie(#request, #key)?),
+            Source::Param(key) => quote_spanned!(at=> #text::from_param(#request, #key)?),
+            Source::Query(key) => quote_spanned!(at=> #text::from_query(#request, #key)?),
+            Source::Header(key) => quote_spanned!(at=> #text::from_header(#request, #key)?),
+            Source::Cookie(key) => quote_spanned!(at=> #text::from_cookie(#request, #key)?),
             Source::Depot => quote_spanned!(generated=> #library::FromDepot::from_depot(#depot)?),
             Source::DepotNamed(key) => {
                 quote_spanned!(generated=> #library::FromDepot::from_depot_named(#depot, #key)?)
@@ -135,8 +145,7 @@ fn from_request(model: &Model) -> TokenStream {
     }
 }
 
-/// Returns the method `keys`. Its literal of the message's key struct lets rustc check the keys of the subscriber: rustc
-/// reports one that is missing or misspelt at the user's own words.
+/// Returns the method `keys`, with a literal of the message's key struct.
 fn keys(model: &Model) -> TokenStream {
     let Model { message, runtime: rt, .. } = model;
     let at = type_span(message);
@@ -157,8 +166,9 @@ fn keys(model: &Model) -> TokenStream {
         });
         let key = Ident::new("__Key", at);
         let literal = quote_spanned!(at=> #key { #(#fields,)* });
+        let check = check_key_names(model, &key_of_message);
         quote_spanned! {at=>
-            type #key = #key_of_message;
+            type #key = #here::AfterCheck<#key_of_message, #check>;
             #here::Keys::One(#literal)
         }
     };
@@ -166,6 +176,32 @@ fn keys(model: &Model) -> TokenStream {
     quote_spanned! {at=>
         fn keys(&#this) -> #here::Keys<#key_of_message> {
             #keys
+        }
+    }
+}
+
+/// Returns a constant that compiles when the subscriber has the keys of the message. One that is misspelt is reported at
+/// its field, one that is missing at the message.
+fn check_key_names(model: &Model, key_of_message: &TokenStream) -> TokenStream {
+    let Model { message, runtime: rt, .. } = model;
+    let at = type_span(message);
+    let here = rt.at(at);
+    let keys = || model.fields.iter().filter(|field| field.key);
+    // All tokens of a call have one span, so that rustc underlines the place alone.
+    let known = keys().map(|BoundField { name, .. }| {
+        let at = name.span();
+        let (text, here, names) = (name.unraw().to_string(), rt.at(at), hygienic_ident("names", at));
+        quote_spanned!(at=> #here::KeyNames::expect_known(#names, #text);)
+    });
+    let texts = keys().map(|BoundField { name, .. }| name.unraw().to_string());
+    let names = hygienic_ident("names", at);
+    quote_spanned! {at=>
+        {
+            #[allow(unused_imports)]
+            use #here::UnknownNames as _;
+            let #names = #here::NamesOf::<#key_of_message>::NAMES;
+            #(#known)*
+            #here::KeyNames::expect_only(#names, &[#(#texts),*])
         }
     }
 }
@@ -207,8 +243,8 @@ fn filter(hook: &ExprPath, message: &Type, rt: &Runtime) -> TokenStream {
 fn receive(hook: &ExprPath, message: &Type, rt: &Runtime) -> TokenStream {
     let at = path_span(&hook.path);
     let (here, this, function) = (rt.at(at), self_ident(at), hygienic_ident("hook", at));
-    let (text, store, received) =
-        (hygienic_ident("text", at), hygienic_ident("store", at), hygienic_ident("received", at));
+    let (text, store) = (hygienic_ident("text", at), hygienic_ident("store", at));
+    let (argument, received) = (hygienic_ident("argument", at), hygienic_ident("received", at));
     let reject_missing = reject_missing(hook, "receive", rt);
     let of_message = type_span(message);
     let library = rt.at(of_message);
@@ -222,7 +258,7 @@ fn receive(hook: &ExprPath, message: &Type, rt: &Runtime) -> TokenStream {
     let result = quote_spanned! {generated=>
         #library::IntoReceiveResult::into_receive_result(#function(#this, #received, #store).await)
     };
-    // The type of what is received is inferred from the hook.
+    let from_json = quote_spanned!(generated=> #library::FromJson::from_json(#argument.of(#text))?);
     quote_spanned! {at=>
         async fn receive(
             &mut #this,
@@ -230,8 +266,10 @@ fn receive(hook: &ExprPath, message: &Type, rt: &Runtime) -> TokenStream {
             #store: #parameter_type,
         ) -> ::core::result::Result<(), #here::ReceiveError> {
             #reject_missing
-            let #function = #check;
-            let #received = #here::FromJson::from_json(#text)?;
+            #[allow(unused_imports)]
+            use #here::TextOf as _;
+            let (#function, #argument) = #check;
+            let #received = #from_json;
             #result
         }
     }

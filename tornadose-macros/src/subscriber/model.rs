@@ -9,6 +9,7 @@ use super::options::{Options, Transports};
 use crate::diagnostics::Mistakes;
 use crate::helper_attrs;
 use crate::runtime::Runtime;
+use crate::threads;
 
 /// A subscriber after all checks.
 pub(crate) struct Model {
@@ -18,6 +19,8 @@ pub(crate) struct Model {
     /// Whether it is a unit struct.
     pub(crate) unit: bool,
     pub(crate) fields: Vec<BoundField>,
+    /// The types of the fields that may not be thread-safe.
+    pub(crate) unchecked: Vec<Type>,
     pub(crate) all_keys: bool,
     pub(crate) authorize: Option<ExprPath>,
     pub(crate) filter: Option<ExprPath>,
@@ -54,6 +57,7 @@ impl Model {
             message: args.store.clone()?,
             unit: matches!(body.fields, Fields::Unit),
             fields,
+            unchecked: threads::unchecked(item),
             all_keys: args.all_keys,
             authorize: match &args.authorize {
                 Some(Authorize::Hook(path)) => Some(path.clone()),

@@ -7,16 +7,18 @@ use syn::DeriveInput;
 use super::args::Args;
 use crate::generics::concretize;
 use crate::runtime::Runtime;
+use crate::threads;
 
 pub(crate) fn stub(args: &Args, item: &DeriveInput) -> TokenStream {
     let rt = Runtime::new(args.library.clone());
     let (name, visibility) = (&item.ident, &item.vis);
     let (generics, arguments) = concretize(&item.generics);
+    let bound = threads::bound(name, &threads::unchecked(item), &rt);
     let subscriber = |message: &TokenStream| {
         quote! {
             #[automatically_derived]
             #[allow(deprecated)]
-            impl #generics #rt::Subscriber for #name #arguments {
+            impl #generics #rt::Subscriber for #name #arguments #bound {
                 type Message = #message;
 
                 fn from_request(

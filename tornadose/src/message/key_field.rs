@@ -6,7 +6,8 @@ use std::hash::{Hash, Hasher};
 
 use serde::ser::{Serialize, SerializeStruct};
 
-/// The type of a `#[key]` field of a message.
+/// The type of a `#[key]` field of a message. `Send` and `Sync` are checked by
+/// [`ThreadSafe`](crate::message::threads::ThreadSafe), as those of every field.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be a `#[key]`",
     label = "not a key",
@@ -25,7 +26,7 @@ pub trait KeyField {
 }
 
 #[diagnostic::do_not_recommend]
-impl<T: Clone + Debug + Eq + Hash + Send + Sync + 'static> KeyField for T {
+impl<T: Clone + Debug + Eq + Hash + 'static> KeyField for T {
     fn clone_field(&self) -> Self {
         self.clone()
     }

@@ -1,23 +1,11 @@
 //! The bounds of what `#[subscriber]` names: the type of its store, and its keys. Expansions check them by the traits
 //! here, so that rustc reports a mistake once, in their words.
 //!
-//! Rustc looks into the bounds of the implementation when a trait has only one that may apply, and reports those. The
-//! second implementations, which never apply, keep it from that.
+//! Each trait has a second implementation that never applies, see [`never`](crate::message::never).
 
-use std::marker::PhantomData;
-
+use crate::message::never::{Never, Unimplemented};
 use crate::message::{Message, NoKey};
 use crate::store::Store;
-
-/// No type implements it.
-pub trait Unimplemented {
-    /// Any message.
-    type Message: Message;
-}
-
-/// Makes a type of this crate of any type, for which this crate can tell that [`Unimplemented`] is not implemented.
-#[derive(Debug)]
-pub struct Never<T>(PhantomData<T>);
 
 /// A type that `store = …` may name. Every [`Message`] is one.
 ///
@@ -84,7 +72,7 @@ impl<K: Clone> MatchingKey<K> for K {
 #[diagnostic::do_not_recommend]
 impl<K: Clone> MatchingKey<Never<K>> for K {
     fn clone_key(&self) -> Never<K> {
-        Never(PhantomData)
+        Never::new()
     }
 }
 

@@ -4,6 +4,8 @@
 //! Each trait has two implementations with different `How`. Of a trait with one, rustc reports why the function is not
 //! the `Fn` of that implementation.
 
+use std::marker::PhantomData;
+
 use crate::subscriber::StatusError;
 
 /// The hook takes the subscriber by `&self`.
@@ -78,22 +80,72 @@ impl<S, M, F: Fn(ByMut) -> bool> FilterHook<S, M, ByMut> for F {
 pub trait ReceiveHook<S, M, Of, T, How>: Sized {
     /// The function itself. Of a wrong function it is unknown, so that rustc reports nothing about the call.
     type Checked;
-    /// Returns the function.
-    fn checked(self) -> Self::Checked;
+    /// The `T`. Of a wrong function it is unknown too.
+    type Argument;
+    /// Returns the function and its argument.
+    fn checked(self) -> (Self::Checked, Self::Argument);
 }
 
 #[diagnostic::do_not_recommend]
 impl<S, M, Of, T, R, F: AsyncFn(&S, T, &Of) -> R> ReceiveHook<S, M, Of, T, ByRef> for F {
     type Checked = F;
-    fn checked(self) -> F {
-        self
+    type Argument = TextArgument<T>;
+    fn checked(self) -> (F, TextArgument<T>) {
+        (self, TextArgument::new())
     }
 }
 
 #[diagnostic::do_not_recommend]
 impl<S, M, Of, T, R, F: AsyncFn(&mut S, T, &Of) -> R> ReceiveHook<S, M, Of, T, ByMut> for F {
     type Checked = F;
-    fn checked(self) -> F {
-        self
+    type Argument = TextArgument<T>;
+    fn checked(self) -> (F, TextArgument<T>) {
+        (self, TextArgument::new())
     }
 }
+
+/// The `T` that a `receive` hook takes. The trait [`TextOf`] gives it the text to read.
+#[derive(Debug)]
+pub struct TextArgument<T>(PhantomData<fn() -> T>);
+
+impl<T> TextArgument<T> {
+    fn new() -> Self {
+        Self(PhantomData)
+    }
+}
+
+impl<'a, T: ?Sized> TextArgument<&'a T> {
+    /// Takes the place of [`TextOf::of`] where the hook takes a reference, to report it.
+    #[must_use]
+    #[expect(clippy::unused_self, reason = "it is called as the trait's method")]
+    pub fn of(self, _: &str) -> NoText
+    where
+        &'a T: OwnedValue,
+    {
+        NoText
+    }
+}
+
+/// The text that a `receive` hook's argument is read from.
+pub trait TextOf {
+    /// Returns the text.
+    fn of(self, text: &str) -> &str;
+}
+
+impl<T> TextOf for TextArgument<T> {
+    fn of(self, text: &str) -> &str {
+        text
+    }
+}
+
+/// Takes the place of the text for a hook that takes a reference, which has been reported.
+#[derive(Debug)]
+pub struct NoText;
+
+/// A type that is not a reference. No type implements it, because only references are checked.
+#[diagnostic::on_unimplemented(
+    message = "a `receive` hook cannot take a `{Self}`: it is given the value, not a reference",
+    label = "takes a `{Self}`",
+    note = "take an owned type: `String` instead of `&str`"
+)]
+pub trait OwnedValue {}

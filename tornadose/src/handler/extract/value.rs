@@ -9,12 +9,13 @@ use serde::de::DeserializeOwned;
 
 use crate::handler::extract;
 use crate::subscriber::close::{Close, ReceiveError};
+use crate::subscriber::hooks::NoText;
 
 /// The type of a field that is read from the request. Every type that implements `Deserialize` is one.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be read from a request: it does not implement `Deserialize`",
     label = "does not implement `Deserialize`",
-    note = "put `#[derive(Deserialize)]` on `{Self}`, or read a type that implements it and convert it in `authorize`"
+    note = "put `#[derive(Deserialize)]` on your type, or read one that implements it and convert it in `authorize`"
 )]
 pub trait FromText: Sized {
     /// See [`extract::param`].
@@ -94,21 +95,29 @@ impl<T: Clone + Send + Sync + 'static> FromDepot for T {
 #[diagnostic::on_unimplemented(
     message = "a `receive` hook cannot take a `{Self}`: it is not read from JSON",
     label = "takes a `{Self}`",
-    note = "put `#[derive(Deserialize)]` on `{Self}`; a type that borrows, such as `&str`, cannot be read: take a `String`"
+    note = "put `#[derive(Deserialize)]` on `{Self}`"
 )]
-pub trait FromJson: Sized {
+pub trait FromJson<Text>: Sized {
     /// See [`extract::parse_text`].
     ///
     /// # Errors
     ///
     /// Those of the function.
-    fn from_json(text: &str) -> Result<Self, ReceiveError>;
+    fn from_json(text: Text) -> Result<Self, ReceiveError>;
 }
 
 #[diagnostic::do_not_recommend]
-impl<T: DeserializeOwned> FromJson for T {
+impl<T: DeserializeOwned> FromJson<&str> for T {
     fn from_json(text: &str) -> Result<Self, ReceiveError> {
         extract::parse_text(text)
+    }
+}
+
+/// Keeps rustc from reporting a reference again.
+#[diagnostic::do_not_recommend]
+impl<T: ?Sized> FromJson<NoText> for &T {
+    fn from_json(_: NoText) -> Result<Self, ReceiveError> {
+        Err(ReceiveError::Report(String::new()))
     }
 }
 

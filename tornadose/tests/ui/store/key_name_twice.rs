@@ -1,0 +1,12 @@
+use tornadose::prelude::*;
+
+#[store(latest)]
+#[derive(Serialize)]
+struct Quote {
+    #[key]
+    symbol: String,
+    #[key]
+    symbol: u32,
+}
+
+fn main() {}
