@@ -1,6 +1,6 @@
 //! Spans for expansions, so that rustc reports a mistake under the word that causes it.
 
-use proc_macro2::{Ident, Span, TokenStream};
+use proc_macro2::{Group, Ident, Span, TokenStream, TokenTree};
 use quote::ToTokens;
 use syn::{Path, Type};
 
@@ -48,6 +48,43 @@ pub(crate) fn respanned_tokens(tokens: impl ToTokens, span: Span) -> TokenStream
         token
     });
     respanned.collect()
+}
+
+/// Moves the identifiers away from the user's word at which they are located, except those of `user`. The punctuation
+/// stays, and rustc reports errors from the first to the last token of a path.
+///
+/// Editors take an identifier that is located at a word for the word: go to definition would lead to each of them.
+pub(crate) fn unlinked(tokens: TokenStream, user: impl ToTokens) -> TokenStream {
+    // Keywords at which an item begins. They have no definition.
+    let mut words = vec!["type".to_owned(), "fn".to_owned(), "let".to_owned()];
+    collect_words(user.to_token_stream(), &mut words);
+    unlink(tokens, &words)
+}
+
+fn unlink(tokens: TokenStream, words: &[String]) -> TokenStream {
+    let unlinked = tokens.into_iter().map(|token| match token {
+        TokenTree::Ident(mut word) if !words.contains(&word.to_string()) => {
+            word.set_span(word.span().located_at(Span::call_site()));
+            TokenTree::Ident(word)
+        }
+        TokenTree::Group(group) => {
+            let mut unlinked = Group::new(group.delimiter(), unlink(group.stream(), words));
+            unlinked.set_span(group.span());
+            TokenTree::Group(unlinked)
+        }
+        other => other,
+    });
+    unlinked.collect()
+}
+
+fn collect_words(tokens: TokenStream, words: &mut Vec<String>) {
+    for token in tokens {
+        match token {
+            TokenTree::Ident(word) => words.push(word.to_string()),
+            TokenTree::Group(group) => collect_words(group.stream(), words),
+            _ => {}
+        }
+    }
 }
 
 /// Returns a local variable that nothing in the user's code can name or shadow.

@@ -12,27 +12,27 @@ use crate::literals::{duration, usize_literal};
 use crate::runtime::Runtime;
 use crate::spans::{
     first_span, generated_local_span, generated_span, hygienic_ident, path_span, respanned, respanned_tokens,
-    self_ident, type_span,
+    self_ident, type_span, unlinked,
 };
 use crate::threads;
 
 pub(crate) fn expand(model: &Model) -> TokenStream {
     let Model { name, visibility, message, runtime: rt, .. } = model;
     let options = options(model.transports, &model.options, rt);
-    let here = rt.at(type_span(message));
+    let at = type_span(message);
+    let here = rt.at(at);
     // The library's aliases report a type that is not a message once: rustc omits repetitions at the same span.
-    let message_type = quote_spanned!(type_span(message)=> type Message = #here::MessageOf<#message>;);
-    let store = quote_spanned!(type_span(message)=> &#here::StoreOf<#message>);
+    let message_type = unlinked(quote_spanned!(at=> type Message = #here::MessageOf<#message>;), message);
     // Documentation shows this name, so it has no underscores. `store` is likelier to be the name of one of the user's
     // handlers, which are unit structs, so that the pattern would not be a binding.
-    let parameter = Ident::new("message_store", type_span(message));
-    let serve = quote_spanned!(type_span(message)=> #here::StreamHandler::new(#parameter));
-    let visibility = respanned_tokens(visibility, type_span(message));
-    let handler = quote_spanned! {type_span(message)=>
-        #visibility fn handler(#parameter: #store) -> #here::StreamHandler<Self> {
-            #serve
+    let parameter = Ident::new("message_store", at);
+    let visibility = respanned_tokens(visibility, at);
+    let handler = quote_spanned! {at=>
+        #visibility fn handler(#parameter: &#here::StoreOf<#message>) -> #here::StreamHandler<Self> {
+            #here::StreamHandler::new(#parameter)
         }
     };
+    let handler = unlinked(handler, quote!(#message #visibility));
     let from_request = from_request(model);
     let keys = keys(model);
     let authorize = model.authorize.as_ref().map(|hook| authorize(hook, rt));
@@ -149,13 +149,13 @@ fn from_request(model: &Model) -> TokenStream {
 fn keys(model: &Model) -> TokenStream {
     let Model { message, runtime: rt, .. } = model;
     let at = type_span(message);
-    let here = rt.at(at);
-    let key_of_message = quote_spanned!(at=> #here::MessageKey<#message>);
+    let here = unlinked(rt.at(at), message);
+    let key_of_message = unlinked(quote_spanned!(at=> #here::MessageKey<#message>), message);
     let mut fields = model.fields.iter().filter(|field| field.key).peekable();
     let keys = if model.all_keys {
         quote!(#rt::Keys::All)
     } else if fields.peek().is_none() {
-        quote_spanned!(at=> #here::Keys::One(<#key_of_message as #here::NoKeyNeeded>::no_key()))
+        unlinked(quote_spanned!(at=> #here::Keys::One(<#key_of_message as #here::NoKeyNeeded>::no_key())), message)
     } else {
         let fields = fields.map(|BoundField { name, ty, .. }| {
             // A type that is not that of the message's key is reported where the field names it.
@@ -164,20 +164,14 @@ fn keys(model: &Model) -> TokenStream {
             let value = quote_spanned!(at=> #here::MatchingKey::clone_key(&#this.#field));
             quote!(#name: #value)
         });
-        let key = Ident::new("__Key", at);
-        let literal = quote_spanned!(at=> #key { #(#fields,)* });
         let check = check_key_names(model, &key_of_message);
-        quote_spanned! {at=>
-            type #key = #here::AfterCheck<#key_of_message, #check>;
-            #here::Keys::One(#literal)
-        }
+        let one = unlinked(quote_spanned!(at=> #here::Keys::One), message);
+        let key = unlinked(quote_spanned!(at=> #here::AfterCheck), message);
+        quote_spanned!(at=> #one(#key::<#key_of_message, #check> { #(#fields,)* }))
     };
     let this = self_ident(at);
-    quote_spanned! {at=>
-        fn keys(&#this) -> #here::Keys<#key_of_message> {
-            #keys
-        }
-    }
+    let signature = unlinked(quote_spanned!(at=> fn keys(&#this) -> #here::Keys<#key_of_message>), message);
+    quote_spanned!(at=> #signature { #keys })
 }
 
 /// Returns a constant that compiles when the subscriber has the keys of the message. One that is misspelt is reported at
@@ -195,15 +189,14 @@ fn check_key_names(model: &Model, key_of_message: &TokenStream) -> TokenStream {
     });
     let texts = keys().map(|BoundField { name, .. }| name.unraw().to_string());
     let names = hygienic_ident("names", at);
-    quote_spanned! {at=>
-        {
-            #[allow(unused_imports)]
-            use #here::UnknownNames as _;
-            let #names = #here::NamesOf::<#key_of_message>::NAMES;
-            #(#known)*
-            #here::KeyNames::expect_only(#names, &[#(#texts),*])
-        }
-    }
+    let read = quote_spanned! {at=>
+        #[allow(unused_imports)]
+        use #here::UnknownNames as _;
+        let #names = #here::NamesOf::<#key_of_message>::NAMES;
+    };
+    let read = unlinked(read, quote!(#message NAMES));
+    let only = unlinked(quote_spanned!(at=> #here::KeyNames::expect_only(#names, &[#(#texts),*])), message);
+    quote_spanned!(at=> { #read #(#known)* #only })
 }
 
 fn authorize(hook: &ExprPath, rt: &Runtime) -> TokenStream {
@@ -225,12 +218,13 @@ fn filter(hook: &ExprPath, message: &Type, rt: &Runtime) -> TokenStream {
     let (this, parameter, function) = (self_ident(at), hygienic_ident("message", at), hygienic_ident("hook", at));
     let of_message = type_span(message);
     let library = rt.at(of_message);
-    let message = quote_spanned!(of_message=> #library::MessageOf<#message>);
+    let message_type = unlinked(quote_spanned!(of_message=> #library::MessageOf<#message>), message);
     let signature = quote_spanned! {of_message=>
-        fn filter(&#this, #parameter: &#message) -> ::core::primitive::bool
+        fn filter(&#this, #parameter: &#message_type) -> ::core::primitive::bool
     };
+    let signature = unlinked(signature, quote!(#message #this #parameter bool));
     let reject_missing = reject_missing(hook, "filter", rt);
-    let check = check(hook, "filter", "FilterHook", &quote_spanned!(at=> <Self, #message, _>), rt);
+    let check = check(hook, "filter", "FilterHook", &quote_spanned!(at=> <Self, #message_type, _>), rt);
     quote_spanned! {at=>
         #signature {
             #reject_missing
@@ -248,8 +242,8 @@ fn receive(hook: &ExprPath, message: &Type, rt: &Runtime) -> TokenStream {
     let reject_missing = reject_missing(hook, "receive", rt);
     let of_message = type_span(message);
     let library = rt.at(of_message);
-    let message_type = quote_spanned!(of_message=> #library::MessageOf<#message>);
-    let store_type = quote_spanned!(of_message=> #library::StoreOf<#message>);
+    let message_type = unlinked(quote_spanned!(of_message=> #library::MessageOf<#message>), message);
+    let store_type = unlinked(quote_spanned!(of_message=> #library::StoreOf<#message>), message);
     let parameter_type = quote_spanned!(of_message=> &#store_type);
     let check =
         check(hook, "receive", "ReceiveHook", &quote_spanned!(at=> <Self, #message_type, #store_type, _, _>), rt);
