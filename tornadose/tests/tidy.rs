@@ -102,7 +102,7 @@ const LAYERS: [(&str, &[&str]); 13] = [
     ("metrics", &[]),
     ("event", &["event"]),
     ("id", &[]),
-    ("message", &["event"]),
+    ("message", &["event", "message"]),
     ("backend", &["metrics", "id", "backend"]),
     ("store", &["sync", "metrics", "event", "id", "message", "backend", "store"]),
     ("wire", &["event", "id", "wire"]),

@@ -6,6 +6,8 @@ use std::marker::PhantomData;
 use crate::message::NoKey;
 
 /// A key whose fields are known by name: those of `#[store]`, and [`NoKey`].
+// Documentation would list it among the traits of each key.
+#[doc(hidden)]
 pub trait NamedKey {
     /// The names of the fields.
     const FIELDS: &'static [&'static str];

@@ -82,6 +82,7 @@ impl<K: Clone> MatchingKey<Never<K>> for K {
     label = "its key is `{Self}`",
     note = "give the struct the fields of `{Self}`, each with `#[key]`, or add `all_keys` to receive every key"
 )]
+#[doc(hidden)]
 pub trait NoKeyNeeded {
     /// Returns the key.
     fn no_key() -> Self;
