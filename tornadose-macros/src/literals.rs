@@ -1,7 +1,33 @@
-//! Literals in expansions.
+//! Numbers in expansions.
 
 use proc_macro2::{Literal, Span, TokenStream};
-use quote::quote;
+use quote::{ToTokens, quote, quote_spanned};
+use syn::ExprPath;
+
+use crate::spans::{generated_local_span, hygienic_ident, path_span, respanned_tokens};
+
+/// A number of messages, connections or keys.
+#[derive(Clone)]
+pub(crate) enum Count {
+    Number(u64),
+    /// The path of a constant.
+    Const(ExprPath),
+}
+
+impl Count {
+    /// Returns the number as a `usize`. Of a constant with another type, rustc reports that at its path.
+    pub(crate) fn to_usize(&self) -> TokenStream {
+        match self {
+            Self::Number(number) => usize_literal(*number).into_token_stream(),
+            Self::Const(path) => {
+                let last = path_span(&path.path);
+                let (at, count) = (generated_local_span(last), hygienic_ident("count", last));
+                let path = respanned_tokens(path, at);
+                quote_spanned!(at=> { let #count: ::core::primitive::usize = #path; #count })
+            }
+        }
+    }
+}
 
 /// Returns the number as a `usize` with its suffix. The number may exceed the `usize` of the compiling machine.
 pub(crate) fn usize_literal(number: u64) -> Literal {

@@ -6,6 +6,7 @@ use syn::ext::IdentExt;
 use syn::{Expr, ExprLit, ExprPath, Ident, Lit, LitInt, LitStr, Path, Type};
 
 use crate::diagnostics::Mistakes;
+use crate::literals::Count;
 use crate::raw_option::{RawOption, Value};
 
 /// A year. It is longer than any connection lives, and adding it to the time of day does not overflow.
@@ -22,8 +23,11 @@ impl RawOption {
         }
     }
 
-    /// Returns a whole number from 1. `hint` ends the message for 0.
-    pub(crate) fn count(&self, hint: &str, mistakes: &mut Mistakes) -> Option<u64> {
+    /// Returns a whole number from 1, or the path of a constant. `hint` ends the message for 0.
+    pub(crate) fn count(&self, hint: &str, mistakes: &mut Mistakes) -> Option<Count> {
+        if let Value::Expr(Expr::Path(path)) = &self.value {
+            return Some(Count::Const(path.clone()));
+        }
         let number: LitInt = match self.literal(mistakes)? {
             Lit::Int(number) if number.suffix().is_empty() => number,
             other => return self.report_mismatch(other, mistakes),
@@ -33,7 +37,7 @@ impl RawOption {
                 mistakes.on(number, format!("`{}` must be at least 1{hint}", self.name));
                 None
             }
-            Ok(count) if count <= MAX_COUNT => Some(count),
+            Ok(count) if count <= MAX_COUNT => Some(Count::Number(count)),
             _ => {
                 mistakes.on(number, format!("`{}` must be at most {MAX_COUNT}", self.name));
                 None

@@ -6,6 +6,7 @@ use syn::Path;
 use super::retention::{Retention, RetentionOption};
 use crate::diagnostics::Mistakes;
 use crate::foreign;
+use crate::literals::Count;
 use crate::raw_option::{Expected, OptionParser, RawOption, expected};
 
 /// The arguments. An option that is absent or wrong is `None`.
@@ -13,7 +14,7 @@ use crate::raw_option::{Expected, OptionParser, RawOption, expected};
 pub(crate) struct Args {
     pub(crate) retention: Option<Retention>,
     /// The capacity, and the word `capacity` for messages about it.
-    pub(crate) capacity: Option<(u64, Ident)>,
+    pub(crate) capacity: Option<(Count, Ident)>,
     /// In bytes.
     pub(crate) memory: Option<u64>,
     /// In bytes.
@@ -26,7 +27,7 @@ pub(crate) struct Args {
 const OPTIONS: [(&str, Expected); 7] = [
     ("latest", Expected::FLAG),
     ("queue", Expected::FLAG),
-    ("capacity", expected("a whole number of messages", "`capacity = 1024`")),
+    ("capacity", expected("a whole number of messages or the path of a constant", "`capacity = 1024`")),
     ("memory", expected("a size in quotes: digits and `KiB`, `MiB` or `GiB`", "`memory = \"64MiB\"`")),
     ("max_key", expected("a size in quotes: digits and `KiB`, `MiB` or `GiB`", "`max_key = \"1KiB\"`")),
     ("channel", expected("a name in quotes", "`channel = \"ticks\"`")),

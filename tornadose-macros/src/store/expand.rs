@@ -30,8 +30,8 @@ pub(crate) fn expand(model: &Model) -> TokenStream {
             const HAS_LATEST: ::core::primitive::bool = false;
         )
     });
-    let capacity = model.capacity.map(|count| {
-        let count = usize_literal(count);
+    let capacity = model.capacity.as_ref().map(|count| {
+        let count = count.to_usize();
         quote!(const CAPACITY: ::core::primitive::usize = #count;)
     });
     let memory = model.memory.map(|bytes| {

@@ -10,6 +10,7 @@ use super::retention::{self, Retention};
 use super::serde_attrs::SerdeAttributes;
 use crate::diagnostics::Mistakes;
 use crate::helper_attrs;
+use crate::literals::Count;
 use crate::runtime::Runtime;
 use crate::threads;
 
@@ -20,7 +21,7 @@ pub(crate) struct Model {
     pub(crate) shape: Shape,
     /// The types of the fields that may not be thread-safe.
     pub(crate) unchecked: Vec<Type>,
-    pub(crate) capacity: Option<u64>,
+    pub(crate) capacity: Option<Count>,
     /// In bytes.
     pub(crate) memory: Option<u64>,
     /// In bytes.
@@ -88,7 +89,7 @@ impl Model {
             visibility: item.vis.clone(),
             shape,
             unchecked: threads::unchecked(item),
-            capacity: args.capacity.as_ref().map(|(count, _)| *count),
+            capacity: args.capacity.as_ref().map(|(count, _)| count.clone()),
             memory: args.memory,
             max_key: args.max_key,
             channel: args.channel.clone().unwrap_or_else(|| kebab(&item.ident.unraw().to_string())),

@@ -5,7 +5,7 @@
 use proc_macro2::{Span, TokenStream};
 use syn::{ExprPath, Ident, LitStr, Path, Type};
 
-use super::options::{KeepAlive, Lag, Options, Origins, Transports};
+use super::options::{KeepAlive, Lag, Options, Origins, Replay, Transports};
 use crate::diagnostics::Mistakes;
 use crate::foreign;
 use crate::origin;
@@ -58,9 +58,11 @@ const OPTIONS: [(&str, Expected, Read); 18] = [
     ("receive", expected("the path of a function", "`receive = Self::received`"), |args, option, mistakes| {
         args.receive = hook(option, mistakes);
     }),
-    ("replay", expected("a number of messages", "`replay = 20`"), |args, option, mistakes| {
-        args.options.replay = option.count("; leave it out to send no history", mistakes);
-    }),
+    (
+        "replay",
+        expected("a number of messages, the path of a constant, or `all`", "`replay = 20`"),
+        |args, option, mistakes| args.options.replay = replay(option, mistakes),
+    ),
     (
         "lag",
         expected("`skip` (report the gap and go on) or `close` (end the connection)", "`lag = skip`"),
@@ -75,9 +77,13 @@ const OPTIONS: [(&str, Expected, Read); 18] = [
     ("origins", expected("a list", "`origins = [\"https://app.example\"]`, or `any`"), |args, option, mistakes| {
         args.options.origins = origins(option, mistakes);
     }),
-    ("max_connections", expected("a number of connections", "`max_connections = 10_000`"), |args, option, mistakes| {
-        args.options.max_connections = option.count("; leave it out for any number", mistakes);
-    }),
+    (
+        "max_connections",
+        expected("a number of connections or the path of a constant", "`max_connections = 10_000`"),
+        |args, option, mistakes| {
+            args.options.max_connections = option.count("; leave it out for any number", mistakes);
+        },
+    ),
     ("max_age", expected("a duration in quotes", "`\"10m\"` or `\"1h\"`"), |args, option, mistakes| {
         args.options.max_age = option.duration("; leave it out to let connections last", mistakes);
     }),
@@ -207,6 +213,13 @@ fn hook(option: &RawOption, mistakes: &mut Mistakes) -> Option<ExprPath> {
         return None;
     }
     Some(hook)
+}
+
+fn replay(option: &RawOption, mistakes: &mut Mistakes) -> Option<Replay> {
+    if option.word().is_some_and(|word| word == "all") {
+        return Some(Replay::All);
+    }
+    option.count("; leave it out to send no history", mistakes).map(Replay::Last)
 }
 
 fn lag(option: &RawOption, mistakes: &mut Mistakes) -> Option<Lag> {

@@ -7,7 +7,7 @@ use syn::{ExprPath, Ident, Type};
 
 use super::fields::{BoundField, Source};
 use super::model::Model;
-use super::options::{KeepAlive, Lag, Options, Origins, Transports};
+use super::options::{KeepAlive, Lag, Options, Origins, Replay, Transports};
 use crate::literals::{duration, usize_literal};
 use crate::runtime::Runtime;
 use crate::spans::{
@@ -71,7 +71,13 @@ fn options(transports: Transports, options: &Options, rt: &Runtime) -> TokenStre
         Transports::Ws => quote!(Ws),
         Transports::Both => quote!(Both),
     };
-    let replay = options.replay.map(usize_literal).map(|count| quote!(.replay(#count)));
+    let replay = options.replay.as_ref().map(|replay| {
+        let count = match replay {
+            Replay::All => quote!(::core::primitive::usize::MAX),
+            Replay::Last(count) => count.to_usize(),
+        };
+        quote!(.replay(#count))
+    });
     let lag = options.lag.map(|lag| match lag {
         Lag::Skip => quote!(.lag(#rt::Lag::Skip)),
         Lag::Close => quote!(.lag(#rt::Lag::Close)),
@@ -88,7 +94,10 @@ fn options(transports: Transports, options: &Options, rt: &Runtime) -> TokenStre
         Origins::Any => quote!(.origins(#rt::Origins::Any)),
         Origins::List(list) => quote!(.origins(#rt::Origins::List(&[#(#list),*]))),
     });
-    let max_connections = options.max_connections.map(usize_literal).map(|count| quote!(.max_connections(#count)));
+    let max_connections = options.max_connections.as_ref().map(|count| {
+        let count = count.to_usize();
+        quote!(.max_connections(#count))
+    });
     let max_age = options.max_age.map(duration).map(|length| quote!(.max_age(#length)));
     let protocols = options.protocols.as_ref().map(|list| quote!(.protocols(&[#(#list),*])));
     let throttle = options.throttle.map(duration).map(|length| quote!(.throttle(#length)));

@@ -1,15 +1,17 @@
 //! The options of a subscriber that the library's `Options` has too.
 
+use crate::literals::Count;
+
 /// The options that were written. An option that was not is `None`.
 #[derive(Clone, Default)]
 pub(crate) struct Options {
-    pub(crate) replay: Option<u64>,
+    pub(crate) replay: Option<Replay>,
     pub(crate) lag: Option<Lag>,
     pub(crate) keep_alive: Option<KeepAlive>,
     /// In milliseconds.
     pub(crate) retry: Option<u64>,
     pub(crate) origins: Option<Origins>,
-    pub(crate) max_connections: Option<u64>,
+    pub(crate) max_connections: Option<Count>,
     /// In milliseconds.
     pub(crate) max_age: Option<u64>,
     pub(crate) protocols: Option<Vec<String>>,
@@ -31,6 +33,13 @@ impl Transports {
     pub(crate) fn union(self, other: Self) -> Self {
         if self == other { self } else { Self::Both }
     }
+}
+
+#[derive(Clone)]
+pub(crate) enum Replay {
+    /// Everything that is kept.
+    All,
+    Last(Count),
 }
 
 #[derive(Clone, Copy)]

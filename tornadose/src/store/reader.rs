@@ -23,7 +23,7 @@ use tokio::time::Instant;
 use crate::id::Id;
 use crate::message::{Keys, Message};
 use crate::metrics::{self, DeliveryCounters};
-use crate::store::end::{End, EndReason, EndState};
+use crate::store::end::{EndReason, EndState};
 use crate::store::entry::Entry;
 use crate::store::gap::{Gap, GapReason};
 use crate::store::ledger::Ledger;
@@ -96,7 +96,7 @@ impl<M: Message> Reader<M> {
         let mut state = shared.lock();
         let keys = select(&mut state.log, keys);
         let mut state = shared.decode_for(&keys, state);
-        let end = state.closed.then_some(End::after_everything(EndReason::Closed));
+        let end = state.closed.then_some(EndReason::Closed);
         let mailbox = Arc::new(Mailbox::new());
         let id = state.readers.insert(&keys, options.is_connection, end, &mailbox);
         // Until it is placed it is at the head, and is owed the messages that follow.
@@ -191,14 +191,15 @@ impl<M: Message> Reader<M> {
         let shared = Arc::clone(&self.shared);
         let mut state = shared.lock();
         let end = state.readers.end_of(self.id);
-        if let Some(end) = end
-            && self.poll_end_due(end, &state.log, waker)
+        if let Some(reason) = end
+            && let Some(bound) = state.readers.end_bound_of(self.id)
+            && self.poll_end_due(bound, &state.log, waker)
         {
-            return Some(EndState::Due(end.reason));
+            return Some(EndState::Due(reason));
         }
         // A reader that drains before it ends reads on when its socket wakes it.
         state.readers.register_waker(self.id, waker, false);
-        end.map(|end| EndState::Draining(end.reason))
+        end.map(EndState::Draining)
     }
 
     /// Returns how many keys the reader has; `None` when it reads all keys.

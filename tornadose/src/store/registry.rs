@@ -8,7 +8,7 @@ use slab::Slab;
 use tokio::time::Instant;
 
 use crate::id::Offset;
-use crate::store::end::{End, EndReason};
+use crate::store::end::{End, EndBound, EndReason};
 use crate::store::entry::Entry;
 use crate::store::log::key::KeySelection;
 use crate::store::reader::mailbox::Mailbox;
@@ -25,13 +25,37 @@ struct ReaderEntry<M> {
     mailbox: Arc<Mailbox<M>>,
     /// The generation of the log in which the reader became live.
     generation: u64,
-    /// Whether a new message has to be pushed. False for a reader that will read the log anyway, or that waits for
-    /// its end alone.
-    wants_messages: bool,
-    /// After how many messages a reader is woken that does not want them; 0 for never.
-    messages_until_wake: u32,
-    end: Option<End>,
+    interest: Interest,
+    end: Option<EndReason>,
     is_connection: bool,
+}
+
+/// Which new messages concern a reader: none, all, or the one that comes after so many. It is one number, because it is
+/// compared for each reader and message.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Interest(u32);
+
+impl Interest {
+    /// The reader will read the log anyway, or waits for its end alone.
+    const NONE: Self = Self(0);
+    /// Each message is pushed to the reader.
+    const ALL: Self = Self(u32::MAX);
+
+    /// The reader is woken by the last of so many messages.
+    fn after(messages: usize) -> Self {
+        Self(u32::try_from(messages).unwrap_or(u32::MAX - 1).clamp(1, u32::MAX - 1))
+    }
+
+    fn in_all_if(wants_messages: bool) -> Self {
+        if wants_messages { Self::ALL } else { Self::NONE }
+    }
+
+    /// Counts a message of a reader that is not interested in all. Returns whether the reader is to be woken.
+    #[cold]
+    fn count(&mut self) -> bool {
+        self.0 -= 1;
+        *self == Self::NONE
+    }
 }
 
 /// Wakers, in order of subscription, and messages that were replaced. Both are used after unlocking the store: the
@@ -65,6 +89,8 @@ pub(crate) struct ReaderRegistry<M> {
     all_keys: Vec<ReaderId>,
     /// The readers whose resume id has yet to arrive, by its offset.
     pending: BTreeMap<(Offset, u64), ReaderId>,
+    /// How far readers read that end, by their numbers.
+    end_bounds: BTreeMap<u64, EndBound>,
     connections: usize,
 }
 
@@ -76,6 +102,7 @@ impl<M> ReaderRegistry<M> {
             by_key: Vec::new(),
             all_keys: Vec::new(),
             pending: BTreeMap::new(),
+            end_bounds: BTreeMap::new(),
             connections: 0,
         }
     }
@@ -96,17 +123,17 @@ impl<M> ReaderRegistry<M> {
         &mut self,
         keys: &KeySelection,
         is_connection: bool,
-        end: Option<End>,
+        end: Option<EndReason>,
         mailbox: &Arc<Mailbox<M>>,
     ) -> ReaderId {
+        const { assert!(size_of::<ReaderEntry<M>>() <= 32, "a push touches half a cache line for each reader") }
         self.next_number += 1;
         self.connections += usize::from(is_connection);
         let index = self.entries.insert(ReaderEntry {
             number: self.next_number,
             mailbox: Arc::clone(mailbox),
             generation: 0,
-            wants_messages: false,
-            messages_until_wake: 0,
+            interest: Interest::NONE,
             end,
             is_connection,
         });
@@ -135,13 +162,19 @@ impl<M> ReaderRegistry<M> {
             remove_id(&mut self.all_keys, id);
         }
         self.pending.retain(|_, pending| *pending != id);
+        self.end_bounds.remove(&id.number);
         let entry = self.entries.remove(id.index);
         self.connections -= usize::from(entry.is_connection);
     }
 
     #[inline]
-    pub(crate) fn end_of(&self, id: ReaderId) -> Option<End> {
+    pub(crate) fn end_of(&self, id: ReaderId) -> Option<EndReason> {
         self.entries[id.index].end
+    }
+
+    /// Returns how far a reader reads that ends; `None` for everything.
+    pub(crate) fn end_bound_of(&self, id: ReaderId) -> Option<EndBound> {
+        self.end_bounds.get(&id.number).copied()
     }
 
     /// Records that the reader is active, and returns the time. Its waker is dropped, and it is not live any more: it
@@ -157,14 +190,14 @@ impl<M> ReaderRegistry<M> {
 
     /// Returns when the reader ends at the latest, and why; `None` when that is not bounded here, or it is gone.
     pub(crate) fn end_due(&self, id: ReaderId) -> Option<(Instant, EndReason)> {
-        let end = self.entries.get(id.index).filter(|entry| entry.number == id.number)?.end?;
-        Some((end.bound?.due_at, end.reason))
+        let reason = self.entries.get(id.index).filter(|entry| entry.number == id.number)?.end?;
+        Some((self.end_bounds.get(&id.number)?.due_at, reason))
     }
 
     /// Registers a waker for the reader's end and, if it wants messages, for the next message of its keys.
     pub(crate) fn register_waker(&mut self, id: ReaderId, waker: &Waker, wants_messages: bool) {
         let entry = &mut self.entries[id.index];
-        (entry.wants_messages, entry.messages_until_wake) = (wants_messages, 0);
+        entry.interest = Interest::in_all_if(wants_messages);
         entry.mailbox.register_waker(waker);
     }
 
@@ -172,7 +205,7 @@ impl<M> ReaderRegistry<M> {
     /// least 1.
     pub(crate) fn register_waker_after(&mut self, id: ReaderId, waker: &Waker, messages: usize) {
         self.register_waker(id, waker, false);
-        self.entries[id.index].messages_until_wake = u32::try_from(messages).unwrap_or(u32::MAX);
+        self.entries[id.index].interest = Interest::after(messages);
     }
 
     /// Marks the reader as live in this generation of the log: the next message is pushed to it, although it may
@@ -195,17 +228,17 @@ impl<M> ReaderRegistry<M> {
             (None, _) => all_keys_ids.next(),
         } {
             let reader = &mut self.entries[id.index];
-            if !reader.wants_messages {
-                if reader.messages_until_wake > 0 {
-                    reader.messages_until_wake -= 1;
-                    let is_due = reader.messages_until_wake == 0;
-                    list.wakers.extend(is_due.then(|| reader.mailbox.take_waker_to_reread()).flatten());
-                }
+            if reader.interest == Interest::NONE {
+                continue;
+            }
+            if reader.interest != Interest::ALL {
+                let is_woken = reader.interest.count();
+                list.wakers.extend(is_woken.then(|| reader.mailbox.take_waker_to_reread()).flatten());
                 continue;
             }
             let is_same_generation = reader.generation == generation;
             let pushed = reader.mailbox.push(entry, is_same_generation, || *now.get_or_insert_with(Instant::now));
-            reader.wants_messages = pushed.is_accepted;
+            reader.interest = Interest::in_all_if(pushed.is_accepted);
             if let Some(waker) = pushed.waker {
                 if list.wakers.is_empty() {
                     // Reserved once for all readers, and only when one waits: the allocations do not grow with their
@@ -254,7 +287,10 @@ impl<M> ReaderRegistry<M> {
     /// Tells one reader to end, unless it is gone. The first end stays.
     pub(crate) fn end(&mut self, id: ReaderId, end: End) -> Option<Waker> {
         let entry = self.entries.get_mut(id.index).filter(|entry| entry.number == id.number)?;
-        entry.end.get_or_insert(end);
+        if entry.end.is_none() {
+            entry.end = Some(end.reason);
+            self.end_bounds.extend(end.bound.map(|bound| (id.number, bound)));
+        }
         entry.mailbox.take_waker_to_reread()
     }
 

@@ -89,7 +89,7 @@ impl Options {
     }
 
     /// Sets the number of kept queue messages that a new connection receives first: the newest of all its keys
-    /// together, counted before the filter. Default: 0, which sends none.
+    /// together, counted before the filter. Default: 0, which sends none; `usize::MAX` sends all.
     ///
     /// ```
     /// use tornadose::subscriber::Options;

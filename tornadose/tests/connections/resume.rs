@@ -87,7 +87,7 @@ impl<const CAPACITY: usize, const MEMORY: usize> Subscriber for Reader<Note<CAPA
 }
 
 fn router<const CAPACITY: usize, const MEMORY: usize>(store: &Store<Note<CAPACITY, MEMORY>>) -> Router {
-    let replays = [0, 3, 100];
+    let replays = [0, 3, 100, usize::MAX];
     // The clients answer no ping, and the machine may be slow.
     let handler = || StreamHandler::<Reader<_>>::new(store).keep_alive(Duration::from_hours(1));
     let route = |replay: usize| Router::with_path(replay.to_string()).get(handler().replay(replay));
@@ -125,7 +125,7 @@ fn step() -> impl Strategy<Value = Step> {
 
 fn read_options() -> impl Strategy<Value = ReadOptions> {
     let rooms = subsequence((0..ROOMS).collect::<Vec<_>>(), 0..=usize::from(ROOMS));
-    let replay = prop_oneof![Just(0), Just(3), Just(100)];
+    let replay = prop_oneof![Just(0), Just(3), Just(100), Just(usize::MAX)];
     (any::<bool>(), rooms, any::<bool>(), replay).prop_map(|(websocket, rooms, filtered, replay)| ReadOptions {
         websocket,
         rooms,

@@ -31,8 +31,20 @@ pub(crate) enum ReadOutcome<M> {
 }
 
 impl<M: Message> Log<M> {
-    /// Reads the next messages at a cursor, none of them above `limit`, and moves the cursor after them.
-    pub(crate) fn read(&mut self, keys: &KeySelection, cursor: &mut Cursor, limit: Option<Offset>) -> ReadOutcome<M> {
+    /// Reads the next messages at a cursor, and moves it after them.
+    pub(crate) fn read(&mut self, keys: &KeySelection, cursor: &mut Cursor) -> ReadOutcome<M> {
+        self.read_limited(keys, cursor, None)
+    }
+
+    /// As [`read`](Self::read), but reads nothing above an offset.
+    #[cold]
+    pub(crate) fn read_through(&mut self, keys: &KeySelection, cursor: &mut Cursor, through: Offset) -> ReadOutcome<M> {
+        self.read_limited(keys, cursor, Some(through))
+    }
+
+    // Inlined, so that the limit costs nothing where there is none.
+    #[inline(always)]
+    fn read_limited(&mut self, keys: &KeySelection, cursor: &mut Cursor, limit: Option<Offset>) -> ReadOutcome<M> {
         debug_assert!(self.is_decoded(keys), "a key with a reader has no undecoded entry");
         if cursor.generation != self.generation()
             && let Some(change) = self.generation_change(keys, cursor)
@@ -63,7 +75,10 @@ impl<M: Message> Log<M> {
                 && limit.is_none_or(|limit| gap.after <= limit)
             {
                 cursor.position = gap.after;
-                return self.read(keys, cursor, limit);
+                return match limit {
+                    None => self.read(keys, cursor),
+                    Some(limit) => self.read_through(keys, cursor, limit),
+                };
             }
             cursor.position = limit.map_or(self.head, |limit| limit.min(self.head));
             return ReadOutcome::AtHead;

@@ -2,8 +2,9 @@
 
 use std::task::Waker;
 
+use crate::id::Id;
 use crate::message::Message;
-use crate::store::end::{End, EndBound};
+use crate::store::end::{EndBound, EndReason};
 use crate::store::gap::{Gap, GapReason};
 use crate::store::log::Log;
 use crate::store::log::read::ReadOutcome;
@@ -15,31 +16,73 @@ impl<M: Message> Reader<M> {
     pub(super) fn poll_locked(&mut self, state: &mut State<M>, waker: &Waker) -> ReadStep<M> {
         self.live.last_active = state.readers.touch(self.id);
         let end = state.readers.end_of(self.id);
-        if let Some(end) = end
-            && self.poll_end_due(end, &state.log, waker)
+        if let Some(reason) = end
+            && let Some(bound) = state.readers.end_bound_of(self.id)
         {
-            return ReadStep::Ended(end.reason);
+            return self.poll_bounded(state, reason, bound, waker);
         }
         if !self.try_place(state, waker) {
             // A client whose pending reader ends returns with the same id, perhaps to a process that knows it.
-            return end.filter(|end| end.bound.is_none()).map_or(ReadStep::Pending, |end| ReadStep::Ended(end.reason));
+            return end.map_or(ReadStep::Pending, ReadStep::Ended);
         }
         if let Some(reason) = self.gap.take() {
             return ReadStep::Gap(Gap { reason, missed: None });
         }
-        self.read_locked(state, end, waker)
+        self.read_locked(state, end, None, waker)
+    }
+
+    /// Returns the next step of a reader whose end has a bound.
+    #[cold]
+    fn poll_bounded(&mut self, state: &mut State<M>, reason: EndReason, bound: EndBound, waker: &Waker) -> ReadStep<M> {
+        if self.poll_end_due(bound, &state.log, waker) {
+            return ReadStep::Ended(reason);
+        }
+        if !self.try_place(state, waker) {
+            return ReadStep::Pending;
+        }
+        if let Some(reason) = self.gap.take() {
+            return ReadStep::Gap(Gap { reason, missed: None });
+        }
+        self.read_locked(state, Some(reason), Some(bound.through), waker)
     }
 
     /// Returns whether the reader reads nothing any more before its end: its time is over, or the log in which its last
     /// message was is gone. Otherwise `waker` is woken at that time.
-    pub(super) fn poll_end_due(&mut self, end: End, log: &Log<M>, waker: &Waker) -> bool {
-        let Some(EndBound { through, due_at }) = end.bound else { return false };
+    pub(super) fn poll_end_due(&mut self, EndBound { through, due_at }: EndBound, log: &Log<M>, waker: &Waker) -> bool {
         through.epoch != log.head().epoch || self.end_timer.poll(due_at, waker)
     }
 
-    fn read_locked(&mut self, state: &mut State<M>, end: Option<End>, waker: &Waker) -> ReadStep<M> {
-        let limit = end.and_then(|end| end.bound).map(|bound| bound.through.offset);
-        let gap = match state.log.read(&self.keys, &mut self.cursor, limit) {
+    // Inlined, so that the bound costs nothing where there is none.
+    #[inline(always)]
+    fn read_locked(
+        &mut self,
+        state: &mut State<M>,
+        end: Option<EndReason>,
+        bound: Option<Id>,
+        waker: &Waker,
+    ) -> ReadStep<M> {
+        loop {
+            let step = self.read_once(state, end, bound, waker);
+            // A store without queue messages reports no gap: its readers get the newest values, whatever was lost.
+            if M::HAS_QUEUE || !matches!(step, ReadStep::Gap(_)) {
+                return step;
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn read_once(
+        &mut self,
+        state: &mut State<M>,
+        end: Option<EndReason>,
+        bound: Option<Id>,
+        waker: &Waker,
+    ) -> ReadStep<M> {
+        let outcome = match bound {
+            None => state.log.read(&self.keys, &mut self.cursor),
+            Some(bound) => state.log.read_through(&self.keys, &mut self.cursor, bound.offset),
+        };
+        let gap = match outcome {
             ReadOutcome::Batch { batch, with_ids, counts } => {
                 self.ledger.record_read(counts);
                 let is_position_due = with_ids && std::mem::take(&mut self.is_position_due);
@@ -50,7 +93,7 @@ impl<M: Message> Reader<M> {
                 }
                 return ReadStep::Batch { position, batch, with_ids };
             }
-            ReadOutcome::AtHead => return self.wait_at_head(state, end, waker),
+            ReadOutcome::AtHead => return self.wait_at_head(state, end, bound, waker),
             ReadOutcome::Lagged { missed } => {
                 self.ledger.record_missed(missed);
                 self.cursor = state.log.cursor_after_lag(&self.keys, &self.cursor);
@@ -71,26 +114,30 @@ impl<M: Message> Reader<M> {
                 Gap { reason: GapReason::Restarted, missed: None }
             }
         };
-        // A store without queue messages reports no gap: its readers get the newest values, whatever was lost.
-        if M::HAS_QUEUE { ReadStep::Gap(gap) } else { self.read_locked(state, end, waker) }
+        ReadStep::Gap(gap)
     }
 
-    fn wait_at_head(&mut self, state: &mut State<M>, end: Option<End>, waker: &Waker) -> ReadStep<M> {
-        let bound = end.and_then(|end| end.bound);
+    fn wait_at_head(
+        &mut self,
+        state: &mut State<M>,
+        end: Option<EndReason>,
+        bound: Option<Id>,
+        waker: &Waker,
+    ) -> ReadStep<M> {
         if let Some(bound) = bound
-            && bound.through.offset > state.log.head().offset
+            && bound.offset > state.log.head().offset
         {
             // The last message before its end is on its way here.
             state.readers.register_waker(self.id, waker, true);
-            state.readers.wait_for_offset(self.id, bound.through.offset);
+            state.readers.wait_for_offset(self.id, bound.offset);
             return ReadStep::Pending;
         }
         if let (Some(end), false) = (end, self.is_first_pass) {
-            return ReadStep::Ended(end.reason);
+            return ReadStep::Ended(end);
         }
         state.readers.register_waker(self.id, waker, true);
         self.is_position_due = false;
-        self.live.head = bound.map_or_else(|| state.log.head(), |bound| bound.through);
+        self.live.head = bound.unwrap_or_else(|| state.log.head());
         let is_first = std::mem::take(&mut self.is_first_pass);
         ReadStep::AtHead { head: self.live.head, is_first }
     }

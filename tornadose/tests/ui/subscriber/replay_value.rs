@@ -4,7 +4,7 @@ use tornadose::prelude::*;
 #[derive(Serialize)]
 struct Tick(f64);
 
-#[subscriber(sse, store = Tick, replay = all)]
+#[subscriber(sse, store = Tick, replay = "all")]
 struct A;
 
 #[subscriber(sse, store = Tick, replay = 0)]
