@@ -151,7 +151,7 @@ mod tests {
     use crate::store::StoreAttribute;
     use crate::subscriber::SubscriberAttribute;
 
-    const ARGUMENTS: [&str; 54] = [
+    const ARGUMENTS: [&str; 55] = [
         "latest",
         "queue",
         "redis",
@@ -176,6 +176,7 @@ mod tests {
         "origins",
         "any",
         "max_connections",
+        "max_keys",
         "max_age",
         "protocols",
         "max_message",
@@ -207,7 +208,7 @@ mod tests {
         "..",
         "é",
     ];
-    const ITEMS: [&str; 14] = [
+    const ITEMS: [&str; 16] = [
         "struct A;",
         "struct A();",
         "struct A<'a, T: Clone, const N: usize>(&'a T);",
@@ -215,6 +216,8 @@ mod tests {
         "struct A { #[key(x)] #[query(1)] #[header = 3] a: u8, #[latest] b: u8, #[cookie(\"\")] c: u8 }",
         "struct A { #[key] #[serde(skip, rename = \"x\", bound(a = 1, b))] a: u8 }",
         "pub(crate) struct r#type { #[key] r#fn: u8, #[depot(\"x\")] r#if: u8, #[param(\"{\")] x: u8 }",
+        "struct A { #[keys(a)] #[query(\"x\", separator = \",\")] a: Vec<u8>, #[key] b: u8 }",
+        "struct A { #[keys] #[query(separator)] a: u8, #[key] #[keys(\"b\")] #[query(separator = 1, 2)] b: u8 }",
         "enum A {}",
         "enum A { #[latest] #[queue] B, #[key] C(#[key] u8), D { #[key] d: u8, #[key] #[key] e: u8 } }",
         "union A { a: u8 }",

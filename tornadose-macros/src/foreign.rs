@@ -31,6 +31,7 @@ pub(crate) const SUBSCRIBER: AttributeOptions = AttributeOptions {
         "retry",
         "origins",
         "max_connections",
+        "max_keys",
         "max_age",
         "protocols",
         "max_message",
@@ -41,7 +42,7 @@ pub(crate) const SUBSCRIBER: AttributeOptions = AttributeOptions {
 };
 
 /// The attributes of fields and variants.
-const HELPERS: [&str; 6] = ["key", "param", "query", "header", "cookie", "depot"];
+const HELPERS: [&str; 7] = ["key", "keys", "param", "query", "header", "cookie", "depot"];
 
 /// Says where the word belongs that is written as an option of `attribute`, or returns `None` for any other word.
 pub(crate) fn explain(written: &str, attribute: &str, other: AttributeOptions) -> Option<String> {

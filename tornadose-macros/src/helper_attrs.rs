@@ -1,6 +1,7 @@
 //! Reads the helper attributes of the derives on items, fields and variants: `#[key]`, `#[latest]`, `#[query("name")]`.
 
 use proc_macro2::Ident;
+use syn::punctuated::Punctuated;
 use syn::spanned::Spanned;
 use syn::{Attribute, Expr, ExprLit, ExprPath, Lit, LitStr, Meta, Token};
 
@@ -41,6 +42,57 @@ pub(crate) fn parse_name(attribute: &Attribute, word: &str) -> Result<Option<Lit
     }
     let message = format!("`#[{word}]` takes the name in quotes, as in `#[{word}(\"name\")]`");
     Err(syn::Error::new_spanned(attribute, message))
+}
+
+/// The arguments of `#[query("name", separator = ",")]`.
+#[derive(Default)]
+pub(crate) struct QueryArguments {
+    pub(crate) name: Option<LitStr>,
+    pub(crate) separator: Option<LitStr>,
+}
+
+/// Reads `#[query]`, `#[query("name")]`, `#[query(separator = ",")]` or both arguments in this order.
+pub(crate) fn parse_query(attribute: &Attribute) -> Result<QueryArguments, syn::Error> {
+    let Meta::List(list) = &attribute.meta else {
+        return Ok(QueryArguments { name: parse_name(attribute, "query")?, separator: None });
+    };
+    let arguments = list.parse_args_with(Punctuated::<Expr, Token![,]>::parse_terminated).unwrap_or_default();
+    let mut arguments = arguments.iter().map(ungroup).peekable();
+    let name = arguments.next_if(|first| text(first).is_some()).and_then(text);
+    let separator = arguments.next();
+    if separator.is_none() && name.is_some() {
+        return Ok(QueryArguments { name, separator: None });
+    }
+    let Some(Expr::Assign(separator)) = separator.filter(|_| arguments.peek().is_none()) else {
+        return parse_name(attribute, "query").map(|name| QueryArguments { name, separator: None });
+    };
+    let message = "`#[query]` takes a name and a separator, as in `#[query(\"name\", separator = \",\")]`";
+    if !matches!(ungroup(&separator.left), Expr::Path(path) if path.path.is_ident("separator")) {
+        return Err(syn::Error::new_spanned(&separator.left, message));
+    }
+    match text(ungroup(&separator.right)) {
+        Some(text) if text.value().is_empty() => {
+            let message = "the separator is empty; leave it out for a parameter that is repeated";
+            Err(syn::Error::new(text.span(), message))
+        }
+        Some(text) => Ok(QueryArguments { name, separator: Some(text) }),
+        None => Err(syn::Error::new_spanned(&separator.right, message)),
+    }
+}
+
+/// Returns the identifier in `#[word(name)]`; `None` for any other form.
+pub(crate) fn parse_ident(attribute: &Attribute) -> Option<Ident> {
+    match &attribute.meta {
+        Meta::List(list) => list.parse_args().ok(),
+        Meta::Path(_) | Meta::NameValue(_) => None,
+    }
+}
+
+fn text(expr: &Expr) -> Option<LitStr> {
+    match expr {
+        Expr::Lit(ExprLit { lit: Lit::Str(text), .. }) => Some(text.clone()),
+        _ => None,
+    }
 }
 
 /// Returns the function that serializes the field, in `#[serde(with = "module")]` or `#[serde(serialize_with = "path")]`.

@@ -73,11 +73,11 @@ Makes a struct the description of one connection, and gives it the function `han
 - `replay = 20` or `all`: the number of kept messages that a new connection gets first.
 - `lag = skip` or `close`: what a connection that was too slow gets.
 - `keep_alive = "15s"` or `off`; `retry = "3s"`; `max_age = "10m"`.
-- `origins = ["https://app.example"]` or `any`; `max_connections = 10_000`.
+- `origins = ["https://app.example"]` or `any`; `max_connections = 10_000`; `max_keys = 256`.
 - `protocols = ["v1"]`; `max_message = "64KiB"`; `throttle = "500ms"`.
 - `crate = path`: the path of the library.
 
-On fields: `#[key]`, `#[param]`, `#[query]`, `#[header]`, `#[cookie]`, `#[depot]`.
+On fields: `#[key]`, `#[keys(name)]`, `#[param]`, `#[query]`, `#[header]`, `#[cookie]`, `#[depot]`.
 
 The page: <https://docs.rs/tornadose/latest/tornadose/attr.subscriber.html>
 "#
@@ -94,7 +94,7 @@ pub fn derive_store(item: TokenStream) -> TokenStream {
 }
 
 /// The private derive of `#[subscriber]`.
-#[proc_macro_derive(__Subscriber, attributes(__subscriber, key, param, query, header, cookie, depot, serde))]
+#[proc_macro_derive(__Subscriber, attributes(__subscriber, key, keys, param, query, header, cookie, depot, serde))]
 pub fn derive_subscriber(item: TokenStream) -> TokenStream {
     attribute::derive::<SubscriberAttribute>(item.into()).into()
 }

@@ -18,7 +18,9 @@ pub use crate::message::key_names::{KeyNames, NamedKey, NamesOf, UnknownNames};
 pub use crate::message::threads::ThreadSafe;
 pub use crate::message::{Keys, Message, NoKey, Retention};
 pub use crate::store::Store;
-pub use crate::subscriber::checks::{MatchingKey, MessageKey, MessageOf, NoKeyNeeded, StoreOf, StoredMessage};
+pub use crate::subscriber::checks::{
+    KeyList, ListedKey, MatchingKey, MatchingListKey, MessageKey, MessageOf, NoKeyNeeded, StoreOf, StoredMessage,
+};
 pub use crate::subscriber::close::ReceiveError;
 pub use crate::subscriber::hooks::{AuthorizeHook, FilterHook, OwnedValue, ReceiveHook, TextOf};
 pub use crate::subscriber::options::{Lag, Options, Origins, Transports};

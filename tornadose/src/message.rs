@@ -145,7 +145,8 @@ pub struct NoKey;
 pub enum Keys<K> {
     /// One key.
     One(K),
-    /// Several keys. Their messages arrive in the order of the log. A key that is listed twice counts once.
+    /// Several keys, at most [`max_keys`](crate::subscriber::Options::max_keys). Their messages arrive in the order of the
+    /// log. A key that is listed twice counts once.
     Set(Vec<K>),
     /// Every key.
     All,

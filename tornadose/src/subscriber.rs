@@ -21,7 +21,7 @@ pub use crate::subscriber::options::{Lag, Options, Origins, Transports};
 /// One connection to the messages of a store.
 ///
 /// The attribute [`#[subscriber]`](macro@crate::subscriber) implements it. An implementation by hand may do what the
-/// attribute does not offer, such as receive a set of keys:
+/// attribute does not offer, such as receive all keys or some of them, as the client asks:
 ///
 /// ```
 /// use tornadose::prelude::*;
@@ -34,22 +34,24 @@ pub use crate::subscriber::options::{Lag, Options, Origins, Transports};
 ///     bid: f64,
 /// }
 ///
-/// /// `GET /quotes?symbols=AAPL,MSFT`
-/// struct Watchlist(Vec<QuoteKey>);
+/// /// `GET /quotes` for all symbols, `GET /quotes?symbols=AAPL,MSFT` for two
+/// struct Quotes(Keys<QuoteKey>);
 ///
-/// impl Subscriber for Watchlist {
+/// impl Subscriber for Quotes {
 ///     type Message = Quote;
+///     const KEYS_FROM: Option<&'static str> = Some("query parameter `symbols`");
 ///
 ///     fn from_request(request: &Request, _: &Depot) -> Result<Self, StatusError> {
-///         let symbols: String = request.query("symbols").ok_or_else(StatusError::bad_request)?;
-///         Ok(Self(symbols.split(',').map(|symbol| QuoteKey { symbol: symbol.into() }).collect()))
+///         let Some(symbols) = request.query::<String>("symbols") else { return Ok(Self(Keys::All)) };
+///         let keys = symbols.split(',').map(|symbol| QuoteKey { symbol: symbol.into() });
+///         Ok(Self(Keys::Set(keys.collect())))
 ///     }
 ///     fn keys(&self) -> Keys<QuoteKey> {
-///         Keys::Set(self.0.clone())
+///         self.0.clone()
 ///     }
 /// }
 ///
-/// let router = Router::with_path("quotes").get(StreamHandler::<Watchlist>::new(&Store::new()));
+/// let router = Router::with_path("quotes").get(StreamHandler::<Quotes>::new(&Store::new()));
 /// # drop(router);
 /// ```
 ///
@@ -66,6 +68,13 @@ pub trait Subscriber: Sized + Send + Sync + 'static {
     /// The options that its connections are served with.
     const OPTIONS: Options = Options::new();
 
+    /// Names what a set of keys is read from, such as "query parameter `symbols`", in the response with status 400 to a
+    /// request with too many keys or none. [`#[keys]`](macro@crate::subscriber#several-keys) sets it.
+    ///
+    /// With a name, the keys are also counted before [`authorize`](Self::authorize), so that the hook never sees more than
+    /// [`max_keys`](Options::max_keys), and a set without a key is refused.
+    const KEYS_FROM: Option<&'static str> = None;
+
     /// Reads the value from its request.
     ///
     /// # Errors
@@ -73,7 +82,8 @@ pub trait Subscriber: Sized + Send + Sync + 'static {
     /// The error is the HTTP response; nothing was subscribed.
     fn from_request(request: &Request, depot: &Depot) -> Result<Self, StatusError>;
 
-    /// Returns the keys of the messages that it receives. Called once, after [`authorize`](Self::authorize).
+    /// Returns the keys of the messages that it receives. Called after [`authorize`](Self::authorize), and with
+    /// [`KEYS_FROM`](Self::KEYS_FROM) also before it. A [`Keys::Set`] has at most [`max_keys`](Options::max_keys).
     fn keys(&self) -> Keys<KeyOf<Self>>;
 
     /// Decides whether the connection may open. It may change the value, and runs before the first byte is sent.

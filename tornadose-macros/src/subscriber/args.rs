@@ -22,6 +22,8 @@ pub(crate) struct Args {
     pub(crate) filter: Option<ExprPath>,
     pub(crate) receive: Option<ExprPath>,
     pub(crate) options: Options,
+    /// The name of the option `max_keys`, where it is written.
+    pub(crate) max_keys: Option<Ident>,
     pub(crate) library: Option<Path>,
 }
 
@@ -37,7 +39,7 @@ pub(crate) enum Authorize {
 type Read = fn(&mut Args, &RawOption, &mut Mistakes);
 
 /// Each option, what it takes and how it is read, in the order in which messages list them.
-const OPTIONS: [(&str, Expected, Read); 18] = [
+const OPTIONS: [(&str, Expected, Read); 19] = [
     ("sse", Expected::FLAG, |_, option, mistakes| option.flag(mistakes)),
     ("ws", Expected::FLAG, |_, option, mistakes| option.flag(mistakes)),
     ("store", expected("the type of the messages", "`store = Tick`"), |args, option, mistakes| {
@@ -82,6 +84,14 @@ const OPTIONS: [(&str, Expected, Read); 18] = [
         expected("a number of connections or the path of a constant", "`max_connections = 10_000`"),
         |args, option, mistakes| {
             args.options.max_connections = option.count("; leave it out for any number", mistakes);
+        },
+    ),
+    (
+        "max_keys",
+        expected("a number of keys or the path of a constant", "`max_keys = 50`"),
+        |args, option, mistakes| {
+            args.options.max_keys = option.count("; leave it out for 256", mistakes);
+            args.max_keys = Some(option.name.clone());
         },
     ),
     ("max_age", expected("a duration in quotes", "`\"10m\"` or `\"1h\"`"), |args, option, mistakes| {

@@ -5,7 +5,8 @@ use quote::{ToTokens, quote, quote_spanned};
 use syn::ext::IdentExt;
 use syn::{ExprPath, Ident, Type};
 
-use super::fields::{BoundField, Source};
+use super::field_type::is_list;
+use super::fields::{BoundField, KeyField, KeyValues, Source};
 use super::model::Model;
 use super::options::{KeepAlive, Lag, Options, Origins, Replay, Transports};
 use crate::literals::{duration, usize_literal};
@@ -33,6 +34,7 @@ pub(crate) fn expand(model: &Model) -> TokenStream {
         }
     };
     let handler = unlinked(handler, quote!(#message #visibility));
+    let keys_from = keys_from(model);
     let from_request = from_request(model);
     let keys = keys(model);
     let authorize = model.authorize.as_ref().map(|hook| authorize(hook, rt));
@@ -46,6 +48,7 @@ pub(crate) fn expand(model: &Model) -> TokenStream {
         impl #rt::Subscriber for #name #bound {
             #message_type
             const OPTIONS: #rt::Options = #options;
+            #keys_from
 
             #from_request
             #keys
@@ -98,6 +101,10 @@ fn options(transports: Transports, options: &Options, rt: &Runtime) -> TokenStre
         let count = count.to_usize();
         quote!(.max_connections(#count))
     });
+    let max_keys = options.max_keys.as_ref().map(|count| {
+        let count = count.to_usize();
+        quote!(.max_keys(#count))
+    });
     let max_age = options.max_age.map(duration).map(|length| quote!(.max_age(#length)));
     let protocols = options.protocols.as_ref().map(|list| quote!(.protocols(&[#(#list),*])));
     let throttle = options.throttle.map(duration).map(|length| quote!(.throttle(#length)));
@@ -105,7 +112,7 @@ fn options(transports: Transports, options: &Options, rt: &Runtime) -> TokenStre
     quote! {
         #rt::Options::new()
             .transports(#rt::Transports::#transports)
-            #replay #lag #keep_alive #retry #origins #max_connections #max_age #protocols #max_message #throttle
+            #replay #lag #keep_alive #retry #origins #max_connections #max_keys #max_age #protocols #max_message #throttle
     }
 }
 
@@ -129,6 +136,9 @@ fn from_request(model: &Model) -> TokenStream {
         let value = match source {
             Source::Param(key) => quote_spanned!(at=> #text::from_param(#request, #key)?),
             Source::Query(key) => quote_spanned!(at=> #text::from_query(#request, #key)?),
+            Source::SplitQuery { name, separator } => {
+                quote_spanned!(at=> #text::from_split_query(#request, #name, #separator)?)
+            }
             Source::Header(key) => quote_spanned!(at=> #text::from_header(#request, #key)?),
             Source::Cookie(key) => quote_spanned!(at=> #text::from_cookie(#request, #key)?),
             Source::Depot => quote_spanned!(generated=> #library::FromDepot::from_depot(#depot)?),
@@ -160,23 +170,22 @@ fn keys(model: &Model) -> TokenStream {
     let at = type_span(message);
     let here = unlinked(rt.at(at), message);
     let key_of_message = unlinked(quote_spanned!(at=> #here::MessageKey<#message>), message);
-    let mut fields = model.fields.iter().filter(|field| field.key).peekable();
+    let mut fields = key_fields(model).peekable();
     let keys = if model.all_keys {
         quote!(#rt::Keys::All)
     } else if fields.peek().is_none() {
         unlinked(quote_spanned!(at=> #here::Keys::One(<#key_of_message as #here::NoKeyNeeded>::no_key())), message)
     } else {
-        let fields = fields.map(|BoundField { name, ty, .. }| {
-            // A type that is not that of the message's key is reported where the field names it.
-            let at = generated_span(type_span(ty));
-            let (here, this, field) = (rt.at(at), self_ident(at), respanned(name, at));
-            let value = quote_spanned!(at=> #here::MatchingKey::clone_key(&#this.#field));
+        let fields = fields.map(|(field, KeyField { name, .. })| {
+            let value = key_value(field, rt);
             quote!(#name: #value)
         });
         let check = check_key_names(model, &key_of_message);
         let one = unlinked(quote_spanned!(at=> #here::Keys::One), message);
         let key = unlinked(quote_spanned!(at=> #here::AfterCheck), message);
-        quote_spanned!(at=> #one(#key::<#key_of_message, #check> { #(#fields,)* }))
+        let key = quote_spanned!(at=> #key::<#key_of_message, #check> { #(#fields,)* });
+        let list = key_fields(model).find(|(_, key)| key.values == KeyValues::List);
+        list.map_or_else(|| quote_spanned!(at=> #one(#key)), |(list, _)| set_of_keys(list, &key, rt))
     };
     let this = self_ident(at);
     let signature = unlinked(quote_spanned!(at=> fn keys(&#this) -> #here::Keys<#key_of_message>), message);
@@ -189,14 +198,14 @@ fn check_key_names(model: &Model, key_of_message: &TokenStream) -> TokenStream {
     let Model { message, runtime: rt, .. } = model;
     let at = type_span(message);
     let here = rt.at(at);
-    let keys = || model.fields.iter().filter(|field| field.key);
+    let keys = || key_fields(model).map(|(_, key)| key);
     // All tokens of a call have one span, so that rustc underlines the place alone.
-    let known = keys().map(|BoundField { name, .. }| {
+    let known = keys().map(|KeyField { name, .. }| {
         let at = name.span();
         let (text, here, names) = (name.unraw().to_string(), rt.at(at), hygienic_ident("names", at));
         quote_spanned!(at=> #here::KeyNames::expect_known(#names, #text);)
     });
-    let texts = keys().map(|BoundField { name, .. }| name.unraw().to_string());
+    let texts = keys().map(|KeyField { name, .. }| name.unraw().to_string());
     let names = hygienic_ident("names", at);
     let read = quote_spanned! {at=>
         #[allow(unused_imports)]
@@ -206,6 +215,48 @@ fn check_key_names(model: &Model, key_of_message: &TokenStream) -> TokenStream {
     let read = unlinked(read, quote!(#message NAMES));
     let only = unlinked(quote_spanned!(at=> #here::KeyNames::expect_only(#names, &[#(#texts),*])), message);
     quote_spanned!(at=> { #read #(#known)* #only })
+}
+
+/// Returns the fields with `#[key]` or `#[keys]`.
+fn key_fields(model: &Model) -> impl Iterator<Item = (&BoundField, &KeyField)> {
+    model.fields.iter().filter_map(|field| Some((field, field.key.as_ref()?)))
+}
+
+/// Returns the value that a field gives a key. A type that is not that of the message's key is reported where the field
+/// names it.
+fn key_value(BoundField { name, ty, key, .. }: &BoundField, rt: &Runtime) -> TokenStream {
+    let at = generated_span(type_span(ty));
+    let here = rt.at(at);
+    if key.as_ref().is_some_and(|key| key.values == KeyValues::List) {
+        let value = hygienic_ident("value", at);
+        return quote_spanned!(at=> #here::ListedKey::clone_key(#value));
+    }
+    let (this, field) = (self_ident(at), respanned(name, at));
+    let check = Ident::new(if is_list(ty) { "MatchingListKey" } else { "MatchingKey" }, at);
+    quote_spanned!(at=> #here::#check::clone_key(&#this.#field))
+}
+
+/// Returns the keys that a list has the values of. `key` is the key of one value.
+fn set_of_keys(BoundField { name, ty, .. }: &BoundField, key: &TokenStream, rt: &Runtime) -> TokenStream {
+    let at = generated_span(type_span(ty));
+    let (here, this, field, value) = (rt.at(at), self_ident(at), respanned(name, at), hygienic_ident("value", at));
+    quote_spanned!(at=> #here::Keys::Set(#here::KeyList::map_values(&#this.#field, |#value| #key)))
+}
+
+/// Returns the constant that names what a list of keys is read from.
+fn keys_from(model: &Model) -> Option<TokenStream> {
+    let (list, _) = key_fields(model).find(|(_, key)| key.values == KeyValues::List)?;
+    let place = match &list.source {
+        Source::Query(name) | Source::SplitQuery { name, .. } => format!("query parameter `{name}`"),
+        Source::Param(name) => format!("path parameter `{name}`"),
+        Source::Header(name) => format!("header `{name}`"),
+        Source::Cookie(name) => format!("cookie `{name}`"),
+        Source::Depot => format!("field `{}`", list.name.unraw()),
+        Source::DepotNamed(name) => format!("depot entry `{name}`"),
+    };
+    Some(quote! {
+        const KEYS_FROM: ::core::option::Option<&'static ::core::primitive::str> = ::core::option::Option::Some(#place);
+    })
 }
 
 fn authorize(hook: &ExprPath, rt: &Runtime) -> TokenStream {

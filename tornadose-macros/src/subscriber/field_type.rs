@@ -7,6 +7,11 @@ use super::fields::Source;
 
 const LISTS: [&str; 6] = ["Vec", "VecDeque", "LinkedList", "BinaryHeap", "HashSet", "BTreeSet"];
 const MAPS: [&str; 2] = ["HashMap", "BTreeMap"];
+/// Types that are one text.
+const TEXTS: [&str; 17] = [
+    "String", "bool", "char", "u8", "u16", "u32", "u64", "u128", "usize", "i8", "i16", "i32", "i64", "i128", "isize",
+    "f32", "f64",
+];
 /// Types that are read as what they contain.
 const WRAPPERS: [&str; 4] = ["Option", "Box", "Arc", "Rc"];
 
@@ -14,7 +19,7 @@ const WRAPPERS: [&str; 4] = ["Option", "Box", "Arc", "Rc"];
 pub(crate) fn check(ty: &Type, source: &Source) -> Option<syn::Error> {
     let (place, may_repeat) = match source {
         Source::Param(_) => ("path parameter", false),
-        Source::Query(_) => ("query parameter", true),
+        Source::Query(_) | Source::SplitQuery { .. } => ("query parameter", true),
         Source::Header(_) => ("header", false),
         Source::Cookie(_) => ("cookie", false),
         Source::Depot | Source::DepotNamed(_) => return None,
@@ -32,7 +37,10 @@ pub(crate) fn check(ty: &Type, source: &Source) -> Option<syn::Error> {
         Kind::ListOfLists => {
             format!("each {place} is one text, which cannot be read as a list: `{}` has lists in a list", written(ty))
         }
-        Kind::List | Kind::Other => return None,
+        Kind::Text if matches!(source, Source::SplitQuery { .. }) => {
+            format!("`separator` splits into several values, and a `{0}` is one: write `Vec<{0}>`", written(ty))
+        }
+        Kind::List | Kind::Text | Kind::Other => return None,
     };
     Some(syn::Error::new_spanned(ty, message))
 }
@@ -42,7 +50,13 @@ enum Kind {
     List,
     ListOfLists,
     Map,
+    Text,
     Other,
+}
+
+/// Whether the type is a list, as far as its name tells.
+pub(crate) fn is_list(ty: &Type) -> bool {
+    matches!(kind(ty), Kind::List | Kind::ListOfLists)
 }
 
 fn kind(ty: &Type) -> Kind {
@@ -60,12 +74,14 @@ fn kind(ty: &Type) -> Kind {
         Type::Tuple(tuple) if !tuple.elems.is_empty() => Kind::List,
         Type::Path(path) => {
             let Some(last) = path.path.segments.last() else { return Kind::Other };
-            let PathArguments::AngleBracketed(arguments) = &last.arguments else { return Kind::Other };
+            let is_one_of = |names: &[&str]| names.iter().any(|name| last.ident == name);
+            let PathArguments::AngleBracketed(arguments) = &last.arguments else {
+                return if is_one_of(&TEXTS) { Kind::Text } else { Kind::Other };
+            };
             let element = arguments.args.iter().find_map(|argument| match argument {
                 GenericArgument::Type(element) => Some(element),
                 _ => None,
             });
-            let is_one_of = |names: &[&str]| names.iter().any(|name| last.ident == name);
             match element {
                 Some(_) if is_one_of(&MAPS) => Kind::Map,
                 Some(element) if is_one_of(&LISTS) => list_of(element),
@@ -80,7 +96,7 @@ fn kind(ty: &Type) -> Kind {
 fn list_of(element: &Type) -> Kind {
     match kind(element) {
         Kind::List | Kind::ListOfLists => Kind::ListOfLists,
-        Kind::Other => Kind::List,
+        Kind::Text | Kind::Other => Kind::List,
         other => other,
     }
 }

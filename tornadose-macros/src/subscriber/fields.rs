@@ -5,7 +5,7 @@ use syn::{Attribute, Field, Fields, Ident, Type};
 
 use super::field_type;
 use crate::diagnostics::{Mistakes, join_words};
-use crate::helper_attrs;
+use crate::helper_attrs::{self, QueryArguments};
 use crate::value::is_token;
 
 /// A field and its source.
@@ -13,14 +13,33 @@ pub(crate) struct BoundField {
     pub(crate) name: Ident,
     pub(crate) ty: Type,
     pub(crate) source: Source,
-    /// Whether it has `#[key]`.
-    pub(crate) key: bool,
+    /// `None` without `#[key]` and `#[keys]`.
+    pub(crate) key: Option<KeyField>,
+}
+
+/// The field of the message's key that a field has values of.
+pub(crate) struct KeyField {
+    pub(crate) name: Ident,
+    pub(crate) values: KeyValues,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum KeyValues {
+    /// Of `#[key]`.
+    One,
+    /// Of `#[keys(name)]`.
+    List,
 }
 
 /// The part of the request that a field is read from, and its name there.
 pub(crate) enum Source {
     Param(String),
     Query(String),
+    /// A query parameter whose texts are split.
+    SplitQuery {
+        name: String,
+        separator: String,
+    },
     Header(String),
     Cookie(String),
     Depot,
@@ -53,25 +72,28 @@ pub(crate) fn bind(fields: &Fields, mistakes: &mut Mistakes) -> Vec<BoundField> 
 
 fn bind_one(field: &Field, mistakes: &mut Mistakes) -> Option<BoundField> {
     let name = field.ident.clone()?;
-    let key = helper_attrs::find(&field.attrs, "key", "field", mistakes);
-    if let Some(key) = key {
-        let message =
-            "`#[key]` takes no arguments; to read it from elsewhere add a source, as in `#[key] #[query(\"room\")]`";
-        helper_attrs::reject_arguments(key, message, mistakes);
-    }
+    let key = key(field, &name, mistakes).ok()?;
     let sources: Vec<(&str, &Attribute)> = SOURCES
         .iter()
         .filter_map(|word| Some((*word, helper_attrs::find(&field.attrs, word, "field", mistakes)?)))
         .collect();
     let source = match sources.as_slice() {
-        [] if key.is_some() => Source::Param(name.unraw().to_string()),
-        [] => {
-            let message = format!(
-                "`{name}` has no source: add `#[key]`, `#[param]`, `#[query]`, `#[header]`, `#[cookie]` or `#[depot]`"
-            );
-            mistakes.at(name.span(), message);
-            return None;
-        }
+        [] => match &key {
+            Some(KeyField { values: KeyValues::One, .. }) => Source::Param(name.unraw().to_string()),
+            Some(KeyField { values: KeyValues::List, .. }) => {
+                let message = format!("`{name}` has no source: add `#[query]`, which may be repeated, or `#[depot]`");
+                mistakes.at(name.span(), message);
+                return None;
+            }
+            None => {
+                let message = format!(
+                    "`{name}` has no source: add `#[key]`, `#[param]`, `#[query]`, `#[header]`, `#[cookie]` or \
+                     `#[depot]`"
+                );
+                mistakes.at(name.span(), message);
+                return None;
+            }
+        },
         [(word, attribute)] => source(word, attribute, &name, mistakes)?,
         [.., (_, last)] => {
             let words: Vec<String> = sources.iter().map(|(word, _)| format!("#[{word}]")).collect();
@@ -84,12 +106,43 @@ fn bind_one(field: &Field, mistakes: &mut Mistakes) -> Option<BoundField> {
         mistakes.push(mistake);
         return None;
     }
-    Some(BoundField { name, ty: field.ty.clone(), source, key: key.is_some() })
+    Some(BoundField { name, ty: field.ty.clone(), source, key })
+}
+
+/// Returns the field of the key that `#[key]` or `#[keys]` names, or an error after it added a mistake.
+fn key(field: &Field, name: &Ident, mistakes: &mut Mistakes) -> Result<Option<KeyField>, ()> {
+    let one = helper_attrs::find(&field.attrs, "key", "field", mistakes);
+    let list = helper_attrs::find(&field.attrs, "keys", "field", mistakes);
+    if let Some(one) = one {
+        let message =
+            "`#[key]` takes no arguments; to read it from elsewhere add a source, as in `#[key] #[query(\"room\")]`";
+        helper_attrs::reject_arguments(one, message, mistakes);
+    }
+    match (one, list) {
+        (Some(_), Some(list)) => {
+            let message = format!("`{name}` is either one value, `#[key]`, or a list of them, `#[keys]`; keep one");
+            mistakes.on(list, message);
+            Err(())
+        }
+        (Some(_), None) => Ok(Some(KeyField { name: name.clone(), values: KeyValues::One })),
+        (None, Some(list)) => {
+            let Some(name) = helper_attrs::parse_ident(list) else {
+                mistakes.on(list, "`#[keys]` takes the name of the message's `#[key]`, as in `#[keys(symbol)]`");
+                return Err(());
+            };
+            Ok(Some(KeyField { name, values: KeyValues::List }))
+        }
+        (None, None) => Ok(None),
+    }
 }
 
 fn source(word: &str, attribute: &Attribute, field: &Ident, mistakes: &mut Mistakes) -> Option<Source> {
-    let literal = match helper_attrs::parse_name(attribute, word) {
-        Ok(literal) => literal,
+    let arguments = match word {
+        "query" => helper_attrs::parse_query(attribute),
+        _ => helper_attrs::parse_name(attribute, word).map(|name| QueryArguments { name, separator: None }),
+    };
+    let QueryArguments { name: literal, separator } = match arguments {
+        Ok(arguments) => arguments,
         Err(mistake) => {
             mistakes.push(mistake);
             return None;
@@ -112,7 +165,10 @@ fn source(word: &str, attribute: &Attribute, field: &Ident, mistakes: &mut Mista
     }
     Some(match word {
         "param" => Source::Param(name),
-        "query" => Source::Query(name),
+        "query" => match separator {
+            Some(separator) => Source::SplitQuery { name, separator: separator.value() },
+            None => Source::Query(name),
+        },
         "header" => Source::Header(name),
         "cookie" => Source::Cookie(name),
         _ if literal.is_some() => Source::DepotNamed(name),

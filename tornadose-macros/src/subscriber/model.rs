@@ -4,7 +4,7 @@ use proc_macro2::Ident;
 use syn::{Data, DeriveInput, ExprPath, Fields, GenericParam, Generics, Type, Visibility};
 
 use super::args::{Args, Authorize};
-use super::fields::{self, BoundField};
+use super::fields::{self, BoundField, KeyValues};
 use super::options::{Options, Transports};
 use crate::diagnostics::Mistakes;
 use crate::helper_attrs;
@@ -36,6 +36,9 @@ impl Model {
         if let Some(attribute) = helper_attrs::find(&item.attrs, "key", "item", mistakes) {
             mistakes.on(attribute, "`#[key]` goes on a field");
         }
+        if let Some(attribute) = helper_attrs::find(&item.attrs, "keys", "item", mistakes) {
+            mistakes.on(attribute, "`#[keys]` goes on a field");
+        }
         let Data::Struct(body) = &item.data else {
             mistakes.at(item.ident.span(), "`#[subscriber]` goes on a struct: it describes one connection");
             return None;
@@ -50,6 +53,13 @@ impl Model {
             reject_keys(&fields, mistakes);
         } else if args.authorize.is_none() {
             require_authorization(&fields, mistakes);
+        }
+        reject_second_list(&fields, mistakes);
+        if let Some(option) = &args.max_keys
+            && !body.fields.iter().any(|field| field.attrs.iter().any(|attribute| attribute.path().is_ident("keys")))
+        {
+            let message = "`max_keys` bounds the list of a field with `#[keys(…)]`, and the struct has none";
+            mistakes.at(option.span(), message);
         }
         Some(Self {
             name: item.ident.clone(),
@@ -86,22 +96,46 @@ fn reject_generics(generics: &Generics, mistakes: &mut Mistakes) {
     }
 }
 
-/// Reports `#[key]` fields beside `all_keys`.
+/// Reports `#[key]` and `#[keys]` fields beside `all_keys`.
 fn reject_keys(fields: &[BoundField], mistakes: &mut Mistakes) {
-    for BoundField { name, .. } in fields.iter().filter(|field| field.key) {
-        let message = format!(
-            "`all_keys` receives every key, so `{name}` cannot choose one: remove `all_keys`, or make it `#[param] {name}`"
-        );
+    for BoundField { name, key, .. } in fields {
+        let message = match key.as_ref().map(|key| key.values) {
+            Some(KeyValues::One) => format!(
+                "`all_keys` receives every key, so `{name}` cannot choose one: remove `all_keys`, or make it \
+                 `#[param] {name}`"
+            ),
+            Some(KeyValues::List) => {
+                format!("`all_keys` receives every key, so `{name}` cannot choose some: remove `all_keys` or `#[keys]`")
+            }
+            None => continue,
+        };
         mistakes.at(name.span(), message);
+    }
+}
+
+/// Reports a second `#[keys]`, and a `#[key]` of the name that a `#[keys]` has.
+fn reject_second_list(fields: &[BoundField], mistakes: &mut Mistakes) {
+    let keys = || fields.iter().filter_map(|field| field.key.as_ref());
+    let mut lists = keys().filter(|key| key.values == KeyValues::List);
+    let Some(first) = lists.next() else { return };
+    for second in lists {
+        let message = "a connection has one list of keys; for every combination of two lists implement `Subscriber` \
+                       by hand";
+        mistakes.at(second.name.span(), message);
+    }
+    if keys().any(|key| key.values == KeyValues::One && key.name == first.name) {
+        let name = &first.name;
+        mistakes.at(name.span(), format!("`{name}` is a `#[key]` too: keep `#[key] {name}` or `#[keys({name})]`"));
     }
 }
 
 /// Reports a missing `authorize` when the client controls a key.
 fn require_authorization(fields: &[BoundField], mistakes: &mut Mistakes) {
     let controlled: Vec<&BoundField> =
-        fields.iter().filter(|field| field.key && field.source.is_client_controlled()).collect();
+        fields.iter().filter(|field| field.key.is_some() && field.source.is_client_controlled()).collect();
     let Some(first) = controlled.first() else { return };
-    let names: Vec<String> = controlled.iter().map(|field| format!("any `{}`", field.name)).collect();
+    let keys = controlled.iter().filter_map(|field| field.key.as_ref());
+    let names: Vec<String> = keys.map(|key| format!("any `{}`", key.name)).collect();
     let message = format!(
         "any client could subscribe to {}: add `authorize = Self::…`, or `authorize = public` to allow it",
         names.join(" and ")

@@ -12,6 +12,7 @@ pub(crate) struct Options {
     pub(crate) retry: Option<u64>,
     pub(crate) origins: Option<Origins>,
     pub(crate) max_connections: Option<Count>,
+    pub(crate) max_keys: Option<Count>,
     /// In milliseconds.
     pub(crate) max_age: Option<u64>,
     pub(crate) protocols: Option<Vec<String>>,

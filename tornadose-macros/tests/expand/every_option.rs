@@ -39,3 +39,13 @@ pub(crate) struct Lights {
     #[depot("db")]
     pool: Pool,
 }
+
+#[subscriber(sse, store = Quote, authorize = public, max_keys = 50)]
+struct Watchlist {
+    #[key]
+    #[depot]
+    tenant: u32,
+    #[keys(symbol)]
+    #[query("s", separator = ",")]
+    symbols: Vec<String>,
+}

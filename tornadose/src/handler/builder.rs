@@ -205,6 +205,25 @@ impl<S: Subscriber> StreamHandler<S> {
         self
     }
 
+    /// Sets how many keys a connection with a set of keys may have.
+    /// See [`Options::max_keys`](crate::subscriber::Options::max_keys).
+    ///
+    /// ```
+    /// # use tornadose::prelude::*;
+    /// # #[store(latest)]
+    /// # #[derive(Serialize)]
+    /// # struct Quote { #[key] symbol: String }
+    /// # #[subscriber(sse, store = Quote, authorize = public)]
+    /// # struct Quotes { #[keys(symbol)] #[query] symbols: Vec<String> }
+    /// let handler = Quotes::handler(&Store::new()).max_keys(50);
+    /// # drop(handler);
+    /// ```
+    #[must_use]
+    pub fn max_keys(mut self, keys: usize) -> Self {
+        self.settings.options.max_keys = keys;
+        self
+    }
+
     /// Sets the maximum age of a connection, jittered by ±10 %; `None` for no maximum. Clamped to 1 ms ..= 365 days.
     /// See [`Options::max_age`](crate::subscriber::Options::max_age).
     ///

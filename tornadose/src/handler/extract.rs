@@ -42,6 +42,22 @@ pub(crate) fn query<T: DeserializeOwned>(request: &Request, name: &str) -> Resul
     read(&texts, Multiplicity::Many).map_err(|error| field_error("query parameter", name, &error))
 }
 
+/// Reads the query parameter `name`, percent-decoded and then split at the separator, as a list. Empty parts are left out,
+/// so that an empty parameter has none. It may also be repeated.
+///
+/// # Errors
+///
+/// 400 when it is missing, has no part or cannot be read.
+pub(crate) fn split_query<T: DeserializeOwned>(
+    request: &Request,
+    name: &str,
+    separator: &str,
+) -> Result<T, StatusError> {
+    let texts = request.queries().get_vec(name).into_iter().flatten();
+    let parts = texts.flat_map(|text| text.split(separator)).filter(|part| !part.is_empty());
+    read(&parts.collect::<Vec<_>>(), Multiplicity::Many).map_err(|error| field_error("query parameter", name, &error))
+}
+
 /// Reads the header `name`.
 ///
 /// # Errors
@@ -119,7 +135,7 @@ mod tests {
     use salvo::http::{StatusCode, StatusError};
     use salvo::{Depot, Request};
 
-    use super::{cookie, depot, depot_named, header, param, parse_text, query};
+    use super::{cookie, depot, depot_named, header, param, parse_text, query, split_query};
     use crate::subscriber::close::ReceiveError;
 
     fn request(query: &str) -> Request {
@@ -165,6 +181,21 @@ mod tests {
             error_of(query::<u8>(&request, "tag")),
             bad_request("query parameter `tag`: given 2 times, expected one u8")
         );
+    }
+
+    #[test]
+    fn a_query_parameter_is_split_after_it_was_decoded() {
+        let request = request("tag=1,2&tag=3&room=a%2Cb,,c%20d&empty=&commas=,,&odd=1,x");
+        assert_eq!(split_query::<Vec<u8>>(&request, "tag", ",").unwrap(), [1, 2, 3]);
+        assert_eq!(split_query::<Vec<String>>(&request, "room", ",").unwrap(), ["a", "b", "c d"]);
+        assert_eq!(split_query::<Vec<String>>(&request, "room", ",,").unwrap(), ["a,b", "c d"]);
+        assert_eq!(split_query::<Option<Vec<String>>>(&request, "empty", ",").unwrap(), None);
+        let expected = |name: &str, what: &str| bad_request(&format!("query parameter `{name}`: {what}"));
+        for name in ["empty", "commas", "none"] {
+            let error = error_of(split_query::<Vec<String>>(&request, name, ","));
+            assert_eq!(error, expected(name, "missing, expected a list"));
+        }
+        assert_eq!(error_of(split_query::<Vec<u8>>(&request, "odd", ",")), expected("odd", "expected u8"));
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! Opens a connection, on either transport: authorization, limits, the reader and the feed.
 
+use std::collections::HashSet;
+use std::fmt::Display;
 use std::panic::AssertUnwindSafe;
 use std::pin::pin;
 use std::sync::Arc;
@@ -56,8 +58,15 @@ impl<S: Subscriber> StreamHandler<S> {
     pub(crate) async fn authorize(&self, req: &Request, depot: &Depot) -> Result<Authorized<S>, StatusError> {
         let authorized = AssertUnwindSafe(async {
             let mut subscriber = S::from_request(req, depot)?;
+            if S::KEYS_FROM.is_some() {
+                // Before the hook, which may ask a database for each key.
+                self.limit_keys(subscriber.keys())?;
+            }
             subscriber.authorize().await?;
-            let keys = subscriber.keys();
+            let keys = self.limit_keys(subscriber.keys())?;
+            if S::KEYS_FROM.is_some() && matches!(&keys, Keys::Set(keys) if keys.is_empty()) {
+                return Err(keys_error::<S>("expected at least one key"));
+            }
             check_keys(&keys, self.store.shared().limits.max_key)?;
             Ok(Authorized { subscriber: CatchDrop::new(subscriber), keys })
         });
@@ -65,6 +74,22 @@ impl<S: Subscriber> StreamHandler<S> {
             tracing::error!(target: "tornadose", "hook panicked before the response head");
             Err(StatusError::internal_server_error())
         })
+    }
+
+    /// Returns the keys, without doubles where there are more of them than a connection may have.
+    fn limit_keys(&self, mut keys: Keys<KeyOf<S>>) -> Result<Keys<KeyOf<S>>, StatusError> {
+        let max_keys = self.settings.options.max_keys;
+        if let Keys::Set(set) = &mut keys
+            && set.len() > max_keys
+        {
+            let mut seen = HashSet::new();
+            // The rest of too many keys need not be looked at.
+            set.retain(|key| seen.len() <= max_keys && seen.insert(key.clone()));
+            if seen.len() > max_keys {
+                return Err(keys_error::<S>(format_args!("at most {max_keys} keys are allowed")));
+            }
+        }
+        Ok(keys)
     }
 
     /// Takes the permits of a connection. Without them the error is the connection's number.
@@ -137,6 +162,11 @@ impl<S: Subscriber> StreamHandler<S> {
             None => feed,
         }
     }
+}
+
+/// Returns 400, with the name of what the keys were read from.
+fn keys_error<S: Subscriber>(problem: impl Display) -> StatusError {
+    StatusError::bad_request().brief(format!("{}: {problem}", S::KEYS_FROM.unwrap_or("keys")))
 }
 
 /// Checks that messages can have these keys, before the store remembers one of them.

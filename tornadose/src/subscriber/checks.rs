@@ -3,6 +3,9 @@
 //!
 //! Each trait has a second implementation that never applies, see [`never`](crate::message::never).
 
+use std::collections::{BTreeSet, BinaryHeap, HashSet, LinkedList, VecDeque};
+use std::sync::Arc;
+
 use crate::message::never::{Never, Unimplemented};
 use crate::message::{Message, NoKey};
 use crate::store::Store;
@@ -55,7 +58,7 @@ pub type MessageKey<M> = <M as StoredMessage>::Key;
 #[diagnostic::on_unimplemented(
     message = "this `#[key]` is a `{K}` in the message, not a `{Self}`",
     label = "expected `{K}`",
-    note = "a connection has one value of each key; for several keys implement `Subscriber` by hand"
+    note = "a connection has one value of each key; for several write `#[keys(…)]` and a list"
 )]
 pub trait MatchingKey<K> {
     /// Clones the value.
@@ -73,6 +76,121 @@ impl<K: Clone> MatchingKey<K> for K {
 impl<K: Clone> MatchingKey<Never<K>> for K {
     fn clone_key(&self) -> Never<K> {
         Never::new()
+    }
+}
+
+/// The type of a `#[key]` field that is a list, which is the type `K` that the key has in the message.
+#[diagnostic::on_unimplemented(
+    message = "this `#[key]` is a `{K}` in the message, not a `{Self}`: did you mean `#[keys]`?",
+    label = "expected `{K}`",
+    note = "`#[keys(…)]` with the name of the message's `#[key]` receives every key of the list"
+)]
+pub trait MatchingListKey<K> {
+    /// Clones the value.
+    fn clone_key(&self) -> K;
+}
+
+#[diagnostic::do_not_recommend]
+impl<K: Clone> MatchingListKey<K> for K {
+    fn clone_key(&self) -> K {
+        self.clone()
+    }
+}
+
+#[diagnostic::do_not_recommend]
+impl<K: Clone> MatchingListKey<Never<K>> for K {
+    fn clone_key(&self) -> Never<K> {
+        Never::new()
+    }
+}
+
+/// The type of the values of a `#[keys]` field, which is the type `K` that the key has in the message.
+#[diagnostic::on_unimplemented(
+    message = "the key is a `{K}` in the message, and this `#[keys]` is a list of `{Self}`",
+    label = "expected a list of `{K}`",
+    note = "give the list the type that the `#[key]` has in the message"
+)]
+pub trait ListedKey<K> {
+    /// Clones the value.
+    fn clone_key(&self) -> K;
+}
+
+#[diagnostic::do_not_recommend]
+impl<K: Clone> ListedKey<K> for K {
+    fn clone_key(&self) -> K {
+        self.clone()
+    }
+}
+
+#[diagnostic::do_not_recommend]
+impl<K: Clone> ListedKey<Never<K>> for K {
+    fn clone_key(&self) -> Never<K> {
+        Never::new()
+    }
+}
+
+/// The type of a `#[keys]` field: a list, a set or an array.
+#[diagnostic::on_unimplemented(
+    message = "`#[keys]` needs a list, and `{Self}` is not one",
+    label = "not a list",
+    note = "write `Vec<…>` with the type of the message's `#[key]`, or `#[key]` for one value"
+)]
+pub trait KeyList {
+    /// The type of its values.
+    type Value;
+
+    /// Returns the key of each value.
+    fn map_values<K>(&self, key: impl FnMut(&Self::Value) -> K) -> Vec<K>;
+}
+
+macro_rules! key_list {
+    ($([$($parameters:tt)*] $list:ty;)*) => {$(
+        #[diagnostic::do_not_recommend]
+        impl<T, $($parameters)*> KeyList for $list {
+            type Value = T;
+
+            fn map_values<K>(&self, key: impl FnMut(&T) -> K) -> Vec<K> {
+                self.iter().map(key).collect()
+            }
+        }
+    )*};
+}
+
+key_list! {
+    [] Vec<T>;
+    [] [T];
+    [const N: usize] [T; N];
+    [] VecDeque<T>;
+    [] LinkedList<T>;
+    [] BinaryHeap<T>;
+    [] BTreeSet<T>;
+    [S] HashSet<T, S>;
+}
+
+#[diagnostic::do_not_recommend]
+impl<L: KeyList> KeyList for Option<L> {
+    type Value = L::Value;
+
+    fn map_values<K>(&self, key: impl FnMut(&L::Value) -> K) -> Vec<K> {
+        self.as_ref().map_or_else(Vec::new, |list| list.map_values(key))
+    }
+}
+
+#[diagnostic::do_not_recommend]
+impl<L: KeyList + ?Sized> KeyList for Box<L> {
+    type Value = L::Value;
+
+    fn map_values<K>(&self, key: impl FnMut(&L::Value) -> K) -> Vec<K> {
+        L::map_values(self, key)
+    }
+}
+
+#[diagnostic::do_not_recommend]
+impl<L: KeyList + ?Sized> KeyList for Arc<L> {
+    type Value = L::Value;
+
+    fn map_values<K>(&self, key: impl FnMut(&L::Value) -> K) -> Vec<K> {
+        L::map_values(self, key)
     }
 }
 

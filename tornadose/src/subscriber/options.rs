@@ -24,6 +24,7 @@ use std::time::Duration;
 /// | [`retry`](Self::retry) | 3 s | – |
 /// | [`origins`](Self::origins) | [`Origins::SameHost`] | [`Origins::Any`] |
 /// | [`max_connections`](Self::max_connections) | no limit | leave it out |
+/// | [`max_keys`](Self::max_keys) | 256 | – |
 /// | [`max_age`](Self::max_age) | no limit | leave it out |
 /// | [`protocols`](Self::protocols) | none | `&[]` |
 /// | [`max_message`](Self::max_message) | 64 KiB | – |
@@ -40,6 +41,7 @@ pub struct Options {
     pub(crate) origins: Origins,
     /// `None` for no limit.
     pub(crate) max_connections: Option<usize>,
+    pub(crate) max_keys: usize,
     /// `None` for no limit.
     pub(crate) max_age: Option<Duration>,
     pub(crate) protocols: &'static [&'static str],
@@ -67,6 +69,7 @@ impl Options {
             retry: Duration::from_secs(3),
             origins: Origins::SameHost,
             max_connections: None,
+            max_keys: 256,
             max_age: None,
             protocols: &[],
             max_message: 64 << 10,
@@ -195,6 +198,24 @@ impl Options {
     #[must_use]
     pub const fn max_connections(mut self, connections: usize) -> Self {
         self.max_connections = Some(connections);
+        self
+    }
+
+    /// Sets how many keys a connection with a [set of keys](crate::Keys::Set) may have; doubles count once. Default: 256.
+    /// Zero refuses every set. A request with more gets the status 400.
+    ///
+    /// What a read of such a connection costs grows with its keys, see the documentation of
+    /// [`#[subscriber]`](macro@crate::subscriber#several-keys).
+    ///
+    /// ```
+    /// use tornadose::subscriber::Options;
+    ///
+    /// const OPTIONS: Options = Options::new().max_keys(50);
+    /// # assert_ne!(OPTIONS, Options::new());
+    /// ```
+    #[must_use]
+    pub const fn max_keys(mut self, keys: usize) -> Self {
+        self.max_keys = keys;
         self
     }
 

@@ -45,6 +45,7 @@ mod protocols;
 mod requests;
 mod resume;
 mod retention;
+mod several_keys;
 mod shutdown;
 mod slow_clients;
 mod sse;

@@ -30,6 +30,12 @@ pub trait FromText: Sized {
     ///
     /// Those of the function.
     fn from_query(request: &Request, name: &str) -> Result<Self, StatusError>;
+    /// See [`extract::split_query`].
+    ///
+    /// # Errors
+    ///
+    /// Those of the function.
+    fn from_split_query(request: &Request, name: &str, separator: &str) -> Result<Self, StatusError>;
     /// See [`extract::header`].
     ///
     /// # Errors
@@ -51,6 +57,9 @@ impl<T: DeserializeOwned> FromText for T {
     }
     fn from_query(request: &Request, name: &str) -> Result<Self, StatusError> {
         extract::query(request, name)
+    }
+    fn from_split_query(request: &Request, name: &str, separator: &str) -> Result<Self, StatusError> {
+        extract::split_query(request, name, separator)
     }
     fn from_header(request: &Request, name: &str) -> Result<Self, StatusError> {
         extract::header(request, name)

@@ -55,6 +55,7 @@ pub enum Event {
     retry = "1500ms",
     origins = ["https://app.example", "http://localhost:3000"],
     max_connections = 10_000,
+    max_keys = 50,
     max_age = "10m",
     protocols = ["v1", "v2"],
     max_message = "64KiB",
@@ -65,8 +66,9 @@ pub struct Feed {
     #[key]
     #[depot("tenant")]
     tenant: u32,
-    #[key]
-    room: String,
+    #[keys(room)]
+    #[query("room", separator = ",")]
+    rooms: Vec<String>,
     #[param("who")]
     #[allow(clippy::struct_field_names)]
     user: Option<String>,
@@ -165,11 +167,13 @@ pub fn main() {
         .retry(Duration::from_millis(1500))
         .origins(Origins::List(&["https://app.example", "http://localhost:3000"]))
         .max_connections(10_000)
+        .max_keys(50)
         .max_age(Duration::from_mins(10))
         .protocols(&["v1", "v2"])
         .max_message(64 << 10)
         .throttle(Duration::from_millis(500));
     assert_eq!(Feed::OPTIONS, every);
+    assert_eq!((Feed::KEYS_FROM, Words::KEYS_FROM), (Some("query parameter `room`"), None));
     let words = Options::new().transports(Transports::Sse).no_keep_alive().origins(Origins::Any).lag(Lag::Skip);
     assert_eq!(Words::OPTIONS, words);
     assert_eq!(Empty::OPTIONS, Options::new().transports(Transports::Ws).max_age(Duration::from_hours(8760)));

@@ -80,6 +80,13 @@ pub mod taken {
         request: i8,
     }
 
+    #[subscriber(sse, store = Line, authorize = public, max_keys = 1)]
+    struct List {
+        #[keys(room)]
+        #[query(separator = ",")]
+        request: Vec<String>,
+    }
+
     async fn store(key: &Key) -> ::core::result::Result<(), tornadose::prelude::StatusError> {
         drop(key.room.clone());
         ::core::result::Result::Ok(())
@@ -92,6 +99,7 @@ pub mod taken {
     /// Builds the handler.
     pub fn main() {
         let _handler = Key::handler(&tornadose::Store::new());
+        let _handler = List::handler(&tornadose::Store::new());
     }
 }
 

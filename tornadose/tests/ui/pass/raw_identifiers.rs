@@ -36,6 +36,13 @@ struct r#while {
     r#in: Option<String>,
 }
 
+#[subscriber(sse, store = r#match, authorize = public)]
+struct r#for {
+    #[keys(r#type)]
+    #[query]
+    r#dyn: Option<std::collections::HashSet<String>>,
+}
+
 impl r#while {
     async fn r#try(&mut self) -> Result<(), StatusError> {
         self.r#in.take().map_or(Ok(()), |_| Err(StatusError::forbidden()))
@@ -51,6 +58,8 @@ impl r#while {
 /// Builds the handler.
 pub fn main() {
     let _handler = r#while::handler(&Store::new());
+    let _handler = r#for::handler(&Store::new());
+    assert_eq!(r#for::KEYS_FROM, Some("query parameter `dyn`"));
     let message = r#match { r#type: "a".into(), r#fn: 1 };
     assert_eq!(message.key(), matchKey { r#type: "a".into() });
     assert_eq!((r#match::CHANNEL, Event::CHANNEL), ("match", "event"));

@@ -1,0 +1,17 @@
+use tornadose::prelude::*;
+
+#[store(latest)]
+#[derive(Serialize)]
+struct Quote {
+    #[key]
+    symbol: String,
+}
+
+#[subscriber(sse, store = Quote, authorize = public)]
+struct Quotes {
+    #[keys(symbol)]
+    #[query]
+    symbols: Vec<u8>,
+}
+
+fn main() {}
