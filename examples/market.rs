@@ -42,16 +42,19 @@ impl Symbol {
     }
 }
 
-/// `GET /market` for all symbols, or `GET /market?symbols=AAPL&symbols=MSFT`
-#[subscriber(sse, store = Market, all_keys, replay = 2500, filter = Self::shows)]
+/// `GET /market` for all symbols, or `GET /market?symbols=AAPL,MSFT`
+#[subscriber(sse, store = Market, replay = 2500, authorize = Self::are_listed)]
 struct Dashboard {
-    #[query]
+    #[keys(symbol)]
+    #[query(separator = ",")]
     symbols: Option<Vec<String>>,
 }
 
 impl Dashboard {
-    fn shows(&self, event: &Market) -> bool {
-        self.symbols.as_ref().is_none_or(|wanted| wanted.contains(&event.key().symbol))
+    async fn are_listed(&mut self) -> Result<(), StatusError> {
+        let symbols = self.symbols.get_or_insert_with(simulation::symbols);
+        let unlisted = symbols.iter().any(|symbol| !simulation::is_listed(symbol));
+        if unlisted { Err(StatusError::not_found().brief("no such symbol")) } else { Ok(()) }
     }
 }
 
@@ -75,7 +78,7 @@ async fn main() -> std::io::Result<()> {
     let hints = [
         "open http://localhost:{port}",
         "curl -N localhost:{port}/market/AAPL",
-        "curl -N 'localhost:{port}/market?symbols=AAPL&symbols=MSFT'",
+        "curl -N 'localhost:{port}/market?symbols=AAPL,MSFT'",
     ];
     examples::serve(9000, router(&store), &hints).await
 }

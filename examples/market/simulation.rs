@@ -22,6 +22,10 @@ const LISTED: [(&str, f64); 8] = [
     ("TSLA", 248.90),
 ];
 
+pub(crate) fn symbols() -> Vec<String> {
+    LISTED.iter().map(|(symbol, _)| (*symbol).into()).collect()
+}
+
 pub(crate) fn is_listed(symbol: &str) -> bool {
     LISTED.iter().any(|(listed, _)| *listed == symbol)
 }

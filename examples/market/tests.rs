@@ -38,14 +38,14 @@ async fn a_dashboard_shows_only_the_requested_symbols() {
     let store = Store::new();
     let app = Harness::new(router(&store));
     app.client("all").sse("/market").await;
-    app.client("two").sse("/market?symbols=AAPL&symbols=MSFT").await;
+    app.client("two").sse("/market?symbols=AAPL,MSFT").await;
     for symbol in ["AAPL", "TSLA", "MSFT"] {
         store.submit(trade(symbol, 10.0)).await.unwrap();
     }
     assert_transcript!(app, @r#"
     all > GET /market
     all ~ open 200 text/event-stream
-    two > GET /market?symbols=AAPL&symbols=MSFT
+    two > GET /market?symbols=AAPL,MSFT
     two ~ open 200 text/event-stream
     all < trade #1 {"symbol":"AAPL","price":10.0,"size":100,"at":0}
     all < trade #2 {"symbol":"TSLA","price":10.0,"size":100,"at":0}
@@ -98,8 +98,11 @@ async fn trades_resume_at_every_byte() {
 async fn a_symbol_that_is_not_listed_is_not_found() {
     let app = Harness::new(router(&Store::new()));
     app.client("reader").sse("/market/XXXX").await;
+    app.client("dashboard").sse("/market?symbols=AAPL,XXXX").await;
     assert_transcript!(app, @r"
     reader > GET /market/XXXX
     reader ~ answer 404 code: 404\n\nname: Not Found\n\nbrief: no such symbol
+    dashboard > GET /market?symbols=AAPL,XXXX
+    dashboard ~ answer 404 code: 404\n\nname: Not Found\n\nbrief: no such symbol
     ");
 }
