@@ -16,6 +16,7 @@ mod quiet;
 mod waiting;
 mod actions;
 pub(crate) mod ws_client;
+pub(crate) mod ask;
 pub(crate) mod response;
 
 use std::fmt;

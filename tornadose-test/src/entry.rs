@@ -78,11 +78,13 @@ pub struct Event {
     pub id: Option<String>,
     /// The event's data: the text of an SSE event, the JSON text of a WebSocket event.
     pub data: String,
+    /// The number of the ask that the event answers: of `tornadose:reply`, and of its `tornadose:error`.
+    pub ask: Option<u64>,
 }
 
 impl Event {
     pub(crate) fn new(name: Option<String>, id: Option<String>, data: String) -> Self {
-        Self { name: name.unwrap_or_else(|| "message".to_owned()), id, data }
+        Self { name: name.unwrap_or_else(|| "message".to_owned()), id, data, ask: None }
     }
 }
 
@@ -166,6 +168,12 @@ pub(crate) enum Happening {
     Binary(Vec<u8>),
     Ping,
     SentText(String),
+    /// The text is shown in `wire`.
+    SentAsk {
+        number: u64,
+        data: String,
+        text: String,
+    },
     SentBinary(Vec<u8>),
     SentPing(Vec<u8>),
     SentRaw(Vec<u8>),
@@ -192,6 +200,7 @@ impl Happening {
             self,
             Self::Request { .. }
                 | Self::SentText(_)
+                | Self::SentAsk { .. }
                 | Self::SentBinary(_)
                 | Self::SentPing(_)
                 | Self::SentRaw(_)

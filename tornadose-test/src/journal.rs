@@ -7,7 +7,7 @@ mod report;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
-use crate::entry::{Entry, Happening};
+use crate::entry::{Entry, Event, Happening};
 use crate::journal::client_state::{ClientState, Ending, PipeStatus};
 use crate::runtime::config::ClockMode;
 use crate::runtime::test_run::{Shutdown, TestRun};
@@ -188,17 +188,41 @@ impl Journal {
         self.with_client(client, |client| client.name.clone())
     }
 
-    /// Takes the first unread message of a client.
+    /// Takes the first unread message of a client. Answers that an [`Ask`](crate::Ask) waits for are not messages here.
     pub(crate) fn take_message(&self, client: usize) -> Option<Happening> {
         let mut state = self.lock();
         let State { clients, entries, .. } = &mut *state;
         let client = &mut clients[client];
-        let message = client.unread.pop_front()?;
+        let is_awaited = |message: &usize| client.awaits_answer(&entries[*message]);
+        let nth = client.unread.iter().position(|message| !is_awaited(message))?;
+        let message = client.unread.remove(nth)?;
         // Who reads a message of a later connection has noticed that the earlier one ended.
         client.see_outcomes(entries, message);
         let entry = &mut entries[message];
         entry.read = true;
         Some(entry.happening.clone())
+    }
+
+    /// Takes the answer to a client's ask, also one that a transcript has shown.
+    pub(crate) fn take_answer(&self, client: usize, number: u64) -> Option<Event> {
+        let mut state = self.lock();
+        let State { clients, entries, .. } = &mut *state;
+        let own = entries.iter_mut().enumerate().filter(|(_, entry)| entry.client == Some(client));
+        let since_asked = own.skip_while(
+            |(_, entry)| !matches!(&entry.happening, Happening::SentAsk { number: sent, .. } if *sent == number),
+        );
+        for (nth, entry) in since_asked {
+            if let Happening::Event(event) = &entry.happening
+                && event.ask == Some(number)
+            {
+                entry.read = true;
+                let answer = event.clone();
+                clients[client].unread.retain(|unread| *unread != nth);
+                clients[client].awaited_answers.remove(&number);
+                return Some(answer);
+            }
+        }
+        None
     }
 
     /// Marks the answers and ends of a client so far as seen by the test.

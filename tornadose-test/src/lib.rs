@@ -18,6 +18,7 @@ mod text;
 mod resume;
 
 pub use client::Client;
+pub use client::ask::Ask;
 pub use client::builder::ClientBuilder;
 pub use client::cookie_jar::CookieJar;
 pub use client::faults::Fault;

@@ -202,3 +202,80 @@ fn a_violation_towards_a_lenient_client_is_allowed() {
         assert_eq!(a.closed().await, Ending::Abort);
     });
 }
+
+#[tornadose_test::test]
+async fn an_ask_reads_its_own_answer_and_leaves_the_messages() {
+    let (endpoint, handler) = ws_endpoint(&[]);
+    let app = Harness::new(Router::with_path("rooms/1").get(handler));
+    let bob = app.client("bob").ws("/rooms/1").await;
+    let (first, second) = (bob.send_ask(&json!({"a": 1})).await, bob.send_ask("b").await);
+    let sent: [&[u8]; 2] =
+        [b"\x81{\"tornadose:ask\":1,\"data\":{\"a\":1}}", b"\x81{\"tornadose:ask\":2,\"data\":\"b\"}"];
+    assert_eq!(endpoint.take_frames(), sent);
+    endpoint.push_text(r#"{"event":"tornadose:reply","ask":1,"data":7}"#);
+    endpoint.push_text(r#"{"event":"left","data":null}"#);
+    endpoint.push_text(r#"{"event":"tornadose:error","ask":2,"data":{"reason":"no b"}}"#);
+    endpoint.push_text(r#"{"event":"tornadose:reply","ask":9,"data":null}"#);
+    assert_eq!(bob.next::<Chat>().await, Chat::Left);
+    let unasked = bob.next_event().await;
+    assert_eq!((unasked.name.as_str(), unasked.ask), ("tornadose:reply", Some(9)));
+    assert_transcript!(bob, @r#"
+    bob > GET /rooms/1 upgrade websocket
+    bob ~ open 101
+    bob > ask 1 {"a":1}
+    bob > ask 2 "b"
+    bob < tornadose:reply 1 7
+    bob < left null
+    bob < tornadose:error 2 {"reason":"no b"}
+    bob < tornadose:reply 9 null
+    "#);
+    assert_eq!(second.error().await, "no b");
+    assert_eq!(first.reply::<u32>().await, 7);
+    bob.quiet().await;
+}
+
+#[test]
+fn an_ask_fails_with_what_arrived_instead() {
+    let failure = |answer: &'static str| {
+        let failed = catch_unwind(|| {
+            run(async {
+                let (endpoint, handler) = ws_endpoint(&[]);
+                let app = Harness::new(Router::with_path("rooms/1").get(handler));
+                let bob = app.client("bob").ws("/rooms/1").await;
+                let ask = bob.send_ask("a").await;
+                if !answer.is_empty() {
+                    endpoint.push_text(answer);
+                }
+                ask.reply::<u32>().await;
+            });
+        });
+        failed.unwrap_err().downcast_ref::<String>().unwrap().clone()
+    };
+    for (answer, problem) in [
+        ("", "expected a `u32` as the reply to ask 1, and no answer arrived for 60s"),
+        (
+            r#"{"event":"tornadose:error","ask":1,"data":{"reason":"no"}}"#,
+            r#"expected a `u32` as the reply to ask 1, got the error {"reason":"no"}"#,
+        ),
+        (r#"{"event":"tornadose:reply","ask":1,"data":"x"}"#, r#"expected a `u32` as the reply to ask 1, got "x": "#),
+    ] {
+        let failure = failure(answer);
+        assert!(failure.contains(problem), "{failure}");
+    }
+}
+
+#[test]
+fn an_answer_that_nobody_reads_fails_the_test() {
+    let failed = catch_unwind(|| {
+        run(async {
+            let (endpoint, handler) = ws_endpoint(&[]);
+            let app = Harness::new(Router::with_path("rooms/1").get(handler));
+            let bob = app.client("bob").ws("/rooms/1").await;
+            let _ask = bob.send_ask("a").await;
+            endpoint.push_text(r#"{"event":"tornadose:reply","ask":1,"data":7}"#);
+            bob.close().await;
+        });
+    });
+    let failure = failed.unwrap_err().downcast_ref::<String>().unwrap().clone();
+    assert!(failure.contains("bob < tornadose:reply 1 7"), "{failure}");
+}

@@ -228,10 +228,21 @@ impl Client {
 
     /// Waits for the next message, once everything has settled; `expected` is for the failure.
     async fn next_message(&self, at: &Location<'_>, expected: &str) -> Happening {
+        self.wait_for(at, expected, "message", || self.take_message()).await
+    }
+
+    /// Waits until `take` takes something that was received; `expected` and its `kind` are for the failure.
+    pub(crate) async fn wait_for<T>(
+        &self,
+        at: &Location<'_>,
+        expected: &str,
+        kind: &str,
+        take: impl Fn() -> Option<T>,
+    ) -> T {
         settle().await;
         let (deadline, waited) = self.deadline();
         loop {
-            if let Some(message) = self.take_message() {
+            if let Some(message) = take() {
                 return message;
             }
             let name = self.name();
@@ -246,8 +257,8 @@ impl Client {
             // A message of the last instant is in time.
             settle().await;
             if late && !self.with_state(|state| state.is_finished()) {
-                let Some(message) = self.take_message() else {
-                    let problem = format!("`{name}`: expected {expected}, and no message arrived for {waited}");
+                let Some(message) = take() else {
+                    let problem = format!("`{name}`: expected {expected}, and no {kind} arrived for {waited}");
                     self.fail_in_vain(at, &problem, true).await
                 };
                 return message;

@@ -5,11 +5,14 @@ use std::ops::Deref;
 use std::panic::Location;
 
 use serde::Serialize;
+use serde::de::DeserializeOwned;
 
 use crate::assert::{HasTranscript, Scope};
 use crate::client::Client;
+use crate::client::ask::Ask;
 use crate::client::ws::frame::{Opcode, encode};
 use crate::entry::{Happening, Peer};
+use crate::journal::client_state::ClientState;
 use crate::runtime::current::settle;
 
 /// A WebSocket client, from [`Harness::ws`](crate::Harness::ws) or [`ClientBuilder::ws`](crate::ClientBuilder::ws).
@@ -68,10 +71,56 @@ impl WsClient {
     /// When the value cannot be serialized as JSON, and when the connection is not open.
     #[track_caller]
     pub fn send<T: Serialize + ?Sized>(&self, value: &T) -> impl Future<Output = ()> + Send {
-        let at = Location::caller();
-        let text = serde_json::to_string(value);
-        let text = text.unwrap_or_else(|error| self.fail(&format!("the value cannot be sent as JSON: {error}")));
+        let (at, text) = (Location::caller(), self.json(value));
         async move { self.client.send_frame(at, encode(Opcode::Text, text.as_bytes()), Happening::SentText(text)).await }
+    }
+
+    /// Sends a value as an ask, and waits for its reply, which it decodes as a `T`. It is `feed.ask` of `tornadose.js`.
+    /// Up to 60 s of virtual time may pass.
+    ///
+    /// ```
+    #[doc = include_str!("../../doc/desk.md")]
+    /// # #[derive(serde::Deserialize)]
+    /// # struct Placed { id: u32 }
+    /// let bob = app.client("bob").ws("/desk").await;
+    /// let placed: Placed = bob.ask("order").await;
+    /// assert_eq!(placed.id, 7);
+    /// # });
+    /// ```
+    ///
+    /// # Panics
+    ///
+    /// As [`send`](Self::send) and [`Ask::reply`].
+    #[track_caller]
+    pub fn ask<T: DeserializeOwned>(&self, value: &(impl Serialize + ?Sized)) -> impl Future<Output = T> + Send {
+        let (at, data) = (Location::caller(), self.json(value));
+        async move { Ask::new(self, self.send_numbered(at, data).await).reply_at(at).await }
+    }
+
+    /// Sends a value as an ask. The [`Ask`] reads the answer, later or when it is an error.
+    ///
+    /// ```
+    #[doc = include_str!("../../doc/desk.md")]
+    /// let bob = app.client("bob").ws("/desk").await;
+    /// let (first, second) = (bob.send_ask("order").await, bob.send_ask("another").await);
+    /// assert_eq!(second.error().await, "closed");
+    /// assert_eq!(first.reply::<serde_json::Value>().await["id"], 7);
+    /// # });
+    /// ```
+    ///
+    /// # Panics
+    ///
+    /// As [`send`](Self::send).
+    #[track_caller]
+    pub fn send_ask(&self, value: &(impl Serialize + ?Sized)) -> impl Future<Output = Ask<'_>> + Send {
+        let (at, data) = (Location::caller(), self.json(value));
+        async move { Ask::new(self, self.send_numbered(at, data).await) }
+    }
+
+    #[track_caller]
+    fn json(&self, value: &(impl Serialize + ?Sized)) -> String {
+        let text = serde_json::to_string(value);
+        text.unwrap_or_else(|error| self.fail(&format!("the value cannot be sent as JSON: {error}")))
     }
 
     /// Sends a text message.
@@ -189,6 +238,14 @@ impl WsClient {
 }
 
 impl Client {
+    async fn send_numbered(&self, at: &Location<'_>, data: String) -> u64 {
+        let number = self.with_state(ClientState::next_ask);
+        let text = format!("{{\"tornadose:ask\":{number},\"data\":{data}}}");
+        let frame = encode(Opcode::Text, text.as_bytes());
+        self.send_frame(at, frame, Happening::SentAsk { number, data, text }).await;
+        number
+    }
+
     async fn send_close(&self, at: &Location<'_>, code: u16, reason: String) {
         let frame = encode(Opcode::Close, &[&code.to_be_bytes(), reason.as_bytes()].concat());
         self.with_state(|state| state.close_sent = Some(code));

@@ -1,6 +1,6 @@
 //! The state of one client: its response, its unread messages, its last id, and the end of its stream.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use hyper::HeaderMap;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use crate::entry::{Entry, Happening};
+use crate::entry::{Entry, Event, Happening};
 use crate::text::duration;
 
 /// The end of a stream, from [`Client::closed`](crate::Client::closed).
@@ -81,6 +81,10 @@ pub(crate) struct ClientState {
     pub(crate) pipe_status: Option<Arc<dyn PipeStatus>>,
     /// The entries of its unread messages.
     pub(crate) unread: VecDeque<usize>,
+    /// The number of its asks.
+    asks: u64,
+    /// The asks whose answers the test has not taken.
+    pub(crate) awaited_answers: BTreeSet<u64>,
     /// The entries of its answers and ends that the test has not looked at.
     pub(crate) unseen: Vec<usize>,
     pub(crate) changed: Arc<Notify>,
@@ -108,6 +112,8 @@ impl ClientState {
             cut_connection: None,
             pipe_status: None,
             unread: VecDeque::new(),
+            asks: 0,
+            awaited_answers: BTreeSet::new(),
             unseen: Vec::new(),
             changed: Arc::default(),
             open_entry: None,
@@ -116,6 +122,19 @@ impl ClientState {
 
     pub(crate) fn for_stream(name: String, lenient: bool) -> Self {
         Self { is_stream: true, ..Self::for_request(name, lenient) }
+    }
+
+    /// Returns the number of its next ask, whose answer is awaited from now on.
+    pub(crate) fn next_ask(&mut self) -> u64 {
+        self.asks += 1;
+        self.awaited_answers.insert(self.asks);
+        self.asks
+    }
+
+    /// Whether an entry is the answer to an ask that the test has not taken.
+    pub(crate) fn awaits_answer(&self, entry: &Entry) -> bool {
+        let Happening::Event(Event { ask: Some(ask), .. }) = &entry.happening else { return false };
+        self.awaited_answers.contains(ask)
     }
 
     /// Resets the state for the next connection.

@@ -55,6 +55,7 @@ fn plain(happening: &Happening, labels: &mut Labels<'_>) -> Option<String> {
         Happening::Binary(payload) => append("< binary".into(), &hex(payload)),
         Happening::Ping => "< ping".into(),
         Happening::SentText(text) => format!("> {}", message(text, labels)),
+        Happening::SentAsk { number, data, .. } => format!("> ask {number} {}", one_line(&labels.data(data))),
         Happening::SentBinary(payload) => append("> binary".into(), &hex(payload)),
         Happening::SentPing(_) => "> ping".into(),
         Happening::SentRaw(raw) => append("> raw".into(), &hex(raw)),
@@ -95,6 +96,7 @@ fn wire(happening: &Happening, labels: &mut Labels<'_>) -> Option<String> {
         }
         Happening::Reply { kind, payload } => append(format!("> {kind}"), &payload_of(kind, payload, labels)),
         Happening::SentPing(payload) => append("> ping".into(), &bytes(payload)),
+        Happening::SentAsk { text, .. } => format!("> {}", message(text, labels)),
         _ => return plain(happening, labels),
     };
     Some(line)
@@ -104,6 +106,9 @@ fn event_line(event: &Event, labels: &mut Labels<'_>) -> String {
     let mut line = format!("< {}", one_line(&event.name));
     if let Some(id) = &event.id {
         line = append(line, &labels.id(id));
+    }
+    if let Some(ask) = event.ask {
+        line = append(line, &ask.to_string());
     }
     append(line, &one_line(&labels.data(&event.data)))
 }

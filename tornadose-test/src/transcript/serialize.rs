@@ -47,12 +47,17 @@ fn fields(happening: &Happening, labels: &mut Labels<'_>) -> (&'static str, Valu
         }
         Happening::Event(event) => {
             let id = event.id.as_ref().map(|id| labels.id(id));
-            ("event", json!({"event": event.name, "id": id, "data": data(&event.data, labels)}))
+            let mut fields = json!({"event": event.name, "id": id, "data": data(&event.data, labels)});
+            if let Some(ask) = event.ask {
+                fields["ask"] = ask.into();
+            }
+            ("event", fields)
         }
         Happening::Retry(retry) => ("retry", json!({"retry": retry})),
         Happening::Comment { text, .. } => ("comment", json!({"data": labels.text(text)})),
         Happening::Text(text) => ("text", json!({"data": data(text, labels)})),
         Happening::SentText(text) => ("sent", json!({"data": data(text, labels)})),
+        Happening::SentAsk { number, data: value, .. } => ("ask", json!({"ask": number, "data": data(value, labels)})),
         Happening::Ping => ("ping", json!({})),
         Happening::End => ("end", json!({})),
         Happening::Abort => ("abort", json!({})),

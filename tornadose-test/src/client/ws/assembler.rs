@@ -65,13 +65,14 @@ impl Assembler {
     }
 }
 
-/// Parses a text message: an event, a position frame, or plain text.
+/// Parses a text message: an event, the answer to an ask, a position frame, or plain text.
 fn parse_text(text: String) -> Happening {
     #[derive(Deserialize)]
     #[serde(deny_unknown_fields)]
     struct Envelope<'text> {
         id: Option<String>,
         event: Option<String>,
+        ask: Option<u64>,
         // An `Option` would read the data `null` as no data.
         #[serde(borrow)]
         data: &'text RawValue,
@@ -81,8 +82,11 @@ fn parse_text(text: String) -> Happening {
     struct Position {
         id: String,
     }
-    if let Ok(Envelope { id, event, data }) = serde_json::from_str(&text) {
-        Happening::Event(Event::new(event, id, data.get().to_owned()))
+    let is_answer = |event: &Option<String>| matches!(event.as_deref(), Some("tornadose:reply" | "tornadose:error"));
+    if let Ok(Envelope { id, event, ask, data }) = serde_json::from_str(&text)
+        && (ask.is_none() || is_answer(&event))
+    {
+        Happening::Event(Event { ask, ..Event::new(event, id, data.get().to_owned()) })
     } else if let Ok(Position { id }) = serde_json::from_str(&text) {
         Happening::Position(id)
     } else {
@@ -183,12 +187,12 @@ mod tests {
         let parsed = |text: &str| format!("{:?}", parse_text(text.to_owned()));
         assert_eq!(
             parsed(r#"{"id":"a-1","event":"said","data":{"z":1,"a":2}}"#),
-            r#"Event(Event { name: "said", id: Some("a-1"), data: "{\"z\":1,\"a\":2}" })"#
+            r#"Event(Event { name: "said", id: Some("a-1"), data: "{\"z\":1,\"a\":2}", ask: None })"#
         );
-        assert_eq!(parsed(r#"{"data":1}"#), r#"Event(Event { name: "message", id: None, data: "1" })"#);
+        assert_eq!(parsed(r#"{"data":1}"#), r#"Event(Event { name: "message", id: None, data: "1", ask: None })"#);
         assert_eq!(
             parsed(r#"{"event":"left","data":null}"#),
-            r#"Event(Event { name: "left", id: None, data: "null" })"#
+            r#"Event(Event { name: "left", id: None, data: "null", ask: None })"#
         );
         assert_eq!(parsed(r#"{"id":"a-1"}"#), r#"Position("a-1")"#);
         assert_eq!(parsed(r#"{"data":1,"more":2}"#), r#"Text("{\"data\":1,\"more\":2}")"#);
