@@ -5,7 +5,7 @@ import { readFileSync } from "node:fs"
 import { beforeEach, mock, test } from "node:test"
 
 const SOURCE = readFileSync(new URL("../tornadose/src/tornadose.js", import.meta.url), "utf8")
-const live = new Function(`${SOURCE}\nreturn live`)()
+const { live, AskError } = new Function(`${SOURCE}\nreturn { live, AskError }`)()
 
 let opened = [] // every WebSocket so far
 let lost = [] // every call of `error`
@@ -13,6 +13,7 @@ let onConnect = () => {} // what happens to a new WebSocket
 
 class FakeWebSocket {
   readyState = 0
+  sent = []
 
   constructor(url) {
     this.url = url
@@ -23,6 +24,14 @@ class FakeWebSocket {
   open() {
     this.readyState = 1
     this.onopen()
+  }
+
+  send(text) {
+    this.sent.push(JSON.parse(text))
+  }
+
+  receive(frame) {
+    this.onmessage({ data: JSON.stringify(frame) })
   }
 
   // A failure has an error event first. Where a CSP forbids the address, Chromium sends nothing after it.
@@ -37,8 +46,28 @@ class FakeWebSocket {
   }
 }
 
-function connect(options = { ws: true }) {
-  return live("/feed", { error: (loss) => lost.push({ ...loss, at: Date.now() }) }, options)
+function connect(options = { ws: true }, handlers = {}) {
+  return live("/feed", { error: (loss) => lost.push({ ...loss, at: Date.now() }), ...handlers }, options)
+}
+
+// Opens a feed, and returns it with its WebSocket.
+function open(handlers = {}) {
+  const feed = connect({ ws: true }, handlers), socket = opened.at(-1)
+  socket.open()
+  return { feed, socket }
+}
+
+// What became of a promise so far: a value, an error, or nothing.
+async function outcome(promise) {
+  const nothing = {}
+  const first = await Promise.race([promise.catch((error) => error), new Promise((resolve) => setImmediate(resolve, nothing))])
+  return first === nothing ? "pending" : first
+}
+
+async function assertFails(promise, code, message) {
+  const error = await outcome(promise)
+  assert.ok(error instanceof AskError && error instanceof Error, `${error}`)
+  assert.deepEqual([error.name, error.code, error.message], ["AskError", code, message])
 }
 
 beforeEach(() => {
@@ -117,4 +146,109 @@ test("a server that ends every connection at once is tried less and less often",
   for (let tries = 0; tries < 8; tries++) mock.timers.tick(lost.at(-1).wait + 1)
   assert.ok(lost.at(-1).wait > 29_000, `${lost.at(-1).wait}`)
   assert.ok(lost.every(({ wait }) => wait <= 45_000))
+})
+
+test("an ask resolves with its reply, in any order, and calls no handler", async () => {
+  const called = []
+  const { feed, socket } = open({ "tornadose:reply": () => called.push("reply"), "tornadose:error": () => called.push("error") })
+  const [first, second, third] = [feed.ask({ a: 1 }), feed.ask("b"), feed.ask()]
+  const [one, two, three] = socket.sent.map((text) => text["tornadose:ask"])
+  assert.deepEqual(socket.sent.map(({ data }) => data), [{ a: 1 }, "b", null])
+  assert.deepEqual([two - one, three - two], [1, 1])
+  socket.receive({ event: "tornadose:reply", ask: two, data: null })
+  socket.receive({ event: "tornadose:error", ask: three, data: { reason: "not now" } })
+  socket.receive({ event: "tornadose:reply", ask: one, data: [1] })
+  assert.deepEqual([await outcome(first), await outcome(second)], [[1], null])
+  await assertFails(third, "refused", "not now")
+  assert.deepEqual(called, [])
+})
+
+test("an answer with an unknown number is dropped, and an error without a number reaches its handler", async () => {
+  const errors = []
+  const { feed, socket } = open({ "tornadose:error": ({ reason }) => errors.push(reason) })
+  const asked = feed.ask(1), [{ "tornadose:ask": number }] = socket.sent
+  socket.receive({ event: "tornadose:reply", ask: number + 1, data: 2 })
+  socket.receive({ event: "tornadose:error", ask: 0, data: { reason: "old" } })
+  socket.receive({ event: "tornadose:error", data: { reason: "of a send" } })
+  assert.equal(await outcome(asked), "pending")
+  socket.receive({ event: "tornadose:reply", ask: number, data: 3 })
+  socket.receive({ event: "tornadose:reply", ask: number, data: 4 })
+  assert.equal(await asked, 3)
+  assert.deepEqual(errors, ["of a send"])
+})
+
+test("an ask times out, after 10 s or as it says, and its late reply is dropped", async () => {
+  const { feed, socket } = open()
+  const [usual, short, endless] = [feed.ask(1), feed.ask(2, { timeout: 500 }), feed.ask(3, { timeout: Infinity })]
+  mock.timers.tick(499)
+  assert.equal(await outcome(short), "pending")
+  mock.timers.tick(1)
+  await assertFails(short, "timeout", "no answer within 500 ms")
+  mock.timers.tick(9_500)
+  await assertFails(usual, "timeout", "no answer within 10000 ms")
+  assert.equal(await outcome(endless), "pending")
+  for (const text of socket.sent) socket.receive({ event: "tornadose:reply", ask: text["tornadose:ask"], data: "late" })
+  assert.equal(await endless, "late")
+})
+
+test("an ask before the connection is open waits for it, in order and within its timeout", async () => {
+  const feed = connect({ ws: true }, { open: () => feed.send("open") })
+  const [first, second] = [feed.ask(1), feed.ask(2, { timeout: 500 })]
+  mock.timers.tick(500)
+  await assertFails(second, "timeout", "no answer within 500 ms")
+  const third = feed.ask(3), [socket] = opened
+  socket.open()
+  assert.deepEqual(socket.sent.map((text) => text.data ?? text), [1, 3, "open"])
+  for (const text of socket.sent.slice(0, 2)) socket.receive({ event: "tornadose:reply", ask: text["tornadose:ask"], data: text.data })
+  assert.deepEqual([await first, await third], [1, 3])
+})
+
+test("an ask that was sent before a loss is lost, and one that was not is sent to the next connection", async () => {
+  const { feed, socket } = open()
+  const sent = feed.ask(1)
+  socket.fail({ withClose: true })
+  await assertFails(sent, "lost", "the connection was lost before the answer")
+  const waiting = feed.ask(2)
+  mock.timers.tick(lost.at(-1).wait + 1)
+  const next = opened.at(-1)
+  next.open()
+  assert.deepEqual(next.sent.map(({ data }) => data), [2])
+  next.receive({ event: "tornadose:reply", ask: next.sent[0]["tornadose:ask"], data: "again" })
+  assert.equal(await waiting, "again")
+})
+
+test("two connections number their asks together", async () => {
+  const one = open(), two = open()
+  const asked = [one.feed.ask("a"), two.feed.ask("b"), one.feed.ask("c")]
+  const numbers = [one.socket.sent[0], two.socket.sent[0], one.socket.sent[1]].map((text) => text["tornadose:ask"])
+  assert.deepEqual(numbers.map((number) => number - numbers[0]), [0, 1, 2])
+  two.socket.receive({ event: "tornadose:reply", ask: numbers[0], data: "of the other" })
+  assert.equal(await outcome(asked[0]), "pending")
+  one.socket.fail({ withClose: true })
+  await assertFails(asked[0], "lost", "the connection was lost before the answer")
+  await assertFails(asked[2], "lost", "the connection was lost before the answer")
+  two.socket.receive({ event: "tornadose:reply", ask: numbers[1], data: "B" })
+  assert.equal(await asked[1], "B")
+})
+
+test("a connection that is closed for good refuses what it has not sent", async () => {
+  const { feed, socket } = open()
+  const sent = feed.ask(1)
+  socket.onclose({ code: 4000, reason: "muted" })
+  await assertFails(sent, "lost", "the connection was lost before the answer")
+  await assertFails(feed.ask(2), "refused", "the connection is closed")
+  const unopened = connect(), waiting = unopened.ask(3)
+  unopened.close()
+  await assertFails(waiting, "refused", "the connection is closed")
+})
+
+test("a value that is no JSON rejects, and sends nothing", async () => {
+  const { feed, socket } = open()
+  assert.equal((await outcome(feed.ask(1n))).name, "TypeError")
+  assert.deepEqual(socket.sent, [])
+})
+
+test("a stream of server-sent events cannot ask", () => {
+  globalThis.EventSource = class { addEventListener() {} }
+  assert.deepEqual(Object.keys(connect({})), ["close"])
 })

@@ -1,6 +1,7 @@
 //! Chat rooms over WebSocket: `cargo run --example chat`, then open <http://localhost:9000> in two windows.
 
 use salvo::writing::Text;
+use tornadose::Id;
 use tornadose::prelude::*;
 
 #[store(queue, capacity = 200)]
@@ -48,14 +49,15 @@ impl RoomFeed {
         Ok(())
     }
 
-    async fn receive(&mut self, inbound: Inbound, store: &Store<RoomEvent>) -> Result<(), String> {
+    /// Replies with the id of the event, so that the page knows that it was accepted.
+    async fn receive(&mut self, inbound: Inbound, store: &Store<RoomEvent>) -> Result<Id, String> {
         let (room, user) = (self.room.clone(), self.user.clone());
         let event = match inbound {
             Inbound::Join => RoomEvent::Joined { room, user },
             Inbound::Say { text } if text.trim().is_empty() => return Err("there is nothing to say".into()),
             Inbound::Say { text } => RoomEvent::Said { room, user, text },
         };
-        store.submit(event).await.map(drop).map_err(|error| error.to_string())
+        store.submit(event).await.map_err(|error| error.to_string())
     }
 }
 
@@ -76,6 +78,7 @@ async fn main() -> std::io::Result<()> {
     let hints = [
         "open http://localhost:{port} in two windows",
         r#"or: websocat 'ws://localhost:{port}/rooms/lobby?user=ada', and type {"type":"say","text":"hi"}"#,
+        r#"or, to get its id: {"tornadose:ask":1,"data":{"type":"say","text":"hi"}}"#,
     ];
     examples::serve(9000, router(&Store::new()), &hints).await
 }

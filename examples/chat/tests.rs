@@ -3,6 +3,12 @@ use tornadose_test::{Harness, Transport, WsClient, assert_transcript, resume_at_
 
 use super::*;
 
+#[derive(Serialize)]
+struct Say {
+    r#type: &'static str,
+    text: &'static str,
+}
+
 const JOIN: &str = r#"{"type":"join"}"#;
 
 fn app() -> Harness {
@@ -37,6 +43,25 @@ async fn two_in_a_room_see_each_other_and_a_third_sees_the_history() {
     eve < joined #1 {"room":"rust","user":"ada"}
     eve < said #2 {"room":"rust","user":"bob","text":"hi"}
     "#);
+}
+
+#[tornadose_test::test]
+async fn who_asks_learns_the_id_of_the_event_before_it_comes() {
+    let app = app();
+    let ada = enter(&app, "rust", "ada").await;
+    let bob = enter(&app, "rust", "bob").await;
+    let id: String = ada.ask(&Say { r#type: "say", text: "hi" }).await;
+    assert_eq!(bob.next_event().await.id, Some(id));
+    assert_eq!(ada.send_ask(&Say { r#type: "say", text: " " }).await.error().await, "there is nothing to say");
+    assert_transcript!(ada, @r##"
+    ada > GET /rooms/rust?user=ada upgrade websocket
+    ada ~ open 101
+    ada > ask 1 {"type":"say","text":"hi"}
+    ada < tornadose:reply 1 "#1"
+    ada < said #1 {"room":"rust","user":"ada","text":"hi"}
+    ada > ask 2 {"type":"say","text":" "}
+    ada < tornadose:error 2 {"reason":"there is nothing to say"}
+    "##);
 }
 
 #[tornadose_test::test]

@@ -69,7 +69,7 @@ Makes a struct the description of one connection, and gives it the function `han
 - `all_keys`: the connection receives every key.
 - `authorize = Self::allowed`: `async fn(&self) -> Result<(), StatusError>`, or `public`.
 - `filter = Self::wanted`: `fn(&self, &Message) -> bool`.
-- `receive = Self::received`: `async fn(&mut self, T, &Store<Message>)`; may return `Result<(), E>`.
+- `receive = Self::received`: `async fn(&mut self, T, &Store<Message>)`; returns the reply, or `Result<R, E>`.
 - `replay = 20` or `all`: the number of kept messages that a new connection gets first.
 - `lag = skip` or `close`: what a connection that was too slow gets.
 - `keep_alive = "15s"` or `off`; `retry = "3s"`; `max_age = "10m"`.

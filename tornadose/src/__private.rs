@@ -11,7 +11,7 @@ pub use crate::event::Event;
 pub use crate::event::encode::EncodeMessage;
 pub use crate::event::error::EncodeError;
 pub use crate::handler::builder::StreamHandler;
-pub use crate::handler::extract::value::{FromDepot, FromJson, FromText, IntoReceiveResult};
+pub use crate::handler::extract::value::{FromDepot, FromJson, FromText, Returned, ReturnedValue};
 pub use crate::message::checked::AfterCheck;
 pub use crate::message::key_field::{KeyField, KeyPart, NotSerialized, VariantKey};
 pub use crate::message::key_names::{KeyNames, NamedKey, NamesOf, UnknownNames};
@@ -24,6 +24,7 @@ pub use crate::subscriber::checks::{
 pub use crate::subscriber::close::ReceiveError;
 pub use crate::subscriber::hooks::{AuthorizeHook, FilterHook, OwnedValue, ReceiveHook, TextOf};
 pub use crate::subscriber::options::{Lag, Options, Origins, Transports};
+pub use crate::subscriber::reply::Reply;
 pub use crate::subscriber::{KeyOf, Subscriber};
 
 /// Makes `Self::filter` ambiguous for a struct without such a function, so that it is not the method of

@@ -5,6 +5,7 @@
 
 pub(crate) mod options;
 pub(crate) mod close;
+pub(crate) mod reply;
 pub(crate) mod hooks;
 pub(crate) mod checks;
 
@@ -17,6 +18,7 @@ use crate::store::Store;
 
 pub use crate::subscriber::close::{Close, CloseCode, CloseCodeError, ReceiveError};
 pub use crate::subscriber::options::{Lag, Options, Origins, Transports};
+pub use crate::subscriber::reply::Reply;
 
 /// One connection to the messages of a store.
 ///
@@ -105,8 +107,12 @@ pub trait Subscriber: Sized + Send + Sync + 'static {
         true
     }
 
-    /// Handles a text that the client sent over a WebSocket. Texts are handled one at a time, and nothing is
-    /// delivered while this runs. A binary message ends the connection with 1003.
+    /// Handles a text that the client sent over a WebSocket, or the JSON of its ask. Texts are handled one at a time,
+    /// and nothing is delivered while this runs. A binary message ends the connection with 1003.
+    ///
+    /// An ask is answered by the [`Reply`], before every message that was submitted while this ran. The client that
+    /// gets none receives `tornadose:error`. The reply to a text that is no ask is dropped. Control texts, objects with
+    /// a member whose name begins with `tornadose:`, do not come here.
     ///
     /// # Errors
     ///
@@ -121,8 +127,8 @@ pub trait Subscriber: Sized + Send + Sync + 'static {
         &mut self,
         text: &str,
         store: &Store<Self::Message>,
-    ) -> impl Future<Output = Result<(), ReceiveError>> + Send {
-        ready(Ok(()))
+    ) -> impl Future<Output = Result<Option<Reply>, ReceiveError>> + Send {
+        ready(Ok(None))
     }
 }
 

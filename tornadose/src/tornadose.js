@@ -8,7 +8,12 @@
 //     open() {}, error(loss) {},           // connected; disconnected: { reason, wait }, tried again in `wait` ms
 //   }, { ws: true })                       // without `ws` over Server-Sent Events; also `protocols`, `withCredentials`
 //   feed.send({ type: "say", text: "hi" }) // as JSON over the WebSocket; false when no connection is open
+//   const id = await feed.ask({ type: "say", text: "hi" }, { timeout: 10_000 }) // resolves with the reply
 //   feed.close()
+//
+// `ask` waits for the connection, within its timeout. It rejects with an `AskError` { code, message }. The code is
+// "refused" (the server's reason, or no connection any more), "timeout", or "lost": it was sent and the connection was
+// lost, so that nobody knows whether it was handled. Nothing is sent twice.
 //
 // A lost connection is opened again and resumes after the last id: nothing is lost, or a gap is reported. A page
 // cannot know why it was refused (401 and 502 look alike), so it tries again, after longer and longer waits. Nor can
@@ -16,11 +21,21 @@
 // one was seen, silence means a dead connection. Scripts do not see an id alone on SSE: ours resume after an event.
 "use strict"
 
+class AskError extends Error {
+  constructor(code, message) {
+    super(message)
+    Object.assign(this, { name: "AskError", code })
+  }
+}
+
 function live(path, handlers, options = {}) {
   const SHORTEST = 1_000, LONGEST = 30_000, KEEP_ALIVE = 15_000 // ms
+  const CLOSED = "the connection is closed"
   let connection = null, lastId = "" // an EventSource or WebSocket; the newest id
   let openedAt = 0, failures = 0 // 0 until the connection opens; since a connection last held for a moment
   let retryTimer, silenceTimer // for the next try; for a WebSocket that is silent
+  let isClosed = false // for good
+  const asks = new Map() // by number, those without an answer
 
   const call = (name, ...values) => Object.hasOwn(handlers, name) && handlers[name](...values)
   const isEvent = (name) => name !== "open" && name !== "error"
@@ -37,7 +52,7 @@ function live(path, handlers, options = {}) {
       if (error.name !== "SecurityError") throw error
       return void (retryTimer = setTimeout(onLoss, 0, "refused"))
     }
-    connection.onopen = () => { openedAt = Date.now(); call("open") }
+    connection.onopen = () => { openedAt = Date.now(); sendAsks(); call("open") }
   }
 
   function disconnect() {
@@ -46,11 +61,14 @@ function live(path, handlers, options = {}) {
     const old = connection
     connection = null // so that its close event is not taken for a loss
     old?.close()
+    for (const ask of asks.values()) if (ask.isSent) ask.fail("lost", "the connection was lost before the answer")
   }
 
   function close() {
     removeEventListener("online", onOnline)
+    isClosed = true
     disconnect()
+    for (const ask of asks.values()) ask.fail("refused", CLOSED)
   }
 
   // Tries again soon at first, then after longer waits. Jitter keeps clients apart that were lost at the same moment.
@@ -79,13 +97,14 @@ function live(path, handlers, options = {}) {
     const ws = new WebSocket(url, options.protocols ?? [])
     let pingedAt = Date.now(), longest = KEEP_ALIVE // the longest time between two positions so far
     ws.onmessage = ({ data: frame }) => {
-      const { id = "", event = "message", data } = JSON.parse(frame)
+      const { id = "", event = "message", data, ask } = JSON.parse(frame)
       if (id) lastId = id
       const now = Date.now(), ping = data === undefined && now - openedAt > SHORTEST // the first comes with no ping
       if (ping) [longest, pingedAt] = [Math.max(longest, now - pingedAt), now]
       clearTimeout(silenceTimer)
       if (ping || silenceTimer) silenceTimer = setTimeout(onLoss, 2.5 * longest, "silent")
-      if (data !== undefined) call(event, data, id)
+      if (ask !== undefined) answer(asks.get(ask), event, data) // unknown when it was given up
+      else if (data !== undefined) call(event, data, id)
     }
     ws.onerror = () => ws.readyState === 3 && ws.onclose({ code: 1006 }) // a forbidden address has no close event
     // 1008 is a refusal: a later try may be admitted, a quick one not. 1000 and an application's own codes are final.
@@ -98,8 +117,34 @@ function live(path, handlers, options = {}) {
     return ws
   }
 
-  const send = (value) => connection?.readyState === 1 && (connection.send(JSON.stringify(value)), true)
+  const sendText = (text) => connection?.readyState === 1 && (connection.send(text), true)
+  const send = (value) => sendText(JSON.stringify(value))
+
+  function ask(value = null, { timeout = 10_000 } = {}) {
+    return new Promise((resolve, reject) => {
+      if (isClosed) throw new AskError("refused", CLOSED)
+      const number = ++live.asks // of all connections of the page
+      const text = JSON.stringify({ "tornadose:ask": number, data: value })
+      const end = (settle, value) => { clearTimeout(timer); asks.delete(number); settle(value) }
+      const fail = (code, message) => end(reject, new AskError(code, message))
+      const expire = () => fail("timeout", `no answer within ${timeout} ms`)
+      const timer = timeout < 2 ** 31 && setTimeout(expire, timeout) // a longer one would end at once
+      asks.set(number, { text, fail, reply: (data) => end(resolve, data), isSent: false })
+      sendAsks()
+    })
+  }
+
+  function sendAsks() {
+    for (const ask of asks.values()) ask.isSent ||= sendText(ask.text)
+  }
+
+  function answer(ask, event, data) {
+    if (event === "tornadose:reply") ask?.reply(data)
+    else ask?.fail("refused", data.reason)
+  }
+
   addEventListener("online", onOnline)
   connect()
-  return options.ws ? { send, close } : { close }
+  return options.ws ? { send, ask, close } : { close }
 }
+live.asks = 0

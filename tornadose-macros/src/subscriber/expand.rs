@@ -310,7 +310,7 @@ fn receive(hook: &ExprPath, message: &Type, rt: &Runtime) -> TokenStream {
     let generated = generated_local_span(at);
     let library = rt.at(generated);
     let result = quote_spanned! {generated=>
-        #library::IntoReceiveResult::into_receive_result(#function(#this, #received, #store).await)
+        #library::Returned(#function(#this, #received, #store).await).into_received()
     };
     let from_json = quote_spanned!(generated=> #library::FromJson::from_json(#argument.of(#text))?);
     quote_spanned! {at=>
@@ -318,10 +318,10 @@ fn receive(hook: &ExprPath, message: &Type, rt: &Runtime) -> TokenStream {
             &mut #this,
             #text: &::core::primitive::str,
             #store: #parameter_type,
-        ) -> ::core::result::Result<(), #here::ReceiveError> {
+        ) -> ::core::result::Result<::core::option::Option<#here::Reply>, #here::ReceiveError> {
             #reject_missing
             #[allow(unused_imports)]
-            use #here::TextOf as _;
+            use #here::{ReturnedValue as _, TextOf as _};
             let (#function, #argument) = #check;
             let #received = #from_json;
             #result

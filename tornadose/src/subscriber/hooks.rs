@@ -75,7 +75,7 @@ impl<S, M, F: Fn(ByMut) -> bool> FilterHook<S, M, ByMut> for F {
 #[diagnostic::on_unimplemented(
     message = "`receive` needs an `async fn(&mut self, T, &Store<{M}>)`",
     label = "has another signature",
-    note = "`T` implements `Deserialize`; the function may return a `Result<(), E>`"
+    note = "`T` implements `Deserialize`; the function may return a reply, or a `Result` of one"
 )]
 pub trait ReceiveHook<S, M, Of, T, How>: Sized {
     /// The function itself. Of a wrong function it is unknown, so that rustc reports nothing about the call.

@@ -1,6 +1,7 @@
-//! WebSocket frames as a server writes them. [`decoder`] reads what a client sends.
+//! WebSocket frames as a server writes them. [`decoder`] reads what a client sends, and [`control`] its control texts.
 
 pub(crate) mod decoder;
+pub(crate) mod control;
 
 use std::io::Write;
 
@@ -77,12 +78,21 @@ pub(crate) fn notice(bytes: &mut BytesMut, name: &str, json: &str) {
     frame(bytes, TEXT, format!("{{\"event\":\"{name}\",\"data\":{json}}}").as_bytes());
 }
 
-/// Writes the event that tells a client why its message was not accepted.
-pub(crate) fn error(bytes: &mut BytesMut, reason: &str) {
-    let mut data = b"{\"reason\":".to_vec();
-    put_json(&mut data, reason);
-    data.push(b'}');
-    notice(bytes, "tornadose:error", &String::from_utf8_lossy(&data));
+/// Writes the reply to the ask with this number.
+pub(crate) fn reply(bytes: &mut BytesMut, ask: u64, json: &str) {
+    frame(bytes, TEXT, format!("{{\"event\":\"tornadose:reply\",\"ask\":{ask},\"data\":{json}}}").as_bytes());
+}
+
+/// Writes the event that tells a client why its text was not accepted. It has the number of the ask that it answers.
+pub(crate) fn error(bytes: &mut BytesMut, ask: Option<u64>, reason: &str) {
+    let mut text = b"{\"event\":\"tornadose:error\",".to_vec();
+    if let Some(ask) = ask {
+        write!(text, "\"ask\":{ask},").expect("a vector takes all");
+    }
+    text.extend_from_slice(b"\"data\":{\"reason\":");
+    put_json(&mut text, reason);
+    text.extend_from_slice(b"}}");
+    frame(bytes, TEXT, &text);
 }
 
 pub(crate) fn ping(bytes: &mut BytesMut) {

@@ -2,7 +2,7 @@
 
 use salvo::http::StatusError;
 use salvo::{Depot, Request, Router};
-use tornadose::subscriber::{KeyOf, Options, ReceiveError, Transports};
+use tornadose::subscriber::{KeyOf, Options, ReceiveError, Reply, Transports};
 use tornadose::{EncodeError, Event, EventName, Keys, Message, Retention, Store, StreamHandler, Subscriber};
 use tornadose_test::assert_transcript;
 
@@ -59,16 +59,16 @@ impl Subscriber for Reader {
         message.place != "draft"
     }
 
-    async fn receive(&mut self, text: &str, store: &Store<Fragment>) -> Result<(), ReceiveError> {
+    async fn receive(&mut self, text: &str, store: &Store<Fragment>) -> Result<Option<Reply>, ReceiveError> {
         if !self.may_submit {
             return Err(ReceiveError::Report("read only".into()));
         }
-        let html = text.to_owned();
-        store
-            .submit(Fragment { page: "news", place: "answer", html })
-            .await
-            .map_err(|error| ReceiveError::Report(error.to_string()))?;
-        Ok(())
+        if text.is_empty() {
+            return Ok(None);
+        }
+        let fragment = Fragment { page: "news", place: "answer", html: text.to_owned() };
+        let id = store.submit(fragment).await.map_err(|error| ReceiveError::Report(error.to_string()))?;
+        Ok(Some(Reply::new(&id)))
     }
 }
 
@@ -84,8 +84,10 @@ async fn html_is_sent_and_received() {
     home.send_text("hello").await;
     let news = app.client("news").ws("/pages?pages=news").await;
     news.send_text("<b>hello</b>").await;
+    news.send_text("").await;
+    let _ask = news.send_ask(&7).await;
     let lost = app.client("lost").sse("/pages").await;
-    assert_transcript!(app, @r#"
+    assert_transcript!(app, @r##"
     both > GET /pages?pages=home,news,home
     both ~ open 200 text/event-stream
     both < list #1 <li>1</li>\n<li>2</li>
@@ -99,9 +101,14 @@ async fn html_is_sent_and_received() {
     news > "<b>hello</b>"
     both < answer #2 <b>hello</b>
     news < answer #2 "<b>hello</b>"
+    news > ""
+    news > ask 1 7
+    both < answer #3 7
+    news < tornadose:reply 1 "#3"
+    news < answer #3 "7"
     lost > GET /pages
     lost ~ answer 400 code: 400\n\nname: Bad Request\n\nbrief: which `pages`?
-    "#);
+    "##);
     drop((both, lost));
 }
 

@@ -3,7 +3,7 @@
 
 use serde_json::{Value, json};
 use tornadose::prelude::*;
-use tornadose::subscriber::{KeyOf, ReceiveError};
+use tornadose::subscriber::{KeyOf, ReceiveError, Reply};
 use tornadose::{EncodeError, Event, NoKey, Retention};
 use tornadose_test::{Client, Ending, WsClient};
 
@@ -38,13 +38,13 @@ impl Subscriber for Echoes {
     fn keys(&self) -> Keys<KeyOf<Self>> {
         Keys::All
     }
-    async fn receive(&mut self, text: &str, store: &Store<Echo>) -> Result<(), ReceiveError> {
+    async fn receive(&mut self, text: &str, store: &Store<Echo>) -> Result<Option<Reply>, ReceiveError> {
         if let Some((code, reason)) = text.strip_prefix("close ").and_then(|close| close.split_once(' ')) {
             let code = CloseCode::try_from(code.parse::<u16>().unwrap()).unwrap();
             return Err(ReceiveError::Close(Close::new(code, reason.to_owned())));
         }
         store.submit(Echo(text.into())).await.map_err(|error| ReceiveError::Report(error.to_string()))?;
-        Ok(())
+        Ok(None)
     }
 }
 

@@ -30,11 +30,13 @@ struct Say {
 }
 
 impl RoomFeed {
-    async fn received(&mut self, say: Say, store: &Store<RoomEvent>) -> Result<(), String> {
+    /// Replies with the length of the text.
+    async fn received(&mut self, say: Say, store: &Store<RoomEvent>) -> Result<usize, String> {
         if say.text.is_empty() {
             return Err("say something".into());
         }
-        store.submit(said(&self.room, &say.text)).await.map(drop).map_err(|error| error.to_string())
+        let sent = store.submit(said(&self.room, &say.text)).await;
+        sent.map(|_| say.text.len()).map_err(|error| error.to_string())
     }
 }
 
@@ -114,5 +116,17 @@ async fn the_page_shows_a_websocket() {
     let bob = app.client("bob").ws("/rooms/1").await;
     assert_eq!(bob.status(), 503);
     ada.closed().await;
+    check(&app.recording());
+}
+
+#[tornadose_test::test]
+async fn the_page_shows_asks() {
+    let (_, app) = rooms();
+    let ada = app.client("ada").ws("/rooms/1").await;
+    ada.send_text(r#"{"tornadose:ask":1,"data":{"text":"hi"}}"#).await;
+    ada.send_text(r#"{"tornadose:ask":2,"data":{"text":""}}"#).await;
+    ada.send_text(r#"{"tornadose:ask":"3","data":{"text":"hi"}}"#).await;
+    ada.send_text(r#"{"tornadose:dance":true}"#).await;
+    ada.skip(5).await;
     check(&app.recording());
 }

@@ -42,6 +42,7 @@ mod origins;
 mod panics;
 mod protocol_page;
 mod protocols;
+mod replies;
 mod requests;
 mod resume;
 mod retention;

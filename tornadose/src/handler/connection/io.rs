@@ -17,8 +17,8 @@ pub(crate) trait Socket: AsyncRead + AsyncWrite + Send + Unpin {}
 
 impl<IO: AsyncRead + AsyncWrite + Send + Unpin> Socket for IO {}
 
-/// Cap on unread input and on control bytes. Above it the socket is not read: a client that floods the server and
-/// reads nothing is not read either.
+/// Cap on unread input and on control bytes that wait for the socket. Above it the socket is not read: a client that
+/// floods the server and reads nothing is not read either.
 const MAX_BUFFERED: usize = 16 << 10;
 
 /// A socket and its buffers.
@@ -32,6 +32,8 @@ pub(crate) struct SocketIo<D> {
     read_parked: bool,
     /// Whether anything has happened that may change when something is due, since this was last taken.
     timers_dirty: bool,
+    /// Whether the piece that is being written is control bytes.
+    writes_control_bytes: bool,
     /// What the socket wakes. `None`: the task that polls it.
     socket_waker: Option<Waker>,
     /// Decodes the input; `()` for SSE, whose input is discarded.
@@ -76,6 +78,12 @@ impl<D> SocketIo<D> {
         &mut self.control_bytes
     }
 
+    /// Returns how many control bytes the socket has not taken.
+    fn waiting_control_bytes(&self) -> usize {
+        let being_written = if self.writes_control_bytes { self.writing.len() } else { 0 };
+        self.control_bytes.len() + being_written
+    }
+
     /// Lets the socket be read again, because it has woken its waker.
     pub(crate) fn allow_read(&mut self) {
         self.read_parked = false;
@@ -109,6 +117,7 @@ impl<D> SocketIo<D> {
             pending_write: PendingWrite::Nothing,
             read_parked: false,
             timers_dirty: true,
+            writes_control_bytes: false,
             socket_waker: Some(socket_waker),
             decoder,
             writing: Bytes::new(),
@@ -157,8 +166,10 @@ impl<D> SocketIo<D> {
         loop {
             let socket_cx = &mut Context::from_waker(self.socket_waker.as_ref().unwrap_or(cx.waker()));
             if writing.is_empty() {
+                self.writes_control_bytes = false;
                 if self.pending_write == PendingWrite::ControlBytes {
                     self.pending_write = PendingWrite::Bytes;
+                    self.writes_control_bytes = true;
                     writing = std::mem::take(&mut self.control_bytes).freeze();
                     continue;
                 }
@@ -266,7 +277,7 @@ impl SocketIo<Decoder> {
             return Poll::Pending;
         }
         loop {
-            if self.control_bytes.len() > MAX_BUFFERED {
+            if self.waiting_control_bytes() > MAX_BUFFERED {
                 return Poll::Pending;
             }
             if self.is_input_full() {

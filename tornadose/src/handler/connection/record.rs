@@ -1,5 +1,6 @@
 //! A connection as logs and metrics show it: how it opened, its gaps, why it closed.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use crate::message::Message;
@@ -64,6 +65,8 @@ pub(crate) struct ConnectionRecord {
     number: u64,
     /// Whether the connection owns its socket.
     is_detached: bool,
+    /// Whether it was logged that a reply is not encoded: the client can repeat its ask as often as it likes.
+    reply_is_logged: AtomicBool,
     close_reason: CloseReasonCell,
 }
 
@@ -75,7 +78,13 @@ impl ConnectionRecord {
             tracing::debug!(target: "tornadose", transport, number, outcome = outcome.name(), "connection resumed");
         }
         metrics::opened(transport);
-        Self { transport, number, is_detached: false, close_reason: CloseReasonCell::default() }
+        Self {
+            transport,
+            number,
+            is_detached: false,
+            reply_is_logged: AtomicBool::new(false),
+            close_reason: CloseReasonCell::default(),
+        }
     }
 
     /// Why the connection closes. If nothing is set there, the client left.
@@ -98,6 +107,15 @@ impl ConnectionRecord {
     pub(crate) fn log_panic(&self) {
         let Self { transport, number, .. } = *self;
         tracing::error!(target: "tornadose", transport, number, "hook panicked");
+    }
+
+    /// Logs, once per connection, that a reply cannot be encoded.
+    pub(crate) fn log_reply_not_encoded(&self, type_name: &'static str) {
+        let Self { transport, number, .. } = *self;
+        if self.reply_is_logged.swap(true, Ordering::Relaxed) {
+            return;
+        }
+        tracing::warn!(target: "tornadose", transport, number, type_name, "reply not encoded");
     }
 
     /// Logs and counts the close. `balance` is called only when it is logged.

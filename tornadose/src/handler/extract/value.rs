@@ -5,11 +5,13 @@ use std::fmt::Display;
 
 use salvo::http::StatusError;
 use salvo::{Depot, Request};
+use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::handler::extract;
 use crate::subscriber::close::{Close, ReceiveError};
 use crate::subscriber::hooks::NoText;
+use crate::subscriber::reply::Reply;
 
 /// The type of a field that is read from the request. Every type that implements `Deserialize` is one.
 #[diagnostic::on_unimplemented(
@@ -130,56 +132,113 @@ impl<T: ?Sized> FromJson<NoText> for &T {
     }
 }
 
-/// A return type of a `receive` hook.
-///
-/// A `Result` with a value is not one: nothing would send the value.
-#[diagnostic::on_unimplemented(
-    message = "a `receive` hook cannot return `{Self}`",
-    label = "returns `{Self}`",
-    note = "return `()` or `Result<(), E>`, where `E` is `Close` or implements `Display`",
-    note = "a value is not sent to the client: submit it to the store"
-)]
-pub trait IntoReceiveResult {
-    /// Converts the returned value.
+/// What a `receive` hook has returned. An expansion calls `into_received` on it: of a `Result` that is the method here,
+/// of any other value the method of [`ReturnedValue`], because rustc prefers inherent methods. The bounds are on the
+/// methods, so that a type that does not meet them is reported, and not treated as the other kind.
+#[derive(Debug)]
+pub struct Returned<R>(pub R);
+
+impl<T, E> Returned<Result<T, E>> {
+    /// Returns the reply, or the error.
     ///
     /// # Errors
     ///
-    /// An error of the hook: a [`Close`] ends the connection, any other is reported to the client.
-    fn into_receive_result(self) -> Result<(), ReceiveError>;
+    /// That of the hook: a [`Close`] ends the connection, any other is reported to the client.
+    pub fn into_received(self) -> Result<Option<Reply>, ReceiveError>
+    where
+        T: IntoReply,
+        E: IntoReceiveError,
+    {
+        self.0.map(|value| Some(value.into_reply())).map_err(E::into_receive_error)
+    }
+}
+
+/// See [`Returned`].
+pub trait ReturnedValue<T>: Sized {
+    /// Returns the reply.
+    ///
+    /// # Errors
+    ///
+    /// None. The type is that of a hook that returns a `Result`.
+    fn into_received(self) -> Result<Option<Reply>, ReceiveError>
+    where
+        T: IntoReply;
+}
+
+impl<T> ReturnedValue<T> for Returned<T> {
+    fn into_received(self) -> Result<Option<Reply>, ReceiveError>
+    where
+        T: IntoReply,
+    {
+        Ok(Some(self.0.into_reply()))
+    }
+}
+
+/// A value that a `receive` hook returns. Every type that implements `Serialize` is one.
+#[diagnostic::on_unimplemented(
+    message = "a `receive` hook cannot return a `{Self}`: it does not implement `Serialize`",
+    label = "returns a `{Self}`",
+    note = "put `#[derive(Serialize)]` on `{Self}`: it is the reply to a client that asked"
+)]
+pub trait IntoReply {
+    /// Encodes the value.
+    fn into_reply(self) -> Reply;
 }
 
 #[diagnostic::do_not_recommend]
-impl IntoReceiveResult for () {
-    fn into_receive_result(self) -> Result<(), ReceiveError> {
-        Ok(())
+impl<T: Serialize> IntoReply for T {
+    fn into_reply(self) -> Reply {
+        Reply::new(&self)
+    }
+}
+
+/// An error of a `receive` hook: a [`Close`], or a type that implements `Display`.
+#[diagnostic::on_unimplemented(
+    message = "a `receive` hook cannot return the error `{Self}`",
+    label = "returns the error `{Self}`",
+    note = "return a `Close`, which ends the connection, or an error that implements `Display`, which the client receives"
+)]
+pub trait IntoReceiveError {
+    /// Converts the error.
+    fn into_receive_error(self) -> ReceiveError;
+}
+
+#[diagnostic::do_not_recommend]
+impl<E: Display> IntoReceiveError for E {
+    fn into_receive_error(self) -> ReceiveError {
+        ReceiveError::Report(self.to_string())
     }
 }
 
 #[diagnostic::do_not_recommend]
-impl<E: Display> IntoReceiveResult for Result<(), E> {
-    fn into_receive_result(self) -> Result<(), ReceiveError> {
-        self.map_err(|error| ReceiveError::Report(error.to_string()))
-    }
-}
-
-#[diagnostic::do_not_recommend]
-impl IntoReceiveResult for Result<(), Close> {
-    fn into_receive_result(self) -> Result<(), ReceiveError> {
-        self.map_err(ReceiveError::Close)
+impl IntoReceiveError for Close {
+    fn into_receive_error(self) -> ReceiveError {
+        ReceiveError::Close(self)
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::IntoReceiveResult;
+    use super::{Returned, ReturnedValue};
     use crate::subscriber::close::{Close, CloseCode, ReceiveError};
+    use crate::subscriber::reply::Reply;
+
+    #[test]
+    fn a_value_is_the_reply() {
+        assert_eq!(Returned(()).into_received(), Ok(Some(Reply::new(&()))));
+        assert_eq!(Returned(Some(7)).into_received(), Ok(Some(Reply::new(&7))));
+    }
+
+    #[test]
+    fn the_value_of_a_result_is_the_reply() {
+        assert_eq!(Returned(Ok::<_, String>(())).into_received(), Ok(Some(Reply::new(&()))));
+        assert_eq!(Returned(Ok::<_, String>(7)).into_received(), Ok(Some(Reply::new(&7))));
+    }
 
     #[test]
     fn an_error_that_is_a_close_ends_the_connection() {
         let close = Close::new(CloseCode::literal::<4003>(), "muted");
-        assert_eq!(().into_receive_result(), Ok(()));
-        assert_eq!(Ok::<(), String>(()).into_receive_result(), Ok(()));
-        assert_eq!(Err::<(), _>("not now").into_receive_result(), Err(ReceiveError::Report("not now".into())));
-        assert_eq!(Err::<(), _>(close.clone()).into_receive_result(), Err(ReceiveError::Close(close)));
+        assert_eq!(Returned(Err::<(), _>("not now")).into_received(), Err(ReceiveError::Report("not now".into())));
+        assert_eq!(Returned(Err::<(), _>(close.clone())).into_received(), Err(ReceiveError::Close(close)));
     }
 }

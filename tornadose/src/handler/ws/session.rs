@@ -2,8 +2,8 @@
 //!
 //! # Ordering
 //!
-//! Replies to the client are written between messages, never inside one. Texts of the client are received one at a
-//! time.
+//! Texts of the client are received one at a time. The reply to an ask comes after what was being written when the hook
+//! returned, and before every message that was submitted while the hook ran.
 //!
 //! # Lagging
 //!
@@ -25,7 +25,7 @@ use tokio::time::timeout;
 use crate::handler::connection::catch_drop::CatchDrop;
 use crate::handler::connection::io::{Disconnected, SocketIo};
 use crate::handler::connection::pump::{self, PumpEnd, WriteObserver};
-use crate::handler::connection::record::CloseReason;
+use crate::handler::connection::record::{CloseReason, ConnectionRecord};
 use crate::handler::connection::registry::{CLOSE_TIMEOUT, Permits};
 use crate::handler::connection::timers::Timeouts;
 use crate::handler::connection::wake_source::WakeSource;
@@ -37,7 +37,9 @@ use crate::store::Store;
 use crate::store::end::EndState;
 use crate::subscriber::Subscriber;
 use crate::subscriber::close::{Close, ReceiveError};
+use crate::subscriber::reply::{NotEncoded, Reply};
 use crate::wire::ws;
+use crate::wire::ws::control::{self, ClientText};
 use crate::wire::ws::decoder::{Decoder, Inbound, Violation};
 
 /// A connection over WebSocket.
@@ -142,15 +144,24 @@ impl<S: Subscriber> WsSession<S> {
         }
     }
 
-    /// Runs the subscriber's hook for a text. Meanwhile writes what is queued, reads ahead, and watches for an end.
+    /// Runs the subscriber's hook for a text or the data of an ask. Meanwhile writes what is queued, reads ahead, and
+    /// watches for an end.
     async fn receive(&mut self, text: String, io: &mut SocketIo<Decoder>) -> Result<(), SessionEnd> {
+        let (ask, text) = match control::parse(&text) {
+            ClientText::Plain => (None, &*text),
+            ClientText::Ask { number, data } => (Some(number), data),
+            ClientText::Invalid { number, reason } => {
+                ws::error(io.control_bytes(), number, reason);
+                return Ok(());
+            }
+        };
         let Self { subscriber, store, feed, timers, .. } = self;
         // The hook is called inside the future, so that a panic of the call itself is caught too.
-        let mut hook = pin!(AssertUnwindSafe(async { subscriber.receive(&text, store).await }).catch_unwind());
+        let mut hook = pin!(AssertUnwindSafe(async { subscriber.receive(text, store).await }).catch_unwind());
         let outcome = poll_fn(|cx| {
             loop {
                 if let Poll::Ready(outcome) = hook.as_mut().poll(cx) {
-                    return Poll::Ready(outcome.map_err(|_| {
+                    return Poll::Ready(outcome.map(Some).map_err(|_| {
                         feed.record().log_panic();
                         panicked()
                     }));
@@ -158,7 +169,7 @@ impl<S: Subscriber> WsSession<S> {
                 match feed.poll_ended(cx.waker()) {
                     None => {}
                     // Messages that were appended before are still written. The hook is not waited for.
-                    Some(EndState::Draining(_)) => return Poll::Ready(Ok(Ok(()))),
+                    Some(EndState::Draining(_)) => return Poll::Ready(Ok(None)),
                     Some(EndState::Due(end)) => return Poll::Ready(Err(ended(end))),
                 }
                 match io.poll_written(cx) {
@@ -176,14 +187,33 @@ impl<S: Subscriber> WsSession<S> {
             }
         });
         match outcome.await? {
-            Ok(()) => Ok(()),
-            Err(ReceiveError::Report(reason)) => {
-                ws::error(io.control_bytes(), &reason);
-                Ok(())
-            }
-            Err(ReceiveError::Close(close)) => Err(SessionEnd::Close(CloseReason::Refused, close)),
+            Some(received) => answer(ask, received, feed.record(), io),
+            None => Ok(()),
         }
     }
+}
+
+/// Writes what the hook's result means for the client. The value that it returns for a text that is no ask is dropped.
+fn answer(
+    ask: Option<u64>,
+    received: Result<Option<Reply>, ReceiveError>,
+    record: &ConnectionRecord,
+    io: &mut SocketIo<Decoder>,
+) -> Result<(), SessionEnd> {
+    match (ask, received) {
+        (None, Ok(_)) => {}
+        (Some(ask), Ok(Some(reply))) => match reply.json() {
+            Ok(json) => ws::reply(io.control_bytes(), ask, json),
+            Err(NotEncoded { type_name }) => {
+                record.log_reply_not_encoded(type_name);
+                ws::error(io.control_bytes(), Some(ask), "the reply cannot be written as JSON");
+            }
+        },
+        (Some(ask), Ok(None)) => ws::error(io.control_bytes(), Some(ask), "the server does not reply to this"),
+        (ask, Err(ReceiveError::Report(reason))) => ws::error(io.control_bytes(), ask, &reason),
+        (_, Err(ReceiveError::Close(close))) => return Err(SessionEnd::Close(CloseReason::Refused, close)),
+    }
+    Ok(())
 }
 
 /// Writes the close frame after what is being written, and closes the socket once the client has answered, or after a

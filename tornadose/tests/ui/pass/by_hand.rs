@@ -4,7 +4,7 @@
 use std::marker::PhantomData;
 
 use tornadose::prelude::*;
-use tornadose::subscriber::{KeyOf, Lag, Options, Origins, ReceiveError, Transports};
+use tornadose::subscriber::{KeyOf, Lag, Options, Origins, ReceiveError, Reply, Transports};
 use tornadose::{EncodeError, Event, NoKey, Retention};
 
 /// A fragment of HTML.
@@ -51,8 +51,10 @@ impl Subscriber for Pages {
     fn filter(&self, fragment: &Fragment) -> bool {
         !fragment.html.is_empty()
     }
-    async fn receive(&mut self, text: &str, _: &Store<Fragment>) -> Result<(), ReceiveError> {
+    async fn receive(&mut self, text: &str, _: &Store<Fragment>) -> Result<Option<Reply>, ReceiveError> {
         match text {
+            "" => Ok(None),
+            "length" => Ok(Some(Reply::new(&text.len()))),
             "bye" => Err(ReceiveError::Close(Close::new(CloseCode::NORMAL, "bye"))),
             _ => Err(ReceiveError::Report("what?".into())),
         }

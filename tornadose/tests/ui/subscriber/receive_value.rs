@@ -4,17 +4,14 @@ use tornadose::prelude::*;
 #[derive(Serialize)]
 struct Tick(f64);
 
-#[derive(Serialize)]
 struct Pong;
-
-struct Failed;
 
 #[subscriber(ws, store = Tick, receive = Self::received)]
 struct A;
 
 impl A {
-    async fn received(&mut self, _: String, _: &Store<Tick>) -> Result<Pong, String> {
-        Ok(Pong)
+    async fn received(&mut self, _: String, _: &Store<Tick>) -> Pong {
+        Pong
     }
 }
 
@@ -22,8 +19,8 @@ impl A {
 struct B;
 
 impl B {
-    async fn received(&mut self, _: String, _: &Store<Tick>) -> Result<(), Failed> {
-        Err(Failed)
+    async fn received(&mut self, _: String, _: &Store<Tick>) -> Result<Pong, String> {
+        Ok(Pong)
     }
 }
 
