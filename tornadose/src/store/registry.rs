@@ -25,36 +25,25 @@ struct ReaderEntry<M> {
     mailbox: Arc<Mailbox<M>>,
     /// The generation of the log in which the reader became live.
     generation: u64,
-    interest: Interest,
+    /// Whether a new message concerns the reader. False for a reader that will read the log anyway, or that waits for
+    /// its end alone.
+    wants_messages: bool,
+    /// After how many messages a reader is woken that wants them; 0 when each is pushed to it.
+    messages_until_wake: u32,
     end: Option<EndReason>,
     is_connection: bool,
 }
 
-/// Which new messages concern a reader: none, all, or the one that comes after so many. It is one number, because it is
-/// compared for each reader and message.
-#[derive(Clone, Copy, PartialEq, Eq)]
-struct Interest(u32);
-
-impl Interest {
-    /// The reader will read the log anyway, or waits for its end alone.
-    const NONE: Self = Self(0);
-    /// Each message is pushed to the reader.
-    const ALL: Self = Self(u32::MAX);
-
-    /// The reader is woken by the last of so many messages.
-    fn after(messages: usize) -> Self {
-        Self(u32::try_from(messages).unwrap_or(u32::MAX - 1).clamp(1, u32::MAX - 1))
-    }
-
-    fn in_all_if(wants_messages: bool) -> Self {
-        if wants_messages { Self::ALL } else { Self::NONE }
-    }
-
-    /// Counts a message of a reader that is not interested in all. Returns whether the reader is to be woken.
+impl<M> ReaderEntry<M> {
+    /// Counts a message of a reader that is woken after some. Returns its waker after the last of them.
     #[cold]
-    fn count(&mut self) -> bool {
-        self.0 -= 1;
-        *self == Self::NONE
+    fn count_message(&mut self) -> Option<Waker> {
+        self.messages_until_wake -= 1;
+        if self.messages_until_wake > 0 {
+            return None;
+        }
+        self.wants_messages = false;
+        self.mailbox.take_waker_to_reread()
     }
 }
 
@@ -133,7 +122,8 @@ impl<M> ReaderRegistry<M> {
             number: self.next_number,
             mailbox: Arc::clone(mailbox),
             generation: 0,
-            interest: Interest::NONE,
+            wants_messages: false,
+            messages_until_wake: 0,
             end,
             is_connection,
         });
@@ -197,15 +187,15 @@ impl<M> ReaderRegistry<M> {
     /// Registers a waker for the reader's end and, if it wants messages, for the next message of its keys.
     pub(crate) fn register_waker(&mut self, id: ReaderId, waker: &Waker, wants_messages: bool) {
         let entry = &mut self.entries[id.index];
-        entry.interest = Interest::in_all_if(wants_messages);
+        (entry.wants_messages, entry.messages_until_wake) = (wants_messages, 0);
         entry.mailbox.register_waker(waker);
     }
 
     /// Registers a waker for the reader's end, and for the time when so many messages of its keys have been pushed, at
     /// least 1.
     pub(crate) fn register_waker_after(&mut self, id: ReaderId, waker: &Waker, messages: usize) {
-        self.register_waker(id, waker, false);
-        self.entries[id.index].interest = Interest::after(messages);
+        self.register_waker(id, waker, true);
+        self.entries[id.index].messages_until_wake = u32::try_from(messages).unwrap_or(u32::MAX);
     }
 
     /// Marks the reader as live in this generation of the log: the next message is pushed to it, although it may
@@ -228,17 +218,16 @@ impl<M> ReaderRegistry<M> {
             (None, _) => all_keys_ids.next(),
         } {
             let reader = &mut self.entries[id.index];
-            if reader.interest == Interest::NONE {
+            if !reader.wants_messages {
                 continue;
             }
-            if reader.interest != Interest::ALL {
-                let is_woken = reader.interest.count();
-                list.wakers.extend(is_woken.then(|| reader.mailbox.take_waker_to_reread()).flatten());
+            if reader.messages_until_wake > 0 {
+                list.wakers.extend(reader.count_message());
                 continue;
             }
             let is_same_generation = reader.generation == generation;
             let pushed = reader.mailbox.push(entry, is_same_generation, || *now.get_or_insert_with(Instant::now));
-            reader.interest = Interest::in_all_if(pushed.is_accepted);
+            reader.wants_messages = pushed.is_accepted;
             if let Some(waker) = pushed.waker {
                 if list.wakers.is_empty() {
                     // Reserved once for all readers, and only when one waits: the allocations do not grow with their
