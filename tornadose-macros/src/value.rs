@@ -25,7 +25,13 @@ impl RawOption {
 
     /// Returns a whole number from 1, or the path of a constant. `hint` ends the message for 0.
     pub(crate) fn count(&self, hint: &str, mistakes: &mut Mistakes) -> Option<Count> {
-        if let Value::Expr(Expr::Path(path)) = &self.value {
+        if let Value::Expr(expr) = &self.value
+            && let Expr::Path(path) = ungroup(expr)
+        {
+            // Words of other options come before constants.
+            if self.word().is_some_and(|word| ["all", "off", "any", "public"].iter().any(|known| word == known)) {
+                return self.report_mismatch(path, mistakes);
+            }
             return Some(Count::Const(path.clone()));
         }
         let number: LitInt = match self.literal(mistakes)? {

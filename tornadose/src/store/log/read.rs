@@ -42,7 +42,7 @@ impl<M: Message> Log<M> {
         self.read_limited(keys, cursor, Some(through))
     }
 
-    // Inlined, so that the limit costs nothing where there is none.
+    #[expect(clippy::inline_always, reason = "the limit costs nothing where there is none")]
     #[inline(always)]
     fn read_limited(&mut self, keys: &KeySelection, cursor: &mut Cursor, limit: Option<Offset>) -> ReadOutcome<M> {
         debug_assert!(self.is_decoded(keys), "a key with a reader has no undecoded entry");

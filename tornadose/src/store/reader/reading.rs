@@ -52,7 +52,7 @@ impl<M: Message> Reader<M> {
         through.epoch != log.head().epoch || self.end_timer.poll(due_at, waker)
     }
 
-    // Inlined, so that the bound costs nothing where there is none.
+    #[expect(clippy::inline_always, reason = "the bound costs nothing where there is none")]
     #[inline(always)]
     fn read_locked(
         &mut self,
@@ -70,6 +70,7 @@ impl<M: Message> Reader<M> {
         }
     }
 
+    #[expect(clippy::inline_always, reason = "the bound costs nothing where there is none")]
     #[inline(always)]
     fn read_once(
         &mut self,

@@ -50,7 +50,9 @@ fn wanted(feed: &Feed, line: &Line) -> bool {
     feed.room == line.room && !line.text.is_empty()
 }
 
-feed!(Line { room: String }, Feed, 10, 5, "lines", "https://app.example", "r", wanted);
+const REPLAY: usize = 5;
+
+feed!(Line { room: String }, Feed, 10, REPLAY, "lines", "https://app.example", "r", wanted);
 
 macro_rules! item {
     ($item:item) => {
