@@ -13,5 +13,5 @@ impl<T> Checked<true> for T {
     type Itself = T;
 }
 
-/// The type `T`, after the check `CHECKED`. See [`Checked`].
+/// The type `T`, after the check `CHECKED`. See `Checked`.
 pub type AfterCheck<T, const CHECKED: bool> = <T as Checked<CHECKED>>::Itself;

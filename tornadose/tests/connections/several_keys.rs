@@ -7,7 +7,9 @@ use tornadose::prelude::*;
 use tornadose::simulation::Engine;
 use tornadose_test::{Cut, Harness, assert_transcript, resume_at_every_byte};
 
-use super::harness::{harness, secs};
+use super::harness::harness;
+#[cfg(feature = "simulation")]
+use super::harness::secs;
 
 #[store(queue)]
 #[derive(Serialize, Deserialize)]

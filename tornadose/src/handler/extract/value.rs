@@ -20,31 +20,31 @@ use crate::subscriber::reply::Reply;
     note = "put `#[derive(Deserialize)]` on your type, or read one that implements it and convert it in `authorize`"
 )]
 pub trait FromText: Sized {
-    /// See [`extract::param`].
+    /// See `extract::param`.
     ///
     /// # Errors
     ///
     /// Those of the function.
     fn from_param(request: &Request, name: &str) -> Result<Self, StatusError>;
-    /// See [`extract::query`].
+    /// See `extract::query`.
     ///
     /// # Errors
     ///
     /// Those of the function.
     fn from_query(request: &Request, name: &str) -> Result<Self, StatusError>;
-    /// See [`extract::split_query`].
+    /// See `extract::split_query`.
     ///
     /// # Errors
     ///
     /// Those of the function.
     fn from_split_query(request: &Request, name: &str, separator: &str) -> Result<Self, StatusError>;
-    /// See [`extract::header`].
+    /// See `extract::header`.
     ///
     /// # Errors
     ///
     /// Those of the function.
     fn from_header(request: &Request, name: &str) -> Result<Self, StatusError>;
-    /// See [`extract::cookie`].
+    /// See `extract::cookie`.
     ///
     /// # Errors
     ///
@@ -78,13 +78,13 @@ impl<T: DeserializeOwned> FromText for T {
     note = "put `#[derive(Clone)]` on `{Self}`, or keep the value in an `Arc`"
 )]
 pub trait FromDepot: Sized {
-    /// See [`extract::depot`].
+    /// See `extract::depot`.
     ///
     /// # Errors
     ///
     /// Those of the function.
     fn from_depot(depot: &Depot) -> Result<Self, StatusError>;
-    /// See [`extract::depot_named`].
+    /// See `extract::depot_named`.
     ///
     /// # Errors
     ///
@@ -109,7 +109,7 @@ impl<T: Clone + Send + Sync + 'static> FromDepot for T {
     note = "put `#[derive(Deserialize)]` on `{Self}`"
 )]
 pub trait FromJson<Text>: Sized {
-    /// See [`extract::parse_text`].
+    /// See `extract::parse_text`.
     ///
     /// # Errors
     ///
