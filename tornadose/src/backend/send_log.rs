@@ -85,6 +85,11 @@ impl SendLog {
         self.lock().newest_appended
     }
 
+    /// Forgets that offset: it is of an epoch that has ended.
+    pub(crate) fn forget_appended(&self) {
+        self.lock().newest_appended = Offset::START;
+    }
+
     /// Records that the store has ended, and that no message will be accepted.
     pub(crate) fn record_end(&self) {
         let Refusals { dropped, .. } = std::mem::take(&mut self.lock().refusals);

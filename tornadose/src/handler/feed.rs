@@ -323,7 +323,11 @@ impl<M: Message> Feed<M> {
 
     fn record_written(&mut self, messages: usize) {
         if let Some(throttle) = self.throttle.as_mut().filter(|_| messages > 0) {
-            throttle.record_written();
+            let through = throttle.record_written(|| self.reader.newest_offset());
+            // What has come meanwhile waits, or steady submits would be written one by one.
+            if self.reader.has_read_through(through) {
+                throttle.record_all_written();
+            }
         }
     }
 
@@ -349,3 +353,6 @@ mod cuts;
 
 #[cfg(test)]
 mod tests;
+
+#[cfg(test)]
+mod throttle_tests;

@@ -247,14 +247,21 @@ impl<M: Message> LogSink for Ingest<M> {
     }
 
     fn reset(&self, epoch: Epoch, floor: Offset) {
-        let mut dropped = None;
+        let (mut dropped, mut is_other_epoch) = (None, false);
         self.update(|state| {
             // Readers read again once everything is loaded: the messages that are loaded are not new.
             state.loading = true;
+            is_other_epoch = state.log.head().epoch != epoch;
             dropped = Some(state.log.reset(epoch, floor));
             false
         });
         drop(dropped);
+        if is_other_epoch
+            && let Some(shared) = self.shared.upgrade()
+            && let Some(backend) = &shared.backend
+        {
+            backend.outbox.send_log().forget_appended();
+        }
         let mut history = self.history();
         let keys = std::mem::take(&mut history.latest_keys);
         history.dedup.clear();

@@ -30,8 +30,8 @@ use crate::store::shared::Shared;
 ///
 /// # Closing
 ///
-/// The stream ends when the store is closed, or its key is [disconnected](crate::Store::disconnect), after the messages
-/// that were submitted before. It then stays at its end: it is a [`FusedStream`].
+/// The stream ends when the store is closed, after the messages that the log has then, or when its key is
+/// [disconnected](crate::Store::disconnect), after those that were submitted before. It then stays at its end: it is a [`FusedStream`].
 ///
 /// # Cancel safety
 ///

@@ -271,7 +271,7 @@ impl Options {
     /// After a quiet period a message is written at once. Messages that come within the period are written together at
     /// its end; of `latest` messages only the newest. These do not wait: what a connection is sent when it opens, replies,
     /// and an end of the connection, which takes along what waits. When half of the store's capacity of one key waits, it
-    /// is written, so that a throttled connection does not lag.
+    /// is written, so that a throttled connection does not lag for it.
     ///
     /// ```
     /// use std::time::Duration;

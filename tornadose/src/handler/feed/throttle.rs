@@ -6,28 +6,31 @@ use std::time::Duration;
 
 use tokio::time::{Instant, Sleep, sleep_until};
 
+use crate::id::Offset;
+
 /// The throttle of one connection.
 pub(super) struct Throttle {
     period: Duration,
-    /// When the messages were written that are being written now.
-    began_at: Option<Instant>,
+    /// When the messages began that are being written now, and the newest offset of the log then.
+    began: Option<(Instant, Offset)>,
     /// Runs while messages wait.
     waiting: Option<Pin<Box<Sleep>>>,
 }
 
 impl Throttle {
     pub(super) fn new(period: Duration) -> Self {
-        Self { period, began_at: None, waiting: None }
+        Self { period, began: None, waiting: None }
     }
 
-    /// Records that messages are written.
-    pub(super) fn record_written(&mut self) {
-        self.began_at.get_or_insert_with(Instant::now);
+    /// Records that messages are written, and returns the offset up to which they are written together. `newest` is
+    /// asked for the newest offset of the log when they begin.
+    pub(super) fn record_written(&mut self, newest: impl FnOnce() -> Offset) -> Offset {
+        self.began.get_or_insert_with(|| (Instant::now(), newest())).1
     }
 
     /// Records that there is nothing more to write. What comes next waits until the period is over.
     pub(super) fn record_all_written(&mut self) {
-        if let Some(began_at) = self.began_at.take() {
+        if let Some((began_at, _)) = self.began.take() {
             self.waiting = Some(Box::pin(sleep_until(began_at + self.period)));
         }
     }

@@ -40,6 +40,11 @@ impl Cursor {
         self.position.max(self.skip_through)
     }
 
+    /// Returns whether each message of its keys up to this offset was read or is not owed.
+    pub(crate) fn has_read_through(&self, offset: Offset) -> bool {
+        self.position >= offset
+    }
+
     /// Moves to this message. All messages up to it were read, so many queue messages among them.
     pub(crate) fn advance(&mut self, through: Offset, queue_messages: u64) {
         self.position = through;

@@ -220,7 +220,11 @@ impl<M> Mailbox<M> {
     pub(crate) fn take_waker_to_reread(&self) -> Option<Waker> {
         let mut inner = self.lock();
         self.state.store(MailboxState::ReadLog);
-        inner.waker.take()
+        let waker = inner.waker.take();
+        if waker.is_some() {
+            inner.last_active = Instant::now();
+        }
+        waker
     }
 
     /// Registers the waker of a reader that reads the log when it is woken.

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::task::Waker;
 
+use crate::id::Offset;
 use crate::message::Message;
 use crate::store::reader::Reader;
 
@@ -18,6 +19,16 @@ pub(crate) enum Throttled {
 }
 
 impl<M: Message> Reader<M> {
+    /// Returns the newest offset of the log.
+    pub(crate) fn newest_offset(&self) -> Offset {
+        self.shared.lock().log.head().offset
+    }
+
+    /// Returns whether the reader has read everything up to an offset, and has been at the head before.
+    pub(crate) fn has_read_through(&self, offset: Offset) -> bool {
+        !self.is_first_pass && self.cursor.has_read_through(offset)
+    }
+
     /// Looks whether the reader can wait before it reads on. If so, `waker` is woken when it is told to end, and before
     /// half of the capacity of a key is unread.
     ///
