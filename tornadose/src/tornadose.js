@@ -140,7 +140,7 @@ function live(path, handlers, options = {}) {
 
   function answer(ask, event, data) {
     if (event === "tornadose:reply") ask?.reply(data)
-    else ask?.fail("refused", data.reason)
+    else if (event === "tornadose:error") ask?.fail("refused", data.reason)
   }
 
   addEventListener("online", onOnline)

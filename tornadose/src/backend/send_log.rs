@@ -21,7 +21,7 @@ struct State {
     refusals: Refusals,
 }
 
-/// What has happened since the engine last accepted a message.
+/// The refusals since the engine last accepted a message.
 #[derive(Default)]
 struct Refusals {
     reasons: Vec<String>,

@@ -324,7 +324,7 @@ impl<M: Message> Feed<M> {
     fn record_written(&mut self, messages: usize) {
         if let Some(throttle) = self.throttle.as_mut().filter(|_| messages > 0) {
             let through = throttle.record_written(|| self.reader.newest_offset());
-            // What has come meanwhile waits, or steady submits would be written one by one.
+            // Messages that have come meanwhile wait, or steady submits would be written one by one.
             if self.reader.has_read_through(through) {
                 throttle.record_all_written();
             }

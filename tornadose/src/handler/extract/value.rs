@@ -132,7 +132,7 @@ impl<T: ?Sized> FromJson<NoText> for &T {
     }
 }
 
-/// What a `receive` hook has returned. An expansion calls `into_received` on it: of a `Result` that is the method here,
+/// The result of a `receive` hook. An expansion calls `into_received` on it: of a `Result` that is the method here,
 /// of any other value the method of [`ReturnedValue`], because rustc prefers inherent methods. The bounds are on the
 /// methods, so that a type that does not meet them is reported, and not treated as the other kind.
 #[derive(Debug)]

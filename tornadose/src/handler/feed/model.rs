@@ -174,7 +174,7 @@ struct Client {
     disconnected: Option<Disconnected>,
 }
 
-/// What is known of a reader that was disconnected.
+/// A reader that was disconnected, as it is known from outside.
 struct Disconnected {
     /// The newest message at that time.
     after: u64,

@@ -120,7 +120,7 @@ impl<S: Subscriber> SseTask<S> {
             }
             if let Some(end) = timers.due_end(io) {
                 if matches!(end, TaskEnd::LastFrame(_)) && feed.end_throttle() {
-                    // What waited is written first.
+                    // The messages that waited are written first.
                     io.mark_timers_dirty();
                     continue;
                 }

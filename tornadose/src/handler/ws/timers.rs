@@ -63,7 +63,7 @@ impl WsTimers {
         let now = Instant::now();
         if let Some(end) = self.due_end(now, io) {
             if matches!(end, SessionEnd::Close(..)) && feed.end_throttle() {
-                // What waited is written first.
+                // The messages that waited are written first.
                 io.mark_timers_dirty();
                 return Poll::Ready(None);
             }
