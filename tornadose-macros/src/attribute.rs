@@ -151,13 +151,14 @@ mod tests {
     use crate::store::StoreAttribute;
     use crate::subscriber::SubscriberAttribute;
 
-    const ARGUMENTS: [&str; 55] = [
+    const ARGUMENTS: [&str; 56] = [
         "latest",
         "queue",
         "redis",
         "capacity",
         "memory",
         "max_key",
+        "ttl",
         "channel",
         "crate",
         "sse",

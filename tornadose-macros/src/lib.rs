@@ -44,6 +44,7 @@ Makes a struct or an enum the message of a `Store`.
 - `capacity = 1024`: the number of `queue` messages of each key that are kept.
 - `memory = "64MiB"`: the encoded bytes that the whole store keeps.
 - `max_key = "1KiB"`: the longest key.
+- `ttl = "1h"`: the longest time for which a `queue` message is kept.
 - `channel = "name"`: the channel on which processes publish; the type's name in kebab case.
 - `crate = path`: the path of the library.
 

@@ -8,6 +8,7 @@ pub(crate) mod threads;
 
 use std::fmt::Debug;
 use std::hash::Hash;
+use std::time::Duration;
 
 use serde::Serialize;
 
@@ -92,6 +93,13 @@ pub trait Message: Send + Sync + Sized + 'static {
     /// The longest JSON of a key, in bytes. A submit with a longer key fails with `KeyTooLong`, and a connection with
     /// one gets the status 400.
     const MAX_KEY: usize = 1024;
+
+    /// How long a queue message is kept at most; `None`, for as long as there is room. An older message is delivered to
+    /// nobody, and a reader to whom it was still owed is sent a gap.
+    ///
+    /// In memory its age counts from the submit, by the clock of the runtime. With a backend it counts from the time that
+    /// the engine gives ([`IncomingEntry::with_age`](crate::backend::IncomingEntry::with_age)).
+    const QUEUE_TTL: Option<Duration> = None;
 
     /// The name of the channel on which processes publish, and under which logs show the store.
     const CHANNEL: &'static str;

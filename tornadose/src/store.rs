@@ -15,6 +15,7 @@ pub(crate) mod key_json;
 pub(crate) mod gap;
 pub(crate) mod decode;
 mod skip_log;
+mod sweeper;
 mod undecoded;
 pub(crate) mod read_back;
 mod ingest;

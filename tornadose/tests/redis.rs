@@ -35,6 +35,8 @@ mod refused_reads;
 mod refusals;
 #[path = "redis/passwords.rs"]
 mod passwords;
+#[path = "redis/ttl.rs"]
+mod ttl;
 #[path = "redis/versions.rs"]
 mod versions;
 #[path = "redis/undecoded.rs"]

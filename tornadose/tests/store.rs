@@ -16,6 +16,8 @@ mod log;
 mod memory;
 #[path = "store/threads.rs"]
 mod threads;
+#[path = "store/ttl.rs"]
+mod ttl;
 #[path = "store/undecoded.rs"]
 mod undecoded;
 

@@ -19,17 +19,20 @@ pub(crate) struct Args {
     pub(crate) memory: Option<u64>,
     /// In bytes.
     pub(crate) max_key: Option<u64>,
+    /// How long queue messages are kept, in milliseconds, and the word `ttl` for messages about it.
+    pub(crate) ttl: Option<(u64, Ident)>,
     pub(crate) channel: Option<String>,
     pub(crate) library: Option<Path>,
 }
 
 /// Each option and what it takes, in the order in which messages list them.
-const OPTIONS: [(&str, Expected); 7] = [
+const OPTIONS: [(&str, Expected); 8] = [
     ("latest", Expected::FLAG),
     ("queue", Expected::FLAG),
     ("capacity", expected("a whole number of messages or the path of a constant", "`capacity = 1024`")),
     ("memory", expected("a size in quotes: digits and `KiB`, `MiB` or `GiB`", "`memory = \"64MiB\"`")),
     ("max_key", expected("a size in quotes: digits and `KiB`, `MiB` or `GiB`", "`max_key = \"1KiB\"`")),
+    ("ttl", expected("a duration in quotes", "`\"1h\"` or `\"30s\"`")),
     ("channel", expected("a name in quotes", "`channel = \"ticks\"`")),
     ("crate", Expected::LIBRARY),
 ];
@@ -57,6 +60,10 @@ impl Args {
                 }
                 "memory" => args.memory = option.size(mistakes),
                 "max_key" => args.max_key = option.size(mistakes),
+                "ttl" => {
+                    let ttl = option.duration("; leave it out to keep messages while there is room", mistakes);
+                    args.ttl = ttl.map(|ttl| (ttl, option.name.clone()));
+                }
                 "channel" => args.channel = channel(&option, mistakes),
                 "crate" => args.library = option.library(mistakes),
                 _ => {

@@ -9,7 +9,7 @@ use super::key_json::serialize_key;
 use super::key_struct::{key_impls, key_name, key_struct, message_lints};
 use super::model::{Key, Model, Shape, Style, Variant};
 use super::retention::Retention;
-use crate::literals::usize_literal;
+use crate::literals::{duration, usize_literal};
 use crate::spans::{generated_local_span, generated_span, hygienic_ident, respanned, self_ident, type_span};
 use crate::threads;
 
@@ -42,6 +42,12 @@ pub(crate) fn expand(model: &Model) -> TokenStream {
         let bytes = usize_literal(bytes);
         quote!(const MAX_KEY: ::core::primitive::usize = #bytes;)
     });
+    let ttl = model.ttl.map(|ttl| {
+        let ttl = duration(ttl);
+        quote!(
+            const QUEUE_TTL: ::core::option::Option<::core::time::Duration> = ::core::option::Option::Some(#ttl);
+        )
+    });
     let key = key(model);
     let retention = retention(model);
     let event = event(model);
@@ -62,6 +68,7 @@ pub(crate) fn expand(model: &Model) -> TokenStream {
             #capacity
             #memory
             #max_key
+            #ttl
             const CHANNEL: &'static ::core::primitive::str = #channel;
 
             fn key(&self) -> #key_type {

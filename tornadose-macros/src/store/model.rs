@@ -26,6 +26,8 @@ pub(crate) struct Model {
     pub(crate) memory: Option<u64>,
     /// In bytes.
     pub(crate) max_key: Option<u64>,
+    /// How long queue messages are kept, in milliseconds.
+    pub(crate) ttl: Option<u64>,
     pub(crate) channel: String,
     pub(crate) runtime: Runtime,
 }
@@ -92,6 +94,7 @@ impl Model {
             capacity: args.capacity.as_ref().map(|(count, _)| count.clone()),
             memory: args.memory,
             max_key: args.max_key,
+            ttl: args.ttl.as_ref().map(|(ttl, _)| *ttl),
             channel: args.channel.clone().unwrap_or_else(|| kebab(&item.ident.unraw().to_string())),
             runtime: Runtime::new(args.library.clone()),
         };
@@ -101,6 +104,13 @@ impl Model {
         {
             mistakes
                 .at(option.span(), "`capacity` has no effect on `latest`, which keeps one value per key: remove it");
+        }
+        if let Some((_, option)) = &args.ttl
+            && args.retention.is_some()
+            && !model.has_queue()
+        {
+            let message = "`ttl` is of `queue` messages, and there are none: remove it";
+            mistakes.at(option.span(), message);
         }
         Some(model)
     }

@@ -1,4 +1,4 @@
-#[store(latest, memory = "2GiB", max_key = "2KiB", channel = "lights", crate = crate::streams)]
+#[store(latest, memory = "2GiB", max_key = "2KiB", ttl = "1500ms", channel = "lights", crate = crate::streams)]
 enum Light {
     Green,
     #[queue]

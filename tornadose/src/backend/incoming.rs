@@ -1,6 +1,8 @@
 //! Entries on their way from a backend into a store. The store implements the trait `LogSink`, and a backend calls it
 //! through its link.
 
+use std::time::Duration;
+
 use crate::id::{Epoch, Offset};
 
 /// A message that a backend has received from its engine.
@@ -27,6 +29,9 @@ pub struct IncomingEntry<'a> {
     ///
     /// [`Outgoing::key`]: crate::backend::Outgoing::key
     pub key: Option<&'a str>,
+    /// How long ago the engine has taken the message, by the engine's clock. Only messages that [expire](crate::Message::QUEUE_TTL)
+    /// need it.
+    pub age: Duration,
 }
 
 impl<'a> IncomingEntry<'a> {
@@ -38,7 +43,7 @@ impl<'a> IncomingEntry<'a> {
     /// assert_eq!(IncomingEntry::new(b"1").payload, b"1");
     /// ```
     pub fn new(payload: &'a [u8]) -> Self {
-        Self { payload, sender: None, key: None }
+        Self { payload, sender: None, key: None, age: Duration::ZERO }
     }
 
     /// Sets the sender. The store drops an entry as a duplicate when it has received this number of the same sender. A
@@ -67,6 +72,21 @@ impl<'a> IncomingEntry<'a> {
     #[must_use]
     pub fn with_key(self, key: &'a str) -> Self {
         Self { key: Some(key), ..self }
+    }
+
+    /// Sets how long ago the engine has taken the message. One that is older than its type's
+    /// [`QUEUE_TTL`](crate::Message::QUEUE_TTL) is delivered to nobody. An entry counts as no older than the entries before it.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use tornadose::backend::IncomingEntry;
+    ///
+    /// let entry = IncomingEntry::new(b"1").with_age(Duration::from_secs(60));
+    /// assert_eq!(entry.age.as_secs(), 60);
+    /// ```
+    #[must_use]
+    pub fn with_age(self, age: Duration) -> Self {
+        Self { age, ..self }
     }
 }
 
@@ -99,6 +119,8 @@ pub(crate) trait LogSink: Send + Sync {
     fn type_name(&self) -> &'static str;
     fn crate_name(&self) -> &'static str;
     fn memory(&self) -> usize;
+    fn queue_ttl(&self) -> Option<Duration>;
+    fn set_queue_ttl(&self, ttl: Duration);
     fn reset(&self, epoch: Epoch, floor: Offset);
     /// Appends an entry, at the next offset when it has none of its own. Returns the offset and what became of the entry.
     fn ingest(&self, offset: Option<Offset>, entry: IncomingEntry<'_>) -> (Offset, Ingested);

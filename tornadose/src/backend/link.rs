@@ -114,6 +114,21 @@ impl BackendLink {
         self.store.memory()
     }
 
+    /// Returns how long a queue message is kept at most, as the message type declares it.
+    ///
+    /// The backend gives each entry its [age](IncomingEntry::with_age). It may trim the engine's log by this time. Of
+    /// several processes that declare different times the shortest holds, which each tells its store with
+    /// [`set_queue_ttl`](Self::set_queue_ttl).
+    pub fn queue_ttl(&self) -> Option<Duration> {
+        self.store.queue_ttl()
+    }
+
+    /// Lets queue messages expire after this time, or after that of their type, whichever is shorter. Nothing happens for
+    /// a type whose messages do not expire.
+    pub fn set_queue_ttl(&self, ttl: Duration) {
+        self.store.set_queue_ttl(ttl);
+    }
+
     /// Returns the id of this sender, which is new whenever a process opens the store.
     pub fn sender_id(&self) -> &str {
         self.outbox.sender_id()

@@ -2,12 +2,15 @@
 
 use std::sync::Arc;
 
+use tokio::time::Instant;
+
 use crate::id::Id;
 use crate::message::{Message, Retention};
 use crate::metrics;
 use crate::store::Store;
 use crate::store::error::SubmitError;
 use crate::store::log::AppendError;
+use crate::store::sweeper;
 
 impl<M: Message> Store<M> {
     /// Appends a message, and pushes it to its readers.
@@ -19,6 +22,8 @@ impl<M: Message> Store<M> {
         let retention = if M::HAS_QUEUE { message.retention() } else { Retention::Latest };
         let (key, message) = (message.key(), Arc::new(message));
         let mut state = self.shared.lock();
+        let now = M::QUEUE_TTL.map(|_| Instant::now());
+        let expired = now.and_then(|now| state.expire(now));
         let appended = if state.closed {
             Err(None)
         } else {
@@ -29,6 +34,7 @@ impl<M: Message> Store<M> {
             Ok(appended) => appended,
             Err(error) => {
                 drop(state);
+                drop(expired);
                 let message = Arc::into_inner(message).expect("a rejected message has no other owner");
                 return Err(match error {
                     None => SubmitError::Closed { message },
@@ -39,12 +45,16 @@ impl<M: Message> Store<M> {
                 });
             }
         };
+        let sweeper = now.and_then(|now| state.record_submit_time(appended.entry.offset(), now));
         let readers = state.push_to_readers(&appended.entry);
         // Wake and drop after unlocking: a woken reader may lock the store first thing, and so may a message's
         // `Drop`.
         drop(state);
         readers.wake();
-        drop(appended.evicted);
+        drop((appended.evicted, expired));
+        if let Some(order) = sweeper {
+            sweeper::start(order, &self.shared);
+        }
         metrics::submitted();
         Ok(appended.entry.id)
     }

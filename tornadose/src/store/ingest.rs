@@ -8,9 +8,11 @@ use std::collections::HashMap;
 use std::fmt::Debug;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::Waker;
+use std::time::Duration;
 
 use serde::de::IgnoredAny;
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 use crate::backend::incoming::{IncomingEntry, Ingested, LogSink};
 use crate::id::{Epoch, Offset};
@@ -25,6 +27,7 @@ use crate::store::read_back::Recognized;
 use crate::store::registry::WakeList;
 use crate::store::shared::{BackendHandle, Shared, State};
 use crate::store::skip_log::SkipLog;
+use crate::store::sweeper;
 
 /// The way from a backend into a store. It holds the store weakly: entries for a dropped store are discarded.
 pub(super) struct Ingest<M: Message> {
@@ -148,7 +151,7 @@ impl<M: Message> Ingest<M> {
     /// has no key beside it, or its sender is not known to write the keys of its messages there.
     fn keep_undecoded(
         &self,
-        shared: &Shared<M>,
+        shared: &Arc<Shared<M>>,
         offset: Option<Offset>,
         entry: &IncomingEntry<'_>,
     ) -> Option<(Offset, Ingested)> {
@@ -161,11 +164,17 @@ impl<M: Message> Ingest<M> {
         if state.closed || offset <= state.log.head().offset {
             return Some((offset, Ingested::Ignored));
         }
+        let submitted_at = submit_time::<M>(entry.age);
+        let expired = submitted_at.and_then(|_| state.expire(Instant::now()));
         let evicted = state.log.append_undecoded(offset, key_text, entry.payload, shared.encoding_count())?;
+        let sweeper = submitted_at.and_then(|submitted_at| state.record_submit_time(offset, submitted_at));
         let arrived = state.readers.take_arrived(offset);
         drop(state);
         arrived.into_iter().for_each(Waker::wake);
-        drop(evicted);
+        drop((evicted, expired));
+        if let Some(order) = sweeper {
+            sweeper::start(order, shared);
+        }
         Some((offset, Ingested::Queue))
     }
 
@@ -182,7 +191,13 @@ impl<M: Message> Ingest<M> {
         }
     }
 
-    fn append(&self, shared: &Shared<M>, offset: Option<Offset>, decoded: Decoded<M>) -> (Offset, Ingested) {
+    fn append(
+        &self,
+        shared: &Arc<Shared<M>>,
+        offset: Option<Offset>,
+        age: Duration,
+        decoded: Decoded<M>,
+    ) -> (Offset, Ingested) {
         let Decoded { message, event, retention, key, latest } = decoded;
         let latest = latest.map(|latest| (latest, key.clone()));
         let mut state = shared.lock();
@@ -194,16 +209,26 @@ impl<M: Message> Ingest<M> {
         // A reference is kept, so that a message without room is not dropped under the lock.
         let message = Arc::new(message);
         let kept = Arc::clone(&message);
+        let submitted_at = submit_time::<M>(age);
         let appended = state.log.append(offset, key, kept, event, retention, shared.encoding_count());
+        let sweeper = submitted_at
+            .filter(|_| appended.is_ok())
+            .and_then(|submitted_at| state.record_submit_time(offset, submitted_at));
         let readers = match &appended {
             Ok(appended) => state.push_to_readers(&appended.entry),
             Err(_) => WakeList::default(),
         };
+        // After the push: the message itself may have expired on its way.
+        let expired = submitted_at.and_then(|_| state.expire(Instant::now()));
         let arrived = if appended.is_ok() { state.readers.take_arrived(offset) } else { Vec::new() };
         drop(state);
         // Wake and drop after unlocking, as `Store::submit` does.
         readers.wake();
         arrived.into_iter().for_each(Waker::wake);
+        drop(expired);
+        if let Some(order) = sweeper {
+            sweeper::start(order, shared);
+        }
         match appended {
             Ok(appended) => drop(appended.evicted),
             Err(error) => {
@@ -226,6 +251,13 @@ impl<M: Message> Ingest<M> {
     }
 }
 
+/// Returns when a message of this age was submitted, if messages of its type expire.
+fn submit_time<M: Message>(age: Duration) -> Option<Instant> {
+    M::QUEUE_TTL?;
+    let now = Instant::now();
+    Some(now.checked_sub(age).unwrap_or(now))
+}
+
 impl<M: Message> LogSink for Ingest<M> {
     fn channel(&self) -> &'static str {
         M::CHANNEL
@@ -244,6 +276,19 @@ impl<M: Message> LogSink for Ingest<M> {
 
     fn memory(&self) -> usize {
         self.limits.memory
+    }
+
+    fn queue_ttl(&self) -> Option<Duration> {
+        M::QUEUE_TTL
+    }
+
+    fn set_queue_ttl(&self, ttl: Duration) {
+        let Some(shared) = self.shared.upgrade() else { return };
+        let mut state = shared.lock();
+        state.log.set_queue_ttl(ttl);
+        let expired = state.expire(Instant::now());
+        drop(state);
+        drop(expired);
     }
 
     fn reset(&self, epoch: Epoch, floor: Offset) {
@@ -291,7 +336,7 @@ impl<M: Message> LogSink for Ingest<M> {
             }
         };
         match decoded {
-            Ok(decoded) => self.append(&shared, offset, decoded),
+            Ok(decoded) => self.append(&shared, offset, entry.age, decoded),
             Err(error) => {
                 let offset = offset.unwrap_or_else(|| shared.lock().log.next());
                 self.skip_unreadable(offset, &error.to_string());

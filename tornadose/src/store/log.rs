@@ -22,11 +22,15 @@ mod key_table;
 mod undecoded;
 mod merge;
 mod gaps;
+pub(crate) mod expiry;
 pub(crate) mod cursor;
 pub(crate) mod read;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 use crate::event::Event;
 use crate::event::error::EncodeError;
@@ -66,6 +70,10 @@ pub(crate) struct Log<M: Message> {
     /// Batches that left the cache, to be dropped outside of the store's lock.
     discarded: Vec<CachedBatch<M>>,
     generations: Generations,
+    /// How long a queue message is kept at most; `None` for ever.
+    queue_ttl: Option<Duration>,
+    /// When each queue message was submitted, where they expire.
+    submit_times: BTreeMap<Offset, Instant>,
 }
 
 /// The bytes that a message takes.
@@ -132,6 +140,8 @@ impl<M: Message> Log<M> {
             cached: VecDeque::new(),
             discarded: Vec::new(),
             generations: Generations::new(),
+            queue_ttl: M::QUEUE_TTL,
+            submit_times: BTreeMap::new(),
         }
     }
 
@@ -313,6 +323,9 @@ impl<M: Message> Log<M> {
             }
         };
         key_log.trimmed_through = offset;
+        if M::QUEUE_TTL.is_some() {
+            self.submit_times.remove(&offset);
+        }
         self.version += 1;
         key_log.version = self.version;
         self.trimmed_through = self.trimmed_through.max(offset);
@@ -379,6 +392,7 @@ impl<M: Message> Log<M> {
         self.discarded.extend(self.cached.drain(..));
         (self.epoch, self.head, self.trimmed_through) = (epoch, Offset::START, Offset::START);
         (self.kept_bytes, self.kept_latest_bytes) = (0, 0);
+        self.submit_times.clear();
         self.version += 1;
         self.keys.reset(self.version);
         self.generations.begin_epoch(floor);

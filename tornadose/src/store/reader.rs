@@ -17,6 +17,7 @@ use std::collections::HashSet;
 use std::mem::offset_of;
 use std::sync::Arc;
 use std::task::Waker;
+use std::time::Duration;
 
 use tokio::time::Instant;
 
@@ -38,6 +39,9 @@ use crate::store::reader::mailbox::{Mailbox, WakeFlag};
 use crate::store::reader::resume::{PendingResume, Resume};
 use crate::store::registry::ReaderId;
 use crate::store::shared::Shared;
+
+/// How long a message may have waited in the mailbox that is taken from there, where messages expire.
+const MAILBOX_AGE_MAX: Duration = Duration::from_millis(100);
 
 /// What a reader does next.
 pub(crate) enum ReadStep<M> {
@@ -96,6 +100,7 @@ impl<M: Message> Reader<M> {
         let mut state = shared.lock();
         let keys = select(&mut state.log, keys);
         let mut state = shared.decode_for(&keys, state);
+        let expired = M::QUEUE_TTL.and_then(|_| state.expire(Instant::now()));
         let end = state.closed.then_some(EndReason::Closed);
         let mailbox = Arc::new(Mailbox::new());
         let id = state.readers.insert(&keys, options.is_connection, end, &mailbox);
@@ -124,6 +129,7 @@ impl<M: Message> Reader<M> {
             reader.place(&state.log, resume, options.replay);
         }
         drop(state);
+        drop(expired);
         if let Some(outcome) = reader.resume_outcome {
             metrics::resumed(outcome.name());
         }
@@ -151,6 +157,12 @@ impl<M: Message> Reader<M> {
     /// Takes the next message from the mailbox, as most steps do. The store is not locked. `None`: the step is to be
     /// found by [`poll_log`](Self::poll_log).
     pub(crate) fn poll_mailbox(&mut self, waker: &Waker) -> Option<Arc<Entry<M>>> {
+        if let Some(ttl) = M::QUEUE_TTL
+            && self.live.mailbox.unread_since().is_some_and(|since| since.elapsed() >= ttl.min(MAILBOX_AGE_MAX))
+        {
+            // It may have expired, which the log knows.
+            return None;
+        }
         self.live.pop(waker)
     }
 
@@ -162,12 +174,13 @@ impl<M: Message> Reader<M> {
         let shared = Arc::clone(&self.shared);
         let mut state = shared.lock();
         let was_pending = self.pending.is_some();
+        let expired = M::QUEUE_TTL.and_then(|_| state.expire(Instant::now()));
         let step = self.poll_locked(&mut state, waker);
         let discarded = state.log.take_discarded();
         let end = state.readers.end_of(self.id);
         drop(state);
         // Dropped after unlocking: a message's own `Drop` may call the store.
-        drop(discarded);
+        drop((discarded, expired));
         if let (true, None, Some(outcome)) = (was_pending, &self.pending, self.resume_outcome) {
             metrics::resumed(outcome.name());
         }

@@ -8,15 +8,18 @@ use std::time::Duration;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::sync::Notify;
+use tokio::time::Instant;
 
 use crate::backend::outbox::Outbox;
 use crate::event::error::EncodeError;
+use crate::id::Offset;
 use crate::message::Message;
 use crate::store::decode::ParseJson;
 use crate::store::end::{End, EndReason};
 use crate::store::entry::Entry;
 use crate::store::limits::Limits;
 use crate::store::log::Log;
+use crate::store::log::expiry::Expired;
 use crate::store::read_back::ReadBack;
 use crate::store::registry::{ReaderRegistry, WakeList};
 use crate::store::skip_log::SkipLog;
@@ -70,12 +73,50 @@ pub(crate) struct State<M: Message> {
     pub(crate) reachable: bool,
     /// Whether the backend is filling the log with the messages that it has kept. Until it is done nothing is read.
     pub(crate) loading: bool,
+    pub(super) sweeper: Sweeper,
 }
+
+/// Whether a store has a task that trims what has expired.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Sweeper {
+    Absent,
+    /// It runs, or is about to.
+    Present,
+}
+
+/// The order to start the [sweeper](crate::store::sweeper), without the store's lock.
+#[must_use = "the store does not give it again"]
+pub(super) struct StartSweeper;
 
 impl<M: Message> State<M> {
     /// Pushes an entry that was appended to its readers. They are woken by the list, after unlocking.
     pub(crate) fn push_to_readers(&mut self, entry: &Arc<Entry<M>>) -> WakeList<M> {
         self.readers.push(entry, self.log.generation())
+    }
+
+    /// Trims the queue messages that have expired, also in the mailboxes of their readers. Call it before the log is read
+    /// or appended to, and drop the result after unlocking.
+    #[inline]
+    pub(crate) fn expire(&mut self, now: Instant) -> Option<Expired<M>> {
+        M::QUEUE_TTL?;
+        let expired = self.log.expire(now)?;
+        for &key_index in &expired.key_indexes {
+            self.readers.retract(key_index);
+        }
+        Some(expired)
+    }
+
+    /// Records when a queue message was submitted that was just appended. If it returns an order, carry it
+    /// out after unlocking.
+    #[inline]
+    pub(super) fn record_submit_time(&mut self, offset: Offset, submitted_at: Instant) -> Option<StartSweeper> {
+        M::QUEUE_TTL?;
+        self.log.record_submit_time(offset, submitted_at);
+        let is_missing = self.log.has_expiring() && self.sweeper == Sweeper::Absent;
+        is_missing.then(|| {
+            self.sweeper = Sweeper::Present;
+            StartSweeper
+        })
     }
 
     /// Drops the `latest` values of a key that are wanted, also in the mailboxes of its readers. Drop the result after
@@ -96,6 +137,7 @@ impl<M: Message> Shared<M> {
             closed: false,
             reachable: backend.is_none(),
             loading: false,
+            sweeper: Sweeper::Absent,
         };
         Self {
             state: Mutex::new(state),

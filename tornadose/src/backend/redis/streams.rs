@@ -12,6 +12,7 @@ mod connection;
 mod latest;
 mod load;
 mod entry_reader;
+mod expiry;
 mod reader;
 mod writer;
 
@@ -20,6 +21,7 @@ use crate::backend::link::BackendLink;
 use crate::backend::redis::advice::{Target, open_error};
 use crate::backend::redis::server::Server;
 use crate::backend::redis::streams::acknowledged::Acknowledged;
+use crate::backend::redis::streams::expiry::EngineClock;
 use crate::backend::redis::streams::protocol::Keys;
 use crate::backend::redis::streams::reader::StreamReader;
 use crate::backend::redis::streams::script::Scripts;
@@ -29,7 +31,8 @@ use crate::backend::redis::streams::script::Scripts;
 pub(super) async fn run(server: &Server, name: &str, history: usize, link: &BackendLink) -> Result<(), OpenError> {
     let keys = Keys::named(name);
     let (scripts, acknowledged) = (Scripts::new(), Acknowledged::new(history));
-    let mut reader = StreamReader::new(server, &keys, &scripts, history, &acknowledged, link);
+    let clock = EngineClock::default();
+    let mut reader = StreamReader::new(server, &keys, &scripts, history, &acknowledged, &clock, link);
     let started = tokio::select! {
         biased;
         started = reader.start() => started,
@@ -40,7 +43,10 @@ pub(super) async fn run(server: &Server, name: &str, history: usize, link: &Back
     }
     tokio::select! {
         biased;
-        ((), ()) = async { tokio::join!(reader.run(), writer::run(server, &keys, &scripts, history, &acknowledged, link)) } => Ok(()),
+        ((), (), ()) = async {
+            let writing = writer::run(server, &keys, &scripts, history, &acknowledged, link);
+            tokio::join!(reader.run(), writing, Box::pin(expiry::run(server, &keys, &clock, link)))
+        } => Ok(()),
         never = server.watch() => never,
     }
 }
@@ -76,6 +82,10 @@ mod tests {
         fn memory(&self) -> usize {
             0
         }
+        fn queue_ttl(&self) -> Option<Duration> {
+            None
+        }
+        fn set_queue_ttl(&self, _: Duration) {}
         fn reset(&self, _: Epoch, _: Offset) {}
         fn ingest(&self, offset: Option<Offset>, _: IncomingEntry<'_>) -> (Offset, Ingested) {
             (offset.unwrap_or_default(), Ingested::Unreadable)
@@ -102,7 +112,7 @@ mod tests {
         let port = TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().port();
         let server = Redis::streams(format!("redis://127.0.0.1:{port}/")).connection.server("lines", "lines").unwrap();
         let (disconnections, keys) = (Arc::new(Disconnections::default()), Keys::named("tornadose:lines"));
-        let (scripts, acknowledged) = (Scripts::new(), Acknowledged::new(10));
+        let (scripts, acknowledged, clock) = (Scripts::new(), Acknowledged::new(10), EngineClock::default());
         let link = BackendLink::new(
             Arc::clone(&disconnections) as Arc<dyn LogSink>,
             Arc::new(Outbox::new(1, "lines")),
@@ -119,7 +129,7 @@ mod tests {
         tokio::select! {
             biased;
             accepted = timeout(DAY + Duration::from_secs(10), reconnected) => accepted.expect("it no longer reconnects"),
-            () = StreamReader::new(&server, &keys, &scripts, 10, &acknowledged, &link).run() => unreachable!(),
+            () = StreamReader::new(&server, &keys, &scripts, 10, &acknowledged, &clock, &link).run() => unreachable!(),
             () = writer::run(&server, &keys, &scripts, 10, &acknowledged, &link) => unreachable!(),
         }
         let times = disconnections.0.lock().unwrap();

@@ -13,6 +13,7 @@ use tornadose::subscriber::{Lag, Options, Origins, Transports};
     capacity = 2_000,
     memory = "128KiB",
     max_key = "2KiB",
+    ttl = "90m",
     channel = "every:option",
     crate = tornadose,
 )]

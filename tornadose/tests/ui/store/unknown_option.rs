@@ -8,7 +8,7 @@ struct Tick(f64);
 #[derive(Serialize)]
 struct Tock(f64);
 
-#[store(queue, ttl = 10)]
+#[store(queue, retain = 10)]
 #[derive(Serialize)]
 struct Tack(f64);
 

@@ -17,13 +17,22 @@ pub(super) struct Keys {
     pub(super) owner: String,
     /// A hash of the newest value of each field, preceded by its entry's id and a space.
     pub(super) latest: String,
+    /// The shortest time for which a process of ours keeps messages, in milliseconds.
+    pub(super) ttl: String,
 }
 
 impl Keys {
     pub(super) fn named(name: &str) -> Self {
         let stream = format!("{{{name}}}");
         let key = |suffix| format!("{stream}:{suffix}");
-        Self { epoch: key("epoch"), type_name: key("type"), owner: key("owner"), latest: key("latest"), stream }
+        Self {
+            epoch: key("epoch"),
+            type_name: key("type"),
+            owner: key("owner"),
+            latest: key("latest"),
+            ttl: key("ttl"),
+            stream,
+        }
     }
 }
 
@@ -91,7 +100,7 @@ pub(super) fn parse_list(value: &Value) -> Option<&[Value]> {
     }
 }
 
-fn parse_number(value: &Value) -> Option<u64> {
+pub(super) fn parse_number(value: &Value) -> Option<u64> {
     match value {
         Value::Int(number) => u64::try_from(*number).ok(),
         _ => None,

@@ -11,10 +11,11 @@ use crate::backend::redis::server::Server;
 use crate::backend::redis::streams::acknowledged::Acknowledged;
 use crate::backend::redis::streams::entry::{Entry, Part};
 use crate::backend::redis::streams::entry_reader::EntryReader;
+use crate::backend::redis::streams::expiry::EngineClock;
 use crate::backend::redis::streams::latest::{LatestIndex, LatestScripts, LatestValue, LatestWrite, UnreadValues};
 use crate::backend::redis::streams::load::{LoadedStream, Occasion, load};
 use crate::backend::redis::streams::page::Page;
-use crate::backend::redis::streams::protocol::Keys;
+use crate::backend::redis::streams::protocol::{Keys, parse_number};
 use crate::backend::redis::streams::script::Scripts;
 use crate::backend::redis::streams::tail::{PollSummary, Progress, Tail};
 use crate::id::{Epoch, Offset};
@@ -32,6 +33,7 @@ pub(super) struct StreamReader<'a> {
     entries: EntryReader<'a>,
     link: &'a BackendLink,
     acknowledged: &'a Acknowledged,
+    clock: &'a EngineClock,
     history: usize,
     occasion: Occasion,
     /// The epoch of the loaded stream; `None` when the stream must be loaded again.
@@ -69,12 +71,14 @@ impl<'a> StreamReader<'a> {
         scripts: &'a Scripts,
         history: usize,
         acknowledged: &'a Acknowledged,
+        clock: &'a EngineClock,
         link: &'a BackendLink,
     ) -> Self {
         Self {
             entries: EntryReader::new(server, keys, scripts, link),
             link,
             acknowledged,
+            clock,
             history,
             occasion: Occasion::Start,
             epoch: None,
@@ -296,7 +300,8 @@ impl<'a> StreamReader<'a> {
             link.skip_unreadable(offset, "longer than the memory of the store");
             return;
         }
-        let incoming = IncomingEntry { payload, sender, key: entry.key.as_deref() };
+        let age = self.clock.age_of(offset);
+        let incoming = IncomingEntry { payload, sender, key: entry.key.as_deref(), age };
         let Ingested::Latest { slot } = link.ingest(offset, incoming) else { return };
         // An earlier version has named the field in another way.
         let renamed = loaded_field.filter(|field| *field != slot);
@@ -366,6 +371,9 @@ impl<'a> StreamReader<'a> {
         let LoadedStream { mut epoch, tail, largest, latest } =
             load(&mut self.entries.connection, self.link, self.history, self.occasion).await?;
         self.occasion = Occasion::Reload;
+        if self.link.queue_ttl().is_some() {
+            self.read_clock().await?;
+        }
         if self.former_epochs.contains(&epoch) {
             epoch = self.entries.connection.change_epoch(epoch, self.link.channel()).await?;
         }
@@ -380,6 +388,15 @@ impl<'a> StreamReader<'a> {
             self.latest_writes.push(LatestWrite::Forget { offset, fields: latest.stale_fields });
         }
         self.loaded_offsets = latest.offsets;
+        Ok(())
+    }
+
+    /// Reads the server's clock, so that the age of what is loaded is known.
+    async fn read_clock(&mut self) -> Result<(), Fault> {
+        let connection = &mut self.entries.connection;
+        let time = connection.run(&connection.scripts.time, &[&connection.keys.stream], |_| {}).await?;
+        let time = parse_number(&time).ok_or_else(|| Fault::Protocol("unexpected reply to a script".into()))?;
+        self.clock.set(time);
         Ok(())
     }
 

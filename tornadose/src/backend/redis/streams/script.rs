@@ -38,6 +38,7 @@ pub(super) struct Scripts {
     pub(super) history: Script,
     pub(super) latest_index: Script,
     pub(super) latest_values: Script,
+    pub(super) time: Script,
 }
 
 impl Scripts {
@@ -48,6 +49,7 @@ impl Scripts {
             history: Script::new(include_str!("lua/history.lua")),
             latest_index: Script::new(include_str!("lua/latest_index.lua")),
             latest_values: Script::new(include_str!("lua/latest_values.lua")),
+            time: Script::new(include_str!("lua/time.lua")),
         }
     }
 }

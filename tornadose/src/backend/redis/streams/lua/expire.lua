@@ -1,0 +1,15 @@
+-- Trims the entries that have expired, by the clock of this server. An entry whose id is of the future stays until its time.
+--
+-- KEYS: the stream, the shortest ttl.
+-- ARGV: the ttl of this process, and for how long it holds for others; all in milliseconds.
+-- Returns the time, and the ttl that holds: the shortest of all processes.
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local ttl = tonumber(ARGV[1])
+local shortest = tonumber(redis.call('GET', KEYS[2]) or '')
+local is_shortest = not shortest or ttl <= shortest
+if not is_shortest then ttl = shortest end
+if now > ttl then redis.call('XTRIM', KEYS[1], 'MINID', string.format('%.0f', now - ttl + 1)) end
+-- Refused when Redis is out of memory, where trimming is not.
+if is_shortest then redis.pcall('SET', KEYS[2], ARGV[1], 'PX', ARGV[2]) end
+return {now, ttl}
