@@ -158,22 +158,29 @@ async fn check_refused_for_long(store: &Store<Line>, is_refused: impl Fn(&str) -
     for number in 0..100 {
         store.try_submit(line(number.to_string())).unwrap();
     }
-    let since = Instant::now();
+    let (since, mut unknown) = (Instant::now(), 0);
     while since.elapsed() < Duration::from_secs(8) {
         match store.submit(line("refused")).await {
             Err(SubmitError::Refused { reason, .. }) => assert!(is_refused(&reason), "{reason}"),
             // It waited behind others, or was in flight, until its deadline.
             Err(SubmitError::Unavailable { outcome: SendOutcome::NotSent, .. }) => {}
+            // On a busy machine its deadline may pass between two refusals. It is sent again then.
+            Err(SubmitError::Unavailable { outcome: SendOutcome::Unknown, .. }) => unknown += 1,
             other => panic!("{other:?}"),
         }
         sleep(Duration::from_millis(200)).await;
     }
     accept();
     when_submitted(store, "last").await;
-    for number in 0..100 {
-        assert_eq!(text(&mut reader).await, number.to_string());
+    let mut received = Vec::new();
+    while received.last().is_none_or(|last| last != "last") {
+        received.push(text(&mut reader).await);
     }
-    assert_eq!(text(&mut reader).await, "last");
+    let sent_again = received.iter().filter(|text| *text == "refused").count();
+    assert!(sent_again <= unknown, "{sent_again} of {unknown}");
+    received.retain(|text| text != "refused");
+    let expected = (0..100).map(|number| number.to_string()).chain(["last".to_owned()]);
+    assert_eq!(received, expected.collect::<Vec<_>>());
 }
 
 /// Submits until the message is acknowledged.
