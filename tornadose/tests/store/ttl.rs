@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use futures_util::{FutureExt, StreamExt};
-use tokio::time::{advance, sleep};
+use tokio::time::{Instant, advance, sleep};
 use tornadose::backend::IncomingEntry;
 use tornadose::prelude::*;
 use tornadose::{GapReason, Received, Subscription};
@@ -198,4 +198,83 @@ async fn messages_that_no_reader_of_this_process_wants_expire_undecoded() {
     pass(8).await;
     ingest(4, "last");
     assert_eq!(received(&mut reader), ["last"]);
+}
+
+/// A subscription, and what it has received.
+struct Listener {
+    subscription: Subscription<Note>,
+    key: u32,
+    /// The messages of its key since it began.
+    owed: Vec<(Instant, String)>,
+    received: usize,
+}
+
+impl Listener {
+    /// Reads everything: a subscription reads ahead, and what it has read does not expire.
+    fn read(&mut self) {
+        loop {
+            let Some(next) = self.subscription.next().now_or_never() else {
+                assert_eq!(self.received, self.owed.len(), "something is neither delivered nor reported");
+                return;
+            };
+            match next.unwrap() {
+                Received::Message { message, .. } => {
+                    let Note::Said { text, .. } = &*message else { panic!("{message:?}") };
+                    let (submitted_at, expected) = &self.owed[self.received];
+                    assert_eq!(text, expected);
+                    assert!(submitted_at.elapsed() < Duration::from_secs(10), "{:?}", submitted_at.elapsed());
+                    self.received += 1;
+                }
+                Received::Gap { reason: GapReason::Lagged, missed: Some(missed) } => {
+                    let missed = usize::try_from(missed).unwrap();
+                    let (kept, last) = (self.owed.len() - 8.min(self.owed.len()), self.received + missed);
+                    // Beyond the capacity, or older than the `ttl`.
+                    let has_expired = |(at, _): &(Instant, String)| at.elapsed() >= Duration::from_secs(10);
+                    assert!(
+                        self.owed[self.received..last]
+                            .iter()
+                            .enumerate()
+                            .all(|(index, message)| { self.received + index < kept || has_expired(message) })
+                    );
+                    self.received = last;
+                }
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+}
+
+// The clock runs for hours, at which `tornadose_test` would stop.
+#[tokio::test(start_paused = true)]
+async fn random_programs_deliver_what_has_not_expired_once_and_count_the_rest() {
+    for seed in 0..300 {
+        let mut random = fastrand::Rng::with_seed(seed);
+        let store = Store::new();
+        let mut listeners: Vec<Listener> = Vec::new();
+        for number in 0..200 {
+            match random.u32(..10) {
+                0 if listeners.len() < 6 => {
+                    let key = random.u32(..3);
+                    let subscription = store.subscribe_to(room(key));
+                    listeners.push(Listener { subscription, key, owed: Vec::new(), received: 0 });
+                }
+                0..5 => {
+                    let (key, text) = (random.u32(..3), number.to_string());
+                    store.try_submit(said(key, &text)).unwrap();
+                    let of_key = listeners.iter_mut().filter(|listener| listener.key == key);
+                    of_key.for_each(|listener| listener.owed.push((Instant::now(), text.clone())));
+                }
+                5 => sleep(Duration::from_millis(random.u64(..5000))).await,
+                // Without a chance for the task that trims.
+                6 => advance(Duration::from_millis(random.u64(..5000))).await,
+                _ => {
+                    if !listeners.is_empty() {
+                        let which = random.usize(..listeners.len());
+                        listeners[which].read();
+                    }
+                }
+            }
+        }
+        listeners.iter_mut().for_each(Listener::read);
+    }
 }
