@@ -51,4 +51,5 @@ mod shutdown;
 mod slow_clients;
 mod sse;
 mod throttle;
+mod ttl;
 mod ws;
