@@ -1,5 +1,5 @@
 //! The steps that every attribute on a type shares. [`attach`] puts a private derive in front of the item and passes the
-//! item on token for token. [`derive`] runs `args` → `model` → `expand` of the [`Attribute`].
+//! item on; `rewrite` says which attributes in it are changed. [`derive`] runs `args` → `model` → `expand` of the [`Attribute`].
 
 use proc_macro2::{Delimiter, Ident, Span, TokenStream, TokenTree};
 use quote::{format_ident, quote};
@@ -7,6 +7,8 @@ use syn::parse::Parser;
 use syn::{DeriveInput, Meta, Path};
 
 use crate::diagnostics::Mistakes;
+use crate::helper_words;
+use crate::rewrite;
 use crate::runtime::Runtime;
 
 /// One attribute: how its arguments and its item become an expansion.
@@ -17,6 +19,10 @@ pub(crate) trait Attribute {
     const DERIVE: &'static str;
     /// The items that it goes on, such as `the struct or enum that is the message`.
     const TARGET: &'static str;
+    /// The helper attributes on fields and variants.
+    const WORDS: &'static [&'static str];
+    /// Whether every field has one of them.
+    const NEEDS_WORDS: bool;
 
     type Args;
     type Model;
@@ -42,23 +48,30 @@ pub(crate) fn attach<A: Attribute>(arguments: &TokenStream, item: &TokenStream) 
         return quote!(#mistake #item);
     }
     let derive = Ident::new(A::DERIVE, Span::call_site());
-    let runtime = Runtime::new(library_path(arguments));
-    quote! {
-        #[derive(#runtime::#derive)]
-        #[#helper(#arguments)]
-        #item
+    let item = if A::NEEDS_WORDS { rewrite::mark_unknown(item, A::WORDS) } else { item.clone() };
+    let library = library_path(arguments);
+    if library.is_none() {
+        let runtime = Runtime::new(None);
+        return quote!(#[derive(#runtime::#derive)] #[#helper(#arguments)] #item);
     }
+    // The path may be wrong. Rustc would not know the attributes of a derive that it cannot find.
+    let item = rewrite::use_tool_attributes(&item, A::WORDS);
+    let (runtime, tool) = (Runtime::new(library), format_ident!("{}", helper_words::TOOL));
+    quote!(#[derive(#runtime::#derive)] #[#tool::#helper(#arguments)] #item)
 }
 
 /// Expands the private derive on an item that [`attach`] has marked.
 pub(crate) fn derive<A: Attribute>(item: TokenStream) -> TokenStream {
-    let item: DeriveInput = match syn::parse2(item) {
+    let mut item: DeriveInput = match syn::parse2(item) {
         Ok(item) => item,
         Err(mistake) => return mistake.to_compile_error(),
     };
     let helper = format_ident!("__{}", A::NAME);
     let Some((at, arguments)) = item.attrs.iter().find_map(|attribute| match &attribute.meta {
-        Meta::List(list) if list.path.is_ident(&helper) => Some((list.path.get_ident()?.span(), list.tokens.clone())),
+        Meta::List(list) => {
+            let word = &list.path.segments.last()?.ident;
+            (*word == helper).then(|| (word.span(), list.tokens.clone()))
+        }
         _ => None,
     }) else {
         let message = format!("`{}` is internal: use `#[{}(...)]`", A::DERIVE, A::NAME);
@@ -66,6 +79,7 @@ pub(crate) fn derive<A: Attribute>(item: TokenStream) -> TokenStream {
     };
 
     let mut mistakes = Mistakes::default();
+    helper_words::expand_long_forms(&mut item, A::WORDS, &mut mistakes);
     let args = A::args(arguments, at, &mut mistakes);
     let model = A::model(&args, &item, &mut mistakes);
     match (model, mistakes.report()) {
@@ -90,7 +104,7 @@ fn check_target<A: Attribute>(item: &TokenStream, helper: &Ident) -> Result<(), 
         match token {
             TokenTree::Punct(hash) if hash.as_char() == '#' => {
                 if let Some(TokenTree::Group(attribute)) = tokens.next()
-                    && attribute.stream().into_iter().next().is_some_and(|first| is_ident(&first, helper))
+                    && is_helper(&attribute.stream(), helper)
                 {
                     let message = format!("`#[{}]` is written twice on this item; keep one", A::NAME);
                     return Err(syn::Error::new(Span::call_site(), message));
@@ -124,8 +138,15 @@ fn starts_function(token: Option<&TokenTree>) -> bool {
     matches!(token, Some(TokenTree::Ident(word)) if ["fn", "async", "unsafe", "extern"].iter().any(|start| word == start))
 }
 
-fn is_ident(token: &TokenTree, word: &Ident) -> bool {
-    matches!(token, TokenTree::Ident(ident) if ident == word)
+/// Whether the attribute is `#[__store(…)]` or `#[rustfmt::__store(…)]`.
+fn is_helper(attribute: &TokenStream, helper: &Ident) -> bool {
+    let mut words = attribute.clone().into_iter().filter_map(|token| match token {
+        TokenTree::Ident(word) => Some(word),
+        _ => None,
+    });
+    words
+        .next()
+        .is_some_and(|first| first == *helper || (first == helper_words::TOOL && words.next().as_ref() == Some(helper)))
 }
 
 /// The path in `crate = path`. The path to the derive begins with it, so it is needed before the arguments are parsed.
@@ -209,7 +230,7 @@ mod tests {
         "..",
         "é",
     ];
-    const ITEMS: [&str; 16] = [
+    const ITEMS: [&str; 18] = [
         "struct A;",
         "struct A();",
         "struct A<'a, T: Clone, const N: usize>(&'a T);",
@@ -217,6 +238,8 @@ mod tests {
         "struct A { #[key(x)] #[query(1)] #[header = 3] a: u8, #[latest] b: u8, #[cookie(\"\")] c: u8 }",
         "struct A { #[key] #[serde(skip, rename = \"x\", bound(a = 1, b))] a: u8 }",
         "pub(crate) struct r#type { #[key] r#fn: u8, #[depot(\"x\")] r#if: u8, #[param(\"{\")] x: u8 }",
+        "struct A { #[body] #[path = 3] a: u8, #[tornadose(key, query(\"x\"))] b: u8, #[tornadose] #[tornadose(key = 1, z)] c: u8 }",
+        "enum A { #[tornadose(queue)] B(#[tornadose()] u8), #[tornadose(latest())] C { #[tornadose(1)] #[rustfmt::tornadose(key)] c: u8 } }",
         "struct A { #[keys(a)] #[query(\"x\", separator = \",\")] a: Vec<u8>, #[key] b: u8 }",
         "struct A { #[keys] #[query(separator)] a: u8, #[key] #[keys(\"b\")] #[query(separator = 1, 2)] b: u8 }",
         "enum A {}",

@@ -1,5 +1,7 @@
 //! Words that are right elsewhere: options of the other attribute, attributes of fields, words of other libraries.
 
+use crate::helper_words;
+
 /// An attribute on a type and its options.
 #[derive(Clone, Copy)]
 pub(crate) struct AttributeOptions {
@@ -41,9 +43,6 @@ pub(crate) const SUBSCRIBER: AttributeOptions = AttributeOptions {
     target: "the struct that describes one connection",
 };
 
-/// The attributes of fields and variants.
-const HELPERS: [&str; 7] = ["key", "keys", "param", "query", "header", "cookie", "depot"];
-
 /// Says where the word belongs that is written as an option of `attribute`, or returns `None` for any other word.
 pub(crate) fn explain(written: &str, attribute: &str, other: AttributeOptions) -> Option<String> {
     if other.options.contains(&written) {
@@ -52,7 +51,7 @@ pub(crate) fn explain(written: &str, attribute: &str, other: AttributeOptions) -
             "`{written}` is an option of `#[{other}]`, not of `#[{attribute}]`: write it on {target}"
         ));
     }
-    if HELPERS.contains(&written) {
+    if helper_words::SUBSCRIBER.contains(&written) {
         return Some(format!("`{written}` is an attribute of a field: write `#[{written}]` in front of the field"));
     }
     if attribute == "subscriber" && ["transport", "transports"].contains(&written) {

@@ -13,7 +13,9 @@ mod value;
 mod foreign;
 mod literals;
 mod origin;
+mod helper_words;
 mod helper_attrs;
+mod rewrite;
 mod generics;
 mod threads;
 mod diagnostics;
@@ -89,13 +91,16 @@ pub fn subscriber(arguments: TokenStream, item: TokenStream) -> TokenStream {
 }
 
 /// The private derive of `#[store]`.
-#[proc_macro_derive(__Store, attributes(__store, key, latest, queue))]
+#[proc_macro_derive(__Store, attributes(__store, tornadose, key, latest, queue))]
 pub fn derive_store(item: TokenStream) -> TokenStream {
     attribute::derive::<StoreAttribute>(item.into()).into()
 }
 
 /// The private derive of `#[subscriber]`.
-#[proc_macro_derive(__Subscriber, attributes(__subscriber, key, keys, param, query, header, cookie, depot, serde))]
+#[proc_macro_derive(
+    __Subscriber,
+    attributes(__subscriber, __unknown, tornadose, serde, key, keys, param, query, header, cookie, depot)
+)]
 pub fn derive_subscriber(item: TokenStream) -> TokenStream {
     attribute::derive::<SubscriberAttribute>(item.into()).into()
 }
@@ -103,6 +108,15 @@ pub fn derive_subscriber(item: TokenStream) -> TokenStream {
 #[cfg(test)]
 mod tests {
     use crate::foreign;
+    use crate::helper_words;
+
+    #[test]
+    fn the_derives_have_every_word() {
+        let source = include_str!("lib.rs");
+        for words in [helper_words::STORE, helper_words::SUBSCRIBER] {
+            assert!(source.contains(&format!(", {})", words.join(", "))), "{words:?}");
+        }
+    }
 
     #[test]
     fn an_editor_shows_every_option() {

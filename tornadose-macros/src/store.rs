@@ -17,6 +17,7 @@ use self::args::Args;
 use self::model::Model;
 use crate::attribute::Attribute;
 use crate::diagnostics::Mistakes;
+use crate::helper_words;
 
 /// The attribute `#[store]`.
 pub(crate) struct StoreAttribute;
@@ -25,6 +26,8 @@ impl Attribute for StoreAttribute {
     const NAME: &'static str = "store";
     const DERIVE: &'static str = "__Store";
     const TARGET: &'static str = "the struct or enum that is the message";
+    const WORDS: &'static [&'static str] = helper_words::STORE;
+    const NEEDS_WORDS: bool = false;
 
     type Args = Args;
     type Model = Model;

@@ -15,6 +15,7 @@ use self::args::Args;
 use self::model::Model;
 use crate::attribute::Attribute;
 use crate::diagnostics::Mistakes;
+use crate::helper_words;
 
 /// The attribute `#[subscriber]`.
 pub(crate) struct SubscriberAttribute;
@@ -23,6 +24,8 @@ impl Attribute for SubscriberAttribute {
     const NAME: &'static str = "subscriber";
     const DERIVE: &'static str = "__Subscriber";
     const TARGET: &'static str = "the struct that describes one connection";
+    const WORDS: &'static [&'static str] = helper_words::SUBSCRIBER;
+    const NEEDS_WORDS: bool = true;
 
     type Args = Args;
     type Model = Model;

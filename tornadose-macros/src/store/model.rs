@@ -189,8 +189,9 @@ fn variants(
             }
         })
         .collect();
-    // A misplaced key is also missing in the right place, which is not reported again.
-    if !misplaced {
+    // A misplaced key is also missing in the right place, and a variant that serde skips has another mistake. Neither is
+    // reported again.
+    if !misplaced && body.variants.iter().all(|variant| SerdeAttributes::read(&variant.attrs).skip.is_none()) {
         check_same_keys(&variants, mistakes);
     }
     variants

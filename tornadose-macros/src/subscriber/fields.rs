@@ -1,11 +1,13 @@
 //! The fields of a subscriber, and the part of the request that each is read from.
 
 use syn::ext::IdentExt;
-use syn::{Attribute, Field, Fields, Ident, Type};
+use syn::{Attribute, Field, Fields, Ident, Meta, Type};
 
 use super::field_type;
-use crate::diagnostics::{Mistakes, join_words};
+use crate::diagnostics::{Mistakes, join_words, suggest};
 use crate::helper_attrs::{self, QueryArguments};
+use crate::helper_words;
+use crate::rewrite;
 use crate::value::is_token;
 
 /// A field and its source.
@@ -78,6 +80,7 @@ fn bind_one(field: &Field, mistakes: &mut Mistakes) -> Option<BoundField> {
         .filter_map(|word| Some((*word, helper_attrs::find(&field.attrs, word, "field", mistakes)?)))
         .collect();
     let source = match sources.as_slice() {
+        [] if report_unknown(field, mistakes) => return None,
         [] => match &key {
             Some(KeyField { values: KeyValues::One, .. }) => Source::Param(name.unraw().to_string()),
             Some(KeyField { values: KeyValues::List, .. }) => {
@@ -107,6 +110,30 @@ fn bind_one(field: &Field, mistakes: &mut Mistakes) -> Option<BoundField> {
         return None;
     }
     Some(BoundField { name, ty: field.ty.clone(), source, key })
+}
+
+/// Reports the attributes of a field without a source that nothing knows, and returns whether it has any.
+fn report_unknown(field: &Field, mistakes: &mut Mistakes) -> bool {
+    let mut unknown = field.attrs.iter().filter(|attribute| attribute.path().is_ident(rewrite::UNKNOWN));
+    let Some(attribute) = unknown.find_map(|attribute| attribute.parse_args::<Meta>().ok()) else {
+        return false;
+    };
+    let word = attribute.path().require_ident().map(ToString::to_string).unwrap_or_default();
+    let message = match suggest(&word, helper_words::SUBSCRIBER).as_slice() {
+        _ if word == "path" => "`#[path]` is an attribute of Rust: for a part of the path write `#[param]`".to_owned(),
+        [] => {
+            let sources: Vec<String> = SOURCES.iter().map(|word| format!("#[{word}]")).collect();
+            let sources: Vec<&str> = sources.iter().map(String::as_str).collect();
+            format!("`#[{word}]` is not a source of a field: write `#[key]`, {}", join_words(&sources, "or"))
+        }
+        near => {
+            let near: Vec<String> = near.iter().map(|word| format!("#[{word}]")).collect();
+            let near: Vec<&str> = near.iter().map(String::as_str).collect();
+            format!("unknown attribute `#[{word}]`; did you mean {}?", join_words(&near, "or"))
+        }
+    };
+    mistakes.on(attribute.path(), message);
+    true
 }
 
 /// Returns the field of the key that `#[key]` or `#[keys]` names, or an error after it added a mistake.

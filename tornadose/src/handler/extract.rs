@@ -10,6 +10,7 @@ use std::any::type_name;
 use salvo::http::StatusError;
 use salvo::http::cookie::Cookie;
 use salvo::{Depot, Request};
+use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use crate::handler::extract::error::FieldError;
@@ -123,7 +124,7 @@ fn field_error(source: &str, name: &str, error: &FieldError) -> StatusError {
 /// # Errors
 ///
 /// Reports the error of the JSON to the client.
-pub(crate) fn parse_text<T: DeserializeOwned>(text: &str) -> Result<T, ReceiveError> {
+pub(crate) fn parse_text<'text, T: Deserialize<'text>>(text: &'text str) -> Result<T, ReceiveError> {
     serde_json::from_str(text).map_err(|error| ReceiveError::Report(error.to_string()))
 }
 

@@ -142,10 +142,11 @@ impl<T> TextOf for TextArgument<T> {
 #[derive(Debug)]
 pub struct NoText;
 
-/// A type that is not a reference. No type implements it, because only references are checked.
+/// A type that is not a reference. No type implements it, because only references are checked. The type of a generic
+/// hook is not known, and may be one: rustc shows it as `&_`.
 #[diagnostic::on_unimplemented(
-    message = "a `receive` hook cannot take a `{Self}`: it is given the value, not a reference",
-    label = "takes a `{Self}`",
-    note = "take an owned type: `String` instead of `&str`"
+    message = "a `receive` hook takes an owned type, neither a reference nor a generic one",
+    label = "takes a reference or a generic type",
+    note = "write the type itself: `String` instead of `&str` or `impl Into<String>`"
 )]
 pub trait OwnedValue {}

@@ -5,8 +5,8 @@ use std::fmt::Display;
 
 use salvo::http::StatusError;
 use salvo::{Depot, Request};
-use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 
 use crate::handler::extract;
 use crate::subscriber::close::{Close, ReceiveError};
@@ -118,8 +118,28 @@ pub trait FromJson<Text>: Sized {
 }
 
 #[diagnostic::do_not_recommend]
-impl<T: DeserializeOwned> FromJson<&str> for T {
+impl<T: for<'text> TakeAnOwnedType<'text>> FromJson<&str> for T {
     fn from_json(text: &str) -> Result<Self, ReceiveError> {
+        T::from_text(text)
+    }
+}
+
+/// A type that is read from any text and borrows nothing of it.
+///
+/// Of a type with a lifetime, like `Say<'_>`, rustc reports that the implementation of this trait "is not general
+/// enough". It has no words of ours for that but the name of the trait.
+pub trait TakeAnOwnedType<'text>: Sized {
+    /// See `extract::parse_text`.
+    ///
+    /// # Errors
+    ///
+    /// Those of the function.
+    fn from_text(text: &'text str) -> Result<Self, ReceiveError>;
+}
+
+#[diagnostic::do_not_recommend]
+impl<'text, T: Deserialize<'text>> TakeAnOwnedType<'text> for T {
+    fn from_text(text: &'text str) -> Result<Self, ReceiveError> {
         extract::parse_text(text)
     }
 }

@@ -3,7 +3,10 @@ use tornadose::prelude::*;
 #[store(queue)]
 #[derive(Serialize)]
 enum Job {
-    Begun,
+    Begun {
+        #[key]
+        id: u8,
+    },
     #[serde(skip)]
     Paused,
     #[serde(skip_serializing)]
