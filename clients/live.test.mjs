@@ -252,3 +252,104 @@ test("a stream of server-sent events cannot ask", () => {
   globalThis.EventSource = class { addEventListener() {} }
   assert.deepEqual(Object.keys(connect({})), ["close"])
 })
+
+// An EventSource whose server the test plays.
+class FakeEventSource {
+  readyState = 0
+  listeners = {}
+
+  constructor(url) {
+    this.url = url
+    opened.push(this)
+  }
+
+  addEventListener(name, listener) {
+    this.listeners[name] = listener
+  }
+
+  receive(type, data, lastEventId = "") {
+    this.listeners[type]?.({ type, data: JSON.stringify(data), lastEventId })
+  }
+
+  refuse() {
+    this.readyState = 2
+    return this.onerror()
+  }
+
+  close() {
+    this.readyState = 2
+  }
+}
+
+// Opens a stream of server-sent events, and returns it with the calls of its handlers.
+function openStream(path = "/feed") {
+  globalThis.EventSource = FakeEventSource
+  const called = [], handlers = {}
+  for (const name of ["said", "finished", "tornadose:finished", "error"]) handlers[name] = (...values) => called.push([name, ...values])
+  live(path, handlers)
+  return { stream: opened.at(-1), called }
+}
+
+test("a finished stream of server-sent events is told once, and nothing comes back", () => {
+  const { stream, called } = openStream()
+  stream.receive("said", 1, "a-1")
+  stream.receive("finished", 2, "a-2") // an event of the program
+  stream.receive("tornadose:finished", { key: 7 }, "a-3") // one of several keys
+  stream.receive("tornadose:finished", {}, "a-4")
+  assert.equal(stream.readyState, 2)
+  mock.timers.tick(100_000)
+  assert.equal(opened.length, 1)
+  assert.deepEqual(called, [
+    ["said", 1, "a-1"], ["finished", 2, "a-2"], ["tornadose:finished", { key: 7 }, "a-3"], ["tornadose:finished", {}, "a-4"],
+  ])
+})
+
+test("a finished stream ends also where the page has no handler for it", () => {
+  globalThis.EventSource = FakeEventSource
+  live("/feed", {})
+  opened[0].receive("tornadose:finished", {}, "a-1")
+  assert.equal(opened[0].readyState, 2)
+})
+
+test("a page that had everything before is told, and nothing comes back", async () => {
+  const asked = []
+  globalThis.fetch = async (url, { method, credentials }) => {
+    asked.push([url, method, credentials])
+    return { status: 204 }
+  }
+  const { stream, called } = openStream("/feed?last_event_id=a-4")
+  await stream.refuse()
+  mock.timers.tick(100_000)
+  assert.equal(opened.length, 1)
+  assert.deepEqual(called, [["tornadose:finished", {}, ""]])
+  assert.deepEqual(asked, [["http://localhost/feed?last_event_id=a-4", "HEAD", "same-origin"]])
+})
+
+test("a stream that is refused is tried again, whatever the reason is", async () => {
+  for (const answer of [async () => ({ status: 502 }), async () => { throw new TypeError("no network") }]) {
+    globalThis.fetch = answer
+    const { stream, called } = openStream("/feed?last_event_id=a-4"), streams = opened.length
+    await stream.refuse()
+    assert.equal(called[0][1].reason, "refused")
+    mock.timers.tick(called[0][1].wait + 1)
+    assert.equal(opened.length, streams + 1)
+  }
+  // Without an id it cannot have had everything, and nothing is asked.
+  globalThis.fetch = () => assert.fail("asked")
+  openStream().stream.refuse()
+})
+
+test("a finished WebSocket is told once, and nothing comes back", () => {
+  for (const event of [{ id: "a-4", event: "tornadose:finished", data: {} }, null]) {
+    const called = []
+    const { feed, socket } = open({ "tornadose:finished": (...values) => called.push(values), error: () => called.push("error") })
+    const sockets = opened.length
+    socket.receive({ id: "a-3", event: "tornadose:finished", data: { key: 7 } })
+    if (event) socket.receive(event)
+    socket.onclose({ code: 1000, reason: "finished" }) // all that comes where the page had everything before
+    mock.timers.tick(100_000)
+    assert.deepEqual(called, [[{ key: 7 }, "a-3"], [{}, event ? "a-4" : "a-3"]])
+    assert.equal(opened.length, sockets)
+    assert.equal(feed.send({}), false)
+  }
+})

@@ -13,7 +13,7 @@ pub(crate) struct AttributeOptions {
 
 pub(crate) const STORE: AttributeOptions = AttributeOptions {
     attribute: "store",
-    options: &["latest", "queue", "capacity", "memory", "max_key", "ttl", "channel", "crate"],
+    options: &["latest", "queue", "capacity", "memory", "max_key", "ttl", "channel", "finish", "crate"],
     target: "the type of the message",
 };
 

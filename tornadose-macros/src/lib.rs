@@ -47,10 +47,12 @@ Makes a struct or an enum the message of a `Store`.
 - `memory = "64MiB"`: the encoded bytes that the whole store keeps.
 - `max_key = "1KiB"`: the longest key.
 - `ttl = "1h"`: the longest time for which a `queue` message is kept.
+- `finish`: `store.finish(&key)` finishes a key.
 - `channel = "name"`: the channel on which processes publish; the type's name in kebab case.
 - `crate = path`: the path of the library.
 
-On a field, `#[key]` routes. On a variant, `#[latest]` and `#[queue]` say what is kept of it.
+On a field, `#[key]` routes. On a variant, `#[latest]` and `#[queue]` say what is kept of it, and `#[finish]` makes it the
+last message of its key.
 
 The page: <https://docs.rs/tornadose/latest/tornadose/attr.store.html>
 "#
@@ -91,7 +93,7 @@ pub fn subscriber(arguments: TokenStream, item: TokenStream) -> TokenStream {
 }
 
 /// The private derive of `#[store]`.
-#[proc_macro_derive(__Store, attributes(__store, tornadose, key, latest, queue))]
+#[proc_macro_derive(__Store, attributes(__store, tornadose, key, latest, queue, finish))]
 pub fn derive_store(item: TokenStream) -> TokenStream {
     attribute::derive::<StoreAttribute>(item.into()).into()
 }

@@ -1,6 +1,7 @@
 //! `#[store]`: implements `Message` for a type, and defines the struct of its key.
 
 mod retention;
+mod finish;
 mod args;
 mod serde_attrs;
 mod event_name;

@@ -14,6 +14,7 @@ mod log;
 pub(crate) mod reading;
 mod quiet;
 mod waiting;
+mod finished;
 mod actions;
 pub(crate) mod ws_client;
 pub(crate) mod ask;

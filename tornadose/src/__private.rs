@@ -16,7 +16,7 @@ pub use crate::message::checked::AfterCheck;
 pub use crate::message::key_field::{KeyField, KeyPart, NotSerialized, VariantKey};
 pub use crate::message::key_names::{KeyNames, NamedKey, NamesOf, UnknownNames};
 pub use crate::message::threads::ThreadSafe;
-pub use crate::message::{Keys, Message, NoKey, Retention};
+pub use crate::message::{Finish, Keys, Message, NoKey, Retention};
 pub use crate::store::Store;
 pub use crate::subscriber::checks::{
     KeyList, ListedKey, MatchingKey, MatchingListKey, MessageKey, MessageOf, NoKeyNeeded, StoreOf, StoredMessage,

@@ -37,7 +37,8 @@
 //!
 //! An event carries an [`Id`] as soon as a resume from it is exact. A client returns with one in `Last-Event-ID` or `?last_event_id=`. It gets exactly the
 //! events after it. If some of them are gone, it first gets the event `tornadose:gap`
-//! (`{"reason":"trimmed"|"lagged"|"restarted"|"outage","missed":N|null}`), and then what is kept. It never gets an error.
+//! (`{"reason":"trimmed"|"lagged"|"restarted"|"removed"|"outage"|"unreadable","missed":N|null}`), and then what is kept. It
+//! never gets an error.
 //! A frame with an id alone moves the client's position without an event.
 //!
 //! # Lagging
@@ -49,6 +50,11 @@
 //!
 //! [`Store::close`] ends the store's connections, and [`serve`] those of its server when it stops. A connection that
 //! does not end within 5 s is aborted.
+//!
+//! # Finishing
+//!
+//! A key may have a last word, after which its connections end and no client returns: `#[finish]` of
+//! [`#[store]`](macro@store), and [`Store::finish`].
 //!
 //! # Several processes
 //!
@@ -90,7 +96,7 @@ pub use crate::event::error::{EncodeError, EventNameError};
 pub use crate::event::name::EventName;
 pub use crate::handler::builder::StreamHandler;
 pub use crate::id::{Id, IdError};
-pub use crate::message::{Keys, Message, NoKey, Retention};
+pub use crate::message::{Finish, Keys, Message, NoKey, Retention};
 pub use crate::script::script;
 pub use crate::server::bind::listen;
 pub use crate::server::handover::socket::HandoverIo;
@@ -99,6 +105,7 @@ pub use crate::server::serve::{serve, serve_on, serve_with_shutdown};
 pub use crate::store::Store;
 pub use crate::store::builder::StoreBuilder;
 pub use crate::store::error::SubmitError;
+pub use crate::store::finish::KeyState;
 pub use crate::store::gap::GapReason;
 pub use crate::store::limits::ENTRY_OVERHEAD;
 pub use crate::store::subscription::{Received, Subscription};

@@ -81,6 +81,10 @@ pub trait Message: Send + Sync + Sized + 'static {
     /// counted.
     const HAS_LATEST: bool = true;
 
+    /// Whether keys can be finished: [`Store::finish`](crate::Store::finish) is used, or messages
+    /// [finish](Self::finishes) their keys. A type with `true` implements [`Finish`] too.
+    const CAN_FINISH: bool = false;
+
     /// The number of queue messages of each key that are kept for slow readers, for `replay` and for resuming. Zero
     /// counts as 1.
     const CAPACITY: usize = 1024;
@@ -110,6 +114,12 @@ pub trait Message: Send + Sync + Sized + 'static {
     /// Returns what the store keeps of this message.
     fn retention(&self) -> Retention;
 
+    /// Returns whether this is the last message of its key. It is ignored unless [`CAN_FINISH`](Self::CAN_FINISH) is
+    /// `true`.
+    fn finishes(&self) -> bool {
+        false
+    }
+
     /// Returns the event that clients receive. Called once per submit, and with a backend once per entry that is decoded.
     ///
     /// # Errors
@@ -117,6 +127,51 @@ pub trait Message: Send + Sync + Sized + 'static {
     /// The message cannot be encoded. `submit` then fails with `Encode`, and nothing was appended.
     fn event(&self) -> Result<Event, EncodeError>;
 }
+
+/// A message type whose keys can be finished, by [`Store::finish`](crate::Store::finish).
+///
+/// The attribute [`#[store]`](macro@crate::store) implements it for an enum with `#[finish]` on a variant, and with the
+/// option `finish`. An implementation by hand sets [`Message::CAN_FINISH`] too:
+///
+/// ```
+/// use tornadose::{EncodeError, Event, Finish, Message, Retention, Store};
+///
+/// struct Line {
+///     run: u64,
+///     text: &'static str,
+/// }
+///
+/// impl Message for Line {
+///     type Key = u64;
+///     const CAN_FINISH: bool = true;
+///     const CHANNEL: &'static str = "lines";
+///
+///     fn key(&self) -> u64 {
+///         self.run
+///     }
+///     fn retention(&self) -> Retention {
+///         Retention::Queue
+///     }
+///     fn finishes(&self) -> bool {
+///         self.text == "done"
+///     }
+///     fn event(&self) -> Result<Event, EncodeError> {
+///         Ok(Event::text(self.text))
+///     }
+/// }
+///
+/// impl Finish for Line {}
+///
+/// let store = Store::new();
+/// store.try_submit(Line { run: 7, text: "done" }).unwrap();
+/// assert!(store.try_submit(Line { run: 7, text: "late" }).is_err());
+/// ```
+#[diagnostic::on_unimplemented(
+    message = "the keys of `{Self}` cannot be finished",
+    label = "cannot be finished",
+    note = "write `#[store(..., finish)]` on `{Self}`, or `#[finish]` on the variants that are last"
+)]
+pub trait Finish: Message {}
 
 /// What a store keeps of a message.
 ///

@@ -14,6 +14,18 @@ pub(crate) fn submitted() {
     ::metrics::counter!("tornadose_submitted_total").increment(1);
 }
 
+/// Counts a key that is finished in this process.
+pub(crate) fn finished() {
+    #[cfg(feature = "metrics")]
+    ::metrics::counter!("tornadose_finished_total").increment(1);
+}
+
+/// Counts a key of which everything was removed in this process.
+pub(crate) fn removed() {
+    #[cfg(feature = "metrics")]
+    ::metrics::counter!("tornadose_removed_total").increment(1);
+}
+
 /// Counts a message that a backend's engine has accepted.
 #[inline]
 pub(crate) fn accepted(channel: &'static str) {

@@ -45,9 +45,13 @@ const SOURCE: &str = include_str!("tornadose.js");
 /// | `said(data, id)` | for each event named `said` |
 /// | `message(data, id)` | for each event without a name |
 /// | `"tornadose:gap"({ reason, missed })` | when messages are lost |
+/// | `"tornadose:finished"({})` | when nothing more will come: the connection is closed, and not opened again |
+/// | `"tornadose:finished"({ key })` | when one of several keys is finished |
 /// | `"tornadose:error"({ reason })` | when the server did not accept what was sent |
 /// | `open()` | when the connection is open |
 /// | `error({ reason, wait })` | when the connection is lost and tried again in `wait` ms |
+///
+/// Any other name, such as `finished`, is that of an event of the program.
 ///
 /// `wait` is `null` when the browser reconnects in its own time, and `Infinity` when the server ended the connection
 /// for good (WebSocket close codes 1000 and 4000 to 4999).

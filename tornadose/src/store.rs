@@ -20,6 +20,8 @@ mod undecoded;
 pub(crate) mod read_back;
 mod ingest;
 mod append;
+pub(crate) mod finish;
+mod remove;
 mod open;
 mod send;
 pub(crate) mod builder;

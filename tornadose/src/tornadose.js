@@ -4,6 +4,7 @@
 //     said(data, id) {},                   // an event, by its name; `data` is parsed when it is JSON
 //     message(data, id) {},                // an event without a name
 //     "tornadose:gap"(gap) {},             // messages were lost: { reason, missed }
+//     "tornadose:finished"(finish) {},     // nothing more will come: {}; or of one of several keys: { key }
 //     "tornadose:error"(error) {},         // the server did not accept what was sent: { reason }
 //     open() {}, error(loss) {},           // connected; disconnected: { reason, wait }, tried again in `wait` ms
 //   }, { ws: true })                       // without `ws` over Server-Sent Events; also `protocols`, `withCredentials`
@@ -30,7 +31,7 @@ class AskError extends Error {
 
 function live(path, handlers, options = {}) {
   const SHORTEST = 1_000, LONGEST = 30_000, KEEP_ALIVE = 15_000 // ms
-  const CLOSED = "the connection is closed"
+  const CLOSED = "the connection is closed", FINISHED = "tornadose:finished"
   let connection = null, lastId = "" // an EventSource or WebSocket; the newest id
   let openedAt = 0, failures = 0 // 0 until the connection opens; since a connection last held for a moment
   let retryTimer, silenceTimer // for the next try; for a WebSocket that is silent
@@ -39,6 +40,7 @@ function live(path, handlers, options = {}) {
 
   const call = (name, ...values) => Object.hasOwn(handlers, name) && handlers[name](...values)
   const isEvent = (name) => name !== "open" && name !== "error"
+  const isLast = (name, data) => name === FINISHED && data?.key === undefined // of several keys each has its own
   const onOnline = () => connection ?? connect() // the network is back: no reason to wait
 
   function connect() {
@@ -71,6 +73,12 @@ function live(path, handlers, options = {}) {
     for (const ask of asks.values()) ask.fail("refused", CLOSED)
   }
 
+  // Nothing comes after the last event of the server. The page had it before, or has it now.
+  function finish(data = {}) {
+    close()
+    call(FINISHED, data, lastId)
+  }
+
   // Tries again soon at first, then after longer waits. Jitter keeps clients apart that were lost at the same moment.
   function onLoss(reason, longest = false) {
     if (openedAt && Date.now() - openedAt >= SHORTEST) failures = 0
@@ -85,11 +93,21 @@ function live(path, handlers, options = {}) {
     const deliver = ({ type, data, lastEventId }) => {
       if (lastEventId) lastId = lastEventId
       try { data = JSON.parse(data) } catch { /* it is text */ }
-      call(type, data, lastEventId)
+      if (isLast(type, data)) finish(data)
+      else call(type, data, lastEventId)
     }
-    for (const name of Object.keys(handlers).filter(isEvent)) events.addEventListener(name, deliver)
-    // A connection that was cut is reopened by the browser. After a response that is not a stream it never would be.
-    events.onerror = () => events.readyState === 2 ? onLoss("refused") : call("error", { reason: "cut", wait: null })
+    const names = new Set([...Object.keys(handlers), FINISHED])
+    for (const name of [...names].filter(isEvent)) events.addEventListener(name, deliver)
+    // A connection that was cut is reopened by the browser. After a response that is not a stream it never would be: an
+    // error, or 204 for a page whose id says that it has everything, which `EventSource` does not tell apart.
+    events.onerror = async () => {
+      if (events.readyState !== 2) return call("error", { reason: "cut", wait: null })
+      const request = { method: "HEAD", credentials: options.withCredentials ? "include" : "same-origin" }
+      const hasId = url.includes("last_event_id="), answer = hasId && await fetch(url, request).catch(() => {})
+      if (events !== connection) return
+      if (answer?.status === 204) finish()
+      else onLoss("refused")
+    }
     return events
   }
 
@@ -104,6 +122,7 @@ function live(path, handlers, options = {}) {
       clearTimeout(silenceTimer)
       if (ping || silenceTimer) silenceTimer = setTimeout(onLoss, 2.5 * longest, "silent")
       if (ask !== undefined) answer(asks.get(ask), event, data) // unknown when it was given up
+      else if (isLast(event, data)) finish(data)
       else if (data !== undefined) call(event, data, id)
     }
     ws.onerror = () => ws.readyState === 3 && ws.onclose({ code: 1006 }) // a forbidden address has no close event
@@ -111,6 +130,7 @@ function live(path, handlers, options = {}) {
     ws.onclose = ({ code, reason }) => {
       if (ws !== connection) return
       if (code !== 1000 && code < 4000) return onLoss(reason || code, code === 1008)
+      if (code === 1000 && reason === "finished") return finish()
       close()
       call("error", { reason: reason || code, wait: Infinity })
     }

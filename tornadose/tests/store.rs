@@ -6,6 +6,8 @@
 mod acknowledged;
 #[path = "store/backend.rs"]
 mod backend;
+#[path = "store/finish.rs"]
+mod finish;
 #[path = "store/keys.rs"]
 mod keys;
 #[path = "common/link.rs"]

@@ -22,11 +22,13 @@ pub(crate) struct Args {
     /// How long queue messages are kept, in milliseconds, and the word `ttl` for messages about it.
     pub(crate) ttl: Option<(u64, Ident)>,
     pub(crate) channel: Option<String>,
+    /// Whether keys can be finished without a variant that does.
+    pub(crate) finish: bool,
     pub(crate) library: Option<Path>,
 }
 
 /// Each option and what it takes, in the order in which messages list them.
-const OPTIONS: [(&str, Expected); 8] = [
+const OPTIONS: [(&str, Expected); 9] = [
     ("latest", Expected::FLAG),
     ("queue", Expected::FLAG),
     ("capacity", expected("a whole number of messages or the path of a constant", "`capacity = 1024`")),
@@ -34,6 +36,7 @@ const OPTIONS: [(&str, Expected); 8] = [
     ("max_key", expected("a size in quotes: digits and `KiB`, `MiB` or `GiB`", "`max_key = \"1KiB\"`")),
     ("ttl", expected("a duration in quotes", "`\"1h\"` or `\"30s\"`")),
     ("channel", expected("a name in quotes", "`channel = \"ticks\"`")),
+    ("finish", Expected::FLAG),
     ("crate", Expected::LIBRARY),
 ];
 
@@ -65,6 +68,10 @@ impl Args {
                     args.ttl = ttl.map(|ttl| (ttl, option.name.clone()));
                 }
                 "channel" => args.channel = channel(&option, mistakes),
+                "finish" => {
+                    option.flag(mistakes);
+                    args.finish = true;
+                }
                 "crate" => args.library = option.library(mistakes),
                 _ => {
                     let suggestions = parser.report_unknown(&option.name, &given, mistakes);

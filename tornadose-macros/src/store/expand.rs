@@ -52,6 +52,13 @@ pub(crate) fn expand(model: &Model) -> TokenStream {
     let retention = retention(model);
     let event = event(model);
     let lints = message_lints(keys);
+    let can_finish = model.can_finish.then(|| {
+        quote!(
+            const CAN_FINISH: ::core::primitive::bool = true;
+        )
+    });
+    let finishes = finishes(model);
+    let finish = model.can_finish.then(|| finish_impl(model));
     let bound = threads::bound(name, &model.unchecked, rt);
 
     quote! {
@@ -65,6 +72,7 @@ pub(crate) fn expand(model: &Model) -> TokenStream {
             type Key = #key_type;
             #no_queue
             #no_latest
+            #can_finish
             #capacity
             #memory
             #max_key
@@ -77,10 +85,13 @@ pub(crate) fn expand(model: &Model) -> TokenStream {
             fn retention(&self) -> #rt::Retention {
                 #retention
             }
+            #finishes
             fn event(&self) -> ::core::result::Result<#rt::Event, #rt::EncodeError> {
                 #event
             }
         }
+
+        #finish
     }
 }
 
@@ -165,6 +176,32 @@ fn retention(model: &Model) -> TokenStream {
     match arms.as_slice() {
         [_, _] => quote!(match self { #(#arms,)* }),
         _ => variant_of(variants.first().map_or(Retention::Queue, |variant| variant.retention)),
+    }
+}
+
+/// Returns the method `finishes`, where a variant does.
+fn finishes(model: &Model) -> Option<TokenStream> {
+    let Shape::Enum(variants) = &model.shape else { return None };
+    let patterns: Vec<_> = variants.iter().filter(|variant| variant.finishes).map(pattern).collect();
+    let body = match patterns.len() {
+        0 => return None,
+        all if all == variants.len() => quote!(true),
+        _ => quote!(::core::matches!(self, #(#patterns)|*)),
+    };
+    Some(quote! {
+        fn finishes(&self) -> ::core::primitive::bool {
+            #body
+        }
+    })
+}
+
+fn finish_impl(model: &Model) -> TokenStream {
+    let Model { name, runtime: rt, unchecked, .. } = model;
+    let bound = threads::bound(name, unchecked, rt);
+    quote! {
+        #[automatically_derived]
+        #[allow(deprecated)]
+        impl #rt::Finish for #name #bound {}
     }
 }
 

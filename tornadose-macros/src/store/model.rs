@@ -6,6 +6,7 @@ use syn::{Data, DeriveInput, ExprPath, Field, Fields, GenericParam, Generics, Ty
 
 use super::args::Args;
 use super::event_name;
+use super::finish;
 use super::retention::{self, Retention};
 use super::serde_attrs::SerdeAttributes;
 use crate::diagnostics::Mistakes;
@@ -29,6 +30,8 @@ pub(crate) struct Model {
     /// How long queue messages are kept, in milliseconds.
     pub(crate) ttl: Option<u64>,
     pub(crate) channel: String,
+    /// Whether keys can be finished.
+    pub(crate) can_finish: bool,
     pub(crate) runtime: Runtime,
 }
 
@@ -42,6 +45,8 @@ pub(crate) struct Variant {
     pub(crate) fields: Style,
     pub(crate) keys: Vec<Key>,
     pub(crate) retention: Retention,
+    /// Whether it is the last message of its key.
+    pub(crate) finishes: bool,
     /// Whether its event has no name.
     pub(crate) unnamed: bool,
 }
@@ -66,6 +71,7 @@ impl Model {
     pub(crate) fn check(args: &Args, item: &DeriveInput, mistakes: &mut Mistakes) -> Option<Self> {
         reject_generics(&item.ident, &item.generics, mistakes);
         retention::reject_elsewhere(&item.attrs, "item", mistakes);
+        finish::reject_elsewhere(&item.attrs, "item", mistakes);
         if let Some(attribute) = helper_attrs::find(&item.attrs, "key", "item", mistakes) {
             mistakes.on(attribute, "`#[key]` goes on a field");
         }
@@ -86,6 +92,7 @@ impl Model {
                 return None;
             }
         };
+        let finishes = matches!(&shape, Shape::Enum(variants) if variants.iter().any(|variant| variant.finishes));
         let model = Self {
             name: item.ident.clone(),
             visibility: item.vis.clone(),
@@ -96,6 +103,7 @@ impl Model {
             max_key: args.max_key,
             ttl: args.ttl.as_ref().map(|(ttl, _)| *ttl),
             channel: args.channel.clone().unwrap_or_else(|| kebab(&item.ident.unraw().to_string())),
+            can_finish: args.finish || finishes,
             runtime: Runtime::new(args.library.clone()),
         };
         if let Some((_, option)) = &args.capacity
@@ -176,6 +184,7 @@ fn variants(
             }
             let found = collect_keys(&variant.fields, mistakes);
             misplaced |= found.misplaced;
+            let retention = retention::of_variant(&variant.attrs, retention, mistakes);
             Variant {
                 name: variant.ident.clone(),
                 fields: match variant.fields {
@@ -184,7 +193,8 @@ fn variants(
                     Fields::Unit => Style::Unit,
                 },
                 keys: found.keys,
-                retention: retention::of_variant(&variant.attrs, retention, mistakes),
+                retention,
+                finishes: finish::of_variant(&variant.attrs, retention, mistakes),
                 unnamed: of_enum.unnamed || SerdeAttributes::read(&variant.attrs).unnamed,
             }
         })
@@ -207,6 +217,7 @@ fn collect_keys(fields: &Fields, mistakes: &mut Mistakes) -> KeyFields {
     let mut found = KeyFields { keys: Vec::new(), misplaced: false };
     for field in fields {
         retention::reject_elsewhere(&field.attrs, "field", mistakes);
+        finish::reject_elsewhere(&field.attrs, "field", mistakes);
         let Some(attribute) = helper_attrs::find(&field.attrs, "key", "field", mistakes) else { continue };
         helper_attrs::reject_arguments(attribute, "`#[key]` takes no arguments here", mistakes);
         if helper_attrs::is_skipped(&field.attrs) {

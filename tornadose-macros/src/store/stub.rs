@@ -31,6 +31,7 @@ pub(crate) fn stub(args: &Args, item: &DeriveInput) -> TokenStream {
         #[allow(deprecated)]
         impl #generics #rt::Message for #name #arguments #bound {
             type Key = #key_type;
+            const CAN_FINISH: ::core::primitive::bool = true;
             const CHANNEL: &'static ::core::primitive::str = "";
 
             fn key(&self) -> Self::Key {
@@ -43,6 +44,10 @@ pub(crate) fn stub(args: &Args, item: &DeriveInput) -> TokenStream {
                 loop {}
             }
         }
+
+        #[automatically_derived]
+        #[allow(deprecated)]
+        impl #generics #rt::Finish for #name #arguments #bound {}
     }
 }
 

@@ -1,8 +1,11 @@
-#[store(latest, memory = "2GiB", max_key = "2KiB", ttl = "1500ms", channel = "lights", crate = crate::streams)]
+#[store(latest, memory = "2GiB", max_key = "2KiB", ttl = "1500ms", channel = "lights", finish, crate = crate::streams)]
 enum Light {
     Green,
     #[queue]
     Broken(u8),
+    #[queue]
+    #[finish]
+    Removed,
 }
 
 #[subscriber(

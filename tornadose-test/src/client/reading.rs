@@ -227,7 +227,7 @@ impl Client {
     }
 
     /// Waits for the next message, once everything has settled; `expected` is for the failure.
-    async fn next_message(&self, at: &Location<'_>, expected: &str) -> Happening {
+    pub(crate) async fn next_message(&self, at: &Location<'_>, expected: &str) -> Happening {
         self.wait_for(at, expected, "message", || self.take_message()).await
     }
 

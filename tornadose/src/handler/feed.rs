@@ -59,8 +59,8 @@ pub(crate) struct Feed<M: Message> {
     is_at_head: bool,
     /// Whether a message may be returned as it is: the buffer is empty, and the reader has not lagged.
     fast_path: bool,
-    /// Whether the reader has lagged, and the connection ends because of that.
-    is_lagged: bool,
+    /// Why the connection ends after what is in the buffer: it has lagged, or its keys are finished.
+    ending: Option<EndReason>,
     lag: Lag,
     reader: Reader<M>,
     record: ConnectionRecord,
@@ -79,7 +79,7 @@ impl<M: Message> Feed<M> {
             filtered_since_position: 0,
             is_at_head: false,
             fast_path: prologue.is_empty(),
-            is_lagged: false,
+            ending: None,
             lag,
             reader,
             record,
@@ -147,12 +147,12 @@ impl<M: Message> Feed<M> {
                 self.skip_filtered::<F>(&entry, true);
                 None
             }
-            None if self.is_lagged => None,
+            None if self.ending.is_some() => None,
             None if self.throttle.is_some() && self.poll_throttled(waker) => return FeedItem::Pending,
             None => Some(self.reader.poll_log(waker)),
         };
         let item = self.assemble::<F>(step, subscriber, waker);
-        self.fast_path = self.buffer.is_empty() && !self.is_lagged && self.throttle.is_none();
+        self.fast_path = self.buffer.is_empty() && self.ending.is_none() && self.throttle.is_none();
         if let (Some(throttle), FeedItem::Pending) = (&mut self.throttle, &item) {
             throttle.record_all_written();
         }
@@ -171,7 +171,7 @@ impl<M: Message> Feed<M> {
                 self.is_at_head = !has_unread;
                 true
             }
-            Throttled::IsEnding | Throttled::IsFull => {
+            Throttled::IsEnding | Throttled::IsDue => {
                 throttle.release();
                 false
             }
@@ -190,12 +190,8 @@ impl<M: Message> Feed<M> {
             if step.is_none() && self.buffer.len() >= FLUSH_BYTES {
                 return self.take_buffer::<F>();
             }
-            if self.is_lagged {
-                return if self.buffer.is_empty() {
-                    FeedItem::Ended(EndReason::Lagged)
-                } else {
-                    self.take_buffer::<F>()
-                };
+            if let Some(end) = self.ending {
+                return if self.buffer.is_empty() { FeedItem::Ended(end) } else { self.take_buffer::<F>() };
             }
             match step.take().unwrap_or_else(|| self.reader.poll(waker)) {
                 ReadStep::Ended(end) => {
@@ -203,7 +199,7 @@ impl<M: Message> Feed<M> {
                 }
                 ReadStep::Gap(gap) if gap.reason == GapReason::Lagged && self.lag == Lag::Close => {
                     self.record.log_gap(gap);
-                    self.is_lagged = true;
+                    self.ending = Some(EndReason::Lagged);
                 }
                 ReadStep::Gap(gap) => {
                     self.record.log_gap(gap);
@@ -218,6 +214,20 @@ impl<M: Message> Feed<M> {
                     }
                     if let Some(shared) = self.write_batch::<F>(subscriber, &batch, with_ids) {
                         return FeedItem::Bytes(shared);
+                    }
+                }
+                ReadStep::Finished { position, id, with_id, key } => {
+                    self.is_at_head = false;
+                    if let Some(id) = position {
+                        self.write_position::<F>(id);
+                    }
+                    let json = key.as_ref().map_or_else(|| "{}".into(), |key| format!("{{\"key\":{key}}}"));
+                    F::finished(&mut self.buffer, Some(id).filter(|_| with_id), &json);
+                    if with_id {
+                        self.set_written(id.offset);
+                    }
+                    if key.is_none() {
+                        self.ending = Some(EndReason::Finished);
                     }
                 }
                 ReadStep::Pending => {

@@ -21,8 +21,10 @@ use crate::handler::connection::registry::{CLOSE_TIMEOUT, ConnectionPermit, Conn
 use crate::handler::connection::socket_table::{SocketHandle, SocketLookup};
 use crate::handler::feed::Feed;
 use crate::handler::request;
-use crate::message::Keys;
+use crate::message::{Keys, Message};
+use crate::metrics;
 use crate::store::key_json::key_size;
+use crate::store::reader::resume::Resume;
 use crate::store::reader::{Reader, ReaderOptions};
 use crate::subscriber::{KeyOf, Subscriber};
 
@@ -90,6 +92,18 @@ impl<S: Subscriber> StreamHandler<S> {
             }
         }
         Ok(keys)
+    }
+
+    /// Returns whether the client has seen all that there will be: its keys are finished, and it resumes from the last
+    /// finish or later.
+    pub(crate) fn has_seen_all(&self, req: &Request, keys: &Keys<KeyOf<S>>, transport: &'static str) -> bool {
+        let Resume::After(id) = request::resume(req) else { return false };
+        let has_seen_all = S::Message::CAN_FINISH && self.store.has_seen_all(keys, id);
+        if has_seen_all {
+            tracing::debug!(target: "tornadose", transport, channel = S::Message::CHANNEL, "finished stream not opened");
+            metrics::resumed("finished");
+        }
+        has_seen_all
     }
 
     /// Takes the permits of a connection. Without them the error is the connection's number.

@@ -28,6 +28,12 @@ impl<S: Subscriber> StreamHandler<S> {
             return Err(error.into());
         }
         let authorized = self.authorize(req, depot).await?;
+        if self.has_seen_all(req, &authorized.keys, "sse") {
+            // WHATWG HTML §9.2.3: a client that gets this status does not return.
+            res.status_code(StatusCode::NO_CONTENT);
+            res.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-cache, no-transform"));
+            return Ok(());
+        }
         if req.method() == Method::HEAD {
             stream_head(res);
             return Ok(());

@@ -5,6 +5,8 @@ mod end;
 mod timers;
 pub(crate) mod session;
 
+use std::task::Waker;
+
 use bytes::BytesMut;
 use hyper::upgrade::OnUpgrade;
 use salvo::conn::ConnCtrl;
@@ -22,8 +24,10 @@ use crate::handler::connection::wake_source::WakeSource;
 use crate::handler::open::{Admission, Authorized, Rejection, claim_socket};
 use crate::handler::origin::OriginRefusal;
 use crate::handler::request::{self, BrokenHandshake, UpgradeError};
-use crate::handler::ws::session::WsSession;
+use crate::handler::ws::end::ended;
+use crate::handler::ws::session::{WsSession, close_socket};
 use crate::handler::ws::upgrade::take_upgraded;
+use crate::store::end::EndReason;
 use crate::subscriber::Subscriber;
 use crate::wire::ws::decoder::Decoder;
 
@@ -39,13 +43,18 @@ impl<S: Subscriber> StreamHandler<S> {
             StatusError::forbidden().brief(brief)
         })?;
         let authorized = self.authorize(req, depot).await?;
+        if self.has_seen_all(req, &authorized.keys, "ws") {
+            // A page does not see the status of a handshake, but the code of a close frame.
+            let upgrade = take_upgrade(req)?;
+            self.accept_upgrade(req, res, accept);
+            tokio::spawn(close_finished(upgrade, self.settings.options.max_message));
+            return Ok(());
+        }
         let unavailable =
             |_| StatusError::service_unavailable().brief("the server is closing or full: try again later");
         let Admission { authorized: Authorized { subscriber, keys }, number, permits } =
             self.admit(req, authorized).map_err(unavailable)?;
-        let Some(upgrade) = req.extensions_mut().remove::<OnUpgrade>() else {
-            return Err(StatusError::bad_request().brief("this connection cannot become a WebSocket").into());
-        };
+        let upgrade = take_upgrade(req)?;
         let reader = self.reader(keys, req);
         let record = ConnectionRecord::open("ws", number, &reader);
         let feed = self.feed(reader, record, BytesMut::new());
@@ -55,17 +64,7 @@ impl<S: Subscriber> StreamHandler<S> {
         if let Some(conn_ctrl) = req.extensions().get::<ConnCtrl>() {
             conn_ctrl.relax_timeouts();
         }
-        let headers = res.headers_mut();
-        headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
-        headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
-        let accept = HeaderValue::try_from(accept).expect("base64 fits a header");
-        headers.insert(SEC_WEBSOCKET_ACCEPT, accept);
-        if let Some(protocol) = request::protocol(req.headers(), &self.settings.protocols)
-            && let Ok(protocol) = HeaderValue::from_str(protocol)
-        {
-            headers.insert(SEC_WEBSOCKET_PROTOCOL, protocol);
-        }
-        res.status_code(StatusCode::SWITCHING_PROTOCOLS);
+        self.accept_upgrade(req, res, accept);
 
         let (reader, close_reason, registration) =
             (feed.reader().handle(), feed.close_reason().clone(), permits.registration());
@@ -89,6 +88,38 @@ impl<S: Subscriber> StreamHandler<S> {
         registration.set_control(TaskControl { reader, close_reason, task: task.abort_handle() });
         Ok(())
     }
+}
+
+impl<S: Subscriber> StreamHandler<S> {
+    /// Writes the head of the response to a valid handshake.
+    fn accept_upgrade(&self, req: &Request, res: &mut Response, accept: String) {
+        let headers = res.headers_mut();
+        headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
+        headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
+        let accept = HeaderValue::try_from(accept).expect("base64 fits a header");
+        headers.insert(SEC_WEBSOCKET_ACCEPT, accept);
+        if let Some(protocol) = request::protocol(req.headers(), &self.settings.protocols)
+            && let Ok(protocol) = HeaderValue::from_str(protocol)
+        {
+            headers.insert(SEC_WEBSOCKET_PROTOCOL, protocol);
+        }
+        res.status_code(StatusCode::SWITCHING_PROTOCOLS);
+    }
+}
+
+fn take_upgrade(req: &mut Request) -> Result<OnUpgrade, StatusError> {
+    let upgrade = req.extensions_mut().remove::<OnUpgrade>();
+    upgrade.ok_or_else(|| StatusError::bad_request().brief("this connection cannot become a WebSocket"))
+}
+
+/// Closes the connection of a client that has seen all that there will be.
+async fn close_finished(upgrade: OnUpgrade, max_message: usize) {
+    // A client that leaves before has what it came for.
+    let Ok(upgraded) = upgrade.await else { return };
+    let upgraded = take_upgraded(upgraded, None);
+    let mut io = SocketIo::new(upgraded.socket, Decoder::new(max_message), Waker::noop().clone());
+    io.use_task_waker();
+    close_socket(Box::new(io), ended(EndReason::Finished)).await;
 }
 
 /// Rejects a handshake that a proxy did not pass in full. A stream instead would leave a browser's `WebSocket`

@@ -15,6 +15,7 @@ use crate::store::sweeper;
 impl<M: Message> Store<M> {
     /// Appends a message, and pushes it to its readers.
     pub(super) fn append(&self, message: M) -> Result<Id, SubmitError<M>> {
+        let finishes = M::CAN_FINISH && message.finishes();
         let event = match message.event() {
             Ok(event) => event,
             Err(error) => return Err(SubmitError::Encode { message, error }),
@@ -40,6 +41,7 @@ impl<M: Message> Store<M> {
                     None => SubmitError::Closed { message },
                     Some(AppendError::Key(error)) => SubmitError::Encode { message, error },
                     Some(AppendError::KeyTooLong { size }) => SubmitError::KeyTooLong { message, size },
+                    Some(AppendError::Finished) => SubmitError::Finished { message },
                     Some(AppendError::Full) => SubmitError::Full { message },
                     Some(AppendError::TooLarge { size }) => SubmitError::TooLarge { message, size },
                 });
@@ -47,10 +49,14 @@ impl<M: Message> Store<M> {
         };
         let sweeper = now.and_then(|now| state.record_submit_time(appended.entry.offset(), now));
         let readers = state.push_to_readers(&appended.entry);
+        let finish = finishes.then(|| state.finish(appended.entry.key_index()));
         // Wake and drop after unlocking: a woken reader may lock the store first thing, and so may a message's
         // `Drop`.
         drop(state);
         readers.wake();
+        if let Some((_, waker)) = finish {
+            waker.wake();
+        }
         drop((appended.evicted, expired));
         if let Some(order) = sweeper {
             sweeper::start(order, &self.shared);

@@ -16,6 +16,8 @@ pub(crate) enum EndReason {
     Closed,
     /// The server that carries the connection stops.
     Stopping,
+    /// All its keys are finished.
+    Finished,
     /// `Store::disconnect` was called for the reader's key.
     Disconnected,
     /// It lagged, and its subscriber ends connections that lag.
@@ -28,6 +30,7 @@ impl EndReason {
         match self {
             Self::Closed => "closed",
             Self::Stopping => "stopping",
+            Self::Finished => "finished",
             Self::Disconnected => "disconnected",
             Self::Lagged => "lagged",
         }

@@ -72,6 +72,10 @@ impl<M> Entry<M> {
         self.id.offset
     }
 
+    pub(crate) fn key_index(&self) -> usize {
+        self.key_index
+    }
+
     pub(crate) fn encoded<E: Encoding>(&self) -> &Bytes {
         self.encodings[E::SLOT].get_or_init(|| E::encode(self.id, &self.event))
     }

@@ -6,6 +6,7 @@ use crate::backend::outgoing::SendOutcome;
 use crate::event::error::EncodeError;
 
 /// The reason why a message was not appended. It returns the message, whatever its type.
+/// [`Store::finish`](crate::Store::finish) and [`Store::remove`](crate::Store::remove) have no message: theirs is `()`.
 ///
 /// ```
 /// # use tornadose::prelude::*;
@@ -29,6 +30,11 @@ pub enum SubmitError<M> {
         message: M,
         /// The reason.
         error: EncodeError,
+    },
+    /// The message's key is finished: no message can follow.
+    Finished {
+        /// The message.
+        message: M,
     },
     /// The `latest` values alone would exceed the store's memory.
     Full {
@@ -56,6 +62,11 @@ pub enum SubmitError<M> {
         /// The reason, in the engine's words.
         reason: String,
     },
+    /// The backend's engine cannot do this. A store in memory never returns this.
+    Unsupported {
+        /// The message.
+        message: M,
+    },
     /// The backend did not take or acknowledge the message in time. A store in memory never returns this.
     Unavailable {
         /// The message.
@@ -81,10 +92,12 @@ impl<M> SubmitError<M> {
         match self {
             Self::Closed { message }
             | Self::Encode { message, .. }
+            | Self::Finished { message }
             | Self::Full { message }
             | Self::KeyTooLong { message, .. }
             | Self::TooLarge { message, .. }
             | Self::Refused { message, .. }
+            | Self::Unsupported { message }
             | Self::Unavailable { message, .. } => message,
         }
     }
@@ -95,6 +108,7 @@ impl<M> fmt::Display for SubmitError<M> {
         match self {
             Self::Closed { .. } => f.write_str("the store is closed"),
             Self::Encode { error, .. } => error.fmt(f),
+            Self::Finished { .. } => f.write_str("the key is finished: submit to another one, or remove it first"),
             Self::Full { .. } => {
                 f.write_str("the `latest` values alone fill the store's `memory`: raise it, or forget keys")
             }
@@ -105,6 +119,7 @@ impl<M> fmt::Display for SubmitError<M> {
                 write!(f, "the message takes {size} bytes, more than the store's `memory`: raise it")
             }
             Self::Refused { reason, .. } => write!(f, "the backend refused the message: {reason}"),
+            Self::Unsupported { .. } => f.write_str("the backend does not support this: use another one"),
             Self::Unavailable { outcome: SendOutcome::NotSent, .. } => {
                 f.write_str("the message was not sent: the backend is unreachable, or too many messages wait for it")
             }

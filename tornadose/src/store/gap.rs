@@ -26,6 +26,8 @@ pub enum GapReason {
     Restarted,
     /// The store was cut off from its backend for a while.
     Outage,
+    /// What the store kept of the reader's key was removed by [`Store::remove`](crate::Store::remove).
+    Removed,
     /// An entry of the backend is not a message that this process can read: another version of the program, or another
     /// program, has appended it. Another process may have delivered it.
     Unreadable,
@@ -38,6 +40,7 @@ impl GapReason {
             Self::Lagged => "lagged",
             Self::Restarted => "restarted",
             Self::Outage => "outage",
+            Self::Removed => "removed",
             Self::Unreadable => "unreadable",
         }
     }

@@ -1,15 +1,29 @@
 //! The JSON of a key: the text by which a key is known outside of the process, and its length, which is the size of
 //! the key.
 
+use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::io;
 
 use serde::Serialize;
+use serde_json::value::RawValue;
 
 use crate::event::error::EncodeError;
 
 /// Returns the text of a key, by which a backend stores its latest values.
 pub(super) fn key_text(key: &impl Serialize) -> Result<String, EncodeError> {
     Ok(serde_json::to_string(key)?)
+}
+
+/// Returns the key of this text as it is written to clients: the value alone where the key has one field.
+pub(super) fn wire_key(key_text: &str) -> Cow<'_, str> {
+    let Ok(fields) = serde_json::from_str::<BTreeMap<Cow<'_, str>, &RawValue>>(key_text) else {
+        return key_text.into();
+    };
+    match fields.first_key_value() {
+        Some((_, value)) if fields.len() == 1 => value.get().to_owned().into(),
+        _ => key_text.into(),
+    }
 }
 
 /// Returns the slot of the latest value of a key and an event's name, as backends know it.
@@ -49,7 +63,7 @@ mod tests {
     use serde::ser::Error;
     use serde::{Serialize, Serializer};
 
-    use super::{key_size, key_text, latest_slot};
+    use super::{key_size, key_text, latest_slot, wire_key};
     use crate::message::NoKey;
 
     #[test]
@@ -66,6 +80,21 @@ mod tests {
         let text = key_text(&("rust", 7)).unwrap();
         assert_eq!(latest_slot(&text, None), r#"["rust",7]"#);
         assert_eq!(latest_slot(&text, Some("quote")), r#"["rust",7] quote"#);
+    }
+
+    #[test]
+    fn a_key_of_one_field_is_written_as_its_value() {
+        for (text, written) in [
+            (r#"{"room":"a\"b"}"#, r#""a\"b""#),
+            (r#"{"room":{"x":1}}"#, r#"{"x":1}"#),
+            (r#"{"tenant":1,"room":"a"}"#, r#"{"tenant":1,"room":"a"}"#),
+            (r#""home""#, r#""home""#),
+            ("[1,2]", "[1,2]"),
+            ("{}", "{}"),
+            ("null", "null"),
+        ] {
+            assert_eq!(wire_key(text), written);
+        }
     }
 
     #[test]

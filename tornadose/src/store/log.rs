@@ -23,6 +23,7 @@ mod undecoded;
 mod merge;
 mod gaps;
 pub(crate) mod expiry;
+pub(crate) mod notices;
 pub(crate) mod cursor;
 pub(crate) mod read;
 
@@ -42,6 +43,7 @@ use crate::store::limits::{ENTRY_OVERHEAD, Limits};
 use crate::store::log::batch::CachedBatch;
 use crate::store::log::gaps::Generations;
 use crate::store::log::key_table::KeyTable;
+use crate::store::log::notices::Notices;
 
 pub(crate) struct Log<M: Message> {
     epoch: Epoch,
@@ -74,6 +76,7 @@ pub(crate) struct Log<M: Message> {
     queue_ttl: Option<Duration>,
     /// When each queue message was submitted, where they expire.
     submit_times: BTreeMap<Offset, Instant>,
+    notices: Notices,
 }
 
 /// The bytes that a message takes.
@@ -91,6 +94,8 @@ pub(crate) enum AppendError {
     KeyTooLong { size: usize },
     /// The message alone exceeds the store's memory.
     TooLarge { size: usize },
+    /// The key is finished.
+    Finished,
     /// The message exceeds the store's memory together with the `latest` values, which are never dropped.
     Full,
 }
@@ -101,6 +106,7 @@ impl AppendError {
         match self {
             Self::Key(_) => "the key cannot be serialized",
             Self::KeyTooLong { .. } => "the key is longer than the store's `max_key`",
+            Self::Finished => "the key is finished",
             Self::Full => "the latest values alone fill the store's memory",
             Self::TooLarge { .. } => "more than the store's memory",
         }
@@ -142,6 +148,7 @@ impl<M: Message> Log<M> {
             generations: Generations::new(),
             queue_ttl: M::QUEUE_TTL,
             submit_times: BTreeMap::new(),
+            notices: Notices::default(),
         }
     }
 
@@ -156,6 +163,11 @@ impl<M: Message> Log<M> {
     /// Returns the current generation. A reader that has read everything has seen it.
     pub(crate) fn generation(&self) -> u64 {
         self.generations.current()
+    }
+
+    /// Returns the generation in which a reader that is live has become so at the earliest.
+    pub(crate) fn live_generation(&self) -> u64 {
+        self.generations.newest_of_all()
     }
 
     pub(crate) fn newest_latest(&self, key: &M::Key) -> Option<&Arc<Entry<M>>> {
@@ -179,6 +191,9 @@ impl<M: Message> Log<M> {
         retention: Retention,
         encoding_count: usize,
     ) -> Result<Appended<M>, AppendError> {
+        if M::CAN_FINISH && !self.notices.has_no_finish() {
+            self.check_open(&key)?;
+        }
         let cost = self.check_room(&key, &message, &event, retention, encoding_count)?;
         let key_index = self.keys.index_for(key, cost.key_size);
         self.advance_to(offset);
@@ -218,7 +233,7 @@ impl<M: Message> Log<M> {
 
     /// Returns the bytes of everything that is kept or remembered.
     pub(crate) fn bytes(&self) -> usize {
-        self.kept_bytes + self.keys.bytes()
+        self.kept_bytes + self.keys.bytes() + self.notices.bytes()
     }
 
     /// Returns the bytes of the keys, beside the overhead of those with something kept.
@@ -322,15 +337,20 @@ impl<M: Message> Log<M> {
                 (entry.offset(), entry.cost, Some(entry))
             }
         };
-        key_log.trimmed_through = offset;
         if M::QUEUE_TTL.is_some() {
             self.submit_times.remove(&offset);
         }
-        self.version += 1;
-        key_log.version = self.version;
-        self.trimmed_through = self.trimmed_through.max(offset);
         self.kept_bytes -= cost + if key_log.is_empty() { ENTRY_OVERHEAD } else { 0 };
+        self.mark_trimmed(key_index, offset);
         entry
+    }
+
+    /// Records that a key is trimmed up to an offset.
+    fn mark_trimmed(&mut self, key_index: usize, offset: Offset) {
+        self.version += 1;
+        let key_log = &mut self.keys[key_index];
+        (key_log.trimmed_through, key_log.version) = (offset, self.version);
+        self.trimmed_through = self.trimmed_through.max(offset);
     }
 
     fn take_latest(&mut self, key_index: usize, is_wanted: impl Fn(&Entry<M>) -> bool) -> Option<Arc<Entry<M>>> {
@@ -368,6 +388,11 @@ impl<M: Message> Log<M> {
         Some(self.keys.acquire(key, key_size))
     }
 
+    /// Returns whether something is kept of a key, or is known to have been trimmed.
+    pub(crate) fn is_known(&self, key_index: usize) -> bool {
+        self.keys.is_known(key_index)
+    }
+
     pub(crate) fn release(&mut self, key_index: usize) {
         self.keys.release(key_index, self.idle_bytes_max());
     }
@@ -394,6 +419,7 @@ impl<M: Message> Log<M> {
         (self.kept_bytes, self.kept_latest_bytes) = (0, 0);
         self.submit_times.clear();
         self.version += 1;
+        self.forget_notices();
         self.keys.reset(self.version);
         self.generations.begin_epoch(floor);
         (entries, undecoded)

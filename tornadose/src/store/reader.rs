@@ -54,6 +54,9 @@ pub(crate) enum ReadStep<M> {
     AtHead { head: Id, is_first: bool },
     /// Waits until the log has reached the id that it resumes from, or has taken too long to.
     Pending,
+    /// Reports a finish. `position` and `with_id` are as for messages. `key`: of this key; without it all keys of the
+    /// reader are finished, and it ends.
+    Finished { position: Option<Id>, id: Id, with_id: bool, key: Option<Arc<str>> },
     /// Ends.
     Ended(EndReason),
 }
@@ -85,6 +88,8 @@ pub(crate) struct Reader<M: Message> {
     /// Whether it has yet to reach the head since it started or lost its position.
     is_first_pass: bool,
     resume_outcome: Option<ResumeOutcome>,
+    /// How many messages it has moved past that were removed before it read them, until a gap reports them.
+    removed_unread: u32,
     /// The resume that is not decided yet.
     pending: Option<Box<PendingResume>>,
     end_timer: EndTimer,
@@ -117,6 +122,7 @@ impl<M: Message> Reader<M> {
             is_position_due: false,
             is_first_pass: true,
             resume_outcome: None,
+            removed_unread: 0,
             pending: None,
             end_timer: EndTimer::default(),
             ledger,

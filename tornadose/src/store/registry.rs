@@ -207,7 +207,8 @@ impl<M> ReaderRegistry<M> {
         entry.mailbox.mark_live();
     }
 
-    /// Pushes a message to the live readers of its key, in order of subscription. The others are to read the log.
+    /// Pushes a message to the readers of its key that have become live in this generation of the log or later, in order
+    /// of subscription. The others are to read the log.
     pub(crate) fn push(&mut self, entry: &Arc<Entry<M>>, generation: u64) -> WakeList<M> {
         let of_key = self.by_key.get(entry.key_index).map_or(&[][..], Vec::as_slice);
         let (mut list, mut now) = (WakeList::default(), None);
@@ -225,7 +226,7 @@ impl<M> ReaderRegistry<M> {
                 list.wakers.extend(reader.count_message());
                 continue;
             }
-            let is_same_generation = reader.generation == generation;
+            let is_same_generation = reader.generation >= generation;
             let pushed = reader.mailbox.push(entry, is_same_generation, || *now.get_or_insert_with(Instant::now));
             reader.wants_messages = pushed.is_accepted;
             if let Some(waker) = pushed.waker {
@@ -241,6 +242,28 @@ impl<M> ReaderRegistry<M> {
             }
         }
         list
+    }
+
+    /// Makes the readers of a key and those of all keys read the log, and takes the wakers of those that wait, in order
+    /// of subscription.
+    pub(crate) fn wake_to_reread(&mut self, key_index: usize) -> Vec<Waker> {
+        let of_key = self.by_key.get(key_index).map_or(&[][..], Vec::as_slice);
+        let mut ids: Vec<ReaderId> = of_key.iter().chain(&self.all_keys).copied().collect();
+        ids.sort_unstable_by_key(|id| id.number);
+        let mut wakers = Vec::new();
+        for id in ids {
+            let reader = &mut self.entries[id.index];
+            // The others will read the log, or wait for their end alone.
+            if std::mem::replace(&mut reader.wants_messages, false) {
+                wakers.extend(reader.mailbox.take_waker_to_reread());
+            }
+        }
+        wakers
+    }
+
+    /// Returns whether any reader reads this key.
+    pub(crate) fn has_readers_of(&self, key_index: usize) -> bool {
+        !self.all_keys.is_empty() || self.count_of_key(key_index) > 0
     }
 
     /// Retracts messages that were pushed to readers of this key and not taken yet: those readers read the log.

@@ -150,6 +150,7 @@ impl<M: Message> Store<M> {
             }
             Err(AppendError::Key(error)) => Err(SubmitError::Encode { message, error }),
             Err(AppendError::KeyTooLong { size }) => Err(SubmitError::KeyTooLong { message, size }),
+            Err(AppendError::Finished) => Err(SubmitError::Finished { message }),
             Err(AppendError::Full) => Err(SubmitError::Full { message }),
             Err(AppendError::TooLarge { size }) => Err(SubmitError::TooLarge { message, size }),
         }

@@ -1,5 +1,6 @@
 //! The state that all handles of a store and its readers share: the log and the readers, under one lock.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
@@ -14,6 +15,7 @@ use crate::backend::outbox::Outbox;
 use crate::event::error::EncodeError;
 use crate::id::Offset;
 use crate::message::Message;
+use crate::metrics;
 use crate::store::decode::ParseJson;
 use crate::store::end::{End, EndReason};
 use crate::store::entry::Entry;
@@ -71,6 +73,8 @@ pub(crate) struct State<M: Message> {
     pub(crate) closed: bool,
     /// Whether the backend is connected; always true in memory.
     pub(crate) reachable: bool,
+    /// Those who wait until keys are finished, by the keys' indexes in the log. They hold the keys.
+    pub(crate) finish_waiters: BTreeMap<usize, FinishWaiter>,
     /// Whether the backend is filling the log with the messages that it has kept. Until it is done nothing is read.
     pub(crate) loading: bool,
     pub(super) sweeper: Sweeper,
@@ -88,10 +92,48 @@ pub(super) enum Sweeper {
 #[must_use = "the store does not give it again"]
 pub(super) struct StartSweeper;
 
+/// Those who wait until a key is finished.
+pub(crate) struct FinishWaiter {
+    pub(crate) notify: Arc<Notify>,
+    pub(crate) count: usize,
+}
+
+/// What has to be woken when a key is finished, after unlocking the store.
+#[must_use = "those who wait have to be woken"]
+pub(crate) struct FinishWaker {
+    readers: Vec<Waker>,
+    waiting: Option<Arc<Notify>>,
+}
+
+impl FinishWaker {
+    /// Wakes the readers, and those who wait for the finish. The store must not be locked.
+    pub(crate) fn wake(self) {
+        self.readers.into_iter().for_each(Waker::wake);
+        if let Some(waiting) = &self.waiting {
+            waiting.notify_waiters();
+        }
+        metrics::finished();
+    }
+}
+
 impl<M: Message> State<M> {
     /// Pushes an entry that was appended to its readers. They are woken by the list, after unlocking.
     pub(crate) fn push_to_readers(&mut self, entry: &Arc<Entry<M>>) -> WakeList<M> {
-        self.readers.push(entry, self.log.generation())
+        self.readers.push(entry, self.log.live_generation())
+    }
+
+    /// Finishes a key that is not finished, at the next offset. Returns the finish's offset, and what has to be woken
+    /// after unlocking.
+    pub(crate) fn finish(&mut self, key_index: usize) -> (Offset, FinishWaker) {
+        let offset = self.log.next();
+        self.log.finish(offset, key_index);
+        (offset, self.wake_finished(key_index))
+    }
+
+    /// Returns what has to be woken because a key is finished.
+    pub(crate) fn wake_finished(&mut self, key_index: usize) -> FinishWaker {
+        let waiting = self.finish_waiters.get(&key_index).map(|waiter| Arc::clone(&waiter.notify));
+        FinishWaker { readers: self.readers.wake_to_reread(key_index), waiting }
     }
 
     /// Trims the queue messages that have expired, also in the mailboxes of their readers. Call it before the log is read
@@ -136,6 +178,7 @@ impl<M: Message> Shared<M> {
             readers: ReaderRegistry::new(),
             closed: false,
             reachable: backend.is_none(),
+            finish_waiters: BTreeMap::new(),
             loading: false,
             sweeper: Sweeper::Absent,
         };
@@ -157,12 +200,16 @@ impl<M: Message> Shared<M> {
         }
         let wakers = state.readers.end_all(End::after_everything(EndReason::Closed));
         let readers = state.readers.count();
+        let waiting: Vec<_> = state.finish_waiters.values().map(|waiter| Arc::clone(&waiter.notify)).collect();
         drop(state);
         if let Some(backend) = &self.backend {
             backend.outbox.close();
         }
         tracing::debug!(target: "tornadose", channel = M::CHANNEL, readers, "store closed");
         wakers.into_iter().for_each(Waker::wake);
+        for notify in waiting {
+            notify.notify_waiters();
+        }
         self.closed_notify.notify_waiters();
     }
 

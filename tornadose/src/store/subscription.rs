@@ -31,7 +31,8 @@ use crate::store::shared::Shared;
 /// # Closing
 ///
 /// The stream ends when the store is closed, after the messages that the log has then, or when its key is
-/// [disconnected](crate::Store::disconnect), after those that were submitted before. It then stays at its end: it is a [`FusedStream`].
+/// [disconnected](crate::Store::disconnect) or [finished](crate::Store::finish), after those that were submitted before.
+/// It then stays at its end: it is a [`FusedStream`].
 ///
 /// # Cancel safety
 ///
@@ -110,7 +111,10 @@ impl<M: Message> Stream for Subscription<M> {
                 }
                 ReadStep::Batch { batch, .. } => self.batch = Some((batch, 0)),
                 ReadStep::AtHead { .. } | ReadStep::Pending => return Poll::Pending,
-                ReadStep::Ended(_) => {
+                ReadStep::Finished { id, key: Some(key), .. } => {
+                    return Poll::Ready(Some(Received::Finished { id, key }));
+                }
+                ReadStep::Finished { key: None, .. } | ReadStep::Ended(_) => {
                     self.is_terminated = true;
                     return Poll::Ready(None);
                 }
@@ -160,6 +164,13 @@ pub enum Received<M> {
         /// The message, shared with the store.
         message: Arc<M>,
     },
+    /// A key is finished: no message of it follows. A subscription to one key ends instead.
+    Finished {
+        /// The position of the finish.
+        id: Id,
+        /// The key as JSON; its value alone when the key has one field.
+        key: Arc<str>,
+    },
     /// Messages are missing here.
     Gap {
         /// The reason why they are missing.
@@ -173,6 +184,7 @@ impl<M> Clone for Received<M> {
     fn clone(&self) -> Self {
         match self {
             Self::Message { id, message } => Self::Message { id: *id, message: Arc::clone(message) },
+            Self::Finished { id, key } => Self::Finished { id: *id, key: Arc::clone(key) },
             Self::Gap { reason, missed } => Self::Gap { reason: *reason, missed: *missed },
         }
     }
@@ -182,6 +194,7 @@ impl<M> fmt::Debug for Received<M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Message { id, .. } => f.debug_struct("Message").field("id", id).finish_non_exhaustive(),
+            Self::Finished { id, .. } => f.debug_struct("Finished").field("id", id).finish_non_exhaustive(),
             Self::Gap { reason, missed } => {
                 f.debug_struct("Gap").field("reason", reason).field("missed", missed).finish()
             }

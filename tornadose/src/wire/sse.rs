@@ -42,8 +42,11 @@ pub(crate) fn position(bytes: &mut BytesMut, id: Id) {
     bytes.put_u8(b'\n');
 }
 
-/// Writes an event of the library, whose name no message can have. It moves no position.
-pub(crate) fn notice(bytes: &mut BytesMut, name: &str, json: &str) {
+/// Writes an event of the library, whose name no message can have. Without an id it moves no position.
+pub(crate) fn notice(bytes: &mut BytesMut, id: Option<Id>, name: &str, json: &str) {
+    if let Some(id) = id {
+        field(bytes, "id", IdText::from(id).as_str());
+    }
     field(bytes, "event", name);
     field(bytes, "data", json);
     bytes.put_u8(b'\n');

@@ -74,8 +74,9 @@ pub(crate) fn position(bytes: &mut BytesMut, id: Id) {
 }
 
 /// Writes an event of the library, whose name no message can have.
-pub(crate) fn notice(bytes: &mut BytesMut, name: &str, json: &str) {
-    frame(bytes, TEXT, format!("{{\"event\":\"{name}\",\"data\":{json}}}").as_bytes());
+pub(crate) fn notice(bytes: &mut BytesMut, id: Option<Id>, name: &str, json: &str) {
+    let id = id.map_or_else(String::new, |id| format!("\"id\":\"{id}\","));
+    frame(bytes, TEXT, format!("{{{id}\"event\":\"{name}\",\"data\":{json}}}").as_bytes());
 }
 
 /// Writes the reply to the ask with this number.

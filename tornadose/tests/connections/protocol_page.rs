@@ -7,7 +7,7 @@ use tornadose_test::{Harness, Recording};
 
 use super::harness::{harness, secs};
 
-#[store(queue, capacity = 2)]
+#[store(queue, capacity = 2, finish)]
 #[derive(Serialize)]
 #[serde(rename_all = "snake_case")]
 enum RoomEvent {
@@ -100,6 +100,22 @@ async fn the_page_shows_how_a_client_resumes() {
     let other = app.client("other").sse("/rooms/1?last_event_id=unknown").await;
     other.skip(3).await;
     other.close().await;
+    check(&app.recording());
+}
+
+#[tornadose_test::test]
+async fn the_page_shows_how_a_stream_finishes() {
+    let (store, app) = rooms();
+    let ada = app.client("ada").sse("/rooms/1").await;
+    let bob = app.client("bob").ws("/rooms/1").await;
+    store.submit(said("1", "bye")).await.unwrap();
+    store.finish(&RoomEventKey { room: "1".into() }).await.unwrap();
+    for client in [&ada, &*bob] {
+        client.skip(1).await;
+        client.finished().await;
+    }
+    app.advance(secs(7)).await;
+    assert_eq!(ada.status(), 204);
     check(&app.recording());
 }
 

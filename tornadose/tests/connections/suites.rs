@@ -28,6 +28,7 @@ mod conformance;
 #[cfg(feature = "metrics")]
 mod counters;
 mod fields;
+mod finish;
 mod floods;
 mod fuzz_websocket;
 mod http2;

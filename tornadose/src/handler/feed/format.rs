@@ -17,6 +17,8 @@ pub(crate) trait Format: Encoding {
     fn without_id<M>(out: &mut BytesMut, entry: &Entry<M>);
     fn position(out: &mut BytesMut, id: Id);
     fn gap(out: &mut BytesMut, gap: Gap);
+    /// Appends the event of a finish, with this data.
+    fn finished(out: &mut BytesMut, id: Option<Id>, json: &str);
     /// Returns the bytes for one reader as they are written.
     fn take_bytes(out: BytesMut) -> Bytes {
         out.freeze()
@@ -68,7 +70,11 @@ impl<const CHUNKED: bool> Format for Sse<CHUNKED> {
     }
 
     fn gap(out: &mut BytesMut, gap: Gap) {
-        sse::notice(out, "tornadose:gap", &gap_data(gap));
+        sse::notice(out, None, "tornadose:gap", &gap_data(gap));
+    }
+
+    fn finished(out: &mut BytesMut, id: Option<Id>, json: &str) {
+        sse::notice(out, id, "tornadose:finished", json);
     }
 
     fn take_bytes(out: BytesMut) -> Bytes {
@@ -111,7 +117,11 @@ impl Format for Ws {
     }
 
     fn gap(out: &mut BytesMut, gap: Gap) {
-        ws::notice(out, "tornadose:gap", &gap_data(gap));
+        ws::notice(out, None, "tornadose:gap", &gap_data(gap));
+    }
+
+    fn finished(out: &mut BytesMut, id: Option<Id>, json: &str) {
+        ws::notice(out, id, "tornadose:finished", json);
     }
 }
 

@@ -9,6 +9,7 @@ use std::task::{Context, Poll};
 
 use bytes::BytesMut;
 use futures_core::Stream;
+use futures_util::FutureExt;
 use salvo::http::StatusError;
 use salvo::{Depot, Request};
 
@@ -17,9 +18,10 @@ use crate::event::Event;
 use crate::event::error::EncodeError;
 use crate::handler::connection::record::ConnectionRecord;
 use crate::handler::feed::format::{Sse, Ws};
-use crate::message::{Keys, Message, Retention};
+use crate::message::{Finish, Keys, Message, Retention};
 use crate::store::Store;
 use crate::store::end::EndReason;
+use crate::store::gap::GapReason;
 use crate::store::ledger::Balance;
 use crate::store::reader::mailbox::NOOP_WAKER;
 use crate::store::reader::resume::Resume;
@@ -36,10 +38,14 @@ struct Note {
     key: u64,
     number: u64,
     latest: Option<&'static str>,
+    finishes: bool,
 }
+
+impl Finish for Note {}
 
 impl Message for Note {
     type Key = u64;
+    const CAN_FINISH: bool = true;
     const CAPACITY: usize = KEPT;
     const CHANNEL: &'static str = "notes";
 
@@ -48,6 +54,9 @@ impl Message for Note {
     }
     fn retention(&self) -> Retention {
         if self.latest.is_some() { Retention::Latest } else { Retention::Queue }
+    }
+    fn finishes(&self) -> bool {
+        self.finishes
     }
     fn event(&self) -> Result<Event, EncodeError> {
         let event = Event::text(self.number.to_string());
@@ -107,6 +116,11 @@ impl Subscriber for Reads {
 struct History {
     queue: BTreeMap<u64, Vec<u64>>,
     latest: BTreeMap<(u64, &'static str), u64>,
+    /// The finish of each finished key.
+    finishes: BTreeMap<u64, u64>,
+    /// The removals, with their keys, and the queue messages that they have dropped.
+    removals: BTreeMap<u64, u64>,
+    removed: BTreeSet<u64>,
     head: u64,
 }
 
@@ -116,11 +130,31 @@ impl History {
     }
 
     fn kept(&self, keys: &Keys<u64>) -> BTreeSet<u64> {
-        self.queue_of(keys).flat_map(|numbers| numbers.iter().rev().take(KEPT).copied()).collect()
+        let newest = self.queue_of(keys).flat_map(|numbers| numbers.iter().rev().take(KEPT));
+        newest.copied().filter(|number| !self.removed.contains(number)).collect()
     }
 
     fn newest_trimmed(&self, keys: &Keys<u64>) -> u64 {
-        self.queue_of(keys).filter_map(|numbers| numbers.iter().rev().nth(KEPT)).max().copied().unwrap_or(0)
+        let trimmed = self.queue_of(keys).filter_map(|numbers| numbers.iter().rev().nth(KEPT)).max().copied();
+        let removal = self.removals.iter().rfind(|(_, key)| has(keys, **key)).map(|(offset, _)| *offset);
+        trimmed.max(removal).unwrap_or(0)
+    }
+
+    fn next_removal(&self, keys: &Keys<u64>, after: u64) -> Option<u64> {
+        self.removals.range(after + 1..).find(|(_, key)| has(keys, **key)).map(|(offset, _)| *offset)
+    }
+
+    fn next_finish(&self, keys: &Keys<u64>, after: u64) -> Option<u64> {
+        let of_keys = self.finishes.iter().filter(|(key, finish)| has(keys, **key) && **finish > after);
+        of_keys.map(|(_, finish)| *finish).min()
+    }
+
+    fn is_finished(&self, keys: &Keys<u64>) -> bool {
+        match keys {
+            Keys::All => false,
+            Keys::One(key) => self.finishes.contains_key(key),
+            Keys::Set(keys) => keys.iter().all(|key| self.finishes.contains_key(key)),
+        }
     }
 
     fn newest_queued(&self, keys: &Keys<u64>) -> u64 {
@@ -151,6 +185,7 @@ enum Tap {
 }
 
 /// A reader, and everything that is known about it from outside.
+#[expect(clippy::struct_excessive_bools, reason = "each is one fact of a model")]
 struct Client {
     keys: Keys<u64>,
     tap: Tap,
@@ -171,6 +206,12 @@ struct Client {
     panicked: bool,
     /// Whether it has lagged and ends because of that.
     lagged: bool,
+    /// Whether it was told that all its keys are finished, and ends.
+    finished: bool,
+    /// Removals up to here are told, or concern messages that are not owed to it.
+    removals_told_through: u64,
+    /// The finishes up to here are told. This counts for subscriptions alone.
+    finishes_told_through: u64,
     disconnected: Option<Disconnected>,
 }
 
@@ -187,6 +228,7 @@ impl Client {
     fn open(store: &Store<Note>, history: &History, position: Option<&str>, chance: &mut Chance) -> Self {
         let keys = match chance.below(3) {
             0 => Keys::One(chance.below(KEYS)),
+            1 if chance.below(2) == 0 => Keys::Set(vec![chance.below(KEYS), chance.below(KEYS)]),
             1 => Keys::Set(vec![chance.below(KEYS), chance.below(KEYS), KEYS + 1]),
             _ => Keys::All,
         };
@@ -238,6 +280,9 @@ impl Client {
             over: false,
             panicked: false,
             lagged: false,
+            finished: false,
+            removals_told_through: history.head,
+            finishes_told_through: 0,
             disconnected: None,
         };
         if matches!(client.tap, Tap::Subscription(_)) {
@@ -246,7 +291,7 @@ impl Client {
                 client.unread = history.latest(&client.keys);
             }
             client.lag = Lag::Skip;
-            client.border = history.newest_queued(&client.keys);
+            client.border = history.newest_queued(&client.keys).max(history.newest_trimmed(&client.keys));
         }
         client.owed = client.unread.len() as u64;
         client
@@ -264,10 +309,19 @@ impl Client {
         self.conflated += u64::from(latest.is_some_and(|number| self.unread.remove(&number)));
     }
 
-    /// Messages that are owed, not read, and not kept any more.
+    /// Messages that are owed, not read, and were trimmed. Those that were removed are told at the removal.
     fn lost(&self, history: &History) -> BTreeSet<u64> {
-        let kept = history.kept(&self.keys);
+        let kept = &history.kept(&self.keys) | &history.removed;
         self.unread.iter().copied().filter(|number| !kept.contains(number) && !history.is_latest(*number)).collect()
+    }
+
+    /// Is told of the next removal.
+    fn read_removal(&mut self, history: &History, missed: u64) {
+        let removal = history.next_removal(&self.keys, self.removals_told_through).unwrap();
+        let removed: BTreeSet<u64> = (&self.unread & &history.removed).range(..removal).copied().collect();
+        assert_eq!(missed, removed.len() as u64, "at the removal {removal}");
+        self.removals_told_through = removal;
+        self.misses(&removed);
     }
 
     /// Returns whether all of these messages were submitted after it was disconnected.
@@ -310,7 +364,16 @@ impl Client {
             }
             Ok(FeedItem::Ended(EndReason::Disconnected)) => {
                 self.over = true;
-                assert!(self.is_lost_after_end(&self.unread), "it ends before it has read everything");
+                let after = self.disconnected.as_ref().unwrap().after;
+                let removal = history.next_removal(&self.keys, self.removals_told_through);
+                let unread = if removal.is_some() { &self.unread - &history.removed } else { self.unread.clone() };
+                assert!(self.is_lost_after_end(&unread), "it ends before it has read everything");
+                assert!(removal.is_none_or(|removal| removal > after));
+                return;
+            }
+            Ok(FeedItem::Ended(EndReason::Finished)) => {
+                self.over = true;
+                assert!(self.finished);
                 return;
             }
             Ok(FeedItem::Ended(_)) => self.over = true,
@@ -321,6 +384,12 @@ impl Client {
                     match said {
                         Said::Position(id) => self.position = Some(id),
                         Said::Gap(missed) => declared += missed,
+                        Said::Removed(missed) => self.read_removal(history, missed),
+                        Said::Finished => {
+                            self.finished = true;
+                            assert!(history.is_finished(&self.keys));
+                            assert!(self.unread.is_subset(&lost), "it ends before it has read everything");
+                        }
                         Said::Number(number) => {
                             assert!(self.in_hand.remove(&number), "{number} was not in hand");
                             self.delivered += 1;
@@ -355,17 +424,28 @@ impl Client {
         match next {
             Poll::Ready(Some(Received::Message { message, .. })) => {
                 if self.in_hand.is_empty() {
-                    // It has taken a batch: everything that it was owed up to the split.
-                    let beyond = self.unread.split_off(&(self.border + 1));
-                    self.in_hand = std::mem::replace(&mut self.unread, beyond);
-                    if self.in_hand.is_empty() {
-                        self.in_hand = std::mem::take(&mut self.unread);
-                    }
+                    // It has taken a batch: everything that it was owed up to the split, or to the next finish or
+                    // removal.
+                    let finish = history.next_finish(&self.keys, self.finishes_told_through);
+                    let removal = history.next_removal(&self.keys, self.removals_told_through);
+                    let stop = finish.into_iter().chain(removal).min().unwrap_or(u64::MAX);
+                    let owed: BTreeSet<u64> = (&self.unread - &history.removed).range(..stop).copied().collect();
+                    let up_to_split: BTreeSet<u64> = owed.range(..=self.border).copied().collect();
+                    self.in_hand = if up_to_split.is_empty() { owed } else { up_to_split };
+                    self.unread = &self.unread - &self.in_hand;
                     let after_end = self.disconnected.as_ref().map(|end| self.in_hand.split_off(&(end.after + 1)));
                     self.unread.extend(after_end.into_iter().flatten());
                 }
                 assert_eq!(self.in_hand.pop_first(), Some(message.number));
                 self.delivered += 1;
+            }
+            Poll::Ready(Some(Received::Finished { id, .. })) => {
+                let finish = history.next_finish(&self.keys, self.finishes_told_through);
+                assert_eq!(finish, Some(id.offset.minor()));
+                self.finishes_told_through = id.offset.minor();
+            }
+            Poll::Ready(Some(Received::Gap { reason: GapReason::Removed, missed })) => {
+                self.read_removal(history, missed.unwrap());
             }
             Poll::Ready(Some(Received::Gap { missed, .. })) => {
                 assert_eq!(missed, Some(lost.len() as u64));
@@ -391,7 +471,8 @@ impl Client {
             Tap::Sse(feed, _) | Tap::Ws(feed, _) => feed.reader().balance(),
             Tap::Subscription(subscription) => subscription.balance(),
         };
-        if self.disconnected.as_ref().is_some_and(|end| end.may_have_missed_later) {
+        // Of a panic it is not known whether the reader was told of a removal before.
+        if self.panicked || self.disconnected.as_ref().is_some_and(|end| end.may_have_missed_later) {
             let (found_lost, expected_lost) = (found.missed + found.unread, missed + unread);
             assert_eq!(
                 Balance { missed: 0, unread: found_lost, ..found },
@@ -408,6 +489,9 @@ impl Client {
 enum Said {
     Position(String),
     Gap(u64),
+    Removed(u64),
+    /// All its keys are finished.
+    Finished,
     Number(u64),
 }
 
@@ -415,7 +499,14 @@ fn of_data(data: &str) -> Said {
     if let Ok(number) = data.parse() {
         return Said::Number(number);
     }
+    if data == "{}" {
+        return Said::Finished;
+    }
     let gap: serde_json::Value = serde_json::from_str(data).unwrap();
+    if gap["reason"] == "removed" {
+        return Said::Removed(gap["missed"].as_u64().unwrap());
+    }
+    // The finish of one of several keys misses nothing.
     Said::Gap(gap["missed"].as_u64().unwrap_or(0))
 }
 
@@ -452,6 +543,11 @@ fn ws(mut bytes: &[u8]) -> Vec<Said> {
 fn submit(store: &Store<Note>, history: &mut History, clients: &mut [Option<Client>], chance: &mut Chance) {
     let key = chance.below(KEYS);
     let latest = ["bid", "ask"].get(chance.upto(4)).copied();
+    let finishes = latest.is_none() && chance.below(30) == 0;
+    if history.finishes.contains_key(&key) {
+        assert!(store.try_submit(Note { key, number: 0, latest, finishes }).is_err());
+        return;
+    }
     history.head += 1;
     let number = history.head;
     let replaced = latest.and_then(|name| history.latest.insert((key, name), number));
@@ -461,8 +557,33 @@ fn submit(store: &Store<Note>, history: &mut History, clients: &mut [Option<Clie
     for client in clients.iter_mut().flatten() {
         client.mark_received(key, number, replaced);
     }
-    let id = store.try_submit(Note { key, number, latest }).unwrap().unwrap();
+    if finishes {
+        history.head += 1;
+        history.finishes.insert(key, history.head);
+    }
+    let id = store.try_submit(Note { key, number, latest, finishes }).unwrap().unwrap();
     assert_eq!(id.offset.minor(), number);
+}
+
+fn finish(store: &Store<Note>, history: &mut History, chance: &mut Chance) {
+    let key = chance.below(KEYS);
+    let next = history.head + 1;
+    history.head = (*history.finishes.entry(key).or_insert(next)).max(history.head);
+    store.finish(&key).now_or_never().unwrap().unwrap();
+}
+
+fn remove(store: &Store<Note>, history: &mut History, clients: &mut [Option<Client>], chance: &mut Chance) {
+    let key = chance.below(KEYS);
+    history.removed.extend(history.kept(&Keys::One(key)));
+    history.head += 1;
+    history.removals.insert(history.head, key);
+    history.finishes.remove(&key);
+    for (_, number) in history.latest.extract_if(.., |(of, _), _| *of == key) {
+        for client in clients.iter_mut().flatten() {
+            client.loses(Some(number));
+        }
+    }
+    store.remove(&key).now_or_never().unwrap().unwrap();
 }
 
 fn forget(store: &Store<Note>, history: &mut History, clients: &mut [Option<Client>], chance: &mut Chance) {
@@ -495,6 +616,8 @@ fn every_ledger_balances_after_chaos_and_is_the_models() {
                 }
                 1 if chance.below(2) == 0 => end(&mut clients[which], &mut positions, &mut sum),
                 2 if chance.below(4) == 0 => forget(&store, &mut history, &mut clients, &mut chance),
+                2 if chance.below(4) == 0 => remove(&store, &mut history, &mut clients, &mut chance),
+                2 if chance.below(20) == 0 => finish(&store, &mut history, &mut chance),
                 3 if chance.below(20) == 0 => {
                     let key = chance.below(KEYS);
                     store.disconnect(&key);

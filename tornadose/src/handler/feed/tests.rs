@@ -80,6 +80,9 @@ impl Format for Counted {
     fn gap(out: &mut BytesMut, gap: Gap) {
         <Sse>::gap(out, gap);
     }
+    fn finished(out: &mut BytesMut, id: Option<Id>, json: &str) {
+        <Sse>::finished(out, id, json);
+    }
 }
 
 fn feeds(store: &Store<Line>, number: usize) -> Vec<Feed<Line>> {

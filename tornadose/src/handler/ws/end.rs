@@ -36,6 +36,7 @@ pub(super) fn close(close_reason: CloseReason, code: CloseCode, reason: &'static
 pub(super) fn ended(end: EndReason) -> SessionEnd {
     let (code, reason) = match end {
         EndReason::Closed | EndReason::Stopping => (CloseCode::GOING_AWAY, ""),
+        EndReason::Finished => (CloseCode::NORMAL, "finished"),
         EndReason::Disconnected => (CloseCode::POLICY_VIOLATION, "disconnected"),
         EndReason::Lagged => (CloseCode::TRY_AGAIN_LATER, "lagged"),
     };

@@ -218,7 +218,7 @@ fn answer(
 
 /// Writes the close frame after what is being written, and closes the socket once the client has answered, or after a
 /// timeout.
-async fn close_socket(mut io: Box<SocketIo<Decoder>>, end: SessionEnd) {
+pub(super) async fn close_socket(mut io: Box<SocketIo<Decoder>>, end: SessionEnd) {
     match &end {
         SessionEnd::Dropped(_) => return,
         SessionEnd::ClosedByPeer(code) => ws::close(io.control_bytes(), *code, ""),

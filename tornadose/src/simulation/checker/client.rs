@@ -71,7 +71,7 @@ impl<M: Message> Client<M> {
                 }
                 return Reading::Waiting;
             }
-            ReadStep::Pending => return Reading::Waiting,
+            ReadStep::Finished { .. } | ReadStep::Pending => return Reading::Waiting,
             ReadStep::Ended(_) => {
                 self.detach();
                 return Reading::Ended;

@@ -96,7 +96,7 @@ impl Client {
                     }
                 }
                 ReadStep::AtHead { .. } => break,
-                ReadStep::Pending | ReadStep::Ended(_) => panic!("{steps:?}"),
+                ReadStep::Pending | ReadStep::Finished { .. } | ReadStep::Ended(_) => panic!("{steps:?}"),
             }
         }
         assert_eq!(steps, self.expected(history));

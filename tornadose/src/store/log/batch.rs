@@ -55,6 +55,11 @@ impl<M> Batch<M> {
         }
     }
 
+    /// Returns the offset of its last entry.
+    pub(crate) fn last_offset(&self) -> Offset {
+        self.entries().last().expect("a batch is not empty").offset()
+    }
+
     /// Returns the bytes of all its entries. Readers at the same position share them.
     pub(crate) fn encoded<E: Encoding>(&self) -> &Bytes {
         match self {

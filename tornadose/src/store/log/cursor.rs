@@ -99,10 +99,10 @@ impl<M: Message> Log<M> {
     /// Returns the cursor of a reader that lagged: at its position, before the messages that are still kept after it.
     pub(crate) fn cursor_after_lag(&self, keys: &KeySelection, cursor: &Cursor) -> Cursor {
         let ids_after = cursor.skip_through.max(self.trimmed_through(keys));
-        Cursor {
-            generation: cursor.generation,
-            ..self.cursor_at(keys, cursor.position, cursor.skip_through, ids_after)
-        }
+        let kept = self.cursor_at(keys, cursor.position, cursor.skip_through, ids_after);
+        // What was removed is reported at the removal.
+        let accounted = kept.accounted - self.removed_ahead(keys, cursor);
+        Cursor { generation: cursor.generation, accounted, ..kept }
     }
 
     fn cursor_at(&self, keys: &KeySelection, position: Offset, skip_through: Offset, ids_after: Offset) -> Cursor {
@@ -175,11 +175,18 @@ impl<M: Message> Log<M> {
     /// Moves a cursor past messages of other keys, to the head. Returns false, and does not move it, when there is
     /// anything that its reader has to read.
     pub(crate) fn skip_others(&self, keys: &KeySelection, cursor: &mut Cursor) -> bool {
-        let has_nothing = cursor.generation == self.generation() && self.newest(keys) <= cursor.position;
+        let has_nothing = cursor.generation == self.generation()
+            && self.newest(keys) <= cursor.position
+            && !self.has_finish_ahead(keys, cursor);
         if has_nothing {
             cursor.position = self.head;
         }
         has_nothing
+    }
+
+    /// Returns whether a key of a reader is finished, and the reader was not told.
+    pub(crate) fn has_finish_ahead(&self, keys: &KeySelection, cursor: &Cursor) -> bool {
+        !self.notices.has_no_finish() && self.notices.next_finish(keys, cursor.position).is_some()
     }
 
     // --- Sums over a selection of keys -----------------------------------------------------------------------------

@@ -1,5 +1,5 @@
-//! The generations of a log: its epochs and its gaps, numbered together. A reader compares one number to find that
-//! there is a new one.
+//! The generations of a log: its epochs, its gaps and its removals, numbered together. A reader compares one number to
+//! find that there is a new one. [`notices`](crate::store::log::notices) has the removals.
 
 use std::collections::VecDeque;
 
@@ -27,6 +27,8 @@ pub(super) struct Generations {
     current: u64,
     /// The generation in which the current epoch began.
     epoch_start: u64,
+    /// The newest generation that an epoch or a gap has begun, which concern all readers.
+    newest_of_all: u64,
     gaps: VecDeque<LogGap>,
     /// Messages at or below this offset may have existed without ever being in this log.
     lost_through: Offset,
@@ -42,6 +44,7 @@ impl Generations {
         Self {
             current: 0,
             epoch_start: 0,
+            newest_of_all: 0,
             gaps: VecDeque::new(),
             lost_through: Offset::START,
             lost_otherwise_through: Offset::START,
@@ -50,6 +53,17 @@ impl Generations {
     }
 
     pub(super) fn current(&self) -> u64 {
+        self.current
+    }
+
+    /// Returns the generation since which nothing has happened that concerns all readers.
+    pub(super) fn newest_of_all(&self) -> u64 {
+        self.newest_of_all
+    }
+
+    /// Begins the generation of a removal, which concerns the readers of one key.
+    pub(super) fn begin_removal(&mut self) -> u64 {
+        self.current += 1;
         self.current
     }
 
@@ -71,7 +85,7 @@ impl Generations {
     /// Begins an epoch. Messages at or below `floor` may have existed before.
     pub(super) fn begin_epoch(&mut self, floor: Offset) {
         self.current += 1;
-        self.epoch_start = self.current;
+        (self.epoch_start, self.newest_of_all) = (self.current, self.current);
         self.gaps.clear();
         (self.lost_through, self.lost_otherwise_through) = (floor, floor);
         self.seen = Some(VecDeque::new());
@@ -115,6 +129,7 @@ impl Generations {
 
     fn push_gap(&mut self, head: Offset, gap: Gap) {
         self.current += 1;
+        self.newest_of_all = self.current;
         self.gaps.push_back(LogGap { generation: self.current, after: head, gap });
         if self.gaps.len() > MAX_GAPS
             && let Some(first) = self.gaps.pop_front()

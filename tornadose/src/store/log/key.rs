@@ -51,8 +51,8 @@ pub(super) struct KeyLog<M: Message> {
     pub(super) newest: Offset,
     /// Changes whenever the messages kept change.
     pub(super) version: u64,
-    /// How many readers hold the key.
-    pub(super) readers: usize,
+    /// How many readers and notices hold the key. It keeps its index as long as it has one.
+    pub(super) holders: usize,
 }
 
 impl<M: Message> KeyLog<M> {
@@ -74,7 +74,7 @@ impl<M: Message> KeyLog<M> {
             appended_latest: 0,
             newest: Offset::START,
             version: 0,
-            readers: 0,
+            holders: 0,
         }
     }
 

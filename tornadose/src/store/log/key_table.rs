@@ -27,7 +27,7 @@ pub(super) struct KeyTable<M: Message> {
     has_ambiguous_texts: bool,
     /// The sizes of all keys.
     key_bytes: usize,
-    /// Keys with nothing kept and no reader, by their newest trimmed offset.
+    /// Keys with nothing kept and no holder, by their newest trimmed offset.
     idle: BTreeMap<Offset, usize>,
     /// The costs of the idle keys.
     idle_bytes: usize,
@@ -106,23 +106,40 @@ impl<M: Message> KeyTable<M> {
         index
     }
 
-    /// Counts a reader of a key of this size. The key stays in the table as long as it has one.
+    /// Counts a holder of a key of this size. The key stays in the table as long as it has one.
     pub(super) fn acquire(&mut self, key: M::Key, key_size: usize) -> usize {
         let index = self.index_for(key, key_size);
-        self.logs[index].readers += 1;
+        self.logs[index].holders += 1;
         index
     }
 
+    /// Counts a further holder of a key that is in the table.
+    pub(super) fn pin(&mut self, index: usize) {
+        self.unmark_idle(index);
+        self.logs[index].holders += 1;
+    }
+
     pub(super) fn release(&mut self, index: usize, idle_bytes_max: usize) {
-        self.logs[index].readers -= 1;
+        self.logs[index].holders -= 1;
         self.evict_if_idle(index, idle_bytes_max);
     }
 
-    /// Removes a key with nothing kept and no reader. A key that was trimmed above the floor is remembered as idle
+    /// As [`release`](Self::release), but the key stays in the table until it is [reset](Self::reset).
+    pub(super) fn unpin(&mut self, index: usize) {
+        self.logs[index].holders -= 1;
+    }
+
+    /// Returns whether something is kept of a key, or is known to have been trimmed.
+    pub(super) fn is_known(&self, index: usize) -> bool {
+        let log = &self.logs[index];
+        !log.is_empty() || log.trimmed_through > self.trimmed_floor
+    }
+
+    /// Removes a key with nothing kept and no holder. A key that was trimmed above the floor is remembered as idle
     /// instead, within the bound of all idle keys.
     pub(super) fn evict_if_idle(&mut self, index: usize, idle_bytes_max: usize) {
         let log = &self.logs[index];
-        if log.readers > 0 || !log.is_empty() {
+        if log.holders > 0 || !log.is_empty() {
             return;
         }
         if log.trimmed_through <= self.trimmed_floor {
@@ -146,7 +163,7 @@ impl<M: Message> KeyTable<M> {
         }
     }
 
-    /// Begins an epoch: only keys that have a reader stay, with their counts, because the readers' ledgers are made
+    /// Begins an epoch: only keys that have a holder stay, with their counts, because the readers' ledgers are made
     /// from them.
     pub(super) fn reset(&mut self, version: u64) {
         self.trimmed_floor = Offset::START;
@@ -154,7 +171,7 @@ impl<M: Message> KeyTable<M> {
         (self.idle_bytes, self.key_bytes) = (0, 0);
         self.logs.retain(|_, log| {
             log.clear(version);
-            let is_held = log.readers > 0;
+            let is_held = log.holders > 0;
             self.key_bytes += if is_held { log.key_bytes() } else { 0 };
             is_held
         });

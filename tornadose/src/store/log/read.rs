@@ -5,13 +5,38 @@ use std::sync::Arc;
 
 use crate::id::Offset;
 use crate::message::{Message, NoKey, Retention};
-use crate::store::gap::Gap;
+use crate::store::gap::{Gap, GapReason};
 use crate::store::ledger::Counts;
 use crate::store::log::Log;
 use crate::store::log::batch::{Batch, CachedBatch};
 use crate::store::log::cursor::{Cursor, above};
+use crate::store::log::gaps::LogGap;
 use crate::store::log::key::KeySelection;
 use crate::store::log::merge::{merge, merge_all};
+use crate::store::log::notices::{NextFinish, NextRemoval};
+
+/// The next gap that a reader is told.
+enum NextGap {
+    Lost(LogGap),
+    Removed(NextRemoval),
+}
+
+impl NextGap {
+    fn generation(&self) -> u64 {
+        match self {
+            Self::Lost(gap) => gap.generation,
+            Self::Removed(removal) => removal.generation,
+        }
+    }
+
+    /// Returns the offset after which it is told.
+    fn after(&self) -> Offset {
+        match self {
+            Self::Lost(gap) => gap.after,
+            Self::Removed(removal) => removal.offset,
+        }
+    }
+}
 
 /// How many batches of several messages are cached for the next reader at the same position.
 const CACHED_BATCHES: usize = 16;
@@ -24,30 +49,45 @@ pub(crate) enum ReadOutcome<M> {
     AtHead,
     /// Queue messages that it was owed are gone.
     Lagged { missed: u64 },
-    /// Messages that it may have been owed never arrived.
+    /// Messages that it may have been owed never arrived, or were removed.
     Gap(Gap),
+    /// A key of the reader is finished at this offset. `is_last`: and so are all its other keys.
+    Finished { offset: Offset, key_json: Arc<str>, is_last: bool },
     /// The log has begun an epoch in which the cursor has no position.
     Restarted,
 }
 
 impl<M: Message> Log<M> {
-    /// Reads the next messages at a cursor, and moves it after them.
-    pub(crate) fn read(&mut self, keys: &KeySelection, cursor: &mut Cursor) -> ReadOutcome<M> {
-        self.read_limited(keys, cursor, None)
+    /// Reads the next messages at a cursor, and moves it after them. Messages that were removed unread are added to
+    /// `removed` when it moves past them, until a gap reports them.
+    pub(crate) fn read(&mut self, keys: &KeySelection, cursor: &mut Cursor, removed: &mut u32) -> ReadOutcome<M> {
+        self.read_limited(keys, cursor, removed, None)
     }
 
     /// As [`read`](Self::read), but reads nothing above an offset.
     #[cold]
-    pub(crate) fn read_through(&mut self, keys: &KeySelection, cursor: &mut Cursor, through: Offset) -> ReadOutcome<M> {
-        self.read_limited(keys, cursor, Some(through))
+    pub(crate) fn read_through(
+        &mut self,
+        keys: &KeySelection,
+        cursor: &mut Cursor,
+        removed: &mut u32,
+        through: Offset,
+    ) -> ReadOutcome<M> {
+        self.read_limited(keys, cursor, removed, Some(through))
     }
 
     #[expect(clippy::inline_always, reason = "the limit costs nothing where there is none")]
     #[inline(always)]
-    fn read_limited(&mut self, keys: &KeySelection, cursor: &mut Cursor, limit: Option<Offset>) -> ReadOutcome<M> {
+    fn read_limited(
+        &mut self,
+        keys: &KeySelection,
+        cursor: &mut Cursor,
+        removed: &mut u32,
+        limit: Option<Offset>,
+    ) -> ReadOutcome<M> {
         debug_assert!(self.is_decoded(keys), "a key with a reader has no undecoded entry");
         if cursor.generation != self.generation()
-            && let Some(change) = self.generation_change(keys, cursor)
+            && let Some(change) = self.generation_change(keys, cursor, removed)
         {
             return change;
         }
@@ -56,54 +96,114 @@ impl<M: Message> Log<M> {
         }
         if self.may_have_lagged(keys, cursor) {
             let owed = self.appended_queue(keys) - cursor.accounted;
-            let kept = self.queue_count_after(keys, cursor.owed_after());
+            let kept = self.queue_count_after(keys, cursor.owed_after()) + self.removed_ahead(keys, cursor);
             if kept < owed {
                 return ReadOutcome::Lagged { missed: owed - kept };
             }
         }
+        let finish = if self.notices.has_no_finish() { None } else { self.notices.next_finish(keys, cursor.position) };
         let is_above = cursor.position >= cursor.ids_after;
         let batch = if self.newest(keys) <= cursor.position {
             None
         } else {
             // A batch that others read may reach beyond the limit.
             let cached = if limit.is_none() { self.cached_batch(keys, cursor) } else { None };
-            cached.or_else(|| self.next_batch(keys, cursor, limit))
+            let until = finish.as_ref().map(|finish| finish.offset);
+            let cached = cached.filter(|batch| until.is_none_or(|until| batch.last_offset() <= until));
+            cached.or_else(|| self.next_batch(keys, cursor, limit.into_iter().chain(until).min()))
         };
         let Some(batch) = batch else {
-            // There is no message of its keys between its position and the head or the next gap.
-            if let Some(gap) = self.generations.next_gap(cursor.generation)
-                && limit.is_none_or(|limit| gap.after <= limit)
-            {
-                cursor.position = gap.after;
-                return match limit {
-                    None => self.read(keys, cursor),
-                    Some(limit) => self.read_through(keys, cursor, limit),
-                };
-            }
-            cursor.position = limit.map_or(self.head, |limit| limit.min(self.head));
-            return ReadOutcome::AtHead;
+            return self.read_stop(keys, cursor, removed, limit, finish);
         };
         let entries = batch.entries();
-        let last = entries.last().expect("a batch is not empty");
+        let last = batch.last_offset();
         let with_ids = is_above || entries[0].offset() > cursor.ids_after;
         let queue = entries.iter().filter(|entry| entry.retention == Retention::Queue).count() as u64;
-        cursor.advance(last.offset(), queue);
+        self.pass_removed(keys, cursor, removed, last);
+        cursor.advance(last, queue);
         let counts = Counts { queue, latest: entries.len() as u64 - queue };
         ReadOutcome::Batch { batch, with_ids, counts }
     }
 
+    /// Reads what comes next where there is no message of the reader's keys up to the head: the next finish, the next
+    /// gap, or the head. The limit bounds it.
+    fn read_stop(
+        &mut self,
+        keys: &KeySelection,
+        cursor: &mut Cursor,
+        removed: &mut u32,
+        limit: Option<Offset>,
+        finish: Option<NextFinish>,
+    ) -> ReadOutcome<M> {
+        let is_within = |offset: Offset| limit.is_none_or(|limit| offset <= limit);
+        let gap = self.next_gap(keys, cursor.generation).map(|gap| gap.after()).filter(|after| is_within(*after));
+        // Of a finish and a gap after it the finish is first.
+        if let Some(NextFinish { offset, key_json }) = finish.filter(|finish| is_within(finish.offset))
+            && gap.is_none_or(|gap| offset <= gap)
+        {
+            self.pass_removed(keys, cursor, removed, offset);
+            cursor.position = offset;
+            let is_last = self.notices.last_finish(keys) == Some(offset);
+            return ReadOutcome::Finished { offset, key_json, is_last };
+        }
+        let Some(gap) = gap else {
+            let end = limit.map_or(self.head, |limit| limit.min(self.head));
+            self.pass_removed(keys, cursor, removed, end);
+            cursor.position = end;
+            return ReadOutcome::AtHead;
+        };
+        self.pass_removed(keys, cursor, removed, gap);
+        cursor.position = gap;
+        match limit {
+            None => self.read(keys, cursor, removed),
+            Some(limit) => self.read_through(keys, cursor, removed, limit),
+        }
+    }
+
+    /// Counts the messages that were removed before a cursor that moves to this offset has read them. They are no longer
+    /// owed to its reader, which is told at the removal.
+    fn pass_removed(&self, keys: &KeySelection, cursor: &mut Cursor, removed: &mut u32, through: Offset) {
+        if cursor.generation != self.generation() {
+            let passed = self.removed_up_to(keys, cursor, through);
+            cursor.accounted += passed;
+            *removed = removed.saturating_add(u32::try_from(passed).unwrap_or(u32::MAX));
+        }
+    }
+
+    /// Returns the next gap or removal that a reader of this generation is told.
+    fn next_gap(&self, keys: &KeySelection, generation: u64) -> Option<NextGap> {
+        if generation == self.generation() {
+            return None;
+        }
+        let gap = self.generations.next_gap(generation).copied().map(NextGap::Lost);
+        let removal = self.notices.next_removal(keys, generation).map(NextGap::Removed);
+        gap.into_iter().chain(removal).min_by_key(NextGap::generation)
+    }
+
     /// Returns what a reader of an earlier generation finds first. `None` when it has to read on up to the next gap.
-    fn generation_change(&self, keys: &KeySelection, cursor: &mut Cursor) -> Option<ReadOutcome<M>> {
+    #[cold]
+    fn generation_change(&self, keys: &KeySelection, cursor: &mut Cursor, removed: &mut u32) -> Option<ReadOutcome<M>> {
         if self.generations.is_before_epoch(cursor.generation) {
             return Some(ReadOutcome::Restarted);
         }
-        let Some(next) = self.generations.next_gap(cursor.generation).copied() else {
-            cursor.generation = self.generation();
-            return None;
-        };
-        if cursor.position < next.after {
+        let next = self.next_gap(keys, cursor.generation);
+        if next.as_ref().is_some_and(|next| cursor.position < next.after()) {
             return None;
         }
+        let mut take_removed = || Gap { reason: GapReason::Removed, missed: Some(std::mem::take(removed).into()) };
+        let next = match next {
+            None => {
+                cursor.generation = self.generation();
+                let removal = take_removed();
+                // The removal of what it has passed may be forgotten.
+                return (removal.missed > Some(0)).then_some(ReadOutcome::Gap(removal));
+            }
+            Some(NextGap::Removed(NextRemoval { generation, .. })) => {
+                cursor.generation = generation;
+                return Some(ReadOutcome::Gap(take_removed()));
+            }
+            Some(NextGap::Lost(next)) => next,
+        };
         cursor.generation = next.generation;
         // The missing messages are all the reader's own only when it reads all keys, and when all of them are queue
         // messages.
@@ -143,7 +243,7 @@ impl<M: Message> Log<M> {
 
     fn next_batch(&mut self, keys: &KeySelection, cursor: &Cursor, limit: Option<Offset>) -> Option<Batch<M>> {
         // A gap is reported between the messages where the missing ones would have been.
-        let gap_after = self.generations.next_gap(cursor.generation).map(|gap| gap.after);
+        let gap_after = self.next_gap(keys, cursor.generation).map(|gap| gap.after());
         let last = gap_after.into_iter().chain(limit).min();
         let (position, owed_after) = (cursor.position, cursor.owed_after());
         let batch = match keys {

@@ -51,7 +51,7 @@ impl<M: Message> Log<M> {
 
     /// Returns whether an entry with this key has to be decoded when it arrives.
     fn is_wanted(&self, key_text: &str) -> bool {
-        let has_reader = |key_index: usize| self.keys[key_index].readers > 0;
+        let has_reader = |key_index: usize| self.keys[key_index].holders > 0;
         self.readers_of_all > 0
             || !self.keys.tells_keys_by_text()
             || self.keys.index_of_text(key_text).is_some_and(has_reader)

@@ -51,6 +51,8 @@ impl<M: Message> Reader<M> {
 
     pub(super) fn balance_locked(&self, state: &State<M>) -> Balance {
         let (cursor, ledger) = self.counts();
-        ledger.balance(state.log.appended_total(&self.keys), state.log.remaining(&self.keys, &cursor))
+        let mut remaining = state.log.remaining(&self.keys, &cursor);
+        remaining.queue += u64::from(self.removed_unread);
+        ledger.balance(state.log.appended_total(&self.keys), remaining)
     }
 }

@@ -4,13 +4,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use fastrand::Rng;
+use futures_util::FutureExt;
 
 use crate::event::Event;
 use crate::event::error::EncodeError;
 use crate::id::Id;
-use crate::message::{Keys, Message, Retention};
+use crate::message::{Finish, Keys, Message, Retention};
 use crate::store::Store;
 use crate::store::error::SubmitError;
+use crate::store::finish::KeyState;
 use crate::store::gap::{Gap, GapReason};
 use crate::store::limits::ENTRY_OVERHEAD;
 use crate::store::log::cursor::ResumeOutcome;
@@ -26,15 +28,18 @@ const COST: usize = ENTRY_OVERHEAD + 1;
 const NAME_COST: usize = 3;
 
 /// A queue message, or a `latest` message of this name, in a store of so many bytes.
+#[derive(Debug)]
 struct Note<const MEMORY: usize> {
     key: u64,
     latest: Option<&'static str>,
+    finishes: bool,
 }
 
 impl<const MEMORY: usize> Message for Note<MEMORY> {
     type Key = u64;
     const CAPACITY: usize = KEPT;
     const MEMORY: usize = MEMORY;
+    const CAN_FINISH: bool = true;
     const CHANNEL: &'static str = "notes";
 
     fn key(&self) -> u64 {
@@ -42,6 +47,9 @@ impl<const MEMORY: usize> Message for Note<MEMORY> {
     }
     fn retention(&self) -> Retention {
         if self.latest.is_some() { Retention::Latest } else { Retention::Queue }
+    }
+    fn finishes(&self) -> bool {
+        self.finishes
     }
     fn event(&self) -> Result<Event, EncodeError> {
         let event = Event::text("x");
@@ -52,6 +60,8 @@ impl<const MEMORY: usize> Message for Note<MEMORY> {
     }
 }
 
+impl<const MEMORY: usize> Finish for Note<MEMORY> {}
+
 /// Everything that happened to the store.
 #[derive(Default)]
 struct History {
@@ -61,6 +71,11 @@ struct History {
     kept: BTreeMap<u64, u64>,
     /// The newest `latest` message of each key and name.
     latest: BTreeMap<(u64, &'static str), u64>,
+    /// The finish of each finished key.
+    finishes: BTreeMap<u64, u64>,
+    /// The removals, with their keys, and the queue messages that they have dropped.
+    removals: BTreeMap<u64, u64>,
+    removed: BTreeSet<u64>,
     head: u64,
     /// How often `memory` has rejected a message, and how often it has trimmed one.
     rejected: usize,
@@ -71,7 +86,12 @@ impl History {
     fn submit<const MEMORY: usize>(&mut self, store: &Store<Note<MEMORY>>, random: &mut Rng) {
         let key = random.u64(..KEYS);
         let latest = ["bid", "ask"].get(random.usize(..4)).copied();
-        let result = store.try_submit(Note { key, latest });
+        let finishes = MEMORY > 1 << 20 && latest.is_none() && random.u64(..30) == 0;
+        let result = store.try_submit(Note { key, latest, finishes });
+        if self.finishes.contains_key(&key) {
+            assert!(matches!(result, Err(SubmitError::Finished { .. })), "{result:?}");
+            return;
+        }
         if self.is_full(key, latest, MEMORY) {
             assert!(matches!(result, Err(SubmitError::Full { .. })), "{result:?}");
             self.rejected += 1;
@@ -85,6 +105,10 @@ impl History {
             self.queue.entry(key).or_default().push(self.head);
             self.kept.insert(self.head, key);
         }
+        if finishes {
+            self.head += 1;
+            self.finishes.insert(key, self.head);
+        }
         if self.kept.values().filter(|other| **other == key).count() > KEPT {
             let oldest = *self.kept.iter().find(|(_, other)| **other == key).unwrap().0;
             self.kept.remove(&oldest);
@@ -95,6 +119,48 @@ impl History {
             self.kept.pop_first().unwrap();
             self.trimmed += 1;
         }
+    }
+
+    fn finish<const MEMORY: usize>(&mut self, store: &Store<Note<MEMORY>>, random: &mut Rng) {
+        let key = random.u64(..KEYS);
+        let finish = now(store.finish(&key)).unwrap();
+        let expected = *self.finishes.entry(key).or_insert(self.head + 1);
+        self.head = self.head.max(expected);
+        assert_eq!(finish.offset.minor(), expected);
+        assert_eq!((store.key_state(&key), now(store.finished(&key))), (KeyState::Finished, Some(finish)));
+    }
+
+    fn remove<const MEMORY: usize>(&mut self, store: &Store<Note<MEMORY>>, random: &mut Rng) {
+        let key = random.u64(..KEYS);
+        self.head += 1;
+        assert_eq!(now(store.remove(&key)).unwrap().offset.minor(), self.head);
+        self.removals.insert(self.head, key);
+        self.removed.extend(self.kept.extract_if(.., |_, other| *other == key).map(|(offset, _)| offset));
+        self.latest.retain(|(other, _), _| *other != key);
+        self.finishes.remove(&key);
+        assert_eq!(store.key_state(&key), KeyState::Open);
+    }
+
+    /// Returns the finishes of these keys.
+    fn finishes_of(&self, keys: &Keys<u64>) -> BTreeSet<u64> {
+        self.finishes.iter().filter(|(key, _)| contains(keys, **key)).map(|(_, finish)| *finish).collect()
+    }
+
+    /// Returns the last finish of these keys when all of them are finished.
+    fn last_finish(&self, keys: &Keys<u64>) -> Option<u64> {
+        match keys {
+            Keys::All => None,
+            Keys::One(key) => self.finishes.get(key).copied(),
+            Keys::Set(keys) => {
+                let finishes: Option<Vec<u64>> = keys.iter().map(|key| self.finishes.get(key).copied()).collect();
+                finishes?.into_iter().max()
+            }
+        }
+    }
+
+    /// Returns the first removal that concerns a reader of these keys after an offset.
+    fn next_removal(&self, keys: &Keys<u64>, after: u64) -> Option<u64> {
+        self.removals.range(after + 1..).find(|(_, key)| contains(keys, **key)).map(|(offset, _)| *offset)
     }
 
     fn forget<const MEMORY: usize>(&mut self, store: &Store<Note<MEMORY>>, random: &mut Rng) {
@@ -137,6 +203,11 @@ impl History {
     }
 }
 
+/// Returns what a future returns that need not wait.
+fn now<T>(future: impl Future<Output = T>) -> T {
+    future.now_or_never().expect("a store in memory does not wait")
+}
+
 fn contains(keys: &Keys<u64>, key: u64) -> bool {
     match keys {
         Keys::All => true,
@@ -160,12 +231,17 @@ struct Client<const MEMORY: usize> {
     /// reported first.
     trimmed_at_open: bool,
     lost_at_open: BTreeSet<u64>,
+    /// Finishes up to here were told before it connected, or are told by now.
+    finishes_told_through: u64,
+    /// Removals up to here are told, or concern messages that are not owed to it.
+    removals_told_through: u64,
 }
 
 impl<const MEMORY: usize> Client<MEMORY> {
     fn new(random: &mut Rng) -> Self {
         let keys = match random.u64(..3) {
             0 => Keys::One(random.u64(..KEYS)),
+            1 if random.bool() => Keys::Set(vec![random.u64(..KEYS), random.u64(..KEYS)]),
             1 => Keys::Set(vec![random.u64(..KEYS), random.u64(..KEYS), KEYS + 1]),
             _ => Keys::All,
         };
@@ -179,10 +255,13 @@ impl<const MEMORY: usize> Client<MEMORY> {
             last: 0,
             trimmed_at_open: false,
             lost_at_open: BTreeSet::new(),
+            finishes_told_through: 0,
+            removals_told_through: 0,
         }
     }
 
     fn connect(&mut self, store: &Store<Note<MEMORY>>, history: &History, random: &mut Rng) {
+        self.reader = None;
         let replay = random.usize(..6);
         let text = self.position.map(|id| id.to_string());
         let resume = text.as_deref().map_or(Resume::New, Resume::after_text);
@@ -197,7 +276,14 @@ impl<const MEMORY: usize> Client<MEMORY> {
         self.trimmed_at_open = self.position.is_some_and(|id| {
             let gone = &history.all(&self.keys) - &history.kept(&self.keys);
             gone.range(id.offset.minor() + 1..).next().is_some()
+                || history.next_removal(&self.keys, id.offset.minor()).is_some()
         });
+        if let Some(id) = self.position {
+            let has_seen_all = history.last_finish(&self.keys).is_some_and(|last| last <= id.offset.minor());
+            assert_eq!(store.has_seen_all(&self.keys, id), has_seen_all);
+        }
+        self.finishes_told_through = self.position.map_or(0, |id| id.offset.minor());
+        self.removals_told_through = history.head;
         self.lost_at_open = self.lost(history);
         self.last = self.position.map_or(0, |id| id.offset.minor());
         let options = ReaderOptions { replay, is_connection: true };
@@ -219,6 +305,8 @@ impl<const MEMORY: usize> Client<MEMORY> {
                 if let Some(id) = position {
                     self.move_to(history, id);
                 }
+                let last = batch.last_offset().minor();
+                self.assert_told_before(history, last);
                 for entry in batch.entries() {
                     let offset = entry.offset().minor();
                     assert!(offset > self.last, "{offset} after {}", self.last);
@@ -240,7 +328,30 @@ impl<const MEMORY: usize> Client<MEMORY> {
                     let current = !contains(&self.keys, *key) || self.received.contains(newest);
                     assert!(current, "the newest {name} of {key}, {newest}, is missing");
                 }
+                self.assert_told_before(history, history.head);
                 self.assert_nothing_owed_up_to(history, history.head);
+                assert_eq!(history.last_finish(&self.keys), None, "it has not ended");
+            }
+            ReadStep::Finished { position, id, with_id, key } => {
+                assert!(!self.trimmed_at_open, "a loss was not reported");
+                if let Some(id) = position {
+                    self.move_to(history, id);
+                }
+                let finish = id.offset.minor();
+                self.assert_told_before(history, finish);
+                if let Some(key) = key {
+                    assert!(finish > self.finishes_told_through.max(self.last));
+                    assert_eq!(history.finishes.get(&key.parse().unwrap()), Some(&finish));
+                    (self.last, self.finishes_told_through) = (finish, finish);
+                } else {
+                    assert!(with_id);
+                    assert_eq!(history.last_finish(&self.keys), Some(finish));
+                    self.assert_nothing_owed_up_to(history, history.head);
+                    self.reader = None;
+                }
+                if with_id {
+                    self.move_to(history, id);
+                }
             }
             ReadStep::Pending => panic!("a store in memory has every id of its own"),
             ReadStep::Ended(end) => panic!("{end:?}"),
@@ -248,7 +359,11 @@ impl<const MEMORY: usize> Client<MEMORY> {
     }
 
     fn read_gap(&mut self, history: &History, gap: Gap) {
-        assert_eq!(gap.missed.is_some(), gap.reason == GapReason::Lagged);
+        assert_eq!(gap.missed.is_some(), matches!(gap.reason, GapReason::Lagged | GapReason::Removed));
+        if gap.reason == GapReason::Removed {
+            assert!(!self.trimmed_at_open, "a loss was not reported");
+            return self.read_removal(history, gap);
+        }
         let at_open = std::mem::take(&mut self.trimmed_at_open);
         let lost = if at_open { std::mem::take(&mut self.lost_at_open) } else { self.lost(history) };
         assert_eq!(gap.reason, if at_open { GapReason::Trimmed } else { GapReason::Lagged });
@@ -259,10 +374,34 @@ impl<const MEMORY: usize> Client<MEMORY> {
         self.excused.extend(lost);
     }
 
-    /// Returns the messages that it is owed and cannot get.
+    fn read_removal(&mut self, history: &History, gap: Gap) {
+        let removal = history.next_removal(&self.keys, self.removals_told_through).unwrap();
+        assert!(removal > self.last, "the removal at {removal} after {}", self.last);
+        let removed = &self.owed(history) & &history.removed;
+        let missed: BTreeSet<u64> = removed.range(..removal).copied().collect();
+        assert_eq!(gap.missed, Some(missed.len() as u64));
+        self.excused.extend(missed);
+        (self.last, self.removals_told_through) = (removal, removal);
+    }
+
+    fn owed(&self, history: &History) -> BTreeSet<u64> {
+        &history.all(&self.keys) - &(&self.received | &self.excused)
+    }
+
+    /// Returns the messages that it is owed and cannot get. Those that were removed are told at the removal, but for a
+    /// client that connects after it.
     fn lost(&self, history: &History) -> BTreeSet<u64> {
-        let owed = &history.all(&self.keys) - &(&self.received | &self.excused);
-        &owed - &history.kept(&self.keys)
+        let lost = &self.owed(history) - &history.kept(&self.keys);
+        if self.reader.is_some() { &lost - &history.removed } else { lost }
+    }
+
+    /// Asserts that it was told of each finish and each removal before an offset.
+    fn assert_told_before(&self, history: &History, offset: u64) {
+        let removal = history.next_removal(&self.keys, self.removals_told_through);
+        assert!(removal.is_none_or(|removal| removal > offset), "the removal at {removal:?} is not told at {offset}");
+        let finishes = history.finishes_of(&self.keys);
+        let finish = finishes.range(self.finishes_told_through + 1..).next();
+        assert!(finish.is_none_or(|finish| *finish >= offset), "the finish at {finish:?} is not told at {offset}");
     }
 
     /// An id is valid only when everything that is owed up to it was received.
@@ -273,7 +412,8 @@ impl<const MEMORY: usize> Client<MEMORY> {
     }
 
     fn assert_nothing_owed_up_to(&self, history: &History, offset: u64) {
-        let owed = &history.all(&self.keys) - &(&self.received | &self.excused);
+        // An id before a removal that is not told yet is trimmed.
+        let owed = &self.owed(history) - &history.removed;
         assert!(owed.range(..=offset).next().is_none(), "owed {owed:?} up to {offset}");
     }
 }
@@ -293,6 +433,8 @@ fn check<const MEMORY: usize>(programs: u64) -> (usize, usize) {
                 0 => clients[which].connect(&store, &history, &mut random),
                 1 => clients[which].reader = None,
                 2 if random.u64(..4) == 0 => history.forget(&store, &mut random),
+                2 if MEMORY > 1 << 20 && random.u64(..4) == 0 => history.remove(&store, &mut random),
+                3 if MEMORY > 1 << 20 && random.u64(..20) == 0 => history.finish(&store, &mut random),
                 2..6 => history.submit(&store, &mut random),
                 _ => clients[which].step(&history),
             }

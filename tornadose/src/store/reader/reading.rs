@@ -80,19 +80,25 @@ impl<M: Message> Reader<M> {
         waker: &Waker,
     ) -> ReadStep<M> {
         let outcome = match bound {
-            None => state.log.read(&self.keys, &mut self.cursor),
-            Some(bound) => state.log.read_through(&self.keys, &mut self.cursor, bound.offset),
+            None => state.log.read(&self.keys, &mut self.cursor, &mut self.removed_unread),
+            Some(bound) => state.log.read_through(&self.keys, &mut self.cursor, &mut self.removed_unread, bound.offset),
         };
         let gap = match outcome {
             ReadOutcome::Batch { batch, with_ids, counts } => {
                 self.ledger.record_read(counts);
-                let is_position_due = with_ids && std::mem::take(&mut self.is_position_due);
-                let position = is_position_due.then(|| state.log.id(self.cursor.ids_after));
+                let position = if with_ids { self.take_position(&state.log) } else { None };
                 let is_settled = end.is_none() && !self.is_first_pass && !self.is_position_due;
                 if is_settled && state.log.is_at_head(&self.cursor) {
                     self.mark_live(state, waker);
                 }
                 return ReadStep::Batch { position, batch, with_ids };
+            }
+            ReadOutcome::Finished { offset, key_json, is_last } => {
+                let id = state.log.id(offset);
+                // The id of the last finish tells by itself that its client has everything.
+                let with_id = offset > self.cursor.ids_after || is_last;
+                let position = if with_id && !is_last { self.take_position(&state.log) } else { None };
+                return ReadStep::Finished { position, id, with_id, key: Some(key_json).filter(|_| !is_last) };
             }
             ReadOutcome::AtHead => return self.wait_at_head(state, end, bound, waker),
             ReadOutcome::Lagged { missed } => {
@@ -100,6 +106,11 @@ impl<M: Message> Reader<M> {
                 self.cursor = state.log.cursor_after_lag(&self.keys, &self.cursor);
                 self.restart_ids(&state.log);
                 return ReadStep::Gap(Gap { reason: GapReason::Lagged, missed: Some(missed) });
+            }
+            ReadOutcome::Gap(gap @ Gap { reason: GapReason::Removed, .. }) => {
+                self.ledger.record_missed(gap.missed.unwrap_or(0));
+                self.is_first_pass = true;
+                gap
             }
             ReadOutcome::Gap(gap) => {
                 self.ledger.record_missed_unappended(gap.missed.unwrap_or(0));
@@ -109,7 +120,8 @@ impl<M: Message> Reader<M> {
             ReadOutcome::Restarted => {
                 // What it had not read of the former epoch is gone, whether it is reported or not.
                 let cursor = state.log.cursor_at_start(&self.keys);
-                self.ledger.record_missed(cursor.accounted.saturating_sub(self.cursor.accounted));
+                let removed = u64::from(std::mem::take(&mut self.removed_unread));
+                self.ledger.record_missed(cursor.accounted.saturating_sub(self.cursor.accounted) + removed);
                 self.cursor = cursor;
                 self.restart_ids(&state.log);
                 Gap { reason: GapReason::Restarted, missed: None }
@@ -133,6 +145,12 @@ impl<M: Message> Reader<M> {
             state.readers.wait_for_offset(self.id, bound.offset);
             return ReadStep::Pending;
         }
+        // It has resumed from an id above them.
+        if let Some(finish) = state.log.last_finish(&self.keys)
+            && self.cursor.has_read_through(finish)
+        {
+            return ReadStep::Finished { position: None, id: state.log.id(finish), with_id: true, key: None };
+        }
         if let (Some(end), false) = (end, self.is_first_pass) {
             return ReadStep::Ended(end);
         }
@@ -141,6 +159,11 @@ impl<M: Message> Reader<M> {
         self.live.head = bound.unwrap_or_else(|| state.log.head());
         let is_first = std::mem::take(&mut self.is_first_pass);
         ReadStep::AtHead { head: self.live.head, is_first }
+    }
+
+    /// Returns the position that is due before the first message with an id.
+    fn take_position(&mut self, log: &Log<M>) -> Option<Id> {
+        std::mem::take(&mut self.is_position_due).then(|| log.id(self.cursor.ids_after))
     }
 
     /// Marks the reader as live, under the lock under which it read everything: the store is not locked for its

@@ -14,8 +14,8 @@ pub(crate) enum Throttled {
     Waits { has_unread: bool },
     /// It is told to end.
     IsEnding,
-    /// So many messages of a key wait that it could lag.
-    IsFull,
+    /// So many messages of a key wait that it could lag, or one of its keys is finished.
+    IsDue,
 }
 
 impl<M: Message> Reader<M> {
@@ -43,8 +43,8 @@ impl<M: Message> Reader<M> {
         }
         let unread_max = (shared.limits.capacity / 2).max(1);
         let unread = state.log.most_unread_of_a_key(&self.keys, &self.cursor);
-        if unread >= unread_max {
-            return Throttled::IsFull;
+        if unread >= unread_max || state.log.has_finish_ahead(&self.keys, &self.cursor) {
+            return Throttled::IsDue;
         }
         state.readers.register_waker_after(self.id, waker, unread_max - unread);
         let has_unread = !state.log.skip_others(&self.keys, &mut self.cursor);

@@ -106,6 +106,7 @@ fn step(reader: &mut Reader<Note>) -> (String, Option<Id>) {
         }
         ReadStep::AtHead { head, is_first } => (format!("at {head} {is_first}"), Some(head)),
         ReadStep::Pending => ("pending".into(), None),
+        ReadStep::Finished { id, .. } => panic!("finished at {id}"),
         ReadStep::Ended(reason) => panic!("{reason:?}"),
     }
 }
@@ -266,7 +267,7 @@ fn read_all(reader: &mut Reader<Note>) -> (Vec<(GapReason, Option<u64>)>, Vec<u6
             ReadStep::Gap(gap) => gaps.push((gap.reason, gap.missed)),
             ReadStep::Batch { batch, .. } => numbers.extend(batch.entries().iter().map(|entry| entry.message.number)),
             ReadStep::AtHead { .. } => return (gaps, numbers),
-            ReadStep::Pending | ReadStep::Ended(_) => panic!("{numbers:?}"),
+            ReadStep::Pending | ReadStep::Finished { .. } | ReadStep::Ended(_) => panic!("{numbers:?}"),
         }
     }
 }

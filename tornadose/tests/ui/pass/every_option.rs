@@ -15,12 +15,23 @@ use tornadose::subscriber::{Lag, Options, Origins, Transports};
     max_key = "2KiB",
     ttl = "90m",
     channel = "every:option",
+    finish,
     crate = tornadose,
 )]
 #[derive(Clone, Serialize, Deserialize)]
 pub enum Event {
     /// Keys in one order.
     Begun {
+        /// The tenant.
+        #[key]
+        tenant: u32,
+        /// The room.
+        #[key]
+        room: String,
+    },
+    /// The last.
+    #[finish]
+    Ended {
         /// The tenant.
         #[key]
         tenant: u32,

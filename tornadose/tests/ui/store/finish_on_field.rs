@@ -1,0 +1,12 @@
+use tornadose::prelude::*;
+
+#[store(queue)]
+#[derive(Serialize)]
+enum Run {
+    Line {
+        #[finish]
+        last: bool,
+    },
+}
+
+fn main() {}

@@ -1,0 +1,7 @@
+use tornadose::prelude::*;
+
+#[store(queue, finish = "yes")]
+#[derive(Serialize)]
+struct Line(String);
+
+fn main() {}
