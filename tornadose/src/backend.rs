@@ -14,7 +14,7 @@ mod backoff;
 #[cfg(feature = "redis")]
 pub(crate) mod redis;
 
-pub use crate::backend::engine::{Backend, OpenError};
+pub use crate::backend::engine::{Backend, Features, OpenError};
 pub use crate::backend::incoming::{IncomingEntry, Ingested};
 pub use crate::backend::link::BackendLink;
 pub use crate::backend::outgoing::{Outgoing, OutgoingKind, SendOutcome};

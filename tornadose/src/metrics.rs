@@ -51,6 +51,12 @@ pub(crate) fn unreadable(channel: &'static str) {
     ::metrics::counter!("tornadose_unreadable_total", "channel" => channel).increment(1);
 }
 
+/// Counts a message of a backend that came after the finish of its key.
+pub(crate) fn late(channel: &'static str) {
+    #[cfg(feature = "metrics")]
+    ::metrics::counter!("tornadose_late_total", "channel" => channel).increment(1);
+}
+
 /// Counts a connection that opens.
 pub(crate) fn opened(transport: &'static str) {
     #[cfg(feature = "metrics")]

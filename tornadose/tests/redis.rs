@@ -39,6 +39,8 @@ mod passwords;
 mod ttl;
 #[path = "redis/versions.rs"]
 mod versions;
+#[path = "redis/finish.rs"]
+mod finish;
 #[path = "redis/undecoded.rs"]
 mod undecoded;
 #[path = "common/log.rs"]

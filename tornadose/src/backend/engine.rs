@@ -8,6 +8,10 @@ use crate::backend::link::BackendLink;
 
 #[doc = include_str!("../docs/backend.md")]
 pub trait Backend: Send + Sized + 'static {
+    /// What the engine can do besides appending messages. What it cannot is
+    /// [`SubmitError::Unsupported`](crate::SubmitError::Unsupported).
+    const SUPPORTS: Features = Features::NONE;
+
     /// How long a submit waits for its acknowledgement before it fails with `Unavailable`; 3 s.
     fn ack_timeout(&self) -> Duration {
         Duration::from_secs(3)
@@ -28,6 +32,40 @@ pub trait Backend: Send + Sized + 'static {
     /// The store drops this future at any `await` once it is closed and every submitted message is resolved, or the
     /// [time for an acknowledgement](Self::ack_timeout) has passed. The outcome of messages that are dropped with it is `Unknown`.
     fn run(self, link: BackendLink) -> impl Future<Output = Result<(), OpenError>> + Send;
+}
+
+/// What an engine can do besides appending messages.
+///
+/// ```
+/// use tornadose::backend::Features;
+///
+/// const BOTH: Features = Features::FINISH.with(Features::REMOVE);
+/// assert!(BOTH.contains(Features::FINISH) && !Features::NONE.contains(Features::REMOVE));
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Features(u8);
+
+impl Features {
+    /// Nothing else.
+    pub const NONE: Self = Self(0);
+    /// It finishes keys: it remembers which are finished, refuses messages to them
+    /// ([`Outgoing::open_key`](crate::backend::Outgoing::open_key)), and tells every process
+    /// ([`BackendLink::finish`]). Without it, a message that finishes its key does so in each process alone.
+    pub const FINISH: Self = Self(1);
+    /// It tells every process that a key is removed ([`BackendLink::remove`]).
+    pub const REMOVE: Self = Self(2);
+
+    /// Returns these and others.
+    #[must_use]
+    pub const fn with(self, others: Self) -> Self {
+        Self(self.0 | others.0)
+    }
+
+    /// Returns whether all others are among these.
+    #[must_use]
+    pub const fn contains(self, others: Self) -> bool {
+        self.0 & others.0 == others.0
+    }
 }
 
 /// The reason why a store could not be opened.

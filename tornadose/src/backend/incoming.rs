@@ -107,7 +107,8 @@ pub enum Ingested {
         /// The text of its key and its event's name, as in [`OutgoingKind::Latest`](crate::backend::OutgoingKind::Latest).
         slot: String,
     },
-    /// It was dropped: it was received before, its offset is not above the head, or the store is closed.
+    /// It was dropped: it was received before, its offset is not above the head, its key is finished, or the store is
+    /// closed.
     Ignored,
     /// It is not a message of this store. It was counted and logged, and readers receive the gap `unreadable`.
     Unreadable,
@@ -127,6 +128,11 @@ pub(crate) trait LogSink: Send + Sync {
     fn skip_unreadable(&self, offset: Offset, reason: &str);
     fn forget(&self, offset: Option<Offset>, key: &str) -> Vec<String>;
     fn retain_latest(&self, is_kept: &dyn Fn(&str) -> bool);
+    fn can_finish(&self) -> bool;
+    fn finish(&self, offset: Offset, key: &str);
+    fn reopen(&self, offset: Offset, key: &str);
+    fn retain_finishes(&self, is_kept: &dyn Fn(&str) -> bool);
+    fn remove(&self, offset: Offset, key: &str) -> Vec<String>;
     fn advance_to(&self, offset: Offset);
     fn report_trimmed(&self, missed: Option<u64>);
     fn mark_trimmed_through(&self, offset: Offset);

@@ -189,6 +189,43 @@ impl BackendLink {
         self.store.retain_latest(is_kept);
     }
 
+    /// Returns whether the keys of the store can be finished.
+    pub fn can_finish(&self) -> bool {
+        self.store.can_finish()
+    }
+
+    /// Finishes a key at this offset, above every earlier one ([`OutgoingKind::Finish`], and messages that
+    /// [finish](Outgoing::finishes) their key). Of two finishes the first counts. Messages of the key that follow are
+    /// dropped, counted and logged.
+    ///
+    /// When the history is loaded, the finishes come in the order of their offsets too, also those whose messages the
+    /// engine does not keep any more.
+    ///
+    /// [`OutgoingKind::Finish`]: crate::backend::OutgoingKind::Finish
+    pub fn finish(&self, offset: Offset, key: &str) {
+        self.store.finish(offset, key);
+    }
+
+    /// Forgets a key's finish at this offset: the key is new. A process does so when the engine says so, and not by a clock
+    /// of its own.
+    pub fn reopen(&self, offset: Offset, key: &str) {
+        self.store.reopen(offset, key);
+    }
+
+    /// Forgets every finish whose key is not finished in the engine: after entries were trimmed unread, there may have been
+    /// a [`reopen`](Self::reopen) or a [`remove`](Self::remove) among them.
+    pub fn retain_finishes(&self, is_kept: &dyn Fn(&str) -> bool) {
+        self.store.retain_finishes(is_kept);
+    }
+
+    /// Removes everything that is kept of a key, at this offset ([`OutgoingKind::Remove`]). Returns the slots that had
+    /// `latest` values.
+    ///
+    /// [`OutgoingKind::Remove`]: crate::backend::OutgoingKind::Remove
+    pub fn remove(&self, offset: Offset, key: &str) -> Vec<String> {
+        self.store.remove(offset, key)
+    }
+
     /// Advances the log to this offset, at which there is no message.
     pub fn advance_to(&self, offset: Offset) {
         self.store.advance_to(offset);

@@ -37,12 +37,16 @@ pub(crate) struct Content {
     pub(crate) payload: Vec<u8>,
     /// The JSON of the key of a queue message.
     pub(crate) key: Option<String>,
+    /// The JSON of the key that has to be open.
+    pub(crate) open_key: Option<String>,
+    pub(crate) finishes: bool,
 }
 
 impl Content {
     /// Returns how many bytes it has.
     pub(crate) fn size(&self) -> usize {
-        self.payload.len() + self.key.as_ref().map_or(0, String::len)
+        let keys = self.key.iter().chain(&self.open_key);
+        self.payload.len() + keys.map(String::len).sum::<usize>()
     }
 }
 
@@ -143,6 +147,8 @@ impl Outbox {
             kind,
             payload: content.payload,
             key: content.key,
+            open_key: content.open_key,
+            finishes: content.finishes,
             number,
             reply_to,
             is_fire_and_forget,

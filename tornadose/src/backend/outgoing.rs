@@ -46,6 +46,18 @@ pub enum OutgoingKind {
         /// The text of the key.
         key: String,
     },
+    /// A request to finish a key, unless it is [finished](Outgoing::finished). Only an engine that supports
+    /// [`Features::FINISH`](crate::backend::Features::FINISH) gets it.
+    Finish {
+        /// The text of the key.
+        key: String,
+    },
+    /// A request to remove everything of a key, also its finish. Only an engine that supports
+    /// [`Features::REMOVE`](crate::backend::Features::REMOVE) gets it.
+    Remove {
+        /// The text of the key.
+        key: String,
+    },
 }
 
 /// A share of the outbox's bytes for one message. Dropping it frees them.
@@ -57,6 +69,8 @@ pub(crate) enum SendFailure {
     Failed(SendOutcome),
     /// The engine refused it, in these words.
     Refused(String),
+    /// Its key is finished, at this offset.
+    Finished(Offset),
 }
 
 pub(super) type AckResult = Result<Offset, SendFailure>;
@@ -109,6 +123,8 @@ pub struct Outgoing {
     pub(super) kind: OutgoingKind,
     pub(super) payload: Vec<u8>,
     pub(super) key: Option<String>,
+    pub(super) open_key: Option<String>,
+    pub(super) finishes: bool,
     pub(super) number: u64,
     pub(super) reply_to: Option<oneshot::Sender<AckResult>>,
     pub(super) is_fire_and_forget: bool,
@@ -118,7 +134,7 @@ pub struct Outgoing {
 }
 
 impl Outgoing {
-    /// Returns the message, as `serde_json` writes it. It is empty for [`OutgoingKind::Forget`].
+    /// Returns the message, as `serde_json` writes it. It is empty for what is no message, such as [`OutgoingKind::Forget`].
     pub fn payload(&self) -> &[u8] {
         &self.payload
     }
@@ -159,6 +175,19 @@ impl Outgoing {
     /// ```
     pub fn key(&self) -> Option<&str> {
         self.key.as_deref()
+    }
+
+    /// Returns the JSON of the key that has to be open: a message to a finished key is not appended, but
+    /// [finished](Self::finished). `None` for a type whose keys cannot be finished, and for an engine that does not support
+    /// [`Features::FINISH`](crate::backend::Features::FINISH).
+    pub fn open_key(&self) -> Option<&str> {
+        self.open_key.as_deref()
+    }
+
+    /// Returns whether the message finishes its key: the engine appends it, and finishes the key in the same step, at an
+    /// offset of its own.
+    pub fn finishes(&self) -> bool {
+        self.finishes
     }
 
     /// Returns the kind of the message.
@@ -207,6 +236,15 @@ impl Outgoing {
             self.send_log.record_dropped(reason);
         }
         self.resolve(Err(SendFailure::Refused(reason.to_owned())));
+    }
+
+    /// Fails the message with [`SubmitError::Finished`](crate::SubmitError::Finished): its key is finished, and the finish
+    /// has this offset. A request to finish the key returns it.
+    pub fn finished(mut self, offset: Offset) {
+        if self.is_fire_and_forget {
+            self.send_log.record_dropped("the key is finished");
+        }
+        self.resolve(Err(SendFailure::Finished(offset)));
     }
 
     /// Fails the message. Use [`SendOutcome::Unknown`] unless it is certain that the engine has not taken it.

@@ -22,7 +22,7 @@ mod pubsub;
 use std::fmt;
 use std::time::Duration;
 
-use crate::backend::engine::{Backend, OpenError};
+use crate::backend::engine::{Backend, Features, OpenError};
 use crate::backend::link::BackendLink;
 use crate::backend::redis::server::Server;
 
@@ -260,6 +260,8 @@ pub struct RedisPubSub {
 connection_options!(RedisPubSub, "pubsub");
 
 impl Backend for RedisStreams {
+    const SUPPORTS: Features = Features::FINISH.with(Features::REMOVE);
+
     fn ack_timeout(&self) -> Duration {
         self.connection.ack_timeout
     }

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use crate::backend::engine::{Backend, OpenError};
+use crate::backend::engine::{Backend, Features, OpenError};
 use crate::backend::link::BackendLink;
 use crate::simulation::connection::Connection;
 use crate::simulation::link::ProcessLink;
@@ -62,6 +62,8 @@ impl SimulatedBackend {
 }
 
 impl Backend for SimulatedBackend {
+    const SUPPORTS: Features = Features::FINISH.with(Features::REMOVE);
+
     fn ack_timeout(&self) -> Duration {
         self.ack_timeout
     }

@@ -14,6 +14,8 @@ pub(super) enum Mistake {
     OverlooksTheRollback,
     /// A refused message is dropped, also when no caller waits for it.
     DropsTheRefused,
+    /// Finishes whose entries are trimmed are not passed to a store that is opened.
+    ForgetsFinishes,
     /// Another key is passed to the store beside a message, which then has no reader of it.
     MixesUpKeys,
 }
@@ -50,5 +52,6 @@ mistakes! {
     forgets_the_gap => ForgetsTheGap,
     overlooks_the_rollback => OverlooksTheRollback,
     drops_the_refused => DropsTheRefused,
+    forgets_finishes => ForgetsFinishes,
     mixes_up_keys => MixesUpKeys
 }

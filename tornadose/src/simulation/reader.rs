@@ -12,7 +12,7 @@ use crate::simulation::link::ProcessLink;
 use crate::simulation::mistakes::Mistakes;
 use crate::simulation::settlement::Settlement;
 use crate::simulation::state::State;
-use crate::simulation::stream::{Body, Entry, LatestValues, LatestWrite, LoadedStream, Place, StreamPoll};
+use crate::simulation::stream::{Body, Entry, Finishes, LatestValues, LatestWrite, LoadedStream, Place, StreamPoll};
 
 /// How many entries one poll returns. It is small, so that a poll is often incomplete.
 const PAGE_ENTRIES: usize = 8;
@@ -234,14 +234,15 @@ impl<'a> StreamReader<'a> {
         };
         report(Some(missing));
         let up_to = poll.first.map_or(poll.newest.offset, |first| first.offset.previous());
-        if let Some(latest) = &poll.latest {
-            let mut unread = by_offset(latest);
+        if let Some((latest, finishes)) = &poll.table {
+            let mut unread = by_offset(latest, finishes);
             unread.retain(|offset, _| *offset > self.last.offset && *offset <= up_to);
-            for (offset, payload) in unread {
-                self.link.ingest(offset, IncomingEntry::new(payload));
+            for (offset, known) in unread {
+                known.pass(offset, self.link);
                 report(None);
             }
             self.link.retain_latest(&|slot| latest.contains_key(slot));
+            self.link.retain_finishes(&|key| finishes.contains_key(key));
         }
         if poll.first.is_none() {
             // Nothing is kept: the missing entries were the newest ones.
@@ -280,6 +281,21 @@ impl<'a> StreamReader<'a> {
                     self.latest_writes.push(LatestWrite::Forget { slots, offset });
                 }
             }
+            Body::Finish { key } => {
+                if sender.is_some_and(|(sender_id, _)| sender_id == link.sender_id()) {
+                    self.settlement.record_read(offset);
+                }
+                link.finish(offset, key);
+            }
+            Body::Remove { key } => {
+                if sender.is_some_and(|(sender_id, _)| sender_id == link.sender_id()) {
+                    self.settlement.record_read(offset);
+                }
+                let slots = link.remove(offset, key);
+                if !slots.is_empty() {
+                    self.latest_writes.push(LatestWrite::Forget { slots, offset });
+                }
+            }
             Body::Unreadable => link.skip_unreadable(offset, "no field `data`"),
         }
     }
@@ -308,7 +324,10 @@ impl<'a> StreamReader<'a> {
         self.epoch = None;
         let request = |state: &mut State| Ok((state.runs, state.stream(channel).load()));
         let (run, loaded) = connection.call(REPLY_TIMEOUT, request).await?;
-        let LoadedStream { epoch, newest, entries, latest } = loaded;
+        let LoadedStream { epoch, newest, entries, latest, mut finishes } = loaded;
+        if self.mistakes.forgets_finishes() {
+            finishes.clear();
+        }
         let floor = match entries.first() {
             Some(first) if first.place.added == 1 => Offset::START,
             Some(first) => first.place.offset.previous(),
@@ -325,7 +344,7 @@ impl<'a> StreamReader<'a> {
         self.settlement.record_loaded();
         self.latest_writes.clear();
         self.recent.clear();
-        let mut values = by_offset(&latest);
+        let mut values = by_offset(&latest, &finishes);
         for entry in &entries {
             let newer = values.split_off(&entry.place.offset);
             ingest_values(link, &std::mem::replace(&mut values, newer));
@@ -340,12 +359,30 @@ impl<'a> StreamReader<'a> {
     }
 }
 
-fn by_offset(latest: &LatestValues) -> BTreeMap<Offset, &[u8]> {
-    latest.values().map(|(offset, payload)| (*offset, payload.as_slice())).collect()
+/// What the engine knows of an entry that may not be kept.
+enum Known<'a> {
+    Latest(&'a [u8]),
+    /// The finish of this key.
+    Finish(&'a str),
 }
 
-fn ingest_values(link: &BackendLink, values: &BTreeMap<Offset, &[u8]>) {
-    for (offset, payload) in values {
-        link.ingest(*offset, IncomingEntry::new(payload));
+impl Known<'_> {
+    fn pass(&self, offset: Offset, link: &BackendLink) {
+        match self {
+            Self::Latest(payload) => drop(link.ingest(offset, IncomingEntry::new(payload))),
+            Self::Finish(key) => link.finish(offset, key),
+        }
+    }
+}
+
+fn by_offset<'a>(latest: &'a LatestValues, finishes: &'a Finishes) -> BTreeMap<Offset, Known<'a>> {
+    let latest = latest.values().map(|(offset, payload)| (*offset, Known::Latest(payload)));
+    let finishes = finishes.iter().map(|(key, finish)| (finish.offset, Known::Finish(key)));
+    latest.chain(finishes).collect()
+}
+
+fn ingest_values(link: &BackendLink, values: &BTreeMap<Offset, Known<'_>>) {
+    for (offset, known) in values {
+        known.pass(*offset, link);
     }
 }

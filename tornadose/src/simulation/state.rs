@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use crate::id::{Epoch, Offset};
 use crate::simulation::random::Random;
-use crate::simulation::stream::{Body, Stream};
+use crate::simulation::stream::{Body, Finish, Stream};
 
 /// How many entries a stream keeps unless it is set.
 const HISTORY: usize = 100_000;
@@ -122,6 +122,23 @@ impl State {
         self.newest = offset;
         self.stream(channel).append(offset, sender, body, history);
         offset
+    }
+
+    /// Finishes a key at an offset of its own.
+    pub(super) fn finish(
+        &mut self,
+        now: u64,
+        channel: &str,
+        key: String,
+        by: (String, u64),
+        message: Option<Offset>,
+    ) -> Offset {
+        // A finish alone is acknowledged by its own offset.
+        let sender = message.is_none().then(|| by.clone());
+        let offset = self.append(now, channel, sender, Body::Finish { key: key.clone() });
+        let appended = message.unwrap_or(offset);
+        self.stream(channel).finishes.insert(key, Finish { offset, by, appended });
+        appended
     }
 
     /// Begins a new epoch of a channel, unless another process has.

@@ -32,9 +32,27 @@ pub(super) enum Body {
     Forget {
         key: String,
     },
+    Finish {
+        key: String,
+    },
+    Remove {
+        key: String,
+    },
     /// An entry that is not a message at all.
     Unreadable,
 }
+
+/// The finish of a key.
+#[derive(Clone, Debug)]
+pub(super) struct Finish {
+    pub(super) offset: Offset,
+    /// What has finished the key: its sender and its number there, and its offset.
+    pub(super) by: (String, u64),
+    pub(super) appended: Offset,
+}
+
+/// The finishes by the JSON of their keys.
+pub(super) type Finishes = BTreeMap<String, Finish>;
 
 /// The latest values by slot, each with the offset of its message.
 pub(super) type LatestValues = BTreeMap<String, (Offset, Vec<u8>)>;
@@ -50,6 +68,7 @@ pub(super) struct Stream {
     /// The newest entry that was ever added, kept or not.
     newest: Place,
     latest: LatestValues,
+    pub(super) finishes: Finishes,
 }
 
 /// The result of one poll of the stream, all of one moment.
@@ -64,8 +83,8 @@ pub(super) struct StreamPoll {
     pub(super) last_exists: bool,
     /// The next entries.
     pub(super) entries: Vec<Entry>,
-    /// The latest values, when entries were trimmed that the poll would have returned.
-    pub(super) latest: Option<LatestValues>,
+    /// The latest values and the finishes, when entries were trimmed that the poll would have returned.
+    pub(super) table: Option<(LatestValues, Finishes)>,
 }
 
 /// A change of the latest values by a process that has read an entry.
@@ -84,6 +103,7 @@ pub(super) struct LoadedStream {
     pub(super) newest: Place,
     pub(super) entries: Vec<Entry>,
     pub(super) latest: LatestValues,
+    pub(super) finishes: Finishes,
 }
 
 impl Stream {
@@ -95,6 +115,7 @@ impl Stream {
             entries: VecDeque::new(),
             newest: Place::default(),
             latest: LatestValues::new(),
+            finishes: Finishes::new(),
         }
     }
 
@@ -107,6 +128,9 @@ impl Stream {
         self.newest = Place { offset, added: self.newest.added + 1 };
         if let Body::Message { payload, slot: Some(slot), .. } = &body {
             self.latest.insert(slot.clone(), (offset, payload.clone()));
+        }
+        if let Body::Remove { key } = &body {
+            self.finishes.remove(key);
         }
         self.entries.push_back(Entry { place: self.newest, sender, body });
         self.trim(history);
@@ -143,7 +167,7 @@ impl Stream {
             first,
             last_exists: next.checked_sub(1).is_some_and(|index| self.entries[index].place == last),
             entries: self.entries.iter().skip(next).take(page).cloned().collect(),
-            latest: (trimmed > last.added).then(|| self.latest.clone()),
+            table: (trimmed > last.added).then(|| (self.latest.clone(), self.finishes.clone())),
         }
     }
 
@@ -151,11 +175,13 @@ impl Stream {
         // Values above the newest entry were written by a process that had not noticed a rollback yet.
         let newest = self.newest;
         self.latest.retain(|_, (offset, _)| *offset <= newest.offset);
+        self.finishes.retain(|_, finish| finish.offset <= newest.offset);
         LoadedStream {
             epoch: self.epoch,
             newest,
             entries: self.entries.iter().cloned().collect(),
             latest: self.latest.clone(),
+            finishes: self.finishes.clone(),
         }
     }
 }

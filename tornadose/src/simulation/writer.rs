@@ -35,14 +35,30 @@ struct Waiting {
 
 /// The engine's answer to an append.
 enum Answer {
-    /// The offset of each message.
-    Appended(Vec<Offset>),
+    /// What became of each message.
+    Taken(Vec<Outcome>),
     /// It took none of the messages.
     Refused(String),
 }
 
-/// A message as it is sent: its number and what is appended.
-type Request = (u64, Body);
+/// What became of a message that the engine has taken.
+enum Outcome {
+    Appended(Offset),
+    /// An earlier attempt has appended it.
+    AppendedBefore(Offset),
+    /// Its key is finished.
+    Finished(Offset),
+}
+
+/// A message as it is sent.
+#[derive(Clone)]
+struct Request {
+    number: u64,
+    body: Body,
+    /// The key that has to be open.
+    open_key: Option<String>,
+    finishes: bool,
+}
 
 impl<'a> StreamWriter<'a> {
     pub(super) fn new(
@@ -80,7 +96,7 @@ impl<'a> StreamWriter<'a> {
                 }
             }
             match self.append(connection).await? {
-                Answer::Appended(offsets) => self.acknowledge(offsets),
+                Answer::Taken(outcomes) => self.acknowledge(outcomes),
                 Answer::Refused(reason) => {
                     self.refuse(&reason);
                     // Later messages are refused too, or wait behind what is kept.
@@ -129,29 +145,64 @@ impl<'a> StreamWriter<'a> {
             AppendFault::Interrupt => requests.truncate(state.random.index(requests.len() + 1)),
             AppendFault::None | AppendFault::LoseReply | AppendFault::Duplicate => {}
         }
-        let mut offsets = self.append_all(state, requests.clone());
+        let mut outcomes = self.append_all(state, requests.clone());
         if fault == AppendFault::Duplicate {
             let copies = self.append_all(state, requests);
             if state.random.below(2) == 0 {
-                offsets = copies;
+                outcomes = copies;
             }
         }
         match fault {
-            AppendFault::None | AppendFault::Duplicate => Ok(Answer::Appended(offsets)),
+            AppendFault::None | AppendFault::Duplicate => Ok(Answer::Taken(outcomes)),
             AppendFault::LoseRequest | AppendFault::LoseReply | AppendFault::Interrupt => Err(Fault::Lost),
         }
     }
 
-    fn append_all(&self, state: &mut State, requests: Vec<Request>) -> Vec<Offset> {
-        let (now, channel, sender_id) = (self.process.engine.now(), self.link.channel(), self.link.sender_id());
-        let append = |(number, body)| state.append(now, channel, Some((sender_id.to_owned(), number)), body);
-        requests.into_iter().map(append).collect()
+    fn append_all(&self, state: &mut State, requests: Vec<Request>) -> Vec<Outcome> {
+        requests.into_iter().map(|request| self.append_one(state, request)).collect()
     }
 
-    fn acknowledge(&mut self, offsets: Vec<Offset>) {
+    fn append_one(&self, state: &mut State, request: Request) -> Outcome {
+        let Request { number, body, open_key, finishes } = request;
+        let (now, channel) = (self.process.engine.now(), self.link.channel());
+        let by = (self.link.sender_id().to_owned(), number);
+        if let Some(finish) = open_key.as_ref().and_then(|key| state.stream(channel).finishes.get(key)) {
+            return if finish.by == by {
+                Outcome::AppendedBefore(finish.appended)
+            } else {
+                Outcome::Finished(finish.offset)
+            };
+        }
+        Outcome::Appended(match (body, open_key) {
+            (Body::Finish { key }, _) => state.finish(now, channel, key, by, None),
+            (body, Some(key)) if finishes => {
+                let message = state.append(now, channel, Some(by.clone()), body);
+                state.finish(now, channel, key, by, Some(message))
+            }
+            (body, _) => state.append(now, channel, Some(by), body),
+        })
+    }
+
+    fn acknowledge(&mut self, outcomes: Vec<Outcome>) {
         // More may wait than were sent: messages are taken while the engine refuses.
-        for (waiting, offset) in self.waiting.drain(..offsets.len().min(self.waiting.len())).zip(offsets) {
-            let Waiting { outgoing, .. } = waiting;
+        for (waiting, outcome) in self.waiting.drain(..outcomes.len().min(self.waiting.len())).zip(outcomes) {
+            let Waiting { outgoing, may_be_appended } = waiting;
+            let is_finish = matches!(outgoing.kind(), OutgoingKind::Finish { .. });
+            let offset = match outcome {
+                Outcome::Appended(offset) => offset,
+                Outcome::AppendedBefore(offset) => {
+                    outgoing.appended(offset);
+                    continue;
+                }
+                Outcome::Finished(_) if may_be_appended && !is_finish => {
+                    outgoing.failed(SendOutcome::Unknown);
+                    continue;
+                }
+                Outcome::Finished(offset) => {
+                    outgoing.finished(offset);
+                    continue;
+                }
+            };
             if matches!(outgoing.kind(), OutgoingKind::Forget { .. }) {
                 outgoing.completed();
                 continue;
@@ -198,10 +249,16 @@ async fn take(link: &BackendLink, waiting: &mut VecDeque<Waiting>, is_open: &mut
 
 fn request(outgoing: &Outgoing) -> Request {
     let payload = outgoing.payload().to_vec();
+    let open_key = match outgoing.kind() {
+        OutgoingKind::Remove { .. } => None,
+        _ => outgoing.open_key().map(str::to_owned),
+    };
     let body = match outgoing.kind() {
         OutgoingKind::Queue => Body::Message { payload, slot: None, key: outgoing.key().map(str::to_owned) },
         OutgoingKind::Latest { slot } => Body::Message { payload, slot: Some(slot.clone()), key: None },
         OutgoingKind::Forget { key } => Body::Forget { key: key.clone() },
+        OutgoingKind::Finish { key } => Body::Finish { key: key.clone() },
+        OutgoingKind::Remove { key } => Body::Remove { key: key.clone() },
     };
-    (outgoing.number(), body)
+    Request { number: outgoing.number(), body, open_key, finishes: outgoing.finishes() }
 }

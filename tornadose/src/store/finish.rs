@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use tokio::sync::Notify;
 
+use crate::backend::engine::Features;
+use crate::backend::outgoing::OutgoingKind;
 use crate::id::Id;
 use crate::message::{Finish, Keys, Message};
 use crate::store::Store;
@@ -46,7 +48,8 @@ impl<M: Message> Store<M> {
     ///
     /// # Errors
     ///
-    /// `Closed`, `KeyTooLong` and `Encode`, as [`submit`](Self::submit).
+    /// `Closed`, `KeyTooLong`, `Encode`, `Refused` and `Unavailable`, as [`submit`](Self::submit); `Unsupported` by a backend
+    /// that cannot.
     ///
     /// # Cancel safety
     ///
@@ -76,8 +79,11 @@ impl<M: Message> Store<M> {
     {
         const { assert!(M::CAN_FINISH, "set `CAN_FINISH` of the message to `true`") }
         tokio::task::coop::consume_budget().await;
-        if self.shared().backend.is_some() {
-            return Err(SubmitError::Unsupported { message: () });
+        if let Some(backend) = &self.shared().backend {
+            if !backend.features.contains(Features::FINISH) {
+                return Err(SubmitError::Unsupported { message: () });
+            }
+            return Box::pin(self.send_notice(backend, key, |key| OutgoingKind::Finish { key })).await;
         }
         let mut state = self.shared().lock();
         if state.closed {
@@ -172,12 +178,10 @@ impl<M: Message> Store<M> {
     /// ```
     pub fn key_state(&self, key: &M::Key) -> KeyState {
         let mut state = self.shared().lock();
-        match state.log.key_index(key) {
+        match state.log.find(key) {
             Some(key_index) if state.log.finish_of(key_index).is_some() => KeyState::Finished,
             // A finish that was old is forgotten now, and its key may be too.
-            Some(_) if state.log.key_index(key).is_some_and(|key_index| state.log.is_known(key_index)) => {
-                KeyState::Open
-            }
+            Some(_) if state.log.find(key).is_some_and(|key_index| state.log.is_known(key_index)) => KeyState::Open,
             _ => KeyState::Unknown,
         }
     }
@@ -195,7 +199,7 @@ impl<M: Message> Store<M> {
         if state.loading {
             return false;
         }
-        let key_indexes: Option<Vec<usize>> = keys.iter().map(|key| state.log.key_index(key)).collect();
+        let key_indexes: Option<Vec<usize>> = keys.iter().map(|key| state.log.find(key)).collect();
         key_indexes.is_some_and(|key_indexes| state.log.has_seen_all(&key_indexes, id))
     }
 }

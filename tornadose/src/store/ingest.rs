@@ -14,6 +14,7 @@ use serde::de::IgnoredAny;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+use crate::backend::engine::Features;
 use crate::backend::incoming::{IncomingEntry, Ingested, LogSink};
 use crate::id::{Epoch, Offset};
 use crate::message::Message;
@@ -25,8 +26,8 @@ use crate::store::key_json::latest_slot;
 use crate::store::limits::Limits;
 use crate::store::read_back::Recognized;
 use crate::store::registry::WakeList;
-use crate::store::shared::{BackendHandle, Shared, State};
-use crate::store::skip_log::SkipLog;
+use crate::store::shared::{BackendHandle, FinishWaker, Shared, State};
+use crate::store::skip_log::{SkipLog, Skipped};
 use crate::store::sweeper;
 
 /// The way from a backend into a store. It holds the store weakly: entries for a dropped store are discarded.
@@ -39,6 +40,8 @@ pub(super) struct Ingest<M: Message> {
     /// The reason for which the backend is disconnected, as it was logged last.
     disconnect_reason: Mutex<Option<String>>,
     skip_log: Arc<SkipLog>,
+    /// The messages of keys that were finished before.
+    late_log: SkipLog,
 }
 
 /// What is remembered of the messages that were ingested in this epoch.
@@ -87,10 +90,11 @@ impl<M: Message> Ingest<M> {
             history: Mutex::new(History { dedup: Dedup::new(), latest_keys: HashMap::new() }),
             opened: watch::Sender::new(false),
             disconnect_reason: Mutex::new(None),
-            skip_log: shared
-                .backend
-                .as_ref()
-                .map_or_else(|| Arc::new(SkipLog::new(M::CHANNEL)), |backend| Arc::clone(&backend.skip_log)),
+            skip_log: shared.backend.as_ref().map_or_else(
+                || Arc::new(SkipLog::new(M::CHANNEL, Skipped::Unreadable)),
+                |backend| Arc::clone(&backend.skip_log),
+            ),
+            late_log: SkipLog::new(M::CHANNEL, Skipped::Late),
         }
     }
 
@@ -118,6 +122,7 @@ impl<M: Message> Ingest<M> {
     /// Closes the store: its backend has ended.
     pub(super) fn close(&self) {
         self.skip_log.end();
+        self.late_log.end();
         let Some(shared) = self.shared.upgrade() else { return };
         if !shared.lock().closed {
             self.report_disconnected("the backend has stopped");
@@ -156,12 +161,21 @@ impl<M: Message> Ingest<M> {
         entry: &IncomingEntry<'_>,
     ) -> Option<(Offset, Ingested)> {
         let (key_text, (sender_id, _)) = (entry.key?, entry.sender?);
+        if M::CAN_FINISH && !Self::has_finishes(shared) {
+            // The message itself tells whether it finishes its key.
+            return None;
+        }
         if self.history().dedup.key_trust(sender_id) != Some(KeyTrust::Trusted) {
             return None;
         }
         let mut state = shared.lock();
         let offset = offset.unwrap_or_else(|| state.log.next());
-        if state.closed || offset <= state.log.head().offset {
+        if !state.takes(offset) {
+            return Some((offset, Ingested::Ignored));
+        }
+        if M::CAN_FINISH && state.log.is_finished_by_text(key_text) {
+            drop(state);
+            self.drop_late(offset);
             return Some((offset, Ingested::Ignored));
         }
         let submitted_at = submit_time::<M>(entry.age);
@@ -176,6 +190,17 @@ impl<M: Message> Ingest<M> {
             sweeper::start(order, shared);
         }
         Some((offset, Ingested::Queue))
+    }
+
+    /// Returns whether the backend tells which keys are finished.
+    fn has_finishes(shared: &Shared<M>) -> bool {
+        shared.backend.as_ref().is_some_and(|backend| backend.features.contains(Features::FINISH))
+    }
+
+    /// Records a message of a key that was finished before. Every process drops it.
+    fn drop_late(&self, offset: Offset) {
+        self.late_log.record(offset, "");
+        self.advance_to(offset);
     }
 
     /// Notes whether a sender writes the key of its message beside it, when this is the first that was decoded.
@@ -201,11 +226,18 @@ impl<M: Message> Ingest<M> {
         let Decoded { message, event, retention, key, latest } = decoded;
         let latest = latest.map(|latest| (latest, key.clone()));
         let mut state = shared.lock();
+        let is_placed = offset.is_some();
         let offset = offset.unwrap_or_else(|| state.log.next());
-        if state.closed || offset <= state.log.head().offset {
+        if !state.takes(offset) {
             // No reader is left, or the log has been there.
             return (offset, Ingested::Ignored);
         }
+        if M::CAN_FINISH && state.log.is_finished(&key) {
+            drop(state);
+            self.drop_late(offset);
+            return (offset, Ingested::Ignored);
+        }
+        let finishes = M::CAN_FINISH && !Self::has_finishes(shared) && message.finishes();
         // A reference is kept, so that a message without room is not dropped under the lock.
         let message = Arc::new(message);
         let kept = Arc::clone(&message);
@@ -220,10 +252,17 @@ impl<M: Message> Ingest<M> {
         };
         // After the push: the message itself may have expired on its way.
         let expired = submitted_at.and_then(|_| state.expire(Instant::now()));
+        let finish = match &appended {
+            Ok(appended) if finishes => Some(Self::finish_alone(&mut state, appended.entry.key_index(), is_placed)),
+            _ => None,
+        };
         let arrived = if appended.is_ok() { state.readers.take_arrived(offset) } else { Vec::new() };
         drop(state);
         // Wake and drop after unlocking, as `Store::submit` does.
         readers.wake();
+        if let Some(waker) = finish {
+            waker.wake();
+        }
         arrived.into_iter().for_each(Waker::wake);
         drop(expired);
         if let Some(order) = sweeper {
@@ -239,6 +278,14 @@ impl<M: Message> Ingest<M> {
         let Some((LatestSlot { key_text, slot }, key)) = latest else { return (offset, Ingested::Queue) };
         self.record_slot(key_text, &slot, key);
         (offset, Ingested::Latest { slot })
+    }
+
+    /// Finishes the key of the newest message in this process alone, because the engine does not. An engine that places its
+    /// entries has no place for the finish: it stands at that of the message, where only readers find it that end.
+    fn finish_alone(state: &mut State<M>, key_index: usize, is_placed: bool) -> FinishWaker {
+        let offset = if is_placed { state.log.head().offset } else { state.log.next() };
+        state.log.finish(offset, key_index);
+        state.wake_finished(key_index)
     }
 
     /// Remembers a slot of a key's latest values, so that the key can be forgotten by its text.
@@ -317,6 +364,7 @@ impl<M: Message> LogSink for Ingest<M> {
 
     fn ingest(&self, offset: Option<Offset>, entry: IncomingEntry<'_>) -> (Offset, Ingested) {
         self.skip_log.end_if_over();
+        self.late_log.end_if_over();
         let Some(shared) = self.shared.upgrade() else { return (offset.unwrap_or_default(), Ingested::Ignored) };
         let Some(backend) = &shared.backend else { return (offset.unwrap_or_default(), Ingested::Ignored) };
         let decoded = match self.identify(backend, entry.sender, entry.payload) {
@@ -347,7 +395,7 @@ impl<M: Message> LogSink for Ingest<M> {
 
     fn skip_unreadable(&self, offset: Offset, reason: &str) {
         self.skip_log.record(offset, reason);
-        self.update(|state| !state.closed && state.log.record_unreadable(offset) && !state.loading);
+        self.update(|state| state.takes(offset) && state.log.record_unreadable(offset) && !state.loading);
     }
 
     fn forget(&self, offset: Option<Offset>, key: &str) -> Vec<String> {
@@ -381,10 +429,74 @@ impl<M: Message> LogSink for Ingest<M> {
         }
     }
 
+    fn can_finish(&self) -> bool {
+        M::CAN_FINISH
+    }
+
+    fn finish(&self, offset: Offset, key: &str) {
+        let Some(shared) = self.shared.upgrade() else { return };
+        let mut state = shared.lock();
+        if !state.takes(offset) {
+            return;
+        }
+        let key_index = if M::CAN_FINISH { state.log.index_for_text(key) } else { None };
+        // Of two finishes the first counts.
+        let open = key_index.filter(|key_index| state.log.finish_of(*key_index).is_none());
+        let waker = open.map(|key_index| {
+            state.log.finish(offset, key_index);
+            state.wake_finished(key_index)
+        });
+        state.log.advance_to(offset);
+        let arrived = state.readers.take_arrived(offset);
+        drop(state);
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+        arrived.into_iter().for_each(Waker::wake);
+    }
+
+    fn reopen(&self, offset: Offset, key: &str) {
+        self.update(|state| {
+            if state.takes(offset) {
+                state.log.reopen(key);
+            }
+            false
+        });
+        self.advance_to(offset);
+    }
+
+    fn retain_finishes(&self, is_kept: &dyn Fn(&str) -> bool) {
+        self.update(|state| {
+            state.log.retain_finishes(is_kept);
+            false
+        });
+    }
+
+    fn remove(&self, offset: Offset, key: &str) -> Vec<String> {
+        let forgotten = self.history().forget(key);
+        let slots = forgotten.as_ref().map(|latest| latest.slots.clone()).unwrap_or_default();
+        let Some(shared) = self.shared.upgrade() else { return slots };
+        let mut state = shared.lock();
+        if !state.takes(offset) {
+            return slots;
+        }
+        let by_key = |state: &State<M>| state.log.key_index(&forgotten.as_ref()?.key);
+        let key_index = state.log.index_for_text(key).or_else(|| by_key(&state));
+        let removed = key_index.map(|key_index| state.remove(offset, key_index));
+        state.log.advance_to(offset);
+        let arrived = state.readers.take_arrived(offset);
+        drop(state);
+        if let Some(removed) = removed {
+            removed.wake();
+        }
+        arrived.into_iter().for_each(Waker::wake);
+        slots
+    }
+
     fn advance_to(&self, offset: Offset) {
         let Some(shared) = self.shared.upgrade() else { return };
         let mut state = shared.lock();
-        if state.closed {
+        if !state.takes(offset) {
             // Messages are ignored then, so a position above them would hide them.
             return;
         }

@@ -77,6 +77,8 @@ pub(crate) struct Log<M: Message> {
     /// When each queue message was submitted, where they expire.
     submit_times: BTreeMap<Offset, Instant>,
     notices: Notices,
+    /// Whether the engine says when a finish is forgotten.
+    engine_reopens: bool,
 }
 
 /// The bytes that a message takes.
@@ -126,8 +128,7 @@ pub(crate) struct Appended<M: Message> {
 impl<M: Message> Log<M> {
     /// Creates an empty log. `keeps_undecoded`: it may keep entries as bytes.
     pub(crate) fn new(limits: Limits, keeps_undecoded: bool) -> Self {
-        // A type without fields has one key, and whoever reads anything reads it.
-        let keeps_texts = keeps_undecoded && M::HAS_QUEUE && size_of::<M::Key>() > 0;
+        let keeps_texts = keeps_undecoded && (M::HAS_QUEUE || M::CAN_FINISH);
         Self {
             epoch: Epoch::fresh(),
             head: Offset::START,
@@ -149,6 +150,7 @@ impl<M: Message> Log<M> {
             queue_ttl: M::QUEUE_TTL,
             submit_times: BTreeMap::new(),
             notices: Notices::default(),
+            engine_reopens: false,
         }
     }
 
@@ -379,6 +381,11 @@ impl<M: Message> Log<M> {
 
     pub(crate) fn key_index(&self, key: &M::Key) -> Option<usize> {
         self.keys.index_of(key)
+    }
+
+    /// Returns the index of a key, also of one of which only the JSON is known.
+    pub(crate) fn find(&self, key: &M::Key) -> Option<usize> {
+        self.keys.find(key)
     }
 
     /// Counts a reader of this key. The key keeps its index until it is released as often. Returns `None` for a key

@@ -75,9 +75,9 @@ impl<M: Message + Serialize + DeserializeOwned> Store<M> {
         Self::open_with(backend, Limits::of::<M>()).await
     }
 
-    pub(super) async fn open_with(backend: impl Backend, limits: Limits) -> Result<Self, OpenError> {
+    pub(super) async fn open_with<B: Backend>(backend: B, limits: Limits) -> Result<Self, OpenError> {
         let (outbox, ack_timeout) = (Arc::new(Outbox::new(limits.memory, M::CHANNEL)), backend.ack_timeout());
-        let handle = BackendHandle::new(Arc::clone(&outbox), ack_timeout, limits);
+        let handle = BackendHandle::new(Arc::clone(&outbox), ack_timeout, limits, B::SUPPORTS);
         let shared = Arc::new(Shared::new(limits, Some(handle)));
         let ingest = Arc::new(Ingest::new(&shared));
         let mut opened = ingest.opened();

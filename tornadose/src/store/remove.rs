@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::task::Waker;
 
+use crate::backend::engine::Features;
+use crate::backend::outgoing::OutgoingKind;
 use crate::id::{Id, Offset};
 use crate::message::Message;
 use crate::metrics;
@@ -21,7 +23,8 @@ impl<M: Message> Store<M> {
     ///
     /// # Errors
     ///
-    /// `Closed`, `KeyTooLong` and `Encode`, as [`submit`](Self::submit).
+    /// `Closed`, `KeyTooLong`, `Encode`, `Refused` and `Unavailable`, as [`submit`](Self::submit); `Unsupported` by a backend
+    /// that cannot.
     ///
     /// # Cancel safety
     ///
@@ -48,8 +51,11 @@ impl<M: Message> Store<M> {
     /// ```
     pub async fn remove(&self, key: &M::Key) -> Result<Id, SubmitError<()>> {
         tokio::task::coop::consume_budget().await;
-        if self.shared().backend.is_some() {
-            return Err(SubmitError::Unsupported { message: () });
+        if let Some(backend) = &self.shared().backend {
+            if !backend.features.contains(Features::REMOVE) {
+                return Err(SubmitError::Unsupported { message: () });
+            }
+            return Box::pin(self.send_notice(backend, key, |key| OutgoingKind::Remove { key })).await;
         }
         let mut state = self.shared().lock();
         if state.closed {
@@ -67,14 +73,14 @@ impl<M: Message> Store<M> {
 
 /// What a removal has dropped, and the readers that have to read the log. Both are used after unlocking the store.
 #[must_use = "the readers have to be woken"]
-pub(super) struct Removed<M> {
+pub(crate) struct Removed<M> {
     dropped: Vec<Arc<Entry<M>>>,
     readers: Vec<Waker>,
 }
 
 impl<M> Removed<M> {
     /// Wakes the readers. The store must not be locked.
-    pub(super) fn wake(self) {
+    pub(crate) fn wake(self) {
         self.readers.into_iter().for_each(Waker::wake);
         drop(self.dropped);
         metrics::removed();
@@ -83,7 +89,7 @@ impl<M> Removed<M> {
 
 impl<M: Message> State<M> {
     /// Removes what is kept of a key, at an offset above the head.
-    pub(super) fn remove(&mut self, offset: Offset, key_index: usize) -> Removed<M> {
+    pub(crate) fn remove(&mut self, offset: Offset, key_index: usize) -> Removed<M> {
         let has_readers = self.readers.has_readers_of(key_index);
         let dropped = self.log.remove(offset, key_index, has_readers);
         Removed { dropped, readers: self.readers.wake_to_reread(key_index) }

@@ -4,6 +4,7 @@ use std::sync::atomic::Ordering;
 
 use tokio::time::{Instant, timeout_at};
 
+use crate::backend::engine::Features;
 use crate::backend::outbox::Content;
 use crate::backend::outgoing::{ByteReservation, OutgoingKind, SendFailure, SendOutcome};
 use crate::event::error::EncodeError;
@@ -13,7 +14,7 @@ use crate::metrics;
 use crate::store::Store;
 use crate::store::decode::{DecodeError, Decoded, decode};
 use crate::store::error::SubmitError;
-use crate::store::key_json::key_text;
+use crate::store::key_json::{key_size, key_text};
 use crate::store::limits::ENTRY_OVERHEAD;
 use crate::store::log::AppendError;
 use crate::store::shared::BackendHandle;
@@ -70,6 +71,7 @@ impl<M: Message> Store<M> {
                 Ok(self.shared().lock().log.id(offset))
             }
             Err(SendFailure::Refused(reason)) => Err(SubmitError::Refused { message, reason }),
+            Err(SendFailure::Finished(_)) => Err(SubmitError::Finished { message }),
             Err(SendFailure::Failed(outcome)) => Err(SubmitError::Unavailable { message, outcome }),
         }
     }
@@ -107,6 +109,39 @@ impl<M: Message> Store<M> {
         }
     }
 
+    /// Sends a request about a key that is no message, and waits for its acknowledgement. Returns the id that the engine
+    /// gives it, or that of the key's finish.
+    pub(super) async fn send_notice(
+        &self,
+        backend: &BackendHandle<M>,
+        key: &M::Key,
+        kind: impl FnOnce(String) -> OutgoingKind,
+    ) -> Result<Id, SubmitError<()>> {
+        let (deadline, message) = (Instant::now() + backend.ack_timeout, ());
+        let size = key_size(key).map_err(|error| SubmitError::Encode { message, error })?;
+        if size > self.shared().limits.max_key {
+            return Err(SubmitError::KeyTooLong { message, size });
+        }
+        let key = key_text(key).map_err(|error| SubmitError::Encode { message, error })?;
+        let reservation = match timeout_at(deadline, backend.outbox.reserve(key.len())).await {
+            Ok(reservation) => reservation.ok_or(SubmitError::Closed { message })?,
+            Err(_) => return Err(SubmitError::Unavailable { message, outcome: SendOutcome::NotSent }),
+        };
+        let open_key = Some(key.clone());
+        let content = Content { open_key, ..Content::default() };
+        let ack = backend.outbox.enqueue(kind(key), content, reservation, |_| ());
+        let Some(mut ack) = ack else { return Err(SubmitError::Closed { message }) };
+        let result = match timeout_at(deadline, ack.wait()).await {
+            Ok(result) => result,
+            Err(_) => Err(SendFailure::Failed(ack.withdraw())),
+        };
+        match result {
+            Ok(offset) | Err(SendFailure::Finished(offset)) => Ok(self.shared().lock().log.id(offset)),
+            Err(SendFailure::Refused(reason)) => Err(SubmitError::Refused { message, reason }),
+            Err(SendFailure::Failed(outcome)) => Err(SubmitError::Unavailable { message, outcome }),
+        }
+    }
+
     /// Encodes a message for the backend and reads it back, unless the log would not have room for it.
     fn encode(&self, backend: &BackendHandle<M>, message: M) -> Result<(M, Encoded<M>), SubmitError<M>> {
         let encoding_count = self.shared().encoding_count();
@@ -134,10 +169,16 @@ impl<M: Message> Store<M> {
                 OutgoingKind::Latest { slot }
             }
         };
-        let state = self.shared().lock();
+        let tells_finishes = M::CAN_FINISH && backend.features.contains(Features::FINISH);
+        let mut state = self.shared().lock();
         if state.closed {
             drop(state);
             return Err(SubmitError::Closed { message });
+        }
+        // Otherwise the engine decides: this process may not know of a removal yet.
+        if M::CAN_FINISH && !tells_finishes && state.log.is_finished(key) {
+            drop(state);
+            return Err(SubmitError::Finished { message });
         }
         let room = state.log.check_room(key, &decoded.message, event, *retention, encoding_count);
         drop(state);
@@ -145,8 +186,10 @@ impl<M: Message> Store<M> {
             Ok(_) => {
                 // It could be serialized to be measured. A type without fields has one key, which tells nothing.
                 let has_key = kind == OutgoingKind::Queue && size_of::<M::Key>() > 0;
-                let key = has_key.then(|| key_text(key).ok()).flatten();
-                Ok((message, Encoded { kind, content: Content { payload, key }, decoded }))
+                let open_key = tells_finishes.then(|| key_text(key).ok()).flatten();
+                let key = has_key.then(|| open_key.clone().or_else(|| key_text(key).ok())).flatten();
+                let finishes = tells_finishes && decoded.message.finishes();
+                Ok((message, Encoded { kind, content: Content { payload, key, open_key, finishes }, decoded }))
             }
             Err(AppendError::Key(error)) => Err(SubmitError::Encode { message, error }),
             Err(AppendError::KeyTooLong { size }) => Err(SubmitError::KeyTooLong { message, size }),

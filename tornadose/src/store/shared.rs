@@ -11,6 +11,7 @@ use serde::de::DeserializeOwned;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
+use crate::backend::engine::Features;
 use crate::backend::outbox::Outbox;
 use crate::event::error::EncodeError;
 use crate::id::Offset;
@@ -24,7 +25,7 @@ use crate::store::log::Log;
 use crate::store::log::expiry::Expired;
 use crate::store::read_back::ReadBack;
 use crate::store::registry::{ReaderRegistry, WakeList};
-use crate::store::skip_log::SkipLog;
+use crate::store::skip_log::{SkipLog, Skipped};
 
 pub(crate) struct Shared<M: Message> {
     state: Mutex<State<M>>,
@@ -51,10 +52,11 @@ pub(crate) struct BackendHandle<M: Message> {
     /// Whether it was logged that a message changes when it is read back.
     pub(crate) change_logged: AtomicBool,
     pub(crate) skip_log: Arc<SkipLog>,
+    pub(crate) features: Features,
 }
 
 impl<M: Message + Serialize + DeserializeOwned> BackendHandle<M> {
-    pub(crate) fn new(outbox: Arc<Outbox>, ack_timeout: Duration, limits: Limits) -> Self {
+    pub(crate) fn new(outbox: Arc<Outbox>, ack_timeout: Duration, limits: Limits, features: Features) -> Self {
         Self {
             outbox,
             ack_timeout,
@@ -62,7 +64,8 @@ impl<M: Message + Serialize + DeserializeOwned> BackendHandle<M> {
             parse_json: |payload| serde_json::from_slice(payload),
             read_back: ReadBack::new(limits.memory),
             change_logged: AtomicBool::new(false),
-            skip_log: Arc::new(SkipLog::new(M::CHANNEL)),
+            skip_log: Arc::new(SkipLog::new(M::CHANNEL, Skipped::Unreadable)),
+            features,
         }
     }
 }
@@ -71,6 +74,8 @@ pub(crate) struct State<M: Message> {
     pub(crate) log: Log<M>,
     pub(crate) readers: ReaderRegistry<M>,
     pub(crate) closed: bool,
+    /// Entries of a backend up to here still go into the log of a closed store: they were acknowledged before.
+    pub(crate) closed_through: Offset,
     /// Whether the backend is connected; always true in memory.
     pub(crate) reachable: bool,
     /// Those who wait until keys are finished, by the keys' indexes in the log. They hold the keys.
@@ -161,6 +166,11 @@ impl<M: Message> State<M> {
         })
     }
 
+    /// Returns whether an entry of a backend at this offset goes into the log.
+    pub(crate) fn takes(&self, offset: Offset) -> bool {
+        (!self.closed || offset <= self.closed_through) && offset > self.log.head().offset
+    }
+
     /// Drops the `latest` values of a key that are wanted, also in the mailboxes of its readers. Drop the result after
     /// unlocking.
     pub(crate) fn forget(&mut self, key: &M::Key, is_wanted: impl Fn(&Entry<M>) -> bool) -> Vec<Arc<Entry<M>>> {
@@ -173,10 +183,15 @@ impl<M: Message> State<M> {
 
 impl<M: Message> Shared<M> {
     pub(crate) fn new(limits: Limits, backend: Option<BackendHandle<M>>) -> Self {
+        let mut log = Log::new(limits, backend.is_some());
+        if backend.as_ref().is_some_and(|backend| backend.features.contains(Features::FINISH)) {
+            log.leave_finishes_to_engine();
+        }
         let state = State {
-            log: Log::new(limits, backend.is_some()),
+            log,
             readers: ReaderRegistry::new(),
             closed: false,
+            closed_through: Offset::START,
             reachable: backend.is_none(),
             finish_waiters: BTreeMap::new(),
             loading: false,

@@ -1,7 +1,7 @@
 //! A proxy to a server. A test can block it as a firewall does: connections are accepted, and no bytes pass. Or it
 //! carries only so many bytes a second.
 
-use std::sync::atomic::{AtomicU16, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU16, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -31,6 +31,8 @@ struct Direction {
     /// How many bytes pass in a second; 0 if there is no limit.
     rate: AtomicU64,
     carried: AtomicU64,
+    /// Whether what it carries is lost.
+    loses: AtomicBool,
     free_at: Mutex<Option<Instant>>,
 }
 
@@ -90,6 +92,11 @@ impl Proxy {
         for direction in [&self.up, &self.down] {
             direction.rate.store(bytes_per_second, Ordering::Relaxed);
         }
+    }
+
+    /// Loses what the server sends, or no longer.
+    pub(crate) fn lose_replies(&self, loses: bool) {
+        self.down.loses.store(loses, Ordering::Relaxed);
     }
 
     /// Returns how many bytes have passed to the server and from it.
@@ -157,6 +164,9 @@ async fn copy(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, mut gate: watch::
     let mut bytes = vec![0; 16 << 10];
     while let Ok(count @ 1..) = from.read(&mut bytes).await {
         direction.carry(count).await;
+        if direction.loses.load(Ordering::Relaxed) {
+            continue;
+        }
         if gate.wait_for(|open| *open).await.is_err() || to.write_all(&bytes[..count]).await.is_err() {
             return;
         }

@@ -10,6 +10,7 @@ mod entry;
 mod page;
 mod connection;
 mod latest;
+mod finishes;
 mod load;
 mod entry_reader;
 mod expiry;
@@ -95,6 +96,15 @@ mod tests {
             Vec::new()
         }
         fn retain_latest(&self, _: &dyn Fn(&str) -> bool) {}
+        fn can_finish(&self) -> bool {
+            false
+        }
+        fn finish(&self, _: Offset, _: &str) {}
+        fn reopen(&self, _: Offset, _: &str) {}
+        fn retain_finishes(&self, _: &dyn Fn(&str) -> bool) {}
+        fn remove(&self, _: Offset, _: &str) -> Vec<String> {
+            Vec::new()
+        }
         fn advance_to(&self, _: Offset) {}
         fn report_trimmed(&self, _: Option<u64>) {}
         fn mark_trimmed_through(&self, _: Offset) {}

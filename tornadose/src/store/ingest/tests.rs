@@ -7,6 +7,7 @@ use fastrand::Rng;
 use serde::{Deserialize, Serialize};
 
 use super::Ingest;
+use crate::backend::engine::Features;
 use crate::backend::incoming::{IncomingEntry, LogSink};
 use crate::backend::outbox::Outbox;
 use crate::event::Event;
@@ -113,7 +114,7 @@ fn every_gap_and_restart_is_reported_at_its_offset_and_ledgers_balance() {
         let mut random = Rng::with_seed(seed);
         let limits = Limits::of::<Note>();
         let outbox = Arc::new(Outbox::new(limits.memory, Note::CHANNEL));
-        let backend = BackendHandle::new(outbox, Duration::from_secs(3), limits);
+        let backend = BackendHandle::new(outbox, Duration::from_secs(3), limits, Features::NONE);
         let shared = Arc::new(Shared::<Note>::new(limits, Some(backend)));
         let ingest = Ingest::new(&shared);
         let begin = || {

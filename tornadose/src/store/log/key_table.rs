@@ -59,6 +59,12 @@ impl<M: Message> KeyTable<M> {
         self.index_of(key).map(|index| &self.logs[index])
     }
 
+    /// Returns the index of a key, also of one of which only the JSON is known.
+    pub(super) fn find(&self, key: &M::Key) -> Option<usize> {
+        let by_text = || self.index_of_text(&key_text(key).ok()?);
+        self.index_of(key).or_else(|| if self.keeps_texts { by_text() } else { None })
+    }
+
     /// Returns the size of a key. A key that is in the table is not serialized again.
     pub(super) fn size_of(&self, key: &M::Key) -> Result<usize, EncodeError> {
         self.get(key).map_or_else(|| key_size(key), |log| Ok(log.key_size))
@@ -72,7 +78,12 @@ impl<M: Message> KeyTable<M> {
     /// Returns the bytes that remember the slot of a `latest` value, so that its key can be forgotten by its JSON: a copy
     /// of the key, and its JSON twice.
     pub(super) fn slot_bytes(&self, key_size: usize, event_name: Option<&str>) -> usize {
-        if self.keeps_texts { 3 * key_size + event_name.map_or(0, str::len) } else { 0 }
+        if self.keeps_texts && size_of::<M::Key>() > 0 { 3 * key_size + event_name.map_or(0, str::len) } else { 0 }
+    }
+
+    /// Returns whether the table knows its keys by their JSON.
+    pub(super) fn keeps_texts(&self) -> bool {
+        self.keeps_texts
     }
 
     /// Returns whether a key is told from all others by its JSON.

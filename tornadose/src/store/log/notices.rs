@@ -176,9 +176,40 @@ impl<M: Message> Log<M> {
     #[cold]
     pub(super) fn check_open(&mut self, key: &M::Key) -> Result<(), AppendError> {
         self.sweep(Instant::now());
-        match self.key_index(key).and_then(|key_index| self.finish_of(key_index)) {
-            Some(_) => Err(AppendError::Finished),
-            None => Ok(()),
+        if self.is_finished(key) { Err(AppendError::Finished) } else { Ok(()) }
+    }
+
+    /// Returns whether a key is finished.
+    pub(crate) fn is_finished(&mut self, key: &M::Key) -> bool {
+        !self.notices.has_no_finish()
+            && self.keys.find(key).is_some_and(|key_index| self.finish_of(key_index).is_some())
+    }
+
+    /// As [`is_finished`](Self::is_finished), for a key of which the JSON is known.
+    pub(crate) fn is_finished_by_text(&mut self, text: &str) -> bool {
+        !self.notices.has_no_finish()
+            && self.keys.index_of_text(text).is_some_and(|key_index| self.finish_of(key_index).is_some())
+    }
+
+    /// Returns the index of a key of which the JSON is known, and which is to get a notice. `None` when it is too long.
+    pub(crate) fn index_for_text(&mut self, text: &str) -> Option<usize> {
+        let fits = text.len() <= self.limits.max_key || size_of::<M::Key>() == 0;
+        (fits && self.keys.keeps_texts()).then(|| self.keys.index_for_text(text))
+    }
+
+    /// Forgets the finish of a key.
+    pub(crate) fn reopen(&mut self, text: &str) {
+        if let Some(key_index) = self.keys.index_of_text(text) {
+            self.forget_finish(key_index);
+        }
+    }
+
+    /// Forgets the finishes whose keys, by their JSON, are not to be kept.
+    pub(crate) fn retain_finishes(&mut self, is_kept: &dyn Fn(&str) -> bool) {
+        let is_dropped = |key_index: &usize| self.keys[*key_index].text.as_ref().is_some_and(|text| !is_kept(text));
+        let dropped: Vec<usize> = self.notices.finish_of.keys().copied().filter(is_dropped).collect();
+        for key_index in dropped {
+            self.forget_finish(key_index);
         }
     }
 
@@ -233,11 +264,16 @@ impl<M: Message> Log<M> {
     /// Returns whether the finish at this offset is old, and nothing is kept of its key.
     fn is_forgotten(&self, offset: Offset, now: Instant) -> bool {
         let Some(Finish { key_index, at, .. }) = self.notices.finishes.get(&offset) else { return true };
-        now >= *at + self.finish_ttl() && self.keys[*key_index].is_empty()
+        self.is_old(*at, now) && self.keys[*key_index].is_empty()
     }
 
-    fn finish_ttl(&self) -> Duration {
-        self.queue_ttl.unwrap_or(FINISH_TTL)
+    /// Leaves it to the engine to say which finishes are old: by one clock, and at one place for all processes.
+    pub(crate) fn leave_finishes_to_engine(&mut self) {
+        self.engine_reopens = true;
+    }
+
+    fn is_old(&self, at: Instant, now: Instant) -> bool {
+        !self.engine_reopens && now >= at + self.queue_ttl.unwrap_or(FINISH_TTL)
     }
 
     /// Forgets a key's finish. The key is new then.
@@ -264,8 +300,7 @@ impl<M: Message> Log<M> {
         }
         if self.notices.sweep_at.is_none_or(|sweep_at| now >= sweep_at) {
             self.notices.sweep_at = Some(now + SWEEP_INTERVAL);
-            let ttl = self.finish_ttl();
-            let old = self.notices.finishes.values().take_while(|finish| now >= finish.at + ttl);
+            let old = self.notices.finishes.values().take_while(|finish| self.is_old(finish.at, now));
             let old: Vec<usize> =
                 old.map(|finish| finish.key_index).filter(|key_index| self.keys[*key_index].is_empty()).collect();
             for key_index in old {

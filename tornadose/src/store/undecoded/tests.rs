@@ -6,6 +6,7 @@ use std::time::Duration;
 use fastrand::Rng;
 use serde::{Deserialize, Serialize};
 
+use crate::backend::engine::Features;
 use crate::backend::incoming::{IncomingEntry, Ingested, LogSink};
 use crate::backend::outbox::Outbox;
 use crate::event::Event;
@@ -56,7 +57,7 @@ struct Side {
 impl Side {
     fn new(limits: Limits, is_lazy: bool) -> Self {
         let outbox = Arc::new(Outbox::new(limits.memory, Note::CHANNEL));
-        let backend = BackendHandle::new(outbox, Duration::from_secs(3), limits);
+        let backend = BackendHandle::new(outbox, Duration::from_secs(3), limits, Features::NONE);
         let shared = Arc::new(Shared::<Note>::new(limits, Some(backend)));
         let ingest = Ingest::new(&shared);
         Self { shared, ingest, is_lazy, clients: (0..CLIENTS).map(|_| None).collect() }

@@ -21,16 +21,43 @@ pub(super) struct Entry {
     /// The JSON of the message's key, unless it is too long.
     pub(super) key: Option<String>,
     pub(super) forget: Option<String>,
+    pub(super) notice: Option<Notice>,
+}
+
+/// What an entry says about a key, by the key's JSON.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Notice {
+    Finish(String),
+    Remove(String),
+    Reopen(String),
+}
+
+impl Notice {
+    fn named(name: &[u8], key: &str) -> Option<Self> {
+        let key = key.to_owned();
+        match name {
+            b"finish" => Some(Self::Finish(key)),
+            b"remove" => Some(Self::Remove(key)),
+            b"reopen" => Some(Self::Reopen(key)),
+            _ => None,
+        }
+    }
+
+    /// Parses a name and a key with a space between them.
+    fn parse(value: &Value) -> Option<Self> {
+        let (name, key) = str::from_utf8(parse_bytes(value)?).ok()?.split_once(' ')?;
+        Self::named(name.as_bytes(), key)
+    }
 }
 
 impl Entry {
     /// Parses the entries of the script `page`.
     pub(super) fn parse_page(values: Vec<Value>) -> Option<Vec<Self>> {
-        let mut entries = Vec::with_capacity(values.len() / 6);
+        let mut entries = Vec::with_capacity(values.len() / 7);
         let mut values = values.into_iter();
         while let Some(id) = values.next() {
             let (length, data) = (values.next()?, values.next()?);
-            let (by, key, forget) = (values.next()?, values.next()?, values.next()?);
+            let (by, key, forget, notice) = (values.next()?, values.next()?, values.next()?, values.next()?);
             entries.push(Self {
                 offset: parse_id(parse_bytes(&id)?)?,
                 length: match length {
@@ -41,6 +68,7 @@ impl Entry {
                 by: parse_text(&by),
                 key: parse_key(&key),
                 forget: parse_text(&forget),
+                notice: Notice::parse(&notice),
             });
         }
         Some(entries)
@@ -75,6 +103,10 @@ impl Entry {
                 b"key" if entry.key.is_none() => entry.key = parse_key(&value),
                 b"forget" if entry.forget.is_none() => {
                     entry.forget = parse_text(&value).filter(|key| key.len() <= length_max);
+                }
+                name @ (b"finish" | b"remove" | b"reopen") if entry.notice.is_none() => {
+                    let key = parse_bytes(&value).filter(|key| key.len() <= length_max);
+                    entry.notice = key.and_then(|key| Notice::named(name, str::from_utf8(key).ok()?));
                 }
                 _ => {}
             }
@@ -156,13 +188,16 @@ mod tests {
     #[test]
     fn entries_are_parsed_as_redis_sends_them() {
         let value = |text: &str| redis::parse_redis_value(text.replace('|', "\r\n").as_bytes()).unwrap();
-        let Value::Array(page) = value("*12|$3|1-0|:3|$3|{1}|$3|a-1|$1|7|$-1|$3|2-7|:-1|$-1|$-1|$-1|$2|\"k|") else {
+        let Value::Array(page) =
+            value("*14|$3|1-0|:3|$3|{1}|$3|a-1|$1|7|$-1|$-1|$3|2-7|:-1|$-1|$-1|$-1|$2|\"k|$10|finish {1}|")
+        else {
             unreachable!()
         };
         let entries = Entry::parse_page(page).unwrap();
         assert_eq!((entries[0].offset, entries[0].sender(), entries[0].size()), (Offset::new(1, 0), Some(("a", 1)), 4));
         assert_eq!((entries[1].offset, entries[1].data.as_ref()), (Offset::new(2, 7), None));
         assert_eq!(entries[1].forget.as_deref(), Some("\"k"));
+        assert_eq!(entries[1].notice, Some(Notice::Finish("{1}".into())));
 
         let read = "*1|*2|$1|s|*1|*2|$3|1-0|*8|$4|data|$3|{1}|$1|x|$1|y|$2|by|$3|a-1|$3|key|$1|7|";
         assert_eq!(Entry::parse_read(value(read), 3).unwrap(), entries[..1]);
@@ -174,6 +209,9 @@ mod tests {
             (two[0].offset, &two[1].offset, two[1].forget.as_deref()),
             (Offset::new(1, 0), &Offset::new(2, 7), Some("\"k"))
         );
+        let removed = "*1|*2|$1|s|*1|*2|$3|1-0|*4|$6|forget|$1|k|$6|remove|$1|k|";
+        let removed = Entry::parse_read(value(removed), 3).unwrap();
+        assert_eq!((removed[0].forget.as_deref(), &removed[0].notice), (Some("k"), &Some(Notice::Remove("k".into()))));
         assert_eq!(Entry::parse_read(Value::Nil, 3).unwrap(), []);
         assert!(Entry::parse_read(Value::Okay, 3).is_err());
     }

@@ -19,6 +19,10 @@ pub(super) struct Keys {
     pub(super) latest: String,
     /// The shortest time for which a process of ours keeps messages, in milliseconds.
     pub(super) ttl: String,
+    /// A hash of the finished keys: the id of each finish, the `by` of what has finished the key, and the id of that.
+    pub(super) finishes: String,
+    /// A sorted set of the finished keys by the times of their finishes, in milliseconds.
+    pub(super) finish_times: String,
 }
 
 impl Keys {
@@ -31,6 +35,8 @@ impl Keys {
             owner: key("owner"),
             latest: key("latest"),
             ttl: key("ttl"),
+            finishes: key("finishes"),
+            finish_times: key("finish-times"),
             stream,
         }
     }
@@ -42,6 +48,21 @@ pub(super) const CHANGE_EPOCH_LUA: &str =
 
 /// Appends messages, and keeps each as the newest value of its field.
 pub(super) const APPEND_LATEST_LUA: &str = include_str!("lua/append_latest.lua");
+
+/// Appends messages to keys that are not finished, and finishes keys.
+pub(super) const APPEND_OPEN_LUA: &str = include_str!("lua/append_open.lua");
+
+/// Appends the removal of a key.
+pub(super) const REMOVE_LUA: &str = include_str!("lua/remove.lua");
+
+/// Drops finishes unless they have changed. KEYS: finishes, finish times. ARGV: key and id of each.
+pub(super) const DROP_FINISHES_LUA: &str = "\
+for i = 1, #ARGV, 2 do local finish = redis.call('HGET', KEYS[1], ARGV[i]) \
+if finish and string.match(finish, '^%S+') == ARGV[i + 1] then \
+redis.call('HDEL', KEYS[1], ARGV[i]) redis.call('ZREM', KEYS[2], ARGV[i]) end end";
+
+/// Forgets old finishes.
+pub(super) const REOPEN_LUA: &str = include_str!("lua/reopen.lua");
 
 /// Defines `is_newer(a, b)` for ids. They are compared as text because Lua's numbers have only 53 bits.
 const ID_COMPARE_LUA: &str = "\

@@ -9,9 +9,10 @@ use crate::backend::link::BackendLink;
 use crate::backend::redis::fault::Fault;
 use crate::backend::redis::server::Server;
 use crate::backend::redis::streams::acknowledged::Acknowledged;
-use crate::backend::redis::streams::entry::{Entry, Part};
+use crate::backend::redis::streams::entry::{Entry, Notice, Part};
 use crate::backend::redis::streams::entry_reader::EntryReader;
 use crate::backend::redis::streams::expiry::EngineClock;
+use crate::backend::redis::streams::finishes::{Reopening, UnreadFinishes};
 use crate::backend::redis::streams::latest::{LatestIndex, LatestScripts, LatestValue, LatestWrite, UnreadValues};
 use crate::backend::redis::streams::load::{LoadedStream, Occasion, load};
 use crate::backend::redis::streams::page::Page;
@@ -51,6 +52,9 @@ pub(super) struct StreamReader<'a> {
     values: UnreadValues,
     /// The offsets of the latest values when the stream was loaded, until everything is read.
     loaded_offsets: HashMap<String, Offset>,
+    /// Finishes that precede the entries after the tail.
+    finishes: UnreadFinishes,
+    reopening: Reopening,
     /// Whether entries were trimmed unread, and the latest values not read since.
     has_missed: bool,
     /// Whether the last poll did not find what was acknowledged to this process.
@@ -89,6 +93,8 @@ impl<'a> StreamReader<'a> {
             is_complete: false,
             values: UnreadValues::default(),
             loaded_offsets: HashMap::new(),
+            finishes: UnreadFinishes::default(),
+            reopening: Reopening::default(),
             has_missed: false,
             misses_acknowledged: false,
             foreign: 0,
@@ -285,6 +291,18 @@ impl<'a> StreamReader<'a> {
         if sender.is_none() {
             self.foreign += 1;
         }
+        match &entry.notice {
+            Some(Notice::Finish(key)) => return link.finish(offset, key),
+            Some(Notice::Reopen(key)) => return link.reopen(offset, key),
+            Some(Notice::Remove(key)) => {
+                let fields = link.remove(offset, key);
+                if !fields.is_empty() {
+                    self.latest_writes.push(LatestWrite::Forget { offset, fields });
+                }
+                return;
+            }
+            None => {}
+        }
         if let Some(key) = &entry.forget {
             let fields = link.forget(Some(offset), key);
             if !fields.is_empty() {
@@ -320,6 +338,7 @@ impl<'a> StreamReader<'a> {
         while self.values.has_up_to(up_to) {
             for value in self.values.read_some(&mut self.entries.connection, up_to).await? {
                 let LatestValue { field, offset, payload } = value;
+                self.finishes.pass_up_to(offset, self.link);
                 if let Ingested::Latest { slot } = self.link.ingest(offset, IncomingEntry::new(&payload))
                     && slot != field
                 {
@@ -329,6 +348,7 @@ impl<'a> StreamReader<'a> {
                 }
             }
         }
+        self.finishes.pass_up_to(up_to, self.link);
         Ok(())
     }
 
@@ -338,6 +358,10 @@ impl<'a> StreamReader<'a> {
         let index = LatestIndex::read(&mut self.entries.connection).await?;
         self.values = UnreadValues::newer_than(&index, self.tail.last);
         self.link.retain_latest(&|slot| index.offsets.contains_key(slot));
+        if self.link.can_finish() {
+            self.finishes = UnreadFinishes::read(&mut self.entries.connection, self.tail.last).await?;
+            self.link.retain_finishes(&|key| self.finishes.keys.contains(key));
+        }
         self.has_missed = false;
         Ok(())
     }
@@ -347,6 +371,10 @@ impl<'a> StreamReader<'a> {
         let keys = self.entries.connection.keys;
         let mut pipeline = redis::pipe();
         self.latest_scripts.add_writes(&mut pipeline, keys, std::mem::take(&mut self.latest_writes));
+        if self.link.can_finish() {
+            self.finishes.add_drop_of_stale(&mut pipeline, keys);
+            self.reopening.add_if_due(&mut pipeline, keys, self.history, self.link.queue_ttl());
+        }
         if self.foreign >= TRIM_AFTER_FOREIGN {
             self.foreign = 0;
             pipeline.cmd("XTRIM").arg(&keys.stream).arg("MAXLEN").arg("~").arg(self.history);
@@ -376,6 +404,10 @@ impl<'a> StreamReader<'a> {
         }
         if self.former_epochs.contains(&epoch) {
             epoch = self.entries.connection.change_epoch(epoch, self.link.channel()).await?;
+        }
+        self.finishes = UnreadFinishes::default();
+        if self.link.can_finish() {
+            self.finishes = UnreadFinishes::read(&mut self.entries.connection, Offset::START).await?;
         }
         // Readers are told of everything before the reset.
         self.acknowledged.start_after(tail.last);

@@ -39,6 +39,7 @@ pub(super) struct Scripts {
     pub(super) latest_index: Script,
     pub(super) latest_values: Script,
     pub(super) time: Script,
+    pub(super) finishes: Script,
 }
 
 impl Scripts {
@@ -50,6 +51,7 @@ impl Scripts {
             latest_index: Script::new(include_str!("lua/latest_index.lua")),
             latest_values: Script::new(include_str!("lua/latest_values.lua")),
             time: Script::new(include_str!("lua/time.lua")),
+            finishes: Script::new(include_str!("lua/finishes.lua")),
         }
     }
 }

@@ -20,7 +20,9 @@ use crate::backend::redis::replies::Replies;
 use crate::backend::redis::server::Server;
 use crate::backend::redis::streams::acknowledged::{Acknowledged, BATCH_MESSAGES_MAX};
 use crate::backend::redis::streams::page::{Page, PageRequest};
-use crate::backend::redis::streams::protocol::{APPEND_LATEST_LUA, Keys, format_by, parse_bytes, parse_id};
+use crate::backend::redis::streams::protocol::{
+    APPEND_LATEST_LUA, APPEND_OPEN_LUA, Keys, REMOVE_LUA, format_by, parse_bytes, parse_id,
+};
 use crate::backend::redis::streams::script::Scripts;
 use crate::backend::redis::transfer_size::TransferSize;
 use crate::id::Offset;
@@ -209,11 +211,18 @@ impl StreamWriter<'_> {
         let (mut refused, mut refusal) = (Vec::new(), None);
         for (outgoing, answer) in messages.into_iter().zip(answers) {
             match answer {
-                Ok(offset) => {
+                Ok(Reply::Appended(offset)) => {
                     self.acknowledged.record(offset);
                     outgoing.appended(offset);
                     self.backoff.reset();
                 }
+                // Its entry is read already, or is about to be, on behalf of its first attempt.
+                Ok(Reply::AppendedBefore(offset)) => outgoing.appended(offset),
+                // An earlier attempt may have appended it, before another message has finished the key.
+                Ok(Reply::Finished(_)) if outgoing.number() <= self.unconfirmed_through && !is_finish(&outgoing) => {
+                    outgoing.failed(SendOutcome::Unknown);
+                }
+                Ok(Reply::Finished(offset)) => outgoing.finished(offset),
                 Err(words) => {
                     refused.push(outgoing);
                     refusal.get_or_insert(Refusal { words, messages: 0 }).messages += 1;
@@ -254,18 +263,18 @@ impl StreamWriter<'_> {
     /// Returns the transaction that appends these messages in order, and how many messages each of its commands
     /// appends.
     fn pipeline(&self, messages: &[Outgoing]) -> (Pipeline, Vec<usize>) {
-        let is_latest = |outgoing: &Outgoing| matches!(outgoing.kind(), OutgoingKind::Latest { .. });
         let mut pipeline = Pipeline::with_capacity(messages.len());
         pipeline.atomic();
         let mut sizes = Vec::with_capacity(messages.len());
-        // Each run of `latest` messages shares scripts. Any other message has a command of its own.
-        for run in messages.chunk_by(|one, next| is_latest(one) && is_latest(next)) {
+        // Each run of messages that need the same script shares it. Any other message has a command of its own.
+        let shares = |one: &Outgoing, next: &Outgoing| Way::of(one) == Way::of(next) && Way::of(one) != Way::Alone;
+        for run in messages.chunk_by(shares) {
             for piece in run.chunks(SCRIPT_MESSAGES_MAX) {
                 sizes.push(piece.len());
-                pipeline.add_command(if is_latest(&piece[0]) {
-                    self.append_latest(piece)
-                } else {
-                    self.append(&piece[0])
+                pipeline.add_command(match Way::of(&piece[0]) {
+                    Way::Latest => self.append_latest(piece),
+                    Way::Open => self.append_open(piece),
+                    Way::Alone => self.append(&piece[0]),
                 });
             }
         }
@@ -284,7 +293,31 @@ impl StreamWriter<'_> {
         command
     }
 
+    fn append_open(&self, messages: &[Outgoing]) -> Cmd {
+        let Keys { stream, latest, finishes, finish_times, .. } = self.keys;
+        let mut command = redis::cmd("EVAL");
+        command.arg(APPEND_OPEN_LUA).arg(4).arg(stream).arg(latest).arg(finishes).arg(finish_times).arg(self.history);
+        for outgoing in messages {
+            let (kind, field) = match outgoing.kind() {
+                OutgoingKind::Latest { slot } => ("latest", slot.as_str()),
+                OutgoingKind::Finish { .. } => ("finish", ""),
+                _ if outgoing.finishes() => ("last", ""),
+                _ => ("queue", ""),
+            };
+            command.arg(kind).arg(outgoing.open_key().unwrap_or_default()).arg(field).arg(outgoing.payload());
+            command.arg(self.by(outgoing)).arg(outgoing.key().unwrap_or_default());
+        }
+        command
+    }
+
     fn append(&self, outgoing: &Outgoing) -> Cmd {
+        if let OutgoingKind::Remove { key } = outgoing.kind() {
+            let Keys { stream, finishes, finish_times, .. } = self.keys;
+            let mut command = redis::cmd("EVAL");
+            command.arg(REMOVE_LUA).arg(3).arg(stream).arg(finishes).arg(finish_times);
+            command.arg(self.history).arg(key).arg(self.by(outgoing));
+            return command;
+        }
         let (stream, by) = (&self.keys.stream, self.by(outgoing));
         // Reserving the capacity pays, because there is one such command for each message.
         let key = outgoing.key().unwrap_or_default();
@@ -293,7 +326,7 @@ impl StreamWriter<'_> {
         command.arg("XADD").arg(stream).arg("MAXLEN").arg("~").arg(self.history).arg("*");
         match outgoing.kind() {
             OutgoingKind::Forget { key } => command.arg("forget").arg(key),
-            OutgoingKind::Queue | OutgoingKind::Latest { .. } => command.arg("data").arg(outgoing.payload()),
+            _ => command.arg("data").arg(outgoing.payload()),
         };
         command.arg("by").arg(by);
         if let Some(key) = outgoing.key() {
@@ -326,13 +359,57 @@ impl StreamWriter<'_> {
     }
 }
 
-/// The offset of an appended message, or the server's words of refusal.
-type Answer = Result<Offset, String>;
+/// How messages are appended.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Way {
+    /// By the script that keeps `latest` values.
+    Latest,
+    /// By the script that asks whether the key is finished.
+    Open,
+    /// By a command of its own.
+    Alone,
+}
+
+impl Way {
+    fn of(outgoing: &Outgoing) -> Self {
+        match outgoing.kind() {
+            OutgoingKind::Forget { .. } | OutgoingKind::Remove { .. } => Self::Alone,
+            _ if outgoing.open_key().is_some() => Self::Open,
+            OutgoingKind::Latest { .. } => Self::Latest,
+            OutgoingKind::Queue | OutgoingKind::Finish { .. } => Self::Alone,
+        }
+    }
+}
+
+fn is_finish(outgoing: &Outgoing) -> bool {
+    matches!(outgoing.kind(), OutgoingKind::Finish { .. })
+}
+
+/// What Redis has done with a message.
+#[derive(Clone)]
+enum Reply {
+    /// It is appended at this offset.
+    Appended(Offset),
+    /// An earlier attempt has appended it at this offset.
+    AppendedBefore(Offset),
+    /// Its key is finished, at this offset.
+    Finished(Offset),
+}
+
+/// A reply, or the server's words of refusal.
+type Answer = Result<Reply, String>;
 
 /// Parses the id of an entry. A script returns the text of an error instead.
 fn answer(value: &Value) -> Answer {
     let text = parse_bytes(value).unwrap_or_default();
-    parse_id(text).ok_or_else(|| String::from_utf8_lossy(text).into_owned())
+    let after = |word: &[u8]| parse_id(text.strip_prefix(word)?);
+    if let Some(finish) = after(b"FINISHED ") {
+        return Ok(Reply::Finished(finish));
+    }
+    if let Some(offset) = after(b"APPENDED ") {
+        return Ok(Reply::AppendedBefore(offset));
+    }
+    parse_id(text).map(Reply::Appended).ok_or_else(|| String::from_utf8_lossy(text).into_owned())
 }
 
 fn refusals(error: &RedisError, messages: usize) -> impl Iterator<Item = Answer> {

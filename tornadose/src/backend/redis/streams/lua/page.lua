@@ -3,7 +3,8 @@
 -- ARGV: the last id that was read; the id to read after; bytes and entries of the page; the longest payload that is
 -- of interest; the id of an entry of which a part was read, and the length of that part; how many entries to try first.
 -- Returns the epoch; the state, or an error's text; whether the entries at the two ids exist; whether there are no
--- further entries; and of each entry its id, the length of its data, its data, its sender, its key and the key it forgets.
+-- further entries; and of each entry its id, the length of its data, its data, its sender, its key, the key it forgets, and
+-- its notice: `finish`, `remove` or `reopen`, a space and the key.
 local stream, epoch = KEYS[1], KEYS[2]
 local last, after, bytes, most = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
 local longest, part, known, step = tonumber(ARGV[5]), ARGV[6], tonumber(ARGV[7]), tonumber(ARGV[8])
@@ -29,18 +30,22 @@ while complete == 0 and count < most and used < bytes do
   local found = redis.call('XRANGE', stream, '(' .. id, '+', 'COUNT', want)
   local is_full = false
   for i = 1, #found do
-    local fields, data, by, key, forget = found[i][2], false, false, false, false
+    local fields, data, by, key, forget, notice = found[i][2], false, false, false, false, false
     for f = 1, #fields, 2 do
       local name = fields[f]
       if name == 'data' then data = data or fields[f + 1]
       elseif name == 'by' then by = by or fields[f + 1]
       elseif name == 'key' then key = key or fields[f + 1]
-      elseif name == 'forget' then forget = forget or fields[f + 1] end
+      elseif name == 'forget' then forget = forget or fields[f + 1]
+      elseif name == 'finish' or name == 'remove' or name == 'reopen' then
+        notice = notice or name .. ' ' .. fields[f + 1]
+      end
     end
     if by and #by > 100 then by = false end
     -- An entry can be read without its key.
     if key and #key > 4096 then key = false end
     if forget and #forget > longest then forget = false end
+    if notice and #notice > longest then notice = false end
     local length = -1
     if data then
       length = #data
@@ -52,7 +57,7 @@ while complete == 0 and count < most and used < bytes do
         data = string.sub(data, 1, bytes)
       end
     end
-    local size = 64 + (data and #data or 0) + (key and #key or 0) + (forget and #forget or 0)
+    local size = 64 + (data and #data or 0) + (key and #key or 0) + (forget and #forget or 0) + (notice and #notice or 0)
     if count > 0 and used + size > bytes then
       is_full = true
       break
@@ -60,7 +65,7 @@ while complete == 0 and count < most and used < bytes do
     id, count, used = found[i][1], count + 1, used + size
     local at = #entries
     entries[at + 1], entries[at + 2], entries[at + 3] = id, length, data
-    entries[at + 4], entries[at + 5], entries[at + 6] = by, key, forget
+    entries[at + 4], entries[at + 5], entries[at + 6], entries[at + 7] = by, key, forget, notice
   end
   if is_full then break end
   if id == newest or #found < want then complete = 1 end
