@@ -27,6 +27,8 @@ pub(crate) const SUBSCRIBER: AttributeOptions = AttributeOptions {
         "authorize",
         "filter",
         "receive",
+        "opened",
+        "closed",
         "replay",
         "lag",
         "keep_alive",

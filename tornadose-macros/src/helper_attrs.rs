@@ -1,9 +1,10 @@
 //! Reads the helper attributes of the derives on items, fields and variants: `#[key]`, `#[latest]`, `#[query("name")]`.
 
 use proc_macro2::Ident;
+use syn::parse::ParseStream;
 use syn::punctuated::Punctuated;
 use syn::spanned::Spanned;
-use syn::{Attribute, Expr, ExprLit, ExprPath, Lit, LitStr, Meta, Token};
+use syn::{Attribute, Expr, ExprLit, ExprPath, Lit, LitStr, Member, Meta, Token, Type};
 
 use crate::diagnostics::Mistakes;
 use crate::value::ungroup;
@@ -40,8 +41,26 @@ pub(crate) fn parse_name(attribute: &Attribute, word: &str) -> Result<Option<Lit
     if let Some(Expr::Lit(ExprLit { lit: Lit::Str(name), .. })) = argument.as_ref().map(ungroup) {
         return Ok(Some(name.clone()));
     }
-    let message = format!("`#[{word}]` takes the name in quotes, as in `#[{word}(\"name\")]`");
+    let message = match word {
+        "depot" => "`#[depot]` takes a name in quotes, or a type and one of its fields, as in `#[depot(\"name\")]` or \
+                    `#[depot(Account, id)]`"
+            .to_owned(),
+        _ => format!("`#[{word}]` takes the name in quotes, as in `#[{word}(\"name\")]`"),
+    };
     Err(syn::Error::new_spanned(attribute, message))
+}
+
+/// Returns the type and its field in `#[depot(Account, id)]`; `None` for any other form.
+pub(crate) fn parse_depot_field(attribute: &Attribute) -> Option<(Type, Member)> {
+    let Meta::List(list) = &attribute.meta else { return None };
+    let parse = |input: ParseStream<'_>| {
+        let ty = input.parse()?;
+        input.parse::<Token![,]>()?;
+        let member = input.parse()?;
+        input.parse::<Option<Token![,]>>()?;
+        Ok((ty, member))
+    };
+    list.parse_args_with(parse).ok()
 }
 
 /// The arguments of `#[query("name", separator = ",")]`.

@@ -11,7 +11,8 @@ use crate::diagnostics::{Mistakes, join_words, suggest};
 pub(crate) const STORE: &[&str] = &["key", "latest", "queue", "finish"];
 
 /// The words on the fields of a subscriber.
-pub(crate) const SUBSCRIBER: &[&str] = &["key", "keys", "param", "query", "header", "cookie", "depot"];
+pub(crate) const SUBSCRIBER: &[&str] =
+    &["key", "keys", "param", "query", "header", "cookie", "depot", "state", "connection", "store_handle"];
 
 /// The attribute that takes each word as an argument.
 pub(crate) const LONG: &str = "tornadose";

@@ -75,6 +75,8 @@ Makes a struct the description of one connection, and gives it the function `han
 - `authorize = Self::allowed`: `async fn(&self) -> Result<(), StatusError>`, or `public`.
 - `filter = Self::wanted`: `fn(&self, &Message) -> bool`.
 - `receive = Self::received`: `async fn(&mut self, T, &Store<Message>)`; returns the reply, or `Result<R, E>`.
+- `opened = Self::joined`: `async fn(&mut self, &Store<Message>) -> Result<(), Close>`, before anything is delivered.
+- `closed = Self::left`: `async fn(self, &Store<Message>)`, after every end of a connection that was opened.
 - `replay = 20` or `all`: the number of kept messages that a new connection gets first.
 - `lag = skip` or `close`: what a connection that was too slow gets.
 - `keep_alive = "15s"` or `off`; `retry = "3s"`; `max_age = "10m"`.
@@ -82,7 +84,8 @@ Makes a struct the description of one connection, and gives it the function `han
 - `protocols = ["v1"]`; `max_message = "64KiB"`; `throttle = "500ms"`.
 - `crate = path`: the path of the library.
 
-On fields: `#[key]`, `#[keys(name)]`, `#[param]`, `#[query]`, `#[header]`, `#[cookie]`, `#[depot]`.
+On fields: `#[key]`, `#[keys(name)]`, `#[param]`, `#[query]`, `#[header]`, `#[cookie]`, `#[depot]`, `#[state]`,
+`#[connection]`, `#[store_handle]`.
 
 The page: <https://docs.rs/tornadose/latest/tornadose/attr.subscriber.html>
 "#
@@ -101,7 +104,22 @@ pub fn derive_store(item: TokenStream) -> TokenStream {
 /// The private derive of `#[subscriber]`.
 #[proc_macro_derive(
     __Subscriber,
-    attributes(__subscriber, __unknown, tornadose, serde, key, keys, param, query, header, cookie, depot)
+    attributes(
+        __subscriber,
+        __unknown,
+        tornadose,
+        serde,
+        key,
+        keys,
+        param,
+        query,
+        header,
+        cookie,
+        depot,
+        state,
+        connection,
+        store_handle
+    )
 )]
 pub fn derive_subscriber(item: TokenStream) -> TokenStream {
     attribute::derive::<SubscriberAttribute>(item.into()).into()

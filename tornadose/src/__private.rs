@@ -11,6 +11,7 @@ pub use crate::event::Event;
 pub use crate::event::encode::EncodeMessage;
 pub use crate::event::error::EncodeError;
 pub use crate::handler::builder::StreamHandler;
+pub use crate::handler::extract::own::{ConnectionField, DepotField, StateField, StoreField, depot_value};
 pub use crate::handler::extract::value::{FromDepot, FromJson, FromText, Returned, ReturnedValue, TakeAnOwnedType};
 pub use crate::message::checked::AfterCheck;
 pub use crate::message::key_field::{KeyField, KeyPart, NotSerialized, VariantKey};
@@ -21,8 +22,10 @@ pub use crate::store::Store;
 pub use crate::subscriber::checks::{
     KeyList, ListedKey, MatchingKey, MatchingListKey, MessageKey, MessageOf, NoKeyNeeded, StoreOf, StoredMessage,
 };
-pub use crate::subscriber::close::ReceiveError;
-pub use crate::subscriber::hooks::{AuthorizeHook, FilterHook, OwnedValue, ReceiveHook, TextOf};
+pub use crate::subscriber::close::{Close, ReceiveError};
+pub use crate::subscriber::hooks::{
+    AuthorizeHook, ClosedHook, FilterHook, OpenedHook, OpenedResult, OwnedValue, ReceiveHook, TextOf,
+};
 pub use crate::subscriber::options::{Lag, Options, Origins, Transports};
 pub use crate::subscriber::reply::Reply;
 pub use crate::subscriber::{KeyOf, Subscriber};
@@ -36,6 +39,10 @@ pub trait TheStructHasNoSuchFunction {
     fn filter(&self) {}
     /// Never called.
     fn receive(&self) {}
+    /// Never called.
+    fn opened(&self) {}
+    /// Never called.
+    fn closed(&self) {}
 }
 
 impl<T: Subscriber> TheStructHasNoSuchFunction for T {}

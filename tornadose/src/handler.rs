@@ -23,6 +23,8 @@ pub(crate) mod builder;
 pub(crate) mod connection;
 mod feed;
 mod open;
+mod served;
+mod lifecycle;
 pub(crate) mod sse;
 mod ws;
 

@@ -111,6 +111,7 @@ pub use crate::store::limits::ENTRY_OVERHEAD;
 pub use crate::store::subscription::{Received, Subscription};
 pub use crate::subscriber::Subscriber;
 pub use crate::subscriber::close::{Close, CloseCode};
+pub use crate::subscriber::connection_id::ConnectionId;
 #[doc = include_str!("docs/store.md")]
 pub use tornadose_macros::store;
 #[doc = include_str!("docs/subscriber.md")]
@@ -127,5 +128,6 @@ pub mod prelude {
     pub use crate::store::Store;
     pub use crate::subscriber::Subscriber;
     pub use crate::subscriber::close::{Close, CloseCode};
+    pub use crate::subscriber::connection_id::ConnectionId;
     pub use tornadose_macros::{store, subscriber};
 }

@@ -86,6 +86,12 @@ pub(crate) fn closed(transport: &'static str, reason: &'static str, is_detached:
     }
 }
 
+/// Counts a hook `opened` or `closed` that refused its connection, timed out or panicked.
+pub(crate) fn hook_failed(hook: &'static str, outcome: &'static str) {
+    #[cfg(feature = "metrics")]
+    ::metrics::counter!("tornadose_hooks_failed_total", "hook" => hook, "outcome" => outcome).increment(1);
+}
+
 /// Counts a resume, by what became of its id: `known`, `trimmed`, `restarted` or `pending`.
 pub(crate) fn resumed(outcome: &'static str) {
     #[cfg(feature = "metrics")]

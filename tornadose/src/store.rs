@@ -23,6 +23,7 @@ mod append;
 pub(crate) mod finish;
 mod remove;
 mod open;
+pub(crate) mod closing;
 mod send;
 pub(crate) mod builder;
 
@@ -308,6 +309,9 @@ impl<M: Message> Store<M> {
 
     /// Ends every reader, a WebSocket with code 1001, and rejects every later submit and connection.
     ///
+    /// What the [`closed`](crate::Subscriber::closed) hooks of its connections submit is taken until the last of them
+    /// has returned: what the hook itself submits, by any handle, and not what a task submits that it has spawned.
+    ///
     /// ```
     /// # use tornadose::prelude::*;
     /// # #[store(latest)]
@@ -323,7 +327,11 @@ impl<M: Message> Store<M> {
         self.shared.close();
     }
 
-    /// Resolves when the store is closed and its last connection is gone: at most 5 s after [`close`](Self::close).
+    /// Resolves when the store is closed, its last connection is gone, and the last [`closed`](crate::Subscriber::closed)
+    /// hook has returned. A backend has then what these hooks submitted.
+    ///
+    /// That is at most 5 s after [`close`](Self::close) for connections and hooks that end in time. A connection that is
+    /// aborted then has its hook run afterwards, for 5 s at most.
     ///
     /// # Cancel safety
     ///
@@ -342,7 +350,8 @@ impl<M: Message> Store<M> {
     /// # }
     /// ```
     pub async fn closed(&self) {
-        self.wait_until(|state| state.closed && state.readers.connections() == 0).await;
+        self.wait_until(|state| state.closed && state.readers.connections() == 0 && state.hooks == 0).await;
+        self.drain_hooks().await;
     }
 
     /// Resolves when the store is closed, even if connections are still open.

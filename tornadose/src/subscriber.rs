@@ -8,6 +8,8 @@ pub(crate) mod close;
 pub(crate) mod reply;
 pub(crate) mod hooks;
 pub(crate) mod checks;
+pub(crate) mod no_hook;
+pub(crate) mod connection_id;
 
 use std::future::{Future, ready};
 
@@ -15,8 +17,10 @@ use salvo::{Depot, Request, http::StatusError};
 
 use crate::message::{Keys, Message};
 use crate::store::Store;
+use crate::subscriber::no_hook::{NoClosed, NoOpened};
 
 pub use crate::subscriber::close::{Close, CloseCode, CloseCodeError, ReceiveError};
+pub use crate::subscriber::connection_id::{ConnectionId, ConnectionIdError};
 pub use crate::subscriber::options::{Lag, Options, Origins, Transports};
 pub use crate::subscriber::reply::Reply;
 
@@ -57,7 +61,8 @@ pub use crate::subscriber::reply::Reply;
 /// # drop(router);
 /// ```
 ///
-/// Each connection has one value, which is dropped when the connection ends: `impl Drop` is the disconnect hook.
+/// Each connection has one value. What is to happen when the connection opens and when it ends belongs into the hooks
+/// [`opened`](Self::opened) and [`closed`](Self::closed).
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a subscriber",
     label = "not a subscriber",
@@ -76,6 +81,36 @@ pub trait Subscriber: Sized + Send + Sync + 'static {
     /// With a name, the keys are also counted before [`authorize`](Self::authorize), so that the hook never sees more than
     /// [`max_keys`](Options::max_keys), and a set without a key is refused.
     const KEYS_FROM: Option<&'static str> = None;
+
+    /// Whether [`opened`](Self::opened) is implemented. A handler of an implementation without this constant does not
+    /// compile:
+    ///
+    /// ```compile_fail,E0080
+    /// # use tornadose::prelude::*;
+    /// # use tornadose::subscriber::KeyOf;
+    /// # #[store(queue)]
+    /// # #[derive(Serialize)]
+    /// # struct Line(String);
+    /// # struct Lines;
+    /// impl Subscriber for Lines {
+    ///     # type Message = Line;
+    ///     # fn from_request(_: &Request, _: &Depot) -> Result<Self, StatusError> { Ok(Self) }
+    ///     # fn keys(&self) -> Keys<KeyOf<Self>> { Keys::All }
+    ///     async fn opened(&mut self, store: &Store<Line>) -> Result<(), Close> {
+    ///         Ok(())
+    ///     }
+    /// }
+    /// let handler = StreamHandler::<Lines>::new(&Store::new());
+    /// ```
+    const HAS_OPENED: bool = false;
+
+    /// Whether [`closed`](Self::closed) is implemented. A handler of an implementation without this constant does not
+    /// compile.
+    const HAS_CLOSED: bool = false;
+
+    /// Whether [`from_request`](Self::from_request) reads the store that its handler serves. The store is then in the
+    /// request: `request.extensions().get::<Store<…>>()`.
+    const READS_STORE: bool = false;
 
     /// Reads the value from its request.
     ///
@@ -99,6 +134,91 @@ pub trait Subscriber: Sized + Send + Sync + 'static {
     /// The future is dropped when the client disconnects while it runs.
     fn authorize(&mut self) -> impl Future<Output = Result<(), StatusError>> + Send {
         ready(Ok(()))
+    }
+
+    /// Runs once the connection is subscribed, and before anything is delivered to it. A message that it submits is
+    /// delivered to its own connection too, and is a gap for it beyond what the store keeps.
+    ///
+    /// It runs in a task of its own, on the runtime that opened the connection, for 10 s at most. It runs to its end also
+    /// when the client leaves meanwhile; [`closed`](Self::closed) then follows.
+    ///
+    /// Over Server-Sent Events it runs before the response head, over WebSocket after it.
+    ///
+    /// # Errors
+    ///
+    /// The connection is refused, and [`closed`](Self::closed) does not run. A WebSocket is closed with the code. A stream
+    /// ends after its `retry:` for [`RESTART`](CloseCode::RESTART) and [`TRY_AGAIN_LATER`](CloseCode::TRY_AGAIN_LATER),
+    /// so that the client returns; for any other code the response is 403 with the reason. An end of the 10 s is as
+    /// `TRY_AGAIN_LATER`.
+    ///
+    /// # Panics
+    ///
+    /// A panic refuses the connection with 500, or with the close code 1011.
+    ///
+    /// # Cancel safety
+    ///
+    /// The future is dropped after 10 s, and when its runtime ends.
+    ///
+    /// ```
+    /// use tornadose::prelude::*;
+    /// use tornadose::subscriber::KeyOf;
+    ///
+    /// #[store(queue)]
+    /// #[derive(Serialize)]
+    /// enum Presence {
+    ///     Joined,
+    ///     Left,
+    /// }
+    ///
+    /// struct Member;
+    ///
+    /// impl Subscriber for Member {
+    ///     type Message = Presence;
+    ///     const HAS_OPENED: bool = true;
+    ///     const HAS_CLOSED: bool = true;
+    ///
+    ///     fn from_request(_: &Request, _: &Depot) -> Result<Self, StatusError> {
+    ///         Ok(Self)
+    ///     }
+    ///     fn keys(&self) -> Keys<KeyOf<Self>> {
+    ///         Keys::All
+    ///     }
+    ///     async fn opened(&mut self, store: &Store<Presence>) -> Result<(), Close> {
+    ///         let error = |_| Close::new(CloseCode::TRY_AGAIN_LATER, "try again later");
+    ///         store.submit(Presence::Joined).await.map(|_| ()).map_err(error)
+    ///     }
+    ///     async fn closed(self, store: &Store<Presence>) {
+    ///         // Nobody is left who could be told of an error.
+    ///         store.submit(Presence::Left).await.ok();
+    ///     }
+    /// }
+    /// # let _handler = StreamHandler::<Member>::new(&Store::new());
+    /// ```
+    #[expect(unused_variables, reason = "the names are documentation")]
+    fn opened(&mut self, store: &Store<Self::Message>) -> impl Future<Output = Result<(), Close>> + Send {
+        NoOpened
+    }
+
+    /// Runs once after the end of a connection that was opened, whatever ended it: its client, the server, a time-out, an
+    /// abort, a panic of another hook. It does not run for a connection that a hook or a limit refused.
+    ///
+    /// It runs in a task of its own, on the runtime that opened the connection, for 5 s at most. A store that is closed
+    /// takes what this hook submits, and [`Store::closed`] and [`serve`](crate::serve) wait for it. Submits of other
+    /// tasks that it spawns are refused then.
+    ///
+    /// The hooks of different connections have no order: of a client that vanished it may run 30 s after the `opened` of
+    /// the connection with which the client returned. In a process that is killed it does not run.
+    ///
+    /// # Panics
+    ///
+    /// A panic is logged.
+    ///
+    /// # Cancel safety
+    ///
+    /// The future is dropped after 5 s, and when its runtime ends.
+    #[expect(unused_variables, reason = "the names are documentation")]
+    fn closed(self, store: &Store<Self::Message>) -> impl Future<Output = ()> + Send {
+        NoClosed
     }
 
     /// Whether the client receives this message. Called once per message and connection.

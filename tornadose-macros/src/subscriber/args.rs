@@ -21,6 +21,8 @@ pub(crate) struct Args {
     pub(crate) authorize: Option<Authorize>,
     pub(crate) filter: Option<ExprPath>,
     pub(crate) receive: Option<ExprPath>,
+    pub(crate) opened: Option<ExprPath>,
+    pub(crate) closed: Option<ExprPath>,
     pub(crate) options: Options,
     /// The name of the option `max_keys`, where it is written.
     pub(crate) max_keys: Option<Ident>,
@@ -39,7 +41,7 @@ pub(crate) enum Authorize {
 type Read = fn(&mut Args, &RawOption, &mut Mistakes);
 
 /// Each option, what it takes and how it is read, in the order in which messages list them.
-const OPTIONS: [(&str, Expected, Read); 19] = [
+const OPTIONS: [(&str, Expected, Read); 21] = [
     ("sse", Expected::FLAG, |_, option, mistakes| option.flag(mistakes)),
     ("ws", Expected::FLAG, |_, option, mistakes| option.flag(mistakes)),
     ("store", expected("the type of the messages", "`store = Tick`"), |args, option, mistakes| {
@@ -59,6 +61,12 @@ const OPTIONS: [(&str, Expected, Read); 19] = [
     }),
     ("receive", expected("the path of a function", "`receive = Self::received`"), |args, option, mistakes| {
         args.receive = hook(option, mistakes);
+    }),
+    ("opened", expected("the path of a function", "`opened = Self::joined`"), |args, option, mistakes| {
+        args.opened = hook(option, mistakes);
+    }),
+    ("closed", expected("the path of a function", "`closed = Self::left`"), |args, option, mistakes| {
+        args.closed = hook(option, mistakes);
     }),
     (
         "replay",

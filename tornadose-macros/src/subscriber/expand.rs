@@ -3,7 +3,8 @@
 use proc_macro2::{Span, TokenStream};
 use quote::{ToTokens, quote, quote_spanned};
 use syn::ext::IdentExt;
-use syn::{ExprPath, Ident, Type};
+use syn::spanned::Spanned;
+use syn::{ExprPath, Ident, Member, Type};
 
 use super::field_type::is_list;
 use super::fields::{BoundField, KeyField, KeyValues, Source};
@@ -40,6 +41,14 @@ pub(crate) fn expand(model: &Model) -> TokenStream {
     let authorize = model.authorize.as_ref().map(|hook| authorize(hook, rt));
     let filter = model.filter.as_ref().map(|hook| filter(hook, message, rt));
     let receive = model.receive.as_ref().map(|hook| receive(hook, message, rt));
+    let opened = model.opened.as_ref().map(|hook| opened(hook, message, rt));
+    let closed = model.closed.as_ref().map(|hook| closed(hook, message, rt));
+    let reads_store = model.fields.iter().any(|field| matches!(field.source, Source::StoreHandle));
+    let reads_store = reads_store.then(|| {
+        quote!(
+            const READS_STORE: ::core::primitive::bool = true;
+        )
+    });
     let bound = threads::bound(name, &model.unchecked, rt);
 
     quote! {
@@ -49,12 +58,15 @@ pub(crate) fn expand(model: &Model) -> TokenStream {
             #message_type
             const OPTIONS: #rt::Options = #options;
             #keys_from
+            #reads_store
 
             #from_request
             #keys
             #authorize
             #filter
             #receive
+            #opened
+            #closed
         }
 
         #[allow(deprecated)]
@@ -117,7 +129,7 @@ fn options(transports: Transports, options: &Options, rt: &Runtime) -> TokenStre
 }
 
 fn from_request(model: &Model) -> TokenStream {
-    let Model { runtime: rt, fields, .. } = model;
+    let Model { runtime: rt, fields, message, .. } = model;
     let values = fields.iter().map(|BoundField { name, ty, source, .. }| {
         // A type that cannot be deserialized or cloned is reported where the field names it.
         let at = type_span(ty);
@@ -145,15 +157,22 @@ fn from_request(model: &Model) -> TokenStream {
             Source::DepotNamed(key) => {
                 quote_spanned!(generated=> #library::FromDepot::from_depot_named(#depot, #key)?)
             }
+            Source::DepotField { ty, member } => depot_field(ty, member, &depot, rt),
+            Source::State => quote_spanned!(generated=> #library::StateField::initial()),
+            Source::Connection => quote_spanned!(generated=> #library::ConnectionField::fresh()),
+            Source::StoreHandle => {
+                let of_message = unlinked(quote_spanned!(generated=> #library::MessageOf<#message>), message);
+                quote_spanned!(generated=> #library::StoreField::<#of_message>::from_handler(#request)?)
+            }
         };
         quote!(#name: #value)
     });
     let this = if model.unit { quote!(Self) } else { quote!(Self { #(#values,)* }) };
-    let parameter = |name, client_controlled| {
-        let is_used = fields.iter().any(|field| field.source.is_client_controlled() == client_controlled);
+    let parameter = |name, reads: fn(&Source) -> bool| {
+        let is_used = fields.iter().any(|field| reads(&field.source));
         if is_used { hygienic_ident(name, Span::mixed_site()).into_token_stream() } else { quote!(_) }
     };
-    let (request, depot) = (parameter("request", true), parameter("depot", false));
+    let (request, depot) = (parameter("request", Source::is_request), parameter("depot", Source::is_depot));
     quote! {
         fn from_request(
             #request: &#rt::Request,
@@ -162,6 +181,16 @@ fn from_request(model: &Model) -> TokenStream {
             ::core::result::Result::Ok(#this)
         }
     }
+}
+
+/// Returns the field of the value of this type that a middleware has put into the depot.
+fn depot_field(ty: &Type, member: &Member, depot: &Ident, rt: &Runtime) -> TokenStream {
+    let at = generated_local_span(type_span(ty));
+    let library = rt.at(at);
+    let value = quote_spanned!(at=> #library::depot_value::<#ty>(#depot)?);
+    let at = generated_local_span(member.span());
+    let library = rt.at(at);
+    quote_spanned!(at=> #library::DepotField::clone_out(&#value.#member))
 }
 
 /// Returns the method `keys`, with a literal of the message's key struct.
@@ -251,8 +280,10 @@ fn keys_from(model: &Model) -> Option<TokenStream> {
         Source::Param(name) => format!("path parameter `{name}`"),
         Source::Header(name) => format!("header `{name}`"),
         Source::Cookie(name) => format!("cookie `{name}`"),
-        Source::Depot => format!("field `{}`", list.name.unraw()),
         Source::DepotNamed(name) => format!("depot entry `{name}`"),
+        Source::Depot | Source::DepotField { .. } | Source::State | Source::Connection | Source::StoreHandle => {
+            format!("field `{}`", list.name.unraw())
+        }
     };
     Some(quote! {
         const KEYS_FROM: ::core::option::Option<&'static ::core::primitive::str> = ::core::option::Option::Some(#place);
@@ -326,6 +357,66 @@ fn receive(hook: &ExprPath, message: &Type, rt: &Runtime) -> TokenStream {
             let #received = #from_json;
             #result
         }
+    }
+}
+
+fn opened(hook: &ExprPath, message: &Type, rt: &Runtime) -> TokenStream {
+    let at = path_span(&hook.path);
+    let (here, this, function) = (rt.at(at), self_ident(at), hygienic_ident("hook", at));
+    let OfStore { store, parameter_type, check_arguments } = of_store(at, message, rt);
+    let reject_missing = reject_missing(hook, "opened", rt);
+    let check = check(hook, "opened", "OpenedHook", &check_arguments, rt);
+    let generated = generated_local_span(at);
+    let library = rt.at(generated);
+    let result = quote_spanned!(generated=> #library::OpenedResult::into_result(#function(#this, #store).await));
+    quote_spanned! {at=>
+        const HAS_OPENED: ::core::primitive::bool = true;
+
+        async fn opened(
+            &mut #this,
+            #store: #parameter_type,
+        ) -> ::core::result::Result<(), #here::Close> {
+            #reject_missing
+            let #function = #check;
+            #result
+        }
+    }
+}
+
+fn closed(hook: &ExprPath, message: &Type, rt: &Runtime) -> TokenStream {
+    let at = path_span(&hook.path);
+    let (this, function) = (self_ident(at), hygienic_ident("hook", at));
+    let OfStore { store, parameter_type, check_arguments } = of_store(at, message, rt);
+    let reject_missing = reject_missing(hook, "closed", rt);
+    let check = check(hook, "closed", "ClosedHook", &check_arguments, rt);
+    quote_spanned! {at=>
+        const HAS_CLOSED: ::core::primitive::bool = true;
+
+        async fn closed(#this, #store: #parameter_type) {
+            #reject_missing
+            let #function = #check;
+            #function(#this, #store).await
+        }
+    }
+}
+
+/// The parameter of a hook that takes the store.
+struct OfStore {
+    store: Ident,
+    parameter_type: TokenStream,
+    /// The generic arguments of the hook's check.
+    check_arguments: TokenStream,
+}
+
+fn of_store(at: Span, message: &Type, rt: &Runtime) -> OfStore {
+    let of_message = type_span(message);
+    let library = rt.at(of_message);
+    let message_type = unlinked(quote_spanned!(of_message=> #library::MessageOf<#message>), message);
+    let store_type = unlinked(quote_spanned!(of_message=> #library::StoreOf<#message>), message);
+    OfStore {
+        store: hygienic_ident("store", at),
+        parameter_type: quote_spanned!(of_message=> &#store_type),
+        check_arguments: quote_spanned!(at=> <Self, #message_type, #store_type, _>),
     }
 }
 

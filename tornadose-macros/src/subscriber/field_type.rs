@@ -22,7 +22,12 @@ pub(crate) fn check(ty: &Type, source: &Source) -> Option<syn::Error> {
         Source::Query(_) | Source::SplitQuery { .. } => ("query parameter", true),
         Source::Header(_) => ("header", false),
         Source::Cookie(_) => ("cookie", false),
-        Source::Depot | Source::DepotNamed(_) => return None,
+        Source::Depot
+        | Source::DepotNamed(_)
+        | Source::DepotField { .. }
+        | Source::State
+        | Source::Connection
+        | Source::StoreHandle => return None,
     };
     let message = match kind(ty) {
         Kind::Borrowed => {

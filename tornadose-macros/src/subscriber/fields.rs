@@ -1,7 +1,7 @@
-//! The fields of a subscriber, and the part of the request that each is read from.
+//! The fields of a subscriber, and where the value of each comes from.
 
 use syn::ext::IdentExt;
-use syn::{Attribute, Field, Fields, Ident, Meta, Type};
+use syn::{Attribute, Field, Fields, Ident, Member, Meta, Type};
 
 use super::field_type;
 use crate::diagnostics::{Mistakes, join_words, suggest};
@@ -33,7 +33,7 @@ pub(crate) enum KeyValues {
     List,
 }
 
-/// The part of the request that a field is read from, and its name there.
+/// Where the value of a field comes from: a part of the request, and its name there, or the program itself.
 pub(crate) enum Source {
     Param(String),
     Query(String),
@@ -46,16 +46,35 @@ pub(crate) enum Source {
     Cookie(String),
     Depot,
     DepotNamed(String),
+    /// A field of a value of this type.
+    DepotField {
+        ty: Box<Type>,
+        member: Member,
+    },
+    State,
+    Connection,
+    StoreHandle,
 }
 
 impl Source {
     /// Whether the client chooses the value.
     pub(crate) fn is_client_controlled(&self) -> bool {
-        !matches!(self, Self::Depot | Self::DepotNamed(_))
+        !(self.is_depot() || matches!(self, Self::State | Self::Connection | Self::StoreHandle))
+    }
+
+    /// Whether the value is read from the depot.
+    pub(crate) fn is_depot(&self) -> bool {
+        matches!(self, Self::Depot | Self::DepotNamed(_) | Self::DepotField { .. })
+    }
+
+    /// Whether the value is read from the request.
+    pub(crate) fn is_request(&self) -> bool {
+        // The handler puts its store into the request.
+        self.is_client_controlled() || matches!(self, Self::StoreHandle)
     }
 }
 
-const SOURCES: [&str; 5] = ["param", "query", "header", "cookie", "depot"];
+const SOURCES: [&str; 8] = ["param", "query", "header", "cookie", "depot", "state", "connection", "store_handle"];
 
 /// Returns the fields in order, without those that have a mistake.
 pub(crate) fn bind(fields: &Fields, mistakes: &mut Mistakes) -> Vec<BoundField> {
@@ -90,8 +109,8 @@ fn bind_one(field: &Field, mistakes: &mut Mistakes) -> Option<BoundField> {
             }
             None => {
                 let message = format!(
-                    "`{name}` has no source: add `#[key]`, `#[param]`, `#[query]`, `#[header]`, `#[cookie]` or \
-                     `#[depot]`"
+                    "`{name}` has no source: add `#[key]`, `#[param]`, `#[query]`, `#[header]`, `#[cookie]`, \
+                     `#[depot]`, `#[state]`, `#[connection]` or `#[store_handle]`"
                 );
                 mistakes.at(name.span(), message);
                 return None;
@@ -163,7 +182,27 @@ fn key(field: &Field, name: &Ident, mistakes: &mut Mistakes) -> Result<Option<Ke
     }
 }
 
+/// Returns a source that is the program's own, and takes no arguments.
+fn own_source(word: &str, attribute: &Attribute, mistakes: &mut Mistakes) -> Option<Source> {
+    let (source, gives) = match word {
+        "state" => (Source::State, "the default of the field's type"),
+        "connection" => (Source::Connection, "the id of the connection"),
+        "store_handle" => (Source::StoreHandle, "the store that the handler serves"),
+        _ => return None,
+    };
+    helper_attrs::reject_arguments(attribute, &format!("`#[{word}]` takes no arguments: it is {gives}"), mistakes);
+    Some(source)
+}
+
 fn source(word: &str, attribute: &Attribute, field: &Ident, mistakes: &mut Mistakes) -> Option<Source> {
+    if let Some(source) = own_source(word, attribute, mistakes) {
+        return Some(source);
+    }
+    if word == "depot"
+        && let Some((ty, member)) = helper_attrs::parse_depot_field(attribute)
+    {
+        return Some(Source::DepotField { ty: Box::new(ty), member });
+    }
     let arguments = match word {
         "query" => helper_attrs::parse_query(attribute),
         _ => helper_attrs::parse_name(attribute, word).map(|name| QueryArguments { name, separator: None }),

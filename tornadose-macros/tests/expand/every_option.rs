@@ -17,6 +17,8 @@ enum Light {
     authorize = may_connect,
     filter = wanted,
     receive = received,
+    opened = opened,
+    closed = closed,
     replay = 20,
     lag = close,
     keep_alive = off,
@@ -41,6 +43,14 @@ pub(crate) struct Lights {
     user: User,
     #[depot("db")]
     pool: Pool,
+    #[depot(Account, id)]
+    account: u64,
+    #[state]
+    seen: Seen,
+    #[connection]
+    connection: ConnectionId,
+    #[store_handle]
+    lights: Store<Light>,
 }
 
 #[subscriber(sse, store = Quote, authorize = public, max_keys = 50)]

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use crate::handler::connection::registry::Connections;
 use crate::handler::feed::format::{Sse, Ws};
+use crate::handler::lifecycle::presence::check_hooks;
 use crate::handler::origin::OriginPolicy;
 use crate::handler::settings::{Settings, clamp_timeout};
 use crate::store::Store;
@@ -59,6 +60,7 @@ impl<S: Subscriber> StreamHandler<S> {
     /// # drop(router);
     /// ```
     pub fn new(store: &Store<S::Message>) -> Self {
+        const { check_hooks::<S>() }
         let settings = Settings::new(S::OPTIONS);
         if settings.options.transports != Transports::Ws {
             store.enable_encoding(<Sse>::SLOT);

@@ -2,6 +2,7 @@
 //! Expansions of `#[subscriber]` call these functions through the traits of [`value`]. [`text`] turns a text into a value.
 
 pub(crate) mod value;
+pub(crate) mod own;
 mod error;
 mod text;
 
@@ -89,10 +90,25 @@ pub(crate) fn cookie<T: DeserializeOwned>(request: &Request, name: &str) -> Resu
 ///
 /// 500 when there is none.
 pub(crate) fn depot<T: Clone + Send + Sync + 'static>(depot: &Depot) -> Result<T, StatusError> {
-    depot.get_typed().cloned().map_err(|_| {
+    depot_ref(depot).cloned()
+}
+
+/// Returns the value that a middleware (hoop) inserted into the depot by its type.
+///
+/// # Errors
+///
+/// 500 when there is none.
+pub(crate) fn depot_ref<T: Send + Sync + 'static>(depot: &Depot) -> Result<&T, StatusError> {
+    depot.get_typed().map_err(|_| {
+        log_missing::<T>();
         let brief = format!("the depot has no `{}`: no hoop inserted one by `insert_typed`", type_name::<T>());
         StatusError::internal_server_error().brief(brief)
     })
+}
+
+/// Logs that a middleware did not do its part. The response tells it to the client alone.
+fn log_missing<T>() {
+    tracing::warn!(target: "tornadose", type_name = type_name::<T>(), "depot value missing");
 }
 
 /// Clones the value that a middleware (hoop) inserted into the depot under this name.
@@ -102,6 +118,7 @@ pub(crate) fn depot<T: Clone + Send + Sync + 'static>(depot: &Depot) -> Result<T
 /// 500 when there is none, or it is of another type.
 pub(crate) fn depot_named<T: Clone + Send + Sync + 'static>(depot: &Depot, name: &str) -> Result<T, StatusError> {
     depot.get(name).cloned().map_err(|other| {
+        log_missing::<T>();
         let brief = match other {
             None => format!("the depot has no entry `{name}`: no hoop inserted it"),
             Some(_) => format!("depot entry `{name}` is not a `{}`", type_name::<T>()),

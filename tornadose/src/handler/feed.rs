@@ -25,6 +25,7 @@ use bytes::{Bytes, BytesMut};
 use crate::handler::connection::record::{CloseReasonCell, ConnectionRecord};
 use crate::handler::feed::format::Format;
 use crate::handler::feed::throttle::Throttle;
+use crate::handler::served::Served;
 use crate::id::{Id, Offset};
 use crate::message::Message;
 use crate::store::end::{EndReason, EndState};
@@ -33,7 +34,6 @@ use crate::store::gap::GapReason;
 use crate::store::log::batch::Batch;
 use crate::store::reader::throttled::Throttled;
 use crate::store::reader::{ReadStep, Reader};
-use crate::subscriber::Subscriber;
 use crate::subscriber::options::Lag;
 
 /// From this size on a piece is returned, though more messages may be ready.
@@ -72,18 +72,18 @@ pub(crate) struct Feed<M: Message> {
 }
 
 impl<M: Message> Feed<M> {
-    pub(crate) fn new(reader: Reader<M>, record: ConnectionRecord, lag: Lag, prologue: BytesMut) -> Self {
+    pub(crate) fn new(reader: Reader<M>, record: ConnectionRecord, lag: Lag) -> Self {
         const { assert!(offset_of!(Self, reader) <= 64) }
         Self {
             written: None,
             filtered_since_position: 0,
             is_at_head: false,
-            fast_path: prologue.is_empty(),
+            fast_path: true,
             ending: None,
             lag,
             reader,
             record,
-            buffer: prologue,
+            buffer: BytesMut::new(),
             buffered: 0,
             throttle: None,
         }
@@ -94,6 +94,12 @@ impl<M: Message> Feed<M> {
         self.throttle = Some(Box::new(Throttle::new(period)));
         self.fast_path = false;
         self
+    }
+
+    /// Sets the bytes that the client is sent before any message.
+    pub(crate) fn begin_with(&mut self, prologue: BytesMut) {
+        self.fast_path = false;
+        self.buffer = prologue;
     }
 
     /// Ends the throttle of a connection that is about to end, so that [`next`](Self::next) returns what waits. Returns
@@ -134,7 +140,7 @@ impl<M: Message> Feed<M> {
 
     /// Returns the next bytes: everything that is ready, in one piece. This reads the log even when the feed could
     /// [park](Self::try_park), and so updates the position, which moves with messages of other keys too.
-    pub(crate) fn next<F: Format>(&mut self, subscriber: &impl Subscriber<Message = M>, waker: &Waker) -> FeedItem {
+    pub(crate) fn next<F: Format>(&mut self, subscriber: &impl Served<Message = M>, waker: &Waker) -> FeedItem {
         let next = if self.fast_path { self.reader.poll_mailbox(waker) } else { None };
         let step = match next {
             Some(entry) => {
@@ -183,7 +189,7 @@ impl<M: Message> Feed<M> {
     fn assemble<F: Format>(
         &mut self,
         mut step: Option<ReadStep<M>>,
-        subscriber: &impl Subscriber<Message = M>,
+        subscriber: &impl Served<Message = M>,
         waker: &Waker,
     ) -> FeedItem {
         loop {
@@ -267,7 +273,7 @@ impl<M: Message> Feed<M> {
     /// encoded batch instead, which all readers share.
     fn write_batch<F: Format>(
         &mut self,
-        subscriber: &impl Subscriber<Message = M>,
+        subscriber: &impl Served<Message = M>,
         batch: &Batch<M>,
         with_ids: bool,
     ) -> Option<Bytes> {

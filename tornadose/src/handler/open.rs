@@ -6,7 +6,6 @@ use std::panic::AssertUnwindSafe;
 use std::pin::pin;
 use std::sync::Arc;
 
-use bytes::BytesMut;
 use futures_util::FutureExt;
 use salvo::conn::ConnCtrl;
 use salvo::http::StatusError;
@@ -20,6 +19,7 @@ use crate::handler::connection::record::ConnectionRecord;
 use crate::handler::connection::registry::{CLOSE_TIMEOUT, ConnectionPermit, Connections, Permits};
 use crate::handler::connection::socket_table::{SocketHandle, SocketLookup};
 use crate::handler::feed::Feed;
+use crate::handler::lifecycle::HookPermits;
 use crate::handler::request;
 use crate::message::{Keys, Message};
 use crate::metrics;
@@ -52,12 +52,18 @@ pub(crate) struct Admission<S: Subscriber> {
     pub(crate) authorized: Authorized<S>,
     pub(crate) number: u64,
     pub(crate) permits: Permits,
+    /// Those of the hooks `opened` and `closed`, if the subscriber has one of them.
+    pub(crate) hook_permits: Option<HookPermits<S::Message>>,
 }
 
 impl<S: Subscriber> StreamHandler<S> {
     /// Reads the subscriber's fields, runs its hook and checks its keys. A panic in these becomes a response with
     /// status 500.
-    pub(crate) async fn authorize(&self, req: &Request, depot: &Depot) -> Result<Authorized<S>, StatusError> {
+    pub(crate) async fn authorize(&self, req: &mut Request, depot: &Depot) -> Result<Authorized<S>, StatusError> {
+        if S::READS_STORE {
+            req.extensions_mut().insert(self.store.clone());
+        }
+        let req = &*req;
         let authorized = AssertUnwindSafe(async {
             let mut subscriber = S::from_request(req, depot)?;
             if S::KEYS_FROM.is_some() {
@@ -110,27 +116,35 @@ impl<S: Subscriber> StreamHandler<S> {
     pub(crate) fn admit(&self, req: &Request, authorized: Authorized<S>) -> Result<Admission<S>, u64> {
         self.watch();
         let (number, permit) = self.connections.open(self.settings.options.max_connections);
-        let permits = match self.permits(permit, req) {
+        let permits = self.permits(permit, req).and_then(|permits| Ok((permits, self.hook_permits(req)?)));
+        let (permits, hook_permits) = match permits {
             Ok(permits) => permits,
             Err(reason) => {
                 tracing::debug!(target: "tornadose", number, reason, "connection rejected");
                 return Err(number);
             }
         };
-        Ok(Admission { authorized, number, permits })
+        Ok(Admission { authorized, number, permits, hook_permits })
     }
 
     /// Returns the handler's permit together with one of the server, under [`serve`](crate::serve). The error is the
     /// reason to log.
     fn permits(&self, permit: Option<ConnectionPermit>, req: &Request) -> Result<Permits, &'static str> {
-        let mut permits = Permits { handler: permit.ok_or("full")?, server: None };
+        let handler = permit.ok_or("full")?;
         if self.store.is_closed() {
             return Err("closed");
         }
-        if let Some(server) = req.extensions().get::<Arc<Connections>>() {
-            permits.server = Some(server.open(None).1.ok_or("stopping")?);
+        Ok(Permits { handler, server: server_permit(req)? })
+    }
+
+    /// Returns the permits of the subscriber's hooks, if it has any. The error is the reason to log.
+    fn hook_permits(&self, req: &Request) -> Result<Option<HookPermits<S::Message>>, &'static str> {
+        if !(S::HAS_OPENED || S::HAS_CLOSED) {
+            return Ok(None);
         }
-        Ok(permits)
+        // The store may have been closed since the other permits were taken.
+        let store = self.store.hook_permit().ok_or("closed")?;
+        Ok(Some(HookPermits { _store: store, _server: server_permit(req)? }))
     }
 
     /// Spawns a task that aborts connections which cannot close by themselves, because their client takes no bytes:
@@ -164,18 +178,20 @@ impl<S: Subscriber> StreamHandler<S> {
         Reader::open(self.store.shared(), keys, request::resume(req), options)
     }
 
-    pub(crate) fn feed(
-        &self,
-        reader: Reader<S::Message>,
-        record: ConnectionRecord,
-        prologue: BytesMut,
-    ) -> Feed<S::Message> {
-        let feed = Feed::new(reader, record, self.settings.options.lag, prologue);
+    pub(crate) fn feed(&self, reader: Reader<S::Message>, record: ConnectionRecord) -> Feed<S::Message> {
+        let feed = Feed::new(reader, record, self.settings.options.lag);
         match self.settings.options.throttle {
             Some(period) => feed.with_throttle(period),
             None => feed,
         }
     }
+}
+
+/// Returns a permit of the server that carries the request; `None` when it counts no connections. The error is the reason
+/// to log.
+fn server_permit(req: &Request) -> Result<Option<ConnectionPermit>, &'static str> {
+    let server = req.extensions().get::<Arc<Connections>>();
+    server.map(|server| server.open(None).1.ok_or("stopping")).transpose()
 }
 
 /// Returns 400, with the name of what the keys were read from.

@@ -6,22 +6,35 @@ pub(crate) mod detach;
 pub(crate) mod body;
 pub(crate) mod task;
 
+use futures_util::future::BoxFuture;
 use salvo::conn::ConnCtrl;
 use salvo::http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
 use salvo::http::{Method, ResBody, StatusCode, StatusError};
 use salvo::{Depot, Request, Response};
 
 use crate::handler::builder::StreamHandler;
+use crate::handler::connection::catch_drop::CatchDrop;
 use crate::handler::connection::control::BodyControl;
 use crate::handler::connection::record::ConnectionRecord;
+use crate::handler::connection::registry::Permits;
+use crate::handler::feed::Feed;
+use crate::handler::lifecycle::opening::{AfterOpened, HeldPermits, OpenedError, Opening};
 use crate::handler::open::{Admission, Authorized, Rejection, claim_socket};
 use crate::handler::request;
+use crate::handler::served::Served;
 use crate::handler::sse::body::SseBody;
 use crate::handler::sse::detach::{Proposal, StreamHandover};
+use crate::message::Message;
 use crate::subscriber::Subscriber;
+use crate::subscriber::close::{Close, CloseCode};
 
 impl<S: Subscriber> StreamHandler<S> {
-    pub(crate) async fn serve_sse(&self, req: &Request, depot: &Depot, res: &mut Response) -> Result<(), Rejection> {
+    pub(crate) async fn serve_sse(
+        &self,
+        req: &mut Request,
+        depot: &Depot,
+        res: &mut Response,
+    ) -> Result<(), Rejection> {
         self.settings.origins.add_cors_headers(req.headers(), res.headers_mut());
         if !request::accepts_stream(req.headers()) {
             let error = StatusError::not_acceptable().brief("expected `accept: text/event-stream`");
@@ -38,26 +51,85 @@ impl<S: Subscriber> StreamHandler<S> {
             stream_head(res);
             return Ok(());
         }
-        let admission = self.admit(req, authorized).map_err(|number| {
-            stream_head(res);
-            res.body(ResBody::Once(frames::retry_frame(self.settings.retry_after(number))));
-            Rejection::RetryLater
-        })?;
-        let Admission { authorized: Authorized { subscriber, keys }, number, permits } = admission;
+        let admission = self.admit(req, authorized).map_err(|number| self.retry_later(number, res))?;
+        match self.start(admission, req, res) {
+            Some(opening) => opening.await,
+            None => Ok(()),
+        }
+    }
+
+    /// Starts the stream of an admitted connection, or returns what starts it after the hook `opened`.
+    ///
+    /// It is not async, so that programs without hooks have no code for the future, which the branch on constants cuts.
+    fn start<'a>(
+        &'a self,
+        admission: Admission<S>,
+        req: &'a Request,
+        res: &'a mut Response,
+    ) -> Option<BoxFuture<'a, Result<(), Rejection>>> {
+        let Admission { authorized: Authorized { subscriber, keys }, number, permits, hook_permits } = admission;
         let reader = self.reader(keys, req);
         let record = ConnectionRecord::open("sse", number, &reader);
+        let feed = self.feed(reader, record);
+        if S::HAS_OPENED || S::HAS_CLOSED {
+            let held = HeldPermits::new(permits, hook_permits);
+            let opening = Opening { subscriber, store: self.store.clone(), transport: "sse", number, held };
+            return Some(Box::pin(self.open_with_hooks(opening, feed, req, res)));
+        }
+        self.start_stream(StreamParts { subscriber, feed, permits, number }, req, res);
+        None
+    }
+
+    /// Runs the hook `opened`, and then starts the stream.
+    async fn open_with_hooks(
+        &self,
+        opening: Opening<S>,
+        feed: Feed<S::Message>,
+        req: &Request,
+        res: &mut Response,
+    ) -> Result<(), Rejection> {
+        let number = opening.number;
+        opening.registration(feed.reader().handle()).set_control(body_control(&feed, req));
+        let AfterOpened { outcome, permits } = opening.complete().await;
+        let error = match (outcome, permits) {
+            (Ok(subscriber), Some(permits)) => {
+                feed.reader().mark_active();
+                self.start_stream(StreamParts { subscriber, feed, permits, number }, req, res);
+                return Ok(());
+            }
+            // The connection is aborted, and the subscriber's `closed` hook follows.
+            (Ok(_), None) => return Err(self.retry_later(number, res)),
+            (Err(error), _) => error,
+        };
+        feed.close_reason().set(error.close_reason(), None);
+        Err(match error {
+            OpenedError::Panicked => StatusError::internal_server_error().into(),
+            OpenedError::Refused(Close { code, reason }) if !is_temporary(code) => {
+                StatusError::forbidden().brief(reason).into()
+            }
+            OpenedError::Refused(_) | OpenedError::TimedOut => self.retry_later(number, res),
+        })
+    }
+
+    /// Completes a response after which the client retries: any status but 200 would stop an `EventSource` for good.
+    fn retry_later(&self, number: u64, res: &mut Response) -> Rejection {
+        stream_head(res);
+        res.body(ResBody::Once(frames::retry_frame(self.settings.retry_after(number))));
+        Rejection::RetryLater
+    }
+
+    fn start_stream<T: Served<Message = S::Message>>(&self, parts: StreamParts<T>, req: &Request, res: &mut Response) {
+        let StreamParts { subscriber, mut feed, permits, number } = parts;
         let mut prologue = frames::prologue(self.settings.options.retry);
         let handover = claim_socket(req, "sse").map(|handle| StreamHandover::new(prologue.split().freeze(), handle));
-        let feed = self.feed(reader, record, prologue);
-        let conn_ctrl = req.extensions().get::<ConnCtrl>().cloned();
+        if !prologue.is_empty() {
+            feed.begin_with(prologue);
+        }
+        let control = body_control(&feed, req);
+        let conn_ctrl = control.conn_ctrl.clone();
         if let Some(conn_ctrl) = &conn_ctrl {
             conn_ctrl.relax_timeouts();
         }
-        let control = BodyControl {
-            reader: feed.reader().handle(),
-            close_reason: feed.close_reason().clone(),
-            conn_ctrl: conn_ctrl.clone(),
-        };
         let (timeouts, retry_after) = (self.settings.timeouts(number), self.settings.retry_after(number));
         permits.registration().set_control(control);
         stream_head(res);
@@ -67,8 +139,28 @@ impl<S: Subscriber> StreamHandler<S> {
             stream.enable_handover(handover);
         }
         res.body(ResBody::Boxed(stream));
-        Ok(())
     }
+}
+
+/// What a stream starts with.
+struct StreamParts<T: Served> {
+    subscriber: CatchDrop<T>,
+    feed: Feed<T::Message>,
+    permits: Permits,
+    number: u64,
+}
+
+fn body_control<M: Message>(feed: &Feed<M>, req: &Request) -> BodyControl<M> {
+    BodyControl {
+        reader: feed.reader().handle(),
+        close_reason: feed.close_reason().clone(),
+        conn_ctrl: req.extensions().get::<ConnCtrl>().cloned(),
+    }
+}
+
+/// Whether a client that was refused with this code is to return.
+fn is_temporary(code: CloseCode) -> bool {
+    matches!(code, CloseCode::RESTART | CloseCode::TRY_AGAIN_LATER)
 }
 
 fn stream_head(res: &mut Response) {

@@ -7,7 +7,6 @@ pub(crate) mod session;
 
 use std::task::Waker;
 
-use bytes::BytesMut;
 use hyper::upgrade::OnUpgrade;
 use salvo::conn::ConnCtrl;
 use salvo::http::header::{
@@ -20,13 +19,16 @@ use crate::handler::builder::StreamHandler;
 use crate::handler::connection::control::TaskControl;
 use crate::handler::connection::io::SocketIo;
 use crate::handler::connection::record::ConnectionRecord;
+use crate::handler::connection::timers::Timeouts;
 use crate::handler::connection::wake_source::WakeSource;
+use crate::handler::feed::Feed;
+use crate::handler::lifecycle::opening::{AfterOpened, HeldPermits, Opening};
 use crate::handler::open::{Admission, Authorized, Rejection, claim_socket};
 use crate::handler::origin::OriginRefusal;
 use crate::handler::request::{self, BrokenHandshake, UpgradeError};
-use crate::handler::ws::end::ended;
+use crate::handler::ws::end::{ended, not_opened};
 use crate::handler::ws::session::{WsSession, close_socket};
-use crate::handler::ws::upgrade::take_upgraded;
+use crate::handler::ws::upgrade::{PendingUpgrade, UpgradedIo, take_upgraded};
 use crate::store::end::EndReason;
 use crate::subscriber::Subscriber;
 use crate::wire::ws::decoder::Decoder;
@@ -52,13 +54,12 @@ impl<S: Subscriber> StreamHandler<S> {
         }
         let unavailable =
             |_| StatusError::service_unavailable().brief("the server is closing or full: try again later");
-        let Admission { authorized: Authorized { subscriber, keys }, number, permits } =
+        let Admission { authorized: Authorized { subscriber, keys }, number, permits, hook_permits } =
             self.admit(req, authorized).map_err(unavailable)?;
         let upgrade = take_upgrade(req)?;
         let reader = self.reader(keys, req);
         let record = ConnectionRecord::open("ws", number, &reader);
-        let feed = self.feed(reader, record, BytesMut::new());
-        let options = &self.settings.options;
+        let feed = self.feed(reader, record);
         let timeouts = self.settings.timeouts(number);
         let handle = claim_socket(req, "ws");
         if let Some(conn_ctrl) = req.extensions().get::<ConnCtrl>() {
@@ -66,24 +67,26 @@ impl<S: Subscriber> StreamHandler<S> {
         }
         self.accept_upgrade(req, res, accept);
 
-        let (reader, close_reason, registration) =
-            (feed.reader().handle(), feed.close_reason().clone(), permits.registration());
+        let (reader, close_reason) = (feed.reader().handle(), feed.close_reason().clone());
         let socket_waker = feed.reader().waker_for(WakeSource::Socket);
+        let upgrade =
+            PendingUpgrade { upgrade, handle, max_message: self.settings.options.max_message, socket_waker, number };
+        if S::HAS_OPENED || S::HAS_CLOSED {
+            let held = HeldPermits::new(permits, hook_permits);
+            let opening = Opening { subscriber, store: self.store.clone(), transport: "ws", number, held };
+            let registration = opening.registration(feed.reader().handle());
+            let task = tokio::spawn(Box::pin(run_with_hooks(upgrade, opening, feed, timeouts)));
+            registration.set_control(TaskControl { reader, close_reason, task: task.abort_handle() });
+            return Ok(());
+        }
+        let registration = permits.registration();
         let mut session = Box::new(WsSession::new(subscriber, self.store.clone(), feed, timeouts, permits));
-        let max_message = options.max_message;
         let task = tokio::spawn(async move {
-            let upgraded = match upgrade.await {
-                Ok(upgraded) => take_upgraded(upgraded, handle),
-                Err(error) => {
-                    tracing::debug!(target: "tornadose", transport = "ws", number, %error, "upgrade failed");
-                    return;
-                }
-            };
-            if upgraded.is_detached {
+            let Some(UpgradedIo { io, is_detached }) = upgrade.complete().await else { return };
+            if is_detached {
                 session.mark_detached();
             }
-            let io = SocketIo::new(upgraded.socket, Decoder::new(max_message), socket_waker);
-            session.run(Box::new(io.with_read_buffer(upgraded.read))).await;
+            session.run(io).await;
         });
         registration.set_control(TaskControl { reader, close_reason, task: task.abort_handle() });
         Ok(())
@@ -120,6 +123,37 @@ async fn close_finished(upgrade: OnUpgrade, max_message: usize) {
     let mut io = SocketIo::new(upgraded.socket, Decoder::new(max_message), Waker::noop().clone());
     io.use_task_waker();
     close_socket(Box::new(io), ended(EndReason::Finished)).await;
+}
+
+/// Runs the hook `opened` once the connection is upgraded, and then the session.
+async fn run_with_hooks<S: Subscriber>(
+    upgrade: PendingUpgrade,
+    opening: Opening<S>,
+    mut feed: Feed<S::Message>,
+    timeouts: Timeouts,
+) {
+    let Some(UpgradedIo { mut io, is_detached }) = upgrade.complete().await else { return };
+    if is_detached {
+        feed.mark_detached();
+    }
+    let store = opening.store.clone();
+    match opening.complete().await {
+        AfterOpened { outcome: Ok(subscriber), permits: Some(permits) } => {
+            feed.reader().mark_active();
+            Box::new(WsSession::new(subscriber, store, feed, timeouts, permits)).run(io).await;
+        }
+        // The task is aborted, and the subscriber's `closed` hook follows.
+        AfterOpened { outcome: Ok(_), permits: None } => {}
+        AfterOpened { outcome: Err(error), permits } => {
+            let end = not_opened(error);
+            let (reason, code) = end.close_reason();
+            feed.close_reason().set(reason, code);
+            // No reader wakes this task any more, and the socket wakes it through the reader unless told otherwise.
+            io.use_task_waker();
+            close_socket(io, end).await;
+            drop((feed, permits));
+        }
+    }
 }
 
 /// Rejects a handshake that a proxy did not pass in full. A stream instead would leave a browser's `WebSocket`

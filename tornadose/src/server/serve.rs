@@ -154,6 +154,8 @@ where
     let drain = async {
         if tokio::time::timeout(CLOSE_TIMEOUT, connections.wait_until_empty()).await.is_err() {
             connections.abort_all();
+            // The hooks of connections that were aborted run now.
+            let _in_time = tokio::time::timeout(CLOSE_TIMEOUT, connections.wait_until_empty()).await;
         }
         handle.stop_graceful(CLOSE_TIMEOUT);
         std::future::pending::<()>().await;

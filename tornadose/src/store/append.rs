@@ -25,11 +25,11 @@ impl<M: Message> Store<M> {
         let mut state = self.shared.lock();
         let now = M::QUEUE_TTL.map(|_| Instant::now());
         let expired = now.and_then(|now| state.expire(now));
-        let appended = if state.closed {
-            Err(None)
-        } else {
+        let appended = if state.takes_submit() {
             let (offset, encoding_count) = (state.log.next(), self.shared.encoding_count());
             state.log.append(offset, key, Arc::clone(&message), event, retention, encoding_count).map_err(Some)
+        } else {
+            Err(None)
         };
         let appended = match appended {
             Ok(appended) => appended,

@@ -86,7 +86,7 @@ impl<M: Message> Store<M> {
             return Box::pin(self.send_notice(backend, key, |key| OutgoingKind::Finish { key })).await;
         }
         let mut state = self.shared().lock();
-        if state.closed {
+        if !state.takes_submit() {
             return Err(SubmitError::Closed { message: () });
         }
         let key_index = state.log.index_for_notice(key).map_err(key_error)?;

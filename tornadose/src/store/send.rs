@@ -171,7 +171,7 @@ impl<M: Message> Store<M> {
         };
         let tells_finishes = M::CAN_FINISH && backend.features.contains(Features::FINISH);
         let mut state = self.shared().lock();
-        if state.closed {
+        if !state.takes_submit() {
             drop(state);
             return Err(SubmitError::Closed { message });
         }

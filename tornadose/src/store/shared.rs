@@ -30,7 +30,8 @@ use crate::store::skip_log::{SkipLog, Skipped};
 pub(crate) struct Shared<M: Message> {
     state: Mutex<State<M>>,
     pub(crate) limits: Limits,
-    /// Notified when the store is closed, and again when the last connection of a closed store is gone.
+    /// Notified when the store is closed, and again when the last connection of a closed store is gone, and its last
+    /// hook has returned.
     pub(crate) closed_notify: Notify,
     /// Notified when readers of a key are told to end.
     pub(crate) disconnected_notify: Notify,
@@ -76,6 +77,10 @@ pub(crate) struct State<M: Message> {
     pub(crate) closed: bool,
     /// Entries of a backend up to here still go into the log of a closed store: they were acknowledged before.
     pub(crate) closed_through: Offset,
+    /// How many connections have a `closed` hook that has not returned.
+    pub(crate) hooks: usize,
+    /// Until when [`Store::closed`](crate::Store::closed) waits for a backend to take what hooks hand off.
+    pub(crate) hooks_drain_by: Option<Instant>,
     /// Whether the backend is connected; always true in memory.
     pub(crate) reachable: bool,
     /// Those who wait until keys are finished, by the keys' indexes in the log. They hold the keys.
@@ -168,7 +173,7 @@ impl<M: Message> State<M> {
 
     /// Returns whether an entry of a backend at this offset goes into the log.
     pub(crate) fn takes(&self, offset: Offset) -> bool {
-        (!self.closed || offset <= self.closed_through) && offset > self.log.head().offset
+        (self.takes_messages() || offset <= self.closed_through) && offset > self.log.head().offset
     }
 
     /// Drops the `latest` values of a key that are wanted, also in the mailboxes of its readers. Drop the result after
@@ -192,6 +197,8 @@ impl<M: Message> Shared<M> {
             readers: ReaderRegistry::new(),
             closed: false,
             closed_through: Offset::START,
+            hooks: 0,
+            hooks_drain_by: None,
             reachable: backend.is_none(),
             finish_waiters: BTreeMap::new(),
             loading: false,
@@ -207,18 +214,17 @@ impl<M: Message> Shared<M> {
         }
     }
 
-    /// Ends every reader, and rejects every later submit and connection.
+    /// Ends every reader, and rejects every later submit and connection. What `closed` hooks submit is taken until the
+    /// last of them has returned.
     pub(crate) fn close(&self) {
         let mut state = self.lock();
-        if std::mem::replace(&mut state.closed, true) {
-            return;
-        }
+        let Some(waits_for_hooks) = state.begin_close() else { return };
         let wakers = state.readers.end_all(End::after_everything(EndReason::Closed));
         let readers = state.readers.count();
         let waiting: Vec<_> = state.finish_waiters.values().map(|waiter| Arc::clone(&waiter.notify)).collect();
         drop(state);
-        if let Some(backend) = &self.backend {
-            backend.outbox.close();
+        if !waits_for_hooks {
+            self.end_submits();
         }
         tracing::debug!(target: "tornadose", channel = M::CHANNEL, readers, "store closed");
         wakers.into_iter().for_each(Waker::wake);
@@ -226,6 +232,13 @@ impl<M: Message> Shared<M> {
             notify.notify_waiters();
         }
         self.closed_notify.notify_waiters();
+    }
+
+    /// Lets the backend end once it has sent what was submitted.
+    pub(crate) fn end_submits(&self) {
+        if let Some(backend) = &self.backend {
+            backend.outbox.close();
+        }
     }
 
     /// Returns in how many encodings an event is kept: its own text, and those that are enabled.
@@ -247,8 +260,6 @@ impl<M: Message> Shared<M> {
 /// The last handle and the last reader are gone.
 impl<M: Message> Drop for Shared<M> {
     fn drop(&mut self) {
-        if let Some(backend) = &self.backend {
-            backend.outbox.close();
-        }
+        self.end_submits();
     }
 }

@@ -48,7 +48,7 @@ impl<M: Message> Shared<M> {
                     Err(_) => {}
                 }
             }
-            let is_gap = !unreadable.is_empty() && !state.loading && !state.closed;
+            let is_gap = !unreadable.is_empty() && !state.loading && state.takes_messages();
             let wakers = if is_gap { state.readers.take_all_wakers() } else { Vec::new() };
             drop(state);
             wakers.into_iter().for_each(Waker::wake);

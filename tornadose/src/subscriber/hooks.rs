@@ -7,6 +7,7 @@
 use std::marker::PhantomData;
 
 use crate::subscriber::StatusError;
+use crate::subscriber::close::Close;
 
 /// The hook takes the subscriber by `&self`.
 #[derive(Debug)]
@@ -15,6 +16,10 @@ pub enum ByRef {}
 /// The hook takes the subscriber by `&mut self`.
 #[derive(Debug)]
 pub enum ByMut {}
+
+/// The hook takes the subscriber by value.
+#[derive(Debug)]
+pub enum ByValue {}
 
 /// An `authorize` hook of the subscriber `S`.
 #[diagnostic::on_unimplemented(
@@ -101,6 +106,94 @@ impl<S, M, Of, T, R, F: AsyncFn(&mut S, T, &Of) -> R> ReceiveHook<S, M, Of, T, B
     type Argument = TextArgument<T>;
     fn checked(self) -> (F, TextArgument<T>) {
         (self, TextArgument::new())
+    }
+}
+
+/// An `opened` hook of the subscriber `S` for the message `M` of the store `Of`.
+#[diagnostic::on_unimplemented(
+    message = "`opened` needs an `async fn(&mut self, &Store<{M}>) -> Result<(), Close>`",
+    label = "has another signature",
+    note = "it may also take `&self`, and return nothing"
+)]
+pub trait OpenedHook<S, M, Of, How>: Sized {
+    /// The function itself. Of a wrong function it is unknown, so that rustc reports nothing about the call.
+    type Checked;
+    /// Returns the function.
+    fn checked(self) -> Self::Checked;
+}
+
+#[diagnostic::do_not_recommend]
+impl<S, M, Of, R, F: AsyncFn(&S, &Of) -> R> OpenedHook<S, M, Of, ByRef> for F {
+    type Checked = F;
+    fn checked(self) -> F {
+        self
+    }
+}
+
+#[diagnostic::do_not_recommend]
+impl<S, M, Of, R, F: AsyncFn(&mut S, &Of) -> R> OpenedHook<S, M, Of, ByMut> for F {
+    type Checked = F;
+    fn checked(self) -> F {
+        self
+    }
+}
+
+/// What an `opened` hook returns.
+#[diagnostic::on_unimplemented(
+    message = "an `opened` hook cannot return `{Self}`",
+    label = "returns `{Self}`",
+    note = "return `Result<(), Close>`, whose error refuses the connection, or nothing"
+)]
+pub trait OpenedResult {
+    /// Returns the result of the hook.
+    ///
+    /// # Errors
+    ///
+    /// That of the hook.
+    fn into_result(self) -> Result<(), Close>;
+}
+
+#[diagnostic::do_not_recommend]
+impl OpenedResult for () {
+    fn into_result(self) -> Result<(), Close> {
+        Ok(())
+    }
+}
+
+#[diagnostic::do_not_recommend]
+impl OpenedResult for Result<(), Close> {
+    fn into_result(self) -> Self {
+        self
+    }
+}
+
+/// A `closed` hook of the subscriber `S` for the message `M` of the store `Of`.
+#[diagnostic::on_unimplemented(
+    message = "`closed` needs an `async fn(self, &Store<{M}>)`",
+    label = "has another signature",
+    note = "it takes the subscriber by value, which ends with it, and returns nothing"
+)]
+pub trait ClosedHook<S, M, Of, How>: Sized {
+    /// The function itself. Of a wrong function it is unknown, so that rustc reports nothing about the call.
+    type Checked;
+    /// Returns the function.
+    fn checked(self) -> Self::Checked;
+}
+
+#[diagnostic::do_not_recommend]
+impl<S, M, Of, F: AsyncFn(S, &Of)> ClosedHook<S, M, Of, ByValue> for F {
+    type Checked = F;
+    fn checked(self) -> F {
+        self
+    }
+}
+
+// No hook has this signature, because nothing has the type `ByMut`.
+#[diagnostic::do_not_recommend]
+impl<S, M, Of, F: AsyncFn(ByMut)> ClosedHook<S, M, Of, ByMut> for F {
+    type Checked = F;
+    fn checked(self) -> F {
+        self
     }
 }
 

@@ -6,7 +6,8 @@ use std::sync::{Arc, Mutex};
 use futures_util::StreamExt;
 use metrics::{Counter, CounterFn, Gauge, GaugeFn, Histogram, Key, KeyName, Metadata, Recorder, SharedString, Unit};
 
-use super::harness::is_detached;
+use super::harness::{is_detached, secs};
+use super::member::room;
 use super::watched_room::{Note, RoomKey, ScriptedBackend, said, topic, watched_room};
 
 /// Counters and gauges by name and labels.
@@ -191,4 +192,30 @@ async fn unreadable_entries_are_counted() {
     let _guard = metrics::set_default_local_recorder(&counts);
     let _store = tornadose::Store::<Note>::open(ScriptedBackend).await.unwrap();
     insta::assert_snapshot!(counts.lines(), @"tornadose_unreadable_total channel=note: 4");
+}
+
+#[tornadose_test::test]
+async fn hooks_that_refuse_hang_or_panic_are_counted() {
+    let counts = Counts::default();
+    let _guard = metrics::set_default_local_recorder(&counts);
+    let (_store, app, _) = room();
+    app.client("refused").lenient().ws("/room?user=refused&opened=4003").await;
+    app.client("panics").lenient().ws("/room?user=panics&opened=panic").await;
+    app.expect_panic("opened").await;
+    app.client("hangs").lenient().ws("/room?user=hangs&opened=60s").await;
+    for (closed, name) in [("panic", "closed-panics"), ("60s", "closed-hangs")] {
+        let path = format!("/room?user={name}&opened=silently&closed={closed}");
+        app.client(name).once().lenient().sse(path).await.close().await;
+    }
+    app.expect_panic("closed").await;
+    app.advance(secs(10)).await;
+    let lines = counts.lines();
+    let failed: Vec<&str> = lines.lines().filter(|line| line.contains("hooks_failed")).collect();
+    insta::assert_snapshot!(failed.join("\n"), @"
+    tornadose_hooks_failed_total hook=closed outcome=panicked: 1
+    tornadose_hooks_failed_total hook=closed outcome=timed_out: 1
+    tornadose_hooks_failed_total hook=opened outcome=panicked: 1
+    tornadose_hooks_failed_total hook=opened outcome=refused: 1
+    tornadose_hooks_failed_total hook=opened outcome=timed_out: 1
+    ");
 }

@@ -97,12 +97,12 @@ async fn a_panic_in_drop_is_logged_whatever_ended_the_connection() {
         // The client leaves.
         drop(send_request(&app, &get("loud", headers)).await);
         app.expect_panic("drop").await;
-        assert!(log.take().contains(&"ERROR disconnect hook panicked:".into()));
+        assert!(log.take().contains(&"ERROR drop panicked:".into()));
         // The store disconnects the client.
         let _pipe = send_request(&app, &get("loud", headers)).await;
         store.disconnect(&key("1"));
         app.expect_panic("drop").await;
-        assert!(log.take().contains(&"ERROR disconnect hook panicked:".into()));
+        assert!(log.take().contains(&"ERROR drop panicked:".into()));
     }
     // The clients take nothing, and are aborted.
     let _stalled = (send_request(&app, &get("loud", "")).await, send_request(&app, &get("loud", UPGRADE)).await);
@@ -110,7 +110,7 @@ async fn a_panic_in_drop_is_logged_whatever_ended_the_connection() {
     app.settle().await;
     store.close();
     app.advance(secs(6)).await;
-    let panics = log.take().into_iter().filter(|line| line == "ERROR disconnect hook panicked:").count();
+    let panics = log.take().into_iter().filter(|line| line == "ERROR drop panicked:").count();
     assert_eq!(panics, 2);
     for _ in 0..2 {
         app.expect_panic("drop").await;

@@ -9,6 +9,8 @@ mod harness;
 mod link;
 #[path = "../common/log.rs"]
 mod log;
+#[path = "../common/member.rs"]
+mod member;
 #[path = "../common/rooms.rs"]
 mod rooms;
 #[path = "../common/samples.rs"]
@@ -31,6 +33,7 @@ mod fields;
 mod finish;
 mod floods;
 mod fuzz_websocket;
+mod hooks;
 mod http2;
 mod keep_alive;
 mod keys;

@@ -1,5 +1,4 @@
-//! A subscriber whose `Drop` may panic. `Drop` is the disconnect hook, and the connection still closes in order after
-//! it.
+//! A subscriber whose `Drop` may panic. The connection still closes in order after it.
 
 use std::ops::{Deref, DerefMut};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -12,6 +11,11 @@ const UNTIL_DROPPED: &str = "the subscriber is there until this is dropped";
 impl<S> CatchDrop<S> {
     pub(crate) fn new(subscriber: S) -> Self {
         Self(Some(subscriber))
+    }
+
+    /// Returns the subscriber, whose `Drop` is not caught any more.
+    pub(crate) fn into_inner(mut self) -> S {
+        self.0.take().expect(UNTIL_DROPPED)
     }
 }
 
@@ -35,7 +39,7 @@ impl<S> Drop for CatchDrop<S> {
     fn drop(&mut self) {
         let subscriber = self.0.take();
         if catch_unwind(AssertUnwindSafe(|| drop(subscriber))).is_err() {
-            tracing::error!(target: "tornadose", "disconnect hook panicked");
+            tracing::error!(target: "tornadose", "drop panicked");
         }
     }
 }

@@ -9,8 +9,8 @@ use crate::handler::connection::io::SocketIo;
 use crate::handler::connection::wake_source::WakeSource;
 use crate::handler::feed::format::Format;
 use crate::handler::feed::{Feed, FeedItem};
+use crate::handler::served::Served;
 use crate::store::end::{EndReason, EndState};
-use crate::subscriber::Subscriber;
 
 /// Why nothing more is written.
 pub(crate) enum PumpEnd {
@@ -34,7 +34,7 @@ pub(crate) trait WriteObserver {
 }
 
 /// Writes messages as long as the socket takes them. Ready only when no more are to be written.
-pub(crate) fn poll<F: Format, S: Subscriber, D>(
+pub(crate) fn poll<F: Format, S: Served, D>(
     subscriber: &S,
     feed: &mut Feed<S::Message>,
     observer: &mut impl WriteObserver,

@@ -21,10 +21,12 @@ pub(crate) enum CloseReason {
     Stalled,
     /// The client broke the protocol.
     Violation,
-    /// A hook refused a message of the client.
+    /// A hook refused the connection, or a message of the client.
     Refused,
     /// A hook panicked.
     Panicked,
+    /// The hook `opened` took too long.
+    TimedOut,
     /// The connection reached its maximum age.
     MaxAge,
     /// The connection did not close in time after it was told to.
@@ -42,6 +44,7 @@ impl CloseReason {
             Self::Violation => "violation",
             Self::Refused => "refused",
             Self::Panicked => "panicked",
+            Self::TimedOut => "timed_out",
             Self::MaxAge => "max_age",
             Self::Aborted => "aborted",
             Self::Ended(end) => end.name(),

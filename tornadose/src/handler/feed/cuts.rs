@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 
-use bytes::BytesMut;
 use salvo::http::StatusError;
 use salvo::{Depot, Request};
 use serde_json::Value;
@@ -138,7 +137,7 @@ impl Told {
         let reader =
             Reader::open(self.store.shared(), keys.clone(), seen, ReaderOptions { replay, is_connection: true });
         let record = ConnectionRecord::open("sse", 1, &reader);
-        let mut feed = Feed::new(reader, record, Lag::Skip, BytesMut::new());
+        let mut feed = Feed::new(reader, record, Lag::Skip);
         (rest::<F>(&mut feed), feed)
     }
 }

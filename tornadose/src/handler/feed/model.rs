@@ -7,7 +7,6 @@ use std::pin::Pin;
 use std::sync::Mutex;
 use std::task::{Context, Poll};
 
-use bytes::BytesMut;
 use futures_core::Stream;
 use futures_util::FutureExt;
 use salvo::http::StatusError;
@@ -254,7 +253,7 @@ impl Client {
             let resume = position.map_or(Resume::New, Resume::after_text);
             let reader = Reader::open(store.shared(), keys.clone(), resume, terms);
             let record = ConnectionRecord::open(transport, 1, &reader);
-            Feed::new(reader, record, lag, BytesMut::new())
+            Feed::new(reader, record, lag)
         };
         let salt = chance.below(1 << 20);
         let reads = || Reads { salt, asked: Mutex::default() };

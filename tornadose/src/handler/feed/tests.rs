@@ -16,6 +16,7 @@ use crate::store::gap::Gap;
 use crate::store::reader::ReaderOptions;
 use crate::store::reader::mailbox::NOOP_WAKER;
 use crate::store::reader::resume::Resume;
+use crate::subscriber::Subscriber;
 
 static ASKED: AtomicUsize = AtomicUsize::new(0);
 static ENCODED: AtomicUsize = AtomicUsize::new(0);
@@ -90,7 +91,7 @@ fn feeds(store: &Store<Line>, number: usize) -> Vec<Feed<Line>> {
     let open = || {
         let reader = Reader::open(store.shared(), Keys::One(NoKey), Resume::New, terms);
         let record = ConnectionRecord::open("sse", 1, &reader);
-        Feed::new(reader, record, Lag::Skip, BytesMut::new())
+        Feed::new(reader, record, Lag::Skip)
     };
     (0..number).map(|_| open()).collect()
 }

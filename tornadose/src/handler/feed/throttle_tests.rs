@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use bytes::BytesMut;
 use salvo::http::StatusError;
 use salvo::{Depot, Request};
 use tokio::time::advance;
@@ -54,7 +53,7 @@ async fn what_comes_while_a_piece_is_written_waits_for_the_next_period() {
     let options = ReaderOptions { replay: 0, is_connection: true };
     let reader = Reader::open(store.shared(), Keys::One(NoKey), Resume::New, options);
     let record = ConnectionRecord::open("sse", 1, &reader);
-    let mut feed = Feed::new(reader, record, Lag::Skip, BytesMut::new()).with_throttle(Duration::from_secs(1));
+    let mut feed = Feed::new(reader, record, Lag::Skip).with_throttle(Duration::from_secs(1));
     // The position of a new connection.
     assert!(matches!(feed.next::<Sse>(&Ticks, &NOOP_WAKER), FeedItem::Bytes(_)));
     let mut written = 0;

@@ -35,17 +35,17 @@ use crate::handler::connection::timers::{Timeouts, Timer, earliest};
 use crate::handler::connection::wake_source::WakeSource;
 use crate::handler::feed::format::Sse;
 use crate::handler::feed::{Feed, FeedItem};
+use crate::handler::served::Served;
 use crate::handler::sse::detach::{Step, StreamHandover};
 use crate::handler::sse::frames;
 use crate::handler::sse::task::SseTask;
 use crate::message::Message;
-use crate::subscriber::Subscriber;
 
 /// An SSE stream that its server writes.
 ///
 /// The fields that each message touches are first, in few cache lines.
 #[repr(C)]
-pub(crate) struct SseBody<S: Subscriber> {
+pub(crate) struct SseBody<S: Served> {
     /// The rest of a piece that is too big for one frame.
     remainder: Bytes,
     last_written: Instant,
@@ -63,8 +63,8 @@ pub(crate) struct SseBody<S: Subscriber> {
 }
 
 #[repr(C)]
-struct Open<S: Subscriber> {
-    // Fields are dropped in this order: the disconnect hook runs first, and the permits are released last.
+struct Open<S: Served> {
+    // Fields are dropped in this order: the subscriber is dropped first, and the permits are released last.
     subscriber: CatchDrop<S>,
     feed: Feed<S::Message>,
     permits: Permits,
@@ -99,7 +99,7 @@ impl AsRef<[u8]> for KeepAliveProbe {
 /// Cap on one frame of the body. Between frames it shows whether the client takes bytes.
 const MAX_FRAME: usize = 128 << 10;
 
-impl<S: Subscriber> SseBody<S> {
+impl<S: Served> SseBody<S> {
     pub(crate) fn new(
         subscriber: CatchDrop<S>,
         feed: Feed<S::Message>,
@@ -303,7 +303,7 @@ impl<S: Subscriber> SseBody<S> {
     }
 }
 
-impl<S: Subscriber> Body for SseBody<S> {
+impl<S: Served> Body for SseBody<S> {
     type Data = Bytes;
     type Error = salvo::BoxedError;
 
@@ -314,4 +314,4 @@ impl<S: Subscriber> Body for SseBody<S> {
     }
 }
 
-impl<S: Subscriber> Unpin for SseBody<S> {}
+impl<S: Served> Unpin for SseBody<S> {}

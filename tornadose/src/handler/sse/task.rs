@@ -31,9 +31,9 @@ use crate::handler::connection::timers::{Timeouts, Timer, earliest};
 use crate::handler::connection::wake_source::WakeSource;
 use crate::handler::feed::Feed;
 use crate::handler::feed::format::ChunkedSse;
+use crate::handler::served::Served;
 use crate::handler::sse::frames;
 use crate::message::Message;
-use crate::subscriber::Subscriber;
 use crate::wire::chunk;
 
 /// Input of the client has no meaning, so it has no decoder.
@@ -44,8 +44,8 @@ const MAX_DISCARDED_BYTES: usize = 16 << 10;
 
 /// A detached SSE stream.
 #[repr(C)]
-pub(crate) struct SseTask<S: Subscriber> {
-    // An aborted task drops its fields in this order: the disconnect hook runs first, and the permits are released
+pub(crate) struct SseTask<S: Served> {
+    // An aborted task drops its fields in this order: the subscriber is dropped first, and the permits are released
     // last.
     subscriber: CatchDrop<S>,
     timers: SseTimers,
@@ -74,7 +74,7 @@ enum TaskEnd {
     LastFrame(CloseReason),
 }
 
-impl<S: Subscriber> SseTask<S> {
+impl<S: Served> SseTask<S> {
     pub(crate) fn new(
         subscriber: CatchDrop<S>,
         feed: Feed<S::Message>,
@@ -135,7 +135,7 @@ impl<S: Subscriber> SseTask<S> {
 
     async fn shut_down(self: Box<Self>, mut io: Box<SseSocket>, end: TaskEnd) {
         let Self { subscriber, retry_after, feed, permits, .. } = *self;
-        // The disconnect hook does not wait for the last frame. The reader and the permits do: until then the
+        // The subscriber's `closed` hook does not wait for the last frame. The reader and the permits do: until then the
         // connection is counted, is waited for, and can be aborted.
         drop(subscriber);
         let (TaskEnd::Dropped(reason) | TaskEnd::LastFrame(reason)) = end;

@@ -1,6 +1,7 @@
 //! How a WebSocket session ends: what the client is sent, and what is logged.
 
 use crate::handler::connection::record::CloseReason;
+use crate::handler::lifecycle::opening::OpenedError;
 use crate::store::end::EndReason;
 use crate::subscriber::close::{Close, CloseCode};
 use crate::wire::ws::decoder::Violation;
@@ -41,6 +42,15 @@ pub(super) fn ended(end: EndReason) -> SessionEnd {
         EndReason::Lagged => (CloseCode::TRY_AGAIN_LATER, "lagged"),
     };
     close(CloseReason::Ended(end), code, reason)
+}
+
+/// Returns the end of a connection that its `opened` hook refused.
+pub(super) fn not_opened(error: OpenedError) -> SessionEnd {
+    match error {
+        OpenedError::Refused(refusal) => SessionEnd::Close(CloseReason::Refused, refusal),
+        OpenedError::TimedOut => close(CloseReason::TimedOut, CloseCode::TRY_AGAIN_LATER, "timed out"),
+        OpenedError::Panicked => panicked(),
+    }
 }
 
 pub(super) fn panicked() -> SessionEnd {

@@ -31,11 +31,11 @@ use crate::handler::connection::timers::Timeouts;
 use crate::handler::connection::wake_source::WakeSource;
 use crate::handler::feed::Feed;
 use crate::handler::feed::format::Ws;
+use crate::handler::served::Served;
 use crate::handler::ws::end::{SessionEnd, ended, panicked};
 use crate::handler::ws::timers::WsTimers;
 use crate::store::Store;
 use crate::store::end::EndState;
-use crate::subscriber::Subscriber;
 use crate::subscriber::close::{Close, ReceiveError};
 use crate::subscriber::reply::{NotEncoded, Reply};
 use crate::wire::ws;
@@ -44,8 +44,8 @@ use crate::wire::ws::decoder::{Decoder, Inbound, Violation};
 
 /// A connection over WebSocket.
 #[repr(C)]
-pub(crate) struct WsSession<S: Subscriber> {
-    // An aborted task drops its fields in this order: the disconnect hook runs first, and the permits are released
+pub(crate) struct WsSession<S: Served> {
+    // An aborted task drops its fields in this order: the subscriber is dropped first, and the permits are released
     // last.
     subscriber: CatchDrop<S>,
     store: Store<S::Message>,
@@ -60,7 +60,7 @@ enum SessionEvent {
     End(SessionEnd),
 }
 
-impl<S: Subscriber> WsSession<S> {
+impl<S: Served> WsSession<S> {
     pub(crate) fn new(
         subscriber: CatchDrop<S>,
         store: Store<S::Message>,
@@ -96,7 +96,7 @@ impl<S: Subscriber> WsSession<S> {
 
     async fn shut_down(self: Box<Self>, mut io: Box<SocketIo<Decoder>>, end: SessionEnd) {
         let Self { subscriber, feed, permits: _permits, .. } = *self;
-        // The disconnect hook does not wait for the close frame. A reader that the server ends does, because
+        // The subscriber's `closed` hook does not wait for the close frame. A reader that the server ends does, because
         // `Store::closed` waits for it.
         drop(subscriber);
         let (reason, code) = end.close_reason();

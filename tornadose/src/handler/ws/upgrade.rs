@@ -4,20 +4,53 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
-use hyper::upgrade::Upgraded;
+use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use crate::handler::connection::io::Socket;
+use crate::handler::connection::io::{Socket, SocketIo};
 use crate::handler::connection::socket_table::SocketHandle;
+use crate::wire::ws::decoder::Decoder;
+
+/// A connection that is being upgraded.
+pub(crate) struct PendingUpgrade {
+    pub(crate) upgrade: OnUpgrade,
+    pub(crate) handle: Option<Arc<SocketHandle>>,
+    pub(crate) max_message: usize,
+    pub(crate) socket_waker: Waker,
+    pub(crate) number: u64,
+}
+
+/// The socket of an upgraded connection, with its decoder.
+pub(crate) struct UpgradedIo {
+    pub(crate) io: Box<SocketIo<Decoder>>,
+    /// Whether this is the socket itself, and not the upgraded connection around it.
+    pub(crate) is_detached: bool,
+}
+
+impl PendingUpgrade {
+    /// Waits for the upgrade. `None` when it failed, which is logged.
+    pub(crate) async fn complete(self) -> Option<UpgradedIo> {
+        let Self { upgrade, handle, max_message, socket_waker, number } = self;
+        let upgraded = match upgrade.await {
+            Ok(upgraded) => take_upgraded(upgraded, handle),
+            Err(error) => {
+                tracing::debug!(target: "tornadose", transport = "ws", number, %error, "upgrade failed");
+                return None;
+            }
+        };
+        let UpgradedSocket { socket, read, is_detached } = upgraded;
+        let io = SocketIo::new(socket, Decoder::new(max_message), socket_waker).with_read_buffer(read);
+        Some(UpgradedIo { io: Box::new(io), is_detached })
+    }
+}
 
 /// The socket of an upgraded connection.
 pub(crate) struct UpgradedSocket {
     pub(crate) socket: Box<dyn Socket>,
     /// Input that was read from the socket before.
-    pub(crate) read: Vec<u8>,
-    /// Whether this is the socket itself, and not the upgraded connection around it.
-    pub(crate) is_detached: bool,
+    read: Vec<u8>,
+    is_detached: bool,
 }
 
 /// Takes the socket out of an upgraded connection. Without a handle, or when the socket has not been flushed, the

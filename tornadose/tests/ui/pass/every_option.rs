@@ -61,6 +61,8 @@ pub enum Event {
     authorize = Self::authorize,
     filter = Self::filter,
     receive = Self::receive,
+    opened = Self::opened,
+    closed = Self::closed,
     replay = 20,
     lag = close,
     keep_alive = "500ms",
@@ -98,13 +100,41 @@ pub struct Feed {
     dark: bool,
     #[depot]
     login: Login,
+    #[depot(Account, id)]
+    account: u64,
+    #[depot(Shard, 0)]
+    shard: u8,
+    #[state]
+    received: Vec<Event>,
+    #[connection]
+    connection: ConnectionId,
+    #[store_handle]
+    events: Store<Event>,
 }
+
+/// A value of which a field is read. It is not `Clone`.
+pub struct Account {
+    /// The field.
+    pub id: u64,
+}
+
+/// A value of which the first field is read.
+pub struct Shard(pub u8);
 
 /// A value that a middleware inserts.
 #[derive(Clone)]
 pub struct Login;
 
 impl Feed {
+    async fn opened(&mut self, store: &Store<Event>) -> Result<(), Close> {
+        assert_eq!(self.events.head(), store.head());
+        self.received.clear();
+        if self.account == u64::from(self.shard) { Ok(()) } else { Err(Close::new(CloseCode::RESTART, "no")) }
+    }
+    async fn closed(self, store: &Store<Event>) {
+        let name = self.connection.to_string();
+        store.submit(Event::Named { room: String::new(), tenant: self.tenant, name }).await.ok();
+    }
     async fn authorize(&mut self) -> Result<(), StatusError> {
         std::future::ready(()).await;
         let Login = self.login;
@@ -116,7 +146,8 @@ impl Feed {
         self.tags.contains(name) || self.x_forwarded_for.is_some()
     }
     async fn receive(&mut self, event: Event, store: &Store<Event>) -> Result<(), Close> {
-        drop((event, store.clone()));
+        self.received.push(event);
+        drop(store.clone());
         Err(Close::new(CloseCode::literal::<4000>(), "no"))
     }
 }
@@ -126,8 +157,12 @@ impl Feed {
 pub struct Words {}
 
 /// Has no fields, in parentheses.
-#[subscriber(ws, store = Event, all_keys, max_age = "8760h", receive = receive)]
+#[subscriber(ws, store = Event, all_keys, max_age = "8760h", receive = receive, opened = opened, closed = closed)]
 pub struct Empty();
+
+async fn opened(_: &Empty, _: &Store<Event>) {}
+
+async fn closed(_: Empty, _: &Store<Event>) {}
 
 async fn receive(_: &mut Empty, _: serde_json::Value, _: &Store<Event>) -> Result<(), String> {
     Err("no".into())

@@ -1,0 +1,35 @@
+//! Whether the constants of a subscriber name all of its hooks.
+
+use crate::store::Store;
+use crate::subscriber::Subscriber;
+
+/// Panics when a hook is implemented and its constant does not say so. It is called in a constant, so that the program
+/// does not compile, and the hook is not skipped silently.
+///
+/// The future of a hook has a size, because it keeps its arguments. That of the default has none.
+pub(crate) const fn check_hooks<S: Subscriber>() {
+    assert!(
+        S::HAS_OPENED || future_size_of_opened::<S, _, _>(&S::opened) == 0,
+        "`opened` is implemented: add `const HAS_OPENED: bool = true;`"
+    );
+    assert!(
+        S::HAS_CLOSED || future_size_of_closed::<S, _, _>(&S::closed) == 0,
+        "`closed` is implemented: add `const HAS_CLOSED: bool = true;`"
+    );
+}
+
+const fn future_size_of_opened<'a, S, H, F>(_: &H) -> usize
+where
+    S: Subscriber,
+    H: Fn(&'a mut S, &'a Store<S::Message>) -> F,
+{
+    size_of::<F>()
+}
+
+const fn future_size_of_closed<'a, S, H, F>(_: &H) -> usize
+where
+    S: Subscriber,
+    H: Fn(S, &'a Store<S::Message>) -> F,
+{
+    size_of::<F>()
+}
