@@ -172,7 +172,7 @@ mod tests {
     use crate::store::StoreAttribute;
     use crate::subscriber::SubscriberAttribute;
 
-    const ARGUMENTS: [&str; 56] = [
+    const ARGUMENTS: [&str; 59] = [
         "latest",
         "queue",
         "redis",
@@ -191,6 +191,8 @@ mod tests {
         "public",
         "filter",
         "receive",
+        "opened",
+        "closed",
         "replay",
         "lag",
         "keep_alive",

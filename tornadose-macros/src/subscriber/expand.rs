@@ -157,7 +157,10 @@ fn from_request(model: &Model) -> TokenStream {
             Source::DepotNamed(key) => {
                 quote_spanned!(generated=> #library::FromDepot::from_depot_named(#depot, #key)?)
             }
-            Source::DepotField { ty, member } => depot_field(ty, member, &depot, rt),
+            Source::DepotField { ty: of, member } => {
+                let value = depot_field(of, member, &depot, rt);
+                quote_spanned!(generated=> #library::SameType::<#ty>::same(#value))
+            }
             Source::State => quote_spanned!(generated=> #library::StateField::initial()),
             Source::Connection => quote_spanned!(generated=> #library::ConnectionField::fresh()),
             Source::StoreHandle => {

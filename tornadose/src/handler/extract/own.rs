@@ -107,6 +107,33 @@ impl<T: Clone> DepotField for T {
     }
 }
 
+/// The type of a field of a value in the depot, which is the type `T` of the subscriber's field.
+#[diagnostic::on_unimplemented(
+    message = "the value in the depot has a `{Self}` there, and this field is a `{T}`",
+    label = "expected `{Self}`"
+)]
+pub trait SameType<T> {
+    /// Returns the value.
+    fn same(self) -> T;
+}
+
+#[diagnostic::do_not_recommend]
+impl<T> SameType<T> for T {
+    fn same(self) -> T {
+        self
+    }
+}
+
+#[diagnostic::do_not_recommend]
+impl<T> SameType<T> for Never<T>
+where
+    Self: Unimplemented,
+{
+    fn same(self) -> T {
+        unreachable!("no value has this type")
+    }
+}
+
 /// See `extract::depot_ref`.
 ///
 /// # Errors
