@@ -35,7 +35,7 @@ use tokio::sync::futures::Notified;
 
 use crate::id::Id;
 use crate::message::{Keys, Message};
-use crate::store::end::End;
+use crate::store::end::{End, EndReason};
 use crate::store::error::SubmitError;
 use crate::store::limits::Limits;
 use crate::store::shared::{Shared, State};
@@ -279,7 +279,7 @@ impl<M: Message> Store<M> {
         let acknowledged = self.shared.backend.as_ref().map(|backend| backend.outbox.send_log().newest_appended());
         let head = state.log.head();
         let through = state.log.id(acknowledged.map_or(head.offset, |acknowledged| acknowledged.max(head.offset)));
-        let wakers = state.readers.end_key(key_index, End::disconnected(through));
+        let wakers = state.readers.end_key(key_index, End::after(through, EndReason::Disconnected));
         drop(state);
         wakers.into_iter().for_each(Waker::wake);
         self.shared.disconnected_notify.notify_waiters();
@@ -308,6 +308,9 @@ impl<M: Message> Store<M> {
     }
 
     /// Ends every reader, a WebSocket with code 1001, and rejects every later submit and connection.
+    ///
+    /// Readers get what the log has first. With a backend they also get, within 5 s, what was acknowledged to this process
+    /// before, and is on its way back.
     ///
     /// What the [`closed`](crate::Subscriber::closed) hooks of its connections submit is taken until the last of them
     /// has returned: what the hook itself submits, by any handle, and not what a task submits that it has spawned.

@@ -16,6 +16,8 @@ pub(super) enum Mistake {
     DropsTheRefused,
     /// Finishes whose entries are trimmed are not passed to a store that is opened.
     ForgetsFinishes,
+    /// A finish that is appended while the stream is read is not passed to the store.
+    SwallowsFinishes,
     /// Another key is passed to the store beside a message, which then has no reader of it.
     MixesUpKeys,
 }
@@ -53,5 +55,6 @@ mistakes! {
     overlooks_the_rollback => OverlooksTheRollback,
     drops_the_refused => DropsTheRefused,
     forgets_finishes => ForgetsFinishes,
+    swallows_finishes => SwallowsFinishes,
     mixes_up_keys => MixesUpKeys
 }

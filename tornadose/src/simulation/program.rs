@@ -1,5 +1,5 @@
-//! Random programs over several processes on one engine, checked after each: processes start and stop, submit and
-//! forget; clients come, lag, leave and resume elsewhere; connections and the engine have faults. A program that fails
+//! Random programs over several processes on one engine, checked after each: processes start and stop, submit,
+//! forget, finish and remove; clients come, lag, leave and resume elsewhere; connections and the engine have faults. A program that fails
 //! is shortened as far as it still fails.
 
 mod step;
@@ -97,6 +97,8 @@ fn each_planted_mistake_is_found() {
         Mistake::OverlooksTheRollback,
         Mistake::DropsTheRefused,
         Mistake::MixesUpKeys,
+        Mistake::ForgetsFinishes,
+        Mistake::SwallowsFinishes,
     ] {
         let failure = find_failure(1..=SEEDS, Some(mistake)).unwrap_or_else(|| panic!("{mistake:?} is not found"));
         let lines = failure.lines().count();

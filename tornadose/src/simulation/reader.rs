@@ -285,6 +285,9 @@ impl<'a> StreamReader<'a> {
                 if sender.is_some_and(|(sender_id, _)| sender_id == link.sender_id()) {
                     self.settlement.record_read(offset);
                 }
+                if self.mistakes.swallows_finishes() {
+                    return;
+                }
                 link.finish(offset, key);
             }
             Body::Remove { key } => {

@@ -148,8 +148,12 @@ impl<'a> StreamWriter<'a> {
         let mut outcomes = self.append_all(state, requests.clone());
         if fault == AppendFault::Duplicate {
             let copies = self.append_all(state, requests);
-            if state.random.below(2) == 0 {
-                outcomes = copies;
+            let replaces = state.random.below(2) == 0;
+            for (outcome, copy) in outcomes.iter_mut().zip(copies) {
+                // A key that the first of them has finished refuses its copy.
+                if replaces && matches!((&*outcome, &copy), (Outcome::Appended(_), Outcome::Appended(_))) {
+                    *outcome = copy;
+                }
             }
         }
         match fault {

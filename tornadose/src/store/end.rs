@@ -6,8 +6,8 @@ use tokio::time::Instant;
 
 use crate::id::Id;
 
-/// How long a disconnected reader may take to read what was submitted before.
-const DISCONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a reader that ends may take to read what was submitted before.
+pub(crate) const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The reason why a reader ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,10 +59,9 @@ impl End {
         Self { reason, bound: None }
     }
 
-    /// Returns the end of a reader that is disconnected now, and first reads the messages up to this id.
-    pub(crate) fn disconnected(through: Id) -> Self {
-        let bound = EndBound { through, due_at: Instant::now() + DISCONNECT_TIMEOUT };
-        Self { reason: EndReason::Disconnected, bound: Some(bound) }
+    /// Returns the end of a reader that is told now, and first reads the messages up to this id.
+    pub(crate) fn after(through: Id, reason: EndReason) -> Self {
+        Self { reason, bound: Some(EndBound { through, due_at: Instant::now() + DRAIN_TIMEOUT }) }
     }
 }
 

@@ -82,6 +82,25 @@ enum Identity<M: Message> {
     New,
 }
 
+/// Those who wait for an offset that the log has reached. They are woken after unlocking.
+struct Arrived {
+    readers: Vec<Waker>,
+    is_drained: bool,
+}
+
+impl Arrived {
+    fn take<M: Message>(state: &mut State<M>, offset: Offset) -> Self {
+        Self { readers: state.readers.take_arrived(offset), is_drained: state.is_drained() }
+    }
+
+    fn wake<M: Message>(self, shared: &Shared<M>) {
+        self.readers.into_iter().for_each(Waker::wake);
+        if self.is_drained {
+            shared.closed_notify.notify_waiters();
+        }
+    }
+}
+
 impl<M: Message> Ingest<M> {
     pub(super) fn new(shared: &Arc<Shared<M>>) -> Self {
         Self {
@@ -102,6 +121,12 @@ impl<M: Message> Ingest<M> {
         *self.opened.borrow()
     }
 
+    /// Resolves when the log of the closed store has everything that still goes into it, or the store is gone.
+    pub(super) async fn drained(&self) {
+        let Some(shared) = self.shared.upgrade() else { return };
+        shared.drained().await;
+    }
+
     pub(super) fn opened(&self) -> watch::Receiver<bool> {
         self.opened.subscribe()
     }
@@ -114,9 +139,10 @@ impl<M: Message> Ingest<M> {
     fn update(&self, change: impl FnOnce(&mut State<M>) -> bool) {
         let Some(shared) = self.shared.upgrade() else { return };
         let mut state = shared.lock();
-        let wakers = if change(&mut state) { state.readers.take_all_wakers() } else { Vec::new() };
+        let readers = if change(&mut state) { state.readers.take_all_wakers() } else { Vec::new() };
+        let is_drained = state.is_drained();
         drop(state);
-        wakers.into_iter().for_each(Waker::wake);
+        Arrived { readers, is_drained }.wake(&shared);
     }
 
     /// Closes the store: its backend has ended.
@@ -182,9 +208,9 @@ impl<M: Message> Ingest<M> {
         let expired = submitted_at.and_then(|_| state.expire(Instant::now()));
         let evicted = state.log.append_undecoded(offset, key_text, entry.payload, shared.encoding_count())?;
         let sweeper = submitted_at.and_then(|submitted_at| state.record_submit_time(offset, submitted_at));
-        let arrived = state.readers.take_arrived(offset);
+        let arrived = Arrived::take(&mut state, offset);
         drop(state);
-        arrived.into_iter().for_each(Waker::wake);
+        arrived.wake(shared);
         drop((evicted, expired));
         if let Some(order) = sweeper {
             sweeper::start(order, shared);
@@ -256,14 +282,16 @@ impl<M: Message> Ingest<M> {
             Ok(appended) if finishes => Some(Self::finish_alone(&mut state, appended.entry.key_index(), is_placed)),
             _ => None,
         };
-        let arrived = if appended.is_ok() { state.readers.take_arrived(offset) } else { Vec::new() };
+        let arrived = appended.is_ok().then(|| Arrived::take(&mut state, offset));
         drop(state);
         // Wake and drop after unlocking, as `Store::submit` does.
         readers.wake();
         if let Some(waker) = finish {
             waker.wake();
         }
-        arrived.into_iter().for_each(Waker::wake);
+        if let Some(arrived) = arrived {
+            arrived.wake(shared);
+        }
         drop(expired);
         if let Some(order) = sweeper {
             sweeper::start(order, shared);
@@ -447,12 +475,12 @@ impl<M: Message> LogSink for Ingest<M> {
             state.wake_finished(key_index)
         });
         state.log.advance_to(offset);
-        let arrived = state.readers.take_arrived(offset);
+        let arrived = Arrived::take(&mut state, offset);
         drop(state);
         if let Some(waker) = waker {
             waker.wake();
         }
-        arrived.into_iter().for_each(Waker::wake);
+        arrived.wake(&shared);
     }
 
     fn reopen(&self, offset: Offset, key: &str) {
@@ -484,12 +512,12 @@ impl<M: Message> LogSink for Ingest<M> {
         let key_index = state.log.index_for_text(key).or_else(|| by_key(&state));
         let removed = key_index.map(|key_index| state.remove(offset, key_index));
         state.log.advance_to(offset);
-        let arrived = state.readers.take_arrived(offset);
+        let arrived = Arrived::take(&mut state, offset);
         drop(state);
         if let Some(removed) = removed {
             removed.wake();
         }
-        arrived.into_iter().for_each(Waker::wake);
+        arrived.wake(&shared);
         slots
     }
 
@@ -500,9 +528,11 @@ impl<M: Message> LogSink for Ingest<M> {
             // Messages are ignored then, so a position above them would hide them.
             return;
         }
-        let arrived = if state.log.advance_to(offset) { state.readers.take_arrived(offset) } else { Vec::new() };
+        let arrived = state.log.advance_to(offset).then(|| Arrived::take(&mut state, offset));
         drop(state);
-        arrived.into_iter().for_each(Waker::wake);
+        if let Some(arrived) = arrived {
+            arrived.wake(&shared);
+        }
     }
 
     fn report_trimmed(&self, missed: Option<u64>) {

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use futures_util::FutureExt;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::backend::engine::{Backend, OpenError};
 use crate::backend::incoming::LogSink;
@@ -14,6 +14,7 @@ use crate::backend::link::BackendLink;
 use crate::backend::outbox::Outbox;
 use crate::message::Message;
 use crate::store::Store;
+use crate::store::end::DRAIN_TIMEOUT;
 use crate::store::ingest::Ingest;
 use crate::store::limits::Limits;
 use crate::store::shared::{BackendHandle, Shared};
@@ -148,14 +149,17 @@ async fn run_backend<M: Message>(backend: impl Backend, link: BackendLink, runni
     let (outbox, ack_timeout) = (&running.outbox, link.ack_timeout());
     let drained = async {
         outbox.closed().await;
-        timeout(ack_timeout, outbox.drained()).await
+        let due_at = Instant::now() + DRAIN_TIMEOUT;
+        let _is_sent = timeout(ack_timeout, outbox.drained()).await;
+        // Readers still get what was acknowledged before the store was closed.
+        let _is_read = timeout_at(due_at, running.ingest.drained()).await;
     };
     let result = tokio::select! {
         biased;
         result = AssertUnwindSafe(backend.run(link)).catch_unwind() => {
             result.unwrap_or_else(|_| Err(OpenError::new("the backend panicked")))
         }
-        _ = drained => return,
+        () = drained => return,
     };
     if !running.ingest.is_opened() {
         *running.open_error.lock().unwrap_or_else(PoisonError::into_inner) = result.err();

@@ -176,6 +176,11 @@ impl<M: Message> State<M> {
         (self.takes_messages() || offset <= self.closed_through) && offset > self.log.head().offset
     }
 
+    /// Returns whether the store is closed, and its log has everything that still goes into it.
+    pub(crate) fn is_drained(&self) -> bool {
+        self.closed && self.log.head().offset >= self.closed_through
+    }
+
     /// Drops the `latest` values of a key that are wanted, also in the mailboxes of its readers. Drop the result after
     /// unlocking.
     pub(crate) fn forget(&mut self, key: &M::Key, is_wanted: impl Fn(&Entry<M>) -> bool) -> Vec<Arc<Entry<M>>> {
@@ -219,7 +224,14 @@ impl<M: Message> Shared<M> {
     pub(crate) fn close(&self) {
         let mut state = self.lock();
         let Some(waits_for_hooks) = state.begin_close() else { return };
-        let wakers = state.readers.end_all(End::after_everything(EndReason::Closed));
+        let acknowledged = self.backend.as_ref().map(|backend| backend.outbox.send_log().newest_appended());
+        let coming = acknowledged.filter(|offset| state.reachable && *offset > state.log.head().offset);
+        state.closed_through = coming.unwrap_or_default();
+        let end = coming.map_or_else(
+            || End::after_everything(EndReason::Closed),
+            |offset| End::after(state.log.id(offset), EndReason::Closed),
+        );
+        let wakers = state.readers.end_all(end);
         let readers = state.readers.count();
         let waiting: Vec<_> = state.finish_waiters.values().map(|waiter| Arc::clone(&waiter.notify)).collect();
         drop(state);
@@ -238,6 +250,17 @@ impl<M: Message> Shared<M> {
     pub(crate) fn end_submits(&self) {
         if let Some(backend) = &self.backend {
             backend.outbox.close();
+        }
+    }
+
+    /// Resolves when the log of a closed store has everything that still goes into it.
+    pub(crate) async fn drained(&self) {
+        loop {
+            let notified = self.closed_notify.notified();
+            if self.lock().is_drained() {
+                return;
+            }
+            notified.await;
         }
     }
 

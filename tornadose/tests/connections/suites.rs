@@ -31,6 +31,7 @@ mod conformance;
 mod counters;
 mod fields;
 mod finish;
+mod finish_programs;
 mod floods;
 mod fuzz_websocket;
 mod hooks;

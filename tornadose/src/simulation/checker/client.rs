@@ -71,7 +71,20 @@ impl<M: Message> Client<M> {
                 }
                 return Reading::Waiting;
             }
-            ReadStep::Finished { .. } | ReadStep::Pending => return Reading::Waiting,
+            ReadStep::Finished { position, id, with_id, key } => {
+                let mut record = self.record.lock();
+                if let Some(id) = position {
+                    record.position(self.index, id);
+                }
+                record.finished(self.index, key.as_deref(), id, with_id);
+                drop(record);
+                self.position = Some(id).filter(|_| with_id).or(position).or(self.position);
+                if key.is_none() {
+                    self.reader = None;
+                    return Reading::Ended;
+                }
+            }
+            ReadStep::Pending => return Reading::Waiting,
             ReadStep::Ended(_) => {
                 self.detach();
                 return Reading::Ended;
@@ -100,6 +113,9 @@ impl<M: Message> Client<M> {
 
     /// Resumes from its position, at this store. Without one it is a new reader.
     pub(crate) fn resume(&mut self, store: &Store<M>, replay: usize) {
+        if self.position.is_some_and(|position| store.has_seen_all(&self.keys, position)) {
+            return;
+        }
         let resume = self.position.map_or(Resume::New, Resume::After);
         if self.position.is_some() {
             self.record.lock().resume(self.index);

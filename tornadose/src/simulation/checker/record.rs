@@ -89,6 +89,8 @@ pub(super) struct ReaderRecord {
     pub(super) opened: usize,
     /// Whether it has ended, so that nothing more is owed to it.
     pub(super) is_ended: bool,
+    /// The id of its last finish, after which nothing more is owed to it.
+    pub(super) finish: Option<Id>,
     pub(super) items: Vec<Item>,
 }
 
@@ -110,6 +112,12 @@ pub(super) enum ItemKind {
     Gap(GapReason),
     /// Everything that is owed up to this id was received.
     Position(Id),
+    /// A key is finished, and whether that carried its id.
+    Finished {
+        key: usize,
+        id: Id,
+        with_id: bool,
+    },
     /// The client was cut off, and has resumed.
     Resumed,
 }
@@ -123,6 +131,10 @@ pub(crate) struct Record {
     events: Vec<Line>,
     /// Keys that were forgotten.
     pub(super) forgotten: Vec<String>,
+    /// Keys that were removed.
+    pub(super) removed: Vec<String>,
+    /// The keys that were finished.
+    pub(super) finished: Vec<String>,
 }
 
 /// A record with several writers. A cheap clone.
@@ -193,10 +205,17 @@ impl Record {
         self.forgotten.push(key);
     }
 
+    /// Records that everything of a key is to be removed.
+    #[cfg(test)]
+    pub(crate) fn remove(&mut self, key: String) {
+        self.push(None, None, format!("remove {key}"));
+        self.removed.push(key);
+    }
+
     pub(crate) fn open(&mut self, name: String, keys: Option<Vec<String>>) -> usize {
         let reader = self.readers.len();
         let opened = self.push(None, Some(reader), format!("{name}: opened"));
-        self.readers.push(ReaderRecord { name, keys, opened, is_ended: false, items: Vec::new() });
+        self.readers.push(ReaderRecord { name, keys, opened, is_ended: false, finish: None, items: Vec::new() });
         reader
     }
 
@@ -224,7 +243,23 @@ impl Record {
         self.item(reader, ItemKind::Position(id), format_args!("position {id}"));
     }
 
+    /// Records that a reader is told of the finish of a key; without a key, of the last of its keys.
+    pub(crate) fn finished(&mut self, reader: usize, key: Option<&str>, id: Id, with_id: bool) {
+        let last = || self.readers[reader].keys.as_ref().and_then(|keys| keys.first().cloned()).unwrap_or_default();
+        let name = key.map_or_else(last, str::to_owned);
+        let known = self.finished.iter().position(|finished| *finished == name);
+        let index = known.unwrap_or_else(|| {
+            self.finished.push(name.clone());
+            self.finished.len() - 1
+        });
+        self.item(reader, ItemKind::Finished { key: index, id, with_id }, format_args!("finished {id} {name}"));
+        if key.is_none() {
+            self.readers[reader].finish = Some(id);
+        }
+    }
+
     pub(crate) fn resume(&mut self, reader: usize) {
+        self.readers[reader].finish = None;
         self.item(reader, ItemKind::Resumed, format_args!("resumed"));
         self.readers[reader].is_ended = false;
     }

@@ -17,6 +17,8 @@ const ONCE: &str = "a reader received a message twice, without a gap `restarted`
 const IN_ORDER: &str = "a reader received a message after one that is newer in the same epoch";
 const ONE_ID: &str = "two readers received different messages under one id";
 const REJECTED: &str = "a message that was rejected was received";
+const LAST: &str = "a reader received a message of a key that is finished, and no gap in between";
+const ONE_FINISH: &str = "two readers were told different finishes of a key";
 const CONTIGUOUS: &str = "a reader was not sent a message between two others, nor a gap";
 const DELIVERED: &str = "a message that was taken did not reach a reader, and the reader was not sent a gap";
 
@@ -25,9 +27,13 @@ pub(super) fn find_violation(record: &Record) -> Option<Finding> {
         Ok(known) => known,
         Err(finding) => return Some(finding),
     };
+    if let Some(finding) = find_other_finish(record) {
+        return Some(finding);
+    }
     for (index, reader) in record.readers.iter().enumerate() {
         let found = find_repeated(record, reader)
             .or_else(|| find_disordered(reader))
+            .or_else(|| find_after_finish(record, reader))
             .or_else(|| find_skipped(record, &known, reader))
             .or_else(|| find_undelivered(record, &known, reader));
         if let Some((promise, messages)) = found {
@@ -82,7 +88,8 @@ fn find_repeated(record: &Record, reader: &ReaderRecord) -> Option<Found> {
                     without_id.push(message);
                 }
             }
-            ItemKind::Position(_) => without_id.clear(),
+            ItemKind::Position(_) | ItemKind::Finished { with_id: true, .. } => without_id.clear(),
+            ItemKind::Finished { .. } => {}
             ItemKind::Gap(GapReason::Restarted) => seen.clear(),
             ItemKind::Gap(reason) => {
                 // A gap is followed by the newest values.
@@ -115,10 +122,45 @@ fn find_disordered(reader: &ReaderRecord) -> Option<Found> {
                     position = Some(id);
                 }
             }
-            ItemKind::Position(id) => position = Some(id),
+            ItemKind::Position(id) | ItemKind::Finished { id, with_id: true, .. } => position = Some(id),
+            ItemKind::Finished { .. } => {}
             ItemKind::Gap(GapReason::Restarted) => last = None,
             ItemKind::Gap(_) => {}
             ItemKind::Resumed => last = position,
+        }
+    }
+    None
+}
+
+/// Finds a message of a key that the reader was told is finished. A gap may stand for the removal of the key.
+fn find_after_finish(record: &Record, reader: &ReaderRecord) -> Option<Found> {
+    let mut finished = HashSet::new();
+    for item in &reader.items {
+        match item.kind {
+            ItemKind::Message { message, .. } => {
+                if finished.contains(&record.messages[message].description.key) {
+                    return Some((LAST, vec![message]));
+                }
+            }
+            ItemKind::Finished { key, .. } => drop(finished.insert(record.finished[key].clone())),
+            // What carried no id may come again.
+            ItemKind::Gap(_) | ItemKind::Resumed => finished.clear(),
+            ItemKind::Position(_) => {}
+        }
+    }
+    None
+}
+
+/// Finds two finishes of a key that was not removed, in one epoch.
+fn find_other_finish(record: &Record) -> Option<Finding> {
+    let mut finishes = HashMap::new();
+    for (index, reader) in record.readers.iter().enumerate() {
+        for item in &reader.items {
+            let ItemKind::Finished { key, id, .. } = item.kind else { continue };
+            let (first, other) = *finishes.entry((key, id.epoch)).or_insert((id, index));
+            if first != id && !record.removed.contains(&record.finished[key]) {
+                return Some(Finding { promise: ONE_FINISH, messages: Vec::new(), readers: vec![index, other] });
+            }
         }
     }
     None
@@ -138,6 +180,7 @@ fn find_skipped(record: &Record, known: &Known, reader: &ReaderRecord) -> Option
                 (id, with_id.then_some(id))
             }
             ItemKind::Position(id) => (id, (!is_after_gap).then_some(id)),
+            ItemKind::Finished { id, with_id, .. } => (id, (with_id && !is_after_gap).then_some(id)),
             ItemKind::Gap(_) => {
                 (complete, is_after_gap) = (None, true);
                 continue;
@@ -156,6 +199,7 @@ fn find_skipped(record: &Record, known: &Known, reader: &ReaderRecord) -> Option
                 is_later
                     && !is_excused
                     && !description.is_latest
+                    && !record.removed.contains(&description.key)
                     && reader.reads(description)
                     && !received.contains(message)
             };
@@ -177,7 +221,8 @@ fn find_undelivered(record: &Record, known: &Known, reader: &ReaderRecord) -> Op
     let received: HashSet<usize> = reader.items.iter().filter_map(|item| message_of(item.kind)).collect();
     for (index, message) in record.messages.iter().enumerate() {
         let Some(submitted) = message.submitted.filter(|submitted| *submitted > reader.opened) else { continue };
-        if message.is_excused || received.contains(&index) || !reader.reads(&message.description) {
+        let is_removed = record.removed.contains(&message.description.key);
+        if message.is_excused || is_removed || received.contains(&index) || !reader.reads(&message.description) {
             continue;
         }
         let id = match &message.answer {
@@ -185,6 +230,9 @@ fn find_undelivered(record: &Record, known: &Known, reader: &ReaderRecord) -> Op
             Some(Answer::HandedOff(is_open)) if is_open() => known.ids.get(&index).copied(),
             _ => continue,
         };
+        if reader.finish.is_some_and(|finish| id.is_none_or(|id| id > finish || id.epoch != finish.epoch)) {
+            continue;
+        }
         let is_reported = if message.description.is_latest {
             is_superseded(record, reader, message, submitted) || reader.has_gap_after(submitted)
         } else {
@@ -200,7 +248,7 @@ fn find_undelivered(record: &Record, known: &Known, reader: &ReaderRecord) -> Op
 fn message_of(kind: ItemKind) -> Option<usize> {
     match kind {
         ItemKind::Message { message, .. } => Some(message),
-        ItemKind::Gap(_) | ItemKind::Position(_) | ItemKind::Resumed => None,
+        ItemKind::Gap(_) | ItemKind::Position(_) | ItemKind::Finished { .. } | ItemKind::Resumed => None,
     }
 }
 
@@ -236,7 +284,9 @@ impl ReaderRecord {
         let mut is_reported = false;
         for item in &self.items {
             match item.kind {
-                ItemKind::Message { id: other, with_id: true, .. } | ItemKind::Position(other)
+                ItemKind::Message { id: other, with_id: true, .. }
+                | ItemKind::Finished { id: other, with_id: true, .. }
+                | ItemKind::Position(other)
                     if other.epoch == id.epoch && other.offset >= id.offset =>
                 {
                     return is_reported;
@@ -244,7 +294,7 @@ impl ReaderRecord {
                 // What follows a gap without an id is what was kept, of both sides of the loss.
                 ItemKind::Message { id: other, with_id: true, .. } if other.epoch == id.epoch => is_reported = false,
                 ItemKind::Gap(_) => is_reported = true,
-                ItemKind::Message { .. } | ItemKind::Position(_) | ItemKind::Resumed => {}
+                ItemKind::Message { .. } | ItemKind::Finished { .. } | ItemKind::Position(_) | ItemKind::Resumed => {}
             }
         }
         is_reported

@@ -7,6 +7,8 @@ use crate::simulation::random::Random;
 pub(super) const PROCESSES: usize = 3;
 pub(super) const CLIENTS: usize = 5;
 pub(super) const KEYS: u64 = 3;
+/// The keys that are finished and removed follow the others.
+pub(super) const FINISHED_KEYS: u64 = 3;
 
 const STEPS: usize = 60;
 
@@ -20,6 +22,9 @@ pub(super) enum Step {
     Submit { process: usize, key: u64, is_latest: bool },
     TrySubmit { process: usize, key: u64, is_latest: bool },
     Forget { process: usize, key: u64 },
+    SubmitLast { process: usize, key: u64 },
+    Finish { process: usize, key: u64 },
+    Remove { process: usize, key: u64 },
     Connect { client: usize, process: usize, key: Option<u64>, replay: usize },
     Detach { client: usize },
     Read { client: usize, items: usize },
@@ -105,7 +110,8 @@ fn step(random: &mut Random) -> Step {
     let client = random.index(CLIENTS);
     let key = random.below(KEYS);
     let is_latest = random.below(3) == 0;
-    match random.below(100) {
+    let finished_key = KEYS + random.below(FINISHED_KEYS);
+    match random.below(112) {
         0..4 => Step::Start { process },
         4 => Step::Stop { process },
         5 => Step::Kill { process },
@@ -129,6 +135,12 @@ fn step(random: &mut Random) -> Step {
         94 => Step::Restore,
         95..98 => Step::Foreign { key, is_latest },
         98 => Step::Unreadable,
+        99..105 => Step::Submit { process, key: finished_key, is_latest },
+        105 => Step::SubmitLast { process, key: finished_key },
+        106 => Step::Finish { process, key: finished_key },
+        107 => Step::Remove { process, key: finished_key },
+        108 | 109 => Step::Connect { client, process, key: Some(finished_key), replay: random.index(4) },
+        110 => Step::Foreign { key: finished_key, is_latest },
         _ => Step::OtherVersion { key, is_readable: random.below(3) > 0 },
     }
 }

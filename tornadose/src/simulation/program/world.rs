@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::event::Event;
 use crate::event::error::EncodeError;
 use crate::id::{Epoch, Id, Offset};
-use crate::message::{Keys, Message, Retention};
+use crate::message::{Finish, Keys, Message, Retention};
 use crate::simulation::checker::Checker;
 use crate::simulation::checker::client::{Client, Reading};
 use crate::simulation::checker::record::{Answer, SharedRecord, describe};
@@ -15,8 +15,9 @@ use crate::simulation::engine::{Engine, Snapshot};
 use crate::simulation::mistakes::Mistake;
 use crate::simulation::process::Process;
 use crate::simulation::program::Failure;
-use crate::simulation::program::step::{CLIENTS, KEYS, PROCESSES, Step};
+use crate::simulation::program::step::{CLIENTS, FINISHED_KEYS, KEYS, PROCESSES, Step};
 use crate::store::Store;
+use crate::store::finish::KeyState;
 use crate::store::reader::mailbox::NOOP_WAKER;
 
 /// A message that is unlike all others by its number.
@@ -25,10 +26,14 @@ struct Note {
     key: u64,
     number: u64,
     is_latest: bool,
+    finishes: bool,
 }
+
+impl Finish for Note {}
 
 impl Message for Note {
     type Key = u64;
+    const CAN_FINISH: bool = true;
     const CAPACITY: usize = 8;
     const CHANNEL: &'static str = "notes";
 
@@ -37,6 +42,9 @@ impl Message for Note {
     }
     fn retention(&self) -> Retention {
         if self.is_latest { Retention::Latest } else { Retention::Queue }
+    }
+    fn finishes(&self) -> bool {
+        self.finishes
     }
     fn event(&self) -> Result<Event, EncodeError> {
         Ok(Event::text(self.number.to_string()))
@@ -101,7 +109,25 @@ impl World {
                 self.processes[process].kill();
                 self.stop(process);
             }
-            Step::Submit { process, key, is_latest } => self.submit(process, key, is_latest),
+            Step::Submit { process, key, is_latest } => {
+                let note = self.note(key, is_latest);
+                self.submit(process, note);
+            }
+            Step::SubmitLast { process, key } => {
+                let note = Note { finishes: true, ..self.note(key, false) };
+                self.submit(process, note);
+            }
+            Step::Finish { process, key } => {
+                if let Some(store) = self.stores[process].clone() {
+                    tokio::spawn(async move { store.finish(&key).await.ok() });
+                }
+            }
+            Step::Remove { process, key } => {
+                if let Some(store) = self.stores[process].clone() {
+                    self.record.lock().remove(key.to_string());
+                    tokio::spawn(async move { store.remove(&key).await.ok() });
+                }
+            }
             Step::TrySubmit { process, key, is_latest } => self.try_submit(process, key, is_latest),
             Step::Forget { process, key } => {
                 if let Some(store) = &self.stores[process] {
@@ -145,7 +171,7 @@ impl World {
 
     fn note(&mut self, key: u64, is_latest: bool) -> Note {
         self.number += 1;
-        Note { key, number: self.number, is_latest }
+        Note { key, number: self.number, is_latest, finishes: false }
     }
 
     async fn start(&mut self, process: usize) {
@@ -173,8 +199,7 @@ impl World {
         }
     }
 
-    fn submit(&mut self, process: usize, key: u64, is_latest: bool) {
-        let note = self.note(key, is_latest);
+    fn submit(&mut self, process: usize, note: Note) {
         let Some(store) = &self.stores[process] else { return };
         let message = self.record.lock().submit(describe(&note));
         let (store, record) = (store.clone(), self.record.clone());
@@ -262,16 +287,21 @@ impl World {
         }
     }
 
-    /// All processes have the same latest values, and the same head.
+    /// All processes have the same latest values, the same finishes, and the same head.
     fn find_divergence(&self) -> Option<Failure> {
         let stores: Vec<&Store<Note>> = self.stores.iter().flatten().collect();
         let state = |store: &Store<Note>| {
             let latest = (0..KEYS).map(|key| store.latest(&key).map(|note| note.number)).collect::<Vec<_>>();
-            (store.head(), if self.was_forgotten_or_trimmed { Vec::new() } else { latest })
+            let finished = (KEYS..KEYS + FINISHED_KEYS).map(|key| store.key_state(&key) == KeyState::Finished);
+            (
+                store.head(),
+                if self.was_forgotten_or_trimmed { Vec::new() } else { latest },
+                finished.collect::<Vec<_>>(),
+            )
         };
         let states: Vec<_> = stores.iter().map(|store| state(store)).collect();
         states.windows(2).any(|pair| pair[0] != pair[1]).then(|| Failure {
-            promise: "two processes have different heads or latest values".into(),
+            promise: "two processes have different heads, latest values or finishes".into(),
             transcript: format!("{states:?}"),
         })
     }
