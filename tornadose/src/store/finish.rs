@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use futures_core::future::BoxFuture;
 use tokio::sync::Notify;
 
 use crate::backend::engine::Features;
@@ -73,11 +74,16 @@ impl<M: Message> Store<M> {
     /// assert!(matches!(error, SubmitError::Finished { .. }));
     /// # }
     /// ```
-    pub async fn finish(&self, key: &M::Key) -> Result<Id, SubmitError<()>>
+    // Rustc would report the bound of an `async fn` three times.
+    pub fn finish<'a>(&'a self, key: &'a M::Key) -> BoxFuture<'a, Result<Id, SubmitError<()>>>
     where
         M: Finish,
     {
         const { assert!(M::CAN_FINISH, "set `CAN_FINISH` of the message to `true`") }
+        Box::pin(self.finish_key(key))
+    }
+
+    async fn finish_key(&self, key: &M::Key) -> Result<Id, SubmitError<()>> {
         tokio::task::coop::consume_budget().await;
         if let Some(backend) = &self.shared().backend {
             if !backend.features.contains(Features::FINISH) {
@@ -139,10 +145,14 @@ impl<M: Message> Store<M> {
     /// producer.await.unwrap();
     /// # }
     /// ```
-    pub async fn finished(&self, key: &M::Key) -> Option<Id>
+    pub fn finished<'a>(&'a self, key: &'a M::Key) -> BoxFuture<'a, Option<Id>>
     where
         M: Finish,
     {
+        Box::pin(self.wait_until_finished(key))
+    }
+
+    async fn wait_until_finished(&self, key: &M::Key) -> Option<Id> {
         let Some(waiting) = Waiting::start(self.shared(), key) else {
             // No message can have the key, and it cannot be finished.
             self.closing().await;
