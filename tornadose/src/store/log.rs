@@ -23,7 +23,9 @@ mod undecoded;
 mod merge;
 mod gaps;
 pub(crate) mod expiry;
-pub(crate) mod notices;
+mod notices;
+mod finish;
+mod removal;
 pub(crate) mod cursor;
 pub(crate) mod read;
 

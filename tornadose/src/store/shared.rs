@@ -224,8 +224,10 @@ impl<M: Message> Shared<M> {
     pub(crate) fn close(&self) {
         let mut state = self.lock();
         let Some(waits_for_hooks) = state.begin_close() else { return };
-        let acknowledged = self.backend.as_ref().map(|backend| backend.outbox.send_log().newest_appended());
-        let coming = acknowledged.filter(|offset| state.reachable && *offset > state.log.head().offset);
+        // Of a backend that has ended nothing comes any more.
+        let backend = self.backend.as_ref().filter(|backend| backend.outbox.is_open());
+        let acknowledged = backend.map(|backend| backend.outbox.send_log().newest_appended());
+        let coming = acknowledged.filter(|offset| *offset > state.log.head().offset);
         state.closed_through = coming.unwrap_or_default();
         let end = coming.map_or_else(
             || End::after_everything(EndReason::Closed),

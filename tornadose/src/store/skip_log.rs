@@ -59,8 +59,12 @@ impl SkipLog {
         drop(period);
         let channel = self.channel;
         match self.kind {
-            Skipped::Unreadable => tracing::warn!(target: "tornadose", channel, %entry, reason, "entry skipped"),
-            Skipped::Late => tracing::warn!(target: "tornadose", channel, %entry, "message after a finish dropped"),
+            Skipped::Unreadable => {
+                tracing::warn!(target: "tornadose", channel, %entry, reason, "entry skipped");
+            }
+            Skipped::Late => {
+                tracing::warn!(target: "tornadose", channel, %entry, "message after a finish dropped");
+            }
         }
     }
 
@@ -85,7 +89,9 @@ impl SkipLog {
         let channel = self.channel;
         match self.kind {
             _ if entries == 0 => {}
-            Skipped::Unreadable => tracing::warn!(target: "tornadose", channel, entries, "more entries skipped"),
+            Skipped::Unreadable => {
+                tracing::warn!(target: "tornadose", channel, entries, "more entries skipped");
+            }
             Skipped::Late => {
                 tracing::warn!(target: "tornadose", channel, entries, "more messages after a finish dropped");
             }

@@ -292,9 +292,9 @@ async fn a_finish_comes_before_the_end_of_a_closed_store_or_a_disconnect() {
             let page = app.client("page").once().open(transport, "/runs/1").await;
             store.submit(done(1)).await.unwrap();
             if disconnects {
-                store.disconnect(&key(1))
+                store.disconnect(&key(1));
             } else {
-                store.close()
+                store.close();
             }
             app.settle().await;
             page.skip(1).await;

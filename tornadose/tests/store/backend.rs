@@ -106,6 +106,117 @@ async fn a_disconnect_waits_5_seconds_for_what_never_arrives() {
     assert_eq!(before.elapsed().as_secs(), 5);
 }
 
+/// A store to which a message was acknowledged at offset 2 that it has not read.
+async fn acknowledged() -> (Store<Line>, BackendLink) {
+    let (store, link) = open_empty::<Line>().await;
+    let handle = store.clone();
+    let submit = tokio::spawn(async move { handle.submit(line("last")).await });
+    link.next_outgoing(10).await.unwrap().remove(0).appended(at(2));
+    submit.await.unwrap().unwrap();
+    (store, link)
+}
+
+#[tornadose_test::test]
+async fn a_close_waits_for_what_was_acknowledged() {
+    let (store, link) = acknowledged().await;
+    let mut reader = store.subscribe();
+    store.close();
+    assert!(reader.next().now_or_never().is_none(), "the message is on its way here");
+    assert_eq!(ingest(&link, 1, "of another process"), Ingested::Queue);
+    assert_eq!(ingest(&link, 2, "last"), Ingested::Queue);
+    assert_eq!(ingest(&link, 3, "later"), Ingested::Ignored);
+    for text in ["of another process", "last"] {
+        assert!(
+            matches!(reader.next().now_or_never(), Some(Some(Received::Message { message, .. })) if message.text == text)
+        );
+    }
+    assert!(reader.next().await.is_none());
+}
+
+/// A backend that ends when it is told to.
+struct Ends(mpsc::UnboundedSender<BackendLink>, tokio::sync::oneshot::Receiver<()>);
+impl Backend for Ends {
+    async fn run(self, link: BackendLink) -> Result<(), OpenError> {
+        self.0.send(link).unwrap();
+        self.1.await.ok();
+        Ok(())
+    }
+}
+
+#[tornadose_test::test]
+async fn a_close_waits_5_seconds_for_what_never_arrives_and_not_when_the_backend_has_ended() {
+    let (store, link) = acknowledged().await;
+    let mut reader = store.subscribe();
+    link.report_disconnected("the cable is cut");
+    let before = tokio::time::Instant::now();
+    store.close();
+    assert!(reader.next().await.is_none());
+    assert_eq!(before.elapsed().as_secs(), 5);
+
+    let ((links, mut link), (end, ended)) = (mpsc::unbounded_channel(), tokio::sync::oneshot::channel());
+    let opening = tokio::spawn(Store::<Line>::open(Ends(links, ended)));
+    let link = link.recv().await.unwrap();
+    link.reset(EPOCH.parse().unwrap(), Offset::START);
+    link.caught_up();
+    let store = opening.await.unwrap().unwrap();
+    let handle = store.clone();
+    let submit = tokio::spawn(async move { handle.submit(line("last")).await });
+    link.next_outgoing(10).await.unwrap().remove(0).appended(at(2));
+    submit.await.unwrap().unwrap();
+    let mut reader = store.subscribe();
+    let before = tokio::time::Instant::now();
+    end.send(()).unwrap();
+    assert!(reader.next().await.is_none());
+    assert_eq!(before.elapsed().as_secs(), 0);
+}
+
+#[store(queue)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+enum Run {
+    Line {
+        #[key]
+        run: u32,
+    },
+    #[finish]
+    Done {
+        #[key]
+        run: u32,
+    },
+}
+
+#[tornadose_test::test]
+async fn over_an_engine_that_knows_no_finishes_one_holds_within_the_process() {
+    let (store, link) = open_empty::<Run>().await;
+    let key = RunKey { run: 1 };
+    let (mut one, mut all) = (store.subscribe_to(key.clone()), store.subscribe());
+    assert!(link.can_finish());
+    assert!(matches!(store.finish(&key).await, Err(SubmitError::Unsupported { message: () })));
+    assert!(matches!(store.remove(&key).await, Err(SubmitError::Unsupported { message: () })));
+    let finished = tokio::spawn({
+        let (store, key) = (store.clone(), key.clone());
+        async move { store.finished(&key).await }
+    });
+    link.ingest(at(1), entry(r#"{"Line":{"run":1}}"#));
+    link.ingest(at(2), entry(r#"{"Done":{"run":1}}"#));
+    // The engine gives the next offset to another message.
+    link.ingest(at(3), entry(r#"{"Line":{"run":2}}"#));
+    let message = |item| match item {
+        Some(Received::Message { message, .. }) => Run::clone(&message),
+        other => panic!("{other:?}"),
+    };
+    for expected in [Run::Line { run: 1 }, Run::Done { run: 1 }] {
+        assert_eq!(message(one.next().await), expected);
+        assert_eq!(message(all.next().await), expected);
+    }
+    assert!(one.next().await.is_none());
+    assert_eq!(message(all.next().await), Run::Line { run: 2 });
+    assert!(finished.await.unwrap().is_some());
+    assert!(matches!(store.submit(Run::Line { run: 1 }).await, Err(SubmitError::Finished { .. })));
+    assert!(matches!(store.try_submit(Run::Line { run: 1 }), Err(SubmitError::Finished { .. })));
+    assert!(store.subscribe_to(key).next().await.is_none());
+    assert_eq!(link.ingest(at(4), entry(r#"{"Line":{"run":1}}"#)), Ingested::Ignored);
+}
+
 #[tornadose_test::test]
 async fn a_disconnect_ends_with_the_log_in_which_its_last_message_was() {
     let (store, link) = open_empty::<Line>().await;

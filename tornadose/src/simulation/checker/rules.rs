@@ -123,9 +123,8 @@ fn find_disordered(reader: &ReaderRecord) -> Option<Found> {
                 }
             }
             ItemKind::Position(id) | ItemKind::Finished { id, with_id: true, .. } => position = Some(id),
-            ItemKind::Finished { .. } => {}
             ItemKind::Gap(GapReason::Restarted) => last = None,
-            ItemKind::Gap(_) => {}
+            ItemKind::Finished { .. } | ItemKind::Gap(_) => {}
             ItemKind::Resumed => last = position,
         }
     }
