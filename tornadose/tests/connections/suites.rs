@@ -45,6 +45,7 @@ mod middleware;
 mod options;
 mod origins;
 mod panics;
+mod programs;
 mod protocol_page;
 mod protocols;
 mod replies;
