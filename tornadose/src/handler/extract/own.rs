@@ -110,7 +110,7 @@ impl<T: Clone> DepotField for T {
 /// The type of a field of a value in the depot, which is the type `T` of the subscriber's field.
 #[diagnostic::on_unimplemented(
     message = "the value in the depot has a `{Self}` there, and this field is a `{T}`",
-    label = "expected `{Self}`"
+    label = "is a `{Self}`"
 )]
 pub trait SameType<T> {
     /// Returns the value.
