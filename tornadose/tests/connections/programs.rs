@@ -162,6 +162,7 @@ async fn a_chat_tells_who_joins_says_and_leaves() {
     let ada = app.client("ada").ws("/feed?user=1").await;
     let bob = app.client("bob").ws("/feed?user=2").await;
     bob.ask::<Value>(&"hi").await;
+    bob.skip(2).await;
     bob.close().await;
     ada.skip(4).await;
     assert_transcript!(ada, @r#"
