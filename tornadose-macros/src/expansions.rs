@@ -11,7 +11,9 @@ use crate::subscriber::SubscriberAttribute;
 
 #[test]
 fn the_expansions_are_as_reviewed() {
-    for name in ["ticker", "fibonacci", "redis_feed", "chat", "notifications", "market", "every_option", "a_mistake"] {
+    for name in
+        ["ticker", "fibonacci", "redis_feed", "chat", "notifications", "market", "every_option", "slots", "a_mistake"]
+    {
         check(name);
     }
 }

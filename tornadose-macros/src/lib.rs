@@ -51,8 +51,9 @@ Makes a struct or an enum the message of a `Store`.
 - `channel = "name"`: the channel on which processes publish; the type's name in kebab case.
 - `crate = path`: the path of the library.
 
-On a field, `#[key]` routes. On a variant, `#[latest]` and `#[queue]` say what is kept of it, and `#[finish]` makes it the
-last message of its key.
+On a field, `#[key]` routes, and the newest value of each `#[slot]` is kept. On a variant, `#[latest]` and `#[queue]` say
+what is kept of it, `#[finish]` makes it the last message of its key, and a `#[tombstone]` drops the `latest` values of its
+key or slot.
 
 The page: <https://docs.rs/tornadose/latest/tornadose/attr.store.html>
 "#
@@ -96,7 +97,7 @@ pub fn subscriber(arguments: TokenStream, item: TokenStream) -> TokenStream {
 }
 
 /// The private derive of `#[store]`.
-#[proc_macro_derive(__Store, attributes(__store, tornadose, key, latest, queue, finish))]
+#[proc_macro_derive(__Store, attributes(__store, tornadose, key, slot, latest, queue, tombstone, finish))]
 pub fn derive_store(item: TokenStream) -> TokenStream {
     attribute::derive::<StoreAttribute>(item.into()).into()
 }

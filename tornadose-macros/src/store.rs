@@ -1,13 +1,15 @@
-//! `#[store]`: implements `Message` for a type, and defines the struct of its key.
+//! `#[store]`: implements `Message` for a type, and defines the types of its key and its slots.
 
 mod retention;
 mod finish;
 mod args;
 mod serde_attrs;
 mod event_name;
+mod slot_fields;
 mod model;
 mod key_struct;
 mod key_json;
+mod slot_type;
 mod expand;
 mod stub;
 

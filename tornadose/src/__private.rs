@@ -14,9 +14,11 @@ pub use crate::handler::builder::StreamHandler;
 pub use crate::handler::extract::own::{ConnectionField, DepotField, SameType, StateField, StoreField, depot_value};
 pub use crate::handler::extract::value::{FromDepot, FromJson, FromText, Returned, ReturnedValue, TakeAnOwnedType};
 pub use crate::message::checked::AfterCheck;
-pub use crate::message::key_field::{KeyField, KeyPart, NotSerialized, VariantKey};
+pub use crate::message::key_field::{KeyField, KeyPart, NotSerialized, TombstoneSlot, VariantKey};
 pub use crate::message::key_names::{KeyNames, NamedKey, NamesOf, UnknownNames};
+pub use crate::message::slot::{Slotted, slot_json};
 pub use crate::message::threads::ThreadSafe;
+pub use crate::message::tombstone::Tombstone;
 pub use crate::message::{Finish, Keys, Message, NoKey, Retention};
 pub use crate::store::Store;
 pub use crate::subscriber::checks::{

@@ -5,6 +5,8 @@ pub(crate) mod key_names;
 pub(crate) mod checked;
 pub(crate) mod never;
 pub(crate) mod threads;
+pub(crate) mod tombstone;
+pub(crate) mod slot;
 
 use std::fmt::Debug;
 use std::hash::Hash;
@@ -14,6 +16,7 @@ use serde::Serialize;
 
 use crate::event::Event;
 use crate::event::error::EncodeError;
+use crate::message::tombstone::Tombstone;
 
 /// The type of the values in a [`Store`](crate::Store).
 ///
@@ -85,6 +88,12 @@ pub trait Message: Send + Sync + Sized + 'static {
     /// [finish](Self::finishes) their keys. A type with `true` implements [`Finish`] too.
     const CAN_FINISH: bool = false;
 
+    /// Whether any `latest` message of this type has a slot. When `false`, [`slot_json`](Self::slot_json) is never called.
+    const HAS_SLOTS: bool = false;
+
+    /// Whether any message of this type is a tombstone. When `false`, [`tombstone`](Self::tombstone) is never called.
+    const HAS_TOMBSTONES: bool = false;
+
     /// The number of queue messages of each key that are kept for slow readers, for `replay` and for resuming. Zero
     /// counts as 1.
     const CAPACITY: usize = 1024;
@@ -118,6 +127,27 @@ pub trait Message: Send + Sync + Sized + 'static {
     /// `true`.
     fn finishes(&self) -> bool {
         false
+    }
+
+    /// Returns the JSON of the slot of a `latest` message, which replaces the one before it of the same key and slot. It
+    /// counts in `memory`. Of messages without one, the newest of each key and variant is kept. See
+    /// [`Slotted`](crate::Slotted).
+    ///
+    /// # Errors
+    ///
+    /// The slot cannot be serialized. `submit` then fails with `Encode`, and nothing was appended.
+    fn slot_json(&self) -> Result<Option<String>, EncodeError> {
+        Ok(None)
+    }
+
+    /// Returns the `latest` values of its key that this queue message drops, at its place in the log; `None` for a message
+    /// that is not a tombstone. A `latest` message cannot be one.
+    ///
+    /// # Errors
+    ///
+    /// As those of [`slot_json`](Self::slot_json).
+    fn tombstone(&self) -> Result<Option<Tombstone>, EncodeError> {
+        Ok(None)
     }
 
     /// Returns the event that clients receive. Called once per submit, and with a backend once per entry that is decoded.
@@ -181,7 +211,7 @@ pub trait Finish: Message {}
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Retention {
-    /// Only the newest of its key and variant. A new reader gets it at once; a slow reader skips those it replaced.
+    /// Only the newest of its key and variant, or of its key and [slot](Message::slot_json). A new reader gets it at once; a slow reader skips those it replaced.
     Latest,
     /// Every message, in order, up to the store's capacity and memory.
     Queue,

@@ -12,6 +12,7 @@ pub(crate) mod reader;
 pub(crate) mod subscription;
 pub(crate) mod limits;
 pub(crate) mod key_json;
+pub(crate) mod kept_as;
 pub(crate) mod gap;
 pub(crate) mod decode;
 mod skip_log;
@@ -34,6 +35,7 @@ use std::task::Waker;
 use tokio::sync::futures::Notified;
 
 use crate::id::Id;
+use crate::message::slot::{Slotted, slot_json};
 use crate::message::{Keys, Message};
 use crate::store::end::{End, EndReason};
 use crate::store::error::SubmitError;
@@ -169,6 +171,29 @@ impl<M: Message> Store<M> {
         self.shared.lock().log.newest_latest(key).map(|entry| Arc::clone(&entry.message))
     }
 
+    /// Returns the `latest` message in this slot of this key, see [`Slotted`].
+    ///
+    /// ```
+    /// # use tornadose::prelude::*;
+    /// # #[store(latest)]
+    /// # #[derive(Serialize)]
+    /// # struct Reading { #[key] device: u32, #[slot] sensor: String, value: f64 }
+    /// let store = Store::new();
+    /// let reading = |sensor: &str, value| Reading { device: 7, sensor: sensor.into(), value };
+    /// store.try_submit(reading("heat", 20.0)).unwrap();
+    /// store.try_submit(reading("wind", 3.0)).unwrap();
+    /// let heat = ReadingSlot { sensor: "heat".into() };
+    /// assert_eq!(store.latest_in(&ReadingKey { device: 7 }, &heat).unwrap().value, 20.0);
+    /// ```
+    pub fn latest_in(&self, key: &M::Key, slot: &M::Slot) -> Option<Arc<M>>
+    where
+        M: Slotted,
+    {
+        // No message has a slot that cannot be serialized.
+        let slot = slot_json(slot).ok()?;
+        self.shared.lock().log.latest_in(key, &slot).map(|entry| Arc::clone(&entry.message))
+    }
+
     /// Returns the id of the newest message, whatever its key. Read it first, then read the database and render the
     /// page, and let the page connect with `?last_event_id=`: no message is missed between the page and its stream.
     ///
@@ -288,6 +313,9 @@ impl<M: Message> Store<M> {
     /// Drops the `latest` values of this key; its queue messages stay. With a backend this is sent to every process,
     /// without waiting for it. If the messages on their way leave no room for it, it is logged and dropped.
     ///
+    /// Readers are not told: what a page shows stays there. To tell them, submit a message with
+    /// [`#[tombstone]`](macro@crate::store#slots-and-tombstones).
+    ///
     /// ```
     /// # use tornadose::prelude::*;
     /// # #[store(latest)]
@@ -301,9 +329,39 @@ impl<M: Message> Store<M> {
     /// ```
     pub fn forget(&self, key: &M::Key) {
         if let Some(backend) = &self.shared.backend {
-            return Self::send_forget(backend, key);
+            return Self::send_forget(backend, key, None);
         }
         let forgotten = self.shared.lock().forget(key, |_| true);
+        drop(forgotten);
+    }
+
+    /// Drops the `latest` value in this slot of this key, see [`Slotted`]. As after [`forget`](Self::forget), readers are
+    /// not told; a `#[tombstone]` tells them. With a backend it is sent as `forget` is.
+    ///
+    /// ```
+    /// # use tornadose::prelude::*;
+    /// # #[store(latest)]
+    /// # #[derive(Serialize)]
+    /// # struct Reading { #[key] device: u32, #[slot] sensor: String, value: f64 }
+    /// let store = Store::new();
+    /// let (device, heat) = (ReadingKey { device: 7 }, ReadingSlot { sensor: "heat".into() });
+    /// for sensor in ["heat", "wind"] {
+    ///     store.try_submit(Reading { device: 7, sensor: sensor.into(), value: 1.0 }).unwrap();
+    /// }
+    /// store.forget_slot(&device, &heat);
+    /// assert!(store.latest_in(&device, &heat).is_none());
+    /// assert_eq!(store.latest(&device).unwrap().sensor, "wind");
+    /// ```
+    pub fn forget_slot(&self, key: &M::Key, slot: &M::Slot)
+    where
+        M: Slotted,
+    {
+        // No message has a slot that cannot be serialized.
+        let Ok(slot) = slot_json(slot) else { return };
+        if let Some(backend) = &self.shared.backend {
+            return Self::send_forget(backend, key, Some(&slot));
+        }
+        let forgotten = self.shared.lock().forget_slot(key, &slot);
         drop(forgotten);
     }
 

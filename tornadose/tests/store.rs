@@ -16,6 +16,8 @@ mod link;
 mod log;
 #[path = "store/memory.rs"]
 mod memory;
+#[path = "store/slots.rs"]
+mod slots;
 #[path = "store/threads.rs"]
 mod threads;
 #[path = "store/ttl.rs"]

@@ -9,6 +9,8 @@ use super::key_json::serialize_key;
 use super::key_struct::{key_impls, key_name, key_struct, message_lints};
 use super::model::{Key, Model, Shape, Style, Variant};
 use super::retention::Retention;
+use super::slot_fields::dropped_by;
+use super::slot_type::{slot_name, slot_type};
 use crate::literals::{duration, usize_literal};
 use crate::spans::{generated_local_span, generated_span, hygienic_ident, respanned, self_ident, type_span};
 use crate::threads;
@@ -48,6 +50,7 @@ pub(crate) fn expand(model: &Model) -> TokenStream {
             const QUEUE_TTL: ::core::option::Option<::core::time::Duration> = ::core::option::Option::Some(#ttl);
         )
     });
+    let (slot_type, slots, tombstones) = (slot_type(model), slots(model), tombstones(model));
     let key = key(model);
     let retention = retention(model);
     let event = event(model);
@@ -65,6 +68,7 @@ pub(crate) fn expand(model: &Model) -> TokenStream {
         #key_struct
         #key_impls
         #serialize_key
+        #slot_type
 
         #[automatically_derived]
         #lints
@@ -86,6 +90,8 @@ pub(crate) fn expand(model: &Model) -> TokenStream {
                 #retention
             }
             #finishes
+            #slots
+            #tombstones
             fn event(&self) -> ::core::result::Result<#rt::Event, #rt::EncodeError> {
                 #event
             }
@@ -93,6 +99,67 @@ pub(crate) fn expand(model: &Model) -> TokenStream {
 
         #finish
     }
+}
+
+/// Returns what `impl Message` has beside `Slotted`.
+fn slots(model: &Model) -> Option<TokenStream> {
+    let rt = &model.runtime;
+    model.has_slots().then(|| {
+        quote! {
+            const HAS_SLOTS: ::core::primitive::bool = true;
+
+            fn slot_json(
+                &self,
+            ) -> ::core::result::Result<::core::option::Option<::std::string::String>, #rt::EncodeError> {
+                #rt::Slotted::slot(self).as_ref().map(#rt::slot_json).transpose()
+            }
+        }
+    })
+}
+
+/// Returns what `impl Message` has for tombstones.
+fn tombstones(model: &Model) -> Option<TokenStream> {
+    let (rt, slot) = (&model.runtime, slot_name(&model.name));
+    let Shape::Enum(variants) = &model.shape else { return None };
+    let (tombstones, others): (Vec<&Variant>, Vec<&Variant>) =
+        variants.iter().partition(|variant| variant.is_tombstone);
+    if tombstones.is_empty() {
+        return None;
+    }
+    let arms = tombstones.iter().map(|tombstone| {
+        if tombstone.slots.is_empty() {
+            let pattern = pattern(tombstone);
+            return quote!(#pattern => #rt::Tombstone::Key,);
+        }
+        let Variant { name, slots: fields, .. } = tombstone;
+        let bindings: Vec<Ident> = fields.iter().map(binding).collect();
+        let names = fields.iter().map(|field| &field.name);
+        let slots = dropped_by(tombstone, variants).map(|Variant { name, .. }| {
+            let values = fields.iter().map(|field @ Key { name, ty, .. }| {
+                let at = generated_local_span(type_span(ty));
+                let (here, binding) = (rt.at(at), binding(field));
+                let value = quote_spanned!(at=> #here::TombstoneSlot::clone_slot(#binding));
+                quote!(#name: #value)
+            });
+            quote!(#rt::slot_json(&#slot::#name { #(#values,)* })?)
+        });
+        quote! {
+            Self::#name { #(#names: #bindings,)* .. } => {
+                #rt::Tombstone::Slots(::std::vec::Vec::from([#(#slots),*]))
+            }
+        }
+    });
+    let rest =
+        (!others.is_empty()).then(|| quote!(_ => return ::core::result::Result::Ok(::core::option::Option::None),));
+    Some(quote! {
+        const HAS_TOMBSTONES: ::core::primitive::bool = true;
+
+        fn tombstone(
+            &self,
+        ) -> ::core::result::Result<::core::option::Option<#rt::Tombstone>, #rt::EncodeError> {
+            ::core::result::Result::Ok(::core::option::Option::Some(match self { #(#arms)* #rest }))
+        }
+    })
 }
 
 fn key(model: &Model) -> TokenStream {

@@ -2,7 +2,7 @@
 //! `$crate` cannot be written.
 
 use proc_macro2::TokenStream;
-use quote::{quote, quote_spanned};
+use quote::{ToTokens, quote, quote_spanned};
 use syn::Ident;
 use syn::ext::IdentExt;
 
@@ -16,32 +16,10 @@ use crate::spans::{generated_span, hygienic_ident, respanned, self_ident, type_s
 pub(super) fn serialize_key(rt: &Runtime, name: &Ident, keys: &[Key]) -> TokenStream {
     let (key, count) = (key_name(name).to_string(), keys.len());
     let (serializer, state) = (serializer(name), hygienic_ident("fields", name.span()));
-    let fields = keys.iter().map(|Key { name, ty, serialize_with }| {
-        let (text, at) = (name.unraw().to_string(), generated_span(type_span(ty)));
-        let here = rt.at(at);
-        let (this, field) = (self_ident(at), respanned(name, at));
-        match serialize_with {
-            // The trait's method takes the place of the struct's where the type does not implement `Serialize`.
-            None => quote_spanned! {at=>
-                #here::KeyPart(&#this.#field).serialize_part(&mut #state, #text)?;
-            },
-            Some(function) => {
-                let wrapper = hygienic_ident("SerializeWith", at);
-                let value = quote!(&{
-                    struct #wrapper<'field>(&'field #ty);
-                    impl #rt::Serialize for #wrapper<'_> {
-                        fn serialize<__S: #rt::Serializer>(
-                            &self,
-                            #serializer: __S,
-                        ) -> ::core::result::Result<__S::Ok, __S::Error> {
-                            #function(self.0, #serializer)
-                        }
-                    }
-                    #wrapper(&self.#name)
-                });
-                quote_spanned!(at=> #here::SerializeStruct::serialize_field(&mut #state, #text, #value)?;)
-            }
-        }
+    let fields = keys.iter().map(|key| {
+        let at = generated_span(type_span(&key.ty));
+        let (this, field) = (self_ident(at), respanned(&key.name, at));
+        serialize_part(rt, key, quote_spanned!(at=> &#this.#field), &state)
     });
     let body = quote! {
         #[allow(unused_imports)]
@@ -51,6 +29,31 @@ pub(super) fn serialize_key(rt: &Runtime, name: &Ident, keys: &[Key]) -> TokenSt
         #rt::SerializeStruct::end(#state)
     };
     serialize_impl(rt, name, &body)
+}
+
+/// Returns the statement that writes the value of a field, which is a reference, under the field's name.
+pub(super) fn serialize_part(rt: &Runtime, field: &Key, value: impl ToTokens, state: &Ident) -> TokenStream {
+    let Key { name, ty, serialize_with } = field;
+    let (text, at) = (name.unraw().to_string(), generated_span(type_span(ty)));
+    let here = rt.at(at);
+    let Some(function) = serialize_with else {
+        // The trait's method takes the place of the struct's where the type does not implement `Serialize`.
+        return quote_spanned!(at=> #here::KeyPart(#value).serialize_part(&mut #state, #text)?;);
+    };
+    let (wrapper, serializer) = (hygienic_ident("SerializeWith", at), hygienic_ident("serializer", at));
+    let value = quote!(&{
+        struct #wrapper<'field>(&'field #ty);
+        impl #rt::Serialize for #wrapper<'_> {
+            fn serialize<__S: #rt::Serializer>(
+                &self,
+                #serializer: __S,
+            ) -> ::core::result::Result<__S::Ok, __S::Error> {
+                #function(self.0, #serializer)
+            }
+        }
+        #wrapper(#value)
+    });
+    quote_spanned!(at=> #here::SerializeStruct::serialize_field(&mut #state, #text, #value)?;)
 }
 
 /// Returns the impl with this body.

@@ -7,8 +7,9 @@ use syn::{Data, DeriveInput, ExprPath, Field, Fields, GenericParam, Generics, Ty
 use super::args::Args;
 use super::event_name;
 use super::finish;
-use super::retention::{self, Retention};
+use super::retention::{self, Retention, VariantRetention};
 use super::serde_attrs::SerdeAttributes;
+use super::slot_fields::{self, Holder};
 use crate::diagnostics::Mistakes;
 use crate::helper_attrs;
 use crate::literals::Count;
@@ -36,7 +37,7 @@ pub(crate) struct Model {
 }
 
 pub(crate) enum Shape {
-    Struct { keys: Vec<Key>, retention: Retention },
+    Struct { keys: Vec<Key>, slots: Vec<Key>, retention: Retention },
     Enum(Vec<Variant>),
 }
 
@@ -44,9 +45,12 @@ pub(crate) struct Variant {
     pub(crate) name: Ident,
     pub(crate) fields: Style,
     pub(crate) keys: Vec<Key>,
+    pub(crate) slots: Vec<Key>,
+    /// That of a tombstone is `queue`.
     pub(crate) retention: Retention,
     /// Whether it is the last message of its key.
     pub(crate) finishes: bool,
+    pub(crate) is_tombstone: bool,
     /// Whether its event has no name.
     pub(crate) unnamed: bool,
 }
@@ -58,7 +62,7 @@ pub(crate) enum Style {
     Named,
 }
 
-/// A `#[key]` field.
+/// A `#[key]` or `#[slot]` field.
 #[derive(Clone)]
 pub(crate) struct Key {
     pub(crate) name: Ident,
@@ -72,13 +76,22 @@ impl Model {
         reject_generics(&item.ident, &item.generics, mistakes);
         retention::reject_elsewhere(&item.attrs, "item", mistakes);
         finish::reject_elsewhere(&item.attrs, "item", mistakes);
-        if let Some(attribute) = helper_attrs::find(&item.attrs, "key", "item", mistakes) {
-            mistakes.on(attribute, "`#[key]` goes on a field");
+        for word in ["key", "slot"] {
+            if let Some(attribute) = helper_attrs::find(&item.attrs, word, "item", mistakes) {
+                mistakes.on(attribute, format!("`#[{word}]` goes on a field"));
+            }
         }
         // A missing retention has been reported. The rest is checked as if it were `queue`.
         let retention = args.retention.unwrap_or(Retention::Queue);
         let shape = match &item.data {
-            Data::Struct(body) => Shape::Struct { keys: collect_keys(&body.fields, mistakes).keys, retention },
+            Data::Struct(body) => {
+                let keys = collect_keys(&body.fields, mistakes).keys;
+                let holder = match args.retention {
+                    Some(Retention::Queue) => Holder::Queue("write `#[store(latest)]`"),
+                    Some(Retention::Latest) | None => Holder::Latest,
+                };
+                Shape::Struct { keys, slots: slot_fields::collect(&body.fields, holder, mistakes), retention }
+            }
             Data::Enum(body) => {
                 if body.variants.is_empty() {
                     mistakes.at(item.ident.span(), "`#[store]` needs at least one variant");
@@ -134,6 +147,16 @@ impl Model {
         }
     }
 
+    /// Whether any message has slots.
+    pub(crate) fn has_slots(&self) -> bool {
+        match &self.shape {
+            Shape::Struct { slots, .. } => !slots.is_empty(),
+            Shape::Enum(variants) => {
+                variants.iter().any(|variant| variant.retention == Retention::Latest && !variant.slots.is_empty())
+            }
+        }
+    }
+
     /// Whether any message is kept as `latest`.
     pub(crate) fn has_latest(&self) -> bool {
         match &self.shape {
@@ -178,13 +201,21 @@ fn variants(
         .variants
         .iter()
         .map(|variant| {
-            if let Some(attribute) = helper_attrs::find(&variant.attrs, "key", "variant", mistakes) {
-                mistakes.on(attribute, "`#[key]` goes on a field, not on a variant");
-                misplaced = true;
+            for word in ["key", "slot"] {
+                if let Some(attribute) = helper_attrs::find(&variant.attrs, word, "variant", mistakes) {
+                    mistakes.on(attribute, format!("`#[{word}]` goes on a field, not on a variant"));
+                    misplaced = true;
+                }
             }
             let found = collect_keys(&variant.fields, mistakes);
             misplaced |= found.misplaced;
-            let retention = retention::of_variant(&variant.attrs, retention, mistakes);
+            let VariantRetention { retention, is_tombstone } =
+                retention::of_variant(&variant.attrs, retention, mistakes);
+            let holder = match retention {
+                _ if is_tombstone => Holder::Tombstone,
+                Retention::Latest => Holder::Latest,
+                Retention::Queue => Holder::Queue("put `#[latest]` on the variant"),
+            };
             Variant {
                 name: variant.ident.clone(),
                 fields: match variant.fields {
@@ -193,7 +224,9 @@ fn variants(
                     Fields::Unit => Style::Unit,
                 },
                 keys: found.keys,
+                slots: slot_fields::collect(&variant.fields, holder, mistakes),
                 retention,
+                is_tombstone,
                 finishes: finish::of_variant(&variant.attrs, retention, mistakes),
                 unnamed: of_enum.unnamed || SerdeAttributes::read(&variant.attrs).unnamed,
             }
@@ -204,6 +237,7 @@ fn variants(
     if !misplaced && body.variants.iter().all(|variant| SerdeAttributes::read(&variant.attrs).skip.is_none()) {
         check_same_keys(&variants, mistakes);
     }
+    slot_fields::check_tombstones(&variants, mistakes);
     variants
 }
 
@@ -236,7 +270,8 @@ fn collect_keys(fields: &Fields, mistakes: &mut Mistakes) -> KeyFields {
     found
 }
 
-fn key(field: &Field) -> Option<Key> {
+/// Returns the field as a key or slot, unless it has no name.
+pub(super) fn key(field: &Field) -> Option<Key> {
     let serialize_with = helper_attrs::serialize_with(&field.attrs);
     Some(Key { name: field.ident.clone()?, ty: field.ty.clone(), serialize_with })
 }

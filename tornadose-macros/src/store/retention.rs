@@ -41,8 +41,28 @@ impl RetentionOption {
     }
 }
 
-/// Returns the retention that the attributes of a variant name, else `default`.
-pub(crate) fn of_variant(attributes: &[Attribute], default: Retention, mistakes: &mut Mistakes) -> Retention {
+/// What is kept of a variant.
+pub(crate) struct VariantRetention {
+    pub(crate) retention: Retention,
+    pub(crate) is_tombstone: bool,
+}
+
+/// Returns what the attributes of a variant say, else the retention `default`. A tombstone is kept as a `queue` message.
+pub(crate) fn of_variant(attributes: &[Attribute], default: Retention, mistakes: &mut Mistakes) -> VariantRetention {
+    let retention = named_retention(attributes, mistakes);
+    let Some(tombstone) = helper_attrs::find(attributes, "tombstone", "variant", mistakes) else {
+        return VariantRetention { retention: retention.unwrap_or(default), is_tombstone: false };
+    };
+    helper_attrs::reject_arguments(tombstone, "`#[tombstone]` takes no arguments", mistakes);
+    if retention.is_some() {
+        let message = "a `#[tombstone]` is kept as long as an id before it is known: remove `#[latest]` or `#[queue]`";
+        mistakes.on(tombstone, message);
+    }
+    VariantRetention { retention: Retention::Queue, is_tombstone: true }
+}
+
+/// Returns the retention that the attributes of a variant name.
+fn named_retention(attributes: &[Attribute], mistakes: &mut Mistakes) -> Option<Retention> {
     let latest = helper_attrs::find(attributes, "latest", "variant", mistakes);
     let queue = helper_attrs::find(attributes, "queue", "variant", mistakes);
     for (attribute, word) in [(latest, "latest"), (queue, "queue")] {
@@ -51,18 +71,21 @@ pub(crate) fn of_variant(attributes: &[Attribute], default: Retention, mistakes:
         }
     }
     match (latest, queue) {
-        (None, None) => default,
-        (Some(_), None) => Retention::Latest,
-        (None, Some(_)) => Retention::Queue,
+        (None, None) => None,
+        (Some(_), None) => Some(Retention::Latest),
+        (None, Some(_)) => Some(Retention::Queue),
         (Some(_), Some(queue)) => {
             mistakes.on(queue, "a variant is either `#[latest]` or `#[queue]`; keep one");
-            default
+            None
         }
     }
 }
 
-/// Reports `#[latest]` and `#[queue]` on anything but a variant.
+/// Reports `#[latest]`, `#[queue]` and `#[tombstone]` on anything but a variant.
 pub(crate) fn reject_elsewhere(attributes: &[Attribute], target: &str, mistakes: &mut Mistakes) {
+    if let Some(attribute) = helper_attrs::find(attributes, "tombstone", target, mistakes) {
+        mistakes.on(attribute, "`#[tombstone]` goes on a variant of an enum, whose `latest` values it drops");
+    }
     for word in ["latest", "queue"] {
         if let Some(attribute) = helper_attrs::find(attributes, word, target, mistakes) {
             let message =

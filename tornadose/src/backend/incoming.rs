@@ -104,8 +104,14 @@ pub enum Ingested {
     Queue,
     /// It was appended as the newest value of this slot.
     Latest {
-        /// The text of its key and its event's name, as in [`OutgoingKind::Latest`](crate::backend::OutgoingKind::Latest).
+        /// The text of its key and of its slot or its event's name, as in [`OutgoingKind::Latest`](crate::backend::OutgoingKind::Latest).
         slot: String,
+    },
+    /// It was appended as a `queue` message, and dropped the values of these slots. An engine that keeps `latest` values
+    /// drops them too, unless they are newer than this entry.
+    Tombstone {
+        /// The texts of the slots.
+        slots: Vec<String>,
     },
     /// It was dropped: it was received before, its offset is not above the head, its key is finished, or the store is
     /// closed.

@@ -175,8 +175,8 @@ impl BackendLink {
         self.store.skip_unreadable(offset, reason);
     }
 
-    /// Drops the `latest` values of a key ([`OutgoingKind::Forget`]), at this offset if there is one. Returns the
-    /// slots that had values.
+    /// Drops the `latest` values of a key or of one of its slots ([`OutgoingKind::Forget`]), at this offset if there is
+    /// one. Returns the slots that had values.
     ///
     /// [`OutgoingKind::Forget`]: crate::backend::OutgoingKind::Forget
     pub fn forget(&self, offset: Option<Offset>, key: &str) -> Vec<String> {

@@ -38,12 +38,13 @@ pub enum OutgoingKind {
     Queue,
     /// A `latest` message, which replaces the one before it in the same slot.
     Latest {
-        /// A text that is equal for the messages which replace each other: of their key and their event's name.
+        /// A text that is equal for the messages which replace each other: of their key, and of their slot or their event's
+        /// name.
         slot: String,
     },
-    /// A request to drop the `latest` values of a key.
+    /// A request to drop the `latest` values of a key, or of one of its slots.
     Forget {
-        /// The text of the key.
+        /// The text of the key, or of the key and the slot.
         key: String,
     },
     /// A request to finish a key, unless it is [finished](Outgoing::finished). Only an engine that supports

@@ -6,12 +6,12 @@ use std::hash::{Hash, Hasher};
 
 use serde::ser::{Serialize, SerializeStruct};
 
-/// The type of a `#[key]` field of a message. `Send` and `Sync` are checked by
+/// The type of a `#[key]` or `#[slot]` field of a message. `Send` and `Sync` are checked by
 /// [`ThreadSafe`](crate::message::threads::ThreadSafe), as those of every field.
 #[diagnostic::on_unimplemented(
-    message = "`{Self}` cannot be a `#[key]`",
-    label = "not a key",
-    note = "a key implements `Clone`, `Debug`, `Eq`, `Hash`, `Serialize`, `Send` and `Sync`"
+    message = "`{Self}` cannot be a `#[key]` or a `#[slot]`",
+    label = "lacks a trait",
+    note = "a key or slot implements `Clone`, `Debug`, `Eq`, `Hash`, `Serialize`, `Send` and `Sync`"
 )]
 pub trait KeyField {
     /// Clones the value.
@@ -56,6 +56,31 @@ pub trait VariantKey<K> {
 impl<K: KeyField> VariantKey<K> for K {
     fn clone_key(&self) -> K {
         self.clone_field()
+    }
+}
+
+/// The type of a `#[slot]` field of a tombstone, which is the type `K` that the slot has in the `latest` message.
+#[diagnostic::on_unimplemented(
+    message = "this `#[slot]` is a `{K}` in the `latest` message, not a `{Self}`",
+    label = "expected `{K}`",
+    note = "a tombstone has the slots of a `latest` variant, of the same types"
+)]
+pub trait TombstoneSlot<K> {
+    /// Clones the value.
+    fn clone_slot(&self) -> K;
+}
+
+#[diagnostic::do_not_recommend]
+impl<K: KeyField> TombstoneSlot<K> for K {
+    fn clone_slot(&self) -> K {
+        self.clone_field()
+    }
+}
+
+#[diagnostic::do_not_recommend]
+impl<K: KeyField> TombstoneSlot<NoKeyType> for K {
+    fn clone_slot(&self) -> NoKeyType {
+        unreachable!("no slot has this type")
     }
 }
 

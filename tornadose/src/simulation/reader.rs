@@ -268,11 +268,15 @@ impl<'a> StreamReader<'a> {
                 let is_mixed_up = self.mistakes.mixes_up_keys() && sender.is_some_and(|(_, number)| number % 2 == 0);
                 let key = if is_mixed_up { Some("null") } else { key.as_deref() };
                 let incoming = key.map_or(incoming, |key| incoming.with_key(key));
-                if let Ingested::Latest { slot } = link.ingest(offset, incoming)
-                    && sender.is_none()
-                {
+                match link.ingest(offset, incoming) {
                     // The engine does not know the slot of another program's message.
-                    self.latest_writes.push(LatestWrite::Upsert { slot, offset, payload: payload.clone() });
+                    Ingested::Latest { slot } if sender.is_none() => {
+                        self.latest_writes.push(LatestWrite::Upsert { slot, offset, payload: payload.clone() });
+                    }
+                    Ingested::Tombstone { slots } if !slots.is_empty() => {
+                        self.latest_writes.push(LatestWrite::Forget { slots, offset });
+                    }
+                    _ => {}
                 }
             }
             Body::Forget { key } => {

@@ -5,10 +5,11 @@ use std::sync::Arc;
 use tokio::time::Instant;
 
 use crate::id::Id;
-use crate::message::{Message, Retention};
+use crate::message::Message;
 use crate::metrics;
 use crate::store::Store;
 use crate::store::error::SubmitError;
+use crate::store::kept_as::KeptAs;
 use crate::store::log::AppendError;
 use crate::store::sweeper;
 
@@ -20,14 +21,17 @@ impl<M: Message> Store<M> {
             Ok(event) => event,
             Err(error) => return Err(SubmitError::Encode { message, error }),
         };
-        let retention = if M::HAS_QUEUE { message.retention() } else { Retention::Latest };
+        let kept_as = match KeptAs::of(&message) {
+            Ok(kept_as) => kept_as,
+            Err(error) => return Err(SubmitError::Encode { message, error }),
+        };
         let (key, message) = (message.key(), Arc::new(message));
         let mut state = self.shared.lock();
         let now = M::QUEUE_TTL.map(|_| Instant::now());
         let expired = now.and_then(|now| state.expire(now));
         let appended = if state.takes_submit() {
             let (offset, encoding_count) = (state.log.next(), self.shared.encoding_count());
-            state.log.append(offset, key, Arc::clone(&message), event, retention, encoding_count).map_err(Some)
+            state.log.append(offset, key, Arc::clone(&message), event, &kept_as, encoding_count).map_err(Some)
         } else {
             Err(None)
         };

@@ -6,7 +6,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use crate::event::Event;
 use crate::event::error::EncodeError;
-use crate::message::{Message, Retention};
+use crate::message::Message;
+use crate::store::kept_as::KeptAs;
 use crate::store::key_json::{key_text, latest_slot};
 
 /// Parses the JSON of a message. Only a store with a backend requires `Deserialize` of its messages.
@@ -16,15 +17,16 @@ pub(crate) type ParseJson<M> = fn(&[u8]) -> Result<M, serde_json::Error>;
 pub(crate) struct Decoded<M: Message> {
     pub(crate) message: M,
     pub(crate) event: Event,
-    pub(crate) retention: Retention,
+    pub(crate) kept_as: KeptAs,
     pub(crate) key: M::Key,
     /// Where the value is kept, if it is a `latest` one.
     pub(crate) latest: Option<LatestSlot>,
 }
 
-/// The slot of a `latest` value, as backends know it.
+/// The place of a `latest` value, as backends know it.
 pub(crate) struct LatestSlot {
     pub(crate) key_text: String,
+    /// The text of the key, and of the slot within it.
     pub(crate) slot: String,
 }
 
@@ -42,9 +44,10 @@ pub(crate) enum DecodeError {
 }
 
 impl<M: Message> Decoded<M> {
-    /// Returns whether this is a queue message whose key has this JSON.
+    /// Returns whether this is a queue message whose key has this JSON. A tombstone is none: it is decoded at once, to drop
+    /// what it drops.
     pub(crate) fn is_of_key(&self, key_json: &str) -> bool {
-        self.retention == Retention::Queue && key_text(&self.key).is_ok_and(|text| text == key_json)
+        self.kept_as == KeptAs::Queue && key_text(&self.key).is_ok_and(|text| text == key_json)
     }
 }
 
@@ -75,17 +78,17 @@ pub(crate) fn decode<M: Message>(
     let decoded = catch_unwind(AssertUnwindSafe(|| {
         let message = parse(payload).map_err(DecodeError::Json)?;
         let event = message.event().map_err(DecodeError::Event)?;
-        let retention = if M::HAS_QUEUE { message.retention() } else { Retention::Latest };
+        let kept_as = KeptAs::of(&message).map_err(DecodeError::Event)?;
         let key = message.key();
-        let latest = match retention {
-            Retention::Latest => {
+        let latest = match &kept_as {
+            KeptAs::Latest { slot } => {
                 let key_text = key_text(&key).map_err(DecodeError::Event)?;
-                let slot = latest_slot(&key_text, event.name());
+                let slot = latest_slot(&key_text, event.name(), slot.as_deref());
                 Some(LatestSlot { key_text, slot })
             }
-            Retention::Queue => None,
+            KeptAs::Queue | KeptAs::Tombstone(_) => None,
         };
-        Ok(Decoded { message, event, retention, key, latest })
+        Ok(Decoded { message, event, kept_as, key, latest })
     }));
     decoded.unwrap_or(Err(DecodeError::Panicked))
 }

@@ -2,15 +2,13 @@
 //! are reported.
 
 mod dedup;
+mod latest_keys;
 
 use std::any::type_name;
-use std::collections::HashMap;
-use std::fmt::Debug;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::Waker;
 use std::time::Duration;
 
-use serde::de::IgnoredAny;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
@@ -18,11 +16,14 @@ use crate::backend::engine::Features;
 use crate::backend::incoming::{IncomingEntry, Ingested, LogSink};
 use crate::id::{Epoch, Offset};
 use crate::message::Message;
+use crate::message::tombstone::Tombstone;
 use crate::store::decode::{Decoded, LatestSlot, decode};
 use crate::store::entry::Entry;
 use crate::store::gap::{Gap, GapReason};
 use crate::store::ingest::dedup::{Arrival, Dedup, KeyTrust};
-use crate::store::key_json::latest_slot;
+use crate::store::ingest::latest_keys::{Forgotten, LatestKeys};
+use crate::store::kept_as::KeptAs;
+use crate::store::key_json::{key_text, latest_slot, split_slot};
 use crate::store::limits::Limits;
 use crate::store::read_back::Recognized;
 use crate::store::registry::WakeList;
@@ -48,28 +49,7 @@ pub(super) struct Ingest<M: Message> {
 struct History<K> {
     dedup: Dedup,
     /// The keys with `latest` values, by their text.
-    latest_keys: HashMap<String, LatestKey<K>>,
-}
-
-impl<K: Debug> History<K> {
-    /// Removes a key by its text. Processes of an earlier version know keys by their `Debug` text, which is accepted
-    /// when it is not JSON and only one key has it.
-    fn forget(&mut self, key: &str) -> Option<LatestKey<K>> {
-        if let Some(known) = self.latest_keys.remove(key) {
-            return Some(known);
-        }
-        if serde_json::from_str::<IgnoredAny>(key).is_ok() {
-            return None;
-        }
-        let mut named = self.latest_keys.iter().filter(|(_, known)| format!("{:?}", known.key) == key);
-        let (text, None) = (named.next()?.0.clone(), named.next()) else { return None };
-        self.latest_keys.remove(&text)
-    }
-}
-
-struct LatestKey<K> {
-    key: K,
-    slots: Vec<String>,
+    latest_keys: LatestKeys<K>,
 }
 
 /// The identity of an entry, by its sender and the message's number there.
@@ -106,7 +86,7 @@ impl<M: Message> Ingest<M> {
         Self {
             shared: Arc::downgrade(shared),
             limits: shared.limits,
-            history: Mutex::new(History { dedup: Dedup::new(), latest_keys: HashMap::new() }),
+            history: Mutex::new(History { dedup: Dedup::new(), latest_keys: LatestKeys::new() }),
             opened: watch::Sender::new(false),
             disconnect_reason: Mutex::new(None),
             skip_log: shared.backend.as_ref().map_or_else(
@@ -249,8 +229,12 @@ impl<M: Message> Ingest<M> {
         age: Duration,
         decoded: Decoded<M>,
     ) -> (Offset, Ingested) {
-        let Decoded { message, event, retention, key, latest } = decoded;
+        let Decoded { message, event, kept_as, key, latest } = decoded;
         let latest = latest.map(|latest| (latest, key.clone()));
+        let tombstone = match &kept_as {
+            KeptAs::Tombstone(tombstone) => key_text(&key).ok().map(|key_text| (key_text, tombstone)),
+            KeptAs::Queue | KeptAs::Latest { .. } => None,
+        };
         let mut state = shared.lock();
         let is_placed = offset.is_some();
         let offset = offset.unwrap_or_else(|| state.log.next());
@@ -268,7 +252,7 @@ impl<M: Message> Ingest<M> {
         let message = Arc::new(message);
         let kept = Arc::clone(&message);
         let submitted_at = submit_time::<M>(age);
-        let appended = state.log.append(offset, key, kept, event, retention, shared.encoding_count());
+        let appended = state.log.append(offset, key, kept, event, &kept_as, shared.encoding_count());
         let sweeper = submitted_at
             .filter(|_| appended.is_ok())
             .and_then(|submitted_at| state.record_submit_time(offset, submitted_at));
@@ -303,8 +287,11 @@ impl<M: Message> Ingest<M> {
                 return (offset, Ingested::Unreadable);
             }
         }
+        if let Some((key_text, tombstone)) = tombstone {
+            return (offset, Ingested::Tombstone { slots: self.forget_by(key_text, tombstone) });
+        }
         let Some((LatestSlot { key_text, slot }, key)) = latest else { return (offset, Ingested::Queue) };
-        self.record_slot(key_text, &slot, key);
+        self.history().latest_keys.record(key_text, &slot, key);
         (offset, Ingested::Latest { slot })
     }
 
@@ -316,13 +303,17 @@ impl<M: Message> Ingest<M> {
         state.wake_finished(key_index)
     }
 
-    /// Remembers a slot of a key's latest values, so that the key can be forgotten by its text.
-    fn record_slot(&self, text: String, slot: &str, key: M::Key) {
+    /// Removes the places of the values that a tombstone has dropped, and returns them.
+    fn forget_by(&self, key_text: String, tombstone: &Tombstone) -> Vec<String> {
+        let texts = match tombstone {
+            Tombstone::Key => vec![key_text],
+            Tombstone::Slots(slots) => slots.iter().map(|slot| latest_slot(&key_text, None, Some(slot))).collect(),
+        };
         let mut history = self.history();
-        let latest_key = history.latest_keys.entry(text).or_insert_with(|| LatestKey { key, slots: Vec::new() });
-        if !latest_key.slots.iter().any(|known| known == slot) {
-            latest_key.slots.push(slot.to_owned());
-        }
+        let forgotten: Vec<_> = texts.iter().filter_map(|text| history.latest_keys.forget(text)).collect();
+        drop(history);
+        // The keys are dropped after unlocking, because they have a `Drop` of their own.
+        forgotten.into_iter().flat_map(|forgotten| forgotten.places).collect()
     }
 }
 
@@ -383,7 +374,7 @@ impl<M: Message> LogSink for Ingest<M> {
             backend.outbox.send_log().forget_appended();
         }
         let mut history = self.history();
-        let keys = std::mem::take(&mut history.latest_keys);
+        let keys = std::mem::replace(&mut history.latest_keys, LatestKeys::new());
         history.dedup.clear();
         drop(history);
         // Dropped after unlocking: a key has a `Drop` of its own.
@@ -427,33 +418,30 @@ impl<M: Message> LogSink for Ingest<M> {
     }
 
     fn forget(&self, offset: Option<Offset>, key: &str) -> Vec<String> {
-        let forgotten = self.history().forget(key);
+        let forgotten = self.history().latest_keys.forget(key);
         if let Some(offset) = offset {
             self.advance_to(offset);
         }
-        let Some(LatestKey { key, slots }) = forgotten else { return Vec::new() };
+        let Some(Forgotten { key, slot, places }) = forgotten else { return Vec::new() };
         if let Some(shared) = self.shared.upgrade() {
-            let dropped = shared.lock().forget(&key, |_| true);
+            let dropped = match slot {
+                None => shared.lock().forget(&key, |_| true),
+                Some(slot) => shared.lock().forget_slot(&key, &slot).into_iter().collect(),
+            };
             drop(dropped);
         }
-        slots
+        places
     }
 
     fn retain_latest(&self, is_kept: &dyn Fn(&str) -> bool) {
-        let mut forgotten: Vec<(M::Key, String, Vec<String>)> = Vec::new();
-        self.history().latest_keys.retain(|text, LatestKey { key, slots }| {
-            let (kept, dropped) = std::mem::take(slots).into_iter().partition(|slot| is_kept(slot));
-            *slots = kept;
-            if !dropped.is_empty() {
-                forgotten.push((key.clone(), text.clone(), dropped));
-            }
-            !slots.is_empty()
-        });
+        let forgotten = self.history().latest_keys.retain(is_kept);
         let Some(shared) = self.shared.upgrade() else { return };
-        for (key, text, slots) in forgotten {
-            let is_forgotten = |entry: &Entry<M>| slots.contains(&latest_slot(&text, entry.event.name()));
-            let dropped = shared.lock().forget(&key, is_forgotten);
-            drop(dropped);
+        for (key, key_text, place) in forgotten {
+            let slot = split_slot(&place).map(|(_, slot)| slot).filter(|_| M::HAS_SLOTS);
+            let in_slot = slot.and_then(|slot| shared.lock().forget_slot(&key, slot));
+            let is_forgotten = |entry: &Entry<M>| latest_slot(&key_text, entry.event.name(), None) == place;
+            let dropped = if in_slot.is_none() { shared.lock().forget(&key, is_forgotten) } else { Vec::new() };
+            drop((in_slot, dropped));
         }
     }
 
@@ -501,8 +489,8 @@ impl<M: Message> LogSink for Ingest<M> {
     }
 
     fn remove(&self, offset: Offset, key: &str) -> Vec<String> {
-        let forgotten = self.history().forget(key);
-        let slots = forgotten.as_ref().map(|latest| latest.slots.clone()).unwrap_or_default();
+        let forgotten = self.history().latest_keys.forget(key);
+        let slots = forgotten.as_ref().map(|forgotten| forgotten.places.clone()).unwrap_or_default();
         let Some(shared) = self.shared.upgrade() else { return slots };
         let mut state = shared.lock();
         if !state.takes(offset) {

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::io;
 
 use serde::Serialize;
+use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
 
 use crate::event::error::EncodeError;
@@ -26,12 +27,20 @@ pub(super) fn wire_key(key_text: &str) -> Cow<'_, str> {
     }
 }
 
-/// Returns the slot of the latest value of a key and an event's name, as backends know it.
-pub(super) fn latest_slot(key_text: &str, event_name: Option<&str>) -> String {
-    match event_name {
+/// Returns the place of a latest value as backends know it: its key, and the JSON of its slot or else its event's name.
+pub(super) fn latest_slot(key_text: &str, event_name: Option<&str>, slot: Option<&str>) -> String {
+    match slot.or(event_name) {
         Some(name) => format!("{key_text} {name}"),
         None => key_text.to_owned(),
     }
+}
+
+/// Splits the place of a latest value into the text of its key and the rest. Returns `None` for the text of a key alone.
+pub(super) fn split_slot(place: &str) -> Option<(&str, &str)> {
+    let mut values = serde_json::Deserializer::from_str(place).into_iter::<IgnoredAny>();
+    values.next()?.ok()?;
+    let (key_text, rest) = place.split_at_checked(values.byte_offset())?;
+    Some((key_text, rest.strip_prefix(' ')?))
 }
 
 /// Returns the length of a key's JSON, without building it. A type without fields has one value, which nobody chooses:
@@ -63,7 +72,7 @@ mod tests {
     use serde::ser::Error;
     use serde::{Serialize, Serializer};
 
-    use super::{key_size, key_text, latest_slot, wire_key};
+    use super::{key_size, key_text, latest_slot, split_slot, wire_key};
     use crate::message::NoKey;
 
     #[test]
@@ -78,8 +87,20 @@ mod tests {
     #[test]
     fn the_slot_of_a_value_is_the_json_of_its_key_and_the_name_of_its_event() {
         let text = key_text(&("rust", 7)).unwrap();
-        assert_eq!(latest_slot(&text, None), r#"["rust",7]"#);
-        assert_eq!(latest_slot(&text, Some("quote")), r#"["rust",7] quote"#);
+        assert_eq!(latest_slot(&text, None, None), r#"["rust",7]"#);
+        assert_eq!(latest_slot(&text, Some("quote"), None), r#"["rust",7] quote"#);
+        assert_eq!(latest_slot(&text, Some("quote"), Some(r#"{"a":"b c"}"#)), r#"["rust",7] {"a":"b c"}"#);
+    }
+
+    #[test]
+    fn the_place_of_a_value_is_split_behind_the_key() {
+        for (key, rest) in [(r#"{"room":"a b \" c"}"#, "quote"), ("7", r#"{"a":"b c"}"#), ("\"x \"", " ")] {
+            assert_eq!(split_slot(&format!("{key} {rest}")), Some((key, rest)));
+            assert_eq!(split_slot(key), None);
+        }
+        for neither in ["", " ", "Debug { of: 1 }", "{} x".trim_end_matches(" x"), "[1,"] {
+            assert_eq!(split_slot(neither), None, "{neither:?}");
+        }
     }
 
     #[test]

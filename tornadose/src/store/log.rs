@@ -22,6 +22,8 @@ mod key_table;
 mod undecoded;
 mod merge;
 mod gaps;
+mod slots;
+mod latest;
 pub(crate) mod expiry;
 mod notices;
 mod finish;
@@ -41,11 +43,13 @@ use crate::id::{Epoch, Id, Offset};
 use crate::message::{Message, Retention};
 use crate::store::entry::{Entry, Undecoded};
 use crate::store::gap::Gap;
+use crate::store::kept_as::KeptAs;
 use crate::store::limits::{ENTRY_OVERHEAD, Limits};
 use crate::store::log::batch::CachedBatch;
 use crate::store::log::gaps::Generations;
 use crate::store::log::key_table::KeyTable;
 use crate::store::log::notices::Notices;
+use crate::store::log::slots::SlotIndex;
 
 pub(crate) struct Log<M: Message> {
     epoch: Epoch,
@@ -60,6 +64,8 @@ pub(crate) struct Log<M: Message> {
     readers_of_all: usize,
     /// All `latest` messages kept, whatever their key.
     latest: BTreeMap<Offset, Arc<Entry<M>>>,
+    /// The same by their slots, where messages have slots.
+    slots: SlotIndex,
     /// The newest queue message of any key that was trimmed.
     trimmed_through: Offset,
     appended_queue: u64,
@@ -140,6 +146,7 @@ impl<M: Message> Log<M> {
             undecoded: BTreeMap::new(),
             readers_of_all: 0,
             latest: BTreeMap::new(),
+            slots: SlotIndex::default(),
             trimmed_through: Offset::START,
             appended_queue: 0,
             appended_latest: 0,
@@ -174,10 +181,6 @@ impl<M: Message> Log<M> {
         self.generations.newest_of_all()
     }
 
-    pub(crate) fn newest_latest(&self, key: &M::Key) -> Option<&Arc<Entry<M>>> {
-        self.keys.get(key)?.latest.last()
-    }
-
     // --- Appending -----------------------------------------------------------------------------------------------
 
     /// Returns the offset of the next message.
@@ -192,22 +195,33 @@ impl<M: Message> Log<M> {
         key: M::Key,
         message: Arc<M>,
         event: Event,
-        retention: Retention,
+        kept_as: &KeptAs,
         encoding_count: usize,
     ) -> Result<Appended<M>, AppendError> {
         if M::CAN_FINISH && !self.notices.has_no_finish() {
             self.check_open(&key)?;
         }
-        let cost = self.check_room(&key, &message, &event, retention, encoding_count)?;
+        let cost = self.check_room(&key, &message, &event, kept_as, encoding_count)?;
         let key_index = self.keys.index_for(key, cost.key_size);
         self.advance_to(offset);
         let id = self.id(offset);
         let mut evicted = Vec::new();
-        if retention == Retention::Latest {
-            evicted.extend(self.take_latest(key_index, |entry| entry.is_replaced_by(&message, &event)));
+        match kept_as {
+            KeptAs::Queue => {}
+            KeptAs::Latest { slot } => {
+                let replaced = self.find_replaced(key_index, &message, &event, slot.as_deref());
+                evicted.extend(replaced.and_then(|replaced| self.take_latest_at(key_index, replaced)));
+            }
+            KeptAs::Tombstone(tombstone) => {
+                let dropped = self.dropped_by(key_index, tombstone);
+                evicted.extend(self.take_latest_at_all(key_index, dropped));
+            }
         }
-        let entry = Arc::new(Entry::new(id, message, event, retention, key_index, cost.entry));
+        let entry = Arc::new(Entry::new(id, message, event, kept_as.retention(), key_index, cost.entry));
         self.insert(Arc::clone(&entry));
+        if M::HAS_SLOTS && entry.retention == Retention::Latest {
+            self.slots.insert(key_index, kept_as.slot(), offset);
+        }
         if self.keys[key_index].queue_count() > self.limits.capacity {
             evicted.extend(self.trim_oldest_of(key_index));
         }
@@ -264,27 +278,33 @@ impl<M: Message> Log<M> {
         key: &M::Key,
         message: &M,
         event: &Event,
-        retention: Retention,
+        kept_as: &KeptAs,
         encoding_count: usize,
     ) -> Result<Cost, AppendError> {
         let key_size = self.keys.size_of(key).map_err(AppendError::Key)?;
         if key_size > self.limits.max_key {
             return Err(AppendError::KeyTooLong { size: key_size });
         }
-        let slot_bytes = if retention == Retention::Latest { self.keys.slot_bytes(key_size, event.name()) } else { 0 };
+        let slot = kept_as.slot().map(|slot| &**slot);
+        let slot_bytes = match kept_as {
+            KeptAs::Latest { .. } => self.keys.slot_bytes(key_size, event.name(), slot),
+            KeptAs::Queue | KeptAs::Tombstone(_) => 0,
+        };
         let cost = ENTRY_OVERHEAD + encoding_count * event.encoded_len_max() + slot_bytes;
         let key_cost = ENTRY_OVERHEAD + self.keys.bytes_of(key_size);
         // Even alone it is kept with its key.
         if cost + key_cost > self.limits.memory {
             return Err(AppendError::TooLarge { size: cost + key_cost });
         }
-        let key_log = self.keys.get(key);
-        let key_cost = if key_log.is_some_and(|log| !log.latest.is_empty()) { 0 } else { key_cost };
-        let replaced_cost = match retention {
-            Retention::Latest => key_log
-                .and_then(|log| log.latest.iter().find(|entry| entry.is_replaced_by(message, event)))
-                .map_or(0, |entry| entry.cost),
-            Retention::Queue => 0,
+        let key_index = self.keys.index_of(key);
+        let key_cost = if key_index.is_some_and(|index| !self.keys[index].latest.is_empty()) { 0 } else { key_cost };
+        let cost_at = |offset| self.latest.get(&offset).map_or(0, |entry| entry.cost);
+        let replaced_cost = match (kept_as, key_index) {
+            (KeptAs::Latest { .. }, Some(index)) => self.find_replaced(index, message, event, slot).map_or(0, cost_at),
+            (KeptAs::Tombstone(tombstone), Some(index)) => {
+                self.dropped_by(index, tombstone).into_iter().map(cost_at).sum()
+            }
+            (KeptAs::Queue, _) | (_, None) => 0,
         };
         if self.kept_latest_bytes - replaced_cost + cost + key_cost > self.limits.memory {
             Err(AppendError::Full)
@@ -357,28 +377,6 @@ impl<M: Message> Log<M> {
         self.trimmed_through = self.trimmed_through.max(offset);
     }
 
-    fn take_latest(&mut self, key_index: usize, is_wanted: impl Fn(&Entry<M>) -> bool) -> Option<Arc<Entry<M>>> {
-        let key_log = &mut self.keys[key_index];
-        let entry = key_log.latest.remove(key_log.latest.iter().position(|entry| is_wanted(entry))?);
-        self.latest.remove(&entry.offset());
-        self.version += 1;
-        key_log.version = self.version;
-        self.kept_bytes -= entry.cost + if key_log.is_empty() { ENTRY_OVERHEAD } else { 0 };
-        self.kept_latest_bytes -= entry.cost + if key_log.latest.is_empty() { key_log.key_cost() } else { 0 };
-        Some(entry)
-    }
-
-    /// Drops the `latest` values of a key that are wanted, and returns them.
-    pub(crate) fn forget(&mut self, key: &M::Key, is_wanted: impl Fn(&Entry<M>) -> bool) -> Vec<Arc<Entry<M>>> {
-        let Some(key_index) = self.keys.index_of(key) else { return Vec::new() };
-        let mut forgotten = Vec::new();
-        while let Some(entry) = self.take_latest(key_index, &is_wanted) {
-            forgotten.push(entry);
-        }
-        self.keys.evict_if_idle(key_index, self.idle_bytes_max());
-        forgotten
-    }
-
     // --- Keys ----------------------------------------------------------------------------------------------------
 
     pub(crate) fn key_index(&self, key: &M::Key) -> Option<usize> {
@@ -427,6 +425,7 @@ impl<M: Message> Log<M> {
         (self.epoch, self.head, self.trimmed_through) = (epoch, Offset::START, Offset::START);
         (self.kept_bytes, self.kept_latest_bytes) = (0, 0);
         self.submit_times.clear();
+        self.slots.clear();
         self.version += 1;
         self.forget_notices();
         self.keys.reset(self.version);

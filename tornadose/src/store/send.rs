@@ -9,12 +9,13 @@ use crate::backend::outbox::Content;
 use crate::backend::outgoing::{ByteReservation, OutgoingKind, SendFailure, SendOutcome};
 use crate::event::error::EncodeError;
 use crate::id::Id;
-use crate::message::{Message, Retention};
+use crate::message::Message;
 use crate::metrics;
 use crate::store::Store;
 use crate::store::decode::{DecodeError, Decoded, decode};
 use crate::store::error::SubmitError;
-use crate::store::key_json::{key_size, key_text};
+use crate::store::kept_as::KeptAs;
+use crate::store::key_json::{key_size, key_text, latest_slot};
 use crate::store::limits::ENTRY_OVERHEAD;
 use crate::store::log::AppendError;
 use crate::store::shared::BackendHandle;
@@ -92,13 +93,14 @@ impl<M: Message> Store<M> {
         }
     }
 
-    /// Sends that the `latest` values of a key are to be dropped, if there is room.
-    pub(super) fn send_forget(backend: &BackendHandle<M>, key: &M::Key) {
+    /// Sends that the `latest` values of a key, or that in one of its slots, are to be dropped, if there is room.
+    pub(super) fn send_forget(backend: &BackendHandle<M>, key: &M::Key, slot: Option<&str>) {
         if !M::HAS_LATEST {
             return;
         }
         // No message has a key that cannot be serialized, so nothing is kept of it.
         let Ok(key) = key_text(key) else { return };
+        let key = latest_slot(&key, None, slot);
         let reservation: Option<ByteReservation> = backend.outbox.try_reserve(key.len());
         let is_sent = reservation.is_some_and(|reservation| {
             backend.outbox.enqueue_without_ack(OutgoingKind::Forget { key }, Content::default(), reservation, |_| ())
@@ -161,13 +163,10 @@ impl<M: Message> Store<M> {
         if cfg!(debug_assertions) {
             log_change(backend, &message, &decoded);
         }
-        let Decoded { event, retention, key, .. } = &decoded;
-        let kind = match retention {
-            Retention::Queue => OutgoingKind::Queue,
-            Retention::Latest => {
-                let slot = decoded.latest.as_ref().map(|latest| latest.slot.clone()).unwrap_or_default();
-                OutgoingKind::Latest { slot }
-            }
+        let Decoded { event, kept_as, key, latest, .. } = &decoded;
+        let kind = match latest {
+            None => OutgoingKind::Queue,
+            Some(latest) => OutgoingKind::Latest { slot: latest.slot.clone() },
         };
         let tells_finishes = M::CAN_FINISH && backend.features.contains(Features::FINISH);
         let mut state = self.shared().lock();
@@ -180,12 +179,13 @@ impl<M: Message> Store<M> {
             drop(state);
             return Err(SubmitError::Finished { message });
         }
-        let room = state.log.check_room(key, &decoded.message, event, *retention, encoding_count);
+        let room = state.log.check_room(key, &decoded.message, event, kept_as, encoding_count);
         drop(state);
         match room {
             Ok(_) => {
-                // It could be serialized to be measured. A type without fields has one key, which tells nothing.
-                let has_key = kind == OutgoingKind::Queue && size_of::<M::Key>() > 0;
+                // It could be serialized to be measured. A type without fields has one key, which tells nothing. A
+                // tombstone has none, so that every process decodes it.
+                let has_key = *kept_as == KeptAs::Queue && size_of::<M::Key>() > 0;
                 let open_key = tells_finishes.then(|| key_text(key).ok()).flatten();
                 let key = has_key.then(|| open_key.clone().or_else(|| key_text(key).ok())).flatten();
                 let finishes = tells_finishes && decoded.message.finishes();

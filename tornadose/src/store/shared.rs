@@ -189,6 +189,14 @@ impl<M: Message> State<M> {
         }
         self.log.forget(key, is_wanted)
     }
+
+    /// As [`forget`](Self::forget), for the value in one slot.
+    pub(crate) fn forget_slot(&mut self, key: &M::Key, slot: &str) -> Option<Arc<Entry<M>>> {
+        if let Some(key_index) = self.log.key_index(key) {
+            self.readers.retract(key_index);
+        }
+        self.log.forget_slot(key, slot)
+    }
 }
 
 impl<M: Message> Shared<M> {

@@ -55,6 +55,7 @@ mod retention;
 mod several_keys;
 mod shutdown;
 mod slow_clients;
+mod slots;
 mod sse;
 mod throttle;
 mod ttl;

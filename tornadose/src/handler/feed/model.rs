@@ -17,6 +17,7 @@ use crate::event::Event;
 use crate::event::error::EncodeError;
 use crate::handler::connection::record::ConnectionRecord;
 use crate::handler::feed::format::{Sse, Ws};
+use crate::message::tombstone::Tombstone;
 use crate::message::{Finish, Keys, Message, Retention};
 use crate::store::Store;
 use crate::store::end::EndReason;
@@ -32,12 +33,52 @@ use crate::subscriber::options::Lag;
 const KEYS: u64 = 4;
 const KEPT: usize = 4;
 
+/// The names of `latest` messages. Those in quotes are the JSON of a slot.
+const NAMES: [&str; 4] = ["bid", "ask", "\"1\"", "\"2\""];
+
 /// A queue message, or the newest value of its key and name. Its number is its offset in the log.
 struct Note {
     key: u64,
     number: u64,
     latest: Option<&'static str>,
     finishes: bool,
+    /// The values that a queue message drops.
+    drops: Option<Drops>,
+}
+
+fn is_slot(name: &str) -> bool {
+    name.starts_with('"')
+}
+
+/// The values that are dropped: all of a key, or that in a slot.
+#[derive(Clone, Copy)]
+enum Drops {
+    Key,
+    Slot(&'static str),
+}
+
+impl Drops {
+    fn has(self, name: &str) -> bool {
+        match self {
+            Self::Key => true,
+            Self::Slot(slot) => slot == name,
+        }
+    }
+
+    fn tombstone(self) -> Tombstone {
+        match self {
+            Self::Key => Tombstone::Key,
+            Self::Slot(slot) => Tombstone::Slots(vec![slot.to_owned()]),
+        }
+    }
+
+    fn forget<M: Message<Key = u64>>(self, store: &Store<M>, key: u64) {
+        let forgotten = match self {
+            Self::Key => store.shared().lock().forget(&key, |_| true),
+            Self::Slot(slot) => store.shared().lock().forget_slot(&key, slot).into_iter().collect(),
+        };
+        drop(forgotten);
+    }
 }
 
 impl Finish for Note {}
@@ -47,6 +88,8 @@ impl Message for Note {
     const CAN_FINISH: bool = true;
     const CAPACITY: usize = KEPT;
     const CHANNEL: &'static str = "notes";
+    const HAS_SLOTS: bool = true;
+    const HAS_TOMBSTONES: bool = true;
 
     fn key(&self) -> u64 {
         self.key
@@ -57,9 +100,15 @@ impl Message for Note {
     fn finishes(&self) -> bool {
         self.finishes
     }
+    fn slot_json(&self) -> Result<Option<String>, EncodeError> {
+        Ok(self.latest.filter(|name| is_slot(name)).map(str::to_owned))
+    }
+    fn tombstone(&self) -> Result<Option<Tombstone>, EncodeError> {
+        Ok(self.drops.map(Drops::tombstone))
+    }
     fn event(&self) -> Result<Event, EncodeError> {
         let event = Event::text(self.number.to_string());
-        Ok(match self.latest {
+        Ok(match self.latest.filter(|name| !is_slot(name)) {
             Some(name) => event.with_name(name.try_into()?),
             None => event,
         })
@@ -541,11 +590,15 @@ fn ws(mut bytes: &[u8]) -> Vec<Said> {
 
 fn submit(store: &Store<Note>, history: &mut History, clients: &mut [Option<Client>], chance: &mut Chance) {
     let key = chance.below(KEYS);
-    let latest = ["bid", "ask"].get(chance.upto(4)).copied();
+    let latest = NAMES.get(chance.upto(8)).copied();
     let finishes = latest.is_none() && chance.below(30) == 0;
+    let drops = (latest.is_none() && !finishes && chance.below(5) == 0).then(|| random_drops(chance));
     if history.finishes.contains_key(&key) {
-        assert!(store.try_submit(Note { key, number: 0, latest, finishes }).is_err());
+        assert!(store.try_submit(Note { key, number: 0, latest, finishes, drops }).is_err());
         return;
+    }
+    if let Some(drops) = drops {
+        drop_latest(history, clients, key, drops);
     }
     history.head += 1;
     let number = history.head;
@@ -560,7 +613,7 @@ fn submit(store: &Store<Note>, history: &mut History, clients: &mut [Option<Clie
         history.head += 1;
         history.finishes.insert(key, history.head);
     }
-    let id = store.try_submit(Note { key, number, latest, finishes }).unwrap().unwrap();
+    let id = store.try_submit(Note { key, number, latest, finishes, drops }).unwrap().unwrap();
     assert_eq!(id.offset.minor(), number);
 }
 
@@ -586,13 +639,23 @@ fn remove(store: &Store<Note>, history: &mut History, clients: &mut [Option<Clie
 }
 
 fn forget(store: &Store<Note>, history: &mut History, clients: &mut [Option<Client>], chance: &mut Chance) {
-    let key = chance.below(KEYS);
-    for (_, number) in history.latest.extract_if(.., |(of, _), _| *of == key) {
+    let (key, drops) = (chance.below(KEYS), random_drops(chance));
+    drop_latest(history, clients, key, drops);
+    drops.forget(store, key);
+}
+
+fn random_drops(chance: &mut Chance) -> Drops {
+    if chance.below(2) == 0 { Drops::Slot(NAMES[2 + chance.upto(2)]) } else { Drops::Key }
+}
+
+/// Drops the values of a key, or that in a slot.
+fn drop_latest(history: &mut History, clients: &mut [Option<Client>], key: u64, drops: Drops) {
+    let is_dropped = |(of, name): &(u64, &str)| *of == key && drops.has(name);
+    for (_, number) in history.latest.extract_if(.., |of, _| is_dropped(of)) {
         for client in clients.iter_mut().flatten() {
             client.loses(Some(number));
         }
     }
-    store.forget(&key);
 }
 
 #[test]

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::event::Event;
 use crate::event::error::EncodeError;
 use crate::id::{Epoch, Id, Offset};
+use crate::message::tombstone::Tombstone;
 use crate::message::{Finish, Keys, Message, Retention};
 use crate::simulation::checker::Checker;
 use crate::simulation::checker::client::{Client, Reading};
@@ -27,6 +28,9 @@ struct Note {
     number: u64,
     is_latest: bool,
     finishes: bool,
+    /// Of a latest value.
+    slot: Option<u8>,
+    is_tombstone: bool,
 }
 
 impl Finish for Note {}
@@ -36,6 +40,8 @@ impl Message for Note {
     const CAN_FINISH: bool = true;
     const CAPACITY: usize = 8;
     const CHANNEL: &'static str = "notes";
+    const HAS_SLOTS: bool = true;
+    const HAS_TOMBSTONES: bool = true;
 
     fn key(&self) -> u64 {
         self.key
@@ -46,8 +52,19 @@ impl Message for Note {
     fn finishes(&self) -> bool {
         self.finishes
     }
+    fn slot_json(&self) -> Result<Option<String>, EncodeError> {
+        Ok(self.slot.map(|slot| slot.to_string()))
+    }
+    fn tombstone(&self) -> Result<Option<Tombstone>, EncodeError> {
+        Ok(self.is_tombstone.then_some(Tombstone::Key))
+    }
     fn event(&self) -> Result<Event, EncodeError> {
-        Ok(Event::text(self.number.to_string()))
+        let event = Event::text(self.number.to_string());
+        // The checker tells the values of one key apart by their names.
+        Ok(match self.slot {
+            Some(slot) => event.with_name(format!("slot {slot}").as_str().try_into()?),
+            None => event,
+        })
     }
 }
 
@@ -136,6 +153,13 @@ impl World {
                     store.forget(&key);
                 }
             }
+            Step::Bury { process, key } => {
+                let note = Note { is_tombstone: true, ..self.note(key, false) };
+                self.record.lock().forget(key.to_string());
+                if let Some(store) = &self.stores[process] {
+                    self.checker.try_submit(store, note).ok();
+                }
+            }
             Step::Connect { client, process, key, replay } => self.connect(client, process, key, replay),
             Step::Detach { client } => self.clients[client].iter_mut().for_each(Client::detach),
             Step::Read { client, items } => self.read(client, items),
@@ -171,7 +195,9 @@ impl World {
 
     fn note(&mut self, key: u64, is_latest: bool) -> Note {
         self.number += 1;
-        Note { key, number: self.number, is_latest, finishes: false }
+        // Of three latest values, two have slots.
+        let slot = [Some(0), Some(1), None][usize::try_from(self.number % 3).unwrap_or(0)].filter(|_| is_latest);
+        Note { key, number: self.number, is_latest, finishes: false, slot, is_tombstone: false }
     }
 
     async fn start(&mut self, process: usize) {

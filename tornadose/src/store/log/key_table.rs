@@ -75,10 +75,15 @@ impl<M: Message> KeyTable<M> {
         if self.keeps_texts { 2 * key_size } else { key_size }
     }
 
-    /// Returns the bytes that remember the slot of a `latest` value, so that its key can be forgotten by its JSON: a copy
-    /// of the key, and its JSON twice.
-    pub(super) fn slot_bytes(&self, key_size: usize, event_name: Option<&str>) -> usize {
-        if self.keeps_texts && size_of::<M::Key>() > 0 { 3 * key_size + event_name.map_or(0, str::len) } else { 0 }
+    /// Returns the bytes that remember the slot of a `latest` value. In a store with a backend its key can be forgotten by
+    /// its JSON too: a copy of the key, its JSON twice, and the slot once more.
+    pub(super) fn slot_bytes(&self, key_size: usize, event_name: Option<&str>, slot: Option<&str>) -> usize {
+        let remembered = if self.keeps_texts && size_of::<M::Key>() > 0 {
+            3 * key_size + slot.or(event_name).map_or(0, str::len)
+        } else {
+            0
+        };
+        slot.map_or(0, str::len) + remembered
     }
 
     /// Returns whether the table knows its keys by their JSON.

@@ -26,9 +26,7 @@ impl<M: Message> Log<M> {
         while self.keys[key_index].queue_count() > 0 {
             dropped.extend(self.trim_oldest_of(key_index));
         }
-        while let Some(entry) = self.take_latest(key_index, |_| true) {
-            dropped.push(entry);
-        }
+        dropped.extend(self.take_all_latest(key_index));
         self.mark_trimmed(key_index, offset);
         let generation = self.generations.begin_removal();
         if has_readers {

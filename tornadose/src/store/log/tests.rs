@@ -9,6 +9,7 @@ use crate::event::Event;
 use crate::event::error::EncodeError;
 use crate::id::{Id, Offset};
 use crate::message::{Message, Retention};
+use crate::store::kept_as::KeptAs;
 use crate::store::limits::{ENTRY_OVERHEAD, Limits};
 use crate::store::log::cursor::ResumeOutcome;
 use crate::store::log::key::KeySelection;
@@ -36,7 +37,7 @@ fn new_log() -> Log<Note> {
 
 fn append(log: &mut Log<Note>, key: u64) -> Id {
     let offset = log.next();
-    log.append(offset, key, Arc::new(Note(key)), Event::text("x"), Retention::Queue, 1)
+    log.append(offset, key, Arc::new(Note(key)), Event::text("x"), &KeptAs::Queue, 1)
         .map(|appended| appended.entry.id)
         .unwrap()
 }
@@ -109,8 +110,8 @@ impl Message for Long {
 }
 
 fn append_long(log: &mut Log<Long>, message: Long) -> Result<(), AppendError> {
-    let (offset, key, retention) = (log.next(), message.key(), message.retention);
-    log.append(offset, key, Arc::new(message), Event::text("x"), retention, 1).map(drop)
+    let (offset, key, kept_as) = (log.next(), message.key(), KeptAs::of(&message).unwrap());
+    log.append(offset, key, Arc::new(message), Event::text("x"), &kept_as, 1).map(drop)
 }
 
 #[test]

@@ -11,6 +11,7 @@ use crate::event::Event;
 use crate::id::Offset;
 use crate::message::{Message, Retention};
 use crate::store::entry::{Entry, Undecoded};
+use crate::store::kept_as::KeptAs;
 use crate::store::limits::ENTRY_OVERHEAD;
 use crate::store::log::key::KeySelection;
 use crate::store::log::{AppendError, Log};
@@ -90,7 +91,7 @@ impl<M: Message> Log<M> {
         event: Event,
         encoding_count: usize,
     ) -> Result<Vec<Arc<Entry<M>>>, AppendError> {
-        let cost = self.check_room(&key, &message, &event, Retention::Queue, encoding_count)?;
+        let cost = self.check_room(&key, &message, &event, &KeptAs::Queue, encoding_count)?;
         let mut evicted = Vec::new();
         if !self.take_undecoded(undecoded) {
             return Ok(evicted);

@@ -9,6 +9,7 @@ use futures_util::FutureExt;
 use crate::event::Event;
 use crate::event::error::EncodeError;
 use crate::id::Id;
+use crate::message::tombstone::Tombstone;
 use crate::message::{Finish, Keys, Message, Retention};
 use crate::store::Store;
 use crate::store::error::SubmitError;
@@ -24,6 +25,8 @@ const KEYS: u64 = 4;
 const KEPT: usize = 4;
 /// The cost of a queue message, in a store without encodings.
 const COST: usize = ENTRY_OVERHEAD + 1;
+/// The names of `latest` messages. Those in quotes are the JSON of a slot.
+const NAMES: [&str; 4] = ["bid", "ask", "\"1\"", "\"2\""];
 /// The further cost of a `latest` message, for its name.
 const NAME_COST: usize = 3;
 
@@ -33,6 +36,43 @@ struct Note<const MEMORY: usize> {
     key: u64,
     latest: Option<&'static str>,
     finishes: bool,
+    /// The values that a queue message drops.
+    drops: Option<Drops>,
+}
+
+fn is_slot(name: &str) -> bool {
+    name.starts_with('"')
+}
+
+/// The values that are dropped: all of a key, or that in a slot.
+#[derive(Clone, Copy, Debug)]
+enum Drops {
+    Key,
+    Slot(&'static str),
+}
+
+impl Drops {
+    fn has(self, name: &str) -> bool {
+        match self {
+            Self::Key => true,
+            Self::Slot(slot) => slot == name,
+        }
+    }
+
+    fn tombstone(self) -> Tombstone {
+        match self {
+            Self::Key => Tombstone::Key,
+            Self::Slot(slot) => Tombstone::Slots(vec![slot.to_owned()]),
+        }
+    }
+
+    fn forget<M: Message<Key = u64>>(self, store: &Store<M>, key: u64) {
+        let forgotten = match self {
+            Self::Key => store.shared().lock().forget(&key, |_| true),
+            Self::Slot(slot) => store.shared().lock().forget_slot(&key, slot).into_iter().collect(),
+        };
+        drop(forgotten);
+    }
 }
 
 impl<const MEMORY: usize> Message for Note<MEMORY> {
@@ -41,6 +81,8 @@ impl<const MEMORY: usize> Message for Note<MEMORY> {
     const MEMORY: usize = MEMORY;
     const CAN_FINISH: bool = true;
     const CHANNEL: &'static str = "notes";
+    const HAS_SLOTS: bool = true;
+    const HAS_TOMBSTONES: bool = true;
 
     fn key(&self) -> u64 {
         self.key
@@ -51,9 +93,15 @@ impl<const MEMORY: usize> Message for Note<MEMORY> {
     fn finishes(&self) -> bool {
         self.finishes
     }
+    fn slot_json(&self) -> Result<Option<String>, EncodeError> {
+        Ok(self.latest.filter(|name| is_slot(name)).map(str::to_owned))
+    }
+    fn tombstone(&self) -> Result<Option<Tombstone>, EncodeError> {
+        Ok(self.drops.map(Drops::tombstone))
+    }
     fn event(&self) -> Result<Event, EncodeError> {
         let event = Event::text("x");
-        Ok(match self.latest {
+        Ok(match self.latest.filter(|name| !is_slot(name)) {
             Some(name) => event.with_name(name.try_into()?),
             None => event,
         })
@@ -61,6 +109,10 @@ impl<const MEMORY: usize> Message for Note<MEMORY> {
 }
 
 impl<const MEMORY: usize> Finish for Note<MEMORY> {}
+
+fn random_drops(random: &mut Rng) -> Drops {
+    if random.bool() { Drops::Slot(NAMES[random.usize(2..4)]) } else { Drops::Key }
+}
 
 /// Everything that happened to the store.
 #[derive(Default)]
@@ -85,18 +137,20 @@ struct History {
 impl History {
     fn submit<const MEMORY: usize>(&mut self, store: &Store<Note<MEMORY>>, random: &mut Rng) {
         let key = random.u64(..KEYS);
-        let latest = ["bid", "ask"].get(random.usize(..4)).copied();
+        let latest = NAMES.get(random.usize(..8)).copied();
         let finishes = MEMORY > 1 << 20 && latest.is_none() && random.u64(..30) == 0;
-        let result = store.try_submit(Note { key, latest, finishes });
+        let drops = (latest.is_none() && !finishes && random.u64(..5) == 0).then(|| random_drops(random));
+        let result = store.try_submit(Note { key, latest, finishes, drops });
         if self.finishes.contains_key(&key) {
             assert!(matches!(result, Err(SubmitError::Finished { .. })), "{result:?}");
             return;
         }
-        if self.is_full(key, latest, MEMORY) {
+        if self.is_full(key, latest, drops, MEMORY) {
             assert!(matches!(result, Err(SubmitError::Full { .. })), "{result:?}");
             self.rejected += 1;
             return;
         }
+        self.drop_latest(key, drops);
         self.head += 1;
         assert_eq!(result.unwrap().unwrap().offset.minor(), self.head);
         if let Some(name) = latest {
@@ -164,9 +218,15 @@ impl History {
     }
 
     fn forget<const MEMORY: usize>(&mut self, store: &Store<Note<MEMORY>>, random: &mut Rng) {
-        let key = random.u64(..KEYS);
-        self.latest.retain(|(other, _), _| *other != key);
-        store.forget(&key);
+        let (key, drops) = (random.u64(..KEYS), random_drops(random));
+        self.drop_latest(key, Some(drops));
+        drops.forget(store, key);
+    }
+
+    /// Drops the values of a key, or that in a slot.
+    fn drop_latest(&mut self, key: u64, dropped: Option<Drops>) {
+        let Some(dropped) = dropped else { return };
+        self.latest.retain(|(other, name), _| *other != key || !dropped.has(name));
     }
 
     /// Returns the keys with something kept.
@@ -181,8 +241,9 @@ impl History {
     }
 
     /// Returns whether a message does not fit beside the `latest` values, which are never dropped.
-    fn is_full(&self, key: u64, latest: Option<&'static str>, memory: usize) -> bool {
+    fn is_full(&self, key: u64, latest: Option<&'static str>, drops: Option<Drops>, memory: usize) -> bool {
         let mut alone = Self { latest: self.latest.clone(), ..Self::default() };
+        alone.drop_latest(key, drops);
         match latest {
             Some(name) => drop(alone.latest.insert((key, name), 0)),
             None => drop(alone.kept.insert(0, key)),
@@ -441,6 +502,7 @@ fn check<const MEMORY: usize>(programs: u64) -> (usize, usize) {
         }
         drop(clients);
         assert_eq!(store.subscribers(), 0);
+        assert_eq!(store.shared().lock().log.slot_count(), history.latest.len());
         bound = (bound.0 + history.rejected, bound.1 + history.trimmed);
     }
     bound
@@ -452,9 +514,9 @@ fn every_reader_gets_each_message_once_and_in_order_or_a_gap() {
     let programs = if std::env::var_os("TORNADOSE_LONG").is_some() { 1_000_000 } else { 2000 };
     assert_eq!(check::<{ 64 << 20 }>(programs), (0, 0), "only capacity trims here");
     // Less than the queues of all keys take: a message of one key evicts those of others.
-    let (rejected, trimmed) = check::<{ 10 << 10 }>(programs);
+    let (rejected, trimmed) = check::<{ 14 << 10 }>(programs);
     assert!(rejected == 0 && trimmed > 0);
     // Little more than the `latest` values, which are never dropped.
-    let (rejected, trimmed) = check::<6500>(programs);
+    let (rejected, trimmed) = check::<10_700>(programs);
     assert!(rejected > 0 && trimmed > 0);
 }

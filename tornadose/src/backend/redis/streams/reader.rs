@@ -320,7 +320,14 @@ impl<'a> StreamReader<'a> {
         }
         let age = self.clock.age_of(offset);
         let incoming = IncomingEntry { payload, sender, key: entry.key.as_deref(), age };
-        let Ingested::Latest { slot } = link.ingest(offset, incoming) else { return };
+        let slot = match link.ingest(offset, incoming) {
+            Ingested::Latest { slot } => slot,
+            Ingested::Tombstone { slots } if !slots.is_empty() => {
+                self.latest_writes.push(LatestWrite::Forget { offset, fields: slots });
+                return;
+            }
+            _ => return,
+        };
         // An earlier version has named the field in another way.
         let renamed = loaded_field.filter(|field| *field != slot);
         let is_renamed = renamed.is_some();

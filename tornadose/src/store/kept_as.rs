@@ -1,0 +1,45 @@
+//! How the log keeps a message: its retention, with the slot of a `latest` message and what a tombstone drops.
+
+use std::sync::Arc;
+
+use crate::event::error::EncodeError;
+use crate::message::tombstone::Tombstone;
+use crate::message::{Message, Retention};
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum KeptAs {
+    Queue,
+    /// As the newest value of its slot. Without one the variant is the slot.
+    Latest {
+        slot: Option<Arc<str>>,
+    },
+    /// As a queue message, which drops `latest` values of its key.
+    Tombstone(Tombstone),
+}
+
+impl KeptAs {
+    /// Returns how a message is to be kept. It calls the code of the message's type.
+    pub(crate) fn of<M: Message>(message: &M) -> Result<Self, EncodeError> {
+        let retention = if M::HAS_QUEUE { message.retention() } else { Retention::Latest };
+        Ok(match retention {
+            Retention::Latest if M::HAS_SLOTS => Self::Latest { slot: message.slot_json()?.map(Arc::from) },
+            Retention::Latest => Self::Latest { slot: None },
+            Retention::Queue if M::HAS_TOMBSTONES => message.tombstone()?.map_or(Self::Queue, Self::Tombstone),
+            Retention::Queue => Self::Queue,
+        })
+    }
+
+    pub(crate) fn retention(&self) -> Retention {
+        match self {
+            Self::Latest { .. } => Retention::Latest,
+            Self::Queue | Self::Tombstone(_) => Retention::Queue,
+        }
+    }
+
+    pub(crate) fn slot(&self) -> Option<&Arc<str>> {
+        match self {
+            Self::Latest { slot } => slot.as_ref(),
+            Self::Queue | Self::Tombstone(_) => None,
+        }
+    }
+}

@@ -1,0 +1,20 @@
+use tornadose::prelude::*;
+
+#[store(latest)]
+#[derive(Serialize)]
+enum Twin {
+    Online,
+    #[tombstone]
+    #[latest]
+    Gone,
+    #[tombstone]
+    #[queue]
+    Lost,
+    #[tombstone(all)]
+    Removed,
+    #[tombstone]
+    #[tombstone]
+    Deleted,
+}
+
+fn main() {}
