@@ -75,12 +75,13 @@ impl<M: Message> Store<M> {
     /// # }
     /// ```
     // Rustc would report the bound of an `async fn` three times.
-    pub fn finish<'a>(&'a self, key: &'a M::Key) -> BoxFuture<'a, Result<Id, SubmitError<()>>>
+    pub fn finish(&self, key: &M::Key) -> BoxFuture<'_, Result<Id, SubmitError<()>>>
     where
         M: Finish,
     {
         const { assert!(M::CAN_FINISH, "set `CAN_FINISH` of the message to `true`") }
-        Box::pin(self.finish_key(key))
+        let key = key.clone();
+        Box::pin(async move { self.finish_key(&key).await })
     }
 
     async fn finish_key(&self, key: &M::Key) -> Result<Id, SubmitError<()>> {
@@ -145,11 +146,13 @@ impl<M: Message> Store<M> {
     /// producer.await.unwrap();
     /// # }
     /// ```
-    pub fn finished<'a>(&'a self, key: &'a M::Key) -> BoxFuture<'a, Option<Id>>
+    // The key is cloned, so that it can be written in place in a `select!`.
+    pub fn finished(&self, key: &M::Key) -> BoxFuture<'_, Option<Id>>
     where
         M: Finish,
     {
-        Box::pin(self.wait_until_finished(key))
+        let key = key.clone();
+        Box::pin(async move { self.wait_until_finished(&key).await })
     }
 
     async fn wait_until_finished(&self, key: &M::Key) -> Option<Id> {

@@ -42,10 +42,9 @@ async fn build(store: Store<Build>, run: u32) {
         }
         store.submit(Build::Passed { run }).await
     };
-    let key = BuildKey { run };
     tokio::select! {
         biased;
-        _ = store.finished(&key) => {}
+        _ = store.finished(&BuildKey { run }) => {}
         // It may have been stopped at the same moment.
         done = steps => drop(done),
     }

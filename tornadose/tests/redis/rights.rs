@@ -8,7 +8,7 @@ use futures_util::StreamExt;
 use tokio::time::timeout;
 use tornadose::backend::Redis;
 use tornadose::prelude::*;
-use tornadose::{GapReason, Received, Subscription};
+use tornadose::{GapReason, Received, SubmitError, Subscription};
 
 use crate::common::{Line, Market, apple, line, microsoft, quote, text, until};
 use crate::log::CapturedLog;
@@ -24,6 +24,40 @@ pub(crate) fn acl_line(user: &str) -> Vec<String> {
     let rules = after.split_once("\n```").unwrap().0.replace("\\\n", " ").replace('\'', "");
     let words = command.split_whitespace().skip(1).chain(rules.split_whitespace());
     words.map(str::to_owned).collect()
+}
+
+#[store(queue, channel = "rights")]
+#[derive(Debug, Serialize, Deserialize)]
+enum Run {
+    #[finish]
+    Done {
+        #[key]
+        run: u32,
+    },
+}
+
+#[tokio::test]
+#[ignore = "needs redis-server: ./test runs it"]
+async fn without_the_rights_to_finish_nothing_is_appended() {
+    for missing in ["-zadd", "-hset", "-xadd"] {
+        let server = Server::start();
+        let mut line = acl_line("streams");
+        line.push(missing.into());
+        assert_eq!(server.cli(&line.iter().map(String::as_str).collect::<Vec<_>>()), "OK", "{line:?}");
+        let url = format!("redis://streams:secret@127.0.0.1:{}/", server.port);
+        let store = Store::<Run>::redis(url).await.unwrap();
+        let error = store.submit(Run::Done { run: 1 }).await.unwrap_err();
+        assert!(matches!(error, SubmitError::Refused { .. }), "{missing}: {error}");
+        assert!(matches!(store.finish(&RunKey { run: 2 }).await, Err(SubmitError::Refused { .. })), "{missing}");
+        for key in ["", ":finishes", ":finish-times"] {
+            let length = match key {
+                "" => server.cli(&["XLEN", "{tornadose:rights}"]),
+                ":finishes" => server.cli(&["HLEN", "{tornadose:rights}:finishes"]),
+                _ => server.cli(&["ZCARD", "{tornadose:rights}:finish-times"]),
+            };
+            assert_eq!(length, "0", "{missing}: {key}");
+        }
+    }
 }
 
 /// Returns the next item as text.
@@ -89,6 +123,16 @@ async fn a_user_with_the_rights_of_the_page_is_refused_nothing() {
     until("the newest value is kept", || in_redis(&["HVALS", "{tornadose:market}:latest"]).contains(":200}")).await;
     let expected = format!("head {} latest Some({:?}) None", store.head(), quote("AAPL", 200));
     assert_eq!(read_by_another_process(&streams).await, expected);
+
+    // A key that is finished, one that is removed, and finishes that are old.
+    let runs = Store::<Run>::redis(&streams).await.unwrap();
+    runs.submit(Run::Done { run: 1 }).await.unwrap();
+    runs.finish(&RunKey { run: 2 }).await.unwrap();
+    runs.remove(&RunKey { run: 2 }).await.unwrap();
+    in_redis(&["ZADD", "{tornadose:rights}:finish-times", "1", r#"{"run":1}"#]);
+    in_redis(&["XTRIM", "{tornadose:rights}", "MAXLEN", "0"]);
+    let late = Store::<Run>::redis(&streams).await.unwrap();
+    until("the finish is forgotten", || late.key_state(&RunKey { run: 1 }) != tornadose::KeyState::Finished).await;
 
     // A new epoch.
     in_redis(&["DEL", "{tornadose:market}"]);

@@ -21,6 +21,12 @@ local function add(...)
   return id
 end
 
+-- Takes a mark back.
+local function forget(open)
+  redis.pcall('HDEL', finishes, open)
+  redis.pcall('ZREM', times, open)
+end
+
 local function append(kind, open, field, data, by, key)
   local finish = redis.pcall('HGET', finishes, open)
   if type(finish) == 'table' then
@@ -33,20 +39,41 @@ local function append(kind, open, field, data, by, key)
     if finisher == by then return 'APPENDED ' .. appended end
     return 'FINISHED ' .. id
   end
+  local finishing = kind == 'last' or kind == 'finish'
+  if finishing then
+    -- What the user may not do is found out before anything is appended.
+    local marked = redis.pcall('HSET', finishes, open, '')
+    if type(marked) == 'table' then
+      refused = marked.err
+      return refused
+    end
+    local timed = redis.pcall('ZADD', times, 0, open)
+    if type(timed) == 'table' then
+      forget(open)
+      refused = timed.err
+      return refused
+    end
+  end
   local id
   if kind ~= 'finish' then
     if key ~= '' then id = add('data', data, 'by', by, 'key', key) else id = add('data', data, 'by', by) end
-    if not id then return refused end
+    if not id then
+      if finishing then forget(open) end
+      return refused
+    end
   end
   if kind == 'latest' then
     local kept = redis.pcall('HSET', latest, field, id .. ' ' .. data)
     if type(kept) == 'table' then not_kept = kept.err end
   end
-  if kind == 'last' or kind == 'finish' then
+  if finishing then
     -- Versions that know of no finishes read the field `forget`, which names no key.
     local last
     if kind == 'finish' then last = add('forget', '', 'finish', open, 'by', by) else last = add('forget', '', 'finish', open) end
-    if not last then return id or refused end
+    if not last then
+      forget(open)
+      return id or refused
+    end
     id = id or last
     redis.call('HSET', finishes, open, last .. ' ' .. by .. ' ' .. id)
     redis.call('ZADD', times, string.match(last, '^%d+'), open)
