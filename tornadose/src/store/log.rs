@@ -198,7 +198,7 @@ impl<M: Message> Log<M> {
         kept_as: &KeptAs,
         encoding_count: usize,
     ) -> Result<Appended<M>, AppendError> {
-        if M::CAN_FINISH && !self.notices.has_no_finish() {
+        if !self.has_no_finish() {
             self.check_open(&key)?;
         }
         let cost = self.check_room(&key, &message, &event, kept_as, encoding_count)?;

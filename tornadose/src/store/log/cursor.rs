@@ -186,7 +186,7 @@ impl<M: Message> Log<M> {
 
     /// Returns whether a key of a reader is finished, and the reader was not told.
     pub(crate) fn has_finish_ahead(&self, keys: &KeySelection, cursor: &Cursor) -> bool {
-        !self.notices.has_no_finish() && self.notices.next_finish(keys, cursor.position).is_some()
+        !self.has_no_finish() && self.notices.next_finish(keys, cursor.position).is_some()
     }
 
     // --- Sums over a selection of keys -----------------------------------------------------------------------------

@@ -41,13 +41,13 @@ impl<M: Message> Log<M> {
 
     /// Returns whether a key is finished.
     pub(crate) fn is_finished(&mut self, key: &M::Key) -> bool {
-        !self.notices.has_no_finish()
+        !self.has_no_finish()
             && self.keys.find(key).is_some_and(|key_index| self.finish_of(key_index).is_some())
     }
 
     /// As [`is_finished`](Self::is_finished), for a key of which the JSON is known.
     pub(crate) fn is_finished_by_text(&mut self, text: &str) -> bool {
-        !self.notices.has_no_finish()
+        !self.has_no_finish()
             && self.keys.index_of_text(text).is_some_and(|key_index| self.finish_of(key_index).is_some())
     }
 
@@ -75,7 +75,7 @@ impl<M: Message> Log<M> {
 
     /// Returns the offset of a key's finish. Forgets a finish that is old.
     pub(crate) fn finish_of(&mut self, key_index: usize) -> Option<Offset> {
-        if self.notices.has_no_finish() {
+        if self.has_no_finish() {
             return None;
         }
         let offset = *self.notices.finish_of.get(&key_index)?;
@@ -114,9 +114,16 @@ impl<M: Message> Log<M> {
         !key_indexes.is_empty() && id.epoch == self.epoch && (last..=self.head).contains(&id.offset)
     }
 
+    /// Returns whether no key is finished. Of a type whose keys cannot be, this is known when the program is compiled.
+    #[inline]
+    pub(super) fn has_no_finish(&self) -> bool {
+        !M::CAN_FINISH || self.notices.has_no_finish()
+    }
+
     /// Returns the newest finish of these keys when all of them are finished.
+    #[inline]
     pub(crate) fn last_finish(&self, keys: &KeySelection) -> Option<Offset> {
-        if self.notices.has_no_finish() { None } else { self.notices.last_finish(keys) }
+        if self.has_no_finish() { None } else { self.notices.last_finish(keys) }
     }
 
     /// Returns whether the finish at this offset is old, and nothing is kept of its key.

@@ -101,7 +101,7 @@ impl<M: Message> Log<M> {
                 return ReadOutcome::Lagged { missed: owed - kept };
             }
         }
-        let finish = if self.notices.has_no_finish() { None } else { self.notices.next_finish(keys, cursor.position) };
+        let finish = if self.has_no_finish() { None } else { self.notices.next_finish(keys, cursor.position) };
         let is_above = cursor.position >= cursor.ids_after;
         let batch = if self.newest(keys) <= cursor.position {
             None
