@@ -1,6 +1,6 @@
 //! What a tombstone drops.
 
-/// The `latest` values that a message drops, see [`Message::tombstone`].
+/// The `latest` values that a message drops, see [`Message::tombstone`](crate::Message::tombstone).
 ///
 /// ```
 /// use tornadose::Tombstone;

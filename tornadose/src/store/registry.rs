@@ -68,6 +68,45 @@ impl<M> WakeList<M> {
     }
 }
 
+/// The push of one message to its readers.
+struct Push<'a, M> {
+    entries: &'a mut Slab<ReaderEntry<M>>,
+    entry: &'a Arc<Entry<M>>,
+    generation: u64,
+    /// How many readers there are.
+    readers: usize,
+    now: Option<Instant>,
+    list: WakeList<M>,
+}
+
+impl<M> Push<'_, M> {
+    #[inline]
+    fn push_to(&mut self, id: ReaderId) {
+        let reader = &mut self.entries[id.index];
+        if !reader.wants_messages {
+            return;
+        }
+        if reader.messages_until_wake > 0 {
+            self.list.wakers.extend(reader.count_message());
+            return;
+        }
+        let is_same_generation = reader.generation >= self.generation;
+        let now = || *self.now.get_or_insert_with(Instant::now);
+        let pushed = reader.mailbox.push(self.entry, is_same_generation, now);
+        reader.wants_messages = pushed.is_accepted;
+        if let Some(waker) = pushed.waker {
+            if self.list.wakers.is_empty() {
+                // Reserved once for all readers, and only when one waits: the allocations do not grow with their number.
+                self.list.wakers.reserve_exact(self.readers);
+            }
+            self.list.wakers.push(waker);
+        }
+        if let Some(replaced) = pushed.replaced {
+            self.list.replaced.push(replaced);
+        }
+    }
+}
+
 /// All readers of a store. They are woken in order of subscription.
 pub(crate) struct ReaderRegistry<M> {
     entries: Slab<ReaderEntry<M>>,
@@ -211,37 +250,24 @@ impl<M> ReaderRegistry<M> {
     /// of subscription. The others are to read the log.
     pub(crate) fn push(&mut self, entry: &Arc<Entry<M>>, generation: u64) -> WakeList<M> {
         let of_key = self.by_key.get(entry.key_index).map_or(&[][..], Vec::as_slice);
-        let (mut list, mut now) = (WakeList::default(), None);
-        let (mut of_key_ids, mut all_keys_ids) = (of_key.iter().peekable(), self.all_keys.iter().peekable());
-        while let Some(id) = match (of_key_ids.peek(), all_keys_ids.peek()) {
-            (Some(of_key_id), Some(all_keys_id)) if all_keys_id.number < of_key_id.number => all_keys_ids.next(),
-            (Some(_), _) => of_key_ids.next(),
-            (None, _) => all_keys_ids.next(),
-        } {
-            let reader = &mut self.entries[id.index];
-            if !reader.wants_messages {
-                continue;
-            }
-            if reader.messages_until_wake > 0 {
-                list.wakers.extend(reader.count_message());
-                continue;
-            }
-            let is_same_generation = reader.generation >= generation;
-            let pushed = reader.mailbox.push(entry, is_same_generation, || *now.get_or_insert_with(Instant::now));
-            reader.wants_messages = pushed.is_accepted;
-            if let Some(waker) = pushed.waker {
-                if list.wakers.is_empty() {
-                    // Reserved once for all readers, and only when one waits: the allocations do not grow with their
-                    // number.
-                    list.wakers.reserve_exact(of_key.len() + self.all_keys.len());
+        let readers = of_key.len() + self.all_keys.len();
+        let mut push =
+            Push { entries: &mut self.entries, entry, generation, readers, now: None, list: WakeList::default() };
+        // Most keys have readers of one kind, and then there is nothing to merge.
+        match (of_key, self.all_keys.as_slice()) {
+            (ids, []) | ([], ids) => ids.iter().for_each(|id| push.push_to(*id)),
+            (of_key, all_keys) => {
+                let (mut of_key, mut all_keys) = (of_key.iter().peekable(), all_keys.iter().peekable());
+                while let Some(id) = match (of_key.peek(), all_keys.peek()) {
+                    (Some(of_key_id), Some(all_keys_id)) if all_keys_id.number < of_key_id.number => all_keys.next(),
+                    (Some(_), _) => of_key.next(),
+                    (None, _) => all_keys.next(),
+                } {
+                    push.push_to(*id);
                 }
-                list.wakers.push(waker);
-            }
-            if let Some(replaced) = pushed.replaced {
-                list.replaced.push(replaced);
             }
         }
-        list
+        push.list
     }
 
     /// Makes the readers of a key and those of all keys read the log, and takes the wakers of those that wait, in order

@@ -41,8 +41,7 @@ impl<M: Message> Log<M> {
 
     /// Returns whether a key is finished.
     pub(crate) fn is_finished(&mut self, key: &M::Key) -> bool {
-        !self.has_no_finish()
-            && self.keys.find(key).is_some_and(|key_index| self.finish_of(key_index).is_some())
+        !self.has_no_finish() && self.keys.find(key).is_some_and(|key_index| self.finish_of(key_index).is_some())
     }
 
     /// As [`is_finished`](Self::is_finished), for a key of which the JSON is known.
