@@ -132,6 +132,7 @@ pub(crate) trait LogSink: Send + Sync {
     /// Appends an entry, at the next offset when it has none of its own. Returns the offset and what became of the entry.
     fn ingest(&self, offset: Option<Offset>, entry: IncomingEntry<'_>) -> (Offset, Ingested);
     fn skip_unreadable(&self, offset: Offset, reason: &str);
+    fn record_request(&self, sender: (&str, u64)) -> bool;
     fn forget(&self, offset: Option<Offset>, key: &str) -> Vec<String>;
     fn retain_latest(&self, is_kept: &dyn Fn(&str) -> bool);
     fn can_finish(&self) -> bool;

@@ -49,6 +49,7 @@ use crate::id::{Epoch, Offset};
 ///         link.mark_trimmed_through(at(6));
 ///         link.skip_unreadable(at(7), "no field `data`");
 ///         ingest(8, br#""eight""#);
+///         assert!(link.record_request(("a1b2c3d4", 7)) && !link.record_request(("a1b2c3d4", 7)));
 ///         assert!(link.forget(None, "()").is_empty(), "there are no latest values");
 ///         link.retain_latest(&|_| false);
 ///         link.caught_up();
@@ -173,6 +174,13 @@ impl BackendLink {
     /// another one was logged in the last minute. Readers receive the gap `unreadable`.
     pub fn skip_unreadable(&self, offset: Offset, reason: &str) {
         self.store.skip_unreadable(offset, reason);
+    }
+
+    /// Records a request to forget or remove a key, by its sender and its number there. Returns false for one that was
+    /// received before: what follows the first must not be dropped by the second, so pass only its offset to
+    /// [`advance_to`](Self::advance_to).
+    pub fn record_request(&self, sender: (&str, u64)) -> bool {
+        self.store.record_request(sender)
     }
 
     /// Drops the `latest` values of a key or of one of its slots ([`OutgoingKind::Forget`]), at this offset if there is

@@ -255,6 +255,8 @@ impl<'a> StreamReader<'a> {
     fn apply(&mut self, entry: &Entry) {
         let (link, offset) = (self.link, entry.place.offset);
         let sender = entry.sender.as_ref().map(|(sender_id, number)| (sender_id.as_str(), *number));
+        let drops = matches!(entry.body, Body::Forget { .. } | Body::Remove { .. });
+        let is_repeated = drops && sender.is_some_and(|sender| !link.record_request(sender));
         match &entry.body {
             Body::Message { payload, key, .. } => {
                 if sender.is_some_and(|(sender_id, _)| sender_id == link.sender_id()) {
@@ -278,6 +280,13 @@ impl<'a> StreamReader<'a> {
                     }
                     _ => {}
                 }
+            }
+            // It was sent again after a lost reply. What followed the first stays.
+            Body::Forget { .. } | Body::Remove { .. } if is_repeated => {
+                if sender.is_some_and(|(sender_id, _)| sender_id == link.sender_id()) {
+                    self.settlement.record_read(offset);
+                }
+                link.advance_to(offset);
             }
             Body::Forget { key } => {
                 let slots = link.forget(Some(offset), key);

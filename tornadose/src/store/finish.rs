@@ -44,7 +44,7 @@ impl<M: Message> Store<M> {
     /// Returns the id of the finish; of a key that is finished already, that of its finish. A key without messages can
     /// be finished too.
     ///
-    /// The store remembers a finish until 24 hours have passed and nothing is kept of its key, and takes at most a
+    /// The store remembers a finish until 24 hours, or the `ttl` of its messages, have passed and nothing is kept of its key, and takes at most a
     /// tenth of its `memory` for all of them; beyond that it forgets the oldest. A key that was forgotten is new.
     ///
     /// # Errors
@@ -96,10 +96,11 @@ impl<M: Message> Store<M> {
         if !state.takes_submit() {
             return Err(SubmitError::Closed { message: () });
         }
-        let key_index = state.log.index_for_notice(key).map_err(key_error)?;
-        if let Some(finish) = state.log.finish_of(key_index) {
+        // A finish that is old is forgotten here, and its key may be too.
+        if let Some(finish) = state.log.finish_of_key(key) {
             return Ok(state.log.id(finish));
         }
+        let key_index = state.log.index_for_notice(key).map_err(key_error)?;
         let (offset, finished) = state.finish(key_index);
         let id = state.log.id(offset);
         drop(state);

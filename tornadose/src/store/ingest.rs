@@ -186,7 +186,11 @@ impl<M: Message> Ingest<M> {
         }
         let submitted_at = submit_time::<M>(entry.age);
         let expired = submitted_at.and_then(|_| state.expire(Instant::now()));
-        let evicted = state.log.append_undecoded(offset, key_text, entry.payload, shared.encoding_count())?;
+        let Some(evicted) = state.log.append_undecoded(offset, key_text, entry.payload, shared.encoding_count()) else {
+            drop(state);
+            drop(expired);
+            return None;
+        };
         let sweeper = submitted_at.and_then(|submitted_at| state.record_submit_time(offset, submitted_at));
         let arrived = Arrived::take(&mut state, offset);
         drop(state);
@@ -417,6 +421,10 @@ impl<M: Message> LogSink for Ingest<M> {
         self.update(|state| state.takes(offset) && state.log.record_unreadable(offset) && !state.loading);
     }
 
+    fn record_request(&self, (sender_id, number): (&str, u64)) -> bool {
+        self.history().dedup.record(sender_id, number) == Arrival::New
+    }
+
     fn forget(&self, offset: Option<Offset>, key: &str) -> Vec<String> {
         let forgotten = self.history().latest_keys.forget(key);
         if let Some(offset) = offset {
@@ -455,9 +463,9 @@ impl<M: Message> LogSink for Ingest<M> {
         if !state.takes(offset) {
             return;
         }
-        let key_index = if M::CAN_FINISH { state.log.index_for_text(key) } else { None };
         // Of two finishes the first counts.
-        let open = key_index.filter(|key_index| state.log.finish_of(*key_index).is_none());
+        let is_open = M::CAN_FINISH && !state.log.is_finished_by_text(key);
+        let open = if is_open { state.log.index_for_text(key) } else { None };
         let waker = open.map(|key_index| {
             state.log.finish(offset, key_index);
             state.wake_finished(key_index)

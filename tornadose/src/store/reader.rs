@@ -106,6 +106,7 @@ impl<M: Message> Reader<M> {
         let keys = select(&mut state.log, keys);
         let mut state = shared.decode_for(&keys, state);
         let expired = M::QUEUE_TTL.and_then(|_| state.expire(Instant::now()));
+        state.log.forget_old_finishes(&keys);
         let end = state.closed.then_some(EndReason::Closed);
         let mailbox = Arc::new(Mailbox::new());
         let id = state.readers.insert(&keys, options.is_connection, end, &mailbox);

@@ -120,6 +120,9 @@ impl<M: Message> Store<M> {
         kind: impl FnOnce(String) -> OutgoingKind,
     ) -> Result<Id, SubmitError<()>> {
         let (deadline, message) = (Instant::now() + backend.ack_timeout, ());
+        if !self.shared().lock().takes_submit() {
+            return Err(SubmitError::Closed { message });
+        }
         let size = key_size(key).map_err(|error| SubmitError::Encode { message, error })?;
         if size > self.shared().limits.max_key {
             return Err(SubmitError::KeyTooLong { message, size });

@@ -10,7 +10,7 @@ use tornadose::backend::{Backend, BackendLink, Epoch, Ingested, Offset, OpenErro
 use tornadose::prelude::*;
 use tornadose::{GapReason, Received, SubmitError};
 
-use super::link::{EPOCH, Line, LinkBackend, Market, at, entry, ingest, open_empty};
+use super::link::{EPOCH, Line, LinkBackend, Market, MarketKey, at, entry, ingest, open_empty};
 
 #[tornadose_test::test]
 async fn a_store_is_open_once_the_backend_has_caught_up() {
@@ -428,4 +428,28 @@ async fn a_message_without_room_is_dropped_while_the_store_is_not_locked() {
     let payload = format!(r#"{{"text":"{}"}}"#, "x".repeat(3800));
     assert_eq!(link.ingest(at(1), entry(&payload)), Ingested::Unreadable);
     STORE_OF_LOOKS_UP_HEAD.set(None);
+}
+
+#[tornadose_test::test]
+async fn a_request_that_arrives_again_drops_nothing_that_followed_the_first() {
+    let (store, link) = open_empty::<Market>().await;
+    let apple = r#"{"symbol":"AAPL"}"#;
+    let quote = r#"{"quote":{"symbol":"AAPL","bid":1}}"#;
+    let sent = |number| entry(quote).with_sender("a1b2c3d4", number);
+    for seq in [1, 3] {
+        if link.record_request(("a1b2c3d4", 1)) {
+            link.forget(Some(at(seq)), apple);
+        } else {
+            link.advance_to(at(seq));
+        }
+        let expected = if seq == 1 { "latest" } else { "ignored" };
+        let ingested = match link.ingest(at(seq + 1), sent(2)) {
+            Ingested::Latest { .. } => "latest",
+            Ingested::Ignored => "ignored",
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(ingested, expected);
+    }
+    assert!(store.latest(&MarketKey { symbol: "AAPL".into() }).is_some());
+    assert_eq!(store.head().to_string(), "aaaaaaaa-7.4");
 }

@@ -144,6 +144,12 @@ async fn a_finish_is_forgotten_after_a_day_when_nothing_is_kept_of_its_key() {
     assert_eq!([1, 2].map(|run| store.key_state(&key(run))), [KeyState::Finished, KeyState::Unknown]);
     assert!(store.submit(line(1, 1)).await.is_err(), "its last message is kept");
     // A key that is forgotten is new.
+    let first = store.finish(&key(3)).await.unwrap();
+    tokio::time::advance(DAY).await;
+    assert_ne!(store.finish(&key(3)).await.unwrap(), first);
+    store.finish(&key(4)).await.unwrap();
+    tokio::time::advance(DAY).await;
+    assert_eq!(ready(&mut store.subscribe_to(key(4))), []);
     store.submit(line(2, 1)).await.unwrap();
     assert_eq!(store.key_state(&key(2)), KeyState::Open);
     assert_eq!(ready(&mut store.subscribe_to(key(2))), []);

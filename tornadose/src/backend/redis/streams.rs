@@ -92,6 +92,9 @@ mod tests {
             (offset.unwrap_or_default(), Ingested::Unreadable)
         }
         fn skip_unreadable(&self, _: Offset, _: &str) {}
+        fn record_request(&self, _: (&str, u64)) -> bool {
+            true
+        }
         fn forget(&self, _: Option<Offset>, _: &str) -> Vec<String> {
             Vec::new()
         }

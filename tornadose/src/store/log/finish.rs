@@ -72,7 +72,25 @@ impl<M: Message> Log<M> {
         }
     }
 
-    /// Returns the offset of a key's finish. Forgets a finish that is old.
+    /// Forgets the finishes of these keys that are old.
+    pub(crate) fn forget_old_finishes(&mut self, keys: &KeySelection) {
+        if !self.has_no_finish() {
+            for &key_index in keys.key_indexes() {
+                self.finish_of(key_index);
+            }
+        }
+    }
+
+    /// Returns the offset of a key's finish, whether or not the log knows the key. Forgets a finish that is old.
+    pub(crate) fn finish_of_key(&mut self, key: &M::Key) -> Option<Offset> {
+        if self.has_no_finish() {
+            return None;
+        }
+        let key_index = self.keys.find(key)?;
+        self.finish_of(key_index)
+    }
+
+    /// Returns the offset of a key's finish. Forgets a finish that is old, and with it a key of which nothing else is known.
     pub(crate) fn finish_of(&mut self, key_index: usize) -> Option<Offset> {
         if self.has_no_finish() {
             return None;
@@ -137,7 +155,8 @@ impl<M: Message> Log<M> {
     }
 
     fn is_old(&self, at: Instant, now: Instant) -> bool {
-        !self.engine_reopens && now >= at + self.queue_ttl.unwrap_or(FINISH_TTL)
+        let old_at = at.checked_add(self.queue_ttl.unwrap_or(FINISH_TTL));
+        !self.engine_reopens && old_at.is_some_and(|old_at| now >= old_at)
     }
 
     /// Forgets a key's finish. The key is new then.

@@ -20,8 +20,14 @@ const EXPIRE_LUA: &str = include_str!("lua/expire.lua");
 /// The shortest time between two rounds.
 const ROUND_MIN: Duration = Duration::from_millis(10);
 
-/// For how many rounds the ttl of a process holds for others, after its last.
-const ROUNDS_HELD: u32 = 5;
+/// The longest time between two rounds, in which another process may have begun to declare a shorter one.
+const ROUND_MAX: Duration = Duration::from_secs(60);
+
+/// The longest time until a round that failed is tried again.
+const RETRY_MAX: Duration = Duration::from_secs(1);
+
+/// For how many tenths of it the ttl of a process holds for others, after its last round.
+const TENTHS_HELD: u32 = 5;
 
 /// The clock of the server, as it was read last and has gone on since. It is never ahead of the server's.
 #[derive(Debug, Default)]
@@ -54,12 +60,12 @@ pub(super) async fn run(server: &Server, keys: &Keys, clock: &EngineClock, link:
     let mut connection = MasterConnection::new(server, "tornadose-expiry");
     let mut refusal = None;
     loop {
-        let round = match trim(&mut connection, keys, ttl).await {
+        let pause = match trim(&mut connection, keys, ttl).await {
             Ok(Round { milliseconds, shortest }) => {
                 clock.set(milliseconds);
                 link.set_queue_ttl(shortest);
                 refusal = None;
-                shortest
+                shortest / 10
             }
             Err(fault) => {
                 connection.close();
@@ -69,10 +75,10 @@ pub(super) async fn run(server: &Server, keys: &Keys, clock: &EngineClock, link:
                     tracing::warn!(target: "tornadose", channel = link.channel(), error, "expired messages not trimmed");
                 }
                 refusal = reason.or(refusal);
-                ttl
+                (ttl / 10).min(RETRY_MAX)
             }
         };
-        sleep((round / 10).max(ROUND_MIN)).await;
+        sleep(pause.clamp(ROUND_MIN, ROUND_MAX)).await;
     }
 }
 
@@ -83,7 +89,7 @@ struct Round {
 
 async fn trim(connection: &mut MasterConnection<'_>, keys: &Keys, ttl: Duration) -> Result<Round, Fault> {
     let milliseconds = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX).max(1);
-    let held = (ttl / 10).max(ROUND_MIN) * ROUNDS_HELD;
+    let held = (ttl / 10).max(ROUND_MIN) * TENTHS_HELD;
     let mut pipeline = redis::pipe();
     let command = pipeline.cmd("EVAL").arg(EXPIRE_LUA).arg(2).arg(&keys.stream).arg(&keys.ttl);
     command.arg(milliseconds(ttl)).arg(milliseconds(held));

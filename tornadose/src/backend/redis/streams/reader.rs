@@ -291,6 +291,12 @@ impl<'a> StreamReader<'a> {
         if sender.is_none() {
             self.foreign += 1;
         }
+        let drops = entry.forget.is_some() || matches!(entry.notice, Some(Notice::Remove(_)));
+        if drops && sender.is_some_and(|sender| !link.record_request(sender)) {
+            // It was sent again after a lost reply. What followed the first stays.
+            link.advance_to(offset);
+            return;
+        }
         match &entry.notice {
             Some(Notice::Finish(key)) => return link.finish(offset, key),
             Some(Notice::Reopen(key)) => return link.reopen(offset, key),

@@ -36,8 +36,9 @@ local function append(kind, open, field, data, by, key)
   if finish then
     -- The id of the finish, the `by` of what has finished the key, and the id of that.
     local id, finisher, appended = string.match(finish, '^(%S+) (%S+) (%S+)$')
-    if finisher == by then return 'APPENDED ' .. appended end
-    return 'FINISHED ' .. id
+    if id and finisher == by then return 'APPENDED ' .. appended end
+    -- Another value is a mark whose user may not take it back.
+    if id then return 'FINISHED ' .. id end
   end
   local finishing = kind == 'last' or kind == 'finish'
   if finishing then

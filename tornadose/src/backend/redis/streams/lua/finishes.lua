@@ -4,8 +4,8 @@
 local page = redis.call('HSCAN', KEYS[1], ARGV[1], 'COUNT', 100)
 local finishes = {}
 for i = 1, #page[2], 2 do
-  local at = #finishes
-  finishes[at + 1], finishes[at + 2] = page[2][i], string.match(page[2][i + 1], '^%S+')
+  local at, id = #finishes, string.match(page[2][i + 1], '^%S+')
+  if id then finishes[at + 1], finishes[at + 2] = page[2][i], id end
 end
 local info, newest = redis.pcall('XINFO', 'STREAM', KEYS[2]), '0-0'
 for i = 1, #info, 2 do
