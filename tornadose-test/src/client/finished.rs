@@ -25,9 +25,9 @@ impl Client {
     /// use tornadose_test::Harness;
     /// # tornadose_test::run(async {
     /// let app = Harness::new(Router::with_path("run").get(run));
-    /// let run = app.client("run").once().sse("/run").await;
-    /// run.skip(1).await;
-    /// run.finished().await;
+    /// let log = app.client("log").once().sse("/run").await;
+    /// log.skip(1).await;
+    /// log.finished().await;
     /// # });
     /// ```
     ///

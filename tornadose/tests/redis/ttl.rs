@@ -95,7 +95,19 @@ async fn what_expired_while_redis_was_not_reached_is_a_gap() {
     }
     until("all are trimmed", || server.cli(&["XLEN", STREAM]) == "0").await;
     proxy.unblock();
-    assert_eq!(next(&mut reader).await, Seen::Gap(GapReason::Trimmed, Some(3)));
+    // The reply to a read that was waiting may have been on its way.
+    let mut told = 0;
+    while told < 3 {
+        told += match next(&mut reader).await {
+            Seen::Text(text, _) => {
+                assert_eq!(text, told.to_string());
+                1
+            }
+            Seen::Gap(GapReason::Trimmed, Some(missed)) => missed,
+            gap @ Seen::Gap(..) => panic!("{gap:?}"),
+        };
+    }
+    assert_eq!(told, 3);
 }
 
 #[tokio::test(flavor = "multi_thread")]
