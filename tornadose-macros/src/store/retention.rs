@@ -41,7 +41,7 @@ impl RetentionOption {
     }
 }
 
-/// What is kept of a variant.
+/// The retention of a variant, and the words beside it.
 pub(crate) struct VariantRetention {
     pub(crate) retention: Retention,
     pub(crate) is_tombstone: bool,

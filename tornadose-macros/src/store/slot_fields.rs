@@ -8,7 +8,7 @@ use super::retention::Retention;
 use crate::diagnostics::Mistakes;
 use crate::helper_attrs;
 
-/// What a message with these fields is, as far as its slots go.
+/// The kind of message that has the fields.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Holder {
     Latest,

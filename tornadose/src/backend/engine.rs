@@ -8,7 +8,7 @@ use crate::backend::link::BackendLink;
 
 #[doc = include_str!("../docs/backend.md")]
 pub trait Backend: Send + Sized + 'static {
-    /// What the engine can do besides appending messages. What it cannot is
+    /// The features of the engine beside appending messages. The others are
     /// [`SubmitError::Unsupported`](crate::SubmitError::Unsupported).
     const SUPPORTS: Features = Features::NONE;
 
@@ -34,7 +34,7 @@ pub trait Backend: Send + Sized + 'static {
     fn run(self, link: BackendLink) -> impl Future<Output = Result<(), OpenError>> + Send;
 }
 
-/// What an engine can do besides appending messages.
+/// The features of an engine beside appending messages.
 ///
 /// ```
 /// use tornadose::backend::Features;

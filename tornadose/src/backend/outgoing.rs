@@ -135,7 +135,7 @@ pub struct Outgoing {
 }
 
 impl Outgoing {
-    /// Returns the message, as `serde_json` writes it. It is empty for what is no message, such as [`OutgoingKind::Forget`].
+    /// Returns the message, as `serde_json` writes it. Empty for a request, such as [`OutgoingKind::Forget`].
     pub fn payload(&self) -> &[u8] {
         &self.payload
     }

@@ -179,7 +179,7 @@ impl<M: Message> Ingest<M> {
         if !state.takes(offset) {
             return Some((offset, Ingested::Ignored));
         }
-        if M::CAN_FINISH && state.log.is_finished_by_text(key_text) {
+        if M::CAN_FINISH && state.log.finish_of_text(key_text).is_some() {
             drop(state);
             self.drop_late(offset);
             return Some((offset, Ingested::Ignored));
@@ -246,7 +246,7 @@ impl<M: Message> Ingest<M> {
             // No reader is left, or the log has been there.
             return (offset, Ingested::Ignored);
         }
-        if M::CAN_FINISH && state.log.is_finished(&key) {
+        if M::CAN_FINISH && state.log.finish_of_key(&key).is_some() {
             drop(state);
             self.drop_late(offset);
             return (offset, Ingested::Ignored);
@@ -464,7 +464,7 @@ impl<M: Message> LogSink for Ingest<M> {
             return;
         }
         // Of two finishes the first counts.
-        let is_open = M::CAN_FINISH && !state.log.is_finished_by_text(key);
+        let is_open = M::CAN_FINISH && state.log.finish_of_text(key).is_none();
         let open = if is_open { state.log.index_for_text(key) } else { None };
         let waker = open.map(|key_index| {
             state.log.finish(offset, key_index);

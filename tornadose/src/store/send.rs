@@ -178,7 +178,7 @@ impl<M: Message> Store<M> {
             return Err(SubmitError::Closed { message });
         }
         // Otherwise the engine decides: this process may not know of a removal yet.
-        if M::CAN_FINISH && !tells_finishes && state.log.is_finished(key) {
+        if M::CAN_FINISH && !tells_finishes && state.log.finish_of_key(key).is_some() {
             drop(state);
             return Err(SubmitError::Finished { message });
         }

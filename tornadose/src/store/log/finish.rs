@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::id::{Id, Offset};
+use crate::id::Offset;
 use crate::message::Message;
 use crate::store::key_json::{key_text, wire_key};
 use crate::store::limits::ENTRY_OVERHEAD;
@@ -36,18 +36,7 @@ impl<M: Message> Log<M> {
     #[cold]
     pub(super) fn check_open(&mut self, key: &M::Key) -> Result<(), AppendError> {
         self.sweep(Instant::now());
-        if self.is_finished(key) { Err(AppendError::Finished) } else { Ok(()) }
-    }
-
-    /// Returns whether a key is finished.
-    pub(crate) fn is_finished(&mut self, key: &M::Key) -> bool {
-        !self.has_no_finish() && self.keys.find(key).is_some_and(|key_index| self.finish_of(key_index).is_some())
-    }
-
-    /// As [`is_finished`](Self::is_finished), for a key of which the JSON is known.
-    pub(crate) fn is_finished_by_text(&mut self, text: &str) -> bool {
-        !self.has_no_finish()
-            && self.keys.index_of_text(text).is_some_and(|key_index| self.finish_of(key_index).is_some())
+        if self.finish_of_key(key).is_some() { Err(AppendError::Finished) } else { Ok(()) }
     }
 
     /// Returns the index of a key of which the JSON is known, and which is to get a notice. `None` when it is too long.
@@ -90,6 +79,15 @@ impl<M: Message> Log<M> {
         self.finish_of(key_index)
     }
 
+    /// As [`finish_of_key`](Self::finish_of_key), of a key of which the JSON is known.
+    pub(crate) fn finish_of_text(&mut self, text: &str) -> Option<Offset> {
+        if self.has_no_finish() {
+            return None;
+        }
+        let key_index = self.keys.index_of_text(text)?;
+        self.finish_of(key_index)
+    }
+
     /// Returns the offset of a key's finish. Forgets a finish that is old, and with it a key of which nothing else is known.
     pub(crate) fn finish_of(&mut self, key_index: usize) -> Option<Offset> {
         if self.has_no_finish() {
@@ -120,15 +118,13 @@ impl<M: Message> Log<M> {
         self.sweep(at);
     }
 
-    /// Returns whether these keys are finished, and a client with this id has seen the finishes. Whether the id is known
-    /// does not matter: nothing follows the finishes.
-    pub(crate) fn has_seen_all(&mut self, key_indexes: &[usize], id: Id) -> bool {
-        let mut last = Offset::START;
+    /// Returns the newest finish of these keys when all of them are finished. Forgets finishes that are old.
+    pub(crate) fn newest_finish_of(&mut self, key_indexes: &[usize]) -> Option<Offset> {
+        let mut newest = None;
         for &key_index in key_indexes {
-            let Some(finish) = self.finish_of(key_index) else { return false };
-            last = last.max(finish);
+            newest = newest.max(Some(self.finish_of(key_index)?));
         }
-        !key_indexes.is_empty() && id.epoch == self.epoch && (last..=self.head).contains(&id.offset)
+        newest
     }
 
     /// Returns whether no key is finished. Of a type whose keys cannot be, this is known when the program is compiled.

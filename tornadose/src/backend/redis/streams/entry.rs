@@ -24,7 +24,7 @@ pub(super) struct Entry {
     pub(super) notice: Option<Notice>,
 }
 
-/// What an entry says about a key, by the key's JSON.
+/// The request of an entry about a key, which is named by its JSON.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Notice {
     Finish(String),
