@@ -37,6 +37,18 @@ enum Market {
     },
 }
 
+/// The lines of builds, which finish.
+#[store(queue, channel = "builds", finish)]
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Build {
+    Line {
+        #[key]
+        build: u32,
+        text: String,
+    },
+}
+
 fn line(text: &str) -> Line {
     Line(text.into())
 }

@@ -138,7 +138,7 @@ pub(crate) trait LogSink: Send + Sync {
     fn can_finish(&self) -> bool;
     fn finish(&self, offset: Offset, key: &str);
     fn reopen(&self, offset: Offset, key: &str);
-    fn retain_finishes(&self, is_kept: &dyn Fn(&str) -> bool);
+    fn retain_finishes(&self, is_kept: &dyn Fn(Offset, &str) -> bool);
     fn remove(&self, offset: Offset, key: &str) -> Vec<String>;
     fn advance_to(&self, offset: Offset);
     fn report_trimmed(&self, missed: Option<u64>);

@@ -220,9 +220,9 @@ impl BackendLink {
         self.store.reopen(offset, key);
     }
 
-    /// Forgets every finish whose key is not finished in the engine: after entries were trimmed unread, there may have been
-    /// a [`reopen`](Self::reopen) or a [`remove`](Self::remove) among them.
-    pub fn retain_finishes(&self, is_kept: &dyn Fn(&str) -> bool) {
+    /// Forgets every finish that the engine does not have at its offset: after entries were trimmed unread, there may have
+    /// been a [`reopen`](Self::reopen) or a [`remove`](Self::remove) among them, and a later finish of the same key.
+    pub fn retain_finishes(&self, is_kept: &dyn Fn(Offset, &str) -> bool) {
         self.store.retain_finishes(is_kept);
     }
 

@@ -235,14 +235,16 @@ impl<'a> StreamReader<'a> {
         report(Some(missing));
         let up_to = poll.first.map_or(poll.newest.offset, |first| first.offset.previous());
         if let Some((latest, finishes)) = &poll.table {
+            self.link.retain_latest(&|slot| latest.contains_key(slot));
+            // Before the newer ones are passed: of two finishes of a key the first counts.
+            let is_kept = |offset, key: &str| finishes.get(key).is_some_and(|finish| finish.offset == offset);
+            self.link.retain_finishes(&is_kept);
             let mut unread = by_offset(latest, finishes);
             unread.retain(|offset, _| *offset > self.last.offset && *offset <= up_to);
             for (offset, known) in unread {
                 known.pass(offset, self.link);
                 report(None);
             }
-            self.link.retain_latest(&|slot| latest.contains_key(slot));
-            self.link.retain_finishes(&|key| finishes.contains_key(key));
         }
         if poll.first.is_none() {
             // Nothing is kept: the missing entries were the newest ones.

@@ -489,7 +489,7 @@ impl<M: Message> LogSink for Ingest<M> {
         self.advance_to(offset);
     }
 
-    fn retain_finishes(&self, is_kept: &dyn Fn(&str) -> bool) {
+    fn retain_finishes(&self, is_kept: &dyn Fn(Offset, &str) -> bool) {
         self.update(|state| {
             state.log.retain_finishes(is_kept);
             false

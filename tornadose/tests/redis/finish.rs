@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use futures_util::StreamExt;
+use futures_util::{FutureExt, StreamExt};
 use tokio::time::timeout;
 use tornadose::backend::Redis;
 use tornadose::prelude::*;
@@ -235,6 +235,35 @@ async fn a_finish_whose_reply_is_lost_is_not_taken_for_another() {
     let done = done.await.unwrap().unwrap();
     assert!(finished(&store, &key(1)).await > done);
     assert_eq!(server.cli(&["XLEN", "{tornadose:runs}"]), "3");
+}
+
+#[tokio::test]
+#[ignore = "needs redis-server: ./test runs it"]
+async fn a_removal_whose_reply_is_lost_drops_nothing_that_follows_it() {
+    let server = Server::start();
+    let proxy = Proxy::to(server.port).await;
+    let (store, other) = (Store::<Run>::redis(proxy.url()).await.unwrap(), open(&server).await);
+    let mut reader = other.subscribe_to(key(1));
+    store.submit(line(1, "removed")).await.unwrap();
+    until("it is here", || other.head() >= store.head()).await;
+    proxy.lose_replies(true);
+    let removing = store.clone();
+    let removal = tokio::spawn(async move { removing.remove(&key(1)).await });
+    until("the removal is appended", || server.cli(&["XLEN", "{tornadose:runs}"]) == "2").await;
+    other.submit(line(1, "kept")).await.unwrap();
+    proxy.lose_replies(false);
+    proxy.move_to(server.port);
+    removal.await.unwrap().unwrap();
+    // The store that sent it again has read everything behind it.
+    let last = store.submit(line(2, "the last")).await.unwrap();
+    until("it is here", || other.head() >= last && store.head() >= last).await;
+    assert_eq!(next(&mut reader).await.unwrap(), "removed Some(1)");
+    assert_eq!(next(&mut reader).await.unwrap(), format!("{:?}", line(1, "kept")));
+    assert!(reader.next().now_or_never().is_none());
+    // The process that sent it, and one that starts now, keep it too.
+    for store in [&store, &open(&server).await] {
+        assert_eq!(store.key_state(&key(1)), KeyState::Open);
+    }
 }
 
 #[tokio::test]

@@ -7,7 +7,7 @@ use tornadose::backend::SendOutcome;
 use tornadose::prelude::*;
 use tornadose::simulation::{Checker, Engine, Faults};
 
-use crate::{Line, Market, MarketKey, line, open, received, settle, two_processes};
+use crate::{Build, BuildKey, Line, Market, MarketKey, line, open, received, settle, two_processes};
 
 #[tokio::test(start_paused = true)]
 async fn a_submit_reaches_the_readers_of_every_process_under_one_id() {
@@ -136,6 +136,26 @@ async fn entries_that_are_trimmed_unread_are_a_gap_and_latest_values_among_them_
     assert_eq!(received(&mut reader), ["gap trimmed", quote_received, "gap trimmed", trade_received]);
     assert_eq!(two.latest(&key("AAPL")).as_deref(), Some(&quote("AAPL", 8)));
     assert!(two.latest(&key("forgotten")).is_none());
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_the_finishes_of_a_key_that_was_removed_in_between_the_last_counts_also_when_all_were_trimmed_unread() {
+    let engine = Engine::new(1);
+    let processes = ["one", "two"].map(|name| engine.process(name));
+    let (one, two): (Store<Build>, Store<Build>) = (open(&processes[0]).await, open(&processes[1]).await);
+    let key = BuildKey { build: 1 };
+    let first = one.finish(&key).await.unwrap();
+    settle().await;
+    assert_eq!(two.finished(&key).await, Some(first));
+    processes[1].disconnect();
+    one.remove(&key).await.unwrap();
+    let last = one.finish(&key).await.unwrap();
+    one.submit(Build::Line { build: 2, text: "another".into() }).await.unwrap();
+    engine.trim("builds", 1);
+    processes[1].reconnect();
+    settle().await;
+    assert!(last > first);
+    assert_eq!(two.finished(&key).await, Some(last));
 }
 
 #[tokio::test(start_paused = true)]

@@ -12,6 +12,7 @@ mod connection;
 mod latest;
 mod finishes;
 mod load;
+mod refusal;
 mod entry_reader;
 mod expiry;
 mod reader;
@@ -104,7 +105,7 @@ mod tests {
         }
         fn finish(&self, _: Offset, _: &str) {}
         fn reopen(&self, _: Offset, _: &str) {}
-        fn retain_finishes(&self, _: &dyn Fn(&str) -> bool) {}
+        fn retain_finishes(&self, _: &dyn Fn(Offset, &str) -> bool) {}
         fn remove(&self, _: Offset, _: &str) -> Vec<String> {
             Vec::new()
         }

@@ -52,10 +52,16 @@ impl<M: Message> Log<M> {
         }
     }
 
-    /// Forgets the finishes whose keys, by their JSON, are not to be kept.
-    pub(crate) fn retain_finishes(&mut self, is_kept: &dyn Fn(&str) -> bool) {
-        let is_dropped = |key_index: &usize| self.keys[*key_index].text.as_ref().is_some_and(|text| !is_kept(text));
-        let dropped: Vec<usize> = self.notices.finish_of.keys().copied().filter(is_dropped).collect();
+    /// Forgets the finishes that are not to be kept, by their offsets and the JSON of their keys.
+    pub(crate) fn retain_finishes(&mut self, is_kept: &dyn Fn(Offset, &str) -> bool) {
+        let is_dropped = |key_index: usize, offset: Offset| {
+            self.keys[key_index].text.as_ref().is_some_and(|text| !is_kept(offset, text))
+        };
+        let finishes = self.notices.finish_of.iter().map(|(key_index, offset)| (*key_index, *offset));
+        let dropped: Vec<usize> = finishes
+            .filter(|(key_index, offset)| is_dropped(*key_index, *offset))
+            .map(|(key_index, _)| key_index)
+            .collect();
         for key_index in dropped {
             self.forget_finish(key_index);
         }

@@ -1,6 +1,6 @@
 //! The hash of finishes, which outlive their entries in the stream, and the sorted set of their times.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
 use redis::{Cmd, Pipeline, Value};
@@ -25,8 +25,8 @@ const REOPEN_KEYS_MAX: usize = 100;
 #[derive(Default)]
 pub(super) struct UnreadFinishes {
     by_offset: BTreeMap<Offset, String>,
-    /// The keys of all finishes.
-    pub(super) keys: HashSet<String>,
+    /// The keys of all finishes, and the offsets of these.
+    of_keys: HashMap<String, Offset>,
     /// Keys and ids of finishes that are newer than the stream, so they belong to an earlier epoch.
     stale: Vec<String>,
 }
@@ -61,12 +61,17 @@ impl UnreadFinishes {
                 self.stale.extend([key, format_id(offset)]);
                 continue;
             }
-            self.keys.insert(key.clone());
+            self.of_keys.insert(key.clone(), offset);
             if offset > after {
                 self.by_offset.insert(offset, key);
             }
         }
         Some(String::from_utf8_lossy(parse_bytes(cursor)?).into_owned())
+    }
+
+    /// Returns whether the finish at this offset is the one of this key.
+    pub(super) fn contains(&self, offset: Offset, key: &str) -> bool {
+        self.of_keys.get(key) == Some(&offset)
     }
 
     /// Adds the command that drops finishes of an earlier epoch from the hash.

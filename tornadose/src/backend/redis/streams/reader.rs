@@ -3,6 +3,8 @@
 
 use std::collections::{HashMap, VecDeque};
 
+use redis::Pipeline;
+
 use crate::backend::backoff::Backoff;
 use crate::backend::incoming::{IncomingEntry, Ingested};
 use crate::backend::link::BackendLink;
@@ -17,6 +19,7 @@ use crate::backend::redis::streams::latest::{LatestIndex, LatestScripts, LatestV
 use crate::backend::redis::streams::load::{LoadedStream, Occasion, load};
 use crate::backend::redis::streams::page::Page;
 use crate::backend::redis::streams::protocol::{Keys, parse_number};
+use crate::backend::redis::streams::refusal::Refusal;
 use crate::backend::redis::streams::script::Scripts;
 use crate::backend::redis::streams::tail::{PollSummary, Progress, Tail};
 use crate::id::{Epoch, Offset};
@@ -64,8 +67,8 @@ pub(super) struct StreamReader<'a> {
     backoff: Backoff,
     latest_scripts: LatestScripts,
     latest_writes: Vec<LatestWrite>,
-    /// Why the latest values are not written.
-    refusal: Option<String>,
+    latest_refusal: Refusal,
+    finishes_refusal: Refusal,
 }
 
 impl<'a> StreamReader<'a> {
@@ -101,7 +104,8 @@ impl<'a> StreamReader<'a> {
             backoff: Backoff::new(link.sender_id()),
             latest_scripts: LatestScripts::new(),
             latest_writes: Vec::new(),
-            refusal: None,
+            latest_refusal: Refusal::default(),
+            finishes_refusal: Refusal::default(),
         }
     }
 
@@ -373,38 +377,49 @@ impl<'a> StreamReader<'a> {
         self.link.retain_latest(&|slot| index.offsets.contains_key(slot));
         if self.link.can_finish() {
             self.finishes = UnreadFinishes::read(&mut self.entries.connection, self.tail.last).await?;
-            self.link.retain_finishes(&|key| self.finishes.keys.contains(key));
+            self.link.retain_finishes(&|offset, key| self.finishes.contains(offset, key));
         }
         self.has_missed = false;
         Ok(())
     }
 
-    /// Writes latest values, and trims the stream on behalf of other programs.
+    /// Writes latest values, forgets old finishes, and trims the stream on behalf of other programs.
     async fn write(&mut self) -> Result<(), Fault> {
         let keys = self.entries.connection.keys;
         let mut pipeline = redis::pipe();
         self.latest_scripts.add_writes(&mut pipeline, keys, std::mem::take(&mut self.latest_writes));
-        if self.link.can_finish() {
-            self.finishes.add_drop_of_stale(&mut pipeline, keys);
-            self.reopening.add_if_due(&mut pipeline, keys, self.history, self.link.queue_ttl());
-        }
         if self.foreign >= TRIM_AFTER_FOREIGN {
             self.foreign = 0;
             pipeline.cmd("XTRIM").arg(&keys.stream).arg("MAXLEN").arg("~").arg(self.history);
         }
-        if pipeline.is_empty() {
-            return Ok(());
+        if !pipeline.is_empty() {
+            let refusal = self.find_refusal(&pipeline).await?;
+            if let Some(error) = self.latest_refusal.replace(refusal) {
+                tracing::warn!(target: "tornadose", channel = self.link.channel(), error, "latest values not kept");
+            }
         }
-        // Reading goes on: the server may be a read-only replica, out of memory, or the user may lack a permission.
-        let refusal =
-            self.entries.connection.query(&pipeline).await?.find_error().map(|error| Fault::from(error).to_string());
-        if let Some(reason) = &refusal
-            && self.refusal != refusal
-        {
-            tracing::warn!(target: "tornadose", channel = self.link.channel(), error = reason, "latest values not kept");
+        if self.link.can_finish() { self.forget_finishes(keys).await } else { Ok(()) }
+    }
+
+    /// Forgets finishes that are old, and those of earlier epochs.
+    async fn forget_finishes(&mut self, keys: &Keys) -> Result<(), Fault> {
+        let mut pipeline = redis::pipe();
+        self.finishes.add_drop_of_stale(&mut pipeline, keys);
+        self.reopening.add_if_due(&mut pipeline, keys, self.history, self.link.queue_ttl());
+        if !pipeline.is_empty() {
+            let refusal = self.find_refusal(&pipeline).await?;
+            if let Some(error) = self.finishes_refusal.replace(refusal) {
+                tracing::warn!(target: "tornadose", channel = self.link.channel(), error, "finishes not forgotten");
+            }
         }
-        self.refusal = refusal;
         Ok(())
+    }
+
+    /// Runs commands. Returns why Redis refuses one of them: it may be a read-only replica, or out of memory, or the user may
+    /// lack a permission. Reading goes on.
+    async fn find_refusal(&mut self, pipeline: &Pipeline) -> Result<Option<String>, Fault> {
+        let error = self.entries.connection.query(pipeline).await?.find_error();
+        Ok(error.map(|error| Fault::from(error).to_string()))
     }
 
     /// Looks at the stream, and begins to read it from its history on.
