@@ -11,13 +11,14 @@ use super::harness::{harness, secs};
 
 /// What a middleware knows of whoever is signed in: `?user=7`, of the tenant 1.
 struct Account {
-    tenant: u32,
     user: u32,
+    scopes: Vec<Scope>,
 }
 
 #[handler]
 async fn sign_in(request: &mut Request, depot: &mut Depot) {
-    depot.insert_typed(Account { tenant: 1, user: request.query("user").unwrap_or_default() });
+    let user = request.query("user").unwrap_or_default();
+    depot.insert_typed(Account { user, scopes: vec![Scope::Tenant(1), Scope::User(user)] });
 }
 
 fn app<S: Subscriber>(store: &Store<S::Message>) -> Harness {
@@ -49,22 +50,11 @@ enum Board {
     },
 }
 
-#[subscriber(sse, ws, store = Board, authorize = Self::choose_scopes)]
+#[subscriber(sse, ws, store = Board)]
 struct Dashboard {
-    #[depot(Account, tenant)]
-    tenant: u32,
-    #[depot(Account, user)]
-    user: u32,
     #[keys(scope)]
-    #[state]
+    #[depot(Account, scopes)]
     scopes: Vec<Scope>,
-}
-
-impl Dashboard {
-    async fn choose_scopes(&mut self) -> Result<(), StatusError> {
-        self.scopes = vec![Scope::Tenant(self.tenant), Scope::User(self.user)];
-        Ok(())
-    }
 }
 
 #[tornadose_test::test]
