@@ -11,9 +11,18 @@ use crate::subscriber::SubscriberAttribute;
 
 #[test]
 fn the_expansions_are_as_reviewed() {
-    for name in
-        ["ticker", "fibonacci", "redis_feed", "chat", "notifications", "market", "every_option", "slots", "a_mistake"]
-    {
+    for name in [
+        "ticker",
+        "fibonacci",
+        "redis_feed",
+        "chat",
+        "notifications",
+        "market",
+        "every_option",
+        "slots",
+        "latest_ttl",
+        "a_mistake",
+    ] {
         check(name);
     }
 }

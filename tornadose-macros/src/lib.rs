@@ -46,13 +46,13 @@ Makes a struct or an enum the message of a `Store`.
 - `capacity = 1024`: the number of `queue` messages of each key that are kept.
 - `memory = "64MiB"`: the encoded bytes that the whole store keeps.
 - `max_key = "1KiB"`: the longest key.
-- `ttl = "1h"`: the longest time for which a `queue` message is kept.
+- `ttl = "1h"`: the longest time for which a message of a `queue` store, or a value of a `latest` store, is kept.
 - `finish`: `store.finish(&key)` finishes a key.
 - `channel = "name"`: the channel on which processes publish; the type's name in kebab case.
 - `crate = path`: the path of the library.
 
 On a field, `#[key]` routes, and the newest value of each `#[slot]` is kept. On a variant, `#[latest]` and `#[queue]` say
-what is kept of it, `#[finish]` makes it the last message of its key, and a `#[tombstone]` drops the `latest` values of its
+what is kept of it, `#[latest(ttl = "30s")]` also for how long, `#[finish]` makes it the last message of its key, and a `#[tombstone]` drops the `latest` values of its
 key or slot.
 
 The page: <https://docs.rs/tornadose/latest/tornadose/attr.store.html>

@@ -91,6 +91,16 @@ pub trait Message: Send + Sync + Sized + 'static {
     /// Whether any `latest` message of this type has a slot. When `false`, [`slot_json`](Self::slot_json) is never called.
     const HAS_SLOTS: bool = false;
 
+    /// Whether the JSON of each slot is that of a variant of an enum, `{"Reading":{"sensor":"heat"}}`. Clients are then
+    /// given what is below the name.
+    const SLOTS_NAME_VARIANTS: bool = false;
+
+    /// Whether any `latest` message of this type expires. When `false`, [`latest_ttl`](Self::latest_ttl) is never called.
+    ///
+    /// The readers of a type with `true` are told of gaps also when no message is [`Retention::Queue`]: an expiry that
+    /// is lost would leave a value on a page for ever.
+    const HAS_LATEST_TTL: bool = false;
+
     /// Whether any message of this type is a tombstone. When `false`, [`tombstone`](Self::tombstone) is never called.
     const HAS_TOMBSTONES: bool = false;
 
@@ -138,6 +148,52 @@ pub trait Message: Send + Sync + Sized + 'static {
     /// The slot cannot be serialized. `submit` then fails with `Encode`, and nothing was appended.
     fn slot_json(&self) -> Result<Option<String>, EncodeError> {
         Ok(None)
+    }
+
+    /// Returns how long this `latest` message is kept, unless another replaces it in its place; `None`, for ever. When
+    /// it expires, its readers get the event `tornadose:expired`.
+    ///
+    /// Its age counts as that of a queue message does, see [`QUEUE_TTL`](Self::QUEUE_TTL). With a backend that supports
+    /// [`Features::EXPIRE`](crate::backend::Features::EXPIRE) the engine decides.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use tornadose::{EncodeError, Event, Message, Retention};
+    ///
+    /// struct Member {
+    ///     user: String,
+    /// }
+    ///
+    /// impl Message for Member {
+    ///     type Key = String;
+    ///     const HAS_QUEUE: bool = false;
+    ///     const HAS_LATEST_TTL: bool = true;
+    ///     const CHANNEL: &'static str = "members";
+    ///
+    ///     fn key(&self) -> String {
+    ///         self.user.clone()
+    ///     }
+    ///     fn retention(&self) -> Retention {
+    ///         Retention::Latest
+    ///     }
+    ///     fn latest_ttl(&self) -> Option<Duration> {
+    ///         Some(Duration::from_secs(30))
+    ///     }
+    ///     fn event(&self) -> Result<Event, EncodeError> {
+    ///         Ok(Event::text(&self.user))
+    ///     }
+    /// }
+    ///
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+    /// # async fn main() {
+    /// let store = tornadose::Store::new();
+    /// store.submit(Member { user: "ada".into() }).await.unwrap();
+    /// tokio::time::sleep(Duration::from_secs(30)).await;
+    /// assert!(store.latest(&"ada".to_string()).is_none());
+    /// # }
+    /// ```
+    fn latest_ttl(&self) -> Option<Duration> {
+        None
     }
 
     /// Returns the `latest` values of its key that this queue message drops, at its place in the log; `None` for a message

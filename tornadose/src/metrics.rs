@@ -107,6 +107,14 @@ pub(crate) fn gap(reason: &'static str, missed: u64) {
     }
 }
 
+/// Counts `latest` values that have expired.
+pub(crate) fn expired(values: u64) {
+    #[cfg(feature = "metrics")]
+    if values > 0 {
+        ::metrics::counter!("tornadose_expired_total").increment(values);
+    }
+}
+
 /// Counts the messages that were conflated for a reader. Their number is known when the reader ends.
 pub(crate) fn conflated(messages: u64) {
     #[cfg(feature = "metrics")]

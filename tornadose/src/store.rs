@@ -16,6 +16,7 @@ pub(crate) mod kept_as;
 pub(crate) mod gap;
 pub(crate) mod decode;
 mod skip_log;
+mod expiry;
 mod sweeper;
 mod undecoded;
 pub(crate) mod read_back;
@@ -168,7 +169,12 @@ impl<M: Message> Store<M> {
     /// assert!(store.latest(&QuoteKey { symbol: "MSFT".into() }).is_none());
     /// ```
     pub fn latest(&self, key: &M::Key) -> Option<Arc<M>> {
-        self.shared.lock().log.newest_latest(key).map(|entry| Arc::clone(&entry.message))
+        let mut state = self.shared.lock();
+        let expired = state.expire_now();
+        let newest = state.log.newest_latest(key).map(|entry| Arc::clone(&entry.message));
+        drop(state);
+        drop(expired);
+        newest
     }
 
     /// Returns the `latest` message in this slot of this key, see [`Slotted`].
@@ -191,7 +197,12 @@ impl<M: Message> Store<M> {
     {
         // No message has a slot that cannot be serialized.
         let slot = slot_json(slot).ok()?;
-        self.shared.lock().log.latest_in(key, &slot).map(|entry| Arc::clone(&entry.message))
+        let mut state = self.shared.lock();
+        let expired = state.expire_now();
+        let newest = state.log.latest_in(key, &slot).map(|entry| Arc::clone(&entry.message));
+        drop(state);
+        drop(expired);
+        newest
     }
 
     /// Returns the id of the newest message, whatever its key. Read it first, then read the database and render the

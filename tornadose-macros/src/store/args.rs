@@ -3,7 +3,7 @@
 use proc_macro2::{Ident, Span, TokenStream};
 use syn::Path;
 
-use super::retention::{Retention, RetentionOption};
+use super::retention::{Retention, RetentionOption, TTL};
 use crate::diagnostics::Mistakes;
 use crate::foreign;
 use crate::literals::Count;
@@ -19,7 +19,7 @@ pub(crate) struct Args {
     pub(crate) memory: Option<u64>,
     /// In bytes.
     pub(crate) max_key: Option<u64>,
-    /// How long queue messages are kept, in milliseconds, and the word `ttl` for messages about it.
+    /// How long messages of the store's retention are kept, in milliseconds, and the word `ttl` for messages about it.
     pub(crate) ttl: Option<(u64, Ident)>,
     pub(crate) channel: Option<String>,
     /// Whether keys can be finished without a variant that does.
@@ -34,7 +34,7 @@ const OPTIONS: [(&str, Expected); 9] = [
     ("capacity", expected("a whole number of messages or the path of a constant", "`capacity = 1024`")),
     ("memory", expected("a size in quotes: digits and `KiB`, `MiB` or `GiB`", "`memory = \"64MiB\"`")),
     ("max_key", expected("a size in quotes: digits and `KiB`, `MiB` or `GiB`", "`max_key = \"1KiB\"`")),
-    ("ttl", expected("a duration in quotes", "`\"1h\"` or `\"30s\"`")),
+    ("ttl", TTL),
     ("channel", expected("a name in quotes", "`channel = \"ticks\"`")),
     ("finish", Expected::FLAG),
     ("crate", Expected::LIBRARY),
@@ -64,7 +64,7 @@ impl Args {
                 "memory" => args.memory = option.size(mistakes),
                 "max_key" => args.max_key = option.size(mistakes),
                 "ttl" => {
-                    let ttl = option.duration("; leave it out to keep messages while there is room", mistakes);
+                    let ttl = option.duration("; leave it out to keep messages", mistakes);
                     args.ttl = ttl.map(|ttl| (ttl, option.name.clone()));
                 }
                 "channel" => args.channel = channel(&option, mistakes),

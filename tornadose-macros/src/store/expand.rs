@@ -44,13 +44,14 @@ pub(crate) fn expand(model: &Model) -> TokenStream {
         let bytes = usize_literal(bytes);
         quote!(const MAX_KEY: ::core::primitive::usize = #bytes;)
     });
-    let ttl = model.ttl.map(|ttl| {
+    let ttl = model.queue_ttl.map(|ttl| {
         let ttl = duration(ttl);
         quote!(
             const QUEUE_TTL: ::core::option::Option<::core::time::Duration> = ::core::option::Option::Some(#ttl);
         )
     });
     let (slot_type, slots, tombstones) = (slot_type(model), slots(model), tombstones(model));
+    let latest_ttl = latest_ttl(model);
     let key = key(model);
     let retention = retention(model);
     let event = event(model);
@@ -91,6 +92,7 @@ pub(crate) fn expand(model: &Model) -> TokenStream {
             }
             #finishes
             #slots
+            #latest_ttl
             #tombstones
             fn event(&self) -> ::core::result::Result<#rt::Event, #rt::EncodeError> {
                 #event
@@ -104,15 +106,51 @@ pub(crate) fn expand(model: &Model) -> TokenStream {
 /// Returns what `impl Message` has beside `Slotted`.
 fn slots(model: &Model) -> Option<TokenStream> {
     let rt = &model.runtime;
+    let names_variants = matches!(model.shape, Shape::Enum(_)).then(|| {
+        quote!(
+            const SLOTS_NAME_VARIANTS: ::core::primitive::bool = true;
+        )
+    });
     model.has_slots().then(|| {
         quote! {
             const HAS_SLOTS: ::core::primitive::bool = true;
+            #names_variants
 
             fn slot_json(
                 &self,
             ) -> ::core::result::Result<::core::option::Option<::std::string::String>, #rt::EncodeError> {
                 #rt::Slotted::slot(self).as_ref().map(#rt::slot_json).transpose()
             }
+        }
+    })
+}
+
+/// Returns what `impl Message` has for `latest` values that expire.
+fn latest_ttl(model: &Model) -> Option<TokenStream> {
+    if !model.has_latest_ttl() {
+        return None;
+    }
+    let some = |milliseconds| {
+        let ttl = duration(milliseconds);
+        quote!(::core::option::Option::Some(#ttl))
+    };
+    let ttl = match &model.shape {
+        Shape::Struct { ttl, .. } => ttl.map(some).unwrap_or_default(),
+        Shape::Enum(variants) => {
+            let arms = variants.iter().filter_map(|variant| {
+                let (pattern, ttl) = (pattern(variant), some(variant.ttl?));
+                Some(quote!(#pattern => #ttl,))
+            });
+            let is_rest = variants.iter().any(|variant| variant.ttl.is_none());
+            let rest = is_rest.then(|| quote!(_ => ::core::option::Option::None,));
+            quote!(match self { #(#arms)* #rest })
+        }
+    };
+    Some(quote! {
+        const HAS_LATEST_TTL: ::core::primitive::bool = true;
+
+        fn latest_ttl(&self) -> ::core::option::Option<::core::time::Duration> {
+            #ttl
         }
     })
 }

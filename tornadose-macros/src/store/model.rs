@@ -29,7 +29,7 @@ pub(crate) struct Model {
     /// In bytes.
     pub(crate) max_key: Option<u64>,
     /// How long queue messages are kept, in milliseconds.
-    pub(crate) ttl: Option<u64>,
+    pub(crate) queue_ttl: Option<u64>,
     pub(crate) channel: String,
     /// Whether keys can be finished.
     pub(crate) can_finish: bool,
@@ -37,7 +37,13 @@ pub(crate) struct Model {
 }
 
 pub(crate) enum Shape {
-    Struct { keys: Vec<Key>, slots: Vec<Key>, retention: Retention },
+    Struct {
+        keys: Vec<Key>,
+        slots: Vec<Key>,
+        retention: Retention,
+        /// How long a `latest` value is kept, in milliseconds.
+        ttl: Option<u64>,
+    },
     Enum(Vec<Variant>),
 }
 
@@ -48,6 +54,8 @@ pub(crate) struct Variant {
     pub(crate) slots: Vec<Key>,
     /// That of a tombstone is `queue`.
     pub(crate) retention: Retention,
+    /// How long its `latest` values are kept, in milliseconds.
+    pub(crate) ttl: Option<u64>,
     /// Whether it is the last message of its key.
     pub(crate) finishes: bool,
     pub(crate) is_tombstone: bool,
@@ -83,6 +91,8 @@ impl Model {
         }
         // A missing retention has been reported. The rest is checked as if it were `queue`.
         let retention = args.retention.unwrap_or(Retention::Queue);
+        let ttl = args.ttl.as_ref().map(|(ttl, _)| *ttl);
+        let latest_ttl = ttl.filter(|_| args.retention == Some(Retention::Latest));
         let shape = match &item.data {
             Data::Struct(body) => {
                 let keys = collect_keys(&body.fields, mistakes).keys;
@@ -90,7 +100,8 @@ impl Model {
                     Some(Retention::Queue) => Holder::Queue("write `#[store(latest)]`"),
                     Some(Retention::Latest) | None => Holder::Latest,
                 };
-                Shape::Struct { keys, slots: slot_fields::collect(&body.fields, holder, mistakes), retention }
+                let slots = slot_fields::collect(&body.fields, holder, mistakes);
+                Shape::Struct { keys, slots, retention, ttl: latest_ttl }
             }
             Data::Enum(body) => {
                 if body.variants.is_empty() {
@@ -98,7 +109,7 @@ impl Model {
                 }
                 let serde = SerdeAttributes::read(&item.attrs);
                 event_name::check(body.variants.iter(), &serde, mistakes);
-                Shape::Enum(variants(body, retention, &serde, mistakes))
+                Shape::Enum(variants(body, (retention, latest_ttl), &serde, mistakes))
             }
             Data::Union(body) => {
                 mistakes.on(body.union_token, "a union cannot be a message: use a struct or an enum");
@@ -114,7 +125,7 @@ impl Model {
             capacity: args.capacity.as_ref().map(|(count, _)| count.clone()),
             memory: args.memory,
             max_key: args.max_key,
-            ttl: args.ttl.as_ref().map(|(ttl, _)| *ttl),
+            queue_ttl: ttl.filter(|_| args.retention != Some(Retention::Latest)),
             channel: args.channel.clone().unwrap_or_else(|| kebab(&item.ident.unraw().to_string())),
             can_finish: args.finish || finishes,
             runtime: Runtime::new(args.library.clone()),
@@ -126,11 +137,17 @@ impl Model {
             mistakes
                 .at(option.span(), "`capacity` has no effect on `latest`, which keeps one value per key: remove it");
         }
-        if let Some((_, option)) = &args.ttl
-            && args.retention.is_some()
-            && !model.has_queue()
-        {
-            let message = "`ttl` is of `queue` messages, and there are none: remove it";
+        if let Some((_, option)) = &args.ttl {
+            let message = match args.retention {
+                Some(Retention::Queue) if !model.has_queue() => {
+                    "this `ttl` is of `queue` messages, and there are none: remove it, or write `#[latest(ttl = \"30s\")]` on \
+                     a variant"
+                }
+                Some(Retention::Latest) if !model.has_latest() => {
+                    "this `ttl` is of `latest` values, and there are none: remove it, or write `#[store(queue, ttl = \"1h\")]`"
+                }
+                _ => return Some(model),
+            };
             mistakes.at(option.span(), message);
         }
         Some(model)
@@ -154,6 +171,14 @@ impl Model {
             Shape::Enum(variants) => {
                 variants.iter().any(|variant| variant.retention == Retention::Latest && !variant.slots.is_empty())
             }
+        }
+    }
+
+    /// Whether any `latest` value expires.
+    pub(crate) fn has_latest_ttl(&self) -> bool {
+        match &self.shape {
+            Shape::Struct { ttl, .. } => ttl.is_some(),
+            Shape::Enum(variants) => variants.iter().any(|variant| variant.ttl.is_some()),
         }
     }
 
@@ -192,7 +217,7 @@ fn reject_generics(name: &Ident, generics: &Generics, mistakes: &mut Mistakes) {
 
 fn variants(
     body: &syn::DataEnum,
-    retention: Retention,
+    (retention, latest_ttl): (Retention, Option<u64>),
     of_enum: &SerdeAttributes,
     mistakes: &mut Mistakes,
 ) -> Vec<Variant> {
@@ -209,7 +234,7 @@ fn variants(
             }
             let found = collect_keys(&variant.fields, mistakes);
             misplaced |= found.misplaced;
-            let VariantRetention { retention, is_tombstone } =
+            let VariantRetention { retention, is_tombstone, ttl } =
                 retention::of_variant(&variant.attrs, retention, mistakes);
             let holder = match retention {
                 _ if is_tombstone => Holder::Tombstone,
@@ -227,6 +252,7 @@ fn variants(
                 slots: slot_fields::collect(&variant.fields, holder, mistakes),
                 retention,
                 is_tombstone,
+                ttl: ttl.or(latest_ttl).filter(|_| retention == Retention::Latest),
                 finishes: finish::of_variant(&variant.attrs, retention, mistakes),
                 unnamed: of_enum.unnamed || SerdeAttributes::read(&variant.attrs).unnamed,
             }

@@ -1,10 +1,14 @@
 //! The retention of a message: the words `latest` and `queue`, on the attribute and on the variants of an enum.
 
-use syn::Attribute;
+use syn::{Attribute, Meta};
 
 use crate::diagnostics::Mistakes;
+use crate::foreign;
 use crate::helper_attrs;
-use crate::raw_option::RawOption;
+use crate::raw_option::{Expected, OptionParser, RawOption, expected};
+
+/// What `ttl` takes.
+pub(super) const TTL: Expected = expected("a duration in quotes", "`\"1h\"` or `\"30s\"`");
 
 /// The retention of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,32 +49,41 @@ impl RetentionOption {
 pub(crate) struct VariantRetention {
     pub(crate) retention: Retention,
     pub(crate) is_tombstone: bool,
+    /// How long its `latest` values are kept, in milliseconds, if it says so itself.
+    pub(crate) ttl: Option<u64>,
 }
 
 /// Returns what the attributes of a variant say, else the retention `default`. A tombstone is kept as a `queue` message.
 pub(crate) fn of_variant(attributes: &[Attribute], default: Retention, mistakes: &mut Mistakes) -> VariantRetention {
-    let retention = named_retention(attributes, mistakes);
+    let Named { retention, ttl } = named_retention(attributes, mistakes);
     let Some(tombstone) = helper_attrs::find(attributes, "tombstone", "variant", mistakes) else {
-        return VariantRetention { retention: retention.unwrap_or(default), is_tombstone: false };
+        return VariantRetention { retention: retention.unwrap_or(default), is_tombstone: false, ttl };
     };
     helper_attrs::reject_arguments(tombstone, "`#[tombstone]` takes no arguments", mistakes);
     if retention.is_some() {
         let message = "a `#[tombstone]` is kept as long as an id before it is known: remove `#[latest]` or `#[queue]`";
         mistakes.on(tombstone, message);
     }
-    VariantRetention { retention: Retention::Queue, is_tombstone: true }
+    VariantRetention { retention: Retention::Queue, is_tombstone: true, ttl: None }
+}
+
+/// What `#[latest]` or `#[queue]` on a variant says.
+struct Named {
+    retention: Option<Retention>,
+    ttl: Option<u64>,
 }
 
 /// Returns the retention that the attributes of a variant name.
-fn named_retention(attributes: &[Attribute], mistakes: &mut Mistakes) -> Option<Retention> {
+fn named_retention(attributes: &[Attribute], mistakes: &mut Mistakes) -> Named {
     let latest = helper_attrs::find(attributes, "latest", "variant", mistakes);
     let queue = helper_attrs::find(attributes, "queue", "variant", mistakes);
-    for (attribute, word) in [(latest, "latest"), (queue, "queue")] {
-        if let Some(attribute) = attribute {
-            helper_attrs::reject_arguments(attribute, &format!("`#[{word}]` takes no arguments"), mistakes);
-        }
+    let ttl = latest.and_then(|latest| latest_ttl(latest, mistakes));
+    if let Some(queue) = queue {
+        let message = "`#[queue]` takes no arguments; the `ttl` of all `queue` messages is that of \
+                       `#[store(queue, ttl = \"1h\")]`";
+        helper_attrs::reject_arguments(queue, message, mistakes);
     }
-    match (latest, queue) {
+    let retention = match (latest, queue) {
         (None, None) => None,
         (Some(_), None) => Some(Retention::Latest),
         (None, Some(_)) => Some(Retention::Queue),
@@ -78,7 +91,35 @@ fn named_retention(attributes: &[Attribute], mistakes: &mut Mistakes) -> Option<
             mistakes.on(queue, "a variant is either `#[latest]` or `#[queue]`; keep one");
             None
         }
+    };
+    Named { retention, ttl }
+}
+
+/// Reads `#[latest(ttl = "30s")]`.
+fn latest_ttl(attribute: &Attribute, mistakes: &mut Mistakes) -> Option<u64> {
+    let list = match &attribute.meta {
+        Meta::Path(_) => return None,
+        Meta::List(list) if !list.tokens.is_empty() => list,
+        Meta::List(_) | Meta::NameValue(_) => {
+            mistakes.on(attribute, "`#[latest]` takes nothing, or a `ttl` as in `#[latest(ttl = \"30s\")]`");
+            return None;
+        }
+    };
+    let parser = OptionParser {
+        attribute: "latest",
+        options: vec![("ttl", TTL)],
+        type_option: None,
+        other: foreign::SUBSCRIBER,
+    };
+    let mut ttl = None;
+    for option in parser.parse(list.tokens.clone(), mistakes).options {
+        if option.name == "ttl" {
+            ttl = option.duration("; leave it out to keep the value", mistakes);
+        } else {
+            parser.report_unknown(&option.name, &[], mistakes);
+        }
     }
+    ttl
 }
 
 /// Reports `#[latest]`, `#[queue]` and `#[tombstone]` on anything but a variant.

@@ -55,6 +55,11 @@ impl Features {
     /// It tells every process that a key is removed ([`BackendLink::remove`]).
     pub const REMOVE: Self = Self(2);
 
+    /// It expires `latest` values by its own clock ([`OutgoingKind::Expire`](crate::backend::OutgoingKind::Expire)), and
+    /// tells every process ([`BackendLink::expire`]). Without it, a value expires in each process by the clock of that,
+    /// and its readers are told unless the engine gives its entries offsets.
+    pub const EXPIRE: Self = Self(4);
+
     /// Returns these and others.
     #[must_use]
     pub const fn with(self, others: Self) -> Self {

@@ -29,8 +29,8 @@ pub struct IncomingEntry<'a> {
     ///
     /// [`Outgoing::key`]: crate::backend::Outgoing::key
     pub key: Option<&'a str>,
-    /// How long ago the engine has taken the message, by the engine's clock. Only messages that [expire](crate::Message::QUEUE_TTL)
-    /// need it.
+    /// How long ago the engine has taken the message, by the engine's clock. Only messages that expire, by
+    /// their [`QUEUE_TTL`](crate::Message::QUEUE_TTL) or [`latest_ttl`](crate::Message::latest_ttl), need it.
     pub age: Duration,
 }
 
@@ -140,6 +140,8 @@ pub(crate) trait LogSink: Send + Sync {
     fn reopen(&self, offset: Offset, key: &str);
     fn retain_finishes(&self, is_kept: &dyn Fn(Offset, &str) -> bool);
     fn remove(&self, offset: Offset, key: &str) -> Vec<String>;
+    fn expires_latest(&self) -> bool;
+    fn expire(&self, offset: Offset, value: Offset, payload: &[u8]);
     fn advance_to(&self, offset: Offset);
     fn report_trimmed(&self, missed: Option<u64>);
     fn mark_trimmed_through(&self, offset: Offset);

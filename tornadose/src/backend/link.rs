@@ -234,6 +234,22 @@ impl BackendLink {
         self.store.remove(offset, key)
     }
 
+    /// Returns whether `latest` values of the store expire, so that the [age](IncomingEntry::with_age) of each is needed.
+    pub fn expires_latest(&self) -> bool {
+        self.store.expires_latest()
+    }
+
+    /// Drops a `latest` value at this offset because the engine has expired it ([`OutgoingKind::Expire`]): the one that
+    /// was appended at the offset `value`, with its payload. Readers get the event `tornadose:expired`.
+    ///
+    /// A process that keeps a newer value in its slot, or has dropped the value before, does nothing but advance to the
+    /// offset. One that has not seen the value, because the engine does not keep its entry, reads it from the payload.
+    ///
+    /// [`OutgoingKind::Expire`]: crate::backend::OutgoingKind::Expire
+    pub fn expire(&self, offset: Offset, value: Offset, payload: &[u8]) {
+        self.store.expire(offset, value, payload);
+    }
+
     /// Advances the log to this offset, at which there is no message.
     pub fn advance_to(&self, offset: Offset) {
         self.store.advance_to(offset);

@@ -1,6 +1,7 @@
 //! A submitted message on its way to a backend's engine, and what becomes of it.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
@@ -58,6 +59,18 @@ pub enum OutgoingKind {
     Remove {
         /// The text of the key.
         key: String,
+    },
+    /// A request to expire the `latest` value in a slot: if the engine has kept it at or below an offset, and it is as old
+    /// as its ttl by the engine's clock, the engine drops it and appends an entry with its offset and its payload, in one
+    /// step. Otherwise it [does nothing](Outgoing::completed). Every process asks, and again when nothing comes of it; the
+    /// first request does it. Only an engine that supports [`Features::EXPIRE`](crate::backend::Features::EXPIRE) gets it.
+    Expire {
+        /// The slot of the value, as in [`Latest`](Self::Latest).
+        slot: String,
+        /// The newest offset that this process has read. A value above it may be a newer one.
+        through: Offset,
+        /// How long the value is kept.
+        ttl: Duration,
     },
 }
 
@@ -219,7 +232,8 @@ impl Outgoing {
         self.resolve(Ok(offset));
     }
 
-    /// Resolves an [`OutgoingKind::Forget`] for which the engine has no offset.
+    /// Resolves an [`OutgoingKind::Forget`] for which the engine has no offset, or an [`OutgoingKind::Expire`] of a value that
+    /// the engine does not keep, or keeps for now.
     pub fn completed(mut self) {
         self.send_log.record_accepted(None);
         self.resolve(Ok(Offset::START));

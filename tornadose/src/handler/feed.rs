@@ -59,6 +59,8 @@ pub(crate) struct Feed<M: Message> {
     is_at_head: bool,
     /// Whether a message may be returned as it is: the buffer is empty, and the reader has not lagged.
     fast_path: bool,
+    /// Whether the end of a value is in the buffer.
+    has_expired: bool,
     /// Why the connection ends after what is in the buffer: it has lagged, or its keys are finished.
     ending: Option<EndReason>,
     lag: Lag,
@@ -79,6 +81,7 @@ impl<M: Message> Feed<M> {
             filtered_since_position: 0,
             is_at_head: false,
             fast_path: true,
+            has_expired: false,
             ending: None,
             lag,
             reader,
@@ -228,12 +231,27 @@ impl<M: Message> Feed<M> {
                         self.write_position::<F>(id);
                     }
                     let json = key.as_ref().map_or_else(|| "{}".into(), |key| format!("{{\"key\":{key}}}"));
-                    F::finished(&mut self.buffer, Some(id).filter(|_| with_id), &json);
+                    F::notice(&mut self.buffer, Some(id).filter(|_| with_id), "tornadose:finished", &json);
                     if with_id {
                         self.set_written(id.offset);
                     }
                     if key.is_none() {
                         self.ending = Some(EndReason::Finished);
+                    }
+                }
+                ReadStep::Expired { position, id, with_id, value } => {
+                    self.is_at_head = false;
+                    if let Some(id) = position {
+                        self.write_position::<F>(id);
+                    }
+                    // The client must not learn of a value that was withheld.
+                    if subscriber.filter(&value.entry.message) {
+                        let id = Some(id).filter(|_| with_id);
+                        F::notice(&mut self.buffer, id, "tornadose:expired", &value.json);
+                        self.has_expired = true;
+                        if let Some(id) = id {
+                            self.set_written(id.offset);
+                        }
                     }
                 }
                 ReadStep::Pending => {
@@ -350,7 +368,8 @@ impl<M: Message> Feed<M> {
     fn take_buffer<F: Format>(&mut self) -> FeedItem {
         let buffered = std::mem::take(&mut self.buffered);
         self.count_delivered(buffered);
-        self.record_written(buffered);
+        let has_expired = std::mem::take(&mut self.has_expired);
+        self.record_written(buffered + usize::from(has_expired));
         FeedItem::Bytes(F::take_bytes(std::mem::take(&mut self.buffer)))
     }
 }

@@ -62,7 +62,7 @@ impl SimulatedBackend {
 }
 
 impl Backend for SimulatedBackend {
-    const SUPPORTS: Features = Features::FINISH.with(Features::REMOVE);
+    const SUPPORTS: Features = Features::FINISH.with(Features::REMOVE).with(Features::EXPIRE);
 
     fn ack_timeout(&self) -> Duration {
         self.ack_timeout

@@ -18,6 +18,10 @@ pub(super) enum Mistake {
     ForgetsFinishes,
     /// A finish that is appended while the stream is read is not passed to the store.
     SwallowsFinishes,
+    /// A value that has expired stays in this process.
+    SwallowsExpiries,
+    /// The engine does not look whether the value was submitted again.
+    ExpiresTheRenewed,
     /// Another key is passed to the store beside a message, which then has no reader of it.
     MixesUpKeys,
 }
@@ -56,5 +60,7 @@ mistakes! {
     drops_the_refused => DropsTheRefused,
     forgets_finishes => ForgetsFinishes,
     swallows_finishes => SwallowsFinishes,
+    swallows_expiries => SwallowsExpiries,
+    expires_the_renewed => ExpiresTheRenewed,
     mixes_up_keys => MixesUpKeys
 }

@@ -21,9 +21,14 @@ struct Failure {
 
 /// Runs a program in a runtime of its own, and checks what was recorded.
 fn run(seed: u64, program: &Program, mistake: Option<Mistake>) -> Option<Failure> {
+    // Queue messages that expire hide what is lost otherwise, so they do in some programs alone.
+    if seed.is_multiple_of(4) { run_in::<2000>(seed, program, mistake) } else { run_in::<0>(seed, program, mistake) }
+}
+
+fn run_in<const QUEUE_TTL_MS: u64>(seed: u64, program: &Program, mistake: Option<Mistake>) -> Option<Failure> {
     let runtime = Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
     runtime.block_on(async {
-        let mut world = World::new(seed, mistake);
+        let mut world = World::<QUEUE_TTL_MS>::new(seed, mistake);
         for (step, pause) in program {
             world.take(*step).await;
             pause.wait().await;
@@ -99,10 +104,12 @@ fn each_planted_mistake_is_found() {
         Mistake::MixesUpKeys,
         Mistake::ForgetsFinishes,
         Mistake::SwallowsFinishes,
+        Mistake::SwallowsExpiries,
+        Mistake::ExpiresTheRenewed,
     ] {
         let failure = find_failure(1..=SEEDS, Some(mistake)).unwrap_or_else(|| panic!("{mistake:?} is not found"));
         let lines = failure.lines().count();
-        assert!(lines <= 60, "{mistake:?}: {lines} lines\n{failure}");
+        assert!(lines <= 75, "{mistake:?}: {lines} lines\n{failure}");
     }
 }
 

@@ -2,6 +2,7 @@
 //! a stream that was rolled back.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet, VecDeque};
+use std::time::Duration;
 
 use crate::backend::engine::OpenError;
 use crate::backend::incoming::{IncomingEntry, Ingested};
@@ -126,7 +127,16 @@ impl<'a> StreamReader<'a> {
         self.write_latest(connection).await?;
         let (channel, last) = (self.link.channel(), self.last);
         let acknowledged = self.settlement.acknowledged();
-        let request = |state: &mut State| Ok((state.runs, state.stream(channel).poll(last, PAGE_ENTRIES)));
+        let (ttl, now) = (self.link.queue_ttl(), self.process.engine.now());
+        let request = |state: &mut State| {
+            let stream = state.stream(channel);
+            if let Some(ttl) = ttl {
+                let ttl_ms = u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX);
+                stream.trim_before(now.saturating_sub(ttl_ms));
+            }
+            let poll = stream.poll(last, PAGE_ENTRIES);
+            Ok((state.runs, poll))
+        };
         let (run, poll) = connection.call(REPLY_TIMEOUT, request).await?;
         if self.epoch != Some(poll.epoch) {
             // An epoch that is older than the newest restore does not tell of what was lost by it.
@@ -242,7 +252,7 @@ impl<'a> StreamReader<'a> {
             let mut unread = by_offset(latest, finishes);
             unread.retain(|offset, _| *offset > self.last.offset && *offset <= up_to);
             for (offset, known) in unread {
-                known.pass(offset, self.link);
+                known.pass(offset, self.age_of(offset), self.link);
                 report(None);
             }
         }
@@ -253,18 +263,23 @@ impl<'a> StreamReader<'a> {
         }
     }
 
+    /// Returns how long ago an entry was appended, by the engine's clock.
+    fn age_of(&self, offset: Offset) -> Duration {
+        Duration::from_millis(self.process.engine.now().saturating_sub(offset.major()))
+    }
+
     /// Passes one entry to the store.
     fn apply(&mut self, entry: &Entry) {
         let (link, offset) = (self.link, entry.place.offset);
         let sender = entry.sender.as_ref().map(|(sender_id, number)| (sender_id.as_str(), *number));
-        let drops = matches!(entry.body, Body::Forget { .. } | Body::Remove { .. });
+        let drops = matches!(entry.body, Body::Forget { .. } | Body::Remove { .. } | Body::Expire { .. });
         let is_repeated = drops && sender.is_some_and(|sender| !link.record_request(sender));
         match &entry.body {
             Body::Message { payload, key, .. } => {
                 if sender.is_some_and(|(sender_id, _)| sender_id == link.sender_id()) {
                     self.settlement.record_read(offset);
                 }
-                let incoming = IncomingEntry::new(payload);
+                let incoming = IncomingEntry::new(payload).with_age(self.age_of(offset));
                 let incoming = match sender.filter(|_| !self.mistakes.loses_the_sender()) {
                     Some((sender_id, number)) => incoming.with_sender(sender_id, number),
                     None => incoming,
@@ -284,7 +299,7 @@ impl<'a> StreamReader<'a> {
                 }
             }
             // It was sent again after a lost reply. What followed the first stays.
-            Body::Forget { .. } | Body::Remove { .. } if is_repeated => {
+            Body::Forget { .. } | Body::Remove { .. } | Body::Expire { .. } if is_repeated => {
                 if sender.is_some_and(|(sender_id, _)| sender_id == link.sender_id()) {
                     self.settlement.record_read(offset);
                 }
@@ -313,6 +328,17 @@ impl<'a> StreamReader<'a> {
                 if !slots.is_empty() {
                     self.latest_writes.push(LatestWrite::Forget { slots, offset });
                 }
+            }
+            Body::Expire { slot, value, payload, .. } => {
+                if sender.is_some_and(|(sender_id, _)| sender_id == link.sender_id()) {
+                    self.settlement.record_read(offset);
+                }
+                if self.mistakes.swallows_expiries() {
+                    return link.advance_to(offset);
+                }
+                link.expire(offset, *value, payload);
+                // A reading process may have kept it once more, for another program that has appended it.
+                self.latest_writes.push(LatestWrite::Forget { slots: vec![slot.clone()], offset: *value });
             }
             Body::Unreadable => link.skip_unreadable(offset, "no field `data`"),
         }
@@ -365,15 +391,21 @@ impl<'a> StreamReader<'a> {
         let mut values = by_offset(&latest, &finishes);
         for entry in &entries {
             let newer = values.split_off(&entry.place.offset);
-            ingest_values(link, &std::mem::replace(&mut values, newer));
+            self.ingest_values(&std::mem::replace(&mut values, newer));
             values.remove(&entry.place.offset);
             self.apply(entry);
         }
-        ingest_values(link, &values);
+        self.ingest_values(&values);
         link.advance_to(newest.offset);
         (self.epoch, self.loaded_epoch, self.last, self.run) = (Some(epoch), Some(epoch), newest, run);
         link.caught_up();
         Ok(())
+    }
+
+    fn ingest_values(&self, values: &BTreeMap<Offset, Known<'_>>) {
+        for (offset, known) in values {
+            known.pass(*offset, self.age_of(*offset), self.link);
+        }
     }
 }
 
@@ -385,9 +417,9 @@ enum Known<'a> {
 }
 
 impl Known<'_> {
-    fn pass(&self, offset: Offset, link: &BackendLink) {
+    fn pass(&self, offset: Offset, age: Duration, link: &BackendLink) {
         match self {
-            Self::Latest(payload) => drop(link.ingest(offset, IncomingEntry::new(payload))),
+            Self::Latest(payload) => drop(link.ingest(offset, IncomingEntry::new(payload).with_age(age))),
             Self::Finish(key) => link.finish(offset, key),
         }
     }
@@ -397,10 +429,4 @@ fn by_offset<'a>(latest: &'a LatestValues, finishes: &'a Finishes) -> BTreeMap<O
     let latest = latest.values().map(|(offset, payload)| (*offset, Known::Latest(payload)));
     let finishes = finishes.iter().map(|(key, finish)| (finish.offset, Known::Finish(key)));
     latest.chain(finishes).collect()
-}
-
-fn ingest_values(link: &BackendLink, values: &BTreeMap<Offset, Known<'_>>) {
-    for (offset, known) in values {
-        known.pass(*offset, link);
-    }
 }

@@ -38,6 +38,14 @@ pub(super) enum Body {
     Remove {
         key: String,
     },
+    /// The end of a latest value. A request names the newest offset that the process has read in the place of that of
+    /// the value, and no payload.
+    Expire {
+        slot: String,
+        value: Offset,
+        ttl_ms: u64,
+        payload: Vec<u8>,
+    },
     /// An entry that is not a message at all.
     Unreadable,
 }
@@ -134,6 +142,25 @@ impl Stream {
         }
         self.entries.push_back(Entry { place: self.newest, sender, body });
         self.trim(history);
+    }
+
+    /// Takes the latest value in a slot, if it is at or below an offset and old enough.
+    pub(super) fn take_expired(
+        &mut self,
+        slot: &str,
+        through: Offset,
+        ttl_ms: u64,
+        now: u64,
+    ) -> Option<(Offset, Vec<u8>)> {
+        let (offset, _) = self.latest.get(slot)?;
+        let is_expired = *offset <= through && now >= offset.major() + ttl_ms;
+        if is_expired { self.latest.remove(slot) } else { None }
+    }
+
+    /// Drops the entries that were appended before a time.
+    pub(super) fn trim_before(&mut self, time: u64) {
+        let old = self.entries.iter().take_while(|entry| entry.place.offset.major() < time).count();
+        self.entries.drain(..old);
     }
 
     /// Drops all entries but the newest `kept`.

@@ -48,6 +48,8 @@ enum Outcome {
     AppendedBefore(Offset),
     /// Its key is finished.
     Finished(Offset),
+    /// The value that it would expire is kept, or is gone.
+    Kept,
 }
 
 /// A message as it is sent.
@@ -177,6 +179,13 @@ impl<'a> StreamWriter<'a> {
                 Outcome::Finished(finish.offset)
             };
         }
+        let body = match body {
+            Body::Expire { slot, value: through, ttl_ms, .. } => match self.expire(state, &slot, through, ttl_ms) {
+                Some((value, payload)) => Body::Expire { slot, value, ttl_ms, payload },
+                None => return Outcome::Kept,
+            },
+            body => body,
+        };
         Outcome::Appended(match (body, open_key) {
             (Body::Finish { key }, _) => state.finish(now, channel, key, by, None),
             (body, Some(key)) if finishes => {
@@ -185,6 +194,17 @@ impl<'a> StreamWriter<'a> {
             }
             (body, _) => state.append(now, channel, Some(by), body),
         })
+    }
+
+    /// Takes a value that has expired. Returns its offset and its payload.
+    fn expire(&self, state: &mut State, slot: &str, through: Offset, ttl_ms: u64) -> Option<(Offset, Vec<u8>)> {
+        let stream = state.stream(self.link.channel());
+        #[cfg(test)]
+        if self.mistakes.expires_the_renewed() {
+            return stream.take_expired(slot, Offset::new(u64::MAX, u64::MAX), 0, u64::MAX);
+        }
+        debug_assert!(!self.mistakes.expires_the_renewed());
+        stream.take_expired(slot, through, ttl_ms, self.process.engine.now())
     }
 
     fn acknowledge(&mut self, outcomes: Vec<Outcome>) {
@@ -204,6 +224,10 @@ impl<'a> StreamWriter<'a> {
                 }
                 Outcome::Finished(offset) => {
                     outgoing.finished(offset);
+                    continue;
+                }
+                Outcome::Kept => {
+                    outgoing.completed();
                     continue;
                 }
             };
@@ -263,6 +287,12 @@ fn request(outgoing: &Outgoing) -> Request {
         OutgoingKind::Forget { key } => Body::Forget { key: key.clone() },
         OutgoingKind::Finish { key } => Body::Finish { key: key.clone() },
         OutgoingKind::Remove { key } => Body::Remove { key: key.clone() },
+        OutgoingKind::Expire { slot, through, ttl } => Body::Expire {
+            slot: slot.clone(),
+            value: *through,
+            ttl_ms: u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX),
+            payload,
+        },
     };
     Request { number: outgoing.number(), body, open_key, finishes: outgoing.finishes() }
 }

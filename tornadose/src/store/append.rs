@@ -2,13 +2,12 @@
 
 use std::sync::Arc;
 
-use tokio::time::Instant;
-
 use crate::id::Id;
 use crate::message::Message;
 use crate::metrics;
 use crate::store::Store;
 use crate::store::error::SubmitError;
+use crate::store::expiry::Age;
 use crate::store::kept_as::KeptAs;
 use crate::store::log::AppendError;
 use crate::store::sweeper;
@@ -27,8 +26,8 @@ impl<M: Message> Store<M> {
         };
         let (key, message) = (message.key(), Arc::new(message));
         let mut state = self.shared.lock();
-        let now = M::QUEUE_TTL.map(|_| Instant::now());
-        let expired = now.and_then(|now| state.expire(now));
+        let age = Age::new::<M>();
+        let expired = age.and_then(|age| state.expire(age.now));
         let appended = if state.takes_submit() {
             let (offset, encoding_count) = (state.log.next(), self.shared.encoding_count());
             state.log.append(offset, key, Arc::clone(&message), event, &kept_as, encoding_count).map_err(Some)
@@ -51,7 +50,7 @@ impl<M: Message> Store<M> {
                 });
             }
         };
-        let sweeper = now.and_then(|now| state.record_submit_time(appended.entry.offset(), now));
+        let sweeper = state.record_age(appended.entry.offset(), age, &kept_as);
         let readers = state.push_to_readers(&appended.entry);
         let finish = finishes.then(|| state.finish(appended.entry.key_index()));
         // Wake and drop after unlocking: a woken reader may lock the store first thing, and so may a message's

@@ -81,7 +81,7 @@ pub(crate) fn decode<M: Message>(
         let kept_as = KeptAs::of(&message).map_err(DecodeError::Event)?;
         let key = message.key();
         let latest = match &kept_as {
-            KeptAs::Latest { slot } => {
+            KeptAs::Latest { slot, .. } => {
                 let key_text = key_text(&key).map_err(DecodeError::Event)?;
                 let slot = latest_slot(&key_text, event.name(), slot.as_deref());
                 Some(LatestSlot { key_text, slot })

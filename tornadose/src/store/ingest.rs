@@ -3,6 +3,7 @@
 
 mod dedup;
 mod latest_keys;
+mod expire;
 
 use std::any::type_name;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -19,6 +20,7 @@ use crate::message::Message;
 use crate::message::tombstone::Tombstone;
 use crate::store::decode::{Decoded, LatestSlot, decode};
 use crate::store::entry::Entry;
+use crate::store::expiry::{Age, ValueExpiry};
 use crate::store::gap::{Gap, GapReason};
 use crate::store::ingest::dedup::{Arrival, Dedup, KeyTrust};
 use crate::store::ingest::latest_keys::{Forgotten, LatestKeys};
@@ -184,14 +186,14 @@ impl<M: Message> Ingest<M> {
             self.drop_late(offset);
             return Some((offset, Ingested::Ignored));
         }
-        let submitted_at = submit_time::<M>(entry.age);
-        let expired = submitted_at.and_then(|_| state.expire(Instant::now()));
+        let age = Age::of::<M>(entry.age);
+        let expired = age.and_then(|age| state.expire(age.now));
         let Some(evicted) = state.log.append_undecoded(offset, key_text, entry.payload, shared.encoding_count()) else {
             drop(state);
             drop(expired);
             return None;
         };
-        let sweeper = submitted_at.and_then(|submitted_at| state.record_submit_time(offset, submitted_at));
+        let sweeper = state.record_age(offset, age, &KeptAs::Queue);
         let arrived = Arrived::take(&mut state, offset);
         drop(state);
         arrived.wake(shared);
@@ -251,26 +253,30 @@ impl<M: Message> Ingest<M> {
             self.drop_late(offset);
             return (offset, Ingested::Ignored);
         }
+        if M::HAS_LATEST_TTL && is_placed && state.value_expiry == ValueExpiry::Told {
+            // Offsets are the engine's, and it gives none to an expiry.
+            state.value_expiry = ValueExpiry::Untold;
+        }
         let finishes = M::CAN_FINISH && !Self::has_finishes(shared) && message.finishes();
         // A reference is kept, so that a message without room is not dropped under the lock.
         let message = Arc::new(message);
         let kept = Arc::clone(&message);
-        let submitted_at = submit_time::<M>(age);
+        let age = Age::of::<M>(age);
         let appended = state.log.append(offset, key, kept, event, &kept_as, shared.encoding_count());
-        let sweeper = submitted_at
-            .filter(|_| appended.is_ok())
-            .and_then(|submitted_at| state.record_submit_time(offset, submitted_at));
+        let age = age.filter(|_| appended.is_ok());
+        let sweeper = state.record_age(offset, age, &kept_as);
         let readers = match &appended {
             Ok(appended) => state.push_to_readers(&appended.entry),
             Err(_) => WakeList::default(),
         };
         // After the push: the message itself may have expired on its way.
-        let expired = submitted_at.and_then(|_| state.expire(Instant::now()));
+        let expired = age.and_then(|age| state.expire(age.now));
         let finish = match &appended {
             Ok(appended) if finishes => Some(Self::finish_alone(&mut state, appended.entry.key_index(), is_placed)),
             _ => None,
         };
         let arrived = appended.is_ok().then(|| Arrived::take(&mut state, offset));
+        let expired_places = std::mem::take(&mut state.expired_places);
         drop(state);
         // Wake and drop after unlocking, as `Store::submit` does.
         readers.wake();
@@ -283,6 +289,9 @@ impl<M: Message> Ingest<M> {
         drop(expired);
         if let Some(order) = sweeper {
             sweeper::start(order, shared);
+        }
+        if !expired_places.is_empty() {
+            self.forget_places(&expired_places);
         }
         match appended {
             Ok(appended) => drop(appended.evicted),
@@ -321,13 +330,6 @@ impl<M: Message> Ingest<M> {
     }
 }
 
-/// Returns when a message of this age was submitted, if messages of its type expire.
-fn submit_time<M: Message>(age: Duration) -> Option<Instant> {
-    M::QUEUE_TTL?;
-    let now = Instant::now();
-    Some(now.checked_sub(age).unwrap_or(now))
-}
-
 impl<M: Message> LogSink for Ingest<M> {
     fn channel(&self) -> &'static str {
         M::CHANNEL
@@ -356,7 +358,7 @@ impl<M: Message> LogSink for Ingest<M> {
         let Some(shared) = self.shared.upgrade() else { return };
         let mut state = shared.lock();
         state.log.set_queue_ttl(ttl);
-        let expired = state.expire(Instant::now());
+        let expired = state.expire_now();
         drop(state);
         drop(expired);
     }
@@ -517,6 +519,14 @@ impl<M: Message> LogSink for Ingest<M> {
         slots
     }
 
+    fn expires_latest(&self) -> bool {
+        M::HAS_LATEST_TTL
+    }
+
+    fn expire(&self, offset: Offset, value: Offset, payload: &[u8]) {
+        self.expire_value(offset, value, payload);
+    }
+
     fn advance_to(&self, offset: Offset) {
         let Some(shared) = self.shared.upgrade() else { return };
         let mut state = shared.lock();
@@ -571,11 +581,19 @@ impl<M: Message> LogSink for Ingest<M> {
 
     fn caught_up(&self) {
         self.skip_log.end_if_over();
-        let mut changed = false;
+        let (mut changed, mut sweeper) = (false, None);
         self.update(|state| {
             changed = !std::mem::replace(&mut state.reachable, true);
-            std::mem::replace(&mut state.loading, false) || changed
+            let is_new = std::mem::replace(&mut state.loading, false) || changed;
+            if M::HAS_LATEST_TTL && is_new {
+                // What was due meanwhile is seen to now.
+                sweeper = state.sweep_by(Instant::now());
+            }
+            is_new
         });
+        if let Some((order, shared)) = sweeper.zip(self.shared.upgrade()) {
+            sweeper::start(order, &shared);
+        }
         if changed {
             *self.disconnect_reason.lock().unwrap_or_else(PoisonError::into_inner) = None;
             tracing::info!(target: "tornadose", channel = M::CHANNEL, "backend connected");

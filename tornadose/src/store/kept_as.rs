@@ -1,6 +1,7 @@
 //! How the log keeps a message: its retention, with the slot of a `latest` message and what a tombstone drops.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::event::error::EncodeError;
 use crate::message::tombstone::Tombstone;
@@ -12,6 +13,8 @@ pub(crate) enum KeptAs {
     /// As the newest value of its slot. Without one the variant is the slot.
     Latest {
         slot: Option<Arc<str>>,
+        /// How long it is kept, unless it is replaced.
+        ttl: Option<Duration>,
     },
     /// As a queue message, which drops `latest` values of its key.
     Tombstone(Tombstone),
@@ -22,8 +25,10 @@ impl KeptAs {
     pub(crate) fn of<M: Message>(message: &M) -> Result<Self, EncodeError> {
         let retention = if M::HAS_QUEUE { message.retention() } else { Retention::Latest };
         Ok(match retention {
-            Retention::Latest if M::HAS_SLOTS => Self::Latest { slot: message.slot_json()?.map(Arc::from) },
-            Retention::Latest => Self::Latest { slot: None },
+            Retention::Latest => Self::Latest {
+                slot: if M::HAS_SLOTS { message.slot_json()?.map(Arc::from) } else { None },
+                ttl: if M::HAS_LATEST_TTL { message.latest_ttl() } else { None },
+            },
             Retention::Queue if M::HAS_TOMBSTONES => message.tombstone()?.map_or(Self::Queue, Self::Tombstone),
             Retention::Queue => Self::Queue,
         })
@@ -38,7 +43,15 @@ impl KeptAs {
 
     pub(crate) fn slot(&self) -> Option<&Arc<str>> {
         match self {
-            Self::Latest { slot } => slot.as_ref(),
+            Self::Latest { slot, .. } => slot.as_ref(),
+            Self::Queue | Self::Tombstone(_) => None,
+        }
+    }
+
+    /// Returns how long a `latest` message is kept, if it expires.
+    pub(crate) fn latest_ttl(&self) -> Option<Duration> {
+        match self {
+            Self::Latest { ttl, .. } => *ttl,
             Self::Queue | Self::Tombstone(_) => None,
         }
     }

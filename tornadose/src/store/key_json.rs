@@ -27,6 +27,21 @@ pub(super) fn wire_key(key_text: &str) -> Cow<'_, str> {
     }
 }
 
+/// Returns the slot of this JSON as it is written to clients: the value alone where the slot has one field.
+/// `names_variant`: the JSON is that of an enum, and what is below the name of the variant is written.
+pub(super) fn wire_slot(slot: &str, names_variant: bool) -> Cow<'_, str> {
+    if !names_variant {
+        return wire_key(slot);
+    }
+    match serde_json::from_str::<BTreeMap<Cow<'_, str>, &RawValue>>(slot) {
+        Ok(variant) if variant.len() == 1 => {
+            let fields = variant.into_values().next().map_or("null", RawValue::get);
+            wire_key(fields).into_owned().into()
+        }
+        _ => slot.into(),
+    }
+}
+
 /// Returns the place of a latest value as backends know it: its key, and the JSON of its slot or else its event's name.
 pub(super) fn latest_slot(key_text: &str, event_name: Option<&str>, slot: Option<&str>) -> String {
     match slot.or(event_name) {
@@ -72,7 +87,7 @@ mod tests {
     use serde::ser::Error;
     use serde::{Serialize, Serializer};
 
-    use super::{key_size, key_text, latest_slot, split_slot, wire_key};
+    use super::{key_size, key_text, latest_slot, split_slot, wire_key, wire_slot};
     use crate::message::NoKey;
 
     #[test]
@@ -115,6 +130,21 @@ mod tests {
             ("null", "null"),
         ] {
             assert_eq!(wire_key(text), written);
+        }
+    }
+
+    #[test]
+    fn a_slot_is_written_as_a_key_is_and_that_of_an_enum_without_its_variant() {
+        for (text, names_variant, written) in [
+            (r#"{"sensor":"heat"}"#, false, r#""heat""#),
+            (r#"{"at":{"x":1}}"#, false, r#"{"x":1}"#),
+            (r#"{"Reading":{"sensor":"heat"}}"#, true, r#""heat""#),
+            (r#"{"Reading":{"sensor":"heat","unit":"C"}}"#, true, r#"{"sensor":"heat","unit":"C"}"#),
+            (r#"{"Reading":{"at":{"x":1}}}"#, true, r#"{"x":1}"#),
+            ("7", false, "7"),
+            ("7", true, "7"),
+        ] {
+            assert_eq!(wire_slot(text, names_variant), written);
         }
     }
 

@@ -51,6 +51,8 @@ pub(crate) struct Ledger {
     missed: u64,
     /// Of the missed messages, those that were never appended here.
     never_appended: u64,
+    /// `latest` messages that it was owed already, and is owed again after a gap.
+    owed_again: u64,
     pub(crate) delivered: u64,
     pub(crate) filtered: u64,
 }
@@ -64,7 +66,7 @@ pub(crate) struct Balance {
     /// Handed to the socket, or returned by the subscription. Whether the client has received them is not known here.
     pub(crate) delivered: u64,
     pub(crate) filtered: u64,
-    /// `latest` messages that a newer one replaced, or `forget` dropped, before they were read.
+    /// `latest` messages that a newer one replaced, or `forget` dropped, or that expired, before they were read.
     pub(crate) conflated: u64,
     /// Reported by a gap.
     pub(crate) missed: u64,
@@ -81,6 +83,7 @@ impl Ledger {
             read: Counts::default(),
             missed: 0,
             never_appended: 0,
+            owed_again: 0,
             delivered: 0,
             filtered: 0,
         }
@@ -100,10 +103,16 @@ impl Ledger {
         self.never_appended += missed;
     }
 
+    /// Records `latest` messages that are sent again.
+    pub(crate) fn record_owed_again(&mut self, messages: u64) {
+        self.owed_again += messages;
+    }
+
     /// Returns the balance, when so many messages have been `appended` for its keys and so many are `remaining` to be
     /// read.
     pub(crate) fn balance(&self, appended: Counts, remaining: Counts) -> Balance {
-        let owed = appended - self.not_owed;
+        let mut owed = appended - self.not_owed;
+        owed.latest += self.owed_again;
         Balance {
             owed: owed.total() + self.never_appended,
             delivered: self.delivered,

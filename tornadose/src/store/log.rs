@@ -24,6 +24,8 @@ mod merge;
 mod gaps;
 mod slots;
 mod latest;
+pub(crate) mod deadlines;
+pub(crate) mod expired_values;
 pub(crate) mod expiry;
 mod notices;
 mod finish;
@@ -46,6 +48,8 @@ use crate::store::gap::Gap;
 use crate::store::kept_as::KeptAs;
 use crate::store::limits::{ENTRY_OVERHEAD, Limits};
 use crate::store::log::batch::CachedBatch;
+use crate::store::log::deadlines::Deadlines;
+use crate::store::log::expired_values::ExpiredValues;
 use crate::store::log::gaps::Generations;
 use crate::store::log::key_table::KeyTable;
 use crate::store::log::notices::Notices;
@@ -85,6 +89,11 @@ pub(crate) struct Log<M: Message> {
     /// When each queue message was submitted, where they expire.
     submit_times: BTreeMap<Offset, Instant>,
     notices: Notices,
+    /// When `latest` values expire.
+    deadlines: Deadlines,
+    expired_values: ExpiredValues<M>,
+    /// Expired values of which the notice was forgotten, to be dropped outside of the store's lock.
+    discarded_values: Vec<Arc<Entry<M>>>,
     /// Whether the engine says when a finish is forgotten.
     engine_reopens: bool,
 }
@@ -159,6 +168,9 @@ impl<M: Message> Log<M> {
             queue_ttl: M::QUEUE_TTL,
             submit_times: BTreeMap::new(),
             notices: Notices::default(),
+            deadlines: Deadlines::default(),
+            expired_values: ExpiredValues::default(),
+            discarded_values: Vec::new(),
             engine_reopens: false,
         }
     }
@@ -205,10 +217,10 @@ impl<M: Message> Log<M> {
         let key_index = self.keys.index_for(key, cost.key_size);
         self.advance_to(offset);
         let id = self.id(offset);
-        let mut evicted = Vec::new();
+        let mut evicted = self.take_discarded_values();
         match kept_as {
             KeptAs::Queue => {}
-            KeptAs::Latest { slot } => {
+            KeptAs::Latest { slot, .. } => {
                 let replaced = self.find_replaced(key_index, &message, &event, slot.as_deref());
                 evicted.extend(replaced.and_then(|replaced| self.take_latest_at(key_index, replaced)));
             }
@@ -251,7 +263,7 @@ impl<M: Message> Log<M> {
 
     /// Returns the bytes of everything that is kept or remembered.
     pub(crate) fn bytes(&self) -> usize {
-        self.kept_bytes + self.keys.bytes() + self.notices.bytes()
+        self.kept_bytes + self.keys.bytes() + self.notices.bytes() + self.expired_values.bytes()
     }
 
     /// Returns the bytes of the keys, beside the overhead of those with something kept.
@@ -426,6 +438,8 @@ impl<M: Message> Log<M> {
         (self.kept_bytes, self.kept_latest_bytes) = (0, 0);
         self.submit_times.clear();
         self.slots.clear();
+        self.deadlines.clear();
+        entries.extend(self.take_all_expired());
         self.version += 1;
         self.forget_notices();
         self.keys.reset(self.version);

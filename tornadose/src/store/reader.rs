@@ -31,6 +31,7 @@ use crate::store::ledger::Ledger;
 use crate::store::log::Log;
 use crate::store::log::batch::Batch;
 use crate::store::log::cursor::{Cursor, ResumeOutcome};
+use crate::store::log::expired_values::ExpiredValue;
 use crate::store::log::key::KeySelection;
 use crate::store::reader::end_timer::EndTimer;
 use crate::store::reader::handle::ReaderHandle;
@@ -57,6 +58,8 @@ pub(crate) enum ReadStep<M> {
     /// Reports a finish. `position` and `with_id` are as for messages. `key`: of this key; without it all keys of the
     /// reader are finished, and it ends.
     Finished { position: Option<Id>, id: Id, with_id: bool, key: Option<Arc<str>> },
+    /// Reports a value that has expired. `position` and `with_id` are as for messages.
+    Expired { position: Option<Id>, id: Id, with_id: bool, value: ExpiredValue<M> },
     /// Ends.
     Ended(EndReason),
 }
@@ -105,7 +108,7 @@ impl<M: Message> Reader<M> {
         let mut state = shared.lock();
         let keys = select(&mut state.log, keys);
         let mut state = shared.decode_for(&keys, state);
-        let expired = M::QUEUE_TTL.and_then(|_| state.expire(Instant::now()));
+        let expired = state.expire_now();
         state.log.forget_old_finishes(&keys);
         let end = state.closed.then_some(EndReason::Closed);
         let mailbox = Arc::new(Mailbox::new());
@@ -181,7 +184,7 @@ impl<M: Message> Reader<M> {
         let shared = Arc::clone(&self.shared);
         let mut state = shared.lock();
         let was_pending = self.pending.is_some();
-        let expired = M::QUEUE_TTL.and_then(|_| state.expire(Instant::now()));
+        let expired = state.expire_now();
         let step = self.poll_locked(&mut state, waker);
         let discarded = state.log.take_discarded();
         let end = state.readers.end_of(self.id);

@@ -20,12 +20,13 @@ use crate::metrics;
 use crate::store::decode::ParseJson;
 use crate::store::end::{End, EndReason};
 use crate::store::entry::Entry;
+use crate::store::expiry::ValueExpiry;
 use crate::store::limits::Limits;
 use crate::store::log::Log;
-use crate::store::log::expiry::Expired;
 use crate::store::read_back::ReadBack;
 use crate::store::registry::{ReaderRegistry, WakeList};
 use crate::store::skip_log::{SkipLog, Skipped};
+use crate::store::sweeper::Sweeper;
 
 pub(crate) struct Shared<M: Message> {
     state: Mutex<State<M>>,
@@ -88,19 +89,12 @@ pub(crate) struct State<M: Message> {
     /// Whether the backend is filling the log with the messages that it has kept. Until it is done nothing is read.
     pub(crate) loading: bool,
     pub(super) sweeper: Sweeper,
+    pub(super) value_expiry: ValueExpiry,
+    /// Whether the places of values are remembered elsewhere, so that those that have expired are to be forgotten there.
+    pub(super) remembers_places: bool,
+    /// The places of values that have expired since they were last forgotten.
+    pub(super) expired_places: Vec<String>,
 }
-
-/// Whether a store has a task that trims what has expired.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Sweeper {
-    Absent,
-    /// It runs, or is about to.
-    Present,
-}
-
-/// The order to start the [sweeper](crate::store::sweeper), without the store's lock.
-#[must_use = "the store does not give it again"]
-pub(super) struct StartSweeper;
 
 /// Those who wait until a key is finished.
 pub(crate) struct FinishWaiter {
@@ -146,31 +140,6 @@ impl<M: Message> State<M> {
         FinishWaker { readers: self.readers.wake_to_reread(key_index), waiting }
     }
 
-    /// Trims the queue messages that have expired, also in the mailboxes of their readers. Call it before the log is read
-    /// or appended to, and drop the result after unlocking.
-    #[inline]
-    pub(crate) fn expire(&mut self, now: Instant) -> Option<Expired<M>> {
-        M::QUEUE_TTL?;
-        let expired = self.log.expire(now)?;
-        for &key_index in &expired.key_indexes {
-            self.readers.retract(key_index);
-        }
-        Some(expired)
-    }
-
-    /// Records when a queue message was submitted that was just appended. If it returns an order, carry it
-    /// out after unlocking.
-    #[inline]
-    pub(super) fn record_submit_time(&mut self, offset: Offset, submitted_at: Instant) -> Option<StartSweeper> {
-        M::QUEUE_TTL?;
-        self.log.record_submit_time(offset, submitted_at);
-        let is_missing = self.log.has_expiring() && self.sweeper == Sweeper::Absent;
-        is_missing.then(|| {
-            self.sweeper = Sweeper::Present;
-            StartSweeper
-        })
-    }
-
     /// Returns whether an entry of a backend at this offset goes into the log.
     pub(crate) fn takes(&self, offset: Offset) -> bool {
         (self.takes_messages() || offset <= self.closed_through) && offset > self.log.head().offset
@@ -205,6 +174,8 @@ impl<M: Message> Shared<M> {
         if backend.as_ref().is_some_and(|backend| backend.features.contains(Features::FINISH)) {
             log.leave_finishes_to_engine();
         }
+        let by_engine = backend.as_ref().is_some_and(|backend| backend.features.contains(Features::EXPIRE));
+        let value_expiry = if by_engine { ValueExpiry::ByEngine } else { ValueExpiry::Told };
         let state = State {
             log,
             readers: ReaderRegistry::new(),
@@ -216,6 +187,9 @@ impl<M: Message> Shared<M> {
             finish_waiters: BTreeMap::new(),
             loading: false,
             sweeper: Sweeper::Absent,
+            value_expiry,
+            remembers_places: backend.is_some(),
+            expired_places: Vec::new(),
         };
         Self {
             state: Mutex::new(state),

@@ -114,6 +114,10 @@ impl<M: Message> Stream for Subscription<M> {
                 ReadStep::Finished { id, key: Some(key), .. } => {
                     return Poll::Ready(Some(Received::Finished { id, key }));
                 }
+                ReadStep::Expired { id, value, .. } => {
+                    let message = Arc::clone(&value.entry.message);
+                    return Poll::Ready(Some(Received::Expired { id, message }));
+                }
                 ReadStep::Finished { key: None, .. } | ReadStep::Ended(_) => {
                     self.is_terminated = true;
                     return Poll::Ready(None);
@@ -171,6 +175,13 @@ pub enum Received<M> {
         /// The key as JSON; its value alone when the key has one field.
         key: Arc<str>,
     },
+    /// A `latest` message has expired, because it was not submitted again in time.
+    Expired {
+        /// The position of its end.
+        id: Id,
+        /// The message that has expired, shared with the store.
+        message: Arc<M>,
+    },
     /// Messages are missing here.
     Gap {
         /// The reason why they are missing.
@@ -185,6 +196,7 @@ impl<M> Clone for Received<M> {
         match self {
             Self::Message { id, message } => Self::Message { id: *id, message: Arc::clone(message) },
             Self::Finished { id, key } => Self::Finished { id: *id, key: Arc::clone(key) },
+            Self::Expired { id, message } => Self::Expired { id: *id, message: Arc::clone(message) },
             Self::Gap { reason, missed } => Self::Gap { reason: *reason, missed: *missed },
         }
     }
@@ -195,6 +207,7 @@ impl<M> fmt::Debug for Received<M> {
         match self {
             Self::Message { id, .. } => f.debug_struct("Message").field("id", id).finish_non_exhaustive(),
             Self::Finished { id, .. } => f.debug_struct("Finished").field("id", id).finish_non_exhaustive(),
+            Self::Expired { id, .. } => f.debug_struct("Expired").field("id", id).finish_non_exhaustive(),
             Self::Gap { reason, missed } => {
                 f.debug_struct("Gap").field("reason", reason).field("missed", missed).finish()
             }

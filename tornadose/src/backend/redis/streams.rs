@@ -109,6 +109,10 @@ mod tests {
         fn remove(&self, _: Offset, _: &str) -> Vec<String> {
             Vec::new()
         }
+        fn expires_latest(&self) -> bool {
+            false
+        }
+        fn expire(&self, _: Offset, _: Offset, _: &[u8]) {}
         fn advance_to(&self, _: Offset) {}
         fn report_trimmed(&self, _: Option<u64>) {}
         fn mark_trimmed_through(&self, _: Offset) {}

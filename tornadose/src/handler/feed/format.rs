@@ -17,8 +17,8 @@ pub(crate) trait Format: Encoding {
     fn without_id<M>(out: &mut BytesMut, entry: &Entry<M>);
     fn position(out: &mut BytesMut, id: Id);
     fn gap(out: &mut BytesMut, gap: Gap);
-    /// Appends the event of a finish, with this data.
-    fn finished(out: &mut BytesMut, id: Option<Id>, json: &str);
+    /// Appends an event of the library's own, with this data.
+    fn notice(out: &mut BytesMut, id: Option<Id>, name: &str, json: &str);
     /// Returns the bytes for one reader as they are written.
     fn take_bytes(out: BytesMut) -> Bytes {
         out.freeze()
@@ -73,8 +73,8 @@ impl<const CHUNKED: bool> Format for Sse<CHUNKED> {
         sse::notice(out, None, "tornadose:gap", &gap_data(gap));
     }
 
-    fn finished(out: &mut BytesMut, id: Option<Id>, json: &str) {
-        sse::notice(out, id, "tornadose:finished", json);
+    fn notice(out: &mut BytesMut, id: Option<Id>, name: &str, json: &str) {
+        sse::notice(out, id, name, json);
     }
 
     fn take_bytes(out: BytesMut) -> Bytes {
@@ -120,8 +120,8 @@ impl Format for Ws {
         ws::notice(out, None, "tornadose:gap", &gap_data(gap));
     }
 
-    fn finished(out: &mut BytesMut, id: Option<Id>, json: &str) {
-        ws::notice(out, id, "tornadose:finished", json);
+    fn notice(out: &mut BytesMut, id: Option<Id>, name: &str, json: &str) {
+        ws::notice(out, id, name, json);
     }
 }
 

@@ -495,6 +495,7 @@ impl Client {
             Poll::Ready(Some(Received::Gap { reason: GapReason::Removed, missed })) => {
                 self.read_removal(history, missed.unwrap());
             }
+            Poll::Ready(Some(Received::Expired { .. })) => panic!("no value of this type expires"),
             Poll::Ready(Some(Received::Gap { missed, .. })) => {
                 assert_eq!(missed, Some(lost.len() as u64));
                 self.misses(lost);

@@ -81,8 +81,8 @@ impl Format for Counted {
     fn gap(out: &mut BytesMut, gap: Gap) {
         <Sse>::gap(out, gap);
     }
-    fn finished(out: &mut BytesMut, id: Option<Id>, json: &str) {
-        <Sse>::finished(out, id, json);
+    fn notice(out: &mut BytesMut, id: Option<Id>, name: &str, json: &str) {
+        <Sse>::notice(out, id, name, json);
     }
 }
 

@@ -84,6 +84,15 @@ impl<M: Message> Client<M> {
                     return Reading::Ended;
                 }
             }
+            ReadStep::Expired { position, id, with_id, value } => {
+                let mut record = self.record.lock();
+                if let Some(id) = position {
+                    record.position(self.index, id);
+                }
+                record.expired(self.index, describe(&*value.entry.message), id, with_id);
+                drop(record);
+                self.position = Some(id).filter(|_| with_id).or(position).or(self.position);
+            }
             ReadStep::Pending => return Reading::Waiting,
             ReadStep::Ended(_) => {
                 self.detach();

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::fmt::{self, Write};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use tokio::time::Instant;
 
@@ -22,16 +23,20 @@ pub(crate) struct Description {
     pub(super) event_name: Option<String>,
     pub(super) data: String,
     pub(super) is_latest: bool,
+    /// How long it is kept, if it is a `latest` message that expires.
+    pub(super) ttl: Option<Duration>,
 }
 
 /// Returns what a message is known by.
 pub(crate) fn describe<M: Message>(message: &M) -> Description {
     let event = message.event().ok();
+    let is_latest = !M::HAS_QUEUE || message.retention() == Retention::Latest;
     Description {
         key: format!("{:?}", message.key()),
         event_name: event.as_ref().and_then(|event| event.name()).map(str::to_owned),
         data: event.map_or_else(String::new, |event| event.data().to_owned()),
-        is_latest: !M::HAS_QUEUE || message.retention() == Retention::Latest,
+        is_latest,
+        ttl: if is_latest && M::HAS_LATEST_TTL { message.latest_ttl() } else { None },
     }
 }
 
@@ -115,6 +120,12 @@ pub(super) enum ItemKind {
     /// A key is finished, and whether that carried its id.
     Finished {
         key: usize,
+        id: Id,
+        with_id: bool,
+    },
+    /// A value has expired, and whether that carried its id.
+    Expired {
+        message: usize,
         id: Id,
         with_id: bool,
     },
@@ -256,6 +267,18 @@ impl Record {
         if key.is_none() {
             self.readers[reader].finish = Some(id);
         }
+    }
+
+    /// Records that a reader is told that a value has expired.
+    pub(crate) fn expired(&mut self, reader: usize, description: Description, id: Id, with_id: bool) {
+        let text = format!("expired {id} {description}");
+        let message = self.message(description);
+        self.item(reader, ItemKind::Expired { message, id, with_id }, format_args!("{text}"));
+    }
+
+    /// Returns the time of a moment.
+    pub(super) fn time_of(&self, moment: usize) -> Instant {
+        self.events[moment].at
     }
 
     pub(crate) fn resume(&mut self, reader: usize) {

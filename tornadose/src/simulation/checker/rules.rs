@@ -1,5 +1,7 @@
 //! The promises, each as a search through what was recorded.
 
+mod expiries;
+
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use crate::id::{Epoch, Id, Offset};
@@ -19,6 +21,10 @@ const ONE_ID: &str = "two readers received different messages under one id";
 const REJECTED: &str = "a message that was rejected was received";
 const LAST: &str = "a reader received a message of a key that is finished, and no gap in between";
 const ONE_FINISH: &str = "two readers were told different finishes of a key";
+const EARLY: &str = "a reader was told that a value has expired before its time";
+const RENEWED: &str = "a reader was told that a value has expired which had a newer one in its place";
+const GONE: &str = "a reader received a value after it was told that it has expired, and no gap in between";
+const KEPT: &str = "a reader was not told that a value has expired, nor sent a gap or another value in its place";
 const CONTIGUOUS: &str = "a reader was not sent a message between two others, nor a gap";
 const DELIVERED: &str = "a message that was taken did not reach a reader, and the reader was not sent a gap";
 
@@ -32,8 +38,9 @@ pub(super) fn find_violation(record: &Record) -> Option<Finding> {
     }
     for (index, reader) in record.readers.iter().enumerate() {
         let found = find_repeated(record, reader)
-            .or_else(|| find_disordered(reader))
+            .or_else(|| find_disordered(record, reader))
             .or_else(|| find_after_finish(record, reader))
+            .or_else(|| expiries::find_wrong(record, &known, reader))
             .or_else(|| find_skipped(record, &known, reader))
             .or_else(|| find_undelivered(record, &known, reader));
         if let Some((promise, messages)) = found {
@@ -88,8 +95,10 @@ fn find_repeated(record: &Record, reader: &ReaderRecord) -> Option<Found> {
                     without_id.push(message);
                 }
             }
-            ItemKind::Position(_) | ItemKind::Finished { with_id: true, .. } => without_id.clear(),
-            ItemKind::Finished { .. } => {}
+            ItemKind::Position(_)
+            | ItemKind::Finished { with_id: true, .. }
+            | ItemKind::Expired { with_id: true, .. } => without_id.clear(),
+            ItemKind::Finished { .. } | ItemKind::Expired { .. } => {}
             ItemKind::Gap(GapReason::Restarted) => seen.clear(),
             ItemKind::Gap(reason) => {
                 // A gap is followed by the newest values.
@@ -109,11 +118,16 @@ fn find_repeated(record: &Record, reader: &ReaderRecord) -> Option<Found> {
     None
 }
 
-fn find_disordered(reader: &ReaderRecord) -> Option<Found> {
+fn find_disordered(record: &Record, reader: &ReaderRecord) -> Option<Found> {
     let (mut last, mut position): (Option<Id>, Option<Id>) = (None, None);
+    // A gap may be followed by all values that are kept, without ids.
+    let mut is_after_gap = false;
     for item in &reader.items {
         match item.kind {
+            ItemKind::Message { message, with_id: false, .. }
+                if is_after_gap && record.messages[message].description.is_latest => {}
             ItemKind::Message { message, id, with_id } => {
+                is_after_gap &= !with_id;
                 if last.is_some_and(|last| id <= last) {
                     return Some((IN_ORDER, vec![message]));
                 }
@@ -122,9 +136,12 @@ fn find_disordered(reader: &ReaderRecord) -> Option<Found> {
                     position = Some(id);
                 }
             }
-            ItemKind::Position(id) | ItemKind::Finished { id, with_id: true, .. } => position = Some(id),
+            ItemKind::Position(id)
+            | ItemKind::Finished { id, with_id: true, .. }
+            | ItemKind::Expired { id, with_id: true, .. } => position = Some(id),
             ItemKind::Gap(GapReason::Restarted) => last = None,
-            ItemKind::Finished { .. } | ItemKind::Gap(_) => {}
+            ItemKind::Gap(_) => is_after_gap = true,
+            ItemKind::Finished { .. } | ItemKind::Expired { .. } => {}
             ItemKind::Resumed => last = position,
         }
     }
@@ -144,7 +161,7 @@ fn find_after_finish(record: &Record, reader: &ReaderRecord) -> Option<Found> {
             ItemKind::Finished { key, .. } => drop(finished.insert(record.finished[key].clone())),
             // What carried no id may come again.
             ItemKind::Gap(_) | ItemKind::Resumed => finished.clear(),
-            ItemKind::Position(_) => {}
+            ItemKind::Position(_) | ItemKind::Expired { .. } => {}
         }
     }
     None
@@ -179,7 +196,9 @@ fn find_skipped(record: &Record, known: &Known, reader: &ReaderRecord) -> Option
                 (id, with_id.then_some(id))
             }
             ItemKind::Position(id) => (id, (!is_after_gap).then_some(id)),
-            ItemKind::Finished { id, with_id, .. } => (id, (with_id && !is_after_gap).then_some(id)),
+            ItemKind::Finished { id, with_id, .. } | ItemKind::Expired { id, with_id, .. } => {
+                (id, (with_id && !is_after_gap).then_some(id))
+            }
             ItemKind::Gap(_) => {
                 (complete, is_after_gap) = (None, true);
                 continue;
@@ -247,7 +266,11 @@ fn find_undelivered(record: &Record, known: &Known, reader: &ReaderRecord) -> Op
 fn message_of(kind: ItemKind) -> Option<usize> {
     match kind {
         ItemKind::Message { message, .. } => Some(message),
-        ItemKind::Gap(_) | ItemKind::Position(_) | ItemKind::Finished { .. } | ItemKind::Resumed => None,
+        ItemKind::Gap(_)
+        | ItemKind::Position(_)
+        | ItemKind::Finished { .. }
+        | ItemKind::Expired { .. }
+        | ItemKind::Resumed => None,
     }
 }
 
@@ -255,9 +278,14 @@ fn message_of(kind: ItemKind) -> Option<usize> {
 /// forgotten. A value that was appended twice may be older than its second id says.
 fn is_superseded(record: &Record, reader: &ReaderRecord, message: &MessageRecord, submitted: usize) -> bool {
     let slot = |message: &MessageRecord| (message.description.key.clone(), message.description.event_name.clone());
+    // The end of a value stands for those before it.
+    let value_of = |kind| match kind {
+        ItemKind::Expired { message, .. } => Some(message),
+        _ => message_of(kind),
+    };
     let is_in_its_place = |item: &Item| {
         item.at > submitted
-            && message_of(item.kind)
+            && value_of(item.kind)
                 .map(|other| &record.messages[other])
                 .is_some_and(|other| other.description.is_latest && slot(other) == slot(message))
     };
@@ -285,6 +313,7 @@ impl ReaderRecord {
             match item.kind {
                 ItemKind::Message { id: other, with_id: true, .. }
                 | ItemKind::Finished { id: other, with_id: true, .. }
+                | ItemKind::Expired { id: other, with_id: true, .. }
                 | ItemKind::Position(other)
                     if other.epoch == id.epoch && other.offset >= id.offset =>
                 {
@@ -293,7 +322,11 @@ impl ReaderRecord {
                 // What follows a gap without an id is what was kept, of both sides of the loss.
                 ItemKind::Message { id: other, with_id: true, .. } if other.epoch == id.epoch => is_reported = false,
                 ItemKind::Gap(_) => is_reported = true,
-                ItemKind::Message { .. } | ItemKind::Finished { .. } | ItemKind::Position(_) | ItemKind::Resumed => {}
+                ItemKind::Message { .. }
+                | ItemKind::Finished { .. }
+                | ItemKind::Expired { .. }
+                | ItemKind::Position(_)
+                | ItemKind::Resumed => {}
             }
         }
         is_reported

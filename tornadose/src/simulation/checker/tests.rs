@@ -6,7 +6,7 @@ use crate::simulation::checker::record::Description;
 use crate::store::gap::GapReason;
 
 fn message(data: &str) -> Description {
-    Description { key: "()".into(), event_name: None, data: data.into(), is_latest: false }
+    Description { key: "()".into(), event_name: None, data: data.into(), is_latest: false, ttl: None }
 }
 
 /// The kinds of items that a reader receives.

@@ -21,9 +21,11 @@ use crate::store::Store;
 use crate::store::finish::KeyState;
 use crate::store::reader::mailbox::NOOP_WAKER;
 
-/// A message that is unlike all others by its number.
+const CHANNEL: &str = "notes";
+
+/// A message that is unlike all others by its number. Queue messages expire after so many milliseconds, unless it is 0.
 #[derive(Clone, Serialize, Deserialize)]
-struct Note {
+struct Note<const QUEUE_TTL_MS: u64> {
     key: u64,
     number: u64,
     is_latest: bool,
@@ -33,15 +35,17 @@ struct Note {
     is_tombstone: bool,
 }
 
-impl Finish for Note {}
+impl<const TTL: u64> Finish for Note<TTL> {}
 
-impl Message for Note {
+impl<const TTL: u64> Message for Note<TTL> {
     type Key = u64;
     const CAN_FINISH: bool = true;
     const CAPACITY: usize = 8;
-    const CHANNEL: &'static str = "notes";
+    const CHANNEL: &'static str = CHANNEL;
     const HAS_SLOTS: bool = true;
     const HAS_TOMBSTONES: bool = true;
+    const HAS_LATEST_TTL: bool = true;
+    const QUEUE_TTL: Option<Duration> = if TTL == 0 { None } else { Some(Duration::from_millis(TTL)) };
 
     fn key(&self) -> u64 {
         self.key
@@ -54,6 +58,10 @@ impl Message for Note {
     }
     fn slot_json(&self) -> Result<Option<String>, EncodeError> {
         Ok(self.slot.map(|slot| slot.to_string()))
+    }
+    fn latest_ttl(&self) -> Option<Duration> {
+        // Shorter than many a pause, and longer than most.
+        (self.slot == Some(0)).then_some(Duration::from_millis(300))
     }
     fn tombstone(&self) -> Result<Option<Tombstone>, EncodeError> {
         Ok(self.is_tombstone.then_some(Tombstone::Key))
@@ -68,12 +76,12 @@ impl Message for Note {
     }
 }
 
-pub(super) struct World {
+pub(super) struct World<const TTL: u64> {
     engine: Engine,
     processes: Vec<Process>,
     /// The running store of each process.
-    stores: Vec<Option<Store<Note>>>,
-    clients: Vec<Option<Client<Note>>>,
+    stores: Vec<Option<Store<Note<TTL>>>>,
+    clients: Vec<Option<Client<Note<TTL>>>>,
     /// The process of each client.
     places: [usize; CLIENTS],
     record: SharedRecord,
@@ -95,7 +103,7 @@ struct Rollback {
     may_be_unnoticed: bool,
 }
 
-impl World {
+impl<const TTL: u64> World<TTL> {
     pub(super) fn new(seed: u64, mistake: Option<Mistake>) -> Self {
         let engine = Engine::new(seed);
         let processes = (0..PROCESSES).map(|index| engine.process(format!("process {index}"))).collect();
@@ -176,24 +184,24 @@ impl World {
             Step::DeliverAgain { process } => self.processes[process].deliver_again(),
             Step::Trim { kept } => {
                 self.was_forgotten_or_trimmed = true;
-                self.engine.trim(Note::CHANNEL, kept);
+                self.engine.trim(CHANNEL, kept);
             }
             Step::Snapshot => self.snapshot = Some(self.engine.snapshot()),
             Step::Restore => self.restore(),
             Step::Foreign { key, is_latest } => {
                 let note = self.note(key, is_latest);
-                self.engine.append_foreign(Note::CHANNEL, serde_json::to_vec(&note).unwrap());
+                self.engine.append_foreign(CHANNEL, serde_json::to_vec(&note).unwrap());
             }
             Step::OtherVersion { key, is_readable } => {
                 let note = self.note(key, false);
                 let payload = if is_readable { serde_json::to_vec(&note).unwrap() } else { b"{}".to_vec() };
-                self.engine.append_as("version2", note.number, Note::CHANNEL, key.to_string(), payload);
+                self.engine.append_as("version2", note.number, CHANNEL, key.to_string(), payload);
             }
-            Step::Unreadable => self.engine.append_unreadable(Note::CHANNEL),
+            Step::Unreadable => self.engine.append_unreadable(CHANNEL),
         }
     }
 
-    fn note(&mut self, key: u64, is_latest: bool) -> Note {
+    fn note(&mut self, key: u64, is_latest: bool) -> Note<TTL> {
         self.number += 1;
         // Of three latest values, two have slots.
         let slot = [Some(0), Some(1), None][usize::try_from(self.number % 3).unwrap_or(0)].filter(|_| is_latest);
@@ -214,7 +222,7 @@ impl World {
         let Some(store) = self.stores[process].take() else { return };
         store.close();
         self.has_stopped = true;
-        let epoch = self.engine.epoch(Note::CHANNEL);
+        let epoch = self.engine.epoch(CHANNEL);
         self.mark_unnoticed(epoch);
     }
 
@@ -225,7 +233,7 @@ impl World {
         }
     }
 
-    fn submit(&mut self, process: usize, note: Note) {
+    fn submit(&mut self, process: usize, note: Note<TTL>) {
         let Some(store) = &self.stores[process] else { return };
         let message = self.record.lock().submit(describe(&note));
         let (store, record) = (store.clone(), self.record.clone());
@@ -266,10 +274,10 @@ impl World {
 
     fn restore(&mut self) {
         let Some(snapshot) = &self.snapshot else { return };
-        let newest = |engine: &Engine| engine.newest(Note::CHANNEL);
+        let newest = |engine: &Engine| engine.newest(CHANNEL);
         let up_to = newest(&self.engine);
         self.engine.restore(snapshot);
-        let (after, epoch) = (newest(&self.engine), self.engine.epoch(Note::CHANNEL));
+        let (after, epoch) = (newest(&self.engine), self.engine.epoch(CHANNEL));
         self.rollbacks.push(Rollback { after, up_to, epoch, may_be_unnoticed: false });
         if self.has_stopped {
             self.mark_unnoticed(epoch);
@@ -315,8 +323,8 @@ impl World {
 
     /// All processes have the same latest values, the same finishes, and the same head.
     fn find_divergence(&self) -> Option<Failure> {
-        let stores: Vec<&Store<Note>> = self.stores.iter().flatten().collect();
-        let state = |store: &Store<Note>| {
+        let stores: Vec<&Store<Note<TTL>>> = self.stores.iter().flatten().collect();
+        let state = |store: &Store<Note<TTL>>| {
             let latest = (0..KEYS).map(|key| store.latest(&key).map(|note| note.number)).collect::<Vec<_>>();
             let finished = (KEYS..KEYS + FINISHED_KEYS).map(|key| store.key_state(&key) == KeyState::Finished);
             (
@@ -325,6 +333,12 @@ impl World {
                 finished.collect::<Vec<_>>(),
             )
         };
+        if stores.iter().any(|store| store.shared().lock().log.expiry_counts().0 > 0) {
+            return Some(Failure {
+                promise: "a process keeps a value that has expired".into(),
+                transcript: String::new(),
+            });
+        }
         let states: Vec<_> = stores.iter().map(|store| state(store)).collect();
         states.windows(2).any(|pair| pair[0] != pair[1]).then(|| Failure {
             promise: "two processes have different heads, latest values or finishes".into(),

@@ -62,6 +62,14 @@ impl<K: Clone + Debug> LatestKeys<K> {
         self.by_text.remove(&text).map(Forgotten::from)
     }
 
+    /// Removes the place of one value. Returns its key if that has no other value.
+    pub(super) fn forget_place(&mut self, place: &str) -> Option<K> {
+        let key_text = split_slot(place).map_or(place, |(key_text, _)| key_text);
+        let known = self.by_text.get_mut(key_text)?;
+        known.places.remove(place);
+        if known.places.is_empty() { self.by_text.remove(key_text).map(|known| known.key) } else { None }
+    }
+
     /// Removes the places that are not kept. Returns each with its key and the text of that.
     pub(super) fn retain(&mut self, is_kept: &dyn Fn(&str) -> bool) -> Vec<(K, String, String)> {
         let mut dropped = Vec::new();

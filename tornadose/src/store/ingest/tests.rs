@@ -97,7 +97,9 @@ impl Client {
                     }
                 }
                 ReadStep::AtHead { .. } => break,
-                ReadStep::Pending | ReadStep::Finished { .. } | ReadStep::Ended(_) => panic!("{steps:?}"),
+                ReadStep::Pending | ReadStep::Finished { .. } | ReadStep::Expired { .. } | ReadStep::Ended(_) => {
+                    panic!("{steps:?}")
+                }
             }
         }
         assert_eq!(steps, self.expected(history));

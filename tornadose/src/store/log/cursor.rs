@@ -32,6 +32,8 @@ pub(crate) struct Cursor {
     pub(crate) accounted: u64,
     /// The newest generation of the log that it has seen.
     pub(super) generation: u64,
+    /// Its reader is not told of values that have expired at or below: it was never sent them.
+    pub(super) expired_through: Offset,
 }
 
 impl Cursor {
@@ -82,7 +84,8 @@ impl<M: Message> Log<M> {
     /// keys together.
     pub(crate) fn cursor_for_new(&self, keys: &KeySelection, replay: usize) -> Cursor {
         let skip_through = self.newest_not_replayed(keys, replay);
-        self.cursor_at(keys, Offset::START, skip_through, skip_through.max(self.trimmed_through(keys)))
+        let ids_after = skip_through.max(self.trimmed_through(keys));
+        self.cursor_before_kept(keys, skip_through, ids_after)
     }
 
     /// Returns the cursor of a reader that resumes from an id, known or trimmed: before the messages after it that
@@ -91,9 +94,22 @@ impl<M: Message> Log<M> {
         self.cursor_at(keys, offset, offset, self.trimmed_through(keys))
     }
 
+    /// Returns the cursor of a reader that resumes from a trimmed id. Where values expire, it begins before all that are
+    /// kept.
+    pub(crate) fn cursor_after_trimmed(&self, keys: &KeySelection, offset: Offset) -> Cursor {
+        let cursor = self.cursor_after(keys, offset);
+        if M::HAS_LATEST_TTL { self.cursor_before_latest(keys, &cursor) } else { cursor }
+    }
+
     /// Returns the cursor of a reader whose id is unknown: before everything that is kept of its keys.
     pub(crate) fn cursor_at_start(&self, keys: &KeySelection) -> Cursor {
-        self.cursor_at(keys, Offset::START, Offset::START, self.trimmed_through(keys))
+        self.cursor_before_kept(keys, Offset::START, self.trimmed_through(keys))
+    }
+
+    /// Returns the cursor of a reader that was sent nothing, so that it is told of no value that has expired before.
+    fn cursor_before_kept(&self, keys: &KeySelection, skip_through: Offset, ids_after: Offset) -> Cursor {
+        let cursor = self.cursor_at(keys, Offset::START, skip_through, ids_after);
+        Cursor { expired_through: if M::HAS_LATEST_TTL { self.head } else { Offset::START }, ..cursor }
     }
 
     /// Returns the cursor of a reader that lagged: at its position, before the messages that are still kept after it.
@@ -102,12 +118,14 @@ impl<M: Message> Log<M> {
         let kept = self.cursor_at(keys, cursor.position, cursor.skip_through, ids_after);
         // What was removed is reported at the removal.
         let accounted = kept.accounted - self.removed_ahead(keys, cursor);
-        Cursor { generation: cursor.generation, accounted, ..kept }
+        let (generation, expired_through) = (cursor.generation, cursor.expired_through);
+        Cursor { generation, accounted, expired_through, ..kept }
     }
 
     fn cursor_at(&self, keys: &KeySelection, position: Offset, skip_through: Offset, ids_after: Offset) -> Cursor {
         let accounted = self.appended_queue(keys) - self.queue_count_after(keys, position.max(skip_through));
-        Cursor { position, skip_through, ids_after, accounted, generation: self.generation() }
+        let (generation, expired_through) = (self.generation(), Offset::START);
+        Cursor { position, skip_through, ids_after, accounted, generation, expired_through }
     }
 
     /// Returns what the log knows of an id, for a reader of these keys.
@@ -177,7 +195,9 @@ impl<M: Message> Log<M> {
     pub(crate) fn skip_others(&self, keys: &KeySelection, cursor: &mut Cursor) -> bool {
         let has_nothing = cursor.generation == self.generation()
             && self.newest(keys) <= cursor.position
-            && !self.has_finish_ahead(keys, cursor);
+            && !self.has_finish_ahead(keys, cursor)
+            && self.next_expired(keys, cursor).is_none()
+            && !self.has_lost_expiry(keys, cursor);
         if has_nothing {
             cursor.position = self.head;
         }

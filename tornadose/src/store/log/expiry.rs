@@ -1,4 +1,5 @@
-//! The end of queue messages by their age. Nothing here runs for a type without [`Message::QUEUE_TTL`].
+//! The end of queue messages by their age. Nothing here runs for a type without [`Message::QUEUE_TTL`]. That of `latest`
+//! values is in [`deadlines`](crate::store::log::deadlines).
 //!
 //! A message that has expired is trimmed as one beyond the capacity is, so a reader to whom it was owed lags. Whoever
 //! reads or appends trims first; the sweeper does so when nobody else does.
@@ -13,8 +14,8 @@ use crate::message::Message;
 use crate::store::entry::Entry;
 use crate::store::log::Log;
 
-/// What expired.
-pub(crate) struct Expired<M> {
+/// The queue messages that expired.
+pub(crate) struct ExpiredMessages<M> {
     /// The indexes of the keys that lost messages, each at least once. A key may have left the log since.
     pub(crate) key_indexes: Vec<usize>,
     /// To be dropped outside of the store's lock.
@@ -39,22 +40,23 @@ impl<M: Message> Log<M> {
         }
     }
 
-    /// Returns whether any message expires, now or later.
-    pub(crate) fn has_expiring(&self) -> bool {
+    /// Returns whether any queue message expires, now or later.
+    pub(crate) fn has_expiring_messages(&self) -> bool {
         !self.submit_times.is_empty()
     }
 
     /// Trims the queue messages that have expired. Returns `None` when there are none.
-    pub(crate) fn expire(&mut self, now: Instant) -> Option<Expired<M>> {
+    pub(crate) fn expire_messages(&mut self, now: Instant) -> Option<ExpiredMessages<M>> {
         let ttl = self.queue_ttl?;
-        let mut expired: Option<Expired<M>> = None;
+        let mut expired: Option<ExpiredMessages<M>> = None;
         while let Some(oldest) = self.submit_times.first_entry()
             && oldest.get().checked_add(ttl).is_some_and(|expiry| expiry <= now)
         {
             let offset = *oldest.key();
             oldest.remove();
             let Some(key_index) = self.key_index_at(offset) else { continue };
-            let expired = expired.get_or_insert_with(|| Expired { key_indexes: Vec::new(), entries: Vec::new() });
+            let new = || ExpiredMessages { key_indexes: Vec::new(), entries: Vec::new() };
+            let expired = expired.get_or_insert_with(new);
             // Whatever is older of the key has expired too.
             expired.entries.extend(self.trim_oldest_of(key_index));
             expired.key_indexes.push(key_index);

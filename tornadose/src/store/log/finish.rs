@@ -7,7 +7,7 @@ use tokio::time::Instant;
 
 use crate::id::Offset;
 use crate::message::Message;
-use crate::store::key_json::{key_text, wire_key};
+use crate::store::key_json::wire_key;
 use crate::store::limits::ENTRY_OVERHEAD;
 use crate::store::log::key::KeySelection;
 use crate::store::log::notices::Finish;
@@ -110,13 +110,7 @@ impl<M: Message> Log<M> {
     /// Finishes a key that is not finished, at an offset above the head.
     pub(crate) fn finish(&mut self, offset: Offset, key_index: usize) {
         self.advance_to(offset);
-        let key_log = &self.keys[key_index];
-        let text = match (&key_log.text, &key_log.key) {
-            (Some(text), _) => Some(Arc::clone(text)),
-            // It could be serialized to be measured.
-            (None, Some(key)) => key_text(&**key).ok().map(Arc::from),
-            (None, None) => None,
-        };
+        let text = self.key_text_of(key_index);
         let key_json: Arc<str> = text.map_or_else(|| "null".into(), |text| wire_key(&text).into());
         let (at, cost) = (Instant::now(), ENTRY_OVERHEAD + key_json.len());
         self.keys.pin(key_index);
@@ -168,16 +162,20 @@ impl<M: Message> Log<M> {
         }
     }
 
-    /// Forgets notices beyond their share of the memory, but not the newest finish, and now and then those that are
-    /// old.
+    /// Forgets notices beyond their share of the memory, but neither the newest finish nor the newest expiry, and now and
+    /// then those that are old.
     pub(super) fn sweep(&mut self, now: Instant) {
         let bytes_max = self.limits.memory / MEMORY_SHARE;
-        while self.notices.bytes() > bytes_max
+        let has_too_many = |log: &Self| log.notices.bytes() + log.expired_values.bytes() > bytes_max;
+        while has_too_many(self)
             && let Some(key_index) = self.notices.pop_removal()
         {
             self.keys.release(key_index, self.idle_bytes_max());
         }
-        while self.notices.bytes() > bytes_max && self.notices.finishes.len() > 1 {
+        while has_too_many(self) && self.expired_values.len() > 1 {
+            self.forget_oldest_expired();
+        }
+        while has_too_many(self) && self.notices.finishes.len() > 1 {
             let Some(oldest) = self.notices.finishes.first_key_value().map(|(_, finish)| finish.key_index) else {
                 break;
             };

@@ -61,6 +61,9 @@ impl<M: Message> Log<M> {
         if M::HAS_SLOTS {
             self.slots.remove(key_index, offset);
         }
+        if M::HAS_LATEST_TTL {
+            self.deadlines.remove(offset);
+        }
         self.version += 1;
         key_log.version = self.version;
         self.kept_bytes -= entry.cost + if key_log.is_empty() { ENTRY_OVERHEAD } else { 0 };

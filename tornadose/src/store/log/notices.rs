@@ -3,7 +3,8 @@
 //!
 //! A finish is remembered until it is old and nothing is kept of its key. A removal is remembered for the
 //! readers that have not read as far. All of them take at most a tenth of the store's memory; beyond that the oldest
-//! removals go, and then the oldest finishes. A key with a notice stays in the table, so that its index stays its own.
+//! removals go, then the oldest expiries of values ([`expired_values`](crate::store::log::expired_values)), and then the
+//! oldest finishes. A key with a notice stays in the table, so that its index stays its own.
 //!
 //! # Removals
 //!

@@ -10,10 +10,26 @@ use crate::store::ledger::Counts;
 use crate::store::log::Log;
 use crate::store::log::batch::{Batch, CachedBatch};
 use crate::store::log::cursor::{Cursor, above};
+use crate::store::log::expired_values::{ExpiredValue, NextExpired};
 use crate::store::log::gaps::LogGap;
 use crate::store::log::key::KeySelection;
 use crate::store::log::merge::{merge, merge_all};
 use crate::store::log::notices::{NextFinish, NextRemoval};
+
+/// The next notice at which a batch ends.
+enum Stop<M> {
+    Finished(NextFinish),
+    Expired(NextExpired<M>),
+}
+
+impl<M> Stop<M> {
+    fn offset(&self) -> Offset {
+        match self {
+            Self::Finished(finish) => finish.offset,
+            Self::Expired(expired) => expired.offset,
+        }
+    }
+}
 
 /// The next gap that a reader is told.
 enum NextGap {
@@ -53,6 +69,8 @@ pub(crate) enum ReadOutcome<M> {
     Gap(Gap),
     /// A key of the reader is finished at this offset. `is_last`: and so are all its other keys.
     Finished { offset: Offset, key_json: Arc<str>, is_last: bool },
+    /// A `latest` value of a key of the reader has expired, at this offset.
+    Expired { offset: Offset, value: ExpiredValue<M> },
     /// The log has begun an epoch in which the cursor has no position.
     Restarted,
 }
@@ -101,19 +119,22 @@ impl<M: Message> Log<M> {
                 return ReadOutcome::Lagged { missed: owed - kept };
             }
         }
-        let finish = if self.has_no_finish() { None } else { self.notices.next_finish(keys, cursor.position) };
+        if self.has_lost_expiry(keys, cursor) {
+            return ReadOutcome::Lagged { missed: 0 };
+        }
+        let stop = self.next_stop(keys, cursor);
         let is_above = cursor.position >= cursor.ids_after;
         let batch = if self.newest(keys) <= cursor.position {
             None
         } else {
             // A batch that others read may reach beyond the limit.
             let cached = if limit.is_none() { self.cached_batch(keys, cursor) } else { None };
-            let until = finish.as_ref().map(|finish| finish.offset);
+            let until = stop.as_ref().map(Stop::offset);
             let cached = cached.filter(|batch| until.is_none_or(|until| batch.last_offset() <= until));
             cached.or_else(|| self.next_batch(keys, cursor, limit.into_iter().chain(until).min()))
         };
         let Some(batch) = batch else {
-            return self.read_stop(keys, cursor, removed, limit, finish);
+            return self.read_stop(keys, cursor, removed, limit, stop);
         };
         let entries = batch.entries();
         let last = batch.last_offset();
@@ -125,7 +146,15 @@ impl<M: Message> Log<M> {
         ReadOutcome::Batch { batch, with_ids, counts }
     }
 
-    /// Reads what comes next where there is no message of the reader's keys up to the head: the next finish, the next
+    /// Returns the next finish or expired value that a reader is told.
+    #[inline]
+    fn next_stop(&self, keys: &KeySelection, cursor: &Cursor) -> Option<Stop<M>> {
+        let finish = if self.has_no_finish() { None } else { self.notices.next_finish(keys, cursor.position) };
+        let stops = finish.map(Stop::Finished).into_iter().chain(self.next_expired(keys, cursor).map(Stop::Expired));
+        stops.min_by_key(Stop::offset)
+    }
+
+    /// Reads what comes next where there is no message of the reader's keys up to the head: the next notice, the next
     /// gap, or the head. The limit bounds it.
     fn read_stop(
         &mut self,
@@ -133,18 +162,23 @@ impl<M: Message> Log<M> {
         cursor: &mut Cursor,
         removed: &mut u32,
         limit: Option<Offset>,
-        finish: Option<NextFinish>,
+        stop: Option<Stop<M>>,
     ) -> ReadOutcome<M> {
         let is_within = |offset: Offset| limit.is_none_or(|limit| offset <= limit);
         let gap = self.next_gap(keys, cursor.generation).map(|gap| gap.after()).filter(|after| is_within(*after));
-        // Of a finish and a gap after it the finish is first.
-        if let Some(NextFinish { offset, key_json }) = finish.filter(|finish| is_within(finish.offset))
-            && gap.is_none_or(|gap| offset <= gap)
+        // Of a notice and a gap after it the notice is first.
+        if let Some(stop) = stop.filter(|stop| is_within(stop.offset()))
+            && gap.is_none_or(|gap| stop.offset() <= gap)
         {
-            self.pass_removed(keys, cursor, removed, offset);
-            cursor.position = offset;
-            let is_last = self.notices.last_finish(keys) == Some(offset);
-            return ReadOutcome::Finished { offset, key_json, is_last };
+            self.pass_removed(keys, cursor, removed, stop.offset());
+            cursor.position = stop.offset();
+            return match stop {
+                Stop::Finished(NextFinish { offset, key_json }) => {
+                    let is_last = self.notices.last_finish(keys) == Some(offset);
+                    ReadOutcome::Finished { offset, key_json, is_last }
+                }
+                Stop::Expired(NextExpired { offset, value }) => ReadOutcome::Expired { offset, value },
+            };
         }
         let Some(gap) = gap else {
             let end = limit.map_or(self.head, |limit| limit.min(self.head));

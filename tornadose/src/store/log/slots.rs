@@ -48,6 +48,11 @@ impl SlotIndex {
         self.keys.get(&key_index)?.by_slot.get(slot).copied()
     }
 
+    /// Returns the slot of the value at an offset.
+    pub(super) fn slot_of(&self, offset: Offset) -> Option<Arc<str>> {
+        self.slots.get(&offset).cloned()
+    }
+
     /// Returns the offsets of a key's values without a slot.
     pub(super) fn others(&self, key_index: usize) -> &[Offset] {
         self.keys.get(&key_index).map_or(&[], |of_key| &of_key.others)

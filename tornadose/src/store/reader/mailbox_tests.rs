@@ -113,7 +113,7 @@ async fn no_wake_and_no_message_is_lost_among_the_others() {
                 }
                 ReadStep::Gap(_) => {}
                 ReadStep::AtHead { .. } | ReadStep::Pending => break,
-                ReadStep::Finished { .. } | ReadStep::Ended(_) => return Poll::Ready(()),
+                ReadStep::Expired { .. } | ReadStep::Finished { .. } | ReadStep::Ended(_) => return Poll::Ready(()),
             }
         }
         for flag in FLAGS {

@@ -414,6 +414,7 @@ impl<const MEMORY: usize> Client<MEMORY> {
                     self.move_to(history, id);
                 }
             }
+            ReadStep::Expired { .. } => panic!("no value of this type expires"),
             ReadStep::Pending => panic!("a store in memory has every id of its own"),
             ReadStep::Ended(end) => panic!("{end:?}"),
         }

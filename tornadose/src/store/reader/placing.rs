@@ -12,6 +12,11 @@ use crate::store::reader::Reader;
 use crate::store::reader::resume::Resume;
 use crate::store::shared::State;
 
+/// Returns whether readers of this type are told of gaps.
+pub(super) const fn tells_gaps<M: Message>() -> bool {
+    M::HAS_QUEUE || M::HAS_LATEST_TTL
+}
+
 impl<M: Message> Reader<M> {
     /// Places the reader, by what the log knows of the id that it resumes from.
     pub(super) fn place(&mut self, log: &Log<M>, resume: Resume, replay: usize) {
@@ -21,6 +26,7 @@ impl<M: Message> Reader<M> {
             Resume::Unknown => (log.cursor_at_start(keys), Some(ResumeOutcome::Restarted)),
             Resume::After(id) => match log.resume_outcome(keys, id) {
                 ResumeOutcome::Restarted => (log.cursor_at_start(keys), Some(ResumeOutcome::Restarted)),
+                ResumeOutcome::Trimmed => (log.cursor_after_trimmed(keys, id.offset), Some(ResumeOutcome::Trimmed)),
                 outcome => (log.cursor_after(keys, id.offset), Some(outcome)),
             },
         };
@@ -29,7 +35,7 @@ impl<M: Message> Reader<M> {
             (Some(ResumeOutcome::Restarted), _) => Some(GapReason::Restarted),
             _ => None,
         }
-        .filter(|_| M::HAS_QUEUE);
+        .filter(|_| tells_gaps::<M>());
         let is_known = matches!(self.resume_outcome, Some(ResumeOutcome::Known));
         let has_position = self.gap.is_some() || (!is_known && self.cursor.ids_after > Offset::START);
         self.is_position_due = has_position && log.is_resumable(&self.cursor);

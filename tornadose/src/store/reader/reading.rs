@@ -8,6 +8,7 @@ use crate::store::end::{EndBound, EndReason};
 use crate::store::gap::{Gap, GapReason};
 use crate::store::log::Log;
 use crate::store::log::read::ReadOutcome;
+use crate::store::reader::placing::tells_gaps;
 use crate::store::reader::{ReadStep, Reader};
 use crate::store::shared::State;
 
@@ -63,8 +64,9 @@ impl<M: Message> Reader<M> {
     ) -> ReadStep<M> {
         loop {
             let step = self.read_once(state, end, bound, waker);
-            // A store without queue messages reports no gap: its readers get the newest values, whatever was lost.
-            if M::HAS_QUEUE || !matches!(step, ReadStep::Gap(_)) {
+            // A store without queue messages reports no gap: its readers get the newest values, whatever was lost. But
+            // an expiry may be lost.
+            if tells_gaps::<M>() || !matches!(step, ReadStep::Gap(_)) {
                 return step;
             }
         }
@@ -101,11 +103,20 @@ impl<M: Message> Reader<M> {
                 let position = if with_id && !is_last { self.take_position(&state.log) } else { None };
                 return ReadStep::Finished { position, id, with_id, key: Some(key_json).filter(|_| !is_last) };
             }
+            ReadOutcome::Expired { offset, value } => {
+                let with_id = offset > self.cursor.ids_after;
+                let position = if with_id { self.take_position(&state.log) } else { None };
+                return ReadStep::Expired { position, id: state.log.id(offset), with_id, value };
+            }
             ReadOutcome::AtHead => return self.wait_at_head(state, end, bound, waker),
             ReadOutcome::Lagged { missed } => {
                 self.ledger.record_missed(missed);
-                self.cursor = state.log.cursor_after_lag(&self.keys, &self.cursor);
-                self.restart_ids(&state.log);
+                if M::HAS_LATEST_TTL && missed == 0 {
+                    self.restart_latest(&state.log);
+                } else {
+                    self.cursor = state.log.cursor_after_lag(&self.keys, &self.cursor);
+                    self.restart_ids(&state.log);
+                }
                 return ReadStep::Gap(Gap { reason: GapReason::Lagged, missed: Some(missed) });
             }
             ReadOutcome::Gap(gap @ Gap { reason: GapReason::Removed, .. }) => {
@@ -116,6 +127,10 @@ impl<M: Message> Reader<M> {
             ReadOutcome::Gap(gap) => {
                 self.ledger.record_missed_unappended(gap.missed.unwrap_or(0));
                 self.is_first_pass = true;
+                if M::HAS_LATEST_TTL {
+                    // An expiry may be among what was lost.
+                    self.restart_latest(&state.log);
+                }
                 gap
             }
             ReadOutcome::Restarted => {
@@ -160,6 +175,15 @@ impl<M: Message> Reader<M> {
         self.live.head = bound.unwrap_or_else(|| state.log.head());
         let is_first = std::mem::take(&mut self.is_first_pass);
         ReadStep::AtHead { head: self.live.head, is_first }
+    }
+
+    /// Makes the reader read all `latest` values again that are kept.
+    fn restart_latest(&mut self, log: &Log<M>) {
+        let cursor = log.cursor_before_latest(&self.keys, &self.cursor);
+        let again = log.remaining(&self.keys, &cursor).latest - log.remaining(&self.keys, &self.cursor).latest;
+        self.ledger.record_owed_again(again);
+        self.cursor = cursor;
+        self.restart_ids(log);
     }
 
     /// Returns the position that is due before the first message with an id.

@@ -107,7 +107,7 @@ fn step(reader: &mut Reader<Note>) -> (String, Option<Id>) {
         }
         ReadStep::AtHead { head, is_first } => (format!("at {head} {is_first}"), Some(head)),
         ReadStep::Pending => ("pending".into(), None),
-        ReadStep::Finished { id, .. } => panic!("finished at {id}"),
+        ReadStep::Finished { id, .. } | ReadStep::Expired { id, .. } => panic!("finished or expired at {id}"),
         ReadStep::Ended(reason) => panic!("{reason:?}"),
     }
 }
@@ -268,7 +268,9 @@ fn read_all(reader: &mut Reader<Note>) -> (Vec<(GapReason, Option<u64>)>, Vec<u6
             ReadStep::Gap(gap) => gaps.push((gap.reason, gap.missed)),
             ReadStep::Batch { batch, .. } => numbers.extend(batch.entries().iter().map(|entry| entry.message.number)),
             ReadStep::AtHead { .. } => return (gaps, numbers),
-            ReadStep::Pending | ReadStep::Finished { .. } | ReadStep::Ended(_) => panic!("{numbers:?}"),
+            ReadStep::Pending | ReadStep::Finished { .. } | ReadStep::Expired { .. } | ReadStep::Ended(_) => {
+                panic!("{numbers:?}")
+            }
         }
     }
 }

@@ -40,7 +40,7 @@ pub enum Event {
         room: String,
     },
     /// Keys in another order; only the newest is kept.
-    #[latest]
+    #[latest(ttl = "24h")]
     Named {
         /// The room.
         #[key]

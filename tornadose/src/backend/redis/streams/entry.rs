@@ -24,12 +24,17 @@ pub(super) struct Entry {
     pub(super) notice: Option<Notice>,
 }
 
-/// The request of an entry about a key, which is named by its JSON.
+/// The request of an entry about a key, which is named by its JSON, or about a value.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Notice {
     Finish(String),
     Remove(String),
     Reopen(String),
+    /// The value of a field of the hash, which was appended at an offset.
+    Expire {
+        value: Offset,
+        field: String,
+    },
 }
 
 impl Notice {
@@ -39,11 +44,15 @@ impl Notice {
             b"finish" => Some(Self::Finish(key)),
             b"remove" => Some(Self::Remove(key)),
             b"reopen" => Some(Self::Reopen(key)),
+            b"expire" => {
+                let (id, field) = key.split_once(' ')?;
+                Some(Self::Expire { value: parse_id(id.as_bytes())?, field: field.to_owned() })
+            }
             _ => None,
         }
     }
 
-    /// Parses a name and a key with a space between them.
+    /// Parses a name and what it is of, with a space between them.
     fn parse(value: &Value) -> Option<Self> {
         let (name, key) = str::from_utf8(parse_bytes(value)?).ok()?.split_once(' ')?;
         Self::named(name.as_bytes(), key)
@@ -104,7 +113,7 @@ impl Entry {
                 b"forget" if entry.forget.is_none() => {
                     entry.forget = parse_text(&value).filter(|key| key.len() <= length_max);
                 }
-                name @ (b"finish" | b"remove" | b"reopen") if entry.notice.is_none() => {
+                name @ (b"finish" | b"remove" | b"reopen" | b"expire") if entry.notice.is_none() => {
                     let key = parse_bytes(&value).filter(|key| key.len() <= length_max);
                     entry.notice = key.and_then(|key| Notice::named(name, str::from_utf8(key).ok()?));
                 }
@@ -212,6 +221,10 @@ mod tests {
         let removed = "*1|*2|$1|s|*1|*2|$3|1-0|*4|$6|forget|$1|k|$6|remove|$1|k|";
         let removed = Entry::parse_read(value(removed), 3).unwrap();
         assert_eq!((removed[0].forget.as_deref(), &removed[0].notice), (Some("k"), &Some(Notice::Remove("k".into()))));
+        let expired = "*1|*2|$1|s|*1|*2|$3|9-0|*4|$6|expire|$7|1-0 k n|$4|data|$1|7|";
+        let expired = Entry::parse_read(value(expired), 7).unwrap();
+        let notice = Notice::Expire { value: Offset::new(1, 0), field: "k n".into() };
+        assert_eq!((&expired[0].notice, expired[0].data.as_deref()), (&Some(notice), Some(&b"7"[..])));
         assert_eq!(Entry::parse_read(Value::Nil, 3).unwrap(), []);
         assert!(Entry::parse_read(Value::Okay, 3).is_err());
     }

@@ -1,5 +1,6 @@
 //! The end of entries by their age. Redis' clock decides, which also gives entries their ids. A connection of its own
-//! trims the stream, so that neither reading nor appending waits for it.
+//! trims the stream, so that neither reading nor appending waits for it. Values are expired by the connection that appends,
+//! on the store's request; here their ages are known.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -16,6 +17,7 @@ use crate::backend::redis::streams::protocol::{Keys, parse_list, parse_number};
 use crate::id::Offset;
 
 const EXPIRE_LUA: &str = include_str!("lua/expire.lua");
+const TIME_LUA: &str = include_str!("lua/time.lua");
 
 /// The shortest time between two rounds.
 const ROUND_MIN: Duration = Duration::from_millis(10);
@@ -54,9 +56,14 @@ impl EngineClock {
     }
 }
 
-/// Trims expired entries for ever, of a type whose messages expire.
+/// Trims expired entries for ever, of a type whose messages expire. Of one whose values alone do it keeps the clock.
 pub(super) async fn run(server: &Server, keys: &Keys, clock: &EngineClock, link: &BackendLink) {
-    let Some(ttl) = link.queue_ttl() else { return };
+    let Some(ttl) = link.queue_ttl() else {
+        if link.expires_latest() {
+            keep_clock(server, keys, clock).await;
+        }
+        return;
+    };
     let mut connection = MasterConnection::new(server, "tornadose-expiry");
     let mut refusal = None;
     loop {
@@ -79,6 +86,25 @@ pub(super) async fn run(server: &Server, keys: &Keys, clock: &EngineClock, link:
             }
         };
         sleep(pause.clamp(ROUND_MIN, ROUND_MAX)).await;
+    }
+}
+
+/// Reads the clock of the server now and then, which may have been set meanwhile.
+async fn keep_clock(server: &Server, keys: &Keys, clock: &EngineClock) {
+    let mut connection = MasterConnection::new(server, "tornadose-expiry");
+    loop {
+        sleep(ROUND_MAX).await;
+        let mut pipeline = redis::pipe();
+        pipeline.cmd("EVAL_RO").arg(TIME_LUA).arg(1).arg(&keys.stream);
+        let reply = match connection.query(&pipeline, REPLY_TIMEOUT, usize::MAX).await {
+            Ok(mut replies) => replies.next_reply().ok(),
+            // That Redis cannot be reached is reported by the reader.
+            Err(_) => None,
+        };
+        match reply.as_ref().and_then(parse_number) {
+            Some(milliseconds) => clock.set(milliseconds),
+            None => connection.close(),
+        }
     }
 }
 

@@ -52,6 +52,9 @@ pub(super) const APPEND_LATEST_LUA: &str = include_str!("lua/append_latest.lua")
 /// Appends messages to keys that are not finished, and finishes keys.
 pub(super) const APPEND_OPEN_LUA: &str = include_str!("lua/append_open.lua");
 
+/// Expires latest values.
+pub(super) const EXPIRE_LATEST_LUA: &str = include_str!("lua/expire_latest.lua");
+
 /// Appends the removal of a key.
 pub(super) const REMOVE_LUA: &str = include_str!("lua/remove.lua");
 

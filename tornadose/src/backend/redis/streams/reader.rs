@@ -311,6 +311,12 @@ impl<'a> StreamReader<'a> {
                 }
                 return;
             }
+            Some(Notice::Expire { value, field }) => {
+                link.expire(offset, *value, entry.data.as_deref().unwrap_or_default());
+                // A reading process may have kept it once more, for another program that has appended it.
+                self.latest_writes.push(LatestWrite::Forget { offset: *value, fields: vec![field.clone()] });
+                return;
+            }
             None => {}
         }
         if let Some(key) = &entry.forget {
@@ -356,7 +362,8 @@ impl<'a> StreamReader<'a> {
             for value in self.values.read_some(&mut self.entries.connection, up_to).await? {
                 let LatestValue { field, offset, payload } = value;
                 self.finishes.pass_up_to(offset, self.link);
-                if let Ingested::Latest { slot } = self.link.ingest(offset, IncomingEntry::new(&payload))
+                let incoming = IncomingEntry::new(&payload).with_age(self.clock.age_of(offset));
+                if let Ingested::Latest { slot } = self.link.ingest(offset, incoming)
                     && slot != field
                 {
                     // An earlier version has named the field in another way.
@@ -427,7 +434,7 @@ impl<'a> StreamReader<'a> {
         let LoadedStream { mut epoch, tail, largest, latest } =
             load(&mut self.entries.connection, self.link, self.history, self.occasion).await?;
         self.occasion = Occasion::Reload;
-        if self.link.queue_ttl().is_some() {
+        if self.link.queue_ttl().is_some() || self.link.expires_latest() {
             self.read_clock().await?;
         }
         if self.former_epochs.contains(&epoch) {

@@ -21,7 +21,8 @@ use crate::backend::redis::server::Server;
 use crate::backend::redis::streams::acknowledged::{Acknowledged, BATCH_MESSAGES_MAX};
 use crate::backend::redis::streams::page::{Page, PageRequest};
 use crate::backend::redis::streams::protocol::{
-    APPEND_LATEST_LUA, APPEND_OPEN_LUA, Keys, REMOVE_LUA, format_by, parse_bytes, parse_id,
+    APPEND_LATEST_LUA, APPEND_OPEN_LUA, EXPIRE_LATEST_LUA, Keys, REMOVE_LUA, format_by, format_id, parse_bytes,
+    parse_id,
 };
 use crate::backend::redis::streams::script::Scripts;
 use crate::backend::redis::transfer_size::TransferSize;
@@ -223,6 +224,7 @@ impl StreamWriter<'_> {
                     outgoing.failed(SendOutcome::Unknown);
                 }
                 Ok(Reply::Finished(offset)) => outgoing.finished(offset),
+                Ok(Reply::Kept) => outgoing.completed(),
                 Err(words) => {
                     refused.push(outgoing);
                     refusal.get_or_insert(Refusal { words, messages: 0 }).messages += 1;
@@ -274,6 +276,7 @@ impl StreamWriter<'_> {
                 pipeline.add_command(match Way::of(&piece[0]) {
                     Way::Latest => self.append_latest(piece),
                     Way::Open => self.append_open(piece),
+                    Way::Expire => self.expire_latest(piece),
                     Way::Alone => self.append(&piece[0]),
                 });
             }
@@ -306,6 +309,18 @@ impl StreamWriter<'_> {
             };
             command.arg(kind).arg(outgoing.open_key().unwrap_or_default()).arg(field).arg(outgoing.payload());
             command.arg(self.by(outgoing)).arg(outgoing.key().unwrap_or_default());
+        }
+        command
+    }
+
+    fn expire_latest(&self, requests: &[Outgoing]) -> Cmd {
+        let Keys { stream, latest, .. } = self.keys;
+        let mut command = redis::cmd("EVAL");
+        command.arg(EXPIRE_LATEST_LUA).arg(2).arg(stream).arg(latest).arg(self.history);
+        for outgoing in requests {
+            if let OutgoingKind::Expire { slot, through, ttl } = outgoing.kind() {
+                command.arg(slot).arg(format_id(*through)).arg(ttl.as_millis().to_string()).arg(self.by(outgoing));
+            }
         }
         command
     }
@@ -366,6 +381,8 @@ enum Way {
     Latest,
     /// By the script that asks whether the key is finished.
     Open,
+    /// By the script that expires values.
+    Expire,
     /// By a command of its own.
     Alone,
 }
@@ -374,6 +391,7 @@ impl Way {
     fn of(outgoing: &Outgoing) -> Self {
         match outgoing.kind() {
             OutgoingKind::Forget { .. } | OutgoingKind::Remove { .. } => Self::Alone,
+            OutgoingKind::Expire { .. } => Self::Expire,
             _ if outgoing.open_key().is_some() => Self::Open,
             OutgoingKind::Latest { .. } => Self::Latest,
             OutgoingKind::Queue | OutgoingKind::Finish { .. } => Self::Alone,
@@ -394,6 +412,8 @@ enum Reply {
     AppendedBefore(Offset),
     /// Its key is finished, at this offset.
     Finished(Offset),
+    /// The value that it would expire is kept, or is gone.
+    Kept,
 }
 
 /// A reply, or the server's words of refusal.
@@ -403,6 +423,9 @@ type Answer = Result<Reply, String>;
 fn answer(value: &Value) -> Answer {
     let text = parse_bytes(value).unwrap_or_default();
     let after = |word: &[u8]| parse_id(text.strip_prefix(word)?);
+    if text == b"KEPT" {
+        return Ok(Reply::Kept);
+    }
     if let Some(finish) = after(b"FINISHED ") {
         return Ok(Reply::Finished(finish));
     }

@@ -4,7 +4,7 @@
 -- of interest; the id of an entry of which a part was read, and the length of that part; how many entries to try first.
 -- Returns the epoch; the state, or an error's text; whether the entries at the two ids exist; whether there are no
 -- further entries; and of each entry its id, the length of its data, its data, its sender, its key, the key it forgets, and
--- its notice: `finish`, `remove` or `reopen`, a space and the key.
+-- its notice: `finish`, `remove`, `reopen` or `expire`, a space and the key, or the id and the field of the value.
 local stream, epoch = KEYS[1], KEYS[2]
 local last, after, bytes, most = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
 local longest, part, known, step = tonumber(ARGV[5]), ARGV[6], tonumber(ARGV[7]), tonumber(ARGV[8])
@@ -37,7 +37,7 @@ while complete == 0 and count < most and used < bytes do
       elseif name == 'by' then by = by or fields[f + 1]
       elseif name == 'key' then key = key or fields[f + 1]
       elseif name == 'forget' then forget = forget or fields[f + 1]
-      elseif name == 'finish' or name == 'remove' or name == 'reopen' then
+      elseif name == 'finish' or name == 'remove' or name == 'reopen' or name == 'expire' then
         notice = notice or name .. ' ' .. fields[f + 1]
       end
     end

@@ -1,0 +1,155 @@
+//! The end of messages by their age: what a store does when it reads, appends, or is swept.
+
+use std::sync::Arc;
+use std::task::Waker;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::id::Offset;
+use crate::message::Message;
+use crate::metrics;
+use crate::store::entry::Entry;
+use crate::store::kept_as::KeptAs;
+use crate::store::shared::State;
+use crate::store::sweeper::StartSweeper;
+
+/// How `latest` values expire.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ValueExpiry {
+    /// The engine says when, in an entry that all processes obey.
+    ByEngine,
+    /// By the clock of this process, and its readers are told at an offset of this log.
+    Told,
+    /// By the clock of this process. Its readers are not told, because only the engine gives offsets.
+    Untold,
+}
+
+/// What has expired. To be dropped outside of the store's lock: that wakes the readers, and drops the messages.
+pub(crate) struct Expired<M> {
+    entries: Vec<Arc<Entry<M>>>,
+    readers: Vec<Waker>,
+    /// How many `latest` values have expired.
+    values: u64,
+}
+
+impl<M> Drop for Expired<M> {
+    fn drop(&mut self) {
+        self.readers.drain(..).for_each(Waker::wake);
+        self.entries.clear();
+        metrics::expired(self.values);
+    }
+}
+
+/// The age of a message when it was received.
+#[derive(Clone, Copy)]
+pub(crate) struct Age {
+    pub(crate) now: Instant,
+    pub(crate) age: Duration,
+}
+
+impl Age {
+    /// Returns the age of a message that is submitted now, if any message of its type expires.
+    pub(crate) fn new<M: Message>() -> Option<Self> {
+        Self::of::<M>(Duration::ZERO)
+    }
+
+    /// Returns the age of a message, if any message of its type expires.
+    pub(crate) fn of<M: Message>(age: Duration) -> Option<Self> {
+        (M::QUEUE_TTL.is_some() || M::HAS_LATEST_TTL).then(|| Self { now: Instant::now(), age })
+    }
+
+    fn submitted_at(self) -> Instant {
+        self.now.checked_sub(self.age).unwrap_or(self.now)
+    }
+}
+
+impl<M: Message> State<M> {
+    /// Trims the queue messages that have expired, and drops the `latest` values that have, also in the mailboxes of
+    /// their readers. Call it before the log is read or appended to, and drop the result after unlocking.
+    #[inline]
+    pub(crate) fn expire(&mut self, now: Instant) -> Option<Expired<M>> {
+        let messages = M::QUEUE_TTL.and_then(|_| self.expire_messages(now));
+        let values = if M::HAS_LATEST_TTL { self.expire_values(now) } else { None };
+        match (messages, values) {
+            (Some(entries), Some(values)) => {
+                let mut expired = values;
+                expired.entries.extend(entries);
+                Some(expired)
+            }
+            (Some(entries), None) => Some(Expired { entries, readers: Vec::new(), values: 0 }),
+            (None, values) => values,
+        }
+    }
+
+    /// As [`expire`](Self::expire), now. Types whose messages do not expire read no clock.
+    #[inline]
+    pub(crate) fn expire_now(&mut self) -> Option<Expired<M>> {
+        let expires = M::QUEUE_TTL.is_some() || M::HAS_LATEST_TTL;
+        if expires { self.expire(Instant::now()) } else { None }
+    }
+
+    fn expire_messages(&mut self, now: Instant) -> Option<Vec<Arc<Entry<M>>>> {
+        let expired = self.log.expire_messages(now)?;
+        for &key_index in &expired.key_indexes {
+            self.readers.retract(key_index);
+        }
+        Some(expired.entries)
+    }
+
+    /// Drops the `latest` values that have expired, unless the engine says when.
+    fn expire_values(&mut self, now: Instant) -> Option<Expired<M>> {
+        let is_due = self.log.next_deadline().is_some_and(|at| at <= now);
+        if !is_due || self.closed || self.loading || self.value_expiry == ValueExpiry::ByEngine {
+            return None;
+        }
+        let mut expired = Expired { entries: Vec::new(), readers: Vec::new(), values: 0 };
+        while let Some(value) = self.log.pop_expired_value(now) {
+            if self.remembers_places {
+                self.expired_places.extend(self.log.place_of(value));
+            }
+            if self.value_expiry == ValueExpiry::Untold {
+                let dropped = self.log.drop_value(value);
+                dropped.iter().for_each(|entry| self.readers.retract(entry.key_index()));
+                expired.entries.extend(dropped);
+            } else {
+                let offset = self.log.next();
+                let key_index = self.log.expire_value(value, offset);
+                expired.readers.extend(key_index.map(|key_index| self.wake_expired(key_index)).into_iter().flatten());
+            }
+            expired.values += 1;
+        }
+        expired.entries.extend(self.log.take_discarded_values());
+        Some(expired)
+    }
+
+    /// Obeys the engine, which has expired a value. `expire` drops it from the log, and returns the index of its key.
+    pub(crate) fn expire_by_engine(&mut self, expire: impl FnOnce(&mut Self) -> Option<usize>) -> Option<Expired<M>> {
+        let key_index = expire(self)?;
+        let readers = self.wake_expired(key_index);
+        Some(Expired { entries: self.log.take_discarded_values(), readers, values: 1 })
+    }
+
+    /// Makes the readers of a key read the log. Returns those that wait.
+    fn wake_expired(&mut self, key_index: usize) -> Vec<Waker> {
+        self.readers.retract(key_index);
+        let mut readers = self.readers.wake_to_reread(key_index);
+        readers.extend(self.readers.take_arrived(self.log.head().offset));
+        readers
+    }
+
+    /// Records when a message that was just appended was submitted. If it returns an order, carry it out after unlocking.
+    #[inline]
+    pub(crate) fn record_age(&mut self, offset: Offset, age: Option<Age>, kept_as: &KeptAs) -> Option<StartSweeper> {
+        let age = age?;
+        if M::QUEUE_TTL.is_some() {
+            self.log.record_submit_time(offset, age.submitted_at());
+        }
+        if M::HAS_LATEST_TTL
+            && let Some(ttl) = kept_as.latest_ttl()
+        {
+            self.log.set_deadline(offset, age.now, age.age, ttl);
+        }
+        self.sweep_by(age.now)
+    }
+}
