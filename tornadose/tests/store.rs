@@ -10,6 +10,8 @@ mod backend;
 mod finish;
 #[path = "store/keys.rs"]
 mod keys;
+#[path = "store/latest_ttl.rs"]
+mod latest_ttl;
 #[path = "common/link.rs"]
 mod link;
 #[path = "common/log.rs"]

@@ -277,6 +277,8 @@ impl<M: Message> Ingest<M> {
         };
         let arrived = appended.is_ok().then(|| Arrived::take(&mut state, offset));
         let expired_places = std::mem::take(&mut state.expired_places);
+        // It may have expired on its way.
+        let is_kept = !M::HAS_LATEST_TTL || state.log.has_value(offset);
         drop(state);
         // Wake and drop after unlocking, as `Store::submit` does.
         readers.wake();
@@ -304,7 +306,9 @@ impl<M: Message> Ingest<M> {
             return (offset, Ingested::Tombstone { slots: self.forget_by(key_text, tombstone) });
         }
         let Some((LatestSlot { key_text, slot }, key)) = latest else { return (offset, Ingested::Queue) };
-        self.history().latest_keys.record(key_text, &slot, key);
+        if is_kept {
+            self.history().latest_keys.record(key_text, &slot, key);
+        }
         (offset, Ingested::Latest { slot })
     }
 

@@ -29,6 +29,7 @@ mod closing;
 mod conformance;
 #[cfg(feature = "metrics")]
 mod counters;
+mod expiry_programs;
 mod fields;
 mod finish;
 mod finish_programs;
@@ -38,6 +39,7 @@ mod hooks;
 mod http2;
 mod keep_alive;
 mod keys;
+mod latest_ttl;
 mod leaving;
 mod logs;
 mod message_size;

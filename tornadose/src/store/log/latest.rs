@@ -92,6 +92,11 @@ impl<M: Message> Log<M> {
         forgotten
     }
 
+    /// Returns whether there is a `latest` value at this offset.
+    pub(crate) fn has_value(&self, offset: Offset) -> bool {
+        self.latest.contains_key(&offset)
+    }
+
     /// Returns the `latest` value in a slot of a key.
     pub(crate) fn latest_in(&self, key: &M::Key, slot: &str) -> Option<&Arc<Entry<M>>> {
         let offset = self.slots.find(self.keys.index_of(key)?, slot)?;

@@ -111,11 +111,10 @@ impl<M: Message> Reader<M> {
             ReadOutcome::AtHead => return self.wait_at_head(state, end, bound, waker),
             ReadOutcome::Lagged { missed } => {
                 self.ledger.record_missed(missed);
-                if M::HAS_LATEST_TTL && missed == 0 {
+                self.cursor = state.log.cursor_after_lag(&self.keys, &self.cursor);
+                self.restart_ids(&state.log);
+                if M::HAS_LATEST_TTL {
                     self.restart_latest(&state.log);
-                } else {
-                    self.cursor = state.log.cursor_after_lag(&self.keys, &self.cursor);
-                    self.restart_ids(&state.log);
                 }
                 return ReadStep::Gap(Gap { reason: GapReason::Lagged, missed: Some(missed) });
             }
@@ -177,7 +176,8 @@ impl<M: Message> Reader<M> {
         ReadStep::AtHead { head: self.live.head, is_first }
     }
 
-    /// Makes the reader read all `latest` values again that are kept.
+    /// Makes the reader read all `latest` values that are kept, which it may have read before. After a gap its client
+    /// drops those that it has.
     fn restart_latest(&mut self, log: &Log<M>) {
         let cursor = log.cursor_before_latest(&self.keys, &self.cursor);
         let again = log.remaining(&self.keys, &cursor).latest - log.remaining(&self.keys, &self.cursor).latest;
