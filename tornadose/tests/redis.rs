@@ -37,6 +37,8 @@ mod refusals;
 mod passwords;
 #[path = "redis/ttl.rs"]
 mod ttl;
+#[path = "redis/latest_ttl.rs"]
+mod latest_ttl;
 #[path = "redis/slots.rs"]
 mod slots;
 #[path = "redis/versions.rs"]

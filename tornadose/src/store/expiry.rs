@@ -109,8 +109,7 @@ impl<M: Message> State<M> {
                 self.expired_places.extend(self.log.place_of(value));
             }
             if self.value_expiry == ValueExpiry::Untold {
-                let dropped = self.log.drop_value(value);
-                dropped.iter().for_each(|entry| self.readers.retract(entry.key_index()));
+                let dropped = self.drop_value(value);
                 expired.entries.extend(dropped);
             } else {
                 let offset = self.log.next();
@@ -123,11 +122,29 @@ impl<M: Message> State<M> {
         Some(expired)
     }
 
-    /// Obeys the engine, which has expired a value. `expire` drops it from the log, and returns the index of its key.
-    pub(crate) fn expire_by_engine(&mut self, expire: impl FnOnce(&mut Self) -> Option<usize>) -> Option<Expired<M>> {
-        let key_index = expire(self)?;
+    /// Obeys the engine, which has expired the value at an offset. Its readers are told at another, if their type says that
+    /// values expire.
+    pub(crate) fn expire_by_engine(&mut self, value: Offset, offset: Offset) -> Option<Expired<M>> {
+        if !M::HAS_LATEST_TTL {
+            // Another version of the program says so.
+            let entries = vec![self.drop_value(value)?];
+            return Some(Expired { entries, readers: Vec::new(), values: 1 });
+        }
+        let key_index = self.log.expire_value(value, offset)?;
+        Some(self.tell_expired(key_index))
+    }
+
+    /// Tells the readers of a key that the log has a notice for them.
+    pub(crate) fn tell_expired(&mut self, key_index: usize) -> Expired<M> {
         let readers = self.wake_expired(key_index);
-        Some(Expired { entries: self.log.take_discarded_values(), readers, values: 1 })
+        Expired { entries: self.log.take_discarded_values(), readers, values: 1 }
+    }
+
+    /// Drops a value whose readers are not told.
+    fn drop_value(&mut self, value: Offset) -> Option<Arc<Entry<M>>> {
+        let dropped = self.log.drop_value(value)?;
+        self.readers.retract(dropped.key_index());
+        Some(dropped)
     }
 
     /// Makes the readers of a key read the log. Returns those that wait.

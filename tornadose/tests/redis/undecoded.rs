@@ -75,7 +75,7 @@ mod counted {
     pub(super) struct All;
 }
 
-async fn serve(router: Router) -> u16 {
+pub(crate) async fn serve(router: Router) -> u16 {
     let port = free_port();
     let acceptor = tornadose::listen(("127.0.0.1", port)).await.unwrap();
     tokio::spawn(tornadose::serve_on(acceptor, router));
@@ -83,7 +83,7 @@ async fn serve(router: Router) -> u16 {
 }
 
 /// Reads so many events of a stream: the id, if it has one, and the data.
-async fn events(port: u16, path: &str, last_id: &str, count: usize) -> Vec<(Option<String>, String)> {
+pub(crate) async fn events(port: u16, path: &str, last_id: &str, count: usize) -> Vec<(Option<String>, String)> {
     let read = async {
         let mut stream = BufReader::new(TcpStream::connect(("127.0.0.1", port)).await.unwrap());
         let request = format!("GET {path} HTTP/1.1\r\nhost: localhost\r\nlast-event-id: {last_id}\r\n\r\n");

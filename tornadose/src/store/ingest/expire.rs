@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use crate::backend::incoming::LogSink;
 use crate::event::Event;
 use crate::id::Offset;
 use crate::message::Message;
@@ -26,13 +25,11 @@ impl<M: Message> Ingest<M> {
     pub(super) fn expire_value(&self, offset: Offset, value: Offset, payload: &[u8]) {
         let Some(shared) = self.shared.upgrade() else { return };
         let mut state = shared.lock();
-        if !M::HAS_LATEST_TTL || !state.takes(offset) {
-            drop(state);
-            self.advance_to(offset);
+        if !state.takes(offset) {
             return;
         }
         let mut place = state.log.place_of(value);
-        let mut expired = state.expire_by_engine(|state| state.log.expire_value(value, offset));
+        let mut expired = state.expire_by_engine(value, offset);
         let mut decoded = None;
         if expired.is_none() {
             // It was appended twice, or is not kept here.
@@ -59,7 +56,6 @@ impl<M: Message> Ingest<M> {
     fn decode_expired(&self, shared: &Shared<M>, payload: &[u8]) -> Option<ExpiredValue<M>> {
         let parse = shared.backend.as_ref()?.parse_json;
         let Decoded { message, event, kept_as, key, latest } = decode(payload, parse, self.limits.memory).ok()?;
-        kept_as.latest_ttl()?;
         Some(ExpiredValue { key, message: Arc::new(message), event, kept_as, place: latest?.slot })
     }
 
@@ -84,10 +80,11 @@ fn expire_decoded<M: Message>(
     let slot = kept_as.slot().map(|slot| &**slot);
     match state.log.value_in_place(key, message, event, slot) {
         Some(newer) if newer > value => None,
-        Some(copy) => state.expire_by_engine(|state| state.log.expire_value(copy, offset)),
+        Some(copy) => state.expire_by_engine(copy, offset),
         None => {
             let unseen = (key.clone(), Arc::clone(message), event.clone());
-            state.expire_by_engine(|state| state.log.expire_unseen_value(value, offset, unseen, slot))
+            let key_index = state.log.expire_unseen_value(value, offset, unseen, slot)?;
+            Some(state.tell_expired(key_index))
         }
     }
 }

@@ -182,7 +182,7 @@ impl<M: Message> Log<M> {
         (key, message, event): (M::Key, Arc<M>, Event),
         slot: Option<&str>,
     ) -> Option<usize> {
-        if value > self.generations.lost_through() {
+        if !M::HAS_LATEST_TTL || value > self.generations.lost_through() {
             return None;
         }
         let key_size = self.keys.size_of(&key).ok().filter(|size| *size <= self.limits.max_key)?;

@@ -79,6 +79,7 @@ pub(super) async fn run(
         size: TransferSize::new(),
         // A seed of its own, so that reader and writer do not reconnect together.
         backoff: Backoff::new(&format!("{} writer", link.sender_id())),
+        expiry_refusal: None,
     };
     loop {
         let Err(fault) = writer.send().await else { return };
@@ -105,6 +106,8 @@ struct StreamWriter<'a> {
     unconfirmed_through: u64,
     size: TransferSize,
     backoff: Backoff,
+    /// Why values are not expired.
+    expiry_refusal: Option<String>,
 }
 
 impl StreamWriter<'_> {
@@ -213,6 +216,9 @@ impl StreamWriter<'_> {
         for (outgoing, answer) in messages.into_iter().zip(answers) {
             match answer {
                 Ok(Reply::Appended(offset)) => {
+                    if matches!(outgoing.kind(), OutgoingKind::Expire { .. }) {
+                        self.expiry_refusal = None;
+                    }
                     self.acknowledged.record(offset);
                     outgoing.appended(offset);
                     self.backoff.reset();
@@ -225,6 +231,11 @@ impl StreamWriter<'_> {
                 }
                 Ok(Reply::Finished(offset)) => outgoing.finished(offset),
                 Ok(Reply::Kept) => outgoing.completed(),
+                // Messages do not wait for it, and the store asks again.
+                Err(words) if matches!(outgoing.kind(), OutgoingKind::Expire { .. }) => {
+                    self.log_expiry_refusal(words);
+                    outgoing.failed(SendOutcome::NotSent);
+                }
                 Err(words) => {
                     refused.push(outgoing);
                     refusal.get_or_insert(Refusal { words, messages: 0 }).messages += 1;
@@ -233,6 +244,14 @@ impl StreamWriter<'_> {
         }
         refused.into_iter().rev().for_each(|outgoing| self.queue.push_front(outgoing));
         refusal
+    }
+
+    /// Logs why values are not expired, unless that was logged before.
+    fn log_expiry_refusal(&mut self, words: String) {
+        if self.expiry_refusal.as_ref() != Some(&words) {
+            tracing::warn!(target: "tornadose", channel = self.link.channel(), error = words, "values not expired");
+            self.expiry_refusal = Some(words);
+        }
     }
 
     /// Fails the messages whose callers wait. The others are kept if the refusal passes.
