@@ -285,7 +285,7 @@ class FakeEventSource {
 function openStream(path = "/feed") {
   globalThis.EventSource = FakeEventSource
   const called = [], handlers = {}
-  for (const name of ["said", "finished", "tornadose:finished", "error"]) handlers[name] = (...values) => called.push([name, ...values])
+  for (const name of ["said", "finished", "tornadose:expired", "tornadose:finished", "error"]) handlers[name] = (...values) => called.push([name, ...values])
   live(path, handlers)
   return { stream: opened.at(-1), called }
 }
@@ -302,6 +302,24 @@ test("a finished stream of server-sent events is told once, and nothing comes ba
   assert.deepEqual(called, [
     ["said", 1, "a-1"], ["finished", 2, "a-2"], ["tornadose:finished", { key: 7 }, "a-3"], ["tornadose:finished", {}, "a-4"],
   ])
+})
+
+test("a value that has expired is told with its id, over both transports, and the page resumes after it", () => {
+  const { stream, called } = openStream()
+  const expired = { key: "1", slot: "ada", event: "here" }
+  stream.receive("tornadose:expired", expired, "a-1")
+  stream.refuse()
+  mock.timers.tick(100_000)
+  assert.match(opened.at(-1).url, /last_event_id=a-1$/)
+  assert.deepEqual(called[0], ["tornadose:expired", expired, "a-1"])
+
+  const told = []
+  const { socket } = open({ "tornadose:expired": (...values) => told.push(values) })
+  socket.receive({ id: "a-2", event: "tornadose:expired", data: expired })
+  socket.fail({ withClose: true })
+  mock.timers.tick(100_000)
+  assert.match(opened.at(-1).url, /last_event_id=a-2$/)
+  assert.deepEqual(told, [[expired, "a-2"]])
 })
 
 test("a finished stream ends also where the page has no handler for it", () => {

@@ -40,6 +40,24 @@ impl RoomFeed {
     }
 }
 
+#[store(latest, ttl = "10s")]
+#[derive(Serialize)]
+#[serde(rename_all = "snake_case")]
+enum Members {
+    Here {
+        #[key]
+        room: String,
+        #[slot]
+        user: String,
+    },
+}
+
+#[subscriber(sse, ws, store = Members, authorize = public)]
+struct Room {
+    #[key]
+    room: String,
+}
+
 fn said(room: &str, text: &str) -> RoomEvent {
     RoomEvent::Said { room: room.into(), text: text.into() }
 }
@@ -116,6 +134,20 @@ async fn the_page_shows_how_a_stream_finishes() {
     }
     app.advance(secs(7)).await;
     assert_eq!(ada.status(), 204);
+    check(&app.recording());
+}
+
+#[tornadose_test::test]
+async fn the_page_shows_a_value_that_expires() {
+    let store = Store::new();
+    let app = harness(Router::with_path("members/{room}").get(Room::handler(&store)));
+    let ada = app.client("ada").sse("/members/1").await;
+    let bob = app.client("bob").ws("/members/1").await;
+    store.submit(Members::Here { room: "1".into(), user: "ada".into() }).await.unwrap();
+    app.advance(secs(10)).await;
+    for client in [&ada, &*bob] {
+        client.skip(2).await;
+    }
     check(&app.recording());
 }
 
