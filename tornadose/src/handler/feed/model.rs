@@ -1,16 +1,20 @@
 //! Ledgers against a plain model, over random programs. The model counts every number of a reader's ledger again from
 //! outside: it sees every submit, every call of the filter, and the bytes.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::pin::Pin;
 use std::sync::Mutex;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use futures_core::Stream;
 use futures_util::FutureExt;
 use salvo::http::StatusError;
 use salvo::{Depot, Request};
+use serde_json::json;
+use tokio::runtime::Builder;
+use tokio::time::advance;
 
 use super::{Feed, FeedItem};
 use crate::event::Event;
@@ -36,8 +40,9 @@ const KEPT: usize = 4;
 /// The names of `latest` messages. Those in quotes are the JSON of a slot.
 const NAMES: [&str; 4] = ["bid", "ask", "\"1\"", "\"2\""];
 
-/// A queue message, or the newest value of its key and name. Its number is its offset in the log.
-struct Note {
+/// A queue message, or the newest value of its key and name. Its number is its offset in the log. Queue messages expire
+/// after so many milliseconds, and so do the values of two names; nothing does after 0.
+struct Note<const QUEUE: u64, const LATEST: u64> {
     key: u64,
     number: u64,
     latest: Option<&'static str>,
@@ -48,6 +53,11 @@ struct Note {
 
 fn is_slot(name: &str) -> bool {
     name.starts_with('"')
+}
+
+/// Returns whether the values of this name expire.
+fn expires(name: &str) -> bool {
+    name == NAMES[1] || name == NAMES[3]
 }
 
 /// The values that are dropped: all of a key, or that in a slot.
@@ -81,15 +91,17 @@ impl Drops {
     }
 }
 
-impl Finish for Note {}
+impl<const QUEUE: u64, const LATEST: u64> Finish for Note<QUEUE, LATEST> {}
 
-impl Message for Note {
+impl<const QUEUE: u64, const LATEST: u64> Message for Note<QUEUE, LATEST> {
     type Key = u64;
     const CAN_FINISH: bool = true;
     const CAPACITY: usize = KEPT;
     const CHANNEL: &'static str = "notes";
     const HAS_SLOTS: bool = true;
     const HAS_TOMBSTONES: bool = true;
+    const QUEUE_TTL: Option<Duration> = if QUEUE > 0 { Some(Duration::from_millis(QUEUE)) } else { None };
+    const HAS_LATEST_TTL: bool = LATEST > 0;
 
     fn key(&self) -> u64 {
         self.key
@@ -102,6 +114,9 @@ impl Message for Note {
     }
     fn slot_json(&self) -> Result<Option<String>, EncodeError> {
         Ok(self.latest.filter(|name| is_slot(name)).map(str::to_owned))
+    }
+    fn latest_ttl(&self) -> Option<Duration> {
+        self.latest.filter(|name| expires(name)).map(|_| Duration::from_millis(LATEST))
     }
     fn tombstone(&self) -> Result<Option<Tombstone>, EncodeError> {
         Ok(self.drops.map(Drops::tombstone))
@@ -133,20 +148,20 @@ impl Chance {
 
 /// A subscriber that passes some messages, withholds some, and panics at very few. It records the calls of its
 /// filter.
-struct Reads {
+struct Reads<const QUEUE: u64, const LATEST: u64> {
     salt: u64,
     asked: Mutex<Vec<(u64, bool)>>,
 }
 
-impl Subscriber for Reads {
-    type Message = Note;
+impl<const QUEUE: u64, const LATEST: u64> Subscriber for Reads<QUEUE, LATEST> {
+    type Message = Note<QUEUE, LATEST>;
     fn from_request(_: &Request, _: &Depot) -> Result<Self, StatusError> {
         Err(StatusError::not_found())
     }
     fn keys(&self) -> Keys<u64> {
         Keys::All
     }
-    fn filter(&self, note: &Note) -> bool {
+    fn filter(&self, note: &Note<QUEUE, LATEST>) -> bool {
         let mut chance = Chance((note.number << 20 | self.salt) + 1);
         chance.below(7);
         if chance.below(60) == 0 {
@@ -169,7 +184,34 @@ struct History {
     /// The removals, with their keys, and the queue messages that they have dropped.
     removals: BTreeMap<u64, u64>,
     removed: BTreeSet<u64>,
+    /// The time, in milliseconds, and when each message was submitted.
+    now: u64,
+    times: BTreeMap<u64, u64>,
+    /// The queue messages that have expired.
+    expired: BTreeSet<u64>,
+    /// The ends of values, and what has ended.
+    ends: BTreeMap<u64, End>,
     head: u64,
+}
+
+/// The end of a value.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct End {
+    key: u64,
+    name: &'static str,
+    number: u64,
+}
+
+impl End {
+    /// Returns the data of the event that readers get.
+    fn json(self) -> serde_json::Value {
+        let Self { key, name, .. } = self;
+        if is_slot(name) {
+            json!({ "key": key, "slot": serde_json::from_str::<serde_json::Value>(name).unwrap() })
+        } else {
+            json!({ "key": key, "event": name })
+        }
+    }
 }
 
 impl History {
@@ -179,17 +221,24 @@ impl History {
 
     fn kept(&self, keys: &Keys<u64>) -> BTreeSet<u64> {
         let newest = self.queue_of(keys).flat_map(|numbers| numbers.iter().rev().take(KEPT));
-        newest.copied().filter(|number| !self.removed.contains(number)).collect()
+        newest.copied().filter(|number| !self.removed.contains(number) && !self.expired.contains(number)).collect()
     }
 
     fn newest_trimmed(&self, keys: &Keys<u64>) -> u64 {
         let trimmed = self.queue_of(keys).filter_map(|numbers| numbers.iter().rev().nth(KEPT)).max().copied();
         let removal = self.removals.iter().rfind(|(_, key)| has(keys, **key)).map(|(offset, _)| *offset);
-        trimmed.max(removal).unwrap_or(0)
+        let expired = self.queue_of(keys).flatten().filter(|number| self.expired.contains(number)).max().copied();
+        trimmed.max(removal).max(expired).unwrap_or(0)
     }
 
     fn next_removal(&self, keys: &Keys<u64>, after: u64) -> Option<u64> {
         self.removals.range(after + 1..).find(|(_, key)| has(keys, **key)).map(|(offset, _)| *offset)
+    }
+
+    /// Returns the first end of a value of these keys after an offset.
+    fn next_end(&self, keys: &Keys<u64>, after: u64) -> Option<(u64, End)> {
+        let mut ends = self.ends.range(after + 1..).filter(|(_, end)| has(keys, end.key));
+        ends.next().map(|(offset, end)| (*offset, *end))
     }
 
     fn next_finish(&self, keys: &Keys<u64>, after: u64) -> Option<u64> {
@@ -226,17 +275,17 @@ fn has(keys: &Keys<u64>, key: u64) -> bool {
     }
 }
 
-enum Tap {
-    Sse(Feed<Note>, Reads),
-    Ws(Feed<Note>, Reads),
-    Subscription(Subscription<Note>),
+enum Tap<const QUEUE: u64, const LATEST: u64> {
+    Sse(Feed<Note<QUEUE, LATEST>>, Reads<QUEUE, LATEST>),
+    Ws(Feed<Note<QUEUE, LATEST>>, Reads<QUEUE, LATEST>),
+    Subscription(Subscription<Note<QUEUE, LATEST>>),
 }
 
 /// A reader, and everything that is known about it from outside.
 #[expect(clippy::struct_excessive_bools, reason = "each is one fact of a model")]
-struct Client {
+struct Client<const QUEUE: u64, const LATEST: u64> {
     keys: Keys<u64>,
-    tap: Tap,
+    tap: Tap<QUEUE, LATEST>,
     lag: Lag,
     owed: u64,
     /// Owed, and not read from the log.
@@ -260,6 +309,12 @@ struct Client {
     removals_told_through: u64,
     /// The finishes up to here are told. This counts for subscriptions alone.
     finishes_told_through: u64,
+    /// The ends of values up to here are told, or concern values that it was never sent.
+    ends_told_through: u64,
+    /// Ends that the filter has passed, and that were not written yet.
+    ends_in_hand: VecDeque<End>,
+    /// How far a subscription has read.
+    reached: u64,
     disconnected: Option<Disconnected>,
 }
 
@@ -272,8 +327,13 @@ struct Disconnected {
     may_have_missed_later: bool,
 }
 
-impl Client {
-    fn open(store: &Store<Note>, history: &History, position: Option<&str>, chance: &mut Chance) -> Self {
+impl<const QUEUE: u64, const LATEST: u64> Client<QUEUE, LATEST> {
+    fn open(
+        store: &Store<Note<QUEUE, LATEST>>,
+        history: &History,
+        position: Option<&str>,
+        chance: &mut Chance,
+    ) -> Self {
         let keys = match chance.below(3) {
             0 => Keys::One(chance.below(KEYS)),
             1 if chance.below(2) == 0 => Keys::Set(vec![chance.below(KEYS), chance.below(KEYS)]),
@@ -284,6 +344,7 @@ impl Client {
         let (replay, kind) = (chance.upto(6), chance.below(3));
         let position = position.filter(|_| kind > 0);
         let kept = history.kept(&keys);
+        let mut ends_told_through = history.head;
         let unread: BTreeSet<u64> = match position {
             None => {
                 let replay = if kind == 0 { 0 } else { replay };
@@ -294,7 +355,16 @@ impl Client {
                 let (this, _) = head.split_once('-').unwrap();
                 let of_this_log = id.split_once('-').filter(|(epoch, _)| *epoch == this);
                 let after = of_this_log.map_or(0, |(_, offset)| offset.parse().unwrap());
-                (&kept | &history.latest(&keys)).split_off(&(after + 1))
+                if of_this_log.is_some() {
+                    ends_told_through = after;
+                }
+                let (mut queue, mut latest) = (kept.clone(), history.latest(&keys));
+                // Where values expire, all of them follow a gap.
+                let is_trimmed = LATEST > 0 && history.newest_trimmed(&keys) > after;
+                if !is_trimmed {
+                    latest = latest.split_off(&(after + 1));
+                }
+                &queue.split_off(&(after + 1)) | &latest
             }
         };
         let feed = |transport| {
@@ -331,6 +401,9 @@ impl Client {
             finished: false,
             removals_told_through: history.head,
             finishes_told_through: 0,
+            ends_told_through: 0,
+            ends_in_hand: VecDeque::new(),
+            reached: 0,
             disconnected: None,
         };
         if matches!(client.tap, Tap::Subscription(_)) {
@@ -339,8 +412,10 @@ impl Client {
                 client.unread = history.latest(&client.keys);
             }
             client.lag = Lag::Skip;
+            ends_told_through = history.head;
             client.border = history.newest_queued(&client.keys).max(history.newest_trimmed(&client.keys));
         }
+        client.ends_told_through = ends_told_through;
         client.owed = client.unread.len() as u64;
         client
     }
@@ -369,12 +444,30 @@ impl Client {
         let removed: BTreeSet<u64> = (&self.unread & &history.removed).range(..removal).copied().collect();
         assert_eq!(missed, removed.len() as u64, "at the removal {removal}");
         self.removals_told_through = removal;
+        self.reached = removal;
         self.misses(&removed);
     }
 
     /// Returns whether all of these messages were submitted after it was disconnected.
     fn is_lost_after_end(&self, lost: &BTreeSet<u64>) -> bool {
         self.disconnected.as_ref().is_some_and(|end| lost.iter().all(|number| *number > end.after))
+    }
+
+    /// Is owed all values again, because it is told of a loss.
+    fn is_owed_again(&mut self, history: &History) {
+        let again = &history.latest(&self.keys) - &self.unread;
+        self.owed += again.len() as u64;
+        self.unread.extend(again);
+        self.finishes_told_through = 0;
+        self.border = self.border.max(self.reached);
+    }
+
+    /// Is told of the next end of a value of its keys.
+    fn take_end(&mut self, history: &History) -> End {
+        let (offset, end) = history.next_end(&self.keys, self.ends_told_through).expect("a value has ended");
+        self.ends_told_through = offset;
+        self.reached = offset;
+        end
     }
 
     fn step(&mut self, history: &History) {
@@ -393,7 +486,25 @@ impl Client {
                 (outcome, std::mem::take(&mut *reads.asked.lock().unwrap()))
             }
         };
+        let said = match (&fed, &self.tap) {
+            (Ok(FeedItem::Bytes(bytes)), Tap::Sse(..)) => sse(bytes),
+            (Ok(FeedItem::Bytes(bytes)), _) => ws(bytes),
+            _ => Vec::new(),
+        };
+        let is_told = said.iter().any(|said| matches!(said, Said::Gap(missed) if *missed > 0));
+        let is_closed = self.lag == Lag::Close && !lost.is_empty() && !self.lagged && !self.is_lost_after_end(&lost);
+        // A panic of the filter comes after the gap.
+        let is_cut = fed.is_err() && !lost.is_empty();
+        if LATEST > 0 && (is_told || is_closed || is_cut) {
+            self.is_owed_again(history);
+        }
         for (number, passes) in asked {
+            if !self.unread.contains(&number) {
+                let end = self.take_end(history);
+                assert_eq!(end.number, number, "the filter is asked about the value that has expired");
+                self.ends_in_hand.extend(Some(end).filter(|_| passes));
+                continue;
+            }
             assert!(self.unread.remove(&number), "{number} was read, and was not owed");
             let is_after_end = self.disconnected.as_ref().is_some_and(|end| number > end.after);
             assert!(!is_after_end, "{number} was submitted after the disconnect");
@@ -426,13 +537,16 @@ impl Client {
             }
             Ok(FeedItem::Ended(_)) => self.over = true,
             Ok(FeedItem::Pending) => {}
-            Ok(FeedItem::Bytes(bytes)) => {
-                let said = if matches!(self.tap, Tap::Sse(..)) { sse(&bytes) } else { ws(&bytes) };
+            Ok(FeedItem::Bytes(_)) => {
                 for said in said {
                     match said {
                         Said::Position(id) => self.position = Some(id),
                         Said::Gap(missed) => declared += missed,
                         Said::Removed(missed) => self.read_removal(history, missed),
+                        Said::Ended(json) => {
+                            let end = self.ends_in_hand.pop_front().expect("the filter has passed it");
+                            assert_eq!(json, end.json());
+                        }
                         Said::Finished => {
                             self.finished = true;
                             assert!(history.is_finished(&self.keys));
@@ -444,7 +558,7 @@ impl Client {
                         }
                     }
                 }
-                assert!(self.in_hand.is_empty());
+                assert!(self.in_hand.is_empty() && self.ends_in_hand.is_empty());
             }
         }
         if let Some(end) = self.disconnected.as_mut().filter(|_| is_lost_after_end)
@@ -476,11 +590,13 @@ impl Client {
                     // removal.
                     let finish = history.next_finish(&self.keys, self.finishes_told_through);
                     let removal = history.next_removal(&self.keys, self.removals_told_through);
-                    let stop = finish.into_iter().chain(removal).min().unwrap_or(u64::MAX);
+                    let end = history.next_end(&self.keys, self.ends_told_through).map(|(offset, _)| offset);
+                    let stop = finish.into_iter().chain(removal).chain(end).min().unwrap_or(u64::MAX);
                     let owed: BTreeSet<u64> = (&self.unread - &history.removed).range(..stop).copied().collect();
                     let up_to_split: BTreeSet<u64> = owed.range(..=self.border).copied().collect();
                     self.in_hand = if up_to_split.is_empty() { owed } else { up_to_split };
                     self.unread = &self.unread - &self.in_hand;
+                    self.reached = self.in_hand.last().copied().unwrap_or(self.reached);
                     let after_end = self.disconnected.as_ref().map(|end| self.in_hand.split_off(&(end.after + 1)));
                     self.unread.extend(after_end.into_iter().flatten());
                 }
@@ -491,18 +607,25 @@ impl Client {
                 let finish = history.next_finish(&self.keys, self.finishes_told_through);
                 assert_eq!(finish, Some(id.offset.minor()));
                 self.finishes_told_through = id.offset.minor();
+                self.reached = self.finishes_told_through;
             }
             Poll::Ready(Some(Received::Gap { reason: GapReason::Removed, missed })) => {
                 self.read_removal(history, missed.unwrap());
             }
-            Poll::Ready(Some(Received::Expired { .. })) => panic!("no value of this type expires"),
+            Poll::Ready(Some(Received::Expired { id, message })) => {
+                let end = self.take_end(history);
+                assert_eq!((id.offset.minor(), message.number), (self.ends_told_through, end.number));
+            }
             Poll::Ready(Some(Received::Gap { missed, .. })) => {
                 assert_eq!(missed, Some(lost.len() as u64));
                 self.misses(lost);
+                if LATEST > 0 {
+                    self.is_owed_again(history);
+                }
                 self.border = self.border.max(history.newest_trimmed(&self.keys));
             }
             Poll::Ready(None) => self.over = true,
-            Poll::Pending => {}
+            Poll::Pending => self.reached = history.head,
         }
     }
 
@@ -523,10 +646,15 @@ impl Client {
         // Of a panic it is not known whether the reader was told of a removal before.
         if self.panicked || self.disconnected.as_ref().is_some_and(|end| end.may_have_missed_later) {
             let (found_lost, expected_lost) = (found.missed + found.unread, missed + unread);
-            assert_eq!(
-                Balance { missed: 0, unread: found_lost, ..found },
-                Balance { missed: 0, unread: expected_lost, ..expected }
-            );
+            let rest = |balance: Balance, lost: u64| match LATEST {
+                0 => Balance { missed: 0, unread: lost, ..balance },
+                // Nor is it known whether all values were owed again.
+                _ => {
+                    let owed = balance.owed - lost - balance.conflated;
+                    Balance { owed, missed: 0, unread: 0, conflated: 0, ..balance }
+                }
+            };
+            assert_eq!(rest(found, found_lost), rest(expected, expected_lost));
             return found;
         }
         assert_eq!(found, expected);
@@ -541,6 +669,8 @@ enum Said {
     Removed(u64),
     /// All its keys are finished.
     Finished,
+    /// A value has expired.
+    Ended(serde_json::Value),
     Number(u64),
 }
 
@@ -554,6 +684,9 @@ fn of_data(data: &str) -> Said {
     let gap: serde_json::Value = serde_json::from_str(data).unwrap();
     if gap["reason"] == "removed" {
         return Said::Removed(gap["missed"].as_u64().unwrap());
+    }
+    if !gap["slot"].is_null() || !gap["event"].is_null() {
+        return Said::Ended(gap);
     }
     // The finish of one of several keys misses nothing.
     Said::Gap(gap["missed"].as_u64().unwrap_or(0))
@@ -589,10 +722,16 @@ fn ws(mut bytes: &[u8]) -> Vec<Said> {
     said
 }
 
-fn submit(store: &Store<Note>, history: &mut History, clients: &mut [Option<Client>], chance: &mut Chance) {
+fn submit<const QUEUE: u64, const LATEST: u64>(
+    store: &Store<Note<QUEUE, LATEST>>,
+    history: &mut History,
+    clients: &mut [Option<Client<QUEUE, LATEST>>],
+    chance: &mut Chance,
+) {
     let key = chance.below(KEYS);
     let latest = NAMES.get(chance.upto(8)).copied();
-    let finishes = latest.is_none() && chance.below(30) == 0;
+    // A finish would be forgotten with the messages of its key.
+    let finishes = QUEUE == 0 && latest.is_none() && chance.below(30) == 0;
     let drops = (latest.is_none() && !finishes && chance.below(5) == 0).then(|| random_drops(chance));
     if history.finishes.contains_key(&key) {
         assert!(store.try_submit(Note { key, number: 0, latest, finishes, drops }).is_err());
@@ -603,6 +742,7 @@ fn submit(store: &Store<Note>, history: &mut History, clients: &mut [Option<Clie
     }
     history.head += 1;
     let number = history.head;
+    history.times.insert(number, history.now);
     let replaced = latest.and_then(|name| history.latest.insert((key, name), number));
     if latest.is_none() {
         history.queue.entry(key).or_default().push(number);
@@ -618,19 +758,29 @@ fn submit(store: &Store<Note>, history: &mut History, clients: &mut [Option<Clie
     assert_eq!(id.offset.minor(), number);
 }
 
-fn finish(store: &Store<Note>, history: &mut History, chance: &mut Chance) {
+fn finish<const QUEUE: u64, const LATEST: u64>(
+    store: &Store<Note<QUEUE, LATEST>>,
+    history: &mut History,
+    chance: &mut Chance,
+) {
     let key = chance.below(KEYS);
     let next = history.head + 1;
     history.head = (*history.finishes.entry(key).or_insert(next)).max(history.head);
     store.finish(&key).now_or_never().unwrap().unwrap();
 }
 
-fn remove(store: &Store<Note>, history: &mut History, clients: &mut [Option<Client>], chance: &mut Chance) {
+fn remove<const QUEUE: u64, const LATEST: u64>(
+    store: &Store<Note<QUEUE, LATEST>>,
+    history: &mut History,
+    clients: &mut [Option<Client<QUEUE, LATEST>>],
+    chance: &mut Chance,
+) {
     let key = chance.below(KEYS);
     history.removed.extend(history.kept(&Keys::One(key)));
     history.head += 1;
     history.removals.insert(history.head, key);
     history.finishes.remove(&key);
+    history.ends.retain(|_, end| end.key != key);
     for (_, number) in history.latest.extract_if(.., |(of, _), _| *of == key) {
         for client in clients.iter_mut().flatten() {
             client.loses(Some(number));
@@ -639,10 +789,49 @@ fn remove(store: &Store<Note>, history: &mut History, clients: &mut [Option<Clie
     store.remove(&key).now_or_never().unwrap().unwrap();
 }
 
-fn forget(store: &Store<Note>, history: &mut History, clients: &mut [Option<Client>], chance: &mut Chance) {
+fn forget<const QUEUE: u64, const LATEST: u64>(
+    store: &Store<Note<QUEUE, LATEST>>,
+    history: &mut History,
+    clients: &mut [Option<Client<QUEUE, LATEST>>],
+    chance: &mut Chance,
+) {
     let (key, drops) = (chance.below(KEYS), random_drops(chance));
     drop_latest(history, clients, key, drops);
     drops.forget(store, key);
+}
+
+/// Lets time pass, and what is old expire.
+async fn pass<const QUEUE: u64, const LATEST: u64>(
+    store: &Store<Note<QUEUE, LATEST>>,
+    history: &mut History,
+    clients: &mut [Option<Client<QUEUE, LATEST>>],
+    chance: &mut Chance,
+) {
+    let milliseconds = chance.below(20);
+    advance(Duration::from_millis(milliseconds)).await;
+    history.now += milliseconds;
+    let kept = history.kept(&Keys::All);
+    let age = |number: u64| history.now - history.times[&number];
+    if QUEUE > 0 {
+        history.expired.extend(kept.into_iter().filter(|number| age(*number) >= QUEUE));
+    }
+    let mut ended: Vec<End> = Vec::new();
+    if LATEST > 0 {
+        let values = history.latest.iter().filter(|((_, name), number)| expires(name) && age(**number) >= LATEST);
+        ended = values.map(|((key, name), number)| End { key: *key, name, number: *number }).collect();
+    }
+    // Those that were submitted first end first.
+    ended.sort_unstable_by_key(|end| end.number);
+    for end in ended {
+        history.latest.remove(&(end.key, end.name));
+        history.head += 1;
+        history.ends.insert(history.head, end);
+        for client in clients.iter_mut().flatten() {
+            client.loses(Some(end.number));
+        }
+    }
+    // Without a chance for the task that sweeps, it expires now.
+    store.latest(&0);
 }
 
 fn random_drops(chance: &mut Chance) -> Drops {
@@ -650,7 +839,12 @@ fn random_drops(chance: &mut Chance) -> Drops {
 }
 
 /// Drops the values of a key, or that in a slot.
-fn drop_latest(history: &mut History, clients: &mut [Option<Client>], key: u64, drops: Drops) {
+fn drop_latest<const QUEUE: u64, const LATEST: u64>(
+    history: &mut History,
+    clients: &mut [Option<Client<QUEUE, LATEST>>],
+    key: u64,
+    drops: Drops,
+) {
     let is_dropped = |(of, name): &(u64, &str)| *of == key && drops.has(name);
     for (_, number) in history.latest.extract_if(.., |of, _| is_dropped(of)) {
         for client in clients.iter_mut().flatten() {
@@ -661,64 +855,93 @@ fn drop_latest(history: &mut History, clients: &mut [Option<Client>], key: u64, 
 
 #[test]
 fn every_ledger_balances_after_chaos_and_is_the_models() {
-    let mut sum = [0; 6];
-    for seed in 1..2000_u64 {
-        let mut chance = Chance(seed * 0x9E37_79B9);
-        let store = Store::new();
-        let mut history = History::default();
-        let mut clients: Vec<Option<Client>> = (0..6).map(|_| None).collect();
-        let mut positions = vec![None, Some("0-1".to_owned()), Some("of no log".to_owned())];
-        for _ in 0..250 {
-            let which = chance.upto(6);
-            match chance.below(10) {
-                0 => {
-                    let position = chance.upto(positions.len() as u64);
-                    end(&mut clients[which], &mut positions, &mut sum);
-                    let position = positions[position].as_deref();
-                    clients[which] = Some(Client::open(&store, &history, position, &mut chance));
-                }
-                1 if chance.below(2) == 0 => end(&mut clients[which], &mut positions, &mut sum),
-                2 if chance.below(4) == 0 => forget(&store, &mut history, &mut clients, &mut chance),
-                2 if chance.below(4) == 0 => remove(&store, &mut history, &mut clients, &mut chance),
-                2 if chance.below(20) == 0 => finish(&store, &mut history, &mut chance),
-                3 if chance.below(20) == 0 => {
-                    let key = chance.below(KEYS);
-                    store.disconnect(&key);
-                    for client in clients.iter_mut().flatten() {
-                        let holds_key = !matches!(client.keys, Keys::All) && has(&client.keys, key);
-                        if holds_key && !client.over && client.disconnected.is_none() {
-                            client.disconnected =
-                                Some(Disconnected { after: history.head, may_have_missed_later: false });
-                        }
-                    }
-                }
-                2..6 => submit(&store, &mut history, &mut clients, &mut chance),
-                _ => {
-                    clients[which].iter_mut().for_each(|client| client.step(&history));
-                    // How much of the batch the reader has taken from the log cannot be seen from outside, so it ends
-                    // here.
-                    if clients[which].as_ref().is_some_and(|client| client.panicked) {
-                        end(&mut clients[which], &mut positions, &mut sum);
-                    }
-                }
-            }
-        }
-        store.close();
-        // Some read the rest of their messages, some do not.
-        for client in clients.iter_mut().flatten() {
-            for _ in 0..chance.below(40) {
-                client.step(&history);
-            }
-        }
-        for client in &mut clients {
-            end(client, &mut positions, &mut sum);
-        }
-        assert_eq!(store.subscribers(), 0);
-    }
-    assert!(sum.iter().all(|messages| *messages > 10_000), "the programs do not try everything: {sum:?}");
+    check::<0, 0>(2000);
 }
 
-fn end(client: &mut Option<Client>, positions: &mut Vec<Option<String>>, sum: &mut [u64; 6]) {
+#[test]
+fn every_ledger_balances_where_messages_and_values_expire() {
+    check::<0, 30>(700);
+    check::<40, 0>(700);
+    check::<40, 30>(700);
+}
+
+fn check<const QUEUE: u64, const LATEST: u64>(programs: u64) {
+    let runtime = Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
+    let mut sum = [0; 6];
+    for seed in 1..programs {
+        runtime.block_on(check_one::<QUEUE, LATEST>(seed, &mut sum));
+    }
+    assert!(sum.iter().all(|messages| *messages > 2 * programs), "the programs do not try everything: {sum:?}");
+}
+
+async fn check_one<const QUEUE: u64, const LATEST: u64>(seed: u64, sum: &mut [u64; 6]) {
+    let mut chance = Chance(seed * 0x9E37_79B9);
+    let store = Store::new();
+    let mut history = History::default();
+    let mut clients: Vec<Option<Client<QUEUE, LATEST>>> = (0..6).map(|_| None).collect();
+    let mut positions = vec![None, Some("0-1".to_owned()), Some("of no log".to_owned())];
+    for _ in 0..250 {
+        let which = chance.upto(6);
+        match chance.below(10) {
+            0 => {
+                let position = chance.upto(positions.len() as u64);
+                end(&mut clients[which], &mut positions, sum);
+                let position = positions[position].as_deref();
+                clients[which] = Some(Client::open(&store, &history, position, &mut chance));
+            }
+            1 if chance.below(2) == 0 => end(&mut clients[which], &mut positions, sum),
+            2 if chance.below(4) == 0 => forget(&store, &mut history, &mut clients, &mut chance),
+            2 if chance.below(4) == 0 => remove(&store, &mut history, &mut clients, &mut chance),
+            2 if QUEUE == 0 && chance.below(20) == 0 => finish(&store, &mut history, &mut chance),
+            3 if chance.below(20) == 0 => disconnect(&store, &history, &mut clients, &mut chance),
+            3 if QUEUE + LATEST > 0 && chance.below(2) == 0 => {
+                pass(&store, &mut history, &mut clients, &mut chance).await;
+            }
+            2..6 => submit(&store, &mut history, &mut clients, &mut chance),
+            _ => {
+                clients[which].iter_mut().for_each(|client| client.step(&history));
+                // How much of the batch the reader has taken from the log cannot be seen from outside, so it ends
+                // here.
+                if clients[which].as_ref().is_some_and(|client| client.panicked) {
+                    end(&mut clients[which], &mut positions, sum);
+                }
+            }
+        }
+    }
+    store.close();
+    // Some read the rest of their messages, some do not.
+    for client in clients.iter_mut().flatten() {
+        for _ in 0..chance.below(40) {
+            client.step(&history);
+        }
+    }
+    for client in &mut clients {
+        end(client, &mut positions, sum);
+    }
+    assert_eq!(store.subscribers(), 0);
+}
+
+fn disconnect<const QUEUE: u64, const LATEST: u64>(
+    store: &Store<Note<QUEUE, LATEST>>,
+    history: &History,
+    clients: &mut [Option<Client<QUEUE, LATEST>>],
+    chance: &mut Chance,
+) {
+    let key = chance.below(KEYS);
+    store.disconnect(&key);
+    for client in clients.iter_mut().flatten() {
+        let holds_key = !matches!(client.keys, Keys::All) && has(&client.keys, key);
+        if holds_key && !client.over && client.disconnected.is_none() {
+            client.disconnected = Some(Disconnected { after: history.head, may_have_missed_later: false });
+        }
+    }
+}
+
+fn end<const QUEUE: u64, const LATEST: u64>(
+    client: &mut Option<Client<QUEUE, LATEST>>,
+    positions: &mut Vec<Option<String>>,
+    sum: &mut [u64; 6],
+) {
     let Some(client) = client.take() else { return };
     let Balance { owed, delivered, filtered, conflated, missed, unread } = client.check();
     for (sum, messages) in sum.iter_mut().zip([owed, delivered, filtered, conflated, missed, unread]) {

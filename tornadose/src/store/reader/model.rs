@@ -2,9 +2,12 @@
 //! sees it.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use fastrand::Rng;
 use futures_util::FutureExt;
+use tokio::runtime::Builder;
+use tokio::time::advance;
 
 use crate::event::Event;
 use crate::event::error::EncodeError;
@@ -30,9 +33,10 @@ const NAMES: [&str; 4] = ["bid", "ask", "\"1\"", "\"2\""];
 /// The further cost of a `latest` message, for its name.
 const NAME_COST: usize = 3;
 
-/// A queue message, or a `latest` message of this name, in a store of so many bytes.
+/// A queue message, or a `latest` message of this name, in a store of so many bytes. Queue messages expire after so many
+/// milliseconds, and so do the values of two names; nothing does after 0.
 #[derive(Debug)]
-struct Note<const MEMORY: usize> {
+struct Note<const MEMORY: usize, const QUEUE_TTL: u64, const LATEST_TTL: u64> {
     key: u64,
     latest: Option<&'static str>,
     finishes: bool,
@@ -42,6 +46,11 @@ struct Note<const MEMORY: usize> {
 
 fn is_slot(name: &str) -> bool {
     name.starts_with('"')
+}
+
+/// Returns whether the values of this name expire.
+fn expires(name: &str) -> bool {
+    name == NAMES[1] || name == NAMES[3]
 }
 
 /// The values that are dropped: all of a key, or that in a slot.
@@ -75,7 +84,7 @@ impl Drops {
     }
 }
 
-impl<const MEMORY: usize> Message for Note<MEMORY> {
+impl<const MEMORY: usize, const QUEUE: u64, const LATEST: u64> Message for Note<MEMORY, QUEUE, LATEST> {
     type Key = u64;
     const CAPACITY: usize = KEPT;
     const MEMORY: usize = MEMORY;
@@ -83,6 +92,8 @@ impl<const MEMORY: usize> Message for Note<MEMORY> {
     const CHANNEL: &'static str = "notes";
     const HAS_SLOTS: bool = true;
     const HAS_TOMBSTONES: bool = true;
+    const QUEUE_TTL: Option<Duration> = if QUEUE > 0 { Some(Duration::from_millis(QUEUE)) } else { None };
+    const HAS_LATEST_TTL: bool = LATEST > 0;
 
     fn key(&self) -> u64 {
         self.key
@@ -96,6 +107,9 @@ impl<const MEMORY: usize> Message for Note<MEMORY> {
     fn slot_json(&self) -> Result<Option<String>, EncodeError> {
         Ok(self.latest.filter(|name| is_slot(name)).map(str::to_owned))
     }
+    fn latest_ttl(&self) -> Option<Duration> {
+        self.latest.filter(|name| expires(name)).map(|_| Duration::from_millis(LATEST))
+    }
     fn tombstone(&self) -> Result<Option<Tombstone>, EncodeError> {
         Ok(self.drops.map(Drops::tombstone))
     }
@@ -108,7 +122,7 @@ impl<const MEMORY: usize> Message for Note<MEMORY> {
     }
 }
 
-impl<const MEMORY: usize> Finish for Note<MEMORY> {}
+impl<const MEMORY: usize, const QUEUE: u64, const LATEST: u64> Finish for Note<MEMORY, QUEUE, LATEST> {}
 
 fn random_drops(random: &mut Rng) -> Drops {
     if random.bool() { Drops::Slot(NAMES[random.usize(2..4)]) } else { Drops::Key }
@@ -128,17 +142,35 @@ struct History {
     /// The removals, with their keys, and the queue messages that they have dropped.
     removals: BTreeMap<u64, u64>,
     removed: BTreeSet<u64>,
+    /// The time, in milliseconds, and when each message was submitted that expires.
+    now: u64,
+    times: BTreeMap<u64, u64>,
+    /// The ends of values, and what has ended.
+    ends: BTreeMap<u64, End>,
     head: u64,
     /// How often `memory` has rejected a message, and how often it has trimmed one.
     rejected: usize,
     trimmed: usize,
 }
 
+/// The end of a value.
+#[derive(Clone, Copy)]
+struct End {
+    key: u64,
+    name: &'static str,
+    value: u64,
+}
+
 impl History {
-    fn submit<const MEMORY: usize>(&mut self, store: &Store<Note<MEMORY>>, random: &mut Rng) {
+    fn submit<const MEMORY: usize, const QUEUE: u64, const LATEST: u64>(
+        &mut self,
+        store: &Store<Note<MEMORY, QUEUE, LATEST>>,
+        random: &mut Rng,
+    ) {
         let key = random.u64(..KEYS);
         let latest = NAMES.get(random.usize(..8)).copied();
-        let finishes = MEMORY > 1 << 20 && latest.is_none() && random.u64(..30) == 0;
+        // A finish would be forgotten with the messages of its key.
+        let finishes = MEMORY > 1 << 20 && QUEUE == 0 && latest.is_none() && random.u64(..30) == 0;
         let drops = (latest.is_none() && !finishes && random.u64(..5) == 0).then(|| random_drops(random));
         let result = store.try_submit(Note { key, latest, finishes, drops });
         if self.finishes.contains_key(&key) {
@@ -153,6 +185,7 @@ impl History {
         self.drop_latest(key, drops);
         self.head += 1;
         assert_eq!(result.unwrap().unwrap().offset.minor(), self.head);
+        self.times.insert(self.head, self.now);
         if let Some(name) = latest {
             self.latest.insert((key, name), self.head);
         } else {
@@ -175,7 +208,47 @@ impl History {
         }
     }
 
-    fn finish<const MEMORY: usize>(&mut self, store: &Store<Note<MEMORY>>, random: &mut Rng) {
+    /// Lets time pass, and what is old expire.
+    async fn pass<const MEMORY: usize, const QUEUE: u64, const LATEST: u64>(
+        &mut self,
+        store: &Store<Note<MEMORY, QUEUE, LATEST>>,
+        random: &mut Rng,
+    ) {
+        let milliseconds = random.u64(..20);
+        advance(Duration::from_millis(milliseconds)).await;
+        self.now += milliseconds;
+        let age = |offset: &u64| self.now - self.times[offset];
+        if QUEUE > 0 {
+            self.kept.retain(|offset, _| age(offset) < QUEUE);
+        }
+        let has_expired = |((_, name), value): &(&(u64, &'static str), &u64)| expires(name) && age(value) >= LATEST;
+        let mut expired: Vec<End> = Vec::new();
+        if LATEST > 0 {
+            let ended = self.latest.iter().filter(has_expired);
+            expired = ended.map(|((key, name), value)| End { key: *key, name, value: *value }).collect();
+        }
+        // Those that were submitted first end first.
+        expired.sort_unstable_by_key(|end| end.value);
+        for end in expired {
+            self.latest.remove(&(end.key, end.name));
+            self.head += 1;
+            self.ends.insert(self.head, end);
+        }
+        // Without a chance for the task that sweeps, it expires now.
+        store.latest(&0);
+    }
+
+    /// Returns the first end of a value of these keys after an offset.
+    fn next_end(&self, keys: &Keys<u64>, after: u64) -> Option<(u64, End)> {
+        let mut ends = self.ends.range(after + 1..).filter(|(_, end)| contains(keys, end.key));
+        ends.next().map(|(offset, end)| (*offset, *end))
+    }
+
+    fn finish<const MEMORY: usize, const QUEUE: u64, const LATEST: u64>(
+        &mut self,
+        store: &Store<Note<MEMORY, QUEUE, LATEST>>,
+        random: &mut Rng,
+    ) {
         let key = random.u64(..KEYS);
         let finish = now(store.finish(&key)).unwrap();
         let expected = *self.finishes.entry(key).or_insert(self.head + 1);
@@ -184,7 +257,11 @@ impl History {
         assert_eq!((store.key_state(&key), now(store.finished(&key))), (KeyState::Finished, Some(finish)));
     }
 
-    fn remove<const MEMORY: usize>(&mut self, store: &Store<Note<MEMORY>>, random: &mut Rng) {
+    fn remove<const MEMORY: usize, const QUEUE: u64, const LATEST: u64>(
+        &mut self,
+        store: &Store<Note<MEMORY, QUEUE, LATEST>>,
+        random: &mut Rng,
+    ) {
         let key = random.u64(..KEYS);
         self.head += 1;
         assert_eq!(now(store.remove(&key)).unwrap().offset.minor(), self.head);
@@ -192,6 +269,7 @@ impl History {
         self.removed.extend(self.kept.extract_if(.., |_, other| *other == key).map(|(offset, _)| offset));
         self.latest.retain(|(other, _), _| *other != key);
         self.finishes.remove(&key);
+        self.ends.retain(|_, end| end.key != key);
         assert_eq!(store.key_state(&key), KeyState::Open);
     }
 
@@ -217,7 +295,11 @@ impl History {
         self.removals.range(after + 1..).find(|(_, key)| contains(keys, **key)).map(|(offset, _)| *offset)
     }
 
-    fn forget<const MEMORY: usize>(&mut self, store: &Store<Note<MEMORY>>, random: &mut Rng) {
+    fn forget<const MEMORY: usize, const QUEUE: u64, const LATEST: u64>(
+        &mut self,
+        store: &Store<Note<MEMORY, QUEUE, LATEST>>,
+        random: &mut Rng,
+    ) {
         let (key, drops) = (random.u64(..KEYS), random_drops(random));
         self.drop_latest(key, Some(drops));
         drops.forget(store, key);
@@ -278,9 +360,9 @@ fn contains(keys: &Keys<u64>, key: u64) -> bool {
 }
 
 /// A client as a page is: it knows what it has received, and the last id.
-struct Client<const MEMORY: usize> {
+struct Client<const MEMORY: usize, const QUEUE: u64, const LATEST: u64> {
     keys: Keys<u64>,
-    reader: Option<Reader<Note<MEMORY>>>,
+    reader: Option<Reader<Note<MEMORY, QUEUE, LATEST>>>,
     position: Option<Id>,
     received: BTreeSet<u64>,
     /// Received with their ids: they may not be repeated.
@@ -296,9 +378,11 @@ struct Client<const MEMORY: usize> {
     finishes_told_through: u64,
     /// Removals up to here are told, or concern messages that are not owed to it.
     removals_told_through: u64,
+    /// The ends of values up to here are told, or concern values that it was never sent.
+    ends_told_through: u64,
 }
 
-impl<const MEMORY: usize> Client<MEMORY> {
+impl<const MEMORY: usize, const QUEUE: u64, const LATEST: u64> Client<MEMORY, QUEUE, LATEST> {
     fn new(random: &mut Rng) -> Self {
         let keys = match random.u64(..3) {
             0 => Keys::One(random.u64(..KEYS)),
@@ -318,10 +402,11 @@ impl<const MEMORY: usize> Client<MEMORY> {
             lost_at_open: BTreeSet::new(),
             finishes_told_through: 0,
             removals_told_through: 0,
+            ends_told_through: 0,
         }
     }
 
-    fn connect(&mut self, store: &Store<Note<MEMORY>>, history: &History, random: &mut Rng) {
+    fn connect(&mut self, store: &Store<Note<MEMORY, QUEUE, LATEST>>, history: &History, random: &mut Rng) {
         self.reader = None;
         let replay = random.usize(..6);
         let text = self.position.map(|id| id.to_string());
@@ -345,6 +430,7 @@ impl<const MEMORY: usize> Client<MEMORY> {
         }
         self.finishes_told_through = self.position.map_or(0, |id| id.offset.minor());
         self.removals_told_through = history.head;
+        self.ends_told_through = self.position.map_or(history.head, |id| id.offset.minor());
         self.lost_at_open = self.lost(history);
         self.last = self.position.map_or(0, |id| id.offset.minor());
         let options = ReaderOptions { replay, is_connection: true };
@@ -414,7 +500,27 @@ impl<const MEMORY: usize> Client<MEMORY> {
                     self.move_to(history, id);
                 }
             }
-            ReadStep::Expired { .. } => panic!("no value of this type expires"),
+            ReadStep::Expired { position, id, with_id, value } => {
+                assert!(!self.trimmed_at_open, "a loss was not reported");
+                if let Some(id) = position {
+                    self.move_to(history, id);
+                }
+                let offset = id.offset.minor();
+                let (next, end) = history.next_end(&self.keys, self.ends_told_through).unwrap();
+                assert_eq!((next, end.value), (offset, value.entry.offset().minor()));
+                assert!(offset > self.last, "{offset} after {}", self.last);
+                let of = if is_slot(end.name) {
+                    format!("\"slot\":{}", end.name)
+                } else {
+                    format!("\"event\":\"{}\"", end.name)
+                };
+                assert_eq!(*value.json, *format!("{{\"key\":{},{of}}}", end.key));
+                (self.last, self.ends_told_through) = (offset, offset);
+                self.assert_told_before(history, offset);
+                if with_id {
+                    self.move_to(history, id);
+                }
+            }
             ReadStep::Pending => panic!("a store in memory has every id of its own"),
             ReadStep::Ended(end) => panic!("{end:?}"),
         }
@@ -434,6 +540,14 @@ impl<const MEMORY: usize> Client<MEMORY> {
             assert_eq!(missed, lost.len() as u64);
         }
         self.excused.extend(lost);
+        if LATEST > 0 {
+            // All values and finishes follow, whatever it has.
+            self.finishes_told_through = 0;
+            let queue = history.all(&self.keys);
+            self.received.retain(|offset| queue.contains(offset));
+            self.settled.retain(|offset| queue.contains(offset));
+            self.last = 0;
+        }
     }
 
     fn read_removal(&mut self, history: &History, gap: Gap) {
@@ -461,6 +575,8 @@ impl<const MEMORY: usize> Client<MEMORY> {
     fn assert_told_before(&self, history: &History, offset: u64) {
         let removal = history.next_removal(&self.keys, self.removals_told_through);
         assert!(removal.is_none_or(|removal| removal > offset), "the removal at {removal:?} is not told at {offset}");
+        let end = history.next_end(&self.keys, self.ends_told_through);
+        assert!(end.is_none_or(|(end, _)| end > offset), "an end before {offset} is not told");
         let finishes = history.finishes_of(&self.keys);
         let finish = finishes.range(self.finishes_told_through + 1..).next();
         assert!(finish.is_none_or(|finish| *finish >= offset), "the finish at {finish:?} is not told at {offset}");
@@ -482,42 +598,60 @@ impl<const MEMORY: usize> Client<MEMORY> {
 
 /// Runs random programs over a store of so many bytes. Returns how often that bound rejected a message, and how often
 /// it trimmed one.
-fn check<const MEMORY: usize>(programs: u64) -> (usize, usize) {
+fn check<const MEMORY: usize, const QUEUE: u64, const LATEST: u64>(programs: u64) -> (usize, usize) {
+    let runtime = Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
     let mut bound = (0, 0);
     for seed in 1..programs {
-        let mut random = Rng::with_seed(seed);
-        let store = Store::new();
-        let mut history = History::default();
-        let mut clients: Vec<Client<MEMORY>> = (0..6).map(|_| Client::new(&mut random)).collect();
-        for _ in 0..200 {
-            let which = random.usize(..6);
-            match random.u64(..10) {
-                0 => clients[which].connect(&store, &history, &mut random),
-                1 => clients[which].reader = None,
-                2 if random.u64(..4) == 0 => history.forget(&store, &mut random),
-                2 if MEMORY > 1 << 20 && random.u64(..4) == 0 => history.remove(&store, &mut random),
-                3 if MEMORY > 1 << 20 && random.u64(..20) == 0 => history.finish(&store, &mut random),
-                2..6 => history.submit(&store, &mut random),
-                _ => clients[which].step(&history),
-            }
-        }
-        drop(clients);
-        assert_eq!(store.subscribers(), 0);
-        assert_eq!(store.shared().lock().log.slot_count(), history.latest.len());
-        bound = (bound.0 + history.rejected, bound.1 + history.trimmed);
+        let (rejected, trimmed) = runtime.block_on(check_one::<MEMORY, QUEUE, LATEST>(seed));
+        bound = (bound.0 + rejected, bound.1 + trimmed);
     }
     bound
+}
+
+async fn check_one<const MEMORY: usize, const QUEUE: u64, const LATEST: u64>(seed: u64) -> (usize, usize) {
+    let mut random = Rng::with_seed(seed);
+    let store = Store::new();
+    let mut history = History::default();
+    let mut clients: Vec<Client<MEMORY, QUEUE, LATEST>> = (0..6).map(|_| Client::new(&mut random)).collect();
+    for _ in 0..200 {
+        let which = random.usize(..6);
+        match random.u64(..10) {
+            0 => clients[which].connect(&store, &history, &mut random),
+            1 => clients[which].reader = None,
+            2 if random.u64(..4) == 0 => history.forget(&store, &mut random),
+            2 if MEMORY > 1 << 20 && random.u64(..4) == 0 => history.remove(&store, &mut random),
+            3 if MEMORY > 1 << 20 && QUEUE == 0 && random.u64(..20) == 0 => history.finish(&store, &mut random),
+            3 if QUEUE + LATEST > 0 && random.bool() => history.pass(&store, &mut random).await,
+            2..6 => history.submit(&store, &mut random),
+            _ => clients[which].step(&history),
+        }
+    }
+    drop(clients);
+    assert_eq!(store.subscribers(), 0);
+    let state = store.shared().lock();
+    assert_eq!(state.log.slot_count(), history.latest.len());
+    let expiring = history.latest.keys().filter(|(_, name)| LATEST > 0 && expires(name)).count();
+    assert_eq!(state.log.expiry_counts(), (expiring, history.ends.len()));
+    (history.rejected, history.trimmed)
 }
 
 #[test]
 fn every_reader_gets_each_message_once_and_in_order_or_a_gap() {
     // `./test --long` runs more of them.
     let programs = if std::env::var_os("TORNADOSE_LONG").is_some() { 1_000_000 } else { 2000 };
-    assert_eq!(check::<{ 64 << 20 }>(programs), (0, 0), "only capacity trims here");
+    assert_eq!(check::<{ 64 << 20 }, 0, 0>(programs), (0, 0), "only capacity trims here");
     // Less than the queues of all keys take: a message of one key evicts those of others.
-    let (rejected, trimmed) = check::<{ 14 << 10 }>(programs);
+    let (rejected, trimmed) = check::<{ 14 << 10 }, 0, 0>(programs);
     assert!(rejected == 0 && trimmed > 0);
     // Little more than the `latest` values, which are never dropped.
-    let (rejected, trimmed) = check::<10_700>(programs);
+    let (rejected, trimmed) = check::<10_700, 0, 0>(programs);
     assert!(rejected > 0 && trimmed > 0);
+}
+
+#[test]
+fn every_reader_is_told_of_each_value_that_has_expired_and_lags_by_what_has() {
+    let programs = if std::env::var_os("TORNADOSE_LONG").is_some() { 1_000_000 } else { 700 };
+    assert_eq!(check::<{ 64 << 20 }, 0, 30>(programs), (0, 0));
+    assert_eq!(check::<{ 64 << 20 }, 40, 0>(programs), (0, 0));
+    assert_eq!(check::<{ 64 << 20 }, 40, 30>(programs), (0, 0));
 }
