@@ -16,6 +16,7 @@ pub(crate) mod kept_as;
 pub(crate) mod gap;
 pub(crate) mod decode;
 mod skip_log;
+mod expired;
 mod expiry;
 mod sweeper;
 mod undecoded;

@@ -2,7 +2,7 @@
 //! one order.
 
 pub(super) mod record;
-mod rules;
+pub(super) mod rules;
 pub(super) mod client;
 
 use std::fmt;

@@ -20,7 +20,7 @@ pub(super) enum Mistake {
     SwallowsFinishes,
     /// A value that has expired stays in this process.
     SwallowsExpiries,
-    /// The engine does not look whether the value was submitted again.
+    /// A value that is submitted again counts as old, and the engine does not look how old it is.
     ExpiresTheRenewed,
     /// Another key is passed to the store beside a message, which then has no reader of it.
     MixesUpKeys,

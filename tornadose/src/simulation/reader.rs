@@ -268,6 +268,18 @@ impl<'a> StreamReader<'a> {
         Duration::from_millis(self.process.engine.now().saturating_sub(offset.major()))
     }
 
+    fn age_of_entry(&self, entry: &Entry) -> Duration {
+        let slot = |entry: &Entry| match &entry.body {
+            Body::Message { slot, .. } => slot.clone(),
+            _ => None,
+        };
+        let is_renewed = || slot(entry).is_some() && self.recent.iter().any(|other| slot(other) == slot(entry));
+        if self.mistakes.expires_the_renewed() && is_renewed() {
+            return Duration::from_secs(60);
+        }
+        self.age_of(entry.place.offset)
+    }
+
     /// Passes one entry to the store.
     fn apply(&mut self, entry: &Entry) {
         let (link, offset) = (self.link, entry.place.offset);
@@ -279,7 +291,7 @@ impl<'a> StreamReader<'a> {
                 if sender.is_some_and(|(sender_id, _)| sender_id == link.sender_id()) {
                     self.settlement.record_read(offset);
                 }
-                let incoming = IncomingEntry::new(payload).with_age(self.age_of(offset));
+                let incoming = IncomingEntry::new(payload).with_age(self.age_of_entry(entry));
                 let incoming = match sender.filter(|_| !self.mistakes.loses_the_sender()) {
                     Some((sender_id, number)) => incoming.with_sender(sender_id, number),
                     None => incoming,

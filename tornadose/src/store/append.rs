@@ -7,7 +7,7 @@ use crate::message::Message;
 use crate::metrics;
 use crate::store::Store;
 use crate::store::error::SubmitError;
-use crate::store::expiry::Age;
+use crate::store::expired::Age;
 use crate::store::kept_as::KeptAs;
 use crate::store::log::AppendError;
 use crate::store::sweeper;

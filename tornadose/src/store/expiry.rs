@@ -2,67 +2,15 @@
 
 use std::sync::Arc;
 use std::task::Waker;
-use std::time::Duration;
 
 use tokio::time::Instant;
 
 use crate::id::Offset;
 use crate::message::Message;
-use crate::metrics;
 use crate::store::entry::Entry;
+use crate::store::expired::{Age, Expired, StartSweeper, ValueExpiry};
 use crate::store::kept_as::KeptAs;
 use crate::store::shared::State;
-use crate::store::sweeper::StartSweeper;
-
-/// How `latest` values expire.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum ValueExpiry {
-    /// The engine says when, in an entry that all processes obey.
-    ByEngine,
-    /// By the clock of this process, and its readers are told at an offset of this log.
-    Told,
-    /// By the clock of this process. Its readers are not told, because only the engine gives offsets.
-    Untold,
-}
-
-/// What has expired. To be dropped outside of the store's lock: that wakes the readers, and drops the messages.
-pub(crate) struct Expired<M> {
-    entries: Vec<Arc<Entry<M>>>,
-    readers: Vec<Waker>,
-    /// How many `latest` values have expired.
-    values: u64,
-}
-
-impl<M> Drop for Expired<M> {
-    fn drop(&mut self) {
-        self.readers.drain(..).for_each(Waker::wake);
-        self.entries.clear();
-        metrics::expired(self.values);
-    }
-}
-
-/// The age of a message when it was received.
-#[derive(Clone, Copy)]
-pub(crate) struct Age {
-    pub(crate) now: Instant,
-    pub(crate) age: Duration,
-}
-
-impl Age {
-    /// Returns the age of a message that is submitted now, if any message of its type expires.
-    pub(crate) fn new<M: Message>() -> Option<Self> {
-        Self::of::<M>(Duration::ZERO)
-    }
-
-    /// Returns the age of a message, if any message of its type expires.
-    pub(crate) fn of<M: Message>(age: Duration) -> Option<Self> {
-        (M::QUEUE_TTL.is_some() || M::HAS_LATEST_TTL).then(|| Self { now: Instant::now(), age })
-    }
-
-    fn submitted_at(self) -> Instant {
-        self.now.checked_sub(self.age).unwrap_or(self.now)
-    }
-}
 
 impl<M: Message> State<M> {
     /// Trims the queue messages that have expired, and drops the `latest` values that have, also in the mailboxes of

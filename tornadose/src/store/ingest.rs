@@ -20,7 +20,7 @@ use crate::message::Message;
 use crate::message::tombstone::Tombstone;
 use crate::store::decode::{Decoded, LatestSlot, decode};
 use crate::store::entry::Entry;
-use crate::store::expiry::{Age, ValueExpiry};
+use crate::store::expired::{Age, ValueExpiry};
 use crate::store::gap::{Gap, GapReason};
 use crate::store::ingest::dedup::{Arrival, Dedup, KeyTrust};
 use crate::store::ingest::latest_keys::{Forgotten, LatestKeys};

@@ -26,6 +26,7 @@ mod slots;
 mod latest;
 pub(crate) mod deadlines;
 pub(crate) mod expired_values;
+mod value_expiry;
 pub(crate) mod expiry;
 mod notices;
 mod finish;

@@ -20,13 +20,12 @@ use crate::metrics;
 use crate::store::decode::ParseJson;
 use crate::store::end::{End, EndReason};
 use crate::store::entry::Entry;
-use crate::store::expiry::ValueExpiry;
+use crate::store::expired::{Sweeper, ValueExpiry};
 use crate::store::limits::Limits;
 use crate::store::log::Log;
 use crate::store::read_back::ReadBack;
 use crate::store::registry::{ReaderRegistry, WakeList};
 use crate::store::skip_log::{SkipLog, Skipped};
-use crate::store::sweeper::Sweeper;
 
 pub(crate) struct Shared<M: Message> {
     state: Mutex<State<M>>,

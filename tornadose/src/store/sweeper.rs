@@ -15,7 +15,7 @@ use crate::backend::engine::Features;
 use crate::backend::outbox::{Ack, Content};
 use crate::backend::outgoing::OutgoingKind;
 use crate::message::Message;
-use crate::store::expiry::ValueExpiry;
+use crate::store::expired::{StartSweeper, Sweeper, ValueExpiry};
 use crate::store::log::deadlines::ExpiryRequest;
 use crate::store::shared::{Shared, State};
 
@@ -27,21 +27,6 @@ const REQUESTS_MAX: usize = 100;
 
 /// How long a store that cannot reach its engine waits until it looks again.
 const UNREACHABLE_PAUSE: Duration = Duration::from_secs(1);
-
-/// Whether a store has a sweeper.
-pub(crate) enum Sweeper {
-    Absent,
-    /// It runs, or is about to.
-    Present {
-        /// When its next round is.
-        round_at: Instant,
-        notify: Arc<Notify>,
-    },
-}
-
-/// The order to start the sweeper, without the store's lock.
-#[must_use = "the store does not give it again"]
-pub(crate) struct StartSweeper(Arc<Notify>);
 
 impl<M: Message> State<M> {
     /// Returns when something is next to be swept.

@@ -89,7 +89,7 @@ impl<M: Message> Client<M> {
                 if let Some(id) = position {
                     record.position(self.index, id);
                 }
-                record.expired(self.index, describe(&*value.entry.message), id, with_id);
+                record.expired(self.index, describe(&*value.entry.message), (value.entry.id, id), with_id);
                 drop(record);
                 self.position = Some(id).filter(|_| with_id).or(position).or(self.position);
             }

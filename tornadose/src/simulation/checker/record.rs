@@ -123,9 +123,10 @@ pub(super) enum ItemKind {
         id: Id,
         with_id: bool,
     },
-    /// A value has expired, and whether that carried its id.
+    /// A value has expired, the id of the value and of its end, and whether that carried its id.
     Expired {
         message: usize,
+        value: Id,
         id: Id,
         with_id: bool,
     },
@@ -270,10 +271,10 @@ impl Record {
     }
 
     /// Records that a reader is told that a value has expired.
-    pub(crate) fn expired(&mut self, reader: usize, description: Description, id: Id, with_id: bool) {
+    pub(crate) fn expired(&mut self, reader: usize, description: Description, (value, id): (Id, Id), with_id: bool) {
         let text = format!("expired {id} {description}");
         let message = self.message(description);
-        self.item(reader, ItemKind::Expired { message, id, with_id }, format_args!("{text}"));
+        self.item(reader, ItemKind::Expired { message, value, id, with_id }, format_args!("{text}"));
     }
 
     /// Returns the time of a moment.

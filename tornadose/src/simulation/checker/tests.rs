@@ -1,5 +1,9 @@
 //! Each promise, broken by hand.
 
+use std::time::Duration;
+
+use tokio::time::advance;
+
 use super::*;
 use crate::id::{Epoch, Offset};
 use crate::simulation::checker::record::Description;
@@ -60,4 +64,57 @@ fn each_broken_promise_is_named() {
     assert!(broken(&[Gap(GapReason::Trimmed), a(), b()]).contains("did not reach"));
     assert!(broken(&[a(), b(), c(), Message("d", 4)]).contains("rejected"));
     assert!(broken(&[a(), b(), Message("x", 3)]).contains("under one id"));
+}
+
+/// The kinds of items about a value that expires after a second. Its number is its id.
+enum Told {
+    Value(&'static str, u64),
+    Expired(&'static str, u64, u64),
+    Gap,
+}
+
+/// Records that the values were submitted, in one place, that a second passed, and that a reader was told this. Another
+/// reader was told of the end of `b`. Returns the promise that is broken.
+async fn broken_by_values(items: &[Told]) -> Option<&'static str> {
+    let checker = Checker::new();
+    let epoch: Epoch = "k3v0q8zd".parse().unwrap();
+    let id = |minor| Id { epoch, offset: Offset::new(0, minor) };
+    let value = |data: &str| Description { is_latest: true, ttl: Some(Duration::from_secs(1)), ..message(data) };
+    let (reader, other) = {
+        let mut record = checker.record.lock();
+        for (data, minor) in [("a", 1), ("b", 2)] {
+            let index = record.submit(value(data));
+            record.answer(index, Answer::Acknowledged(id(minor)));
+        }
+        (record.open("reader".into(), None), record.open("other".into(), None))
+    };
+    advance(Duration::from_secs(1)).await;
+    let mut record = checker.record.lock();
+    record.expired(other, value("b"), (id(2), id(3)), true);
+    let late = record.submit(value("c"));
+    record.answer(late, Answer::Unknown);
+    for item in items {
+        match item {
+            Told::Value(data, minor) => record.receive(reader, value(data), id(*minor), true),
+            Told::Expired(data, minor, end) => record.expired(reader, value(data), (id(*minor), id(*end)), true),
+            Told::Gap => record.gap(reader, GapReason::Trimmed),
+        }
+    }
+    drop(record);
+    checker.check().err().map(|violation| violation.promise())
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_broken_promise_about_values_that_expire_is_named() {
+    use Told::{Expired, Gap, Value};
+
+    let b = || Value("b", 2);
+    for kept in [vec![b(), Expired("b", 2, 3)], vec![Expired("b", 2, 3)], vec![b(), Gap]] {
+        assert_eq!(broken_by_values(&kept).await, None);
+    }
+    let broken = async |items: &[Told]| broken_by_values(items).await.unwrap();
+    assert!(broken(&[Expired("b", 2, 3), b()]).await.contains("after it was told that it has expired"));
+    assert!(broken(&[b(), Expired("a", 1, 3)]).await.contains("a newer one in its place"));
+    assert!(broken(&[b()]).await.contains("was not told that a value has expired"));
+    assert!(broken(&[b(), Expired("b", 2, 3), Expired("c", 4, 5)]).await.contains("before its time"));
 }

@@ -12,6 +12,7 @@ use crate::message::{Finish, Keys, Message, Retention};
 use crate::simulation::checker::Checker;
 use crate::simulation::checker::client::{Client, Reading};
 use crate::simulation::checker::record::{Answer, SharedRecord, describe};
+use crate::simulation::checker::rules::find_early_expiry;
 use crate::simulation::engine::{Engine, Snapshot};
 use crate::simulation::mistakes::Mistake;
 use crate::simulation::process::Process;
@@ -333,6 +334,9 @@ impl<const TTL: u64> World<TTL> {
                 finished.collect::<Vec<_>>(),
             )
         };
+        if let Some(transcript) = find_early_expiry(&self.record.lock()) {
+            return Some(Failure { promise: "a value has expired before its time".into(), transcript });
+        }
         if stores.iter().any(|store| store.shared().lock().log.expiry_counts().0 > 0) {
             return Some(Failure {
                 promise: "a process keeps a value that has expired".into(),

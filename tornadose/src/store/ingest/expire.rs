@@ -6,7 +6,7 @@ use crate::event::Event;
 use crate::id::Offset;
 use crate::message::Message;
 use crate::store::decode::{Decoded, decode};
-use crate::store::expiry::Expired;
+use crate::store::expired::Expired;
 use crate::store::ingest::{Arrived, Ingest};
 use crate::store::kept_as::KeptAs;
 use crate::store::shared::{Shared, State};

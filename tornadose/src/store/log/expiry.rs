@@ -1,5 +1,5 @@
 //! The end of queue messages by their age. Nothing here runs for a type without [`Message::QUEUE_TTL`]. That of `latest`
-//! values is in [`deadlines`](crate::store::log::deadlines).
+//! values is in [`value_expiry`](crate::store::log::value_expiry).
 //!
 //! A message that has expired is trimmed as one beyond the capacity is, so a reader to whom it was owed lags. Whoever
 //! reads or appends trims first; the sweeper does so when nobody else does.
