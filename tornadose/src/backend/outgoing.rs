@@ -71,6 +71,9 @@ pub enum OutgoingKind {
         through: Offset,
         /// How long the value is kept.
         ttl: Duration,
+        /// The offset of the value, when the engine was asked about it before. An engine that keeps nothing in the slot any
+        /// more, because it has lost it, appends the entry for this value then, without a payload.
+        missing: Option<Offset>,
     },
 }
 

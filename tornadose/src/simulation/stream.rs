@@ -38,16 +38,24 @@ pub(super) enum Body {
     Remove {
         key: String,
     },
-    /// The end of a latest value. A request names the newest offset that the process has read in the place of that of
-    /// the value, and no payload.
+    /// The end of a latest value, with its payload if the engine had it.
     Expire {
         slot: String,
         value: Offset,
-        ttl_ms: u64,
         payload: Vec<u8>,
     },
     /// An entry that is not a message at all.
     Unreadable,
+}
+
+/// What a process asks about a latest value.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct ExpiryRequest {
+    /// The newest offset that the process has read.
+    pub(super) through: Offset,
+    pub(super) ttl_ms: u64,
+    /// The offset of the value, when the process asks again.
+    pub(super) missing: Option<Offset>,
 }
 
 /// The finish of a key.
@@ -144,17 +152,15 @@ impl Stream {
         self.trim(history);
     }
 
-    /// Takes the latest value in a slot, if it is at or below an offset and old enough.
-    pub(super) fn take_expired(
-        &mut self,
-        slot: &str,
-        through: Offset,
-        ttl_ms: u64,
-        now: u64,
-    ) -> Option<(Offset, Vec<u8>)> {
-        let (offset, _) = self.latest.get(slot)?;
-        let is_expired = *offset <= through && now >= offset.major() + ttl_ms;
-        if is_expired { self.latest.remove(slot) } else { None }
+    /// Takes the latest value in a slot that a request is about, if it is old enough, or was lost.
+    pub(super) fn take_expired(&mut self, slot: &str, request: ExpiryRequest, now: u64) -> Option<(Offset, Vec<u8>)> {
+        let ExpiryRequest { through, ttl_ms, missing } = request;
+        let is_old = |offset: Offset| now >= offset.major().saturating_add(ttl_ms);
+        match self.latest.get(slot) {
+            Some((offset, _)) if *offset <= through && is_old(*offset) => self.latest.remove(slot),
+            Some(_) => None,
+            None => missing.filter(|offset| is_old(*offset)).map(|offset| (offset, Vec::new())),
+        }
     }
 
     /// Drops the entries that were appended before a time.

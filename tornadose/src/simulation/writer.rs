@@ -12,7 +12,7 @@ use crate::simulation::link::ProcessLink;
 use crate::simulation::mistakes::Mistakes;
 use crate::simulation::settlement::Settlement;
 use crate::simulation::state::{AppendFault, State};
-use crate::simulation::stream::Body;
+use crate::simulation::stream::{Body, ExpiryRequest};
 
 /// How many messages are taken at once.
 const TAKEN_MESSAGES_MAX: usize = 16;
@@ -60,6 +60,7 @@ struct Request {
     /// The key that has to be open.
     open_key: Option<String>,
     finishes: bool,
+    expiry: Option<ExpiryRequest>,
 }
 
 impl<'a> StreamWriter<'a> {
@@ -169,7 +170,7 @@ impl<'a> StreamWriter<'a> {
     }
 
     fn append_one(&self, state: &mut State, request: Request) -> Outcome {
-        let Request { number, body, open_key, finishes } = request;
+        let Request { number, body, open_key, finishes, expiry } = request;
         let (now, channel) = (self.process.engine.now(), self.link.channel());
         let by = (self.link.sender_id().to_owned(), number);
         if let Some(finish) = open_key.as_ref().and_then(|key| state.stream(channel).finishes.get(key)) {
@@ -179,12 +180,12 @@ impl<'a> StreamWriter<'a> {
                 Outcome::Finished(finish.offset)
             };
         }
-        let body = match body {
-            Body::Expire { slot, value: through, ttl_ms, .. } => match self.expire(state, &slot, through, ttl_ms) {
-                Some((value, payload)) => Body::Expire { slot, value, ttl_ms, payload },
+        let body = match (body, expiry) {
+            (Body::Expire { slot, .. }, Some(request)) => match self.expire(state, &slot, request) {
+                Some((value, payload)) => Body::Expire { slot, value, payload },
                 None => return Outcome::Kept,
             },
-            body => body,
+            (body, _) => body,
         };
         Outcome::Appended(match (body, open_key) {
             (Body::Finish { key }, _) => state.finish(now, channel, key, by, None),
@@ -197,14 +198,12 @@ impl<'a> StreamWriter<'a> {
     }
 
     /// Takes a value that has expired. Returns its offset and its payload.
-    fn expire(&self, state: &mut State, slot: &str, through: Offset, ttl_ms: u64) -> Option<(Offset, Vec<u8>)> {
+    fn expire(&self, state: &mut State, slot: &str, request: ExpiryRequest) -> Option<(Offset, Vec<u8>)> {
         let stream = state.stream(self.link.channel());
-        #[cfg(test)]
         if self.mistakes.expires_the_renewed() {
-            return stream.take_expired(slot, Offset::new(u64::MAX, u64::MAX), 0, u64::MAX);
+            return stream.take_expired(slot, ExpiryRequest { ttl_ms: 0, ..request }, u64::MAX);
         }
-        debug_assert!(!self.mistakes.expires_the_renewed());
-        stream.take_expired(slot, through, ttl_ms, self.process.engine.now())
+        stream.take_expired(slot, request, self.process.engine.now())
     }
 
     fn acknowledge(&mut self, outcomes: Vec<Outcome>) {
@@ -287,12 +286,14 @@ fn request(outgoing: &Outgoing) -> Request {
         OutgoingKind::Forget { key } => Body::Forget { key: key.clone() },
         OutgoingKind::Finish { key } => Body::Finish { key: key.clone() },
         OutgoingKind::Remove { key } => Body::Remove { key: key.clone() },
-        OutgoingKind::Expire { slot, through, ttl } => Body::Expire {
-            slot: slot.clone(),
-            value: *through,
-            ttl_ms: u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX),
-            payload,
-        },
+        OutgoingKind::Expire { slot, .. } => Body::Expire { slot: slot.clone(), value: Offset::START, payload },
     };
-    Request { number: outgoing.number(), body, open_key, finishes: outgoing.finishes() }
+    let expiry = match outgoing.kind() {
+        OutgoingKind::Expire { through, ttl, missing, .. } => {
+            let ttl_ms = u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX);
+            Some(ExpiryRequest { through: *through, ttl_ms, missing: *missing })
+        }
+        _ => None,
+    };
+    Request { number: outgoing.number(), body, open_key, finishes: outgoing.finishes(), expiry }
 }

@@ -53,8 +53,8 @@ impl<M: Message> State<M> {
         }
         let mut expired = Expired { entries: Vec::new(), readers: Vec::new(), values: 0 };
         while let Some(value) = self.log.pop_expired_value(now) {
-            if self.remembers_places {
-                self.expired_places.extend(self.log.place_of(value));
+            if let Some(places) = &mut self.expired_places {
+                places.extend(self.log.place_of(value));
             }
             if self.value_expiry == ValueExpiry::Untold {
                 let dropped = self.drop_value(value);

@@ -276,7 +276,7 @@ impl<M: Message> Ingest<M> {
             _ => None,
         };
         let arrived = appended.is_ok().then(|| Arrived::take(&mut state, offset));
-        let expired_places = std::mem::take(&mut state.expired_places);
+        let expired_places = state.expired_places.as_mut().map(std::mem::take).unwrap_or_default();
         // It may have expired on its way.
         let is_kept = !M::HAS_LATEST_TTL || state.log.has_value(offset);
         drop(state);

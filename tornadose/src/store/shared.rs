@@ -89,10 +89,9 @@ pub(crate) struct State<M: Message> {
     pub(crate) loading: bool,
     pub(super) sweeper: Sweeper,
     pub(super) value_expiry: ValueExpiry,
-    /// Whether the places of values are remembered elsewhere, so that those that have expired are to be forgotten there.
-    pub(super) remembers_places: bool,
-    /// The places of values that have expired since they were last forgotten.
-    pub(super) expired_places: Vec<String>,
+    /// The places of values that have expired by the clock of this process, to be forgotten where a store with a backend
+    /// remembers them.
+    pub(super) expired_places: Option<Vec<String>>,
 }
 
 /// Those who wait until a key is finished.
@@ -187,8 +186,7 @@ impl<M: Message> Shared<M> {
             loading: false,
             sweeper: Sweeper::Absent,
             value_expiry,
-            remembers_places: backend.is_some(),
-            expired_places: Vec::new(),
+            expired_places: backend.is_some().then(Vec::new),
         };
         Self {
             state: Mutex::new(state),

@@ -152,9 +152,9 @@ fn ask<M: Message>(shared: &Shared<M>, requests: Vec<ExpiryRequest>) -> Vec<(Ack
         return Vec::new();
     };
     let due_at = Instant::now() + backend.ack_timeout;
-    let enqueue = |ExpiryRequest { place, through, ttl }| {
+    let enqueue = |ExpiryRequest { place, through, ttl, missing }| {
         let reservation = backend.outbox.try_reserve(place.len())?;
-        let kind = OutgoingKind::Expire { slot: place, through, ttl };
+        let kind = OutgoingKind::Expire { slot: place, through, ttl, missing };
         let ack = backend.outbox.enqueue(kind, Content::default(), reservation, |_| ())?;
         Some((ack, due_at))
     };

@@ -119,7 +119,7 @@ impl<M: Message> Log<M> {
         // What was removed is reported at the removal.
         let accounted = kept.accounted - self.removed_ahead(keys, cursor);
         let (generation, expired_through) = (cursor.generation, cursor.expired_through);
-        Cursor { generation, accounted, expired_through, ..kept }
+        Cursor { accounted, generation, expired_through, ..kept }
     }
 
     fn cursor_at(&self, keys: &KeySelection, position: Offset, skip_through: Offset, ids_after: Offset) -> Cursor {

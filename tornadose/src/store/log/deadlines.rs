@@ -18,19 +18,34 @@ pub(super) struct Deadlines {
 struct Deadline {
     at: Instant,
     ttl: Duration,
+    /// Whether the engine was asked about the value.
+    is_asked: bool,
 }
 
 impl Deadlines {
     pub(super) fn set(&mut self, offset: Offset, at: Instant, ttl: Duration) {
         self.by_time.insert((at, offset));
-        self.by_offset.insert(offset, Deadline { at, ttl });
+        self.by_offset.insert(offset, Deadline { at, ttl, is_asked: false });
     }
 
-    /// Removes the deadline of a value, and returns its ttl.
-    pub(super) fn remove(&mut self, offset: Offset) -> Option<Duration> {
-        let deadline = self.by_offset.remove(&offset)?;
+    pub(super) fn remove(&mut self, offset: Offset) {
+        if let Some(deadline) = self.by_offset.remove(&offset) {
+            self.by_time.remove(&(deadline.at, offset));
+        }
+    }
+
+    /// Moves the deadline of a value that the engine is asked about to the time when it is asked again, which its ttl
+    /// decides. Returns the ttl, and whether the engine was asked before.
+    pub(super) fn ask(
+        &mut self,
+        offset: Offset,
+        again_at: impl FnOnce(Duration) -> Instant,
+    ) -> Option<(Duration, bool)> {
+        let deadline = self.by_offset.get_mut(&offset)?;
         self.by_time.remove(&(deadline.at, offset));
-        Some(deadline.ttl)
+        deadline.at = again_at(deadline.ttl);
+        self.by_time.insert((deadline.at, offset));
+        Some((deadline.ttl, std::mem::replace(&mut deadline.is_asked, true)))
     }
 
     /// Returns the first deadline, and the value whose it is.
@@ -57,4 +72,6 @@ pub(crate) struct ExpiryRequest {
     /// The newest offset that the log has seen.
     pub(crate) through: Offset,
     pub(crate) ttl: Duration,
+    /// The offset of the value, when the engine was asked about it before.
+    pub(crate) missing: Option<Offset>,
 }

@@ -81,15 +81,12 @@ impl<M> ExpiredValues<M> {
     pub(super) fn next(&self, keys: &KeySelection, after: Offset) -> Option<NextExpired<M>> {
         let above_of =
             |key_index: usize| (Bound::Excluded((key_index, after)), Bound::Excluded((key_index + 1, Offset::START)));
-        let offset = match keys {
-            KeySelection::All => {
-                self.notices.range((Bound::Excluded(after), Bound::Unbounded)).next().map(|(offset, _)| *offset)
-            }
-            _ => {
-                let of_keys = keys.key_indexes().iter();
-                of_keys.filter_map(|key| self.of_key.range(above_of(*key)).next()).map(|(_, offset)| *offset).min()
-            }
-        }?;
+        let offset = if matches!(keys, KeySelection::All) {
+            *self.notices.range((Bound::Excluded(after), Bound::Unbounded)).next()?.0
+        } else {
+            let of_keys = keys.key_indexes().iter().filter_map(|key| self.of_key.range(above_of(*key)).next());
+            of_keys.map(|(_, offset)| *offset).min()?
+        };
         Some(NextExpired { offset, value: self.notices.get(&offset)?.clone() })
     }
 

@@ -50,13 +50,13 @@ impl<M: Message> Log<M> {
     /// deadlines to the time when it is asked again.
     pub(crate) fn take_expiry_requests(&mut self, now: Instant, at_most: usize) -> Vec<ExpiryRequest> {
         let mut requests = Vec::new();
+        let again_at = |ttl: Duration| now + (ttl / 10).clamp(ASK_AGAIN_MIN, ASK_AGAIN_MAX);
         while requests.len() < at_most
             && let Some((_, offset)) = self.deadlines.first().filter(|(at, _)| *at <= now)
-            && let Some(ttl) = self.deadlines.remove(offset)
+            && let Some((ttl, was_asked)) = self.deadlines.ask(offset, again_at)
         {
-            self.deadlines.set(offset, now + (ttl / 10).clamp(ASK_AGAIN_MIN, ASK_AGAIN_MAX), ttl);
-            let place = self.place_of(offset);
-            requests.extend(place.map(|place| ExpiryRequest { place, through: self.head, ttl }));
+            let (place, missing) = (self.place_of(offset), Some(offset).filter(|_| was_asked));
+            requests.extend(place.map(|place| ExpiryRequest { place, through: self.head, ttl, missing }));
         }
         requests
     }
@@ -126,10 +126,12 @@ impl<M: Message> Log<M> {
         let key = self.key_text_of(entry.key_index);
         let mut json = format!(r#"{{"key":{}"#, key.as_deref().map_or("null".into(), wire_key));
         if let Some(slot) = slot {
-            json += &format!(r#","slot":{}"#, wire_slot(slot, M::SLOTS_NAME_VARIANTS));
+            json.push_str(r#","slot":"#);
+            json.push_str(&wire_slot(slot, M::SLOTS_NAME_VARIANTS));
         }
         if let Some(name) = entry.event.name() {
-            json += &format!(r#","event":{}"#, serde_json::Value::from(name));
+            json.push_str(r#","event":"#);
+            json.push_str(&serde_json::Value::from(name).to_string());
         }
         json + "}"
     }
@@ -149,7 +151,7 @@ impl<M: Message> Log<M> {
     pub(crate) fn place_of(&self, offset: Offset) -> Option<String> {
         let entry = self.latest.get(&offset)?;
         let slot = self.slots.slot_of(offset);
-        Some(latest_slot(&*self.key_text_of(entry.key_index)?, entry.event.name(), slot.as_deref()))
+        Some(latest_slot(&self.key_text_of(entry.key_index)?, entry.event.name(), slot.as_deref()))
     }
 
     /// Forgets the oldest notice. Its key counts as trimmed up to it.

@@ -337,8 +337,9 @@ impl StreamWriter<'_> {
         let mut command = redis::cmd("EVAL");
         command.arg(EXPIRE_LATEST_LUA).arg(2).arg(stream).arg(latest).arg(self.history);
         for outgoing in requests {
-            if let OutgoingKind::Expire { slot, through, ttl } = outgoing.kind() {
-                command.arg(slot).arg(format_id(*through)).arg(ttl.as_millis().to_string()).arg(self.by(outgoing));
+            if let OutgoingKind::Expire { slot, through, ttl, missing } = outgoing.kind() {
+                command.arg(slot).arg(format_id(*through)).arg(ttl.as_millis().to_string());
+                command.arg(missing.map(format_id).unwrap_or_default()).arg(self.by(outgoing));
             }
         }
         command
