@@ -124,7 +124,6 @@ impl<'a> StreamReader<'a> {
     /// Ingests the entries since the last poll, or loads the stream if it is another one. Returns whether the poll was
     /// complete.
     async fn poll_once(&mut self, connection: &Connection<'_>) -> Result<bool, Fault> {
-        self.write_latest(connection).await?;
         let (channel, last) = (self.link.channel(), self.last);
         let acknowledged = self.settlement.acknowledged();
         let (ttl, now) = (self.link.queue_ttl(), self.process.engine.now());
@@ -158,6 +157,8 @@ impl<'a> StreamReader<'a> {
             }
         };
         self.run = run;
+        // What was read of a stream that was rolled back is not written.
+        self.write_latest(connection).await?;
         if missing > 0 {
             self.report_trimmed(missing, &poll);
         }

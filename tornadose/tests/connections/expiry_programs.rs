@@ -34,7 +34,7 @@ enum Members {
 }
 
 #[subscriber(sse, ws, store = Members, authorize = public, opened = Self::come, closed = Self::go)]
-struct Room {
+struct Visit {
     #[key]
     room: String,
     #[query]
@@ -45,7 +45,7 @@ struct Room {
     renewal: Option<AbortHandle>,
 }
 
-impl Room {
+impl Visit {
     async fn come(&mut self, store: &Store<Members>) {
         let (room, connection, user) = (self.room.clone(), self.connection.to_string(), self.user.clone());
         let (store, here) = (store.clone(), Members::Here { room, connection, user });
@@ -94,7 +94,7 @@ async fn a_member_stays_while_one_of_its_connections_lives_and_goes_after_its_pr
     let mut router = Router::new();
     for process in &processes {
         let store = Store::<Members>::open(process.backend()).await.unwrap();
-        let rooms = Router::with_path("{room}").get(Room::handler(&store));
+        let rooms = Router::with_path("{room}").get(Visit::handler(&store));
         router = router.push(Router::with_path(process.name()).push(rooms));
     }
     let app = harness(router);

@@ -232,6 +232,11 @@ async fn a_value_that_was_appended_twice_and_one_of_another_program_expire() {
     ends.sort_unstable();
     assert_eq!(ends, [(1, true), (2, true)]);
     until("the fields are dropped", || server.cli(&["HLEN", HASH]) == "0").await;
+    // One whose field is gone, as after the key was evicted.
+    store.submit(member(3, 1)).await.unwrap();
+    server.cli(&["DEL", HASH]);
+    assert_eq!(next(&mut reader).await.1, 3);
+    assert!(next(&mut reader).await.3);
 }
 
 #[tokio::test(flavor = "multi_thread")]
