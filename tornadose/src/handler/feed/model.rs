@@ -470,6 +470,26 @@ impl<const QUEUE: u64, const LATEST: u64> Client<QUEUE, LATEST> {
         end
     }
 
+    /// Reads the calls of its filter: about messages that it has read, and about values that have expired.
+    fn read_asked(&mut self, history: &History, asked: Vec<(u64, bool)>) {
+        for (number, passes) in asked {
+            if !self.unread.contains(&number) {
+                let end = self.take_end(history);
+                assert_eq!(end.number, number, "the filter is asked about the value that has expired");
+                self.ends_in_hand.extend(Some(end).filter(|_| passes));
+                continue;
+            }
+            assert!(self.unread.remove(&number), "{number} was read, and was not owed");
+            let is_after_end = self.disconnected.as_ref().is_some_and(|end| number > end.after);
+            assert!(!is_after_end, "{number} was submitted after the disconnect");
+            if passes {
+                self.in_hand.insert(number);
+            } else {
+                self.filtered += 1;
+            }
+        }
+    }
+
     fn step(&mut self, history: &History) {
         if self.over {
             return;
@@ -498,22 +518,7 @@ impl<const QUEUE: u64, const LATEST: u64> Client<QUEUE, LATEST> {
         if LATEST > 0 && (is_told || is_closed || is_cut) {
             self.is_owed_again(history);
         }
-        for (number, passes) in asked {
-            if !self.unread.contains(&number) {
-                let end = self.take_end(history);
-                assert_eq!(end.number, number, "the filter is asked about the value that has expired");
-                self.ends_in_hand.extend(Some(end).filter(|_| passes));
-                continue;
-            }
-            assert!(self.unread.remove(&number), "{number} was read, and was not owed");
-            let is_after_end = self.disconnected.as_ref().is_some_and(|end| number > end.after);
-            assert!(!is_after_end, "{number} was submitted after the disconnect");
-            if passes {
-                self.in_hand.insert(number);
-            } else {
-                self.filtered += 1;
-            }
-        }
+        self.read_asked(history, asked);
         let mut declared = 0;
         let is_lost_after_end = self.is_lost_after_end(&lost);
         match fed {
@@ -646,13 +651,13 @@ impl<const QUEUE: u64, const LATEST: u64> Client<QUEUE, LATEST> {
         // Of a panic it is not known whether the reader was told of a removal before.
         if self.panicked || self.disconnected.as_ref().is_some_and(|end| end.may_have_missed_later) {
             let (found_lost, expected_lost) = (found.missed + found.unread, missed + unread);
-            let rest = |balance: Balance, lost: u64| match LATEST {
-                0 => Balance { missed: 0, unread: lost, ..balance },
-                // Nor is it known whether all values were owed again.
-                _ => {
-                    let owed = balance.owed - lost - balance.conflated;
-                    Balance { owed, missed: 0, unread: 0, conflated: 0, ..balance }
+            let rest = |balance: Balance, lost: u64| {
+                if LATEST == 0 {
+                    return Balance { missed: 0, unread: lost, ..balance };
                 }
+                // Nor is it known whether all values were owed again.
+                let owed = balance.owed - lost - balance.conflated;
+                Balance { owed, missed: 0, unread: 0, conflated: 0, ..balance }
             };
             assert_eq!(rest(found, found_lost), rest(expected, expected_lost));
             return found;

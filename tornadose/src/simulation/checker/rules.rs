@@ -257,8 +257,10 @@ fn find_undelivered(record: &Record, known: &Known, reader: &ReaderRecord) -> Op
         if reader.finish.is_some_and(|finish| id.is_none_or(|id| id > finish || id.epoch != finish.epoch)) {
             continue;
         }
+        // The end of a value may stand behind the finish, where the reader has ended.
+        let ends_before = message.description.ttl.is_some() && reader.finish.is_some();
         let is_reported = if message.description.is_latest {
-            is_superseded(record, reader, message, submitted) || reader.has_gap_after(submitted)
+            ends_before || is_superseded(record, reader, message, submitted) || reader.has_gap_after(submitted)
         } else {
             reader.is_told(submitted, id)
         };
