@@ -1,4 +1,6 @@
-//! Two programs whose values expire, as their own tests would have them: the members of a room, and the twin of a device.
+//! Two programs whose values expire, as their own tests would have them: the members of a room (51 lines), and the twin of
+//! a device (14 lines). Without `ttl` each needs a task in each process that remembers every renewal and submits a
+//! tombstone for what is old: 22 lines more, a tombstone from each process, and a race with the renewal.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -307,6 +307,20 @@ async fn over_pubsub_each_process_expires_its_values() {
 
 #[tokio::test]
 #[ignore = "needs redis-server: ./test runs it"]
+async fn with_the_rights_of_the_page_values_expire() {
+    let server = Server::start();
+    let line = acl_line("streams");
+    assert_eq!(server.cli(&line.iter().map(String::as_str).collect::<Vec<_>>()), "OK", "{line:?}");
+    let url = format!("redis://streams:secret@127.0.0.1:{}/", server.port);
+    let store = Store::<Member>::redis(url).await.unwrap();
+    store.submit(member(7, 0)).await.unwrap();
+    let mut reader = store.subscribe();
+    while !next(&mut reader).await.3 {}
+    assert_eq!(server.cli(&["ACL", "LOG"]), "", "Redis has refused nothing");
+}
+
+#[tokio::test]
+#[ignore = "needs redis-server: ./test runs it"]
 async fn without_the_right_to_drop_a_value_none_expires_and_submits_go_on() {
     let (log, _guard) = CapturedLog::start();
     let server = Server::start();
