@@ -109,3 +109,48 @@ async fn a_tombstone_is_kept_while_an_id_before_it_is_known() {
     page < sensor_removed #3 {"device":1,"sensor":"fog"}
     "#);
 }
+
+#[tornadose_test::test]
+async fn a_client_that_may_have_missed_a_tombstone_is_sent_every_value_again() {
+    let store = Store::new();
+    let app = harness(router(&store));
+    store.submit(reading("heat", 20)).await.unwrap();
+    store.submit(reading("wind", 3)).await.unwrap();
+    let page = app.client("page").reconnects().sse("/1").await;
+    let screen = app.client("screen").reconnects().ws("/1").await;
+    for client in [&page, &*screen] {
+        client.skip(2).await;
+        client.cut().await;
+    }
+    for sensor in ["heat", "fog", "rain"] {
+        store.submit(removed(sensor)).await.unwrap();
+    }
+    for client in [&page, &*screen] {
+        client.reconnected().await;
+    }
+    assert_transcript!(app, @r#"
+    page > GET /1
+    page ~ open 200 text/event-stream
+    page < reading #1 {"device":1,"sensor":"heat","value":20}
+    page < reading #2 {"device":1,"sensor":"wind","value":3}
+    screen > GET /1 upgrade websocket
+    screen ~ open 101
+    screen < reading #1 {"device":1,"sensor":"heat","value":20}
+    screen < reading #2 {"device":1,"sensor":"wind","value":3}
+    page ! cut
+    screen ! cut
+    after 3s
+    page > GET /1 last-event-id #2
+    page ~ open 200 text/event-stream
+    page < tornadose:gap {"reason":"trimmed","missed":null}
+    page < reading {"device":1,"sensor":"wind","value":3}
+    page < sensor_removed #3 {"device":1,"sensor":"fog"}
+    page < sensor_removed #4 {"device":1,"sensor":"rain"}
+    screen > GET /1?last_event_id=#2 upgrade websocket
+    screen ~ open 101
+    screen < tornadose:gap {"reason":"trimmed","missed":null}
+    screen < reading {"device":1,"sensor":"wind","value":3}
+    screen < sensor_removed #3 {"device":1,"sensor":"fog"}
+    screen < sensor_removed #4 {"device":1,"sensor":"rain"}
+    "#);
+}

@@ -359,8 +359,8 @@ impl<const QUEUE: u64, const LATEST: u64> Client<QUEUE, LATEST> {
                     ends_told_through = after;
                 }
                 let (mut queue, mut latest) = (kept.clone(), history.latest(&keys));
-                // Where values expire, all of them follow a gap.
-                let is_trimmed = LATEST > 0 && history.newest_trimmed(&keys) > after;
+                // All values follow a gap.
+                let is_trimmed = history.newest_trimmed(&keys) > after;
                 if !is_trimmed {
                     latest = latest.split_off(&(after + 1));
                 }
@@ -515,7 +515,7 @@ impl<const QUEUE: u64, const LATEST: u64> Client<QUEUE, LATEST> {
         let is_closed = self.lag == Lag::Close && !lost.is_empty() && !self.lagged && !self.is_lost_after_end(&lost);
         // A panic of the filter comes after the gap.
         let is_cut = fed.is_err() && !lost.is_empty();
-        if LATEST > 0 && (is_told || is_closed || is_cut) {
+        if is_told || is_closed || is_cut {
             self.is_owed_again(history);
         }
         self.read_asked(history, asked);
@@ -624,9 +624,7 @@ impl<const QUEUE: u64, const LATEST: u64> Client<QUEUE, LATEST> {
             Poll::Ready(Some(Received::Gap { missed, .. })) => {
                 assert_eq!(missed, Some(lost.len() as u64));
                 self.misses(lost);
-                if LATEST > 0 {
-                    self.is_owed_again(history);
-                }
+                self.is_owed_again(history);
                 self.border = self.border.max(history.newest_trimmed(&self.keys));
             }
             Poll::Ready(None) => self.over = true,
@@ -652,9 +650,6 @@ impl<const QUEUE: u64, const LATEST: u64> Client<QUEUE, LATEST> {
         if self.panicked || self.disconnected.as_ref().is_some_and(|end| end.may_have_missed_later) {
             let (found_lost, expected_lost) = (found.missed + found.unread, missed + unread);
             let rest = |balance: Balance, lost: u64| {
-                if LATEST == 0 {
-                    return Balance { missed: 0, unread: lost, ..balance };
-                }
                 // Nor is it known whether all values were owed again.
                 let owed = balance.owed - lost - balance.conflated;
                 Balance { owed, missed: 0, unread: 0, conflated: 0, ..balance }

@@ -94,11 +94,10 @@ impl<M: Message> Log<M> {
         self.cursor_at(keys, offset, offset, self.trimmed_through(keys))
     }
 
-    /// Returns the cursor of a reader that resumes from a trimmed id. Where values expire, it begins before all that are
-    /// kept.
+    /// Returns the cursor of a reader that resumes from a trimmed id. Where values end, it begins before all that are kept.
     pub(crate) fn cursor_after_trimmed(&self, keys: &KeySelection, offset: Offset) -> Cursor {
         let cursor = self.cursor_after(keys, offset);
-        if M::HAS_LATEST_TTL { self.cursor_before_latest(keys, &cursor) } else { cursor }
+        if values_end::<M>() { self.cursor_before_latest(keys, &cursor) } else { cursor }
     }
 
     /// Returns the cursor of a reader whose id is unknown: before everything that is kept of its keys.
@@ -271,6 +270,12 @@ impl<M: Message> Log<M> {
     ) -> impl Iterator<Item = T> + 'a {
         keys.key_indexes().iter().map(move |&key_index| map(&self.keys[key_index]))
     }
+}
+
+/// Returns whether readers of this type are told that a value has ended, by its age or by a tombstone. One that has lost
+/// messages may have lost that too, so it is sent all values that are kept.
+pub(crate) const fn values_end<M: Message>() -> bool {
+    M::HAS_LATEST_TTL || M::HAS_TOMBSTONES
 }
 
 /// The range of the offsets above this one.

@@ -212,8 +212,8 @@ impl<M: Message> Log<M> {
         M::HAS_LATEST_TTL && self.expired_values.forgotten_through(keys) > cursor.position.max(cursor.expired_through)
     }
 
-    /// Returns the cursor of a reader that has lost expiries, or may have: before all values that are kept. Of the queue
-    /// messages it is owed the same as before.
+    /// Returns the cursor of a reader that has lost expiries or tombstones, or may have: before all values that are kept. Of
+    /// the queue messages it is owed the same as before.
     pub(crate) fn cursor_before_latest(&self, keys: &KeySelection, cursor: &Cursor) -> Cursor {
         let through = cursor.position.max(cursor.expired_through);
         Cursor {

@@ -540,14 +540,12 @@ impl<const MEMORY: usize, const QUEUE: u64, const LATEST: u64> Client<MEMORY, QU
             assert_eq!(missed, lost.len() as u64);
         }
         self.excused.extend(lost);
-        if LATEST > 0 {
-            // All values and finishes follow, whatever it has.
-            self.finishes_told_through = 0;
-            let queue = history.all(&self.keys);
-            self.received.retain(|offset| queue.contains(offset));
-            self.settled.retain(|offset| queue.contains(offset));
-            self.last = 0;
-        }
+        // All values and finishes follow, whatever it has.
+        self.finishes_told_through = 0;
+        let queue = history.all(&self.keys);
+        self.received.retain(|offset| queue.contains(offset));
+        self.settled.retain(|offset| queue.contains(offset));
+        self.last = 0;
     }
 
     fn read_removal(&mut self, history: &History, gap: Gap) {

@@ -7,6 +7,7 @@ use crate::message::Message;
 use crate::store::end::{EndBound, EndReason};
 use crate::store::gap::{Gap, GapReason};
 use crate::store::log::Log;
+use crate::store::log::cursor::values_end;
 use crate::store::log::read::ReadOutcome;
 use crate::store::reader::placing::tells_gaps;
 use crate::store::reader::{ReadStep, Reader};
@@ -113,7 +114,7 @@ impl<M: Message> Reader<M> {
                 self.ledger.record_missed(missed);
                 self.cursor = state.log.cursor_after_lag(&self.keys, &self.cursor);
                 self.restart_ids(&state.log);
-                if M::HAS_LATEST_TTL {
+                if values_end::<M>() {
                     self.restart_latest(&state.log);
                 }
                 return ReadStep::Gap(Gap { reason: GapReason::Lagged, missed: Some(missed) });
@@ -126,8 +127,8 @@ impl<M: Message> Reader<M> {
             ReadOutcome::Gap(gap) => {
                 self.ledger.record_missed_unappended(gap.missed.unwrap_or(0));
                 self.is_first_pass = true;
-                if M::HAS_LATEST_TTL {
-                    // An expiry may be among what was lost.
+                if values_end::<M>() {
+                    // The end of a value may be among what was lost.
                     self.restart_latest(&state.log);
                 }
                 gap
