@@ -76,12 +76,13 @@ Makes a struct the description of one connection, and gives it the function `han
 - `authorize = Self::allowed`: `async fn(&self) -> Result<(), StatusError>`, or `public`.
 - `filter = Self::wanted`: `fn(&self, &Message) -> bool`.
 - `receive = Self::received`: `async fn(&mut self, T, &Store<Message>)`; returns the reply, or `Result<R, E>`.
+- `load = Self::stored`: `async fn(&self, &Store<Message>) -> Result<Vec<Message>, StatusError>`: what the log does not have.
 - `opened = Self::joined`: `async fn(&mut self, &Store<Message>) -> Result<(), Close>`, before anything is delivered.
 - `closed = Self::left`: `async fn(self, &Store<Message>)`, after every end of a connection that was opened.
 - `replay = 20` or `all`: the number of kept messages that a new connection gets first.
 - `lag = skip` or `close`: what a connection that was too slow gets.
 - `keep_alive = "15s"` or `off`; `retry = "3s"`; `max_age = "10m"`.
-- `origins = ["https://app.example"]` or `any`; `max_connections = 10_000`; `max_keys = 256`.
+- `origins = ["https://app.example"]` or `any`; `max_connections = 10_000`; `max_keys = 256`; `max_loads = 16`.
 - `protocols = ["v1"]`; `max_message = "64KiB"`; `throttle = "500ms"`.
 - `crate = path`: the path of the library.
 

@@ -7,6 +7,8 @@ pub use salvo::{Depot, Request};
 pub use serde::ser::SerializeStruct;
 pub use serde::{Serialize, Serializer};
 
+pub use std::vec::Vec;
+
 pub use crate::event::Event;
 pub use crate::event::encode::EncodeMessage;
 pub use crate::event::error::EncodeError;
@@ -26,7 +28,7 @@ pub use crate::subscriber::checks::{
 };
 pub use crate::subscriber::close::{Close, ReceiveError};
 pub use crate::subscriber::hooks::{
-    AuthorizeHook, ClosedHook, FilterHook, OpenedHook, OpenedResult, OwnedValue, ReceiveHook, TextOf,
+    AuthorizeHook, ClosedHook, FilterHook, LoadHook, LoadResult, OpenedHook, OpenedResult, OwnedValue, ReceiveHook, TextOf,
 };
 pub use crate::subscriber::options::{Lag, Options, Origins, Transports};
 pub use crate::subscriber::reply::Reply;
@@ -41,6 +43,8 @@ pub trait TheStructHasNoSuchFunction {
     fn filter(&self) {}
     /// Never called.
     fn receive(&self) {}
+    /// Never called.
+    fn load(&self) {}
     /// Never called.
     fn opened(&self) {}
     /// Never called.

@@ -25,6 +25,7 @@ mod feed;
 mod open;
 mod served;
 mod lifecycle;
+mod load;
 pub(crate) mod sse;
 mod ws;
 

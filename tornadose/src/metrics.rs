@@ -86,7 +86,19 @@ pub(crate) fn closed(transport: &'static str, reason: &'static str, is_detached:
     }
 }
 
-/// Counts a hook `opened` or `closed` that refused its connection, timed out or panicked.
+/// Counts a result of a hook `load`: it is `delivered`, or `dropped` because messages were trimmed meanwhile.
+pub(crate) fn loaded(outcome: &'static str) {
+    #[cfg(feature = "metrics")]
+    ::metrics::counter!("tornadose_loads_total", "outcome" => outcome).increment(1);
+}
+
+/// Counts messages of a hook `load` that were written.
+pub(crate) fn loaded_messages(messages: u32) {
+    #[cfg(feature = "metrics")]
+    ::metrics::counter!("tornadose_loaded_total").increment(messages.into());
+}
+
+/// Counts a hook `load`, `opened` or `closed` that refused its connection, timed out or panicked.
 pub(crate) fn hook_failed(hook: &'static str, outcome: &'static str) {
     #[cfg(feature = "metrics")]
     ::metrics::counter!("tornadose_hooks_failed_total", "hook" => hook, "outcome" => outcome).increment(1);

@@ -17,7 +17,7 @@ use salvo::{Depot, Request, http::StatusError};
 
 use crate::message::{Keys, Message};
 use crate::store::Store;
-use crate::subscriber::no_hook::{NoClosed, NoOpened};
+use crate::subscriber::no_hook::{NoClosed, NoLoad, NoOpened};
 
 pub use crate::subscriber::close::{Close, CloseCode, CloseCodeError, ReceiveError};
 pub use crate::subscriber::connection_id::{ConnectionId, ConnectionIdError};
@@ -108,6 +108,10 @@ pub trait Subscriber: Sized + Send + Sync + 'static {
     /// compile.
     const HAS_CLOSED: bool = false;
 
+    /// Whether [`load`](Self::load) is implemented. A handler of an implementation without this constant does not
+    /// compile.
+    const LOADS: bool = false;
+
     /// Whether [`from_request`](Self::from_request) reads the store that its handler serves. The store is then in the
     /// request: `request.extensions().get::<Store<…>>()`.
     const READS_STORE: bool = false;
@@ -134,6 +138,78 @@ pub trait Subscriber: Sized + Send + Sync + 'static {
     /// The future is dropped when the client disconnects while it runs.
     fn authorize(&mut self) -> impl Future<Output = Result<(), StatusError>> + Send {
         ready(Ok(()))
+    }
+
+    /// Loads what the log does not have, such as the rows of a database. The client receives the event
+    /// `tornadose:reset`, on which a page clears its state, then these messages without ids, and then those of the log.
+    ///
+    /// It runs before [`opened`](Self::opened) for a connection that does not resume after a known id, and again after
+    /// each gap. Whatever is submitted from before it starts is delivered after what it returns: nothing is missed by a
+    /// program that first commits and then submits. A change that is committed while it runs may be in both, so a message
+    /// has the whole row, or a version by which a page ignores the older one.
+    ///
+    /// Nothing is delivered while it runs, and its time is no stall. If messages that the connection is owed are trimmed
+    /// meanwhile, the result is dropped, the gap is reported and it runs again. At most
+    /// [`max_loads`](Options::max_loads) run at once for a handler, each for 10 s at most.
+    ///
+    /// The messages must be of the connection's keys; one of another ends it. They pass [`filter`](Self::filter).
+    ///
+    /// # Errors
+    ///
+    /// Before the response head, a status from 400 to 499 is the HTTP response. After any other, and after the 10 s, a
+    /// stream ends after its `retry:`, so that the client returns, and a WebSocket is refused with 503. Later every error
+    /// ends the connection, a WebSocket with 1011, and the client that returns is loaded again.
+    ///
+    /// # Panics
+    ///
+    /// A panic is answered with 500, or ends the connection as an error does.
+    ///
+    /// # Cancel safety
+    ///
+    /// The future is dropped when the client disconnects while it runs, when the connection has to end, and after 10 s.
+    ///
+    /// ```
+    /// use std::collections::BTreeMap;
+    /// use std::sync::Mutex;
+    ///
+    /// use tornadose::prelude::*;
+    /// use tornadose::subscriber::KeyOf;
+    ///
+    /// #[store(queue)]
+    /// #[derive(Serialize)]
+    /// struct Task {
+    ///     id: u64,
+    ///     title: String,
+    /// }
+    ///
+    /// /// In place of a database.
+    /// static TITLES: Mutex<BTreeMap<u64, String>> = Mutex::new(BTreeMap::new());
+    ///
+    /// struct Tasks;
+    ///
+    /// impl Subscriber for Tasks {
+    ///     type Message = Task;
+    ///     const LOADS: bool = true;
+    ///
+    ///     fn from_request(_: &Request, _: &Depot) -> Result<Self, StatusError> {
+    ///         Ok(Self)
+    ///     }
+    ///     fn keys(&self) -> Keys<KeyOf<Self>> {
+    ///         Keys::All
+    ///     }
+    ///     async fn load(&self, _: &Store<Task>) -> Result<Vec<Task>, StatusError> {
+    ///         let titles = TITLES.lock().map_err(|_| StatusError::internal_server_error())?;
+    ///         Ok(titles.iter().map(|(&id, title)| Task { id, title: title.clone() }).collect())
+    ///     }
+    /// }
+    /// # let _handler = StreamHandler::<Tasks>::new(&Store::new());
+    /// ```
+    #[expect(unused_variables, reason = "the names are documentation")]
+    fn load(
+        &self,
+        store: &Store<Self::Message>,
+    ) -> impl Future<Output = Result<Vec<Self::Message>, StatusError>> + Send {
+        NoLoad::new()
     }
 
     /// Runs once the connection is subscribed, and before anything is delivered to it. A message that it submits is

@@ -21,6 +21,7 @@ pub(crate) struct Args {
     pub(crate) authorize: Option<Authorize>,
     pub(crate) filter: Option<ExprPath>,
     pub(crate) receive: Option<ExprPath>,
+    pub(crate) load: Option<ExprPath>,
     pub(crate) opened: Option<ExprPath>,
     pub(crate) closed: Option<ExprPath>,
     pub(crate) options: Options,
@@ -41,7 +42,7 @@ pub(crate) enum Authorize {
 type Read = fn(&mut Args, &RawOption, &mut Mistakes);
 
 /// Each option, what it takes and how it is read, in the order in which messages list them.
-const OPTIONS: [(&str, Expected, Read); 21] = [
+const OPTIONS: [(&str, Expected, Read); 23] = [
     ("sse", Expected::FLAG, |_, option, mistakes| option.flag(mistakes)),
     ("ws", Expected::FLAG, |_, option, mistakes| option.flag(mistakes)),
     ("store", expected("the type of the messages", "`store = Tick`"), |args, option, mistakes| {
@@ -61,6 +62,9 @@ const OPTIONS: [(&str, Expected, Read); 21] = [
     }),
     ("receive", expected("the path of a function", "`receive = Self::received`"), |args, option, mistakes| {
         args.receive = hook(option, mistakes);
+    }),
+    ("load", expected("the path of a function", "`load = Self::stored`"), |args, option, mistakes| {
+        args.load = hook(option, mistakes);
     }),
     ("opened", expected("the path of a function", "`opened = Self::joined`"), |args, option, mistakes| {
         args.opened = hook(option, mistakes);
@@ -101,6 +105,11 @@ const OPTIONS: [(&str, Expected, Read); 21] = [
             args.options.max_keys = option.count("; leave it out for 256", mistakes);
             args.max_keys = Some(option.name.clone());
         },
+    ),
+    (
+        "max_loads",
+        expected("a number of loads or the path of a constant", "`max_loads = 4`"),
+        |args, option, mistakes| args.options.max_loads = option.count("; leave it out for 16", mistakes),
     ),
     ("max_age", expected("a duration in quotes", "`\"10m\"` or `\"1h\"`"), |args, option, mistakes| {
         args.options.max_age = option.duration("; leave it out to let connections last", mistakes);
@@ -162,6 +171,12 @@ impl Args {
         }
         if find("authorize").is_some() && self.authorize.is_none() {
             self.authorize = Some(Authorize::Unreadable);
+        }
+        if let Some(option) = find("max_loads")
+            && find("load").is_none()
+        {
+            let message = "`max_loads` bounds the hook `load`, and there is none: add `load = Self::…`, or remove it";
+            mistakes.at(option.span(), message);
         }
         if let Some(transports) = self.transports {
             check_transport_options(transports, find, mistakes);

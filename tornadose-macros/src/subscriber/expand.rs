@@ -41,6 +41,7 @@ pub(crate) fn expand(model: &Model) -> TokenStream {
     let authorize = model.authorize.as_ref().map(|hook| authorize(hook, rt));
     let filter = model.filter.as_ref().map(|hook| filter(hook, message, rt));
     let receive = model.receive.as_ref().map(|hook| receive(hook, message, rt));
+    let load = model.load.as_ref().map(|hook| load(hook, message, rt));
     let opened = model.opened.as_ref().map(|hook| opened(hook, message, rt));
     let closed = model.closed.as_ref().map(|hook| closed(hook, message, rt));
     let reads_store = model.fields.iter().any(|field| matches!(field.source, Source::StoreHandle));
@@ -65,6 +66,7 @@ pub(crate) fn expand(model: &Model) -> TokenStream {
             #authorize
             #filter
             #receive
+            #load
             #opened
             #closed
         }
@@ -117,6 +119,10 @@ fn options(transports: Transports, options: &Options, rt: &Runtime) -> TokenStre
         let count = count.to_usize();
         quote!(.max_keys(#count))
     });
+    let max_loads = options.max_loads.as_ref().map(|count| {
+        let count = count.to_usize();
+        quote!(.max_loads(#count))
+    });
     let max_age = options.max_age.map(duration).map(|length| quote!(.max_age(#length)));
     let protocols = options.protocols.as_ref().map(|list| quote!(.protocols(&[#(#list),*])));
     let throttle = options.throttle.map(duration).map(|length| quote!(.throttle(#length)));
@@ -124,7 +130,8 @@ fn options(transports: Transports, options: &Options, rt: &Runtime) -> TokenStre
     quote! {
         #rt::Options::new()
             .transports(#rt::Transports::#transports)
-            #replay #lag #keep_alive #retry #origins #max_connections #max_keys #max_age #protocols #max_message #throttle
+            #replay #lag #keep_alive #retry #origins #max_connections #max_keys #max_loads #max_age #protocols #max_message
+            #throttle
     }
 }
 
@@ -358,6 +365,34 @@ fn receive(hook: &ExprPath, message: &Type, rt: &Runtime) -> TokenStream {
             use #here::{ReturnedValue as _, TextOf as _};
             let (#function, #argument) = #check;
             let #received = #from_json;
+            #result
+        }
+    }
+}
+
+fn load(hook: &ExprPath, message: &Type, rt: &Runtime) -> TokenStream {
+    let at = path_span(&hook.path);
+    let (here, this, function) = (rt.at(at), self_ident(at), hygienic_ident("hook", at));
+    let OfStore { store, parameter_type, check_arguments } = of_store(at, message, rt);
+    let reject_missing = reject_missing(hook, "load", rt);
+    let check = check(hook, "load", "LoadHook", &check_arguments, rt);
+    let of_message = type_span(message);
+    let library = rt.at(of_message);
+    let message_type = unlinked(quote_spanned!(of_message=> #library::MessageOf<#message>), message);
+    let generated = generated_local_span(at);
+    let library = rt.at(generated);
+    let result = quote_spanned! {generated=>
+        #library::LoadResult::<#message_type>::into_messages(#function(#this, #store).await)
+    };
+    quote_spanned! {at=>
+        const LOADS: ::core::primitive::bool = true;
+
+        async fn load(
+            &#this,
+            #store: #parameter_type,
+        ) -> ::core::result::Result<#here::Vec<#message_type>, #here::StatusError> {
+            #reject_missing
+            let #function = #check;
             #result
         }
     }

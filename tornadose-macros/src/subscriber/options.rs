@@ -13,6 +13,7 @@ pub(crate) struct Options {
     pub(crate) origins: Option<Origins>,
     pub(crate) max_connections: Option<Count>,
     pub(crate) max_keys: Option<Count>,
+    pub(crate) max_loads: Option<Count>,
     /// In milliseconds.
     pub(crate) max_age: Option<u64>,
     pub(crate) protocols: Option<Vec<String>>,

@@ -6,6 +6,8 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::Semaphore;
+
 use crate::handler::connection::registry::Connections;
 use crate::handler::feed::format::{Sse, Ws};
 use crate::handler::lifecycle::presence::check_hooks;
@@ -42,6 +44,8 @@ pub struct StreamHandler<S: Subscriber> {
     pub(crate) store: Store<S::Message>,
     pub(crate) settings: Settings,
     pub(crate) connections: Arc<Connections>,
+    /// The permits of the hooks `load`.
+    pub(crate) load_turns: Arc<Semaphore>,
     _subscriber: PhantomData<fn() -> S>,
 }
 
@@ -68,7 +72,8 @@ impl<S: Subscriber> StreamHandler<S> {
         if settings.options.transports != Transports::Sse {
             store.enable_encoding(Ws::SLOT);
         }
-        Self { store: store.clone(), settings, connections: Arc::default(), _subscriber: PhantomData }
+        let load_turns = load_turns(settings.options.max_loads);
+        Self { store: store.clone(), settings, connections: Arc::default(), load_turns, _subscriber: PhantomData }
     }
 
     /// Sets how many of the last kept queue messages a new connection gets.
@@ -226,6 +231,28 @@ impl<S: Subscriber> StreamHandler<S> {
         self
     }
 
+    /// Sets how many `load` hooks run at once, for this handler and its clones together.
+    /// See [`Options::max_loads`](crate::subscriber::Options::max_loads).
+    ///
+    /// ```
+    /// # use tornadose::prelude::*;
+    /// # #[store(queue)]
+    /// # #[derive(Serialize)]
+    /// # struct Line(String);
+    /// # #[subscriber(sse, store = Line, load = Self::stored)]
+    /// # struct Lines;
+    /// # impl Lines {
+    /// #     async fn stored(&self, _: &Store<Line>) -> Result<Vec<Line>, StatusError> { Ok(Vec::new()) }
+    /// # }
+    /// let handler = Lines::handler(&Store::new()).max_loads(4);
+    /// # drop(handler);
+    /// ```
+    #[must_use]
+    pub fn max_loads(mut self, loads: usize) -> Self {
+        self.load_turns = load_turns(loads);
+        self
+    }
+
     /// Sets the maximum age of a connection, jittered by ±10 %; `None` for no maximum. Clamped to 1 ms ..= 365 days.
     /// See [`Options::max_age`](crate::subscriber::Options::max_age).
     ///
@@ -307,12 +334,17 @@ impl<S: Subscriber> StreamHandler<S> {
     }
 }
 
+fn load_turns(loads: usize) -> Arc<Semaphore> {
+    Arc::new(Semaphore::new(loads.clamp(1, Semaphore::MAX_PERMITS)))
+}
+
 impl<S: Subscriber> Clone for StreamHandler<S> {
     fn clone(&self) -> Self {
         Self {
             store: self.store.clone(),
             settings: self.settings.clone(),
             connections: Arc::clone(&self.connections),
+            load_turns: Arc::clone(&self.load_turns),
             _subscriber: PhantomData,
         }
     }

@@ -15,6 +15,7 @@
 
 pub(crate) mod format;
 mod throttle;
+mod load;
 
 use std::mem::offset_of;
 use std::task::Waker;
@@ -22,7 +23,7 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 
-use crate::handler::connection::record::{CloseReasonCell, ConnectionRecord};
+use crate::handler::connection::record::{CloseReason, CloseReasonCell, ConnectionRecord};
 use crate::handler::feed::format::Format;
 use crate::handler::feed::throttle::Throttle;
 use crate::handler::served::Served;
@@ -30,7 +31,7 @@ use crate::id::{Id, Offset};
 use crate::message::Message;
 use crate::store::end::{EndReason, EndState};
 use crate::store::entry::Entry;
-use crate::store::gap::GapReason;
+use crate::store::gap::{Gap, GapReason};
 use crate::store::log::batch::Batch;
 use crate::store::reader::throttled::Throttled;
 use crate::store::reader::{ReadStep, Reader};
@@ -44,6 +45,8 @@ pub(crate) enum FeedItem {
     /// No message is ready. The waker is registered for the next.
     Pending,
     Ended(EndReason),
+    /// The connection ends, because its state cannot be loaded. That is logged already.
+    NotLoaded(CloseReason),
 }
 
 /// Turns the messages of a reader into bytes.
@@ -99,9 +102,10 @@ impl<M: Message> Feed<M> {
         self
     }
 
-    /// Sets the bytes that the client is sent before any message.
-    pub(crate) fn begin_with(&mut self, prologue: BytesMut) {
+    /// Sets the bytes that the client is sent before anything else.
+    pub(crate) fn begin_with(&mut self, mut prologue: BytesMut) {
         self.fast_path = false;
+        prologue.extend_from_slice(&self.buffer);
         self.buffer = prologue;
     }
 
@@ -143,7 +147,7 @@ impl<M: Message> Feed<M> {
 
     /// Returns the next bytes: everything that is ready, in one piece. This reads the log even when the feed could
     /// [park](Self::try_park), and so updates the position, which moves with messages of other keys too.
-    pub(crate) fn next<F: Format>(&mut self, subscriber: &impl Served<Message = M>, waker: &Waker) -> FeedItem {
+    pub(crate) fn next<F: Format, S: Served<Message = M>>(&mut self, subscriber: &mut S, waker: &Waker) -> FeedItem {
         let next = if self.fast_path { self.reader.poll_mailbox(waker) } else { None };
         let step = match next {
             Some(entry) => {
@@ -157,11 +161,23 @@ impl<M: Message> Feed<M> {
                 None
             }
             None if self.ending.is_some() => None,
-            None if self.throttle.is_some() && self.poll_throttled(waker) => return FeedItem::Pending,
-            None => Some(self.reader.poll_log(waker)),
+            None => {
+                if S::LOADS && let Some(item) = self.load::<F, S>(subscriber, waker) {
+                    return item;
+                }
+                // What was loaded does not wait.
+                let may_wait = self.throttle.is_some() && (!S::LOADS || self.buffer.is_empty());
+                if may_wait && self.poll_throttled(waker) {
+                    return FeedItem::Pending;
+                }
+                Some(self.reader.poll_log(waker))
+            }
         };
-        let item = self.assemble::<F>(step, subscriber, waker);
+        let item = self.assemble::<F, S>(step, subscriber, waker);
         self.fast_path = self.buffer.is_empty() && self.ending.is_none() && self.throttle.is_none();
+        if S::LOADS {
+            self.fast_path &= !subscriber.loads().is_some_and(|loads| loads.is_open());
+        }
         if let (Some(throttle), FeedItem::Pending) = (&mut self.throttle, &item) {
             throttle.record_all_written();
         }
@@ -189,10 +205,10 @@ impl<M: Message> Feed<M> {
 
     // A function of its own, so that the common case of one message does not pay for this one's stack frame.
     #[inline(never)]
-    fn assemble<F: Format>(
+    fn assemble<F: Format, S: Served<Message = M>>(
         &mut self,
         mut step: Option<ReadStep<M>>,
-        subscriber: &impl Served<Message = M>,
+        subscriber: &mut S,
         waker: &Waker,
     ) -> FeedItem {
         loop {
@@ -206,22 +222,18 @@ impl<M: Message> Feed<M> {
                 ReadStep::Ended(end) => {
                     return if self.buffer.is_empty() { FeedItem::Ended(end) } else { self.take_buffer::<F>() };
                 }
-                ReadStep::Gap(gap) if gap.reason == GapReason::Lagged && self.lag == Lag::Close => {
-                    self.record.log_gap(gap);
-                    self.ending = Some(EndReason::Lagged);
-                }
                 ReadStep::Gap(gap) => {
-                    self.record.log_gap(gap);
-                    F::gap(&mut self.buffer, gap);
-                    self.written = None;
-                    self.is_at_head = false;
+                    self.report_gap::<F>(gap);
+                    if S::LOADS && let Some(item) = self.load_again::<F, S>(subscriber, waker) {
+                        return item;
+                    }
                 }
                 ReadStep::Batch { position, batch, with_ids } => {
                     self.is_at_head = false;
                     if let Some(id) = position {
                         self.write_position::<F>(id);
                     }
-                    if let Some(shared) = self.write_batch::<F>(subscriber, &batch, with_ids) {
+                    if let Some(shared) = self.write_batch::<F>(&*subscriber, &batch, with_ids) {
                         return FeedItem::Bytes(shared);
                     }
                 }
@@ -259,6 +271,9 @@ impl<M: Message> Feed<M> {
                 }
                 ReadStep::AtHead { head, is_first } => {
                     self.is_at_head = true;
+                    if S::LOADS && let Some(loads) = subscriber.loads() {
+                        loads.record_at_head();
+                    }
                     if is_first && self.written != Some(head.offset) {
                         self.write_position::<F>(head);
                     }
@@ -266,6 +281,21 @@ impl<M: Message> Feed<M> {
                 }
             }
         }
+    }
+
+    /// Writes a gap, or ends the feed of a reader that lagged where that is so set.
+    fn report_gap<F: Format>(&mut self, gap: Gap) {
+        if !Reader::<M>::TELLS_GAPS {
+            return;
+        }
+        self.record.log_gap(gap);
+        if gap.reason == GapReason::Lagged && self.lag == Lag::Close {
+            self.ending = Some(EndReason::Lagged);
+            return;
+        }
+        F::gap(&mut self.buffer, gap);
+        self.written = None;
+        self.is_at_head = false;
     }
 
     /// Writes the position of a client that has every message, whether it moved or not. On a WebSocket that shows

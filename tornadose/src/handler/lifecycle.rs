@@ -40,19 +40,19 @@ pub(crate) struct HookName {
 }
 
 impl HookName {
-    fn log_panic(self) {
+    pub(crate) fn log_panic(self) {
         let Self { hook, transport, number } = self;
         tracing::error!(target: "tornadose", transport, number, hook, "hook panicked");
         metrics::hook_failed(hook, "panicked");
     }
 
-    fn log_timeout(self) {
+    pub(crate) fn log_timeout(self) {
         let Self { hook, transport, number } = self;
         tracing::warn!(target: "tornadose", transport, number, hook, "hook timed out");
         metrics::hook_failed(hook, "timed_out");
     }
 
-    fn count_refusal(self) {
+    pub(crate) fn count_refusal(self) {
         metrics::hook_failed(self.hook, "refused");
     }
 }

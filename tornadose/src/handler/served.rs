@@ -1,5 +1,12 @@
 //! What a connection that is served needs of its subscriber.
 
+use std::future::ready;
+use std::task::{Poll, Waker};
+
+use salvo::http::StatusError;
+
+use crate::handler::load::failure::LoadFailure;
+use crate::handler::load::loads::Loads;
 use crate::message::Message;
 use crate::store::Store;
 use crate::subscriber::Subscriber;
@@ -10,6 +17,9 @@ use crate::subscriber::reply::Reply;
 pub(crate) trait Served: Send + Sync + 'static {
     type Message: Message;
 
+    /// Whether its connection loads state from elsewhere. What that takes is left out of any other when it is compiled.
+    const LOADS: bool = false;
+
     /// As [`Subscriber::filter`].
     fn filter(&self, message: &Self::Message) -> bool;
 
@@ -19,6 +29,28 @@ pub(crate) trait Served: Send + Sync + 'static {
         text: &str,
         store: &Store<Self::Message>,
     ) -> impl Future<Output = Result<Option<Reply>, ReceiveError>> + Send;
+
+    /// As [`Subscriber::load`].
+    fn load(
+        &self,
+        _store: &Store<Self::Message>,
+    ) -> impl Future<Output = Result<Vec<Self::Message>, StatusError>> + Send {
+        ready(Ok(Vec::new()))
+    }
+
+    /// Returns what is known of the loads of its connection, if it [`LOADS`](Self::LOADS).
+    #[inline]
+    fn loads(&mut self) -> Option<&mut Loads<Self::Message>> {
+        None
+    }
+
+    /// Starts the hook `load`. The subscriber is not used until it has ended.
+    fn start_load(&mut self) {}
+
+    /// Returns what the hook has loaded, once it has ended. `waker` is woken then.
+    fn poll_load(&mut self, _waker: &Waker) -> Poll<Result<Vec<Self::Message>, LoadFailure>> {
+        Poll::Pending
+    }
 }
 
 impl<S: Subscriber> Served for S {
@@ -35,5 +67,12 @@ impl<S: Subscriber> Served for S {
         store: &Store<S::Message>,
     ) -> impl Future<Output = Result<Option<Reply>, ReceiveError>> + Send {
         Subscriber::receive(self, text, store)
+    }
+
+    fn load(
+        &self,
+        store: &Store<S::Message>,
+    ) -> impl Future<Output = Result<Vec<S::Message>, StatusError>> + Send {
+        Subscriber::load(self, store)
     }
 }

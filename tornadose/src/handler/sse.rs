@@ -6,6 +6,8 @@ pub(crate) mod detach;
 pub(crate) mod body;
 pub(crate) mod task;
 
+use std::sync::Arc;
+
 use futures_util::future::BoxFuture;
 use salvo::conn::ConnCtrl;
 use salvo::http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
@@ -18,7 +20,10 @@ use crate::handler::connection::control::BodyControl;
 use crate::handler::connection::record::ConnectionRecord;
 use crate::handler::connection::registry::Permits;
 use crate::handler::feed::Feed;
+use crate::handler::feed::format::Sse;
+use crate::handler::lifecycle::HookName;
 use crate::handler::lifecycle::opening::{AfterOpened, HeldPermits, OpenedError, Opening};
+use crate::handler::load::loading::Loading;
 use crate::handler::open::{Admission, Authorized, Rejection, claim_socket};
 use crate::handler::request;
 use crate::handler::served::Served;
@@ -71,7 +76,7 @@ impl<S: Subscriber> StreamHandler<S> {
         let reader = self.reader(keys, req);
         let record = ConnectionRecord::open("sse", number, &reader);
         let feed = self.feed(reader, record);
-        if S::HAS_OPENED || S::HAS_CLOSED {
+        if S::LOADS || S::HAS_OPENED || S::HAS_CLOSED {
             let held = HeldPermits::new(permits, hook_permits);
             let opening = Opening { subscriber, store: self.store.clone(), transport: "sse", number, held };
             return Some(Box::pin(self.open_with_hooks(opening, feed, req, res)));
@@ -80,21 +85,40 @@ impl<S: Subscriber> StreamHandler<S> {
         None
     }
 
-    /// Runs the hook `opened`, and then starts the stream.
+    /// Runs the hooks `load` and `opened`, and then starts the stream.
     async fn open_with_hooks(
         &self,
         opening: Opening<S>,
-        feed: Feed<S::Message>,
+        mut feed: Feed<S::Message>,
         req: &Request,
         res: &mut Response,
     ) -> Result<(), Rejection> {
         let number = opening.number;
         opening.registration(feed.reader().handle()).set_control(body_control(&feed, req));
+        let name = HookName { hook: "load", transport: "sse", number };
+        let loads = if S::LOADS {
+            let loading = Box::pin(self.load_first::<Sse>(&mut feed, &opening.subscriber, name));
+            match loading.await {
+                Ok(loads) => Some(loads),
+                Err(error) => {
+                    feed.close_reason().set(error.close_reason(), None);
+                    return Err(error.into_rejection(|| self.retry_later(number, res)));
+                }
+            }
+        } else {
+            None
+        };
         let AfterOpened { outcome, permits } = opening.complete().await;
         let error = match (outcome, permits) {
             (Ok(subscriber), Some(permits)) => {
                 feed.reader().mark_active();
-                self.start_stream(StreamParts { subscriber, feed, permits, number }, req, res);
+                if S::LOADS && let Some(loads) = loads {
+                    let (store, turns) = (self.store.clone(), Arc::clone(&self.load_turns));
+                    let subscriber = CatchDrop::new(Loading::new(subscriber, loads, store, turns, name));
+                    self.start_stream(StreamParts { subscriber, feed, permits, number }, req, res);
+                } else {
+                    self.start_stream(StreamParts { subscriber, feed, permits, number }, req, res);
+                }
                 return Ok(());
             }
             // The connection is aborted, and the subscriber's `closed` hook follows.

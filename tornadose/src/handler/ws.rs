@@ -5,6 +5,7 @@ mod end;
 mod timers;
 pub(crate) mod session;
 
+use std::sync::Arc;
 use std::task::Waker;
 
 use hyper::upgrade::OnUpgrade;
@@ -14,15 +15,21 @@ use salvo::http::header::{
 };
 use salvo::http::{StatusCode, StatusError};
 use salvo::{Depot, Request, Response};
+use tokio::sync::Semaphore;
 
 use crate::handler::builder::StreamHandler;
-use crate::handler::connection::control::TaskControl;
+use crate::handler::connection::catch_drop::CatchDrop;
+use crate::handler::connection::control::{BodyControl, TaskControl};
 use crate::handler::connection::io::SocketIo;
 use crate::handler::connection::record::ConnectionRecord;
 use crate::handler::connection::timers::Timeouts;
 use crate::handler::connection::wake_source::WakeSource;
 use crate::handler::feed::Feed;
+use crate::handler::feed::format::Ws;
+use crate::handler::lifecycle::HookName;
 use crate::handler::lifecycle::opening::{AfterOpened, HeldPermits, Opening};
+use crate::handler::load::loading::Loading;
+use crate::handler::load::loads::Loads;
 use crate::handler::open::{Admission, Authorized, Rejection, claim_socket};
 use crate::handler::origin::OriginRefusal;
 use crate::handler::request::{self, BrokenHandshake, UpgradeError};
@@ -52,33 +59,22 @@ impl<S: Subscriber> StreamHandler<S> {
             tokio::spawn(close_finished(upgrade, self.settings.options.max_message));
             return Ok(());
         }
-        let unavailable =
-            |_| StatusError::service_unavailable().brief("the server is closing or full: try again later");
         let Admission { authorized: Authorized { subscriber, keys }, number, permits, hook_permits } =
-            self.admit(req, authorized).map_err(unavailable)?;
+            self.admit(req, authorized).map_err(|_| unavailable())?;
         let upgrade = take_upgrade(req)?;
         let reader = self.reader(keys, req);
         let record = ConnectionRecord::open("ws", number, &reader);
         let feed = self.feed(reader, record);
-        let timeouts = self.settings.timeouts(number);
-        let handle = claim_socket(req, "ws");
-        if let Some(conn_ctrl) = req.extensions().get::<ConnCtrl>() {
-            conn_ctrl.relax_timeouts();
+        if S::LOADS || S::HAS_OPENED || S::HAS_CLOSED {
+            let held = HeldPermits::new(permits, hook_permits);
+            let opening = Opening { subscriber, store: self.store.clone(), transport: "ws", number, held };
+            return Box::pin(self.open_ws_with_hooks(WsOpening { upgrade, accept, opening, feed }, req, res)).await;
         }
+        let timeouts = self.settings.timeouts(number);
+        let upgrade = self.pending_upgrade(upgrade, req, &feed, number);
         self.accept_upgrade(req, res, accept);
 
         let (reader, close_reason) = (feed.reader().handle(), feed.close_reason().clone());
-        let socket_waker = feed.reader().waker_for(WakeSource::Socket);
-        let upgrade =
-            PendingUpgrade { upgrade, handle, max_message: self.settings.options.max_message, socket_waker, number };
-        if S::HAS_OPENED || S::HAS_CLOSED {
-            let held = HeldPermits::new(permits, hook_permits);
-            let opening = Opening { subscriber, store: self.store.clone(), transport: "ws", number, held };
-            let registration = opening.registration(feed.reader().handle());
-            let task = tokio::spawn(Box::pin(run_with_hooks(upgrade, opening, feed, timeouts)));
-            registration.set_control(TaskControl { reader, close_reason, task: task.abort_handle() });
-            return Ok(());
-        }
         let registration = permits.registration();
         let mut session = Box::new(WsSession::new(subscriber, self.store.clone(), feed, timeouts, permits));
         let task = tokio::spawn(async move {
@@ -91,6 +87,64 @@ impl<S: Subscriber> StreamHandler<S> {
         registration.set_control(TaskControl { reader, close_reason, task: task.abort_handle() });
         Ok(())
     }
+
+    /// Runs the hook `load`, accepts the upgrade, and lets the session begin after the hook `opened`.
+    async fn open_ws_with_hooks(&self, parts: WsOpening<S>, req: &Request, res: &mut Response) -> Result<(), Rejection> {
+        let WsOpening { upgrade, accept, opening, mut feed } = parts;
+        let number = opening.number;
+        let (reader, close_reason) = (feed.reader().handle(), feed.close_reason().clone());
+        let mut loading = None;
+        if S::LOADS {
+            let conn_ctrl = req.extensions().get::<ConnCtrl>().cloned();
+            let control = BodyControl { reader: feed.reader().handle(), close_reason: close_reason.clone(), conn_ctrl };
+            opening.registration(feed.reader().handle()).set_control(control);
+            let name = HookName { hook: "load", transport: "ws", number };
+            let loads = Box::pin(self.load_first::<Ws>(&mut feed, &opening.subscriber, name)).await;
+            let loads = loads.map_err(|error| {
+                close_reason.set(error.close_reason(), None);
+                error.into_rejection(|| unavailable().into())
+            })?;
+            loading = Some((loads, Arc::clone(&self.load_turns), name));
+        }
+        let timeouts = self.settings.timeouts(number);
+        let upgrade = self.pending_upgrade(upgrade, req, &feed, number);
+        self.accept_upgrade(req, res, accept);
+        let registration = opening.registration(feed.reader().handle());
+        let task = tokio::spawn(Box::pin(run_with_hooks(upgrade, opening, feed, timeouts, loading)));
+        registration.set_control(TaskControl { reader, close_reason, task: task.abort_handle() });
+        Ok(())
+    }
+
+    /// Takes what the session needs of the connection.
+    fn pending_upgrade(
+        &self,
+        upgrade: OnUpgrade,
+        req: &Request,
+        feed: &Feed<S::Message>,
+        number: u64,
+    ) -> PendingUpgrade {
+        let handle = claim_socket(req, "ws");
+        if let Some(conn_ctrl) = req.extensions().get::<ConnCtrl>() {
+            conn_ctrl.relax_timeouts();
+        }
+        let socket_waker = feed.reader().waker_for(WakeSource::Socket);
+        PendingUpgrade { upgrade, handle, max_message: self.settings.options.max_message, socket_waker, number }
+    }
+}
+
+/// A connection with hooks, before its response head.
+struct WsOpening<S: Subscriber> {
+    upgrade: OnUpgrade,
+    accept: String,
+    opening: Opening<S>,
+    feed: Feed<S::Message>,
+}
+
+/// What a session needs that loads.
+type LoadParts<M> = (Loads<M>, Arc<Semaphore>, HookName);
+
+fn unavailable() -> StatusError {
+    StatusError::service_unavailable().brief("the server is closing or full: try again later")
 }
 
 impl<S: Subscriber> StreamHandler<S> {
@@ -131,6 +185,7 @@ async fn run_with_hooks<S: Subscriber>(
     opening: Opening<S>,
     mut feed: Feed<S::Message>,
     timeouts: Timeouts,
+    loading: Option<LoadParts<S::Message>>,
 ) {
     let Some(UpgradedIo { mut io, is_detached }) = upgrade.complete().await else { return };
     if is_detached {
@@ -140,7 +195,12 @@ async fn run_with_hooks<S: Subscriber>(
     match opening.complete().await {
         AfterOpened { outcome: Ok(subscriber), permits: Some(permits) } => {
             feed.reader().mark_active();
-            Box::new(WsSession::new(subscriber, store, feed, timeouts, permits)).run(io).await;
+            if S::LOADS && let Some((loads, turns, name)) = loading {
+                let subscriber = CatchDrop::new(Loading::new(subscriber, loads, store.clone(), turns, name));
+                Box::new(WsSession::new(subscriber, store, feed, timeouts, permits)).run(io).await;
+            } else {
+                Box::new(WsSession::new(subscriber, store, feed, timeouts, permits)).run(io).await;
+            }
         }
         // The task is aborted, and the subscriber's `closed` hook follows.
         AfterOpened { outcome: Ok(_), permits: None } => {}

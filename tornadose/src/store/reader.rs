@@ -12,6 +12,7 @@ mod reading;
 mod counting;
 mod end_timer;
 pub(crate) mod throttled;
+pub(crate) mod loading;
 
 use std::collections::HashSet;
 use std::mem::offset_of;
@@ -46,7 +47,7 @@ const MAILBOX_AGE_MAX: Duration = Duration::from_millis(100);
 
 /// What a reader does next.
 pub(crate) enum ReadStep<M> {
-    /// Reports a loss.
+    /// Reports a loss. Whether the client is told depends on [`TELLS_GAPS`](Reader::TELLS_GAPS).
     Gap(Gap),
     /// Delivers messages. `position`: a position frame is written first. `with_ids`: the messages carry their ids.
     Batch { position: Option<Id>, batch: Batch<M>, with_ids: bool },
@@ -194,7 +195,9 @@ impl<M: Message> Reader<M> {
         if let (true, None, Some(outcome)) = (was_pending, &self.pending, self.resume_outcome) {
             metrics::resumed(outcome.name());
         }
-        if let ReadStep::Gap(gap) = &step {
+        if Self::TELLS_GAPS
+            && let ReadStep::Gap(gap) = &step
+        {
             metrics::gap(gap.reason.name(), gap.missed.unwrap_or(0));
         }
         if matches!(step, ReadStep::AtHead { .. }) && end.is_some() {

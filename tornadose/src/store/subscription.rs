@@ -105,6 +105,7 @@ impl<M: Message> Stream for Subscription<M> {
             }
             self.batch = None;
             match self.reader.poll(cx.waker()) {
+                ReadStep::Gap(_) if !Reader::<M>::TELLS_GAPS => {}
                 ReadStep::Gap(Gap { reason, missed }) => {
                     tracing::debug!(target: "tornadose", channel = M::CHANNEL, %reason, missed, "gap reported");
                     return Poll::Ready(Some(Received::Gap { reason, missed }));

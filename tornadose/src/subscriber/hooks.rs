@@ -109,6 +109,66 @@ impl<S, M, Of, T, R, F: AsyncFn(&mut S, T, &Of) -> R> ReceiveHook<S, M, Of, T, B
     }
 }
 
+/// A `load` hook of the subscriber `S` for the message `M` of the store `Of`.
+#[diagnostic::on_unimplemented(
+    message = "`load` needs an `async fn(&self, &Store<{M}>) -> Result<Vec<{M}>, StatusError>`",
+    label = "has another signature",
+    note = "it may return any `IntoIterator` of messages instead of a `Vec`"
+)]
+pub trait LoadHook<S, M, Of, How>: Sized {
+    /// The function itself. Of a wrong function it is unknown, so that rustc reports nothing about the call.
+    type Checked;
+    /// Returns the function.
+    fn checked(self) -> Self::Checked;
+}
+
+#[diagnostic::do_not_recommend]
+impl<S, M, Of, R, F: AsyncFn(&S, &Of) -> R> LoadHook<S, M, Of, ByRef> for F {
+    type Checked = F;
+    fn checked(self) -> F {
+        self
+    }
+}
+
+// No hook has this signature, because nothing has the type `ByMut`.
+#[diagnostic::do_not_recommend]
+impl<S, M, Of, F: AsyncFn(ByMut)> LoadHook<S, M, Of, ByMut> for F {
+    type Checked = F;
+    fn checked(self) -> F {
+        self
+    }
+}
+
+/// What a `load` hook returns for the message `M`.
+#[diagnostic::on_unimplemented(
+    message = "a `load` hook cannot return `{Self}`",
+    label = "returns `{Self}`",
+    note = "return `Result<Vec<{M}>, StatusError>`, or any `IntoIterator` of `{M}` instead of the `Vec`"
+)]
+pub trait LoadResult<M> {
+    /// Returns the messages.
+    ///
+    /// # Errors
+    ///
+    /// That of the hook.
+    fn into_messages(self) -> Result<Vec<M>, StatusError>;
+}
+
+#[diagnostic::do_not_recommend]
+impl<M, I: IntoIterator<Item = M>> LoadResult<M> for Result<I, StatusError> {
+    fn into_messages(self) -> Result<Vec<M>, StatusError> {
+        self.map(|messages| messages.into_iter().collect())
+    }
+}
+
+// No hook returns this. With a second implementation rustc does not report why the first one does not apply.
+#[diagnostic::do_not_recommend]
+impl<M> LoadResult<M> for ByMut {
+    fn into_messages(self) -> Result<Vec<M>, StatusError> {
+        match self {}
+    }
+}
+
 /// An `opened` hook of the subscriber `S` for the message `M` of the store `Of`.
 #[diagnostic::on_unimplemented(
     message = "`opened` needs an `async fn(&mut self, &Store<{M}>) -> Result<(), Close>`",

@@ -1,10 +1,30 @@
-//! The hooks `opened` and `closed` of a subscriber that has none. Their futures have no size, by which the handler tells
+//! The hooks `load`, `opened` and `closed` of a subscriber that has none. Their futures have no size, by which the handler tells
 //! them from a hook.
 
+use std::marker::PhantomData;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
+use salvo::http::StatusError;
+
 use crate::subscriber::close::Close;
+
+/// The future of no `load` hook.
+pub(super) struct NoLoad<M>(PhantomData<fn() -> M>);
+
+impl<M> NoLoad<M> {
+    pub(super) fn new() -> Self {
+        Self(PhantomData)
+    }
+}
+
+impl<M> Future for NoLoad<M> {
+    type Output = Result<Vec<M>, StatusError>;
+
+    fn poll(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Self::Output> {
+        Poll::Ready(Ok(Vec::new()))
+    }
+}
 
 /// The future of no `opened` hook.
 pub(super) struct NoOpened;

@@ -25,6 +25,7 @@ use std::time::Duration;
 /// | [`origins`](Self::origins) | [`Origins::SameHost`] | [`Origins::Any`] |
 /// | [`max_connections`](Self::max_connections) | no limit | leave it out |
 /// | [`max_keys`](Self::max_keys) | 256 | – |
+/// | [`max_loads`](Self::max_loads) | 16 | – |
 /// | [`max_age`](Self::max_age) | no limit | leave it out |
 /// | [`protocols`](Self::protocols) | none | `&[]` |
 /// | [`max_message`](Self::max_message) | 64 KiB | – |
@@ -42,6 +43,7 @@ pub struct Options {
     /// `None` for no limit.
     pub(crate) max_connections: Option<usize>,
     pub(crate) max_keys: usize,
+    pub(crate) max_loads: usize,
     /// `None` for no limit.
     pub(crate) max_age: Option<Duration>,
     pub(crate) protocols: &'static [&'static str],
@@ -70,6 +72,7 @@ impl Options {
             origins: Origins::SameHost,
             max_connections: None,
             max_keys: 256,
+            max_loads: 16,
             max_age: None,
             protocols: &[],
             max_message: 64 << 10,
@@ -216,6 +219,21 @@ impl Options {
     #[must_use]
     pub const fn max_keys(mut self, keys: usize) -> Self {
         self.max_keys = keys;
+        self
+    }
+
+    /// Sets how many [`load`](crate::Subscriber::load) hooks of the handler run at once. Default: 16. Zero is 1. The
+    /// connections beyond it wait for their turn, in order, with keep-alives.
+    ///
+    /// ```
+    /// use tornadose::subscriber::Options;
+    ///
+    /// const OPTIONS: Options = Options::new().max_loads(4);
+    /// # assert_ne!(OPTIONS, Options::new());
+    /// ```
+    #[must_use]
+    pub const fn max_loads(mut self, loads: usize) -> Self {
+        self.max_loads = loads;
         self
     }
 

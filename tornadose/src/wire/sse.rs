@@ -18,6 +18,11 @@ pub(crate) fn length(event: &Event) -> usize {
 /// Writes an event: `id`, `event`, `data`, and the blank line that dispatches it.
 pub(crate) fn event(bytes: &mut BytesMut, id: &IdText<'_>, event: &Event) {
     field(bytes, "id", id.as_str());
+    event_without_id(bytes, event);
+}
+
+/// Writes an event that moves no position.
+pub(crate) fn event_without_id(bytes: &mut BytesMut, event: &Event) {
     if let Some(name) = event.name() {
         field(bytes, "event", name);
     }

@@ -49,6 +49,13 @@ pub(crate) fn without_id(bytes: &mut BytesMut, event: &[u8], id: Id) {
     frame(bytes, TEXT, &text);
 }
 
+/// Writes an event that moves no position.
+pub(crate) fn event_without_id(bytes: &mut BytesMut, event: &Event) {
+    let mut text = b"{".to_vec();
+    put_content(&mut text, event);
+    frame(bytes, TEXT, &text);
+}
+
 fn put_content(text: &mut Vec<u8>, event: &Event) {
     if let Some(name) = event.name() {
         text.extend_from_slice(b"\"event\":");
@@ -189,9 +196,7 @@ mod tests {
             let mut bytes = BytesMut::new();
             without_id(&mut bytes, &framed, id);
             let mut bare = BytesMut::new();
-            let mut text = b"{".to_vec();
-            put_content(&mut text, &event);
-            frame(&mut bare, TEXT, &text);
+            event_without_id(&mut bare, &event);
             assert_eq!(bytes, bare);
         }
     }

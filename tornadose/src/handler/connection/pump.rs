@@ -6,6 +6,7 @@ use std::task::{Context, Poll};
 use tokio::time::Instant;
 
 use crate::handler::connection::io::SocketIo;
+use crate::handler::connection::record::CloseReason;
 use crate::handler::connection::wake_source::WakeSource;
 use crate::handler::feed::format::Format;
 use crate::handler::feed::{Feed, FeedItem};
@@ -18,6 +19,8 @@ pub(crate) enum PumpEnd {
     Disconnected,
     /// The reader has ended.
     Ended(EndReason),
+    /// The state of the connection cannot be loaded. This is logged already.
+    NotLoaded(CloseReason),
     /// The filter panicked. This is logged already.
     Panicked,
 }
@@ -35,7 +38,7 @@ pub(crate) trait WriteObserver {
 
 /// Writes messages as long as the socket takes them. Ready only when no more are to be written.
 pub(crate) fn poll<F: Format, S: Served, D>(
-    subscriber: &S,
+    subscriber: &mut S,
     feed: &mut Feed<S::Message>,
     observer: &mut impl WriteObserver,
     io: &mut SocketIo<D>,
@@ -59,13 +62,14 @@ pub(crate) fn poll<F: Format, S: Served, D>(
         if !std::mem::take(&mut must_read) && feed.try_park(cx.waker()) {
             return Poll::Pending;
         }
-        match catch_unwind(AssertUnwindSafe(|| feed.next::<F>(subscriber, cx.waker()))) {
+        match catch_unwind(AssertUnwindSafe(|| feed.next::<F, S>(subscriber, cx.waker()))) {
             Ok(FeedItem::Bytes(bytes)) => {
                 observer.on_write(feed.reader().last_active());
                 written = io.poll_write(bytes, cx);
             }
             Ok(FeedItem::Pending) => return Poll::Pending,
             Ok(FeedItem::Ended(end)) => return Poll::Ready(PumpEnd::Ended(end)),
+            Ok(FeedItem::NotLoaded(reason)) => return Poll::Ready(PumpEnd::NotLoaded(reason)),
             Err(_) => {
                 feed.record().log_panic();
                 return Poll::Ready(PumpEnd::Panicked);

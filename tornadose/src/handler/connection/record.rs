@@ -25,8 +25,10 @@ pub(crate) enum CloseReason {
     Refused,
     /// A hook panicked.
     Panicked,
-    /// The hook `opened` took too long.
+    /// A hook took too long.
     TimedOut,
+    /// The hook `load` returned a message that the connection cannot receive.
+    InvalidMessage,
     /// The connection reached its maximum age.
     MaxAge,
     /// The connection did not close in time after it was told to.
@@ -45,6 +47,7 @@ impl CloseReason {
             Self::Refused => "refused",
             Self::Panicked => "panicked",
             Self::TimedOut => "timed_out",
+            Self::InvalidMessage => "invalid_message",
             Self::MaxAge => "max_age",
             Self::Aborted => "aborted",
             Self::Ended(end) => end.name(),
@@ -70,6 +73,8 @@ pub(crate) struct ConnectionRecord {
     is_detached: bool,
     /// Whether it was logged that a reply is not encoded: the client can repeat its ask as often as it likes.
     reply_is_logged: AtomicBool,
+    /// How many messages from elsewhere were written.
+    loaded: u32,
     close_reason: CloseReasonCell,
 }
 
@@ -86,6 +91,7 @@ impl ConnectionRecord {
             number,
             is_detached: false,
             reply_is_logged: AtomicBool::new(false),
+            loaded: 0,
             close_reason: CloseReasonCell::default(),
         }
     }
@@ -112,6 +118,18 @@ impl ConnectionRecord {
         tracing::error!(target: "tornadose", transport, number, "hook panicked");
     }
 
+    /// Counts messages from elsewhere that were written.
+    pub(crate) fn count_loaded(&mut self, messages: u32) {
+        self.loaded = self.loaded.saturating_add(messages);
+    }
+
+    /// Logs and counts that the hook `load` returned a message which the connection cannot receive.
+    pub(crate) fn log_invalid_message(&self, reason: &'static str) {
+        let Self { transport, number, .. } = *self;
+        tracing::error!(target: "tornadose", transport, number, reason, "loaded message invalid");
+        metrics::hook_failed("load", "invalid_message");
+    }
+
     /// Logs, once per connection, that a reply cannot be encoded.
     pub(crate) fn log_reply_not_encoded(&self, type_name: &'static str) {
         let Self { transport, number, .. } = *self;
@@ -127,10 +145,12 @@ impl ConnectionRecord {
         let (reason, code) = self.close_reason.0.get().copied().unwrap_or((CloseReason::Left, None));
         let reason = reason.name();
         if tracing::enabled!(target: "tornadose", tracing::Level::DEBUG) {
+            // Left out where nothing was loaded.
+            let loaded = (self.loaded > 0).then_some(self.loaded);
             let Balance { owed, delivered, filtered, conflated, missed, unread } = balance();
             tracing::debug!(
                 target: "tornadose",
-                transport, number, reason, code, detached, owed, delivered, filtered, conflated, missed, unread,
+                transport, number, reason, code, detached, owed, delivered, filtered, conflated, missed, unread, loaded,
                 "connection closed"
             );
         }

@@ -17,6 +17,8 @@ pub(crate) trait Format: Encoding {
     fn without_id<M>(out: &mut BytesMut, entry: &Entry<M>);
     fn position(out: &mut BytesMut, id: Id);
     fn gap(out: &mut BytesMut, gap: Gap);
+    /// Appends a message that is not of the log.
+    fn loaded(out: &mut BytesMut, event: &Event);
     /// Appends an event of the library's own, with this data.
     fn notice(out: &mut BytesMut, id: Option<Id>, name: &str, json: &str);
     /// Returns the bytes for one reader as they are written.
@@ -73,6 +75,10 @@ impl<const CHUNKED: bool> Format for Sse<CHUNKED> {
         sse::notice(out, None, "tornadose:gap", &gap_data(gap));
     }
 
+    fn loaded(out: &mut BytesMut, event: &Event) {
+        sse::event_without_id(out, event);
+    }
+
     fn notice(out: &mut BytesMut, id: Option<Id>, name: &str, json: &str) {
         sse::notice(out, id, name, json);
     }
@@ -118,6 +124,10 @@ impl Format for Ws {
 
     fn gap(out: &mut BytesMut, gap: Gap) {
         ws::notice(out, None, "tornadose:gap", &gap_data(gap));
+    }
+
+    fn loaded(out: &mut BytesMut, event: &Event) {
+        ws::event_without_id(out, event);
     }
 
     fn notice(out: &mut BytesMut, id: Option<Id>, name: &str, json: &str) {

@@ -81,6 +81,9 @@ impl Format for Counted {
     fn gap(out: &mut BytesMut, gap: Gap) {
         <Sse>::gap(out, gap);
     }
+    fn loaded(out: &mut BytesMut, event: &Event) {
+        <Sse>::loaded(out, event);
+    }
     fn notice(out: &mut BytesMut, id: Option<Id>, name: &str, json: &str) {
         <Sse>::notice(out, id, name, json);
     }
@@ -98,7 +101,7 @@ fn feeds(store: &Store<Line>, number: usize) -> Vec<Feed<Line>> {
 
 fn read(feed: &mut Feed<Line>) -> Vec<Bytes> {
     let mut pieces = Vec::new();
-    while let FeedItem::Bytes(bytes) = feed.next::<Counted>(&Reads, &NOOP_WAKER) {
+    while let FeedItem::Bytes(bytes) = feed.next::<Counted, _>(&mut Reads, &NOOP_WAKER) {
         pieces.push(bytes);
     }
     pieces

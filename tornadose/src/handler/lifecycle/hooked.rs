@@ -4,6 +4,7 @@ use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
 use futures_util::FutureExt;
+use salvo::http::StatusError;
 use tokio::runtime::Handle;
 use tokio::time::timeout;
 
@@ -57,6 +58,13 @@ impl<S: Subscriber> Served for Hooked<S> {
         store: &Store<S::Message>,
     ) -> impl Future<Output = Result<Option<Reply>, ReceiveError>> + Send {
         Subscriber::receive(self.subscriber.as_mut().expect(UNTIL_DROPPED), text, store)
+    }
+
+    fn load(
+        &self,
+        store: &Store<S::Message>,
+    ) -> impl Future<Output = Result<Vec<S::Message>, StatusError>> + Send {
+        Subscriber::load(self.subscriber.as_ref().expect(UNTIL_DROPPED), store)
     }
 }
 

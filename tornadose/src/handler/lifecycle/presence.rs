@@ -9,6 +9,10 @@ use crate::subscriber::Subscriber;
 /// The future of a hook has a size, because it keeps its arguments. That of the default has none.
 pub(crate) const fn check_hooks<S: Subscriber>() {
     assert!(
+        S::LOADS || future_size_of_load::<S, _, _>(&S::load) == 0,
+        "`load` is implemented: add `const LOADS: bool = true;`"
+    );
+    assert!(
         S::HAS_OPENED || future_size_of_opened::<S, _, _>(&S::opened) == 0,
         "`opened` is implemented: add `const HAS_OPENED: bool = true;`"
     );
@@ -16,6 +20,14 @@ pub(crate) const fn check_hooks<S: Subscriber>() {
         S::HAS_CLOSED || future_size_of_closed::<S, _, _>(&S::closed) == 0,
         "`closed` is implemented: add `const HAS_CLOSED: bool = true;`"
     );
+}
+
+const fn future_size_of_load<'a, S, H, F>(_: &H) -> usize
+where
+    S: Subscriber,
+    H: Fn(&'a S, &'a Store<S::Message>) -> F,
+{
+    size_of::<F>()
 }
 
 const fn future_size_of_opened<'a, S, H, F>(_: &H) -> usize

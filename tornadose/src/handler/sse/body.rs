@@ -187,7 +187,7 @@ impl<S: Served> SseBody<S> {
                 return Poll::Ready(Some(self.end_with_last_frame(CloseReason::MaxAge)));
             }
             // A panic of the filter ends this stream only. On HTTP/2 it would end the connection's other streams too.
-            let item = catch_unwind(AssertUnwindSafe(|| open.feed.next::<Sse>(&*open.subscriber, cx.waker())));
+            let item = catch_unwind(AssertUnwindSafe(|| open.feed.next::<Sse, S>(&mut open.subscriber, cx.waker())));
             match item {
                 Ok(FeedItem::Bytes(mut bytes)) => {
                     self.last_written = open.feed.reader().last_active();
@@ -199,6 +199,7 @@ impl<S: Served> SseBody<S> {
                 Ok(FeedItem::Ended(end)) => {
                     return Poll::Ready(Some(self.end_with_last_frame(CloseReason::Ended(end))));
                 }
+                Ok(FeedItem::NotLoaded(reason)) => return Poll::Ready(Some(self.end_with_last_frame(reason))),
                 Ok(FeedItem::Pending) => {}
                 Err(_) => {
                     open.feed.record().log_panic();

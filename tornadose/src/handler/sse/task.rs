@@ -106,6 +106,7 @@ impl<S: Served> SseTask<S> {
             match pump::poll::<ChunkedSse, S, _>(subscriber, feed, timers, io, cx) {
                 Poll::Ready(PumpEnd::Disconnected) => return Poll::Ready(TaskEnd::Dropped(CloseReason::Left)),
                 Poll::Ready(PumpEnd::Ended(end)) => return Poll::Ready(TaskEnd::LastFrame(CloseReason::Ended(end))),
+                Poll::Ready(PumpEnd::NotLoaded(reason)) => return Poll::Ready(TaskEnd::LastFrame(reason)),
                 Poll::Ready(PumpEnd::Panicked) => return Poll::Ready(TaskEnd::LastFrame(CloseReason::Panicked)),
                 Poll::Pending => {}
             }

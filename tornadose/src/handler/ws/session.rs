@@ -32,11 +32,11 @@ use crate::handler::connection::wake_source::WakeSource;
 use crate::handler::feed::Feed;
 use crate::handler::feed::format::Ws;
 use crate::handler::served::Served;
-use crate::handler::ws::end::{SessionEnd, ended, panicked};
+use crate::handler::ws::end::{SessionEnd, close, ended, panicked};
 use crate::handler::ws::timers::WsTimers;
 use crate::store::Store;
 use crate::store::end::EndState;
-use crate::subscriber::close::{Close, ReceiveError};
+use crate::subscriber::close::{Close, CloseCode, ReceiveError};
 use crate::subscriber::reply::{NotEncoded, Reply};
 use crate::wire::ws;
 use crate::wire::ws::control::{self, ClientText};
@@ -116,13 +116,16 @@ impl<S: Served> WsSession<S> {
                     return Poll::Ready(SessionEvent::End(SessionEnd::Dropped(CloseReason::Left)));
                 }
                 Poll::Ready(PumpEnd::Ended(end)) => return Poll::Ready(SessionEvent::End(ended(end))),
+                Poll::Ready(PumpEnd::NotLoaded(reason)) => {
+                    return Poll::Ready(SessionEvent::End(close(reason, CloseCode::INTERNAL_ERROR, "not loaded")));
+                }
                 Poll::Ready(PumpEnd::Panicked) => return Poll::Ready(SessionEvent::End(panicked())),
                 Poll::Pending => {}
             }
             if self.feed.reader().take_wake(WakeSource::Socket) {
                 io.allow_read();
             }
-            match io.poll_inbound(cx) {
+            match self.poll_inbound(io, cx) {
                 Poll::Ready(Err(Disconnected)) => {
                     return Poll::Ready(SessionEvent::End(SessionEnd::Dropped(CloseReason::Left)));
                 }
@@ -130,7 +133,11 @@ impl<S: Served> WsSession<S> {
                     return Poll::Ready(SessionEvent::End(SessionEnd::ProtocolError(violation)));
                 }
                 Poll::Ready(Ok(Ok(inbound))) => match inbound {
-                    Inbound::Text(text) => return Poll::Ready(SessionEvent::Text(text)),
+                    Inbound::Text(text) => {
+                        if let Some(text) = self.hold_text(text) {
+                            return Poll::Ready(SessionEvent::Text(text));
+                        }
+                    }
                     Inbound::Ping(payload) => ws::pong(io.control_bytes(), &payload),
                     Inbound::Pong => {}
                     Inbound::Close(code) => return Poll::Ready(SessionEvent::End(SessionEnd::ClosedByPeer(code))),
@@ -141,6 +148,34 @@ impl<S: Served> WsSession<S> {
                     }
                 }
             }
+        }
+    }
+
+    /// Returns what the client sends next. While a text waits for a load, only reads ahead.
+    #[inline]
+    fn poll_inbound(
+        &mut self,
+        io: &mut SocketIo<Decoder>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<Result<Inbound, Violation>, Disconnected>> {
+        if S::LOADS
+            && let Some(loads) = self.subscriber.loads()
+            && loads.holds_text()
+        {
+            return match loads.take_text() {
+                Some(text) => Poll::Ready(Ok(Ok(Inbound::Text(text)))),
+                None => io.poll_read_ahead(cx).map(Err),
+            };
+        }
+        io.poll_inbound(cx)
+    }
+
+    /// Keeps a text back that comes while the connection loads.
+    #[inline]
+    fn hold_text(&mut self, text: String) -> Option<String> {
+        match self.subscriber.loads() {
+            Some(loads) if S::LOADS => loads.hold_text(text),
+            _ => Some(text),
         }
     }
 

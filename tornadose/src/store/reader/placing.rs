@@ -12,12 +12,11 @@ use crate::store::reader::Reader;
 use crate::store::reader::resume::Resume;
 use crate::store::shared::State;
 
-/// Returns whether readers of this type are told of gaps.
-pub(super) const fn tells_gaps<M: Message>() -> bool {
-    M::HAS_QUEUE || M::HAS_LATEST_TTL
-}
-
 impl<M: Message> Reader<M> {
+    /// Whether clients of this type are told of gaps. Those of a store without queue messages get the newest values,
+    /// whatever was lost, but an expiry may be lost.
+    pub(crate) const TELLS_GAPS: bool = M::HAS_QUEUE || M::HAS_LATEST_TTL;
+
     /// Places the reader, by what the log knows of the id that it resumes from.
     pub(super) fn place(&mut self, log: &Log<M>, resume: Resume, replay: usize) {
         let keys = &self.keys;
@@ -35,7 +34,7 @@ impl<M: Message> Reader<M> {
             (Some(ResumeOutcome::Restarted), _) => Some(GapReason::Restarted),
             _ => None,
         }
-        .filter(|_| tells_gaps::<M>());
+        .filter(|_| Self::TELLS_GAPS);
         let is_known = matches!(self.resume_outcome, Some(ResumeOutcome::Known));
         let has_position = self.gap.is_some() || (!is_known && self.cursor.ids_after > Offset::START);
         self.is_position_due = has_position && log.is_resumable(&self.cursor);

@@ -9,7 +9,6 @@ use crate::store::gap::{Gap, GapReason};
 use crate::store::log::Log;
 use crate::store::log::cursor::values_end;
 use crate::store::log::read::ReadOutcome;
-use crate::store::reader::placing::tells_gaps;
 use crate::store::reader::{ReadStep, Reader};
 use crate::store::shared::State;
 
@@ -56,26 +55,7 @@ impl<M: Message> Reader<M> {
 
     #[expect(clippy::inline_always, reason = "the bound costs nothing where there is none")]
     #[inline(always)]
-    fn read_locked(
-        &mut self,
-        state: &mut State<M>,
-        end: Option<EndReason>,
-        bound: Option<Id>,
-        waker: &Waker,
-    ) -> ReadStep<M> {
-        loop {
-            let step = self.read_once(state, end, bound, waker);
-            // A store without queue messages reports no gap: its readers get the newest values, whatever was lost. But
-            // an expiry may be lost.
-            if tells_gaps::<M>() || !matches!(step, ReadStep::Gap(_)) {
-                return step;
-            }
-        }
-    }
-
-    #[expect(clippy::inline_always, reason = "the bound costs nothing where there is none")]
-    #[inline(always)]
-    fn read_once(
+    pub(super) fn read_locked(
         &mut self,
         state: &mut State<M>,
         end: Option<EndReason>,

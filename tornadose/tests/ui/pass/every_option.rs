@@ -61,6 +61,7 @@ pub enum Event {
     authorize = Self::authorize,
     filter = Self::filter,
     receive = Self::receive,
+    load = Self::load,
     opened = Self::opened,
     closed = Self::closed,
     replay = 20,
@@ -70,6 +71,7 @@ pub enum Event {
     origins = ["https://app.example", "http://localhost:3000"],
     max_connections = 10_000,
     max_keys = 50,
+    max_loads = 4,
     max_age = "10m",
     protocols = ["v1", "v2"],
     max_message = "64KiB",
@@ -126,6 +128,11 @@ pub struct Shard(pub u8);
 pub struct Login;
 
 impl Feed {
+    async fn load(&self, store: &Store<Event>) -> Result<impl Iterator<Item = Event> + use<>, StatusError> {
+        let names = if self.events.head() == store.head() { self.tags.clone() } else { Vec::new() };
+        let tenant = self.tenant;
+        Ok(names.into_iter().map(move |name| Event::Named { room: String::new(), tenant, name }))
+    }
     async fn opened(&mut self, store: &Store<Event>) -> Result<(), Close> {
         assert_eq!(self.events.head(), store.head());
         self.received.clear();
@@ -157,8 +164,12 @@ impl Feed {
 pub struct Words {}
 
 /// Has no fields, in parentheses.
-#[subscriber(ws, store = Event, all_keys, max_age = "8760h", receive = receive, opened = opened, closed = closed)]
+#[subscriber(ws, store = Event, all_keys, max_age = "8760h", receive = receive, load = load, opened = opened, closed = closed)]
 pub struct Empty();
+
+async fn load(_: &Empty, _: &Store<Event>) -> Result<Option<Event>, StatusError> {
+    Ok(None)
+}
 
 async fn opened(_: &Empty, _: &Store<Event>) {}
 
@@ -215,6 +226,7 @@ pub fn main() {
         .origins(Origins::List(&["https://app.example", "http://localhost:3000"]))
         .max_connections(10_000)
         .max_keys(50)
+        .max_loads(4)
         .max_age(Duration::from_mins(10))
         .protocols(&["v1", "v2"])
         .max_message(64 << 10)

@@ -1,0 +1,186 @@
+//! The state that a connection loads from elsewhere, before what is read from the log.
+
+use std::task::{Poll, Waker};
+
+use crate::handler::feed::format::Format;
+use crate::handler::feed::{FLUSH_BYTES, Feed, FeedItem};
+use crate::handler::load::failure::LoadFailure;
+use crate::handler::load::loads::LoadPhase;
+use crate::handler::served::Served;
+use crate::message::Message;
+use crate::metrics;
+use crate::store::end::{EndReason, EndState};
+use crate::store::reader::loading::Placement;
+
+impl<M: Message> Feed<M> {
+    /// Loads after a gap that was found in the log. See [`load`](Self::load).
+    #[cold]
+    pub(super) fn load_again<F: Format, S: Served<Message = M>>(
+        &mut self,
+        subscriber: &mut S,
+        waker: &Waker,
+    ) -> Option<FeedItem> {
+        if self.ending.is_some() {
+            return None;
+        }
+        subscriber.loads()?.phase = LoadPhase::Due;
+        self.load::<F, S>(subscriber, waker)
+    }
+
+    /// Brings a load on. Returns `None` when messages of the log are next: none is due, or what was loaded is in the
+    /// buffer.
+    pub(super) fn load<F: Format, S: Served<Message = M>>(
+        &mut self,
+        subscriber: &mut S,
+        waker: &Waker,
+    ) -> Option<FeedItem> {
+        loop {
+            let loads = subscriber.loads()?;
+            // `Done` stays when something panics below. The connection ends then.
+            let phase = std::mem::replace(&mut loads.phase, LoadPhase::Done);
+            if matches!(phase, LoadPhase::Done) {
+                return None;
+            }
+            (self.fast_path, self.is_at_head) = (false, false);
+            let (next, item) = self.load_step::<F, S>(phase, subscriber, waker);
+            subscriber.loads()?.phase = next;
+            if item.is_some() {
+                return item;
+            }
+        }
+    }
+
+    /// Returns the phase that follows, and what the feed returns if it has to.
+    fn load_step<F: Format, S: Served<Message = M>>(
+        &mut self,
+        phase: LoadPhase<M>,
+        subscriber: &mut S,
+        waker: &Waker,
+    ) -> (LoadPhase<M>, Option<FeedItem>) {
+        match phase {
+            LoadPhase::Done => (LoadPhase::Done, None),
+            LoadPhase::Undecided => match self.reader.poll_placement(waker) {
+                Placement::AfterId => (LoadPhase::Done, None),
+                Placement::WithKeptState => (LoadPhase::Due, None),
+                Placement::Ended(end) => (phase, Some(self.flush_or::<F>(FeedItem::Ended(end)))),
+                Placement::Waits => (phase, Some(self.flush_or::<F>(FeedItem::Pending))),
+            },
+            LoadPhase::Writing(messages) => self.write_loaded::<F, S>(messages, subscriber),
+            phase => match self.poll_load_ended(waker) {
+                Some(end) => (phase, Some(self.flush_or::<F>(FeedItem::Ended(end)))),
+                None => self.run_load::<F, S>(phase, subscriber, waker),
+            },
+        }
+    }
+
+    /// Returns the end of a reader that does not wait for its load. A client whose server stops returns and loads
+    /// there. One that is disconnected does not return, and first gets what it is owed.
+    fn poll_load_ended(&mut self, waker: &Waker) -> Option<EndReason> {
+        match self.reader.poll_ended(waker)? {
+            EndState::Draining(EndReason::Disconnected) => None,
+            EndState::Draining(end) | EndState::Due(end) => Some(end),
+        }
+    }
+
+    fn run_load<F: Format, S: Served<Message = M>>(
+        &mut self,
+        phase: LoadPhase<M>,
+        subscriber: &mut S,
+        waker: &Waker,
+    ) -> (LoadPhase<M>, Option<FeedItem>) {
+        match phase {
+            LoadPhase::Running => {
+                if !self.buffer.is_empty() {
+                    return (phase, Some(self.take_buffer::<F>()));
+                }
+                match subscriber.poll_load(waker) {
+                    Poll::Pending => (phase, Some(FeedItem::Pending)),
+                    Poll::Ready(Ok(messages)) => (LoadPhase::Loaded(messages), None),
+                    Poll::Ready(Err(failure)) => (phase, Some(FeedItem::NotLoaded(failure.close_reason()))),
+                }
+            }
+            // Whatever is missing up to here is told, and everything after it follows what is loaded.
+            phase => match self.reader.poll_gap(waker) {
+                Poll::Pending => (phase, Some(self.flush_or::<F>(FeedItem::Pending))),
+                Poll::Ready(Some(gap)) => {
+                    if let LoadPhase::Loaded(_) = phase {
+                        metrics::loaded("dropped");
+                    }
+                    self.report_gap::<F>(gap);
+                    let end = self.ending.map(|end| self.flush_or::<F>(FeedItem::Ended(end)));
+                    (LoadPhase::Due, end)
+                }
+                Poll::Ready(None) => match phase {
+                    LoadPhase::Loaded(messages) => self.begin_loaded::<F>(messages),
+                    _ => {
+                        subscriber.start_load();
+                        (LoadPhase::Running, None)
+                    }
+                },
+            },
+        }
+    }
+
+    fn begin_loaded<F: Format>(&mut self, messages: Vec<M>) -> (LoadPhase<M>, Option<FeedItem>) {
+        if let Err(failure) = self.check_loaded(&messages) {
+            return (LoadPhase::Done, Some(FeedItem::NotLoaded(failure.close_reason())));
+        }
+        metrics::loaded("delivered");
+        F::reset(&mut self.buffer, "{}");
+        (LoadPhase::Writing(messages.into_iter()), None)
+    }
+
+    /// Writes the gaps that are told where the reader is, before the first load. Returns false when that has to wait.
+    pub(crate) fn report_gaps<F: Format>(&mut self) -> bool {
+        loop {
+            match self.reader.poll_gap(Waker::noop()) {
+                Poll::Pending => return false,
+                Poll::Ready(None) => return true,
+                Poll::Ready(Some(gap)) => self.report_gap::<F>(gap),
+            }
+        }
+    }
+
+    /// Checks that the reader could have read these messages. A failure is logged.
+    pub(crate) fn check_loaded(&self, messages: &[M]) -> Result<(), LoadFailure> {
+        if self.reader.has_keys_of(messages) {
+            return Ok(());
+        }
+        self.record.log_invalid_message("key");
+        Err(LoadFailure::InvalidMessage)
+    }
+
+    /// Writes loaded messages, as many as go into one piece.
+    fn write_loaded<F: Format, S: Served<Message = M>>(
+        &mut self,
+        mut messages: std::vec::IntoIter<M>,
+        subscriber: &S,
+    ) -> (LoadPhase<M>, Option<FeedItem>) {
+        let mut written = 0;
+        let end = loop {
+            if self.buffer.len() >= FLUSH_BYTES {
+                let piece = self.take_buffer::<F>();
+                break (LoadPhase::Writing(messages), Some(piece));
+            }
+            let Some(message) = messages.next() else { break (LoadPhase::Done, None) };
+            if !subscriber.filter(&message) {
+                continue;
+            }
+            let Ok(event) = message.event() else {
+                self.record.log_invalid_message("encoding");
+                let end = FeedItem::NotLoaded(LoadFailure::InvalidMessage.close_reason());
+                break (LoadPhase::Writing(messages), Some(end));
+            };
+            F::loaded(&mut self.buffer, &event);
+            written += 1;
+        };
+        self.record.count_loaded(written);
+        metrics::loaded_messages(written);
+        end
+    }
+
+    /// Returns the buffer if there is anything in it, else this item.
+    fn flush_or<F: Format>(&mut self, item: FeedItem) -> FeedItem {
+        if self.buffer.is_empty() { item } else { self.take_buffer::<F>() }
+    }
+}

@@ -1,0 +1,39 @@
+//! One run of a `load` hook.
+
+use std::panic::AssertUnwindSafe;
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use tokio::time::timeout;
+
+use crate::handler::lifecycle::HookName;
+use crate::handler::load::failure::LoadFailure;
+use crate::handler::served::Served;
+use crate::store::Store;
+
+const LOAD_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Runs the hook. A failure is logged and counted.
+pub(super) async fn run<T: Served>(
+    served: &T,
+    store: &Store<T::Message>,
+    name: HookName,
+) -> Result<Vec<T::Message>, LoadFailure> {
+    // The hook is called inside the future, so that a panic of the call itself is caught too.
+    let hook = AssertUnwindSafe(async { served.load(store).await }).catch_unwind();
+    match timeout(LOAD_TIMEOUT, hook).await {
+        Ok(Ok(Ok(messages))) => Ok(messages),
+        Ok(Ok(Err(error))) => {
+            name.count_refusal();
+            Err(LoadFailure::Refused(error))
+        }
+        Ok(Err(_)) => {
+            name.log_panic();
+            Err(LoadFailure::Panicked)
+        }
+        Err(_) => {
+            name.log_timeout();
+            Err(LoadFailure::TimedOut)
+        }
+    }
+}
