@@ -285,14 +285,19 @@ impl<M: Message> Feed<M> {
 
     /// Writes a gap, or ends the feed of a reader that lagged where that is so set.
     fn report_gap<F: Format>(&mut self, gap: Gap) {
+        if gap.reason == GapReason::Lagged && self.lag == Lag::Close {
+            self.record.log_gap(gap);
+            self.ending = Some(EndReason::Lagged);
+        } else {
+            self.write_gap::<F>(gap);
+        }
+    }
+
+    fn write_gap<F: Format>(&mut self, gap: Gap) {
         if !Reader::<M>::TELLS_GAPS {
             return;
         }
         self.record.log_gap(gap);
-        if gap.reason == GapReason::Lagged && self.lag == Lag::Close {
-            self.ending = Some(EndReason::Lagged);
-            return;
-        }
         F::gap(&mut self.buffer, gap);
         self.written = None;
         self.is_at_head = false;

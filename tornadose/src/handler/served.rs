@@ -6,7 +6,7 @@ use std::task::{Poll, Waker};
 use salvo::http::StatusError;
 
 use crate::handler::load::failure::LoadFailure;
-use crate::handler::load::loads::Loads;
+use crate::handler::load::loads::{Loaded, Loads};
 use crate::message::Message;
 use crate::store::Store;
 use crate::subscriber::Subscriber;
@@ -48,7 +48,7 @@ pub(crate) trait Served: Send + Sync + 'static {
     fn start_load(&mut self) {}
 
     /// Returns what the hook has loaded, once it has ended. `waker` is woken then.
-    fn poll_load(&mut self, _waker: &Waker) -> Poll<Result<Vec<Self::Message>, LoadFailure>> {
+    fn poll_load(&mut self, _waker: &Waker) -> Poll<Result<Loaded<Self::Message>, LoadFailure>> {
         Poll::Pending
     }
 }

@@ -17,6 +17,8 @@ mod rooms;
 mod samples;
 #[path = "../common/slow_hook.rs"]
 mod slow_hook;
+#[path = "../common/table.rs"]
+mod table;
 #[path = "../common/talker.rs"]
 mod talker;
 #[path = "../common/watched_room.rs"]
@@ -41,6 +43,7 @@ mod keep_alive;
 mod keys;
 mod latest_ttl;
 mod leaving;
+mod load;
 mod logs;
 mod message_size;
 mod middleware;

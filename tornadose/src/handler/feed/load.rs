@@ -88,36 +88,40 @@ impl<M: Message> Feed<M> {
         subscriber: &mut S,
         waker: &Waker,
     ) -> (LoadPhase<M>, Option<FeedItem>) {
-        match phase {
-            LoadPhase::Running => {
-                if !self.buffer.is_empty() {
-                    return (phase, Some(self.take_buffer::<F>()));
-                }
-                match subscriber.poll_load(waker) {
-                    Poll::Pending => (phase, Some(FeedItem::Pending)),
-                    Poll::Ready(Ok(messages)) => (LoadPhase::Loaded(messages), None),
-                    Poll::Ready(Err(failure)) => (phase, Some(FeedItem::NotLoaded(failure.close_reason()))),
-                }
+        if let LoadPhase::Running = phase {
+            if !self.buffer.is_empty() {
+                return (phase, Some(self.take_buffer::<F>()));
             }
-            // Whatever is missing up to here is told, and everything after it follows what is loaded.
-            phase => match self.reader.poll_gap(waker) {
-                Poll::Pending => (phase, Some(self.flush_or::<F>(FeedItem::Pending))),
-                Poll::Ready(Some(gap)) => {
-                    if let LoadPhase::Loaded(_) = phase {
-                        metrics::loaded("dropped");
-                    }
-                    self.report_gap::<F>(gap);
-                    let end = self.ending.map(|end| self.flush_or::<F>(FeedItem::Ended(end)));
-                    (LoadPhase::Due, end)
-                }
-                Poll::Ready(None) => match phase {
-                    LoadPhase::Loaded(messages) => self.begin_loaded::<F>(messages),
-                    _ => {
-                        subscriber.start_load();
-                        (LoadPhase::Running, None)
-                    }
-                },
-            },
+            return match subscriber.poll_load(waker) {
+                Poll::Pending => (phase, Some(FeedItem::Pending)),
+                Poll::Ready(Ok(loaded)) => (LoadPhase::Loaded(loaded), None),
+                Poll::Ready(Err(failure)) => (phase, Some(FeedItem::NotLoaded(failure.close_reason()))),
+            };
+        }
+        let has_lost = match &phase {
+            LoadPhase::Loaded(loaded) => self.reader.has_lost_after(loaded.head_at_start),
+            _ => false,
+        };
+        match self.reader.poll_gap(waker) {
+            Poll::Pending => return (phase, Some(self.flush_or::<F>(FeedItem::Pending))),
+            // The gap is told. What was loaded has what is missing, unless that is newer.
+            Poll::Ready(Some(gap)) if !has_lost => {
+                self.write_gap::<F>(gap);
+                return (phase, None);
+            }
+            Poll::Ready(Some(gap)) => self.report_gap::<F>(gap),
+            Poll::Ready(None) => {}
+        }
+        match phase {
+            LoadPhase::Loaded(_) if has_lost => {
+                metrics::loaded("dropped");
+                (LoadPhase::Due, self.ending.map(|end| self.flush_or::<F>(FeedItem::Ended(end))))
+            }
+            LoadPhase::Loaded(loaded) => self.begin_loaded::<F>(loaded.messages),
+            _ => {
+                subscriber.start_load();
+                (LoadPhase::Running, None)
+            }
         }
     }
 
@@ -136,7 +140,7 @@ impl<M: Message> Feed<M> {
             match self.reader.poll_gap(Waker::noop()) {
                 Poll::Pending => return false,
                 Poll::Ready(None) => return true,
-                Poll::Ready(Some(gap)) => self.report_gap::<F>(gap),
+                Poll::Ready(Some(gap)) => self.write_gap::<F>(gap),
             }
         }
     }

@@ -4,10 +4,11 @@ use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
 use futures_util::FutureExt;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use crate::handler::lifecycle::HookName;
 use crate::handler::load::failure::LoadFailure;
+use crate::handler::load::loads::Loaded;
 use crate::handler::served::Served;
 use crate::store::Store;
 
@@ -18,11 +19,12 @@ pub(super) async fn run<T: Served>(
     served: &T,
     store: &Store<T::Message>,
     name: HookName,
-) -> Result<Vec<T::Message>, LoadFailure> {
+) -> Result<Loaded<T::Message>, LoadFailure> {
+    let (started_at, head_at_start) = (Instant::now(), store.head());
     // The hook is called inside the future, so that a panic of the call itself is caught too.
     let hook = AssertUnwindSafe(async { served.load(store).await }).catch_unwind();
     match timeout(LOAD_TIMEOUT, hook).await {
-        Ok(Ok(Ok(messages))) => Ok(messages),
+        Ok(Ok(Ok(messages))) => Ok(Loaded { messages, started_at, head_at_start }),
         Ok(Ok(Err(error))) => {
             name.count_refusal();
             Err(LoadFailure::Refused(error))

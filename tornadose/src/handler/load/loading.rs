@@ -7,13 +7,13 @@ use std::task::{Context, Poll, Waker, ready};
 use salvo::http::StatusError;
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::sleep_until;
 
 use crate::handler::connection::catch_drop::CatchDrop;
 use crate::handler::lifecycle::HookName;
 use crate::handler::load::failure::LoadFailure;
 use crate::handler::load::hook;
-use crate::handler::load::loads::Loads;
+use crate::handler::load::loads::{Loaded, Loads};
 use crate::handler::served::Served;
 use crate::store::Store;
 use crate::subscriber::close::ReceiveError;
@@ -86,22 +86,23 @@ impl<T: Served> Served for Loading<T> {
                 sleep_until(start).await;
             }
             let _turn = turns.acquire_owned().await;
-            let started_at = Instant::now();
             let result = hook::run(&*served, &store, name).await;
-            Finished { served, started_at, result }
+            Finished { served, result }
         })));
     }
 
-    fn poll_load(&mut self, waker: &Waker) -> Poll<Result<Vec<T::Message>, LoadFailure>> {
+    fn poll_load(&mut self, waker: &Waker) -> Poll<Result<Loaded<T::Message>, LoadFailure>> {
         let Some(task) = &mut self.task else { return Poll::Pending };
         let finished = ready!(Pin::new(&mut task.0).poll(&mut Context::from_waker(waker)));
         self.task = None;
-        let Ok(Finished { served, started_at, result }) = finished else {
+        let Ok(Finished { served, result }) = finished else {
             // The hook's future panicked when it was dropped. Otherwise the runtime has ended.
             self.name.log_panic();
             return Poll::Ready(Err(LoadFailure::Panicked));
         };
-        self.loads.record_start(started_at);
+        if let Ok(loaded) = &result {
+            self.loads.record_start(loaded.started_at);
+        }
         self.served = Some(served);
         Poll::Ready(result)
     }
@@ -110,8 +111,7 @@ impl<T: Served> Served for Loading<T> {
 /// What the task of a hook ends with.
 struct Finished<T: Served> {
     served: CatchDrop<T>,
-    started_at: Instant,
-    result: Result<Vec<T::Message>, LoadFailure>,
+    result: Result<Loaded<T::Message>, LoadFailure>,
 }
 
 /// The task of a hook, which is aborted when this is dropped.

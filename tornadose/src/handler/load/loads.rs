@@ -5,6 +5,7 @@ use std::vec;
 
 use tokio::time::Instant;
 
+use crate::id::Id;
 use crate::message::Message;
 use crate::store::reader::Reader;
 use crate::store::reader::loading::Placement;
@@ -22,10 +23,19 @@ pub(crate) enum LoadPhase<M> {
     Due,
     /// The hook runs, or waits for its turn.
     Running,
-    /// The hook has returned these messages. They are dropped when messages were trimmed meanwhile.
-    Loaded(Vec<M>),
+    /// The hook has returned. What it loaded is dropped if a message was trimmed that was submitted after it started.
+    Loaded(Loaded<M>),
     /// The rest of these messages is to be written.
     Writing(vec::IntoIter<M>),
+}
+
+/// What a hook has returned.
+pub(crate) struct Loaded<M> {
+    pub(crate) messages: Vec<M>,
+    /// When it started, and the head of the log then. A program that first commits and then submits has committed whatever
+    /// the log had, so the hook has loaded it.
+    pub(crate) started_at: Instant,
+    pub(crate) head_at_start: Id,
 }
 
 /// What is known of the loads of one connection.

@@ -7,7 +7,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use salvo::http::StatusError;
-use tokio::time::{Instant, timeout};
+use tokio::time::timeout;
 
 use crate::handler::builder::StreamHandler;
 use crate::handler::connection::record::CloseReason;
@@ -75,21 +75,21 @@ impl<S: Subscriber> StreamHandler<S> {
             turn = timeout(turn_timeout, Arc::clone(&self.load_turns).acquire_owned()) => turn,
         };
         let Ok(turn) = turn else { return Ok(loads) };
-        loads.record_start(Instant::now());
         let result = tokio::select! {
             biased;
             end = ended(feed) => return Err(NotLoaded::Ended(end)),
             result = hook::run(subscriber, &self.store, name) => result,
         };
         drop(turn);
-        let messages = result.map_err(NotLoaded::Failed)?;
-        catch_unwind(AssertUnwindSafe(|| feed.check_loaded(&messages)))
+        let loaded = result.map_err(NotLoaded::Failed)?;
+        catch_unwind(AssertUnwindSafe(|| feed.check_loaded(&loaded.messages)))
             .unwrap_or_else(|_| {
                 name.log_panic();
                 Err(LoadFailure::Panicked)
             })
             .map_err(NotLoaded::Failed)?;
-        loads.phase = LoadPhase::Loaded(messages);
+        loads.record_start(loaded.started_at);
+        loads.phase = LoadPhase::Loaded(loaded);
         Ok(loads)
     }
 }

@@ -211,7 +211,7 @@ impl<M: Message> Log<M> {
     // --- Sums over a selection of keys -----------------------------------------------------------------------------
 
     /// Returns the newest offset at or below which messages of these keys were trimmed, or never arrived.
-    pub(super) fn trimmed_through(&self, keys: &KeySelection) -> Offset {
+    pub(crate) fn trimmed_through(&self, keys: &KeySelection) -> Offset {
         self.queue_trimmed_through(keys).max(self.generations.lost_through())
     }
 

@@ -5,6 +5,7 @@ use std::task::{Poll, Waker};
 
 use tokio::time::Instant;
 
+use crate::id::Id;
 use crate::message::Message;
 use crate::metrics;
 use crate::store::end::EndReason;
@@ -107,6 +108,12 @@ impl<M: Message> Reader<M> {
             ReadStep::Gap(gap) => Some(gap),
             _ => None,
         }
+    }
+
+    /// Returns whether a message of the reader's keys that came after this head of the log is not kept any more.
+    pub(crate) fn has_lost_after(&self, head: Id) -> bool {
+        let state = self.shared.lock();
+        state.log.head().epoch != head.epoch || state.log.trimmed_through(&self.keys) > head.offset
     }
 
     /// Returns whether all of these messages are of the reader's keys.
