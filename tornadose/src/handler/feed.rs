@@ -422,6 +422,9 @@ mod model;
 mod cuts;
 
 #[cfg(test)]
+mod load_model;
+
+#[cfg(test)]
 mod tests;
 
 #[cfg(test)]

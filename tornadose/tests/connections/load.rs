@@ -167,14 +167,14 @@ async fn a_websocket_is_accepted_after_load_and_a_stream_begins_after_opened() {
     let (_store, table, app) = lists();
     table.takes(secs(3));
     let ada = app.client("ada").without_waiting().sse("/hooked/1").await;
-    let bob = app.client("bob").without_waiting().ws("/hooked/1").await;
+    let bob = app.client("bob").without_waiting().ws("/hooked/2").await;
     app.advance(secs(2)).await;
     assert_transcript!(app, @r"
     ada > GET /hooked/1
-    bob > GET /hooked/1 upgrade websocket
+    bob > GET /hooked/2 upgrade websocket
     ");
     app.advance(secs(2)).await;
-    ada.skip(3).await;
+    ada.skip(2).await;
     bob.skip(2).await;
 }
 

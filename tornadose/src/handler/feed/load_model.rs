@@ -1,0 +1,440 @@
+//! Pages that show a table, over random programs: rows are committed and submitted later, hooks wait between their
+//! steps, clients read slowly, are cut at any byte and return. At each quiet moment a page shows the table.
+//!
+//! A program can have a fault, which the model has to find.
+
+use std::cell::Cell;
+use std::collections::{BTreeMap, VecDeque};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use salvo::http::StatusError;
+use salvo::{Depot, Request};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use tokio::sync::Semaphore;
+
+use crate::event::Event;
+use crate::event::error::EncodeError;
+use crate::handler::connection::catch_drop::CatchDrop;
+use crate::handler::connection::record::{CloseReason, ConnectionRecord};
+use crate::handler::feed::format::{Format, Sse, Ws};
+use crate::handler::feed::{Feed, FeedItem};
+use crate::handler::lifecycle::HookName;
+use crate::handler::load::loading::Loading;
+use crate::handler::load::loads::Loads;
+use crate::message::{Keys, Message, Retention};
+use crate::store::Store;
+use crate::store::ledger::Balance;
+use crate::store::reader::mailbox::NOOP_WAKER;
+use crate::store::reader::resume::Resume;
+use crate::store::reader::{Reader, ReaderOptions};
+use crate::subscriber::Subscriber;
+use crate::subscriber::options::Lag;
+
+const KEYS: u64 = 3;
+const CLIENTS: u64 = 4;
+
+/// A row, whole. A row that is gone has its version too.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Row {
+    key: u64,
+    id: u64,
+    version: u64,
+    is_gone: bool,
+}
+
+impl Message for Row {
+    type Key = u64;
+    const CAPACITY: usize = 3;
+    const CHANNEL: &'static str = "rows";
+    fn key(&self) -> u64 {
+        self.key
+    }
+    fn retention(&self) -> Retention {
+        // Of some rows the newest version alone is kept.
+        if self.id == 0 { Retention::Latest } else { Retention::Queue }
+    }
+    fn event(&self) -> Result<Event, EncodeError> {
+        Event::json(self)
+    }
+}
+
+/// A fault that is planted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fault {
+    None,
+    /// The state is read before the reader is placed.
+    LoadsTooEarly,
+    /// An id is written inside the loaded block.
+    WritesAnId,
+    /// A page does not clear its state at a reset.
+    IgnoresReset,
+    /// Rows are submitted before they are committed.
+    SubmitsFirst,
+}
+
+type Table = Arc<Mutex<BTreeMap<(u64, u64), Row>>>;
+
+fn rows_of(table: &Table, keys: &Keys<u64>) -> Vec<Row> {
+    let table = table.lock().unwrap();
+    let rows = table.values().filter(|row| !row.is_gone && has(keys, row.key));
+    rows.copied().collect()
+}
+
+fn has(keys: &Keys<u64>, key: u64) -> bool {
+    match keys {
+        Keys::All => true,
+        Keys::One(one) => *one == key,
+        Keys::Set(set) => set.contains(&key),
+    }
+}
+
+/// A subscriber whose hook waits before it reads the table, and before it returns.
+struct Reads {
+    keys: Keys<u64>,
+    table: Table,
+    steps: Arc<Semaphore>,
+    /// What it loads instead, where it loads too early.
+    early: Option<Vec<Row>>,
+}
+
+impl Subscriber for Reads {
+    type Message = Row;
+    const LOADS: bool = true;
+
+    fn from_request(_: &Request, _: &Depot) -> Result<Self, StatusError> {
+        Err(StatusError::not_found())
+    }
+    fn keys(&self) -> Keys<u64> {
+        self.keys.clone()
+    }
+    async fn load(&self, _: &Store<Row>) -> Result<Vec<Row>, StatusError> {
+        let step = || async { self.steps.acquire().await.unwrap().forget() };
+        step().await;
+        let rows = self.early.clone().unwrap_or_else(|| rows_of(&self.table, &self.keys));
+        step().await;
+        Ok(rows)
+    }
+}
+
+/// Xorshift random numbers: the same program for the same seed.
+struct Chance(u64);
+
+impl Chance {
+    fn below(&mut self, bound: u64) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0 % bound
+    }
+}
+
+/// What a page shows, as it is written by a program: it clears its rows at a reset, and ignores older versions.
+#[derive(Default)]
+struct Page {
+    rows: BTreeMap<(u64, u64), Row>,
+    last_id: Option<String>,
+    resets: u64,
+    gaps: u64,
+    loaded: u64,
+}
+
+impl Page {
+    fn read(&mut self, id: Option<&str>, name: Option<&str>, data: Option<&str>, fault: Fault) {
+        match (name, data) {
+            (Some("tornadose:reset"), Some("{}")) => {
+                assert_eq!(id, None);
+                self.resets += 1;
+                if fault != Fault::IgnoresReset {
+                    self.rows.clear();
+                }
+            }
+            (Some("tornadose:gap"), _) => self.gaps += 1,
+            (None, Some(data)) => {
+                let row: Row = serde_json::from_str(data).unwrap();
+                self.loaded += u64::from(id.is_none());
+                let shown = self.rows.entry((row.key, row.id)).or_insert(row);
+                if row.version > shown.version {
+                    *shown = row;
+                }
+            }
+            (None, None) => {}
+            other => panic!("unexpected {other:?}"),
+        }
+        if let Some(id) = id {
+            self.last_id = Some(id.to_owned());
+        }
+    }
+
+    fn shown(&self) -> Vec<Row> {
+        self.rows.values().filter(|row| !row.is_gone).copied().collect()
+    }
+}
+
+/// A transport as a client reads it: takes what is complete.
+trait Transport: Format + Sized {
+    fn read(bytes: &mut VecDeque<u8>, page: &mut Page, fault: Fault);
+}
+
+impl Transport for Sse {
+    fn read(bytes: &mut VecDeque<u8>, page: &mut Page, fault: Fault) {
+        while let Some(end) = bytes.make_contiguous().windows(2).position(|pair| pair == b"\n\n") {
+            let block: Vec<u8> = bytes.drain(..end + 2).collect();
+            let block = String::from_utf8(block).unwrap();
+            let field = |name: &str| block.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": "));
+            page.read(field("id"), field("event"), field("data"), fault);
+        }
+    }
+}
+
+impl Transport for Ws {
+    fn read(bytes: &mut VecDeque<u8>, page: &mut Page, fault: Fault) {
+        loop {
+            // Every frame here is a text of less than 126 bytes.
+            let Some(&length) = bytes.get(1).filter(|length| bytes.len() >= 2 + usize::from(**length)) else { return };
+            let frame: Vec<u8> = bytes.drain(..2 + usize::from(length)).collect();
+            let frame: Value = serde_json::from_slice(&frame[2..]).unwrap();
+            let data = frame.get("data").map(Value::to_string);
+            page.read(frame["id"].as_str(), frame["event"].as_str(), data.as_deref(), fault);
+        }
+    }
+}
+
+struct Connection {
+    feed: Feed<Row>,
+    subscriber: Loading<Reads>,
+    /// What was written and has not arrived.
+    under_way: VecDeque<u8>,
+    /// What has arrived and is not complete.
+    arrived: VecDeque<u8>,
+}
+
+struct Client {
+    keys: Keys<u64>,
+    replay: usize,
+    page: Page,
+    steps: Arc<Semaphore>,
+    connection: Option<Connection>,
+}
+
+struct World {
+    store: Store<Row>,
+    table: Table,
+    /// Rows that are committed and not yet submitted, or, with the fault, the reverse.
+    later: VecDeque<Row>,
+    turns: Arc<Semaphore>,
+    fault: Fault,
+}
+
+impl World {
+    fn commit(&self, row: Row) {
+        self.table.lock().unwrap().insert((row.key, row.id), row);
+    }
+
+    fn change(&mut self, chance: &mut Chance) {
+        let (key, id) = (chance.below(KEYS), chance.below(3));
+        let newest = self.later.iter().filter(|row| (row.key, row.id) == (key, id)).map(|row| row.version).max();
+        let committed = self.table.lock().unwrap().get(&(key, id)).map_or(0, |row| row.version);
+        let version = newest.unwrap_or(0).max(committed) + 1;
+        let row = Row { key, id, version, is_gone: chance.below(5) == 0 };
+        if self.fault == Fault::SubmitsFirst {
+            self.store.try_submit(row).unwrap();
+        } else {
+            self.commit(row);
+        }
+        self.later.push_back(row);
+    }
+
+    fn finish_change(&mut self) {
+        let Some(row) = self.later.pop_front() else { return };
+        if self.fault == Fault::SubmitsFirst {
+            self.commit(row);
+        } else {
+            self.store.try_submit(row).unwrap();
+        }
+    }
+
+    fn open(&self, client: &mut Client, transport: &'static str) {
+        let early = (self.fault == Fault::LoadsTooEarly).then(|| rows_of(&self.table, &client.keys));
+        client.steps = Arc::new(Semaphore::new(0));
+        let steps = Arc::clone(&client.steps);
+        let reads = Reads { keys: client.keys.clone(), table: Arc::clone(&self.table), steps, early };
+        if self.fault == Fault::LoadsTooEarly {
+            // The rows are read, and others are submitted before the reader is there.
+            for row in self.later.iter().copied() {
+                self.store.try_submit(row).unwrap();
+            }
+        }
+        let resume = client.page.last_id.as_deref().map_or(Resume::New, Resume::after_text);
+        let options = ReaderOptions { replay: client.replay, is_connection: true };
+        let reader = Reader::open(self.store.shared(), client.keys.clone(), resume, options);
+        let record = ConnectionRecord::open(transport, 1, &reader);
+        let loads = Loads::new(&reader);
+        let name = HookName { hook: "load", transport, number: 1 };
+        let turns = Arc::clone(&self.turns);
+        let subscriber = Loading::new(CatchDrop::new(reads), loads, self.store.clone(), turns, name);
+        client.connection = Some(Connection {
+            feed: Feed::new(reader, record, Lag::Skip),
+            subscriber,
+            under_way: VecDeque::new(),
+            arrived: VecDeque::new(),
+        });
+    }
+}
+
+impl Client {
+    /// Lets the server write what it can. Returns whether it has written anything.
+    fn write<F: Transport>(&mut self, world: &World) -> bool {
+        let Some(connection) = &mut self.connection else { return false };
+        let item = connection.feed.next::<F, _>(&mut connection.subscriber, &NOOP_WAKER);
+        let mut bytes = match item {
+            FeedItem::Bytes(bytes) => bytes.to_vec(),
+            FeedItem::Pending => return false,
+            // The hook has waited for too long.
+            FeedItem::NotLoaded(CloseReason::TimedOut) => {
+                self.receive::<F>(usize::MAX, world.fault);
+                self.cut();
+                return false;
+            }
+            FeedItem::NotLoaded(_) | FeedItem::Ended(_) => panic!("it ends"),
+        };
+        if world.fault == Fault::WritesAnId {
+            plant_id::<F>(&mut bytes, world);
+        }
+        connection.under_way.extend(bytes);
+        true
+    }
+
+    fn receive<F: Transport>(&mut self, bytes: usize, fault: Fault) {
+        let Some(connection) = &mut self.connection else { return };
+        let bytes = bytes.min(connection.under_way.len());
+        connection.arrived.extend(connection.under_way.drain(..bytes));
+        F::read(&mut connection.arrived, &mut self.page, fault);
+    }
+
+    /// Ends the connection, after a check of its ledger.
+    fn cut(&mut self) {
+        let Some(connection) = self.connection.take() else { return };
+        let Balance { owed, delivered, filtered, conflated, missed, unread } = connection.feed.reader().balance();
+        assert_eq!(owed, delivered + filtered + conflated + missed + unread, "it does not balance");
+    }
+}
+
+/// Writes the id of the head behind a reset.
+fn plant_id<F: Transport>(bytes: &mut Vec<u8>, world: &World) {
+    let reset = b"tornadose:reset";
+    let Some(at) = bytes.windows(reset.len()).position(|window| window == reset) else { return };
+    let end = if F::SLOT == 0 { at + bytes[at..].windows(2).position(|pair| pair == b"\n\n").unwrap() + 2 } else { at + 27 };
+    let mut id = bytes::BytesMut::new();
+    F::position(&mut id, world.store.head());
+    bytes.splice(end..end, id);
+}
+
+thread_local! {
+    /// How many programs have tried what.
+    static SEEN: Cell<[u64; 4]> = const { Cell::new([0; 4]) };
+}
+
+async fn run<F: Transport>(seed: u64, fault: Fault) {
+    let mut chance = Chance(seed * 0x9E37_79B9);
+    let store = Store::new();
+    let turns = Arc::new(Semaphore::new(2));
+    let mut world = World { store, table: Table::default(), later: VecDeque::new(), turns, fault };
+    let new_client = |chance: &mut Chance| Client {
+        keys: match chance.below(3) {
+            0 => Keys::All,
+            1 => Keys::One(chance.below(KEYS)),
+            _ => Keys::Set(vec![0, chance.below(KEYS)]),
+        },
+        replay: usize::try_from(chance.below(4)).unwrap(),
+        page: Page::default(),
+        steps: Arc::new(Semaphore::new(0)),
+        connection: None,
+    };
+    let mut clients: Vec<Client> = (0..CLIENTS).map(|_| new_client(&mut chance)).collect();
+    for _ in 0..6 {
+        for _ in 0..40 {
+            let which = usize::try_from(chance.below(CLIENTS)).unwrap();
+            let client = &mut clients[which];
+            match chance.below(16) {
+                0 if client.connection.is_none() => world.open(client, "sse"),
+                1 if chance.below(2) == 0 => {
+                    // At any byte of what is under way.
+                    client.receive::<F>(usize::try_from(chance.below(400)).unwrap(), fault);
+                    client.cut();
+                }
+                2 if chance.below(20) == 0 => *client = new_client(&mut chance),
+                3 if chance.below(30) == 0 => {
+                    let key = chance.below(KEYS);
+                    world.store.remove(&key).await.unwrap();
+                }
+                4 => tokio::time::advance(Duration::from_millis(chance.below(3000))).await,
+                2..6 => world.change(&mut chance),
+                6..8 => world.finish_change(),
+                8..10 => client.steps.add_permits(1),
+                10..13 => {
+                    client.write::<F>(&world);
+                }
+                _ => client.receive::<F>(usize::try_from(chance.below(120)).unwrap(), fault),
+            }
+            tokio::task::yield_now().await;
+        }
+        // A quiet moment: everything is submitted, every client is there, and everything has arrived.
+        while !world.later.is_empty() {
+            world.finish_change();
+        }
+        for _ in 0..8 {
+            for client in &mut clients {
+                if client.connection.is_none() {
+                    world.open(client, "sse");
+                }
+                client.steps.add_permits(2);
+            }
+            tokio::time::advance(Duration::from_secs(31)).await;
+            for _ in 0..20 {
+                for client in &mut clients {
+                    while client.write::<F>(&world) {}
+                }
+                tokio::task::yield_now().await;
+            }
+        }
+        for client in &mut clients {
+            client.receive::<F>(usize::MAX, fault);
+            let table = rows_of(&world.table, &client.keys);
+            assert_eq!(client.page.shown(), table, "seed {seed}: {:?} after {:?}", client.keys, client.page.last_id);
+        }
+    }
+    for client in &mut clients {
+        client.cut();
+        let Page { resets, gaps, loaded, .. } = client.page;
+        let seen = SEEN.get();
+        SEEN.set([seen[0] + resets, seen[1] + gaps, seen[2] + loaded, seen[3] + 1]);
+    }
+}
+
+/// Runs a program in a runtime of its own.
+fn check<F: Transport>(seed: u64, fault: Fault) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
+    runtime.block_on(run::<F>(seed, fault));
+}
+
+#[test]
+fn a_page_shows_the_table_at_every_quiet_moment() {
+    for seed in 1..200 {
+        check::<Sse>(seed, Fault::None);
+        check::<Ws>(seed, Fault::None);
+    }
+    let [resets, gaps, loaded, clients] = SEEN.get();
+    assert!(resets > clients && gaps > clients / 2 && loaded > 5 * clients, "{:?}", SEEN.get());
+}
+
+#[test]
+fn a_planted_fault_is_found() {
+    for fault in [Fault::LoadsTooEarly, Fault::WritesAnId, Fault::IgnoresReset, Fault::SubmitsFirst] {
+        let fails = |check: fn(u64, Fault), seed| catch_unwind(AssertUnwindSafe(|| check(seed, fault))).is_err();
+        assert!((1..200).any(|seed| fails(check::<Sse>, seed)), "{fault:?} over Server-Sent Events");
+        assert!((1..200).any(|seed| fails(check::<Ws>, seed)), "{fault:?} over WebSocket");
+    }
+}
