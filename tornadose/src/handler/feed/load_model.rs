@@ -371,6 +371,13 @@ async fn run<F: Transport>(seed: u64, fault: Fault) {
                     world.store.remove(&key).await.unwrap();
                 }
                 4 => tokio::time::advance(Duration::from_millis(chance.below(3000))).await,
+                5 if chance.below(3) == 0 => {
+                    // More than is kept of a key.
+                    for _ in 0..chance.below(16) {
+                        world.change(&mut chance);
+                        world.finish_change();
+                    }
+                }
                 2..6 => world.change(&mut chance),
                 6..8 => world.finish_change(),
                 8..10 => client.steps.add_permits(1),
