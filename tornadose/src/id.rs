@@ -43,6 +43,11 @@ pub struct Id {
     pub(crate) offset: Offset,
 }
 
+impl Id {
+    /// An id that no log knows, so that its client is told of a gap.
+    pub(crate) const NOWHERE: Self = Self { epoch: Epoch::NONE, offset: Offset::START };
+}
+
 impl PartialOrd for Id {
     fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
         (self.epoch == other.epoch).then(|| self.offset.cmp(&other.offset))
@@ -146,6 +151,9 @@ const ALPHABET: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
 pub struct Epoch([u8; 8]);
 
 impl Epoch {
+    /// The epoch of no log: a new one is it once in 2^40 times.
+    const NONE: Self = Self(*b"00000000");
+
     /// Returns a new epoch: 40 random bits, seeded by the operating system as every `RandomState` is.
     ///
     /// ```

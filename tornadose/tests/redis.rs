@@ -43,6 +43,8 @@ mod latest_ttl;
 mod slots;
 #[path = "redis/versions.rs"]
 mod versions;
+#[path = "redis/load.rs"]
+mod load;
 #[path = "redis/finish.rs"]
 mod finish;
 #[path = "redis/undecoded.rs"]

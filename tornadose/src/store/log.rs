@@ -481,7 +481,11 @@ impl<M: Message> Log<M> {
 
     /// Returns whether an id is above the head, so that it may be that of a message which is on its way here.
     pub(crate) fn may_arrive(&self, id: Id) -> bool {
-        self.generations.is_fed_by_backend() && id.epoch == self.epoch && id.offset > self.head
+        self.is_fed_by_backend() && id.epoch == self.epoch && id.offset > self.head
+    }
+
+    pub(crate) fn is_fed_by_backend(&self) -> bool {
+        self.generations.is_fed_by_backend()
     }
 
     /// Returns whether this very offset was seen: every message after it is then known.

@@ -5,8 +5,9 @@ use std::task::{Poll, Waker};
 use crate::handler::feed::format::Format;
 use crate::handler::feed::{FLUSH_BYTES, Feed, FeedItem};
 use crate::handler::load::failure::LoadFailure;
-use crate::handler::load::loads::LoadPhase;
+use crate::handler::load::loads::{LoadPhase, Loads};
 use crate::handler::served::Served;
+use crate::id::Id;
 use crate::message::Message;
 use crate::metrics;
 use crate::store::end::{EndReason, EndState};
@@ -117,7 +118,10 @@ impl<M: Message> Feed<M> {
                 metrics::loaded("dropped");
                 (LoadPhase::Due, self.ending.map(|end| self.flush_or::<F>(FeedItem::Ended(end))))
             }
-            LoadPhase::Loaded(loaded) => self.begin_loaded::<F>(loaded.messages),
+            LoadPhase::Loaded(loaded) => {
+                let has_id = subscriber.loads().is_some_and(Loads::record_reset);
+                self.begin_loaded::<F>(loaded.messages, has_id)
+            }
             _ => {
                 subscriber.start_load();
                 (LoadPhase::Running, None)
@@ -125,11 +129,17 @@ impl<M: Message> Feed<M> {
         }
     }
 
-    fn begin_loaded<F: Format>(&mut self, messages: Vec<M>) -> (LoadPhase<M>, Option<FeedItem>) {
+    fn begin_loaded<F: Format>(&mut self, messages: Vec<M>, has_id: bool) -> (LoadPhase<M>, Option<FeedItem>) {
         if let Err(failure) = self.check_loaded(&messages) {
             return (LoadPhase::Done, Some(FeedItem::NotLoaded(failure.close_reason())));
         }
         metrics::loaded("delivered");
+        if has_id && self.reader.is_fed_by_backend() {
+            // A client that is cut in the middle of what follows must not go on after its id, which another process may
+            // know although this one does not.
+            F::position(&mut self.buffer, Id::NOWHERE);
+            self.written = None;
+        }
         F::reset(&mut self.buffer, "{}");
         (LoadPhase::Writing(messages.into_iter()), None)
     }

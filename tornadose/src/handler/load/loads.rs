@@ -45,6 +45,8 @@ pub(crate) struct Loads<M> {
     last_start: Option<Instant>,
     /// How many loads have started since the reader was last at the head.
     starts: u32,
+    /// Whether the client may have an id.
+    has_id: bool,
     /// A text that the client sent while the hook runs.
     held_text: Option<String>,
 }
@@ -57,7 +59,8 @@ impl<M: Message> Loads<M> {
             Placement::WithKeptState => LoadPhase::Due,
             Placement::Waits | Placement::Ended(_) => LoadPhase::Undecided,
         };
-        Self { phase, last_start: None, starts: 0, held_text: None }
+        let has_id = reader.resume_outcome().is_some();
+        Self { phase, last_start: None, starts: 0, has_id, held_text: None }
     }
 }
 
@@ -83,6 +86,11 @@ impl<M> Loads<M> {
     pub(crate) fn next_start(&self) -> Option<Instant> {
         let wait = Duration::from_secs(1 << self.starts.checked_sub(2)?.min(5)).min(MAX_WAIT);
         Some(self.last_start? + wait)
+    }
+
+    /// Records that what was loaded is written. Returns whether the client may have an id from before.
+    pub(crate) fn record_reset(&mut self) -> bool {
+        std::mem::replace(&mut self.has_id, true)
     }
 
     /// Keeps a text of the client until messages are read from the log again. A text that need not wait is returned.
@@ -111,7 +119,7 @@ mod tests {
 
     #[test]
     fn loads_in_vain_are_spread_over_longer_and_longer_times() {
-        let mut loads = Loads::<()> { phase: LoadPhase::Due, last_start: None, starts: 0, held_text: None };
+        let mut loads = Loads::<()> { phase: LoadPhase::Due, last_start: None, starts: 0, has_id: false, held_text: None };
         let started = Instant::now();
         let mut waits = Vec::new();
         for _ in 0..9 {

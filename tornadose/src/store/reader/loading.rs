@@ -116,6 +116,11 @@ impl<M: Message> Reader<M> {
         state.log.head().epoch != head.epoch || state.log.trimmed_through(&self.keys) > head.offset
     }
 
+    /// Returns whether other processes may have a log with the same ids.
+    pub(crate) fn is_fed_by_backend(&self) -> bool {
+        self.shared.lock().log.is_fed_by_backend()
+    }
+
     /// Returns whether all of these messages are of the reader's keys.
     pub(crate) fn has_keys_of(&self, messages: &[M]) -> bool {
         if matches!(self.keys, KeySelection::All) {
