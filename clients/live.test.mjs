@@ -322,6 +322,30 @@ test("a value that has expired is told with its id, over both transports, and th
   assert.deepEqual(told, [[expired, "a-2"]])
 })
 
+test("a page clears what it shows at a reset, and keeps its id until the next", () => {
+  const page = () => {
+    const rows = new Map()
+    return { rows, handlers: { "tornadose:reset": () => rows.clear(), row: ({ id, title }) => rows.set(id, title) } }
+  }
+  // Over Server-Sent Events an event without an id repeats the newest.
+  globalThis.EventSource = FakeEventSource
+  const stream = page()
+  live("/tasks", stream.handlers)
+  opened[0].receive("row", { id: 1, title: "stale" }, "a-1")
+  opened[0].receive("tornadose:reset", {}, "a-1")
+  opened[0].receive("row", { id: 2, title: "loaded" }, "a-1")
+  assert.deepEqual([...stream.rows], [[2, "loaded"]])
+  const { rows, handlers } = page()
+  const { socket } = open(handlers)
+  socket.receive({ id: "a-1", event: "row", data: { id: 1, title: "stale" } })
+  socket.receive({ event: "tornadose:reset", data: {} })
+  socket.receive({ event: "row", data: { id: 2, title: "loaded" } })
+  assert.deepEqual([...rows], [[2, "loaded"]])
+  socket.onclose({ code: 1006 })
+  mock.timers.tick(100_000)
+  assert.match(opened.at(-1).url, /last_event_id=a-1/)
+})
+
 test("a finished stream ends also where the page has no handler for it", () => {
   globalThis.EventSource = FakeEventSource
   live("/feed", {})

@@ -36,6 +36,8 @@ const STREAM_BYTES_MAX: usize = 64 << 10;
 ///   it.
 /// - A client that is cut before it has any id reconnects without one. Then no message may be duplicated or out of
 ///   order.
+/// - A client that was cut before it had an id is sent the loaded state again. Let the scenario change nothing of that state:
+///   the clients are compared by their messages, and not by what a page shows.
 /// - A gap event counts as a loss, so keep scenarios within the history that the service keeps.
 /// - Where only the newest value matters, as in a `latest` store, values may be lost while the client is disconnected:
 ///   let the scenario sleep between them, for longer than the client takes to reconnect.

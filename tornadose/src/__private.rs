@@ -28,7 +28,8 @@ pub use crate::subscriber::checks::{
 };
 pub use crate::subscriber::close::{Close, ReceiveError};
 pub use crate::subscriber::hooks::{
-    AuthorizeHook, ClosedHook, FilterHook, LoadHook, LoadResult, OpenedHook, OpenedResult, OwnedValue, ReceiveHook, TextOf,
+    AuthorizeHook, ClosedHook, FilterHook, LoadHook, LoadResult, OpenedHook, OpenedResult, OwnedValue, ReceiveHook,
+    TextOf,
 };
 pub use crate::subscriber::options::{Lag, Options, Origins, Transports};
 pub use crate::subscriber::reply::Reply;

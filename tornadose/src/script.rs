@@ -46,6 +46,7 @@ const SOURCE: &str = include_str!("tornadose.js");
 /// | `message(data, id)` | for each event without a name |
 /// | `"tornadose:gap"({ reason, missed })` | when messages are lost |
 /// | `"tornadose:expired"({ key, slot, event }, id)` | when a value was not renewed in time |
+/// | `"tornadose:reset"({})` | when the whole state follows: clear what the page shows |
 /// | `"tornadose:finished"({})` | when nothing more will come: the connection is closed, and not opened again |
 /// | `"tornadose:finished"({ key })` | when one of several keys is finished |
 /// | `"tornadose:error"({ reason })` | when the server did not accept what was sent |

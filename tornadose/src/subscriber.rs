@@ -109,7 +109,25 @@ pub trait Subscriber: Sized + Send + Sync + 'static {
     const HAS_CLOSED: bool = false;
 
     /// Whether [`load`](Self::load) is implemented. A handler of an implementation without this constant does not
-    /// compile.
+    /// compile:
+    ///
+    /// ```compile_fail,E0080
+    /// # use tornadose::prelude::*;
+    /// # use tornadose::subscriber::KeyOf;
+    /// # #[store(queue)]
+    /// # #[derive(Serialize)]
+    /// # struct Line(String);
+    /// # struct Lines;
+    /// impl Subscriber for Lines {
+    ///     # type Message = Line;
+    ///     # fn from_request(_: &Request, _: &Depot) -> Result<Self, StatusError> { Ok(Self) }
+    ///     # fn keys(&self) -> Keys<KeyOf<Self>> { Keys::All }
+    ///     async fn load(&self, store: &Store<Line>) -> Result<Vec<Line>, StatusError> {
+    ///         Ok(Vec::new())
+    ///     }
+    /// }
+    /// let handler = StreamHandler::<Lines>::new(&Store::new());
+    /// ```
     const LOADS: bool = false;
 
     /// Whether [`from_request`](Self::from_request) reads the store that its handler serves. The store is then in the

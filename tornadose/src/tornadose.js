@@ -5,6 +5,7 @@
 //     message(data, id) {},                // an event without a name
 //     "tornadose:gap"(gap) {},             // messages were lost: { reason, missed }
 //     "tornadose:expired"(value) {},       // a value was not renewed in time: { key, slot, event }
+//     "tornadose:reset"() {},              // the whole state follows: clear the page's, then show what comes
 //     "tornadose:finished"(finish) {},     // nothing more will come: {}; or of one of several keys: { key }
 //     "tornadose:error"(error) {},         // the server did not accept what was sent: { reason }
 //     open() {}, error(loss) {},           // connected; disconnected: { reason, wait }, tried again in `wait` ms

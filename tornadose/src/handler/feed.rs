@@ -162,7 +162,9 @@ impl<M: Message> Feed<M> {
             }
             None if self.ending.is_some() => None,
             None => {
-                if S::LOADS && let Some(item) = self.load::<F, S>(subscriber, waker) {
+                if S::LOADS
+                    && let Some(item) = self.load::<F, S>(subscriber, waker)
+                {
                     return item;
                 }
                 // What was loaded does not wait.
@@ -224,7 +226,9 @@ impl<M: Message> Feed<M> {
                 }
                 ReadStep::Gap(gap) => {
                     self.report_gap::<F>(gap);
-                    if S::LOADS && let Some(item) = self.load_again::<F, S>(subscriber, waker) {
+                    if S::LOADS
+                        && let Some(item) = self.load_again::<F, S>(subscriber, waker)
+                    {
                         return item;
                     }
                 }
@@ -271,7 +275,9 @@ impl<M: Message> Feed<M> {
                 }
                 ReadStep::AtHead { head, is_first } => {
                     self.is_at_head = true;
-                    if S::LOADS && let Some(loads) = subscriber.loads() {
+                    if S::LOADS
+                        && let Some(loads) = subscriber.loads()
+                    {
                         loads.record_at_head();
                     }
                     if is_first && self.written != Some(head.offset) {

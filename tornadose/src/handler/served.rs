@@ -69,10 +69,7 @@ impl<S: Subscriber> Served for S {
         Subscriber::receive(self, text, store)
     }
 
-    fn load(
-        &self,
-        store: &Store<S::Message>,
-    ) -> impl Future<Output = Result<Vec<S::Message>, StatusError>> + Send {
+    fn load(&self, store: &Store<S::Message>) -> impl Future<Output = Result<Vec<S::Message>, StatusError>> + Send {
         Subscriber::load(self, store)
     }
 }

@@ -112,7 +112,9 @@ impl<S: Subscriber> StreamHandler<S> {
         let error = match (outcome, permits) {
             (Ok(subscriber), Some(permits)) => {
                 feed.reader().mark_active();
-                if S::LOADS && let Some(loads) = loads {
+                if S::LOADS
+                    && let Some(loads) = loads
+                {
                     let (store, turns) = (self.store.clone(), Arc::clone(&self.load_turns));
                     let subscriber = CatchDrop::new(Loading::new(subscriber, loads, store, turns, name));
                     self.start_stream(StreamParts { subscriber, feed, permits, number }, req, res);

@@ -89,7 +89,12 @@ impl<S: Subscriber> StreamHandler<S> {
     }
 
     /// Runs the hook `load`, accepts the upgrade, and lets the session begin after the hook `opened`.
-    async fn open_ws_with_hooks(&self, parts: WsOpening<S>, req: &Request, res: &mut Response) -> Result<(), Rejection> {
+    async fn open_ws_with_hooks(
+        &self,
+        parts: WsOpening<S>,
+        req: &Request,
+        res: &mut Response,
+    ) -> Result<(), Rejection> {
         let WsOpening { upgrade, accept, opening, mut feed } = parts;
         let number = opening.number;
         let (reader, close_reason) = (feed.reader().handle(), feed.close_reason().clone());
@@ -195,7 +200,9 @@ async fn run_with_hooks<S: Subscriber>(
     match opening.complete().await {
         AfterOpened { outcome: Ok(subscriber), permits: Some(permits) } => {
             feed.reader().mark_active();
-            if S::LOADS && let Some((loads, turns, name)) = loading {
+            if S::LOADS
+                && let Some((loads, turns, name)) = loading
+            {
                 let subscriber = CatchDrop::new(Loading::new(subscriber, loads, store.clone(), turns, name));
                 Box::new(WsSession::new(subscriber, store, feed, timeouts, permits)).run(io).await;
             } else {

@@ -1,25 +1,23 @@
-//! The hooks `load`, `opened` and `closed` of a subscriber that has none. Their futures have no size, by which the handler tells
-//! them from a hook.
+//! The hooks `load`, `opened` and `closed` of a subscriber that has none. Their futures have no size, by which the
+//! handler tells them from a hook.
 
 use std::marker::PhantomData;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use salvo::http::StatusError;
-
 use crate::subscriber::close::Close;
 
 /// The future of no `load` hook.
-pub(super) struct NoLoad<M>(PhantomData<fn() -> M>);
+pub(super) struct NoLoad<M, E>(PhantomData<fn() -> (M, E)>);
 
-impl<M> NoLoad<M> {
+impl<M, E> NoLoad<M, E> {
     pub(super) fn new() -> Self {
         Self(PhantomData)
     }
 }
 
-impl<M> Future for NoLoad<M> {
-    type Output = Result<Vec<M>, StatusError>;
+impl<M, E> Future for NoLoad<M, E> {
+    type Output = Result<Vec<M>, E>;
 
     fn poll(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Self::Output> {
         Poll::Ready(Ok(Vec::new()))

@@ -8,6 +8,7 @@ use metrics::{Counter, CounterFn, Gauge, GaugeFn, Histogram, Key, KeyName, Metad
 
 use super::harness::{is_detached, secs};
 use super::member::room;
+use super::table::{ChangeKey, Load, change, lists};
 use super::watched_room::{Note, RoomKey, ScriptedBackend, said, topic, watched_room};
 
 /// Counters and gauges by name and labels.
@@ -217,5 +218,38 @@ async fn hooks_that_refuse_hang_or_panic_are_counted() {
     tornadose_hooks_failed_total hook=opened outcome=panicked: 1
     tornadose_hooks_failed_total hook=opened outcome=refused: 1
     tornadose_hooks_failed_total hook=opened outcome=timed_out: 1
+    ");
+}
+
+#[tornadose_test::test]
+async fn loads_and_what_was_loaded_are_counted() {
+    let counts = Counts::default();
+    let _guard = metrics::set_default_local_recorder(&counts);
+    let (store, table, app) = lists();
+    table.commit(1, 7, 1);
+    table.commit(1, 9, 1);
+    table.takes(secs(1));
+    let page = app.client("page").without_waiting().lenient().sse("/lists/1").await;
+    for version in 0..6 {
+        change(&store, &table, 7, version).await;
+    }
+    app.advance(secs(3)).await;
+    table.next_loads(Load::Strays);
+    store.remove(&ChangeKey { list: 1 }).await.unwrap();
+    table.commit(2, 1, 1);
+    app.advance(secs(1)).await;
+    page.close().await;
+    table.next_loads(Load::Fails(404));
+    app.client("refused").lenient().ws("/lists/1").await;
+    let lines = counts.lines();
+    let of_loads = ["hooks_failed", "loads", "loaded", "delivered"];
+    let shown: Vec<&str> = lines.lines().filter(|line| of_loads.iter().any(|name| line.contains(name))).collect();
+    insta::assert_snapshot!(shown.join("\n"), @r"
+    tornadose_delivered_total: 4
+    tornadose_hooks_failed_total hook=load outcome=invalid_message: 1
+    tornadose_hooks_failed_total hook=load outcome=refused: 1
+    tornadose_loaded_total: 2
+    tornadose_loads_total outcome=delivered: 1
+    tornadose_loads_total outcome=dropped: 1
     ");
 }

@@ -4,6 +4,7 @@ mod by_hand;
 mod closing;
 mod gaps;
 mod pages;
+mod programs;
 mod refusals;
 mod turns;
 
@@ -12,6 +13,7 @@ use tornadose::prelude::*;
 use tornadose_test::{Client, assert_transcript};
 
 use super::harness::secs;
+use super::log::CapturedLog;
 use super::table::{Change, change, lists};
 
 #[tornadose_test::test]
@@ -216,4 +218,21 @@ async fn a_store_of_latest_values_loads_too() {
     unknown < message #1 1
     "#);
     drop((new, unknown));
+}
+
+#[tornadose_test::test]
+async fn the_log_shows_what_was_loaded_beside_the_ledger() {
+    let (store, table, app) = lists();
+    let (log, _guard) = CapturedLog::start();
+    for id in [7, 8, 101] {
+        table.commit(1, id, 1);
+    }
+    let ada = app.client("ada").lenient().once().sse("/lists/1").await;
+    store.submit(Change::Note { list: 1, text: "new".into() }).await.unwrap();
+    ada.close().await;
+    let lines = log.take();
+    let closed = lines.iter().find(|line| line.contains("connection closed")).unwrap();
+    let ledger = closed.split(" owed=").nth(1).unwrap();
+    // Neither of the loaded messages was owed; the one that the filter withholds is not loaded.
+    assert_eq!(ledger, "1 delivered=1 filtered=0 conflated=0 missed=0 unread=0 loaded=2");
 }

@@ -58,6 +58,19 @@ struct Room {
     room: String,
 }
 
+/// The same, with a room that is kept elsewhere.
+#[subscriber(sse, ws, store = RoomEvent, authorize = public, load = Self::stored)]
+struct StoredRoom {
+    #[key]
+    room: String,
+}
+
+impl StoredRoom {
+    async fn stored(&self, _: &Store<RoomEvent>) -> Result<Vec<RoomEvent>, StatusError> {
+        Ok(vec![said(&self.room, "zero"), said(&self.room, "one")])
+    }
+}
+
 fn said(room: &str, text: &str) -> RoomEvent {
     RoomEvent::Said { room: room.into(), text: text.into() }
 }
@@ -176,5 +189,28 @@ async fn the_page_shows_asks() {
     ada.send_text(r#"{"tornadose:ask":"3","data":{"text":"hi"}}"#).await;
     ada.send_text(r#"{"tornadose:dance":true}"#).await;
     ada.skip(5).await;
+    check(&app.recording());
+}
+
+#[tornadose_test::test]
+async fn the_page_shows_how_a_client_is_loaded() {
+    let store = Store::new();
+    let app = harness(Router::with_path("stored/{room}").get(StoredRoom::handler(&store)));
+    let ada = app.client("ada").once().sse("/stored/1").await;
+    let bob = app.client("bob").ws("/stored/1").await;
+    store.submit(said("1", "two")).await.unwrap();
+    for client in [&ada, &*bob] {
+        client.skip(4).await;
+    }
+    ada.close().await;
+    let id = ada.last_event_id().unwrap();
+    for text in ["three", "four", "five"] {
+        store.submit(said("1", text)).await.unwrap();
+    }
+    bob.skip(6).await;
+    let late = app.client("late").last_event_id(&id).once().sse("/stored/1").await;
+    late.skip(6).await;
+    late.close().await;
+    tornadose_test::Client::close(&bob).await;
     check(&app.recording());
 }

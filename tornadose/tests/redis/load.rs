@@ -208,7 +208,8 @@ async fn a_page_that_is_cut_while_it_is_loaded_again_is_loaded_by_another_proces
     }
     let small = Store::<Row>::builder().capacity(2).open(Redis::streams(server.url())).await.unwrap();
     let large = Store::<Row>::redis(server.url()).await.unwrap();
-    let ((small_port, small_task), (large_port, large_task)) = (serve(&small, &table).await, serve(&large, &table).await);
+    let ((small_port, small_task), (large_port, large_task)) =
+        (serve(&small, &table).await, serve(&large, &table).await);
     let mut page = Page::open(large_port, None, BTreeMap::new()).await;
     page.read_until("3:1").await;
     large.submit(Row { id: 1, version: 1 }).await.unwrap();

@@ -326,7 +326,8 @@ impl Client {
 fn plant_id<F: Transport>(bytes: &mut Vec<u8>, world: &World) {
     let reset = b"tornadose:reset";
     let Some(at) = bytes.windows(reset.len()).position(|window| window == reset) else { return };
-    let end = if F::SLOT == 0 { at + bytes[at..].windows(2).position(|pair| pair == b"\n\n").unwrap() + 2 } else { at + 27 };
+    let end =
+        if F::SLOT == 0 { at + bytes[at..].windows(2).position(|pair| pair == b"\n\n").unwrap() + 2 } else { at + 27 };
     let mut id = bytes::BytesMut::new();
     F::position(&mut id, world.store.head());
     bytes.splice(end..end, id);

@@ -60,10 +60,7 @@ impl<S: Subscriber> Served for Hooked<S> {
         Subscriber::receive(self.subscriber.as_mut().expect(UNTIL_DROPPED), text, store)
     }
 
-    fn load(
-        &self,
-        store: &Store<S::Message>,
-    ) -> impl Future<Output = Result<Vec<S::Message>, StatusError>> + Send {
+    fn load(&self, store: &Store<S::Message>) -> impl Future<Output = Result<Vec<S::Message>, StatusError>> + Send {
         Subscriber::load(self.subscriber.as_ref().expect(UNTIL_DROPPED), store)
     }
 }

@@ -63,10 +63,7 @@ impl<T: Served> Served for Loading<T> {
         served.receive(text, store)
     }
 
-    fn load(
-        &self,
-        store: &Store<T::Message>,
-    ) -> impl Future<Output = Result<Vec<T::Message>, StatusError>> + Send {
+    fn load(&self, store: &Store<T::Message>) -> impl Future<Output = Result<Vec<T::Message>, StatusError>> + Send {
         let served: &T = self.served.as_ref().expect(UNLESS_LOADING);
         served.load(store)
     }

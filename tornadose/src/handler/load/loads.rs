@@ -119,7 +119,8 @@ mod tests {
 
     #[test]
     fn loads_in_vain_are_spread_over_longer_and_longer_times() {
-        let mut loads = Loads::<()> { phase: LoadPhase::Due, last_start: None, starts: 0, has_id: false, held_text: None };
+        let mut loads =
+            Loads::<()> { phase: LoadPhase::Due, last_start: None, starts: 0, has_id: false, held_text: None };
         let started = Instant::now();
         let mut waits = Vec::new();
         for _ in 0..9 {
