@@ -1,5 +1,6 @@
 //! The hook `load`: when it runs, what clients see of it, and what of it does not reach them.
 
+mod backend;
 mod by_hand;
 mod closing;
 mod gaps;
