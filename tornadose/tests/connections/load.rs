@@ -51,7 +51,7 @@ async fn a_loaded_message_carries_no_id_and_the_ids_begin_behind_it() {
     table.commit(1, 7, 1);
     let stream = app.client("stream").sse("/lists/1").await;
     let socket = app.client("socket").ws("/lists/1").await;
-    let wire = app.recording().wire().to_string();
+    let wire = app.recording().wire();
     let frames = wire.lines().filter(|line| line.contains(" < "));
     insta::assert_snapshot!(frames.collect::<Vec<_>>().join("\n"), @r##"
     stream < retry: 2000\n: tornadose\nevent: tornadose:reset\ndata: {}\n\n

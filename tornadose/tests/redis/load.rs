@@ -165,7 +165,9 @@ async fn pages_of_a_process_that_starts_while_rows_change_show_the_table() {
         assert_eq!(page.events[0], "tornadose:reset");
         assert!(page.events.iter().all(|event| event != "tornadose:gap"), "{:?}", page.events);
     }
-    serving.iter().for_each(|(task, _)| task.abort());
+    for (task, _) in &serving {
+        task.abort();
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

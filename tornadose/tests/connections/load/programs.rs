@@ -1,4 +1,4 @@
-//! A list in SQLite, joined with its changes: by `load`, and by hand.
+//! A list in a database, joined with its changes: by `load`, and by hand.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
