@@ -140,7 +140,7 @@ impl<M: Message> Feed<M> {
             F::position(&mut self.buffer, Id::NOWHERE);
             self.written = None;
         }
-        F::reset(&mut self.buffer, "{}");
+        F::notice(&mut self.buffer, None, "tornadose:reset", "{}");
         (LoadPhase::Writing(messages.into_iter()), None)
     }
 

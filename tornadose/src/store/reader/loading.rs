@@ -102,7 +102,10 @@ impl<M: Message> Reader<M> {
         let (mut cursor, mut removed) = (self.cursor.clone(), self.removed_unread);
         match state.log.read(&self.keys, &mut cursor, &mut removed) {
             ReadOutcome::Lagged { .. } | ReadOutcome::Gap(_) | ReadOutcome::Restarted => {}
-            ReadOutcome::Batch { .. } | ReadOutcome::Finished { .. } | ReadOutcome::AtHead => return None,
+            ReadOutcome::Batch { .. }
+            | ReadOutcome::Finished { .. }
+            | ReadOutcome::Expired { .. }
+            | ReadOutcome::AtHead => return None,
         }
         match self.read_locked(state, None, None, Waker::noop()) {
             ReadStep::Gap(gap) => Some(gap),
