@@ -51,8 +51,8 @@ pub(crate) struct Ledger {
     missed: u64,
     /// Of the missed messages, those that were never appended here.
     never_appended: u64,
-    /// `latest` messages that it was owed already, and is owed again after a gap.
-    owed_again: u64,
+    /// Messages that it was owed already or not at all, and is owed after a gap.
+    owed_again: Counts,
     pub(crate) delivered: u64,
     pub(crate) filtered: u64,
 }
@@ -83,7 +83,7 @@ impl Ledger {
             read: Counts::default(),
             missed: 0,
             never_appended: 0,
-            owed_again: 0,
+            owed_again: Counts::default(),
             delivered: 0,
             filtered: 0,
         }
@@ -103,8 +103,8 @@ impl Ledger {
         self.never_appended += missed;
     }
 
-    /// Records `latest` messages that are sent again.
-    pub(crate) fn record_owed_again(&mut self, messages: u64) {
+    /// Records messages that are sent again, or that a new reader is sent.
+    pub(crate) fn record_owed_again(&mut self, messages: Counts) {
         self.owed_again += messages;
     }
 
@@ -112,7 +112,7 @@ impl Ledger {
     /// read.
     pub(crate) fn balance(&self, appended: Counts, remaining: Counts) -> Balance {
         let mut owed = appended - self.not_owed;
-        owed.latest += self.owed_again;
+        owed += self.owed_again;
         Balance {
             owed: owed.total() + self.never_appended,
             delivered: self.delivered,

@@ -120,6 +120,10 @@ impl<M: Message> Feed<M> {
             }
             LoadPhase::Loaded(loaded) => {
                 let has_id = subscriber.loads().is_some_and(Loads::record_reset);
+                if has_id && let Some(loads) = subscriber.loads() {
+                    // The client drops what it had.
+                    self.reader.restart_kept_state(loads.replay);
+                }
                 self.begin_loaded::<F>(loaded.messages, has_id)
             }
             _ => {

@@ -271,7 +271,7 @@ impl World {
         let options = ReaderOptions { replay: client.replay, is_connection: true };
         let reader = Reader::open(self.store.shared(), client.keys.clone(), resume, options);
         let record = ConnectionRecord::open(transport, 1, &reader);
-        let loads = Loads::new(&reader);
+        let loads = Loads::new(&reader, client.replay);
         let name = HookName { hook: "load", transport, number: 1 };
         let turns = Arc::clone(&self.turns);
         let subscriber = Loading::new(CatchDrop::new(reads), loads, self.store.clone(), turns, name);

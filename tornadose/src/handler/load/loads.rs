@@ -47,20 +47,22 @@ pub(crate) struct Loads<M> {
     starts: u32,
     /// Whether the client may have an id.
     has_id: bool,
+    /// How many queue messages follow what is loaded.
+    pub(crate) replay: usize,
     /// A text that the client sent while the hook runs.
     held_text: Option<String>,
 }
 
 impl<M: Message> Loads<M> {
     /// Returns what a connection begins with.
-    pub(crate) fn new(reader: &Reader<M>) -> Self {
+    pub(crate) fn new(reader: &Reader<M>, replay: usize) -> Self {
         let phase = match reader.placement() {
             Placement::AfterId => LoadPhase::Done,
             Placement::WithKeptState => LoadPhase::Due,
             Placement::Waits | Placement::Ended(_) => LoadPhase::Undecided,
         };
         let has_id = reader.resume_outcome().is_some();
-        Self { phase, last_start: None, starts: 0, has_id, held_text: None }
+        Self { phase, last_start: None, starts: 0, has_id, replay, held_text: None }
     }
 }
 
@@ -119,8 +121,14 @@ mod tests {
 
     #[test]
     fn loads_in_vain_are_spread_over_longer_and_longer_times() {
-        let mut loads =
-            Loads::<()> { phase: LoadPhase::Due, last_start: None, starts: 0, has_id: false, held_text: None };
+        let mut loads = Loads::<()> {
+            phase: LoadPhase::Due,
+            last_start: None,
+            starts: 0,
+            has_id: false,
+            replay: 0,
+            held_text: None,
+        };
         let started = Instant::now();
         let mut waits = Vec::new();
         for _ in 0..9 {

@@ -64,7 +64,7 @@ impl<S: Subscriber> StreamHandler<S> {
         subscriber: &S,
         name: HookName,
     ) -> Result<Loads<S::Message>, NotLoaded> {
-        let mut loads = Loads::new(feed.reader());
+        let mut loads = Loads::new(feed.reader(), self.settings.options.replay);
         if !matches!(loads.phase, LoadPhase::Due) || !feed.report_gaps::<F>() {
             return Ok(loads);
         }

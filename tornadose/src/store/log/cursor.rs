@@ -121,6 +121,19 @@ impl<M: Message> Log<M> {
         Cursor { accounted, generation, expired_through, ..kept }
     }
 
+    /// Returns the cursor of a reader whose client has dropped what it had: before the kept state that a new one is sent, and
+    /// before the messages that it has not read. Ids begin above its position.
+    pub(crate) fn cursor_at_kept_state(&self, keys: &KeySelection, cursor: &Cursor, replay: usize) -> Cursor {
+        let cursor = self.cursor_before_latest(keys, cursor);
+        // What was removed is counted between the cursor and the removal.
+        if self.notices.next_removal(keys, cursor.generation).is_some() {
+            return cursor;
+        }
+        let skip_through = self.newest_not_replayed(keys, replay).min(cursor.skip_through);
+        let replayed = self.queue_count_after(keys, skip_through) - self.queue_count_after(keys, cursor.skip_through);
+        Cursor { skip_through, accounted: cursor.accounted - replayed, ..cursor }
+    }
+
     fn cursor_at(&self, keys: &KeySelection, position: Offset, skip_through: Offset, ids_after: Offset) -> Cursor {
         let accounted = self.appended_queue(keys) - self.queue_count_after(keys, position.max(skip_through));
         let (generation, expired_through) = (self.generation(), Offset::START);

@@ -3,8 +3,6 @@
 use std::sync::Arc;
 use std::task::{Poll, Waker};
 
-use tokio::time::Instant;
-
 use crate::id::Id;
 use crate::message::Message;
 use crate::metrics;
@@ -82,7 +80,7 @@ impl<M: Message> Reader<M> {
             state.readers.register_waker(self.id, waker, false);
             return Poll::Pending;
         }
-        let expired = M::QUEUE_TTL.and_then(|_| state.expire(Instant::now()));
+        let expired = state.expire_now();
         let gap = self.gap.take().map(|reason| Gap { reason, missed: None });
         let gap = gap.or_else(|| self.read_gap(&mut state));
         let discarded = state.log.take_discarded();
@@ -95,6 +93,15 @@ impl<M: Message> Reader<M> {
             metrics::gap(gap.reason.name(), gap.missed.unwrap_or(0));
         }
         Poll::Ready(gap)
+    }
+
+    /// Moves the reader back to the kept state that a new one is sent, with so many queue messages, because its client has
+    /// dropped what it had.
+    pub(crate) fn restart_kept_state(&mut self, replay: usize) {
+        let shared = Arc::clone(&self.shared);
+        let state = shared.lock();
+        let cursor = state.log.cursor_at_kept_state(&self.keys, &self.cursor, replay);
+        self.restart_at(&state.log, cursor);
     }
 
     fn read_gap(&mut self, state: &mut State<M>) -> Option<Gap> {

@@ -7,7 +7,7 @@ use crate::message::Message;
 use crate::store::end::{EndBound, EndReason};
 use crate::store::gap::{Gap, GapReason};
 use crate::store::log::Log;
-use crate::store::log::cursor::values_end;
+use crate::store::log::cursor::{Cursor, values_end};
 use crate::store::log::read::ReadOutcome;
 use crate::store::reader::{ReadStep, Reader};
 use crate::store::shared::State;
@@ -160,8 +160,12 @@ impl<M: Message> Reader<M> {
     /// Makes the reader read all `latest` values that are kept, which it may have read before. After a gap its client
     /// drops those that it has.
     fn restart_latest(&mut self, log: &Log<M>) {
-        let cursor = log.cursor_before_latest(&self.keys, &self.cursor);
-        let again = log.remaining(&self.keys, &cursor).latest - log.remaining(&self.keys, &self.cursor).latest;
+        self.restart_at(log, log.cursor_before_latest(&self.keys, &self.cursor));
+    }
+
+    /// Moves to a cursor from which messages are read again.
+    pub(super) fn restart_at(&mut self, log: &Log<M>, cursor: Cursor) {
+        let again = log.remaining(&self.keys, &cursor) - log.remaining(&self.keys, &self.cursor);
         self.ledger.record_owed_again(again);
         self.cursor = cursor;
         self.restart_ids(log);

@@ -3,7 +3,7 @@
 use tornadose_test::{Client, assert_transcript};
 
 use crate::connections::harness::secs;
-use crate::connections::table::{ChangeKey, Seen, change, lists};
+use crate::connections::table::{Change, ChangeKey, Seen, change, lists};
 
 #[tornadose_test::test]
 async fn a_client_that_lags_is_told_reset_and_loaded_again() {
@@ -175,5 +175,32 @@ async fn a_large_state_arrives_whole_in_several_pieces() {
         let with_ids: Vec<&str> = transcript.lines().filter(|line| line.contains('#')).collect();
         assert_eq!(with_ids.len(), 1, "only the last one carries an id");
         assert!(with_ids[0].ends_with(r#"row #1 {"list":1,"id":10000,"version":1}"#));
+    }
+}
+
+#[tornadose_test::test]
+async fn after_a_reset_the_kept_state_is_sent_again() {
+    let (store, table, app) = lists();
+    store.submit(Change::Note { list: 1, text: "kept".into() }).await.unwrap();
+    change(&store, &table, 7, 0).await;
+    let ada = app.client("ada").buffer_size(64).sse("/lists/1").await;
+    let bob = app.client("bob").buffer_size(64).ws("/lists/1").await;
+    for client in [&ada, &*bob] {
+        client.skip(4).await;
+        client.stall().await;
+    }
+    for version in 1..40 {
+        change(&store, &table, 7, version).await;
+        app.settle().await;
+    }
+    for client in [&ada, &*bob] {
+        client.resume().await;
+        app.settle().await;
+        let events: Vec<Seen> = client.drain().await;
+        let reset = events.iter().position(|event| *event == Seen::Reset {}).unwrap();
+        let row = |version| Seen::Row { list: 1, id: 7, version };
+        // The note was sent before, and the page has dropped it.
+        let note = Seen::Note { list: 1, text: "kept".into() };
+        assert_eq!(events[reset + 1..], [row(39), note, row(36), row(37), row(38), row(39)], "{events:?}");
     }
 }
