@@ -152,7 +152,7 @@ async fn in_front_of_a_later_reset_stands_an_id_that_no_process_knows() {
     "##);
     assert_eq!(ada.last_event_id().as_deref(), Some("aaaaaaaa-7.3"));
     for client in [&ada, &*bob] {
-        client.skip(8).await;
+        client.skip(9).await;
     }
     let nowhere = app.client("nowhere").last_event_id("00000000-0").sse("/lines").await;
     app.advance(secs(1)).await;
