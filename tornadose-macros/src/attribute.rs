@@ -233,7 +233,7 @@ mod tests {
         "..",
         "é",
     ];
-    const ITEMS: [&str; 20] = [
+    const ITEMS: [&str; 21] = [
         "struct A;",
         "struct A();",
         "struct A<'a, T: Clone, const N: usize>(&'a T);",
@@ -244,6 +244,7 @@ mod tests {
         "struct A { #[body] #[path = 3] a: u8, #[tornadose(key, query(\"x\"))] b: u8, #[tornadose] #[tornadose(key = 1, z)] c: u8 }",
         "enum A { #[tornadose(queue)] B(#[tornadose()] u8), #[tornadose(latest())] C { #[tornadose(1)] #[rustfmt::tornadose(key)] c: u8 } }",
         "struct A { #[slot] a: u8, #[slot] #[key] b: u8, #[slot(1)] #[serde(skip)] c: u8 }",
+        "enum A { #[ephemeral] B { #[slot] a: u8 }, #[ephemeral(1)] #[latest] #[finish] C(#[ephemeral] u8), #[ephemeral] D }",
         "enum A { #[tombstone] B { #[slot] a: u8 }, #[tombstone(1)] #[latest] C(#[slot] u8), #[latest] D { #[slot] a: u8, #[tombstone] b: u8 } }",
         "struct A { #[keys(a)] #[query(\"x\", separator = \",\")] a: Vec<u8>, #[key] b: u8 }",
         "struct A { #[keys] #[query(separator)] a: u8, #[key] #[keys(\"b\")] #[query(separator = 1, 2)] b: u8 }",

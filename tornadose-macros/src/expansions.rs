@@ -21,6 +21,7 @@ fn the_expansions_are_as_reviewed() {
         "every_option",
         "slots",
         "latest_ttl",
+        "ephemeral",
         "a_mistake",
     ] {
         check(name);

@@ -9,6 +9,8 @@ pub(crate) mod outgoing;
 pub(crate) mod outbox;
 pub(crate) mod link;
 pub(crate) mod engine;
+#[cfg(any(feature = "redis", feature = "simulation"))]
+pub(crate) mod ephemeral;
 #[cfg(feature = "redis")]
 mod backoff;
 #[cfg(feature = "redis")]

@@ -76,13 +76,17 @@ pub trait Message: Send + Sync + Sized + 'static {
     /// `Eq`, `Hash`, `Serialize` and `Drop` of a key run under the store's lock and must not call the store.
     type Key: Clone + Eq + Hash + Debug + Serialize + Send + Sync + 'static;
 
-    /// Whether any message of this type is [`Retention::Queue`]. When `false`, every message is kept as
-    /// [`Retention::Latest`] and no gap is ever reported, because the newest values are the whole state.
+    /// Whether any message of this type is [`Retention::Queue`]. When `false`, every message that is not
+    /// [`Retention::Ephemeral`] is kept as [`Retention::Latest`] and no gap is ever reported, because the newest values are
+    /// the whole state.
     const HAS_QUEUE: bool = true;
 
     /// Whether any message of this type is [`Retention::Latest`]. When `false`, the messages missing in a gap can be
     /// counted.
     const HAS_LATEST: bool = true;
+
+    /// Whether any message of this type is [`Retention::Ephemeral`]. When `false`, a message that is fails with `Encode`.
+    const HAS_EPHEMERAL: bool = false;
 
     /// Whether keys can be finished: [`Store::finish`](crate::Store::finish) is used, or messages
     /// [finish](Self::finishes) their keys. A type with `true` implements [`Finish`] too.
@@ -133,7 +137,7 @@ pub trait Message: Send + Sync + Sized + 'static {
     /// Returns what the store keeps of this message.
     fn retention(&self) -> Retention;
 
-    /// Returns whether this is the last message of its key. It is ignored unless [`CAN_FINISH`](Self::CAN_FINISH) is
+    /// Returns whether this is the last message of its key. It is not asked of an ephemeral message, and is ignored unless [`CAN_FINISH`](Self::CAN_FINISH) is
     /// `true`.
     fn finishes(&self) -> bool {
         false
@@ -271,6 +275,9 @@ pub enum Retention {
     Latest,
     /// Every message, in order, up to the store's capacity and memory.
     Queue,
+    /// Every message, in order, for those who read it within 5 s and before 1,024 newer ephemeral messages have come. It
+    /// has no id, and no gap reports its loss. A new or resumed reader does not get it.
+    Ephemeral,
 }
 
 /// The key of a message without one: every reader gets every message.

@@ -133,6 +133,14 @@ pub(crate) fn conflated(messages: u64) {
     ::metrics::counter!("tornadose_conflated_total").increment(messages);
 }
 
+/// Counts the ephemeral messages that a reader was too slow for. Their number is known when the reader ends.
+pub(crate) fn ephemeral_missed(messages: u64) {
+    #[cfg(feature = "metrics")]
+    if messages > 0 {
+        ::metrics::counter!("tornadose_ephemeral_missed_total").increment(messages);
+    }
+}
+
 /// The counters of the messages that one reader has delivered and filtered.
 pub(crate) struct DeliveryCounters {
     #[cfg(feature = "metrics")]

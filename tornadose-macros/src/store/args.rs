@@ -58,6 +58,7 @@ impl Args {
                 "latest" => retention.set(Retention::Latest, &option, mistakes),
                 "queue" => retention.set(Retention::Queue, &option, mistakes),
                 "redis" => retention.report_redis(&option, mistakes),
+                "ephemeral" => retention.report_ephemeral(&option, mistakes),
                 "capacity" => {
                     args.capacity = option.count("", mistakes).map(|count| (count, option.name.clone()));
                 }

@@ -32,6 +32,11 @@ pub(crate) fn expand(model: &Model) -> TokenStream {
             const HAS_LATEST: ::core::primitive::bool = false;
         )
     });
+    let ephemeral = model.has_ephemeral().then(|| {
+        quote!(
+            const HAS_EPHEMERAL: ::core::primitive::bool = true;
+        )
+    });
     let capacity = model.capacity.as_ref().map(|count| {
         let count = count.to_usize();
         quote!(const CAPACITY: ::core::primitive::usize = #count;)
@@ -77,6 +82,7 @@ pub(crate) fn expand(model: &Model) -> TokenStream {
             type Key = #key_type;
             #no_queue
             #no_latest
+            #ephemeral
             #can_finish
             #capacity
             #memory
@@ -264,12 +270,13 @@ fn retention(model: &Model) -> TokenStream {
     let variant_of = |retention| match retention {
         Retention::Latest => quote!(#rt::Retention::Latest),
         Retention::Queue => quote!(#rt::Retention::Queue),
+        Retention::Ephemeral => quote!(#rt::Retention::Ephemeral),
     };
     let variants = match &model.shape {
         Shape::Struct { retention, .. } => return variant_of(*retention),
         Shape::Enum(variants) => variants,
     };
-    let arms: Vec<TokenStream> = [Retention::Latest, Retention::Queue]
+    let arms: Vec<TokenStream> = [Retention::Latest, Retention::Queue, Retention::Ephemeral]
         .into_iter()
         .filter_map(|retention| {
             let with_retention = variants.iter().filter(|variant| variant.retention == retention);
@@ -279,7 +286,7 @@ fn retention(model: &Model) -> TokenStream {
         })
         .collect();
     match arms.as_slice() {
-        [_, _] => quote!(match self { #(#arms,)* }),
+        [_, _, ..] => quote!(match self { #(#arms,)* }),
         _ => variant_of(variants.first().map_or(Retention::Queue, |variant| variant.retention)),
     }
 }

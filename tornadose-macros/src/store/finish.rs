@@ -10,10 +10,18 @@ use crate::helper_attrs;
 pub(crate) fn of_variant(attributes: &[Attribute], retention: Retention, mistakes: &mut Mistakes) -> bool {
     let Some(attribute) = helper_attrs::find(attributes, "finish", "variant", mistakes) else { return false };
     helper_attrs::reject_arguments(attribute, "`#[finish]` takes no arguments", mistakes);
-    if retention == Retention::Latest {
-        let message = "`#[finish]` goes on a `queue` variant, because a slow connection may skip a `latest` one: write \
-                       `#[queue]` in front of it";
-        mistakes.on(attribute, message);
+    match retention {
+        Retention::Queue => {}
+        Retention::Latest => {
+            let message = "`#[finish]` goes on a `queue` variant, because a slow connection may skip a `latest` one: write \
+                           `#[queue]` in front of it";
+            mistakes.on(attribute, message);
+        }
+        Retention::Ephemeral => {
+            let message = "`#[finish]` goes on a `queue` variant, because a slow connection may miss an `#[ephemeral]` one; \
+                           keep one";
+            mistakes.on(attribute, message);
+        }
     }
     true
 }

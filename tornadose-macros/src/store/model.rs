@@ -98,7 +98,7 @@ impl Model {
                 let keys = collect_keys(&body.fields, mistakes).keys;
                 let holder = match args.retention {
                     Some(Retention::Queue) => Holder::Queue("write `#[store(latest)]`"),
-                    Some(Retention::Latest) | None => Holder::Latest,
+                    Some(Retention::Latest | Retention::Ephemeral) | None => Holder::Latest,
                 };
                 let slots = slot_fields::collect(&body.fields, holder, mistakes);
                 Shape::Struct { keys, slots, retention, ttl: latest_ttl }
@@ -134,8 +134,12 @@ impl Model {
             && args.retention.is_some()
             && !model.has_queue()
         {
-            mistakes
-                .at(option.span(), "`capacity` has no effect on `latest`, which keeps one value per key: remove it");
+            let message = if model.has_latest() {
+                "`capacity` has no effect on `latest`, which keeps one value per key: remove it"
+            } else {
+                "`capacity` is of `queue` messages, and there are none: remove it"
+            };
+            mistakes.at(option.span(), message);
         }
         if let Some((_, option)) = &args.ttl {
             let message = match args.retention {
@@ -190,6 +194,14 @@ impl Model {
         }
     }
 
+    /// Whether any message is ephemeral.
+    pub(crate) fn has_ephemeral(&self) -> bool {
+        match &self.shape {
+            Shape::Struct { .. } => false,
+            Shape::Enum(variants) => variants.iter().any(|variant| variant.retention == Retention::Ephemeral),
+        }
+    }
+
     /// The keys. Of an enum, those of the first variant.
     pub(crate) fn keys(&self) -> &[Key] {
         match &self.shape {
@@ -240,6 +252,7 @@ fn variants(
                 _ if is_tombstone => Holder::Tombstone,
                 Retention::Latest => Holder::Latest,
                 Retention::Queue => Holder::Queue("put `#[latest]` on the variant"),
+                Retention::Ephemeral => Holder::Ephemeral,
             };
             Variant {
                 name: variant.ident.clone(),

@@ -1,4 +1,5 @@
-//! The retention of a message: the words `latest` and `queue`, on the attribute and on the variants of an enum.
+//! The retention of a message: the words `latest` and `queue`, on the attribute and on the variants of an enum, and the
+//! word `ephemeral` on variants.
 
 use syn::{Attribute, Meta};
 
@@ -15,6 +16,8 @@ pub(super) const TTL: Expected = expected("a duration in quotes", "`\"1h\"` or `
 pub(crate) enum Retention {
     Latest,
     Queue,
+    /// Only of variants.
+    Ephemeral,
 }
 
 /// Collects the retention from the attribute's options, which must name one.
@@ -43,6 +46,13 @@ impl RetentionOption {
         mistakes.at(option.name.span(), message);
         self.reported = true;
     }
+
+    /// Reports `ephemeral`, which is of variants alone.
+    pub(crate) fn report_ephemeral(&mut self, option: &RawOption, mistakes: &mut Mistakes) {
+        let message = "`ephemeral` is not an option: put `#[ephemeral]` on a variant of an enum";
+        mistakes.at(option.name.span(), message);
+        self.reported = true;
+    }
 }
 
 /// The retention of a variant, and the words beside it.
@@ -56,6 +66,17 @@ pub(crate) struct VariantRetention {
 /// Returns what the attributes of a variant say, else the retention `default`. A tombstone is kept as a `queue` message.
 pub(crate) fn of_variant(attributes: &[Attribute], default: Retention, mistakes: &mut Mistakes) -> VariantRetention {
     let Named { retention, ttl } = named_retention(attributes, mistakes);
+    if let Some(ephemeral) = helper_attrs::find(attributes, "ephemeral", "variant", mistakes) {
+        helper_attrs::reject_arguments(ephemeral, "`#[ephemeral]` takes no arguments", mistakes);
+        if retention.is_some() {
+            mistakes.on(ephemeral, "nothing is kept of an `#[ephemeral]` message: remove `#[latest]` or `#[queue]`");
+        }
+        if helper_attrs::find(attributes, "tombstone", "variant", mistakes).is_some() {
+            let message = "an `#[ephemeral]` message may be missed, so it cannot be a `#[tombstone]`; keep one";
+            mistakes.on(ephemeral, message);
+        }
+        return VariantRetention { retention: Retention::Ephemeral, is_tombstone: false, ttl: None };
+    }
     let Some(tombstone) = helper_attrs::find(attributes, "tombstone", "variant", mistakes) else {
         return VariantRetention { retention: retention.unwrap_or(default), is_tombstone: false, ttl };
     };
@@ -122,8 +143,11 @@ fn latest_ttl(attribute: &Attribute, mistakes: &mut Mistakes) -> Option<u64> {
     ttl
 }
 
-/// Reports `#[latest]`, `#[queue]` and `#[tombstone]` on anything but a variant.
+/// Reports `#[latest]`, `#[queue]`, `#[ephemeral]` and `#[tombstone]` on anything but a variant.
 pub(crate) fn reject_elsewhere(attributes: &[Attribute], target: &str, mistakes: &mut Mistakes) {
+    if let Some(attribute) = helper_attrs::find(attributes, "ephemeral", target, mistakes) {
+        mistakes.on(attribute, "`#[ephemeral]` goes on a variant of an enum");
+    }
     if let Some(attribute) = helper_attrs::find(attributes, "tombstone", target, mistakes) {
         mistakes.on(attribute, "`#[tombstone]` goes on a variant of an enum, whose `latest` values it drops");
     }

@@ -15,6 +15,8 @@ pub(super) enum Holder {
     Tombstone,
     /// A `queue` message, which has no slots. The text says how to make it a `latest` one.
     Queue(&'static str),
+    /// An ephemeral message, which has no slots.
+    Ephemeral,
 }
 
 /// Returns the fields with `#[slot]`.
@@ -36,6 +38,8 @@ pub(super) fn collect(fields: &Fields, holder: Holder, mistakes: &mut Mistakes) 
         } else if let Holder::Queue(cure) = holder {
             let message = format!("every `queue` message is kept, so none has a `#[slot]`: remove it, or {cure}");
             mistakes.on(attribute, message);
+        } else if holder == Holder::Ephemeral {
+            mistakes.on(attribute, "nothing is kept of an `#[ephemeral]` message, so it has no `#[slot]`: remove one");
         } else if helper_attrs::is_skipped(&field.attrs) {
             mistakes.on(attribute, "a `#[slot]` field cannot be skipped by serde: other processes know values by it");
         }

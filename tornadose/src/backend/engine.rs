@@ -54,6 +54,11 @@ impl Features {
     pub const FINISH: Self = Self(1);
     /// It tells every process that a key is removed ([`BackendLink::remove`]).
     pub const REMOVE: Self = Self(2);
+    /// It carries ephemeral messages apart from the others
+    /// ([`OutgoingKind::Ephemeral`](crate::backend::OutgoingKind::Ephemeral)), and tells every process
+    /// ([`BackendLink::ingest_ephemeral`]). Without it, an ephemeral message is sent as a queue message, takes an offset of
+    /// the engine, and is held as ephemeral in each process.
+    pub const EPHEMERAL: Self = Self(4);
 
     /// It expires `latest` values by its own clock ([`OutgoingKind::Expire`](crate::backend::OutgoingKind::Expire)), and
     /// tells every process ([`BackendLink::expire`]). Without it, a value expires in each process by the clock of that,

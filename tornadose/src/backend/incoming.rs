@@ -29,7 +29,7 @@ pub struct IncomingEntry<'a> {
     ///
     /// [`Outgoing::key`]: crate::backend::Outgoing::key
     pub key: Option<&'a str>,
-    /// How long ago the engine has taken the message, by the engine's clock. Only messages that expire, by
+    /// How long ago the engine has taken the message, by the engine's clock. Only ephemeral messages and messages that expire, by
     /// their [`QUEUE_TTL`](crate::Message::QUEUE_TTL) or [`latest_ttl`](crate::Message::latest_ttl), need it.
     pub age: Duration,
 }
@@ -75,7 +75,7 @@ impl<'a> IncomingEntry<'a> {
     }
 
     /// Sets how long ago the engine has taken the message. One that is older than its type's
-    /// [`QUEUE_TTL`](crate::Message::QUEUE_TTL) is delivered to nobody. An entry counts as no older than the entries before it.
+    /// [`QUEUE_TTL`](crate::Message::QUEUE_TTL) is delivered to nobody, and neither is an ephemeral one of 5 s. An entry counts as no older than the entries before it.
     ///
     /// ```
     /// use std::time::Duration;
@@ -113,8 +113,10 @@ pub enum Ingested {
         /// The texts of the slots.
         slots: Vec<String>,
     },
-    /// It was dropped: it was received before, its offset is not above the head, its key is finished, or the store is
-    /// closed.
+    /// It was appended as an ephemeral message.
+    Ephemeral,
+    /// It was dropped: it was received before, its offset is not above the head, its key is finished, it is ephemeral and too
+    /// old, or the store is closed.
     Ignored,
     /// It is not a message of this store. It was counted and logged, and readers receive the gap `unreadable`.
     Unreadable,
@@ -126,6 +128,9 @@ pub(crate) trait LogSink: Send + Sync {
     fn type_name(&self) -> &'static str;
     fn crate_name(&self) -> &'static str;
     fn memory(&self) -> usize;
+    fn has_ephemeral(&self) -> bool;
+    /// Appends an ephemeral message after the head, without an offset of its own.
+    fn ingest_ephemeral(&self, entry: IncomingEntry<'_>) -> Ingested;
     fn queue_ttl(&self) -> Option<Duration>;
     fn set_queue_ttl(&self, ttl: Duration);
     fn reset(&self, epoch: Epoch, floor: Offset);

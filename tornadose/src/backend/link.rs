@@ -170,6 +170,64 @@ impl BackendLink {
         self.store.ingest(None, entry)
     }
 
+    /// Returns whether the store has ephemeral messages.
+    pub fn has_ephemeral(&self) -> bool {
+        self.store.has_ephemeral()
+    }
+
+    /// Appends an ephemeral message ([`OutgoingKind::Ephemeral`]) after everything that was ingested so far. It has no offset
+    /// of its own, and the log does not move.
+    ///
+    /// Each process ingests it after the entry that it follows, and after the ephemeral messages before it. One that is not
+    /// an ephemeral message of the store is [`Ingested::Unreadable`]: it is counted and logged, and readers receive no gap.
+    ///
+    /// [`OutgoingKind::Ephemeral`]: crate::backend::OutgoingKind::Ephemeral
+    ///
+    /// ```
+    /// # use futures_util::StreamExt;
+    /// # use tornadose::Received;
+    /// # use tornadose::backend::{Backend, BackendLink, Epoch, Features, IncomingEntry, Ingested, Offset, OpenError, OutgoingKind};
+    /// # use tornadose::prelude::*;
+    /// struct Engine;
+    ///
+    /// impl Backend for Engine {
+    ///     const SUPPORTS: Features = Features::EPHEMERAL;
+    ///
+    ///     async fn run(self, link: BackendLink) -> Result<(), OpenError> {
+    ///         link.reset(Epoch::fresh(), Offset::START);
+    ///         link.caught_up();
+    ///         let newest = Offset::new(7, 0);
+    ///         link.advance_to(newest);
+    ///         for outgoing in link.next_outgoing(100).await.into_iter().flatten() {
+    ///             assert_eq!(outgoing.kind(), &OutgoingKind::Ephemeral);
+    ///             assert_eq!(link.ingest_ephemeral(IncomingEntry::new(outgoing.payload())), Ingested::Ephemeral);
+    ///             outgoing.appended(newest);
+    ///         }
+    ///         std::future::pending().await
+    ///     }
+    /// }
+    ///
+    /// #[store(queue)]
+    /// #[derive(Serialize, Deserialize)]
+    /// enum Room {
+    ///     Said(String),
+    ///     #[ephemeral]
+    ///     Typing,
+    /// }
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let store = Store::<Room>::open(Engine).await?;
+    /// let mut readers = store.subscribe();
+    /// store.submit(Room::Typing).await.unwrap();
+    /// assert!(matches!(readers.next().await, Some(Received::Message { message, .. }) if matches!(*message, Room::Typing)));
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn ingest_ephemeral(&self, entry: IncomingEntry<'_>) -> Ingested {
+        self.store.ingest_ephemeral(entry)
+    }
+
     /// Skips the entry at this offset because it is not a message. It is counted, and logged with the reason unless
     /// another one was logged in the last minute. Readers receive the gap `unreadable`.
     pub fn skip_unreadable(&self, offset: Offset, reason: &str) {

@@ -6,6 +6,7 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::{Notify, Semaphore, oneshot};
+use tokio::time::Instant;
 
 use crate::backend::outgoing::{AckResult, ByteReservation, Outgoing, OutgoingKind, SendFailure, SendOutcome};
 use crate::backend::send_log::SendLog;
@@ -40,6 +41,8 @@ pub(crate) struct Content {
     /// The JSON of the key that has to be open.
     pub(crate) open_key: Option<String>,
     pub(crate) finishes: bool,
+    /// When it is too old to be sent, if it is ephemeral.
+    pub(crate) stale_at: Option<Instant>,
 }
 
 impl Content {
@@ -149,6 +152,7 @@ impl Outbox {
             key: content.key,
             open_key: content.open_key,
             finishes: content.finishes,
+            stale_at: content.stale_at,
             number,
             reply_to,
             is_fire_and_forget,
@@ -170,7 +174,8 @@ impl Outbox {
         removed.is_some()
     }
 
-    /// Takes up to `at_most` messages, and waits for the first. Returns `None` when the outbox is closed and empty.
+    /// Takes up to `at_most` messages, and waits for the first. Returns `None` when the outbox is closed and empty. Ephemeral
+    /// messages that have waited too long fail.
     pub(crate) async fn dequeue(&self, at_most: usize) -> Option<Vec<Outgoing>> {
         loop {
             let queue_changed = self.queue_changed.notified();
@@ -178,7 +183,13 @@ impl Outbox {
                 let mut pending = self.lock();
                 let count = at_most.max(1).min(pending.queue.len());
                 if count > 0 {
-                    return Some(pending.queue.drain(..count).collect());
+                    let taken: Vec<Outgoing> = pending.queue.drain(..count).collect();
+                    drop(pending);
+                    let fresh = without_stale(taken);
+                    if fresh.is_empty() {
+                        continue;
+                    }
+                    return Some(fresh);
                 }
                 if !pending.is_open {
                     return None;
@@ -228,6 +239,18 @@ impl Outbox {
     pub(crate) fn sender_id(&self) -> &str {
         &self.sender_id
     }
+}
+
+/// Fails the ephemeral messages among these that have waited too long, and returns the others.
+fn without_stale(taken: Vec<Outgoing>) -> Vec<Outgoing> {
+    if taken.iter().all(|outgoing| outgoing.stale_at.is_none()) {
+        return taken;
+    }
+    let (stale, fresh): (Vec<_>, Vec<_>) = taken.into_iter().partition(Outgoing::is_stale);
+    for outgoing in stale {
+        outgoing.failed(SendOutcome::NotSent);
+    }
+    fresh
 }
 
 impl Ack {

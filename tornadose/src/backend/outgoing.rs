@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
+use tokio::time::Instant;
 
 use crate::backend::send_log::SendLog;
 use crate::id::Offset;
@@ -43,6 +44,9 @@ pub enum OutgoingKind {
         /// name.
         slot: String,
     },
+    /// An ephemeral message. The engine keeps it for a moment, and acknowledges it with the offset of the entry that it
+    /// follows. Only an engine that supports [`Features::EPHEMERAL`](crate::backend::Features::EPHEMERAL) gets it.
+    Ephemeral,
     /// A request to drop the `latest` values of a key, or of one of its slots.
     Forget {
         /// The text of the key, or of the key and the slot.
@@ -142,6 +146,8 @@ pub struct Outgoing {
     pub(super) key: Option<String>,
     pub(super) open_key: Option<String>,
     pub(super) finishes: bool,
+    /// When it is too old to be sent, if it is ephemeral.
+    pub(super) stale_at: Option<Instant>,
     pub(super) number: u64,
     pub(super) reply_to: Option<oneshot::Sender<AckResult>>,
     pub(super) is_fire_and_forget: bool,
@@ -219,9 +225,18 @@ impl Outgoing {
     }
 
     /// Returns whether the message still needs to be sent: its submit waits for the outcome, or
-    /// [no caller ever waits](Self::is_fire_and_forget). Any other need not be sent again.
+    /// [no caller ever waits](Self::is_fire_and_forget). Any other need not be sent again, and neither need an ephemeral
+    /// message that has waited for 5 s.
     pub fn needs_sending(&self) -> bool {
+        if self.is_stale() {
+            return false;
+        }
         self.is_fire_and_forget || self.reply_to.as_ref().is_some_and(|reply_to| !reply_to.is_closed())
+    }
+
+    /// Returns whether it is ephemeral and has waited for so long that no reader would get it.
+    pub(super) fn is_stale(&self) -> bool {
+        self.stale_at.is_some_and(|stale_at| stale_at <= Instant::now())
     }
 
     /// Returns whether the message comes from `try_submit` or `forget`, whose callers do not wait for the outcome.

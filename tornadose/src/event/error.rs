@@ -21,6 +21,7 @@ enum Cause {
     Json(serde_json::Error),
     Name(EventNameError),
     ReadBack(String),
+    UnexpectedEphemeral,
 }
 
 impl fmt::Display for EncodeError {
@@ -30,6 +31,9 @@ impl fmt::Display for EncodeError {
             Cause::Name(error) => error.fmt(f),
             Cause::ReadBack(reason) => {
                 write!(f, "the message cannot be read back from its JSON, so no process could deliver it: {reason}")
+            }
+            Cause::UnexpectedEphemeral => {
+                f.write_str("its `retention` is `Ephemeral`, so its type needs `HAS_EPHEMERAL: bool = true`")
             }
         }
     }
@@ -42,6 +46,11 @@ impl EncodeError {
     /// The message cannot be read back from the JSON that was written of it.
     pub(crate) fn read_back(reason: String) -> Self {
         Self(Cause::ReadBack(reason))
+    }
+
+    /// The message is ephemeral, and its type says that none is.
+    pub(crate) fn unexpected_ephemeral() -> Self {
+        Self(Cause::UnexpectedEphemeral)
     }
 }
 

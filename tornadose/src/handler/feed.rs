@@ -339,7 +339,11 @@ impl<M: Message> Feed<M> {
         let entries = batch.entries();
         let passing = entries.iter().take_while(|entry| subscriber.filter(&entry.message)).count();
         if with_ids && passing == entries.len() {
-            self.set_written(entries[passing - 1].offset());
+            // An ephemeral message writes no position.
+            let written = entries.iter().rfind(|entry| !M::HAS_EPHEMERAL || !entry.is_ephemeral());
+            if let Some(entry) = written {
+                self.set_written(entry.offset());
+            }
             if self.buffer.is_empty() {
                 self.count_delivered(passing);
                 self.record_written(passing);
@@ -366,7 +370,9 @@ impl<M: Message> Feed<M> {
         self.buffered += 1;
         if with_ids {
             F::append(&mut self.buffer, entry.encoded::<F>());
-            self.set_written(entry.offset());
+            if !M::HAS_EPHEMERAL || !entry.is_ephemeral() {
+                self.set_written(entry.offset());
+            }
         } else {
             F::without_id(&mut self.buffer, entry);
         }
@@ -374,6 +380,10 @@ impl<M: Message> Feed<M> {
 
     fn skip_filtered<F: Format>(&mut self, entry: &Entry<M>, with_ids: bool) {
         self.reader.record_filtered();
+        if M::HAS_EPHEMERAL && entry.is_ephemeral() {
+            // It trims nothing.
+            return;
+        }
         self.filtered_since_position += 1;
         // Often enough that the client's position is not trimmed while all its messages are filtered.
         if with_ids && self.filtered_since_position >= (self.reader.capacity() / 4).max(1) {

@@ -62,7 +62,7 @@ impl SimulatedBackend {
 }
 
 impl Backend for SimulatedBackend {
-    const SUPPORTS: Features = Features::FINISH.with(Features::REMOVE).with(Features::EXPIRE);
+    const SUPPORTS: Features = Features::FINISH.with(Features::REMOVE).with(Features::EXPIRE).with(Features::EPHEMERAL);
 
     fn ack_timeout(&self) -> Duration {
         self.ack_timeout

@@ -22,6 +22,10 @@ pub(super) enum Mistake {
     SwallowsExpiries,
     /// A value that is submitted again counts as old, and the engine does not look how old it is.
     ExpiresTheRenewed,
+    /// An ephemeral message is passed to the store before the entry that it follows.
+    OverlooksWhatIsFollowed,
+    /// Ephemeral messages are read again, as those of another program.
+    RepeatsEphemerals,
     /// Another key is passed to the store beside a message, which then has no reader of it.
     MixesUpKeys,
 }
@@ -62,5 +66,7 @@ mistakes! {
     swallows_finishes => SwallowsFinishes,
     swallows_expiries => SwallowsExpiries,
     expires_the_renewed => ExpiresTheRenewed,
+    overlooks_what_is_followed => OverlooksWhatIsFollowed,
+    repeats_ephemerals => RepeatsEphemerals,
     mixes_up_keys => MixesUpKeys
 }

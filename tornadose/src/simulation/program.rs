@@ -106,6 +106,8 @@ fn each_planted_mistake_is_found() {
         Mistake::SwallowsFinishes,
         Mistake::SwallowsExpiries,
         Mistake::ExpiresTheRenewed,
+        Mistake::OverlooksWhatIsFollowed,
+        Mistake::RepeatsEphemerals,
     ] {
         let failure = find_failure(1..=SEEDS, Some(mistake)).unwrap_or_else(|| panic!("{mistake:?} is not found"));
         let lines = failure.lines().count();

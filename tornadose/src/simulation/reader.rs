@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashSet, VecDeque};
 use std::time::Duration;
 
 use crate::backend::engine::OpenError;
+use crate::backend::ephemeral::{EphemeralEntry, WaitingEphemerals};
 use crate::backend::incoming::{IncomingEntry, Ingested};
 use crate::backend::link::BackendLink;
 use crate::id::{Epoch, Offset};
@@ -13,7 +14,9 @@ use crate::simulation::link::ProcessLink;
 use crate::simulation::mistakes::Mistakes;
 use crate::simulation::settlement::Settlement;
 use crate::simulation::state::State;
-use crate::simulation::stream::{Body, Entry, Finishes, LatestValues, LatestWrite, LoadedStream, Place, StreamPoll};
+use crate::simulation::stream::{
+    Body, Entry, Ephemeral, Finishes, LatestValues, LatestWrite, LoadedStream, Place, StreamPoll,
+};
 
 /// How many entries one poll returns. It is small, so that a poll is often incomplete.
 const PAGE_ENTRIES: usize = 8;
@@ -40,6 +43,10 @@ pub(super) struct StreamReader<'a> {
     /// The newest entries that were read, to be delivered again.
     recent: VecDeque<Entry>,
     redeliveries: u64,
+    /// The number of the newest ephemeral message that was read.
+    last_ephemeral: u64,
+    /// Ephemeral messages whose entries are not ingested yet.
+    ephemerals: WaitingEphemerals,
 }
 
 /// A stream compared with what was read of it.
@@ -70,6 +77,8 @@ impl<'a> StreamReader<'a> {
             latest_writes: Vec::new(),
             recent: VecDeque::new(),
             redeliveries: process.read(|link| link.redeliveries),
+            last_ephemeral: 0,
+            ephemerals: WaitingEphemerals::default(),
         }
     }
 
@@ -101,9 +110,13 @@ impl<'a> StreamReader<'a> {
         while !self.poll_once(connection).await? {}
         let (process, channel) = (self.process, self.link.channel());
         let (epoch, last, redeliveries) = (self.epoch, self.last, self.redeliveries);
+        let last_ephemeral = self.last_ephemeral;
         let news = process.engine.wait_for(|state| {
             let stream = state.stream(channel);
-            let is_news = Some(stream.epoch) != epoch || stream.newest() != last || self.settlement.has_acknowledged();
+            let is_news = Some(stream.epoch) != epoch
+                || stream.newest() != last
+                || stream.newest_ephemeral != last_ephemeral
+                || self.settlement.has_acknowledged();
             let redeliveries = Some(state.links[process.index].redeliveries).filter(|now| *now != redeliveries);
             (is_news || redeliveries.is_some()).then_some(redeliveries)
         });
@@ -126,6 +139,8 @@ impl<'a> StreamReader<'a> {
     async fn poll_once(&mut self, connection: &Connection<'_>) -> Result<bool, Fault> {
         let (channel, last) = (self.link.channel(), self.last);
         let acknowledged = self.settlement.acknowledged();
+        let repeated = if self.mistakes.repeats_ephemerals() { 2 } else { 0 };
+        let last_ephemeral = self.last_ephemeral.saturating_sub(repeated);
         let (ttl, now) = (self.link.queue_ttl(), self.process.engine.now());
         let request = |state: &mut State| {
             let stream = state.stream(channel);
@@ -133,7 +148,7 @@ impl<'a> StreamReader<'a> {
                 let ttl_ms = u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX);
                 stream.trim_before(now.saturating_sub(ttl_ms));
             }
-            let poll = stream.poll(last, PAGE_ENTRIES);
+            let poll = stream.poll(last, PAGE_ENTRIES, last_ephemeral);
             Ok((state.runs, poll))
         };
         let (run, poll) = connection.call(REPLY_TIMEOUT, request).await?;
@@ -159,21 +174,45 @@ impl<'a> StreamReader<'a> {
         self.run = run;
         // What was read of a stream that was rolled back is not written.
         self.write_latest(connection).await?;
+        self.receive_ephemerals(&poll);
         if missing > 0 {
             self.report_trimmed(missing, &poll);
         }
         for entry in &poll.entries {
+            self.pass_ephemerals();
             self.apply(entry);
             self.last = entry.place;
             self.recent.push_back(entry.clone());
         }
         self.recent.drain(..self.recent.len().saturating_sub(REDELIVERED_ENTRIES));
+        self.pass_ephemerals();
         let is_complete = self.last.offset >= poll.newest.offset;
         if is_complete {
             self.write_latest(connection).await?;
             self.link.caught_up();
         }
         Ok(is_complete)
+    }
+
+    /// Takes the ephemeral messages of a poll.
+    fn receive_ephemerals(&mut self, poll: &StreamPoll) {
+        self.last_ephemeral = poll.newest_ephemeral;
+        if !self.link.has_ephemeral() {
+            return;
+        }
+        let now = self.process.engine.now();
+        for Ephemeral { follows, sender, payload, at, .. } in &poll.ephemerals {
+            let follows = if self.mistakes.overlooks_what_is_followed() { Offset::START } else { *follows };
+            let loses_sender = self.mistakes.loses_the_sender() || self.mistakes.repeats_ephemerals();
+            let sender = Some(sender.clone()).filter(|_| !loses_sender);
+            let age = Duration::from_millis(now.saturating_sub(*at));
+            self.ephemerals.push(EphemeralEntry { follows, sender, payload: payload.clone(), age });
+        }
+    }
+
+    /// Passes the ephemeral messages to the store whose entries are ingested.
+    fn pass_ephemerals(&mut self) {
+        self.ephemerals.pass_up_to(self.last.offset, self.link);
     }
 
     /// Records that the loaded epoch is past if the engine shows another one.
@@ -381,7 +420,7 @@ impl<'a> StreamReader<'a> {
         self.epoch = None;
         let request = |state: &mut State| Ok((state.runs, state.stream(channel).load()));
         let (run, loaded) = connection.call(REPLY_TIMEOUT, request).await?;
-        let LoadedStream { epoch, newest, entries, latest, mut finishes } = loaded;
+        let LoadedStream { epoch, newest, newest_ephemeral, entries, latest, mut finishes } = loaded;
         if self.mistakes.forgets_finishes() {
             finishes.clear();
         }
@@ -401,6 +440,8 @@ impl<'a> StreamReader<'a> {
         self.settlement.record_loaded();
         self.latest_writes.clear();
         self.recent.clear();
+        self.ephemerals.clear();
+        self.last_ephemeral = newest_ephemeral;
         let mut values = by_offset(&latest, &finishes);
         for entry in &entries {
             let newer = values.split_off(&entry.place.offset);

@@ -5,6 +5,9 @@ use std::collections::{BTreeMap, VecDeque};
 
 use crate::id::{Epoch, Offset};
 
+/// How many ephemeral messages a channel has.
+const EPHEMERALS_MAX: usize = 1000;
+
 /// A place in a stream: an entry's offset, and how many entries had ever been added up to it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Place {
@@ -18,6 +21,18 @@ pub(super) struct Entry {
     /// The sending process and the message's number there; `None` for other programs.
     pub(super) sender: Option<(String, u64)>,
     pub(super) body: Body,
+}
+
+/// An ephemeral message, which is in a stream of its own.
+#[derive(Clone, Debug)]
+pub(super) struct Ephemeral {
+    pub(super) number: u64,
+    /// The entry that it follows.
+    pub(super) follows: Offset,
+    pub(super) sender: (String, u64),
+    pub(super) payload: Vec<u8>,
+    /// When it was appended, by the engine's clock.
+    pub(super) at: u64,
 }
 
 #[derive(Clone, Debug)]
@@ -83,6 +98,9 @@ pub(super) struct Stream {
     entries: VecDeque<Entry>,
     /// The newest entry that was ever added, kept or not.
     newest: Place,
+    ephemerals: VecDeque<Ephemeral>,
+    /// The number of the newest ephemeral message.
+    pub(super) newest_ephemeral: u64,
     latest: LatestValues,
     pub(super) finishes: Finishes,
 }
@@ -99,6 +117,8 @@ pub(super) struct StreamPoll {
     pub(super) last_exists: bool,
     /// The next entries.
     pub(super) entries: Vec<Entry>,
+    pub(super) ephemerals: Vec<Ephemeral>,
+    pub(super) newest_ephemeral: u64,
     /// The latest values and the finishes, when entries were trimmed that the poll would have returned.
     pub(super) table: Option<(LatestValues, Finishes)>,
 }
@@ -117,6 +137,7 @@ pub(super) enum LatestWrite {
 pub(super) struct LoadedStream {
     pub(super) epoch: Epoch,
     pub(super) newest: Place,
+    pub(super) newest_ephemeral: u64,
     pub(super) entries: Vec<Entry>,
     pub(super) latest: LatestValues,
     pub(super) finishes: Finishes,
@@ -130,6 +151,8 @@ impl Stream {
             type_name: None,
             entries: VecDeque::new(),
             newest: Place::default(),
+            ephemerals: VecDeque::new(),
+            newest_ephemeral: 0,
             latest: LatestValues::new(),
             finishes: Finishes::new(),
         }
@@ -169,6 +192,17 @@ impl Stream {
         self.entries.drain(..old);
     }
 
+    /// Appends an ephemeral message, and returns the offset of the entry that it follows.
+    pub(super) fn append_ephemeral(&mut self, at: u64, sender: (String, u64), payload: Vec<u8>) -> Offset {
+        let follows = self.newest.offset;
+        self.newest_ephemeral += 1;
+        if self.ephemerals.len() == EPHEMERALS_MAX {
+            self.ephemerals.pop_front();
+        }
+        self.ephemerals.push_back(Ephemeral { number: self.newest_ephemeral, follows, sender, payload, at });
+        follows
+    }
+
     /// Drops all entries but the newest `kept`.
     pub(super) fn trim(&mut self, kept: usize) {
         let surplus = self.entries.len().saturating_sub(kept);
@@ -188,8 +222,9 @@ impl Stream {
         }
     }
 
-    /// Returns the entries after a place, at most `page`, and what tells whether they follow it.
-    pub(super) fn poll(&self, last: Place, page: usize) -> StreamPoll {
+    /// Returns the entries after a place, at most `page`, and what tells whether they follow it; and the ephemeral messages
+    /// after a number.
+    pub(super) fn poll(&self, last: Place, page: usize, last_ephemeral: u64) -> StreamPoll {
         let next = self.entries.partition_point(|entry| entry.place.offset <= last.offset);
         let first = self.entries.front().map(|entry| entry.place);
         let trimmed = first.map_or(self.newest.added, |first| first.added - 1);
@@ -200,6 +235,8 @@ impl Stream {
             first,
             last_exists: next.checked_sub(1).is_some_and(|index| self.entries[index].place == last),
             entries: self.entries.iter().skip(next).take(page).cloned().collect(),
+            ephemerals: self.ephemerals.iter().filter(|message| message.number > last_ephemeral).cloned().collect(),
+            newest_ephemeral: self.newest_ephemeral,
             table: (trimmed > last.added).then(|| (self.latest.clone(), self.finishes.clone())),
         }
     }
@@ -212,6 +249,7 @@ impl Stream {
         LoadedStream {
             epoch: self.epoch,
             newest,
+            newest_ephemeral: self.newest_ephemeral,
             entries: self.entries.iter().cloned().collect(),
             latest: self.latest.clone(),
             finishes: self.finishes.clone(),

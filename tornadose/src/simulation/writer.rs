@@ -46,6 +46,8 @@ enum Outcome {
     Appended(Offset),
     /// An earlier attempt has appended it.
     AppendedBefore(Offset),
+    /// It is ephemeral, and follows the entry at this offset.
+    Follows(Offset),
     /// Its key is finished.
     Finished(Offset),
     /// The value that it would expire is kept, or is gone.
@@ -57,6 +59,7 @@ enum Outcome {
 struct Request {
     number: u64,
     body: Body,
+    is_ephemeral: bool,
     /// The key that has to be open.
     open_key: Option<String>,
     finishes: bool,
@@ -78,11 +81,19 @@ impl<'a> StreamWriter<'a> {
         loop {
             let connection = Connection::open(self.process).await;
             // No submit waits for the others any more.
-            self.waiting.retain(|waiting| !waiting.may_be_appended || waiting.outgoing.needs_sending());
+            self.drop_unneeded();
             if self.send(&connection).await.is_ok() {
                 return;
             }
         }
+    }
+
+    /// Drops what need not be sent again, and ephemeral messages that are too old.
+    fn drop_unneeded(&mut self) {
+        let is_ephemeral = |outgoing: &Outgoing| matches!(outgoing.kind(), OutgoingKind::Ephemeral);
+        self.waiting.retain(|Waiting { outgoing, may_be_appended }| {
+            outgoing.needs_sending() || !(*may_be_appended || is_ephemeral(outgoing))
+        });
     }
 
     /// Sends messages until the connection is lost or the store is closed.
@@ -109,6 +120,7 @@ impl<'a> StreamWriter<'a> {
                         () = self.process.accepting() => {}
                         () = take(self.link, &mut self.waiting, &mut self.is_open), if self.is_open => {}
                     }
+                    self.drop_unneeded();
                 }
             }
         }
@@ -170,7 +182,7 @@ impl<'a> StreamWriter<'a> {
     }
 
     fn append_one(&self, state: &mut State, request: Request) -> Outcome {
-        let Request { number, body, open_key, finishes, expiry } = request;
+        let Request { number, body, is_ephemeral, open_key, finishes, expiry } = request;
         let (now, channel) = (self.process.engine.now(), self.link.channel());
         let by = (self.link.sender_id().to_owned(), number);
         if let Some(finish) = open_key.as_ref().and_then(|key| state.stream(channel).finishes.get(key)) {
@@ -179,6 +191,9 @@ impl<'a> StreamWriter<'a> {
             } else {
                 Outcome::Finished(finish.offset)
             };
+        }
+        if let (true, Body::Message { payload, .. }) = (is_ephemeral, &body) {
+            return Outcome::Follows(state.stream(channel).append_ephemeral(now, by, payload.clone()));
         }
         let body = match (body, expiry) {
             (Body::Expire { slot, .. }, Some(request)) => match self.expire(state, &slot, request) {
@@ -213,7 +228,7 @@ impl<'a> StreamWriter<'a> {
             let is_finish = matches!(outgoing.kind(), OutgoingKind::Finish { .. });
             let offset = match outcome {
                 Outcome::Appended(offset) => offset,
-                Outcome::AppendedBefore(offset) => {
+                Outcome::AppendedBefore(offset) | Outcome::Follows(offset) => {
                     outgoing.appended(offset);
                     continue;
                 }
@@ -281,7 +296,9 @@ fn request(outgoing: &Outgoing) -> Request {
         _ => outgoing.open_key().map(str::to_owned),
     };
     let body = match outgoing.kind() {
-        OutgoingKind::Queue => Body::Message { payload, slot: None, key: outgoing.key().map(str::to_owned) },
+        OutgoingKind::Queue | OutgoingKind::Ephemeral => {
+            Body::Message { payload, slot: None, key: outgoing.key().map(str::to_owned) }
+        }
         OutgoingKind::Latest { slot } => Body::Message { payload, slot: Some(slot.clone()), key: None },
         OutgoingKind::Forget { key } => Body::Forget { key: key.clone() },
         OutgoingKind::Finish { key } => Body::Finish { key: key.clone() },
@@ -295,5 +312,6 @@ fn request(outgoing: &Outgoing) -> Request {
         }
         _ => None,
     };
-    Request { number: outgoing.number(), body, open_key, finishes: outgoing.finishes(), expiry }
+    let is_ephemeral = matches!(outgoing.kind(), OutgoingKind::Ephemeral);
+    Request { number: outgoing.number(), body, is_ephemeral, open_key, finishes: outgoing.finishes(), expiry }
 }

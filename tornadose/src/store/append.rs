@@ -15,7 +15,6 @@ use crate::store::sweeper;
 impl<M: Message> Store<M> {
     /// Appends a message, and pushes it to its readers.
     pub(super) fn append(&self, message: M) -> Result<Id, SubmitError<M>> {
-        let finishes = M::CAN_FINISH && message.finishes();
         let event = match message.event() {
             Ok(event) => event,
             Err(error) => return Err(SubmitError::Encode { message, error }),
@@ -24,13 +23,21 @@ impl<M: Message> Store<M> {
             Ok(kept_as) => kept_as,
             Err(error) => return Err(SubmitError::Encode { message, error }),
         };
+        let finishes = M::CAN_FINISH && kept_as != KeptAs::Ephemeral && message.finishes();
         let (key, message) = (message.key(), Arc::new(message));
         let mut state = self.shared.lock();
         let age = Age::new::<M>();
         let expired = age.and_then(|age| state.expire(age.now));
         let appended = if state.takes_submit() {
             let (offset, encoding_count) = (state.log.next(), self.shared.encoding_count());
-            state.log.append(offset, key, Arc::clone(&message), event, &kept_as, encoding_count).map_err(Some)
+            let kept = Arc::clone(&message);
+            let appended = match (&kept_as, age) {
+                (KeptAs::Ephemeral, Some(Age { now, .. })) => {
+                    state.log.append_ephemeral(Some(offset), key, kept, event, encoding_count, now)
+                }
+                _ => state.log.append(offset, key, kept, event, &kept_as, encoding_count),
+            };
+            appended.map_err(Some)
         } else {
             Err(None)
         };

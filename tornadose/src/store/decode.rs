@@ -86,7 +86,7 @@ pub(crate) fn decode<M: Message>(
                 let slot = latest_slot(&key_text, event.name(), slot.as_deref());
                 Some(LatestSlot { key_text, slot })
             }
-            KeptAs::Queue | KeptAs::Tombstone(_) => None,
+            KeptAs::Queue | KeptAs::Ephemeral | KeptAs::Tombstone(_) => None,
         };
         Ok(Decoded { message, event, kept_as, key, latest })
     }));

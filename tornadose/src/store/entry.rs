@@ -17,7 +17,8 @@ pub(crate) trait Encoding {
     /// Which of the [`ENCODINGS`] this is.
     const SLOT: usize;
 
-    fn encode(id: Id, event: &Event) -> Bytes;
+    /// Encodes an event. Without an id it moves no position.
+    fn encode(id: Option<Id>, event: &Event) -> Bytes;
 
     /// Joins encoded entries in one buffer.
     fn join<'a>(pieces: impl Iterator<Item = &'a Bytes> + Clone) -> Bytes;
@@ -33,6 +34,7 @@ pub(super) const fn no_encodings() -> Encodings {
 
 /// A message at its offset in the log.
 pub(crate) struct Entry<M> {
+    /// That of an ephemeral message is its place, and is not written.
     pub(crate) id: Id,
     pub(crate) message: Arc<M>,
     pub(crate) event: Event,
@@ -77,7 +79,12 @@ impl<M> Entry<M> {
     }
 
     pub(crate) fn encoded<E: Encoding>(&self) -> &Bytes {
-        self.encodings[E::SLOT].get_or_init(|| E::encode(self.id, &self.event))
+        self.encodings[E::SLOT].get_or_init(|| E::encode((!self.is_ephemeral()).then_some(self.id), &self.event))
+    }
+
+    /// Returns whether it is written without an id.
+    pub(crate) fn is_ephemeral(&self) -> bool {
+        self.retention == Retention::Ephemeral
     }
 
     /// Returns whether a newer `latest` message of the same key replaces this one: it has the same variant and the

@@ -38,6 +38,11 @@ impl<M> Drop for Expired<M> {
     }
 }
 
+/// Returns whether messages of this type end by their age.
+pub(crate) const fn ends_by_age<M: Message>() -> bool {
+    M::QUEUE_TTL.is_some() || M::HAS_LATEST_TTL || M::HAS_EPHEMERAL
+}
+
 /// The age of a message when it was received.
 #[derive(Clone, Copy)]
 pub(crate) struct Age {
@@ -53,7 +58,7 @@ impl Age {
 
     /// Returns the age of a message, if any message of its type expires.
     pub(crate) fn of<M: Message>(age: Duration) -> Option<Self> {
-        (M::QUEUE_TTL.is_some() || M::HAS_LATEST_TTL).then(|| Self { now: Instant::now(), age })
+        ends_by_age::<M>().then(|| Self { now: Instant::now(), age })
     }
 
     pub(super) fn submitted_at(self) -> Instant {

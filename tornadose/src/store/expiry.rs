@@ -8,16 +8,22 @@ use tokio::time::Instant;
 use crate::id::Offset;
 use crate::message::Message;
 use crate::store::entry::Entry;
-use crate::store::expired::{Age, Expired, StartSweeper, ValueExpiry};
+use crate::store::expired::{Age, Expired, StartSweeper, ValueExpiry, ends_by_age};
 use crate::store::kept_as::KeptAs;
 use crate::store::shared::State;
 
 impl<M: Message> State<M> {
-    /// Trims the queue messages that have expired, and drops the `latest` values that have, also in the mailboxes of
-    /// their readers. Call it before the log is read or appended to, and drop the result after unlocking.
+    /// Trims the queue messages that have expired, and drops the ephemeral messages and `latest` values that have, also in the
+    /// mailboxes of their readers. Call it before the log is read or appended to, and drop the result after unlocking.
     #[inline]
     pub(crate) fn expire(&mut self, now: Instant) -> Option<Expired<M>> {
-        let messages = M::QUEUE_TTL.and_then(|_| self.expire_messages(now));
+        let mut messages = M::QUEUE_TTL.and_then(|_| self.expire_messages(now));
+        if M::HAS_EPHEMERAL {
+            let ephemerals = self.log.expire_ephemerals(now);
+            if !ephemerals.is_empty() {
+                messages.get_or_insert_default().extend(ephemerals);
+            }
+        }
         let values = if M::HAS_LATEST_TTL { self.expire_values(now) } else { None };
         match (messages, values) {
             (Some(entries), Some(values)) => {
@@ -33,8 +39,7 @@ impl<M: Message> State<M> {
     /// As [`expire`](Self::expire), now. Types whose messages do not expire read no clock.
     #[inline]
     pub(crate) fn expire_now(&mut self) -> Option<Expired<M>> {
-        let expires = M::QUEUE_TTL.is_some() || M::HAS_LATEST_TTL;
-        if expires { self.expire(Instant::now()) } else { None }
+        if ends_by_age::<M>() { self.expire(Instant::now()) } else { None }
     }
 
     fn expire_messages(&mut self, now: Instant) -> Option<Vec<Arc<Entry<M>>>> {
@@ -107,7 +112,7 @@ impl<M: Message> State<M> {
     #[inline]
     pub(crate) fn record_age(&mut self, offset: Offset, age: Option<Age>, kept_as: &KeptAs) -> Option<StartSweeper> {
         let age = age?;
-        if M::QUEUE_TTL.is_some() {
+        if M::QUEUE_TTL.is_some() && *kept_as != KeptAs::Ephemeral {
             self.log.record_submit_time(offset, age.submitted_at());
         }
         if M::HAS_LATEST_TTL

@@ -2,6 +2,7 @@
 //! are reported.
 
 mod dedup;
+mod ephemeral;
 mod latest_keys;
 mod expire;
 
@@ -27,6 +28,7 @@ use crate::store::ingest::latest_keys::{Forgotten, LatestKeys};
 use crate::store::kept_as::KeptAs;
 use crate::store::key_json::{key_text, latest_slot, split_slot};
 use crate::store::limits::Limits;
+use crate::store::log::ephemeral::EPHEMERAL_AGE;
 use crate::store::read_back::Recognized;
 use crate::store::registry::WakeList;
 use crate::store::shared::{BackendHandle, FinishWaker, Shared, State};
@@ -50,6 +52,8 @@ pub(super) struct Ingest<M: Message> {
 /// What is remembered of the messages that were ingested in this epoch.
 struct History<K> {
     dedup: Dedup,
+    /// The ephemeral messages that come apart from the others, and not in one order with them.
+    ephemeral_dedup: Dedup,
     /// The keys with `latest` values, by their text.
     latest_keys: LatestKeys<K>,
 }
@@ -88,7 +92,11 @@ impl<M: Message> Ingest<M> {
         Self {
             shared: Arc::downgrade(shared),
             limits: shared.limits,
-            history: Mutex::new(History { dedup: Dedup::new(), latest_keys: LatestKeys::new() }),
+            history: Mutex::new(History {
+                dedup: Dedup::new(),
+                ephemeral_dedup: Dedup::new(),
+                latest_keys: LatestKeys::new(),
+            }),
             opened: watch::Sender::new(false),
             disconnect_reason: Mutex::new(None),
             skip_log: shared.backend.as_ref().map_or_else(
@@ -140,13 +148,19 @@ impl<M: Message> Ingest<M> {
 
     /// Recognizes an entry by its sender. A number that this process has not given out, or has given to another
     /// payload, is of another program: such an entry is a message like those without a sender.
-    fn identify(&self, backend: &BackendHandle<M>, sender: Option<(&str, u64)>, payload: &[u8]) -> Identity<M> {
+    fn identify(
+        &self,
+        backend: &BackendHandle<M>,
+        sender: Option<(&str, u64)>,
+        payload: &[u8],
+        dedup: fn(&mut History<M::Key>) -> &mut Dedup,
+    ) -> Identity<M> {
         let Some((sender_id, number)) = sender else { return Identity::New };
         let is_own = sender_id == backend.outbox.sender_id();
-        if is_own && !self.history().dedup.contains(sender_id, number) {
+        if is_own && !dedup(&mut self.history()).contains(sender_id, number) {
             match backend.read_back.take(number, payload) {
                 Recognized::Sent(decoded) => {
-                    self.history().dedup.record(sender_id, number);
+                    dedup(&mut self.history()).record(sender_id, number);
                     return Identity::Own(decoded);
                 }
                 Recognized::Different => return Identity::New,
@@ -154,7 +168,7 @@ impl<M: Message> Ingest<M> {
                 Recognized::Unknown => {}
             }
         }
-        match self.history().dedup.record(sender_id, number) {
+        match dedup(&mut self.history()).record(sender_id, number) {
             Arrival::Duplicate => Identity::Duplicate,
             Arrival::New => Identity::New,
         }
@@ -239,7 +253,7 @@ impl<M: Message> Ingest<M> {
         let latest = latest.map(|latest| (latest, key.clone()));
         let tombstone = match &kept_as {
             KeptAs::Tombstone(tombstone) => key_text(&key).ok().map(|key_text| (key_text, tombstone)),
-            KeptAs::Queue | KeptAs::Latest { .. } => None,
+            KeptAs::Queue | KeptAs::Ephemeral | KeptAs::Latest { .. } => None,
         };
         let mut state = shared.lock();
         let is_placed = offset.is_some();
@@ -253,16 +267,28 @@ impl<M: Message> Ingest<M> {
             self.drop_late(offset);
             return (offset, Ingested::Ignored);
         }
+        let is_ephemeral = M::HAS_EPHEMERAL && kept_as == KeptAs::Ephemeral;
+        if is_ephemeral && age >= EPHEMERAL_AGE {
+            drop(state);
+            self.advance_to(offset);
+            return (offset, Ingested::Ignored);
+        }
         if M::HAS_LATEST_TTL && is_placed && state.value_expiry == ValueExpiry::Told {
             // Offsets are the engine's, and it gives none to an expiry.
             state.value_expiry = ValueExpiry::Untold;
         }
-        let finishes = M::CAN_FINISH && !Self::has_finishes(shared) && message.finishes();
+        let finishes = M::CAN_FINISH && !is_ephemeral && !Self::has_finishes(shared) && message.finishes();
         // A reference is kept, so that a message without room is not dropped under the lock.
         let message = Arc::new(message);
         let kept = Arc::clone(&message);
         let age = Age::of::<M>(age);
-        let appended = state.log.append(offset, key, kept, event, &kept_as, shared.encoding_count());
+        let encoding_count = shared.encoding_count();
+        let appended = match age {
+            Some(age) if is_ephemeral => {
+                state.log.append_ephemeral(Some(offset), key, kept, event, encoding_count, age.submitted_at())
+            }
+            _ => state.log.append(offset, key, kept, event, &kept_as, encoding_count),
+        };
         let age = age.filter(|_| appended.is_ok());
         let sweeper = state.record_age(offset, age, &kept_as);
         let readers = match &appended {
@@ -305,7 +331,9 @@ impl<M: Message> Ingest<M> {
         if let Some((key_text, tombstone)) = tombstone {
             return (offset, Ingested::Tombstone { slots: self.forget_by(key_text, tombstone) });
         }
-        let Some((LatestSlot { key_text, slot }, key)) = latest else { return (offset, Ingested::Queue) };
+        let Some((LatestSlot { key_text, slot }, key)) = latest else {
+            return (offset, if is_ephemeral { Ingested::Ephemeral } else { Ingested::Queue });
+        };
         if is_kept {
             self.history().latest_keys.record(key_text, &slot, key);
         }
@@ -396,7 +424,7 @@ impl<M: Message> LogSink for Ingest<M> {
         self.late_log.end_if_over();
         let Some(shared) = self.shared.upgrade() else { return (offset.unwrap_or_default(), Ingested::Ignored) };
         let Some(backend) = &shared.backend else { return (offset.unwrap_or_default(), Ingested::Ignored) };
-        let decoded = match self.identify(backend, entry.sender, entry.payload) {
+        let decoded = match self.identify(backend, entry.sender, entry.payload, |history| &mut history.dedup) {
             Identity::Duplicate => {
                 if let Some(offset) = offset {
                     self.advance_to(offset);
@@ -420,6 +448,16 @@ impl<M: Message> LogSink for Ingest<M> {
                 (offset, Ingested::Unreadable)
             }
         }
+    }
+
+    fn has_ephemeral(&self) -> bool {
+        M::HAS_EPHEMERAL
+    }
+
+    fn ingest_ephemeral(&self, entry: IncomingEntry<'_>) -> Ingested {
+        let Some(shared) = self.shared.upgrade() else { return Ingested::Ignored };
+        let Some(backend) = &shared.backend else { return Ingested::Ignored };
+        self.append_ephemeral(&shared, backend, entry)
     }
 
     fn skip_unreadable(&self, offset: Offset, reason: &str) {

@@ -10,6 +10,8 @@ use crate::message::{Message, Retention};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum KeptAs {
     Queue,
+    /// For a moment, beside the queue messages.
+    Ephemeral,
     /// As the newest value of its slot. Without one the variant is the slot.
     Latest {
         slot: Option<Arc<str>>,
@@ -23,8 +25,11 @@ pub(crate) enum KeptAs {
 impl KeptAs {
     /// Returns how a message is to be kept. It calls the code of the message's type.
     pub(crate) fn of<M: Message>(message: &M) -> Result<Self, EncodeError> {
-        let retention = if M::HAS_QUEUE { message.retention() } else { Retention::Latest };
+        let retention = if M::HAS_QUEUE || M::HAS_EPHEMERAL { message.retention() } else { Retention::Latest };
+        let retention = if !M::HAS_QUEUE && retention == Retention::Queue { Retention::Latest } else { retention };
         Ok(match retention {
+            Retention::Ephemeral if M::HAS_EPHEMERAL => Self::Ephemeral,
+            Retention::Ephemeral => return Err(EncodeError::unexpected_ephemeral()),
             Retention::Latest => Self::Latest {
                 slot: if M::HAS_SLOTS { message.slot_json()?.map(Arc::from) } else { None },
                 ttl: if M::HAS_LATEST_TTL { message.latest_ttl() } else { None },
@@ -38,13 +43,14 @@ impl KeptAs {
         match self {
             Self::Latest { .. } => Retention::Latest,
             Self::Queue | Self::Tombstone(_) => Retention::Queue,
+            Self::Ephemeral => Retention::Ephemeral,
         }
     }
 
     pub(crate) fn slot(&self) -> Option<&Arc<str>> {
         match self {
             Self::Latest { slot, .. } => slot.as_ref(),
-            Self::Queue | Self::Tombstone(_) => None,
+            Self::Queue | Self::Ephemeral | Self::Tombstone(_) => None,
         }
     }
 
@@ -52,7 +58,7 @@ impl KeptAs {
     pub(crate) fn latest_ttl(&self) -> Option<Duration> {
         match self {
             Self::Latest { ttl, .. } => *ttl,
-            Self::Queue | Self::Tombstone(_) => None,
+            Self::Queue | Self::Ephemeral | Self::Tombstone(_) => None,
         }
     }
 }

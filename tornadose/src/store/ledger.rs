@@ -3,26 +3,17 @@
 
 use std::ops::{AddAssign, Sub};
 
-use crate::message::Retention;
-
 /// A number of messages, by retention.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Counts {
     pub(crate) queue: u64,
     pub(crate) latest: u64,
+    pub(crate) ephemeral: u64,
 }
 
 impl Counts {
-    /// One message.
-    pub(crate) fn one(retention: Retention) -> Self {
-        match retention {
-            Retention::Queue => Self { queue: 1, latest: 0 },
-            Retention::Latest => Self { queue: 0, latest: 1 },
-        }
-    }
-
     fn total(self) -> u64 {
-        self.queue + self.latest
+        self.queue + self.latest + self.ephemeral
     }
 }
 
@@ -30,6 +21,7 @@ impl AddAssign for Counts {
     fn add_assign(&mut self, other: Self) {
         self.queue += other.queue;
         self.latest += other.latest;
+        self.ephemeral += other.ephemeral;
     }
 }
 
@@ -38,7 +30,11 @@ impl Sub for Counts {
     type Output = Self;
 
     fn sub(self, other: Self) -> Self {
-        Self { queue: self.queue.saturating_sub(other.queue), latest: self.latest.saturating_sub(other.latest) }
+        Self {
+            queue: self.queue.saturating_sub(other.queue),
+            latest: self.latest.saturating_sub(other.latest),
+            ephemeral: self.ephemeral.saturating_sub(other.ephemeral),
+        }
     }
 }
 
@@ -70,8 +66,17 @@ pub(crate) struct Balance {
     pub(crate) conflated: u64,
     /// Reported by a gap.
     pub(crate) missed: u64,
+    /// Ephemeral messages that were dropped before they were read. No gap reports them.
+    pub(crate) ephemeral_missed: u64,
     /// Neither read nor reported missing, or read and not delivered before the end.
     pub(crate) unread: u64,
+}
+
+impl Balance {
+    /// Returns the ephemeral messages that were missed, as they are logged: not at all when there are none.
+    pub(crate) fn logged_ephemeral_missed(&self) -> Option<u64> {
+        Some(self.ephemeral_missed).filter(|missed| *missed > 0)
+    }
 }
 
 impl Ledger {
@@ -113,14 +118,16 @@ impl Ledger {
     pub(crate) fn balance(&self, appended: Counts, remaining: Counts) -> Balance {
         let mut owed = appended - self.not_owed;
         owed += self.owed_again;
+        let gone = owed - self.read - remaining;
         Balance {
             owed: owed.total() + self.never_appended,
             delivered: self.delivered,
             filtered: self.filtered,
             // A `latest` message that was neither read nor remains was conflated. Queue messages must add up without
             // a remainder.
-            conflated: (owed - self.read - remaining).latest,
+            conflated: gone.latest,
             missed: self.missed,
+            ephemeral_missed: gone.ephemeral,
             unread: remaining.total() + self.read.total() - self.delivered - self.filtered,
         }
     }

@@ -27,6 +27,8 @@ mod latest;
 pub(crate) mod deadlines;
 pub(crate) mod expired_values;
 mod value_expiry;
+mod ephemeral_index;
+pub(crate) mod ephemeral;
 pub(crate) mod expiry;
 mod notices;
 mod finish;
@@ -50,6 +52,7 @@ use crate::store::kept_as::KeptAs;
 use crate::store::limits::{ENTRY_OVERHEAD, Limits};
 use crate::store::log::batch::CachedBatch;
 use crate::store::log::deadlines::Deadlines;
+use crate::store::log::ephemeral_index::Ephemerals;
 use crate::store::log::expired_values::ExpiredValues;
 use crate::store::log::gaps::Generations;
 use crate::store::log::key_table::KeyTable;
@@ -71,6 +74,7 @@ pub(crate) struct Log<M: Message> {
     latest: BTreeMap<Offset, Arc<Entry<M>>>,
     /// The same by their slots, where messages have slots.
     slots: SlotIndex,
+    ephemerals: Ephemerals<M>,
     /// The newest queue message of any key that was trimmed.
     trimmed_through: Offset,
     appended_queue: u64,
@@ -157,6 +161,7 @@ impl<M: Message> Log<M> {
             readers_of_all: 0,
             latest: BTreeMap::new(),
             slots: SlotIndex::default(),
+            ephemerals: Ephemerals::default(),
             trimmed_through: Offset::START,
             appended_queue: 0,
             appended_latest: 0,
@@ -201,7 +206,7 @@ impl<M: Message> Log<M> {
         self.head.next()
     }
 
-    /// Appends a message at an offset above the head. Its event is kept in so many encodings.
+    /// Appends a message that is not ephemeral at an offset above the head. Its event is kept in so many encodings.
     pub(crate) fn append(
         &mut self,
         offset: Offset,
@@ -220,7 +225,7 @@ impl<M: Message> Log<M> {
         let id = self.id(offset);
         let mut evicted = self.take_discarded_values();
         match kept_as {
-            KeptAs::Queue => {}
+            KeptAs::Queue | KeptAs::Ephemeral => {}
             KeptAs::Latest { slot, .. } => {
                 let replaced = self.find_replaced(key_index, &message, &event, slot.as_deref());
                 evicted.extend(replaced.and_then(|replaced| self.take_latest_at(key_index, replaced)));
@@ -238,14 +243,20 @@ impl<M: Message> Log<M> {
         if self.keys[key_index].queue_count() > self.limits.capacity {
             evicted.extend(self.trim_oldest_of(key_index));
         }
-        self.make_room(offset, &mut evicted);
+        self.make_room(offset, u64::MAX, &mut evicted);
         Ok(Appended { entry, evicted })
     }
 
-    /// Trims the oldest queue messages, whatever their key, until everything fits. The newest message stays: it fits
-    /// beside the `latest` values, and the keys of readers are not dropped to make room.
-    fn make_room(&mut self, newest: Offset, evicted: &mut Vec<Arc<Entry<M>>>) {
+    /// Drops the oldest ephemeral messages, and then trims the oldest queue messages, whatever their key, until everything
+    /// fits. The newest message stays, which has this offset, or this number among the ephemeral ones: it fits beside the
+    /// `latest` values, and the keys of readers are not dropped to make room.
+    fn make_room(&mut self, newest: Offset, newest_ephemeral: u64, evicted: &mut Vec<Arc<Entry<M>>>) {
         self.keys.evict_idle_beyond(self.idle_bytes_max());
+        while self.bytes() > self.limits.memory
+            && let Some(dropped) = self.make_room_by_ephemeral(newest_ephemeral)
+        {
+            evicted.push(dropped);
+        }
         while self.bytes() > self.limits.memory
             && let Some((offset, key_index)) = self.oldest_queue_message()
             && offset < newest
@@ -301,7 +312,7 @@ impl<M: Message> Log<M> {
         let slot = kept_as.slot().map(|slot| &**slot);
         let slot_bytes = match kept_as {
             KeptAs::Latest { .. } => self.keys.slot_bytes(key_size, event.name(), slot),
-            KeptAs::Queue | KeptAs::Tombstone(_) => 0,
+            KeptAs::Queue | KeptAs::Ephemeral | KeptAs::Tombstone(_) => 0,
         };
         let cost = ENTRY_OVERHEAD + encoding_count * event.encoded_len_max() + slot_bytes;
         let key_cost = ENTRY_OVERHEAD + self.keys.bytes_of(key_size);
@@ -317,7 +328,7 @@ impl<M: Message> Log<M> {
             (KeptAs::Tombstone(tombstone), Some(index)) => {
                 self.dropped_by(index, tombstone).into_iter().map(cost_at).sum()
             }
-            (KeptAs::Queue, _) | (_, None) => 0,
+            (KeptAs::Queue | KeptAs::Ephemeral, _) | (_, None) => 0,
         };
         if self.kept_latest_bytes - replaced_cost + cost + key_cost > self.limits.memory {
             Err(AppendError::Full)
@@ -354,6 +365,7 @@ impl<M: Message> Log<M> {
                 key_log.latest.push(Arc::clone(&entry));
                 self.latest.insert(entry.offset(), entry);
             }
+            Retention::Ephemeral => unreachable!("`append_ephemeral` inserts them"),
         }
     }
 
@@ -433,6 +445,7 @@ impl<M: Message> Log<M> {
     pub(crate) fn reset(&mut self, epoch: Epoch, floor: Offset) -> Dropped<M> {
         let mut entries: Vec<Arc<Entry<M>>> = std::mem::take(&mut self.queue).into_values().collect();
         entries.extend(std::mem::take(&mut self.latest).into_values());
+        entries.extend(self.ephemerals.take_all());
         let undecoded = std::mem::take(&mut self.undecoded);
         self.discarded.extend(self.cached.drain(..));
         (self.epoch, self.head, self.trimmed_through) = (epoch, Offset::START, Offset::START);

@@ -322,6 +322,7 @@ impl<M: Message> Drop for Reader<M> {
         drop(state);
         if let Some(balance) = balance {
             metrics::conflated(balance.conflated);
+            metrics::ephemeral_missed(balance.ephemeral_missed);
         }
         if is_last {
             self.shared.closed_notify.notify_waiters();

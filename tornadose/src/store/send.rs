@@ -18,6 +18,7 @@ use crate::store::kept_as::KeptAs;
 use crate::store::key_json::{key_size, key_text, latest_slot};
 use crate::store::limits::ENTRY_OVERHEAD;
 use crate::store::log::AppendError;
+use crate::store::log::ephemeral::EPHEMERAL_AGE;
 use crate::store::shared::BackendHandle;
 
 /// A message as it is sent to a backend, and as it was read back.
@@ -167,7 +168,9 @@ impl<M: Message> Store<M> {
             log_change(backend, &message, &decoded);
         }
         let Decoded { event, kept_as, key, latest, .. } = &decoded;
+        let is_ephemeral = *kept_as == KeptAs::Ephemeral;
         let kind = match latest {
+            None if is_ephemeral && backend.features.contains(Features::EPHEMERAL) => OutgoingKind::Ephemeral,
             None => OutgoingKind::Queue,
             Some(latest) => OutgoingKind::Latest { slot: latest.slot.clone() },
         };
@@ -191,8 +194,10 @@ impl<M: Message> Store<M> {
                 let has_key = *kept_as == KeptAs::Queue && size_of::<M::Key>() > 0;
                 let open_key = tells_finishes.then(|| key_text(key).ok()).flatten();
                 let key = has_key.then(|| open_key.clone().or_else(|| key_text(key).ok())).flatten();
-                let finishes = tells_finishes && decoded.message.finishes();
-                Ok((message, Encoded { kind, content: Content { payload, key, open_key, finishes }, decoded }))
+                let finishes = tells_finishes && !is_ephemeral && decoded.message.finishes();
+                let stale_at = is_ephemeral.then(|| Instant::now() + EPHEMERAL_AGE);
+                let content = Content { payload, key, open_key, finishes, stale_at };
+                Ok((message, Encoded { kind, content, decoded }))
             }
             Err(AppendError::Key(error)) => Err(SubmitError::Encode { message, error }),
             Err(AppendError::KeyTooLong { size }) => Err(SubmitError::KeyTooLong { message, size }),

@@ -121,7 +121,9 @@ impl FinishWaker {
 impl<M: Message> State<M> {
     /// Pushes an entry that was appended to its readers. They are woken by the list, after unlocking.
     pub(crate) fn push_to_readers(&mut self, entry: &Arc<Entry<M>>) -> WakeList<M> {
-        self.readers.push(entry, self.log.live_generation())
+        // An ephemeral message is read in the log, where it is dropped when it is too old. So a mailbox has none.
+        let is_ephemeral = M::HAS_EPHEMERAL && entry.is_ephemeral();
+        self.readers.push(entry, if is_ephemeral { u64::MAX } else { self.log.live_generation() })
     }
 
     /// Finishes a key that is not finished, at the next offset. Returns the finish's offset, and what has to be woken

@@ -137,10 +137,12 @@ impl<M: Message> FusedStream for Subscription<M> {
 impl<M: Message> Drop for Subscription<M> {
     fn drop(&mut self) {
         if tracing::enabled!(target: "tornadose", tracing::Level::DEBUG) {
-            let Balance { owed, delivered, filtered, conflated, missed, unread } = self.balance();
+            let balance @ Balance { owed, delivered, filtered, conflated, missed, unread, .. } = self.balance();
+            let ephemeral_missed = balance.logged_ephemeral_missed();
             tracing::debug!(
                 target: "tornadose",
-                channel = M::CHANNEL, owed, delivered, filtered, conflated, missed, unread, "subscription ended"
+                channel = M::CHANNEL, owed, delivered, filtered, conflated, missed, ephemeral_missed, unread,
+                "subscription ended"
             );
         }
     }
@@ -164,7 +166,7 @@ impl<M: Message> Drop for Subscription<M> {
 pub enum Received<M> {
     /// A message.
     Message {
-        /// Its position in the log.
+        /// Its position in the log. Of an ephemeral message it may be that of the message before.
         id: Id,
         /// The message, shared with the store.
         message: Arc<M>,

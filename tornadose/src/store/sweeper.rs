@@ -17,6 +17,7 @@ use crate::backend::outgoing::OutgoingKind;
 use crate::message::Message;
 use crate::store::expired::{StartSweeper, Sweeper, ValueExpiry};
 use crate::store::log::deadlines::ExpiryRequest;
+use crate::store::log::ephemeral::EPHEMERAL_AGE;
 use crate::store::shared::{Shared, State};
 
 /// The shortest time between two rounds.
@@ -33,11 +34,14 @@ impl<M: Message> State<M> {
     fn next_round(&self, now: Instant) -> Option<Instant> {
         let messages = self.log.queue_ttl().filter(|_| self.log.has_expiring_messages()).map(|ttl| now + ttl / 10);
         let earliest = now + ROUND_MIN;
+        let ephemerals = if M::HAS_EPHEMERAL { self.log.next_ephemeral_expiry() } else { None };
+        // A reader finds none that is too old. So this frees memory alone.
+        let ephemerals = ephemerals.map(|at| at.max(now + EPHEMERAL_AGE / 10));
         let values = self.log.next_deadline().filter(|_| M::HAS_LATEST_TTL && !self.closed).map(|at| {
             let is_kept_back = self.loading || (self.value_expiry == ValueExpiry::ByEngine && !self.reachable);
             if is_kept_back { at.max(now + UNREACHABLE_PAUSE) } else { at }
         });
-        messages.into_iter().chain(values).min().map(|at| at.max(earliest))
+        messages.into_iter().chain(values).chain(ephemerals).min().map(|at| at.max(earliest))
     }
 
     /// Sees to it that what expires is swept in time. If it returns an order, carry it out after unlocking.

@@ -15,14 +15,11 @@ pub(crate) fn length(event: &Event) -> usize {
     event.data().len() + event.name().map_or(0, str::len) + 64
 }
 
-/// Writes an event: `id`, `event`, `data`, and the blank line that dispatches it.
-pub(crate) fn event(bytes: &mut BytesMut, id: &IdText<'_>, event: &Event) {
-    field(bytes, "id", id.as_str());
-    event_without_id(bytes, event);
-}
-
-/// Writes an event that moves no position.
-pub(crate) fn event_without_id(bytes: &mut BytesMut, event: &Event) {
+/// Writes an event: `id` if it has one, `event`, `data`, and the blank line that dispatches it.
+pub(crate) fn event(bytes: &mut BytesMut, id: Option<&IdText<'_>>, event: &Event) {
+    if let Some(id) = id {
+        field(bytes, "id", id.as_str());
+    }
     if let Some(name) = event.name() {
         field(bytes, "event", name);
     }
@@ -110,7 +107,7 @@ mod tests {
 
     fn encode_event(id: &IdText<'_>, written: &Event) -> Bytes {
         let mut bytes = BytesMut::new();
-        event(&mut bytes, id, written);
+        event(&mut bytes, Some(id), written);
         bytes.freeze()
     }
 
@@ -132,7 +129,7 @@ mod tests {
             let plain = Event::text(data);
             let named = name.into_iter().fold(plain, Event::with_name);
             match id {
-                Some(id) => event(&mut bytes, &id, &named),
+                Some(id) => event(&mut bytes, Some(&id), &named),
                 None => bytes.put_slice(without_id(&encode_event(&IdText::try_from("1").unwrap(), &named))),
             }
         }

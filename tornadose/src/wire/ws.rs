@@ -22,13 +22,15 @@ const FIN: u8 = 0x80;
 // RFC 6455 §5.5: at most 125 bytes, not fragmented.
 const CONTROL_PAYLOAD: usize = 125;
 
-/// Encodes an event as one text frame, `{"id":"…","event":"…","data":…}`; `event` is left out when it has no name.
-pub(crate) fn event(id: Id, event: &Event) -> Bytes {
+/// Encodes an event as one text frame, `{"id":"…","event":"…","data":…}`; `id` is left out when it has none, and `event` when
+/// it has no name.
+pub(crate) fn event(id: Option<Id>, event: &Event) -> Bytes {
     let data = event.data();
     let mut text = Vec::with_capacity(data.len() + event.name().map_or(0, str::len) + 64);
-    text.extend_from_slice(b"{\"id\":\"");
-    write!(text, "{id}").expect("a vector takes all");
-    text.extend_from_slice(b"\",");
+    text.push(b'{');
+    if let Some(id) = id {
+        write!(text, "\"id\":\"{id}\",").expect("a vector takes all");
+    }
     put_content(&mut text, event);
     let mut bytes = BytesMut::with_capacity(text.len() + 10);
     frame(&mut bytes, TEXT, &text);
@@ -46,13 +48,6 @@ pub(crate) fn without_id(bytes: &mut BytesMut, event: &[u8], id: Id) {
     let mut text = Vec::with_capacity(event.len());
     text.push(b'{');
     text.extend_from_slice(&event[content..]);
-    frame(bytes, TEXT, &text);
-}
-
-/// Writes an event that moves no position.
-pub(crate) fn event_without_id(bytes: &mut BytesMut, event: &Event) {
-    let mut text = b"{".to_vec();
-    put_content(&mut text, event);
     frame(bytes, TEXT, &text);
 }
 
@@ -187,17 +182,15 @@ mod tests {
     #[test]
     fn an_event_has_its_id_and_its_data() {
         let id: Id = "k3v0q8zd-7".parse().unwrap();
-        let text = |event: &Event| String::from_utf8(super::event(id, event)[2..].to_vec()).unwrap();
+        let text = |event: &Event| String::from_utf8(super::event(Some(id), event)[2..].to_vec()).unwrap();
         assert_eq!(text(&Event::json(&0.5).unwrap()), r#"{"id":"k3v0q8zd-7","data":0.5}"#);
         let html = Event::text("<b>\"hi\"</b>\n").with_name("list".try_into().unwrap());
         assert_eq!(text(&html), r#"{"id":"k3v0q8zd-7","event":"list","data":"<b>\"hi\"</b>\n"}"#);
         for event in [html, Event::text("x".repeat(200)), Event::text("x".repeat(70_000))] {
-            let framed = super::event(id, &event);
+            let framed = super::event(Some(id), &event);
             let mut bytes = BytesMut::new();
             without_id(&mut bytes, &framed, id);
-            let mut bare = BytesMut::new();
-            event_without_id(&mut bare, &event);
-            assert_eq!(bytes, bare);
+            assert_eq!(bytes, super::event(None, &event));
         }
     }
 }

@@ -84,6 +84,12 @@ mod tests {
         fn memory(&self) -> usize {
             0
         }
+        fn has_ephemeral(&self) -> bool {
+            false
+        }
+        fn ingest_ephemeral(&self, _: IncomingEntry<'_>) -> Ingested {
+            Ingested::Ignored
+        }
         fn queue_ttl(&self) -> Option<Duration> {
             None
         }

@@ -147,11 +147,12 @@ impl ConnectionRecord {
         if tracing::enabled!(target: "tornadose", tracing::Level::DEBUG) {
             // Left out where nothing was loaded.
             let loaded = (self.loaded > 0).then_some(self.loaded);
-            let Balance { owed, delivered, filtered, conflated, missed, unread } = balance();
+            let balance @ Balance { owed, delivered, filtered, conflated, missed, unread, .. } = balance();
+            let ephemeral_missed = balance.logged_ephemeral_missed();
             tracing::debug!(
                 target: "tornadose",
-                transport, number, reason, code, detached, owed, delivered, filtered, conflated, missed, unread, loaded,
-                "connection closed"
+                transport, number, reason, code, detached, owed, delivered, filtered, conflated, missed,
+                ephemeral_missed, unread, loaded, "connection closed"
             );
         }
         metrics::closed(transport, reason, detached);

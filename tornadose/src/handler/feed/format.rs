@@ -40,9 +40,9 @@ pub(crate) type ChunkedSse = Sse<true>;
 impl<const CHUNKED: bool> Encoding for Sse<CHUNKED> {
     const SLOT: usize = 0;
 
-    fn encode(id: Id, event: &Event) -> Bytes {
+    fn encode(id: Option<Id>, event: &Event) -> Bytes {
         let mut bytes = chunk::begin(sse::length(event));
-        sse::event(&mut bytes, &IdText::from(id), event);
+        sse::event(&mut bytes, id.map(IdText::from).as_ref(), event);
         chunk::end(bytes)
     }
 
@@ -64,7 +64,8 @@ impl<const CHUNKED: bool> Format for Sse<CHUNKED> {
     }
 
     fn without_id<M>(out: &mut BytesMut, entry: &Entry<M>) {
-        out.extend_from_slice(sse::without_id(chunk::content(entry.encoded::<Self>())));
+        let encoded = chunk::content(entry.encoded::<Self>());
+        out.extend_from_slice(if entry.is_ephemeral() { encoded } else { sse::without_id(encoded) });
     }
 
     fn position(out: &mut BytesMut, id: Id) {
@@ -76,7 +77,7 @@ impl<const CHUNKED: bool> Format for Sse<CHUNKED> {
     }
 
     fn loaded(out: &mut BytesMut, event: &Event) {
-        sse::event_without_id(out, event);
+        sse::event(out, None, event);
     }
 
     fn notice(out: &mut BytesMut, id: Option<Id>, name: &str, json: &str) {
@@ -93,7 +94,7 @@ pub(crate) struct Ws;
 impl Encoding for Ws {
     const SLOT: usize = 1;
 
-    fn encode(id: Id, event: &Event) -> Bytes {
+    fn encode(id: Option<Id>, event: &Event) -> Bytes {
         ws::event(id, event)
     }
 
@@ -115,7 +116,12 @@ impl Format for Ws {
     }
 
     fn without_id<M>(out: &mut BytesMut, entry: &Entry<M>) {
-        ws::without_id(out, entry.encoded::<Self>(), entry.id);
+        let encoded = entry.encoded::<Self>();
+        if entry.is_ephemeral() {
+            out.extend_from_slice(encoded);
+        } else {
+            ws::without_id(out, encoded, entry.id);
+        }
     }
 
     fn position(out: &mut BytesMut, id: Id) {
@@ -127,7 +133,7 @@ impl Format for Ws {
     }
 
     fn loaded(out: &mut BytesMut, event: &Event) {
-        ws::event_without_id(out, event);
+        out.extend_from_slice(&ws::event(None, event));
     }
 
     fn notice(out: &mut BytesMut, id: Option<Id>, name: &str, json: &str) {

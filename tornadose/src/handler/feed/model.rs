@@ -14,7 +14,7 @@ use salvo::http::StatusError;
 use salvo::{Depot, Request};
 use serde_json::json;
 use tokio::runtime::Builder;
-use tokio::time::advance;
+use tokio::time::{Instant, advance};
 
 use super::{Feed, FeedItem};
 use crate::event::Event;
@@ -24,9 +24,10 @@ use crate::handler::feed::format::{Sse, Ws};
 use crate::message::tombstone::Tombstone;
 use crate::message::{Finish, Keys, Message, Retention};
 use crate::store::Store;
-use crate::store::end::EndReason;
+use crate::store::end::{DRAIN_TIMEOUT, EndReason};
 use crate::store::gap::GapReason;
 use crate::store::ledger::Balance;
+use crate::store::log::ephemeral::EPHEMERAL_AGE;
 use crate::store::reader::mailbox::NOOP_WAKER;
 use crate::store::reader::resume::Resume;
 use crate::store::reader::{Reader, ReaderOptions};
@@ -46,6 +47,7 @@ struct Note<const QUEUE: u64, const LATEST: u64> {
     key: u64,
     number: u64,
     latest: Option<&'static str>,
+    is_ephemeral: bool,
     finishes: bool,
     /// The values that a queue message drops.
     drops: Option<Drops>,
@@ -98,6 +100,7 @@ impl<const QUEUE: u64, const LATEST: u64> Message for Note<QUEUE, LATEST> {
     const CAN_FINISH: bool = true;
     const CAPACITY: usize = KEPT;
     const CHANNEL: &'static str = "notes";
+    const HAS_EPHEMERAL: bool = true;
     const HAS_SLOTS: bool = true;
     const HAS_TOMBSTONES: bool = true;
     const QUEUE_TTL: Option<Duration> = if QUEUE > 0 { Some(Duration::from_millis(QUEUE)) } else { None };
@@ -107,7 +110,11 @@ impl<const QUEUE: u64, const LATEST: u64> Message for Note<QUEUE, LATEST> {
         self.key
     }
     fn retention(&self) -> Retention {
-        if self.latest.is_some() { Retention::Latest } else { Retention::Queue }
+        match self.latest {
+            Some(_) => Retention::Latest,
+            None if self.is_ephemeral => Retention::Ephemeral,
+            None => Retention::Queue,
+        }
     }
     fn finishes(&self) -> bool {
         self.finishes
@@ -179,6 +186,9 @@ impl<const QUEUE: u64, const LATEST: u64> Subscriber for Reads<QUEUE, LATEST> {
 struct History {
     queue: BTreeMap<u64, Vec<u64>>,
     latest: BTreeMap<(u64, &'static str), u64>,
+    /// The ephemeral messages that are kept, with their keys and the times of their submits; and all there ever were.
+    ephemeral: BTreeMap<u64, (u64, Instant)>,
+    all_ephemeral: BTreeSet<u64>,
     /// The finish of each finished key.
     finishes: BTreeMap<u64, u64>,
     /// The removals, with their keys, and the queue messages that they have dropped.
@@ -296,6 +306,7 @@ struct Client<const QUEUE: u64, const LATEST: u64> {
     filtered: u64,
     conflated: u64,
     missed: u64,
+    ephemeral_missed: u64,
     /// The offset at which the batches of a subscription are split.
     border: u64,
     position: Option<String>,
@@ -322,6 +333,8 @@ struct Client<const QUEUE: u64, const LATEST: u64> {
 struct Disconnected {
     /// The newest message at that time.
     after: u64,
+    /// When it ends, whether it has read everything or not.
+    due_at: Instant,
     /// Whether it may have reported the loss of messages that it would not have been delivered, because they were
     /// submitted later. Its position decides, which is not known here.
     may_have_missed_later: bool,
@@ -393,6 +406,7 @@ impl<const QUEUE: u64, const LATEST: u64> Client<QUEUE, LATEST> {
             filtered: 0,
             conflated: 0,
             missed: 0,
+            ephemeral_missed: 0,
             border: 0,
             position: position.map(str::to_owned),
             over: false,
@@ -430,6 +444,13 @@ impl<const QUEUE: u64, const LATEST: u64> Client<QUEUE, LATEST> {
 
     fn loses(&mut self, latest: Option<u64>) {
         self.conflated += u64::from(latest.is_some_and(|number| self.unread.remove(&number)));
+    }
+
+    /// Ephemeral messages were dropped.
+    fn misses_ephemeral(&mut self, dropped: &BTreeSet<u64>) {
+        let unread = self.unread.len();
+        self.unread.retain(|number| !dropped.contains(number));
+        self.ephemeral_missed += (unread - self.unread.len()) as u64;
     }
 
     /// Messages that are owed, not read, and were trimmed. Those that were removed are told at the removal.
@@ -528,7 +549,10 @@ impl<const QUEUE: u64, const LATEST: u64> Client<QUEUE, LATEST> {
             }
             Ok(FeedItem::Ended(EndReason::Disconnected)) => {
                 self.over = true;
-                let after = self.disconnected.as_ref().unwrap().after;
+                let Disconnected { after, due_at, .. } = *self.disconnected.as_ref().unwrap();
+                if Instant::now() >= due_at {
+                    return;
+                }
                 let removal = history.next_removal(&self.keys, self.removals_told_through);
                 let unread = if removal.is_some() { &self.unread - &history.removed } else { self.unread.clone() };
                 assert!(self.is_lost_after_end(&unread), "it ends before it has read everything");
@@ -557,7 +581,9 @@ impl<const QUEUE: u64, const LATEST: u64> Client<QUEUE, LATEST> {
                             assert!(history.is_finished(&self.keys));
                             assert!(self.unread.is_subset(&lost), "it ends before it has read everything");
                         }
-                        Said::Number(number) => {
+                        Said::Number { number, has_id } => {
+                            let is_ephemeral = history.all_ephemeral.contains(&number);
+                            assert!(!(is_ephemeral && has_id), "the ephemeral {number} has an id");
                             assert!(self.in_hand.remove(&number), "{number} was not in hand");
                             self.delivered += 1;
                         }
@@ -640,8 +666,8 @@ impl<const QUEUE: u64, const LATEST: u64> Client<QUEUE, LATEST> {
     /// Checks that its ledger, if it ends here, agrees with the model.
     fn check(&self) -> Balance {
         let unread = (self.unread.len() + self.in_hand.len()) as u64;
-        let Self { owed, delivered, filtered, conflated, missed, .. } = *self;
-        let expected = Balance { owed, delivered, filtered, conflated, missed, unread };
+        let Self { owed, delivered, filtered, conflated, missed, ephemeral_missed, .. } = *self;
+        let expected = Balance { owed, delivered, filtered, conflated, missed, ephemeral_missed, unread };
         let found = match &self.tap {
             Tap::Sse(feed, _) | Tap::Ws(feed, _) => feed.reader().balance(),
             Tap::Subscription(subscription) => subscription.balance(),
@@ -658,7 +684,8 @@ impl<const QUEUE: u64, const LATEST: u64> Client<QUEUE, LATEST> {
             return found;
         }
         assert_eq!(found, expected);
-        assert_eq!(found.owed, delivered + filtered + conflated + missed + unread, "it does not balance");
+        let sum = delivered + filtered + conflated + missed + ephemeral_missed + unread;
+        assert_eq!(found.owed, sum, "it does not balance");
         found
     }
 }
@@ -671,12 +698,15 @@ enum Said {
     Finished,
     /// A value has expired.
     Ended(serde_json::Value),
-    Number(u64),
+    Number {
+        number: u64,
+        has_id: bool,
+    },
 }
 
-fn of_data(data: &str) -> Said {
+fn of_data(data: &str, has_id: bool) -> Said {
     if let Ok(number) = data.parse() {
-        return Said::Number(number);
+        return Said::Number { number, has_id };
     }
     if data == "{}" {
         return Said::Finished;
@@ -693,11 +723,18 @@ fn of_data(data: &str) -> Said {
 }
 
 fn sse(bytes: &[u8]) -> Vec<Said> {
-    let lines = std::str::from_utf8(bytes).unwrap().lines();
-    let said = lines.filter_map(|line| match line.split_once(": ")? {
-        ("id", id) => Some(Said::Position(id.to_owned())),
-        ("data", data) => Some(of_data(data)),
-        _ => None,
+    let mut has_id = false;
+    let said = std::str::from_utf8(bytes).unwrap().lines().filter_map(|line| match line.split_once(": ") {
+        Some(("id", id)) => {
+            has_id = true;
+            Some(Said::Position(id.to_owned()))
+        }
+        Some(("data", data)) => Some(of_data(data, has_id)),
+        Some(_) => None,
+        None => {
+            has_id = false;
+            None
+        }
     });
     said.collect()
 }
@@ -713,10 +750,11 @@ fn ws(mut bytes: &[u8]) -> Vec<Said> {
         bytes = behind;
         let frame: serde_json::Value = serde_json::from_slice(frame).unwrap();
         said.extend(frame["id"].as_str().map(|id| Said::Position(id.to_owned())));
+        let has_id = frame["id"].is_string();
         match &frame["data"] {
             serde_json::Value::Null => {}
-            serde_json::Value::String(text) => said.push(of_data(text)),
-            data => said.push(of_data(&data.to_string())),
+            serde_json::Value::String(text) => said.push(of_data(text, has_id)),
+            data => said.push(of_data(&data.to_string(), has_id)),
         }
     }
     said
@@ -730,11 +768,12 @@ fn submit<const QUEUE: u64, const LATEST: u64>(
 ) {
     let key = chance.below(KEYS);
     let latest = NAMES.get(chance.upto(8)).copied();
+    let is_ephemeral = latest.is_none() && chance.below(3) == 0;
     // A finish would be forgotten with the messages of its key.
-    let finishes = QUEUE == 0 && latest.is_none() && chance.below(30) == 0;
-    let drops = (latest.is_none() && !finishes && chance.below(5) == 0).then(|| random_drops(chance));
+    let finishes = QUEUE == 0 && latest.is_none() && !is_ephemeral && chance.below(30) == 0;
+    let drops = (latest.is_none() && !is_ephemeral && !finishes && chance.below(5) == 0).then(|| random_drops(chance));
     if history.finishes.contains_key(&key) {
-        assert!(store.try_submit(Note { key, number: 0, latest, finishes, drops }).is_err());
+        assert!(store.try_submit(Note { key, number: 0, latest, is_ephemeral, finishes, drops }).is_err());
         return;
     }
     if let Some(drops) = drops {
@@ -744,7 +783,10 @@ fn submit<const QUEUE: u64, const LATEST: u64>(
     let number = history.head;
     history.times.insert(number, history.now);
     let replaced = latest.and_then(|name| history.latest.insert((key, name), number));
-    if latest.is_none() {
+    if is_ephemeral {
+        history.ephemeral.insert(number, (key, Instant::now()));
+        history.all_ephemeral.insert(number);
+    } else if latest.is_none() {
         history.queue.entry(key).or_default().push(number);
     }
     for client in clients.iter_mut().flatten() {
@@ -754,7 +796,7 @@ fn submit<const QUEUE: u64, const LATEST: u64>(
         history.head += 1;
         history.finishes.insert(key, history.head);
     }
-    let id = store.try_submit(Note { key, number, latest, finishes, drops }).unwrap().unwrap();
+    let id = store.try_submit(Note { key, number, latest, is_ephemeral, finishes, drops }).unwrap().unwrap();
     assert_eq!(id.offset.minor(), number);
 }
 
@@ -786,7 +828,32 @@ fn remove<const QUEUE: u64, const LATEST: u64>(
             client.loses(Some(number));
         }
     }
+    drop_ephemeral(history, clients, |of, _| of == key);
     store.remove(&key).now_or_never().unwrap().unwrap();
+}
+
+/// Drops ephemeral messages, by their keys and their times.
+fn drop_ephemeral<const QUEUE: u64, const LATEST: u64>(
+    history: &mut History,
+    clients: &mut [Option<Client<QUEUE, LATEST>>],
+    is_dropped: impl Fn(u64, Instant) -> bool,
+) {
+    let dropped = history.ephemeral.extract_if(.., |_, (key, at)| is_dropped(*key, *at));
+    let dropped: BTreeSet<u64> = dropped.map(|(number, _)| number).collect();
+    clients.iter_mut().flatten().for_each(|client| client.misses_ephemeral(&dropped));
+}
+
+/// Lets some time pass, in which ephemeral messages grow too old.
+async fn wait<const QUEUE: u64, const LATEST: u64>(
+    store: &Store<Note<QUEUE, LATEST>>,
+    history: &mut History,
+    clients: &mut [Option<Client<QUEUE, LATEST>>],
+    chance: &mut Chance,
+) {
+    advance(Duration::from_millis(chance.below(4000))).await;
+    drop_ephemeral(history, clients, |_, at| at.elapsed() >= EPHEMERAL_AGE);
+    let expired = store.shared().lock().expire(Instant::now());
+    drop(expired);
 }
 
 fn forget<const QUEUE: u64, const LATEST: u64>(
@@ -867,14 +934,19 @@ fn every_ledger_balances_where_messages_and_values_expire() {
 
 fn check<const QUEUE: u64, const LATEST: u64>(programs: u64) {
     let runtime = Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
-    let mut sum = [0; 6];
+    let mut sum = [0; 7];
     for seed in 1..programs {
         runtime.block_on(check_one::<QUEUE, LATEST>(seed, &mut sum));
     }
-    assert!(sum.iter().all(|messages| *messages > 2 * programs), "the programs do not try everything: {sum:?}");
+    let mut tried = sum.to_vec();
+    if QUEUE + LATEST > 0 {
+        // Too little time passes for ephemeral messages to be missed.
+        tried.remove(5);
+    }
+    assert!(tried.iter().all(|messages| *messages > programs), "the programs do not try everything: {sum:?}");
 }
 
-async fn check_one<const QUEUE: u64, const LATEST: u64>(seed: u64, sum: &mut [u64; 6]) {
+async fn check_one<const QUEUE: u64, const LATEST: u64>(seed: u64, sum: &mut [u64; 7]) {
     let mut chance = Chance(seed * 0x9E37_79B9);
     let store = Store::new();
     let mut history = History::default();
@@ -896,6 +968,9 @@ async fn check_one<const QUEUE: u64, const LATEST: u64>(seed: u64, sum: &mut [u6
             3 if chance.below(20) == 0 => disconnect(&store, &history, &mut clients, &mut chance),
             3 if QUEUE + LATEST > 0 && chance.below(2) == 0 => {
                 pass(&store, &mut history, &mut clients, &mut chance).await;
+            }
+            3 if QUEUE + LATEST == 0 && chance.below(8) == 0 => {
+                wait(&store, &mut history, &mut clients, &mut chance).await;
             }
             2..6 => submit(&store, &mut history, &mut clients, &mut chance),
             _ => {
@@ -932,7 +1007,11 @@ fn disconnect<const QUEUE: u64, const LATEST: u64>(
     for client in clients.iter_mut().flatten() {
         let holds_key = !matches!(client.keys, Keys::All) && has(&client.keys, key);
         if holds_key && !client.over && client.disconnected.is_none() {
-            client.disconnected = Some(Disconnected { after: history.head, may_have_missed_later: false });
+            client.disconnected = Some(Disconnected {
+                after: history.head,
+                due_at: Instant::now() + DRAIN_TIMEOUT,
+                may_have_missed_later: false,
+            });
         }
     }
 }
@@ -940,11 +1019,12 @@ fn disconnect<const QUEUE: u64, const LATEST: u64>(
 fn end<const QUEUE: u64, const LATEST: u64>(
     client: &mut Option<Client<QUEUE, LATEST>>,
     positions: &mut Vec<Option<String>>,
-    sum: &mut [u64; 6],
+    sum: &mut [u64; 7],
 ) {
     let Some(client) = client.take() else { return };
-    let Balance { owed, delivered, filtered, conflated, missed, unread } = client.check();
-    for (sum, messages) in sum.iter_mut().zip([owed, delivered, filtered, conflated, missed, unread]) {
+    let Balance { owed, delivered, filtered, conflated, missed, ephemeral_missed, unread } = client.check();
+    let counts = [owed, delivered, filtered, conflated, missed, ephemeral_missed, unread];
+    for (sum, messages) in sum.iter_mut().zip(counts) {
         *sum += messages;
     }
     positions.extend(client.position.is_some().then_some(client.position));

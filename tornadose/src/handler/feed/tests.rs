@@ -56,7 +56,7 @@ struct Counted;
 
 impl Encoding for Counted {
     const SLOT: usize = <Sse>::SLOT;
-    fn encode(id: Id, event: &Event) -> Bytes {
+    fn encode(id: Option<Id>, event: &Event) -> Bytes {
         ENCODED.fetch_add(1, Relaxed);
         <Sse>::encode(id, event)
     }

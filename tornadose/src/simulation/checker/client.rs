@@ -57,8 +57,9 @@ impl<M: Message> Client<M> {
                     self.position = Some(id);
                 }
                 for entry in batch.entries() {
-                    record.receive(self.index, describe(&*entry.message), entry.id, with_ids);
-                    if with_ids {
+                    let has_id = with_ids && !entry.is_ephemeral();
+                    record.receive(self.index, describe(&*entry.message), entry.id, has_id);
+                    if has_id {
                         self.position = Some(entry.id);
                     }
                 }

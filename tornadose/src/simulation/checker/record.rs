@@ -9,9 +9,10 @@ use tokio::time::Instant;
 
 use crate::backend::outgoing::SendOutcome;
 use crate::id::Id;
-use crate::message::{Message, Retention};
+use crate::message::Message;
 use crate::store::error::SubmitError;
 use crate::store::gap::GapReason;
+use crate::store::kept_as::KeptAs;
 
 /// How many lines a transcript has at most.
 const TRANSCRIPT_LINES_MAX: usize = 40;
@@ -25,18 +26,21 @@ pub(crate) struct Description {
     pub(super) is_latest: bool,
     /// How long it is kept, if it is a `latest` message that expires.
     pub(super) ttl: Option<Duration>,
+    pub(super) is_ephemeral: bool,
 }
 
 /// Returns what a message is known by.
 pub(crate) fn describe<M: Message>(message: &M) -> Description {
     let event = message.event().ok();
-    let is_latest = !M::HAS_QUEUE || message.retention() == Retention::Latest;
+    let kept_as = KeptAs::of(message);
+    let is_latest = matches!(kept_as, Ok(KeptAs::Latest { .. }));
     Description {
         key: format!("{:?}", message.key()),
         event_name: event.as_ref().and_then(|event| event.name()).map(str::to_owned),
         data: event.map_or_else(String::new, |event| event.data().to_owned()),
         is_latest,
         ttl: if is_latest && M::HAS_LATEST_TTL { message.latest_ttl() } else { None },
+        is_ephemeral: matches!(kept_as, Ok(KeptAs::Ephemeral)),
     }
 }
 
@@ -83,6 +87,8 @@ pub(super) struct MessageRecord {
     /// When it was submitted; `None` for a message of another program.
     pub(super) submitted: Option<usize>,
     pub(super) answer: Option<Answer>,
+    /// When it was answered.
+    pub(super) answered: Option<usize>,
     /// Whether it may be lost without a report.
     pub(super) is_excused: bool,
 }
@@ -113,6 +119,11 @@ pub(super) enum ItemKind {
         message: usize,
         id: Id,
         with_id: bool,
+    },
+    /// An ephemeral message, and its place.
+    Ephemeral {
+        message: usize,
+        id: Id,
     },
     Gap(GapReason),
     /// Everything that is owed up to this id was received.
@@ -179,7 +190,13 @@ impl Record {
         }
         let index = self.messages.len();
         self.by_description.insert(description.clone(), index);
-        self.messages.push(MessageRecord { description, submitted: None, answer: None, is_excused: false });
+        self.messages.push(MessageRecord {
+            description,
+            submitted: None,
+            answer: None,
+            answered: None,
+            is_excused: false,
+        });
         index
     }
 
@@ -193,8 +210,8 @@ impl Record {
 
     pub(crate) fn answer(&mut self, message: usize, answer: Answer) {
         let text = format!("{answer:?}: {}", self.messages[message].description);
-        self.push(Some(message), None, text);
-        self.messages[message].answer = Some(answer);
+        let at = self.push(Some(message), None, text);
+        (self.messages[message].answer, self.messages[message].answered) = (Some(answer), Some(at));
     }
 
     /// Records that messages with an id that passes this test may be lost without a report.
@@ -242,9 +259,17 @@ impl Record {
         let name = &self.readers[reader].name;
         let without_id = if with_id { "" } else { " without its id" };
         let text = format!("{name}: received {id} {description}{without_id}");
+        let is_ephemeral = description.is_ephemeral;
         let message = self.message(description);
         let at = self.push(Some(message), Some(reader), text);
-        self.readers[reader].items.push(Item { at, kind: ItemKind::Message { message, id, with_id } });
+        let kind =
+            if is_ephemeral { ItemKind::Ephemeral { message, id } } else { ItemKind::Message { message, id, with_id } };
+        self.readers[reader].items.push(Item { at, kind });
+    }
+
+    /// Returns how much time has passed between two moments.
+    pub(super) fn time_between(&self, first: usize, second: usize) -> Duration {
+        self.events[second].at.saturating_duration_since(self.events[first].at)
     }
 
     pub(crate) fn gap(&mut self, reader: usize, reason: GapReason) {

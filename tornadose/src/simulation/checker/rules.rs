@@ -1,6 +1,7 @@
 //! The promises, each as a search through what was recorded.
 
 mod expiries;
+mod ephemeral;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
@@ -18,7 +19,7 @@ pub(super) struct Finding {
 const ONCE: &str = "a reader received a message twice, without a gap `restarted` in between";
 const IN_ORDER: &str = "a reader received a message after one that is newer in the same epoch";
 const ONE_ID: &str = "two readers received different messages under one id";
-const REJECTED: &str = "a message that was rejected was received";
+pub(super) const REJECTED: &str = "a message that was rejected was received";
 const LAST: &str = "a reader received a message of a key that is finished, and no gap in between";
 const ONE_FINISH: &str = "two readers were told different finishes of a key";
 const EARLY: &str = "a reader was told that a value has expired before its time";
@@ -47,6 +48,7 @@ pub(super) fn find_violation(record: &Record) -> Option<Finding> {
             .or_else(|| find_disordered(record, reader))
             .or_else(|| find_after_finish(record, reader))
             .or_else(|| expiries::find_wrong(record, reader))
+            .or_else(|| ephemeral::find_violation(record, reader))
             .or_else(|| find_skipped(record, &known, reader))
             .or_else(|| find_undelivered(record, &known, reader));
         if let Some((promise, messages)) = found {
@@ -104,7 +106,7 @@ fn find_repeated(record: &Record, reader: &ReaderRecord) -> Option<Found> {
             ItemKind::Position(_)
             | ItemKind::Finished { with_id: true, .. }
             | ItemKind::Expired { with_id: true, .. } => without_id.clear(),
-            ItemKind::Finished { .. } | ItemKind::Expired { .. } => {}
+            ItemKind::Finished { .. } | ItemKind::Expired { .. } | ItemKind::Ephemeral { .. } => {}
             ItemKind::Gap(GapReason::Restarted) => seen.clear(),
             ItemKind::Gap(reason) => {
                 // A gap is followed by the newest values.
@@ -147,7 +149,7 @@ fn find_disordered(record: &Record, reader: &ReaderRecord) -> Option<Found> {
             | ItemKind::Expired { id, with_id: true, .. } => position = Some(id),
             ItemKind::Gap(GapReason::Restarted) => last = None,
             ItemKind::Gap(_) => is_after_gap = true,
-            ItemKind::Finished { .. } | ItemKind::Expired { .. } => {}
+            ItemKind::Finished { .. } | ItemKind::Expired { .. } | ItemKind::Ephemeral { .. } => {}
             ItemKind::Resumed => last = position,
         }
     }
@@ -159,7 +161,7 @@ fn find_after_finish(record: &Record, reader: &ReaderRecord) -> Option<Found> {
     let mut finished = HashSet::new();
     for item in &reader.items {
         match item.kind {
-            ItemKind::Message { message, .. } => {
+            ItemKind::Message { message, .. } | ItemKind::Ephemeral { message, .. } => {
                 if finished.contains(&record.messages[message].description.key) {
                     return Some((LAST, vec![message]));
                 }
@@ -209,7 +211,7 @@ fn find_skipped(record: &Record, known: &Known, reader: &ReaderRecord) -> Option
                 (complete, is_after_gap) = (None, true);
                 continue;
             }
-            ItemKind::Resumed => continue,
+            ItemKind::Resumed | ItemKind::Ephemeral { .. } => continue,
         };
         if let (Some(complete), Some(by_offset)) = (complete, known.by_id.get(&id.epoch))
             && complete.epoch == id.epoch
@@ -246,7 +248,8 @@ fn find_undelivered(record: &Record, known: &Known, reader: &ReaderRecord) -> Op
     for (index, message) in record.messages.iter().enumerate() {
         let Some(submitted) = message.submitted.filter(|submitted| *submitted > reader.opened) else { continue };
         let is_removed = record.removed.contains(&message.description.key);
-        if message.is_excused || is_removed || received.contains(&index) || !reader.reads(&message.description) {
+        let is_owed = !message.description.is_ephemeral && !message.is_excused;
+        if !is_owed || is_removed || received.contains(&index) || !reader.reads(&message.description) {
             continue;
         }
         let id = match &message.answer {
@@ -274,7 +277,8 @@ fn find_undelivered(record: &Record, known: &Known, reader: &ReaderRecord) -> Op
 fn message_of(kind: ItemKind) -> Option<usize> {
     match kind {
         ItemKind::Message { message, .. } => Some(message),
-        ItemKind::Gap(_)
+        ItemKind::Ephemeral { .. }
+        | ItemKind::Gap(_)
         | ItemKind::Position(_)
         | ItemKind::Finished { .. }
         | ItemKind::Expired { .. }
@@ -331,6 +335,7 @@ impl ReaderRecord {
                 ItemKind::Message { id: other, with_id: true, .. } if other.epoch == id.epoch => is_reported = false,
                 ItemKind::Gap(_) => is_reported = true,
                 ItemKind::Message { .. }
+                | ItemKind::Ephemeral { .. }
                 | ItemKind::Finished { .. }
                 | ItemKind::Expired { .. }
                 | ItemKind::Position(_)

@@ -10,7 +10,14 @@ use crate::simulation::checker::record::Description;
 use crate::store::gap::GapReason;
 
 fn message(data: &str) -> Description {
-    Description { key: "()".into(), event_name: None, data: data.into(), is_latest: false, ttl: None }
+    Description {
+        key: "()".into(),
+        event_name: None,
+        data: data.into(),
+        is_latest: false,
+        ttl: None,
+        is_ephemeral: false,
+    }
 }
 
 /// The kinds of items that a reader receives.
@@ -117,4 +124,64 @@ async fn each_broken_promise_about_values_that_expire_is_named() {
     assert!(broken(&[b(), Expired("a", 1, 3)]).await.contains("a newer one in its place"));
     assert!(broken(&[b()]).await.contains("was not told that a value has expired"));
     assert!(broken(&[b(), Expired("b", 2, 3), Expired("c", 4, 5)]).await.contains("before its time"));
+}
+
+/// Records that the ephemeral messages `x`, which follows 2, and `y`, which follows 3, were acknowledged, and that `z` was
+/// rejected; that a reader received these, each at a place or as a message with an id. Returns the promise that is broken.
+fn broken_by_ephemerals(items: &[Received]) -> Option<&'static str> {
+    let checker = Checker::new();
+    let epoch: Epoch = "k3v0q8zd".parse().unwrap();
+    let id = |minor| Id { epoch, offset: Offset::new(0, minor) };
+    let ephemeral = |data: &str| Description { is_ephemeral: true, ..message(data) };
+    let mut record = checker.record.lock();
+    let reader = record.open("reader".into(), None);
+    for (data, follows) in [("x", 2), ("y", 3)] {
+        let index = record.submit(ephemeral(data));
+        record.answer(index, Answer::Acknowledged(id(follows)));
+    }
+    let rejected = record.submit(ephemeral("z"));
+    record.answer(rejected, Answer::Rejected("finished".into()));
+    for item in items {
+        match *item {
+            Received::Message(minor) => record.receive(reader, message(&minor.to_string()), id(minor), true),
+            Received::Ephemeral(data, place) => record.receive(reader, ephemeral(data), id(place), false),
+            Received::Resumes => record.resume(reader),
+        }
+    }
+    drop(record);
+    checker.check().err().map(|violation| violation.promise())
+}
+
+#[derive(Clone, Copy)]
+enum Received {
+    Message(u64),
+    Ephemeral(&'static str, u64),
+    Resumes,
+}
+
+#[test]
+fn each_broken_promise_of_an_ephemeral_message_is_named() {
+    use Received::{Ephemeral, Message, Resumes};
+
+    let (x, y) = (Ephemeral("x", 2), Ephemeral("y", 3));
+    assert_eq!(broken_by_ephemerals(&[]), None, "it may be lost");
+    assert_eq!(broken_by_ephemerals(&[Message(2), x, Message(3), y]), None);
+    assert_eq!(broken_by_ephemerals(&[x, Resumes, x]), None, "another process receives it later");
+    let broken = |items: &[Received]| broken_by_ephemerals(items).unwrap();
+    assert!(broken(&[x, y, x]).contains("twice"));
+    assert!(broken(&[Ephemeral("x", 1)]).contains("before the message that it follows"));
+    assert!(broken(&[Message(3), x]).contains("before the message that it follows"), "it stands before 3");
+    assert!(broken(&[y, Ephemeral("x", 3)]).contains("submitted when it was taken"));
+    assert!(broken(&[Ephemeral("z", 3)]).contains("rejected"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_ephemeral_message_that_is_received_late_is_named() {
+    let checker = Checker::new();
+    let ephemeral = Description { is_ephemeral: true, ..message("x") };
+    let reader = checker.record.lock().open("reader".into(), None);
+    checker.record.lock().submit(ephemeral.clone());
+    tokio::time::advance(std::time::Duration::from_secs(16)).await;
+    checker.record.lock().receive(reader, ephemeral, Id { epoch: Epoch::fresh(), offset: Offset::START }, false);
+    assert!(checker.check().unwrap_err().promise().contains("too old"));
 }

@@ -21,6 +21,8 @@ pub(super) enum Step {
     Kill { process: usize },
     Submit { process: usize, key: u64, is_latest: bool },
     TrySubmit { process: usize, key: u64, is_latest: bool },
+    Whisper { process: usize, key: u64 },
+    TryWhisper { process: usize, key: u64 },
     Forget { process: usize, key: u64 },
     Bury { process: usize, key: u64 },
     SubmitLast { process: usize, key: u64 },
@@ -112,7 +114,7 @@ fn step(random: &mut Random) -> Step {
     let key = random.below(KEYS);
     let is_latest = random.below(3) == 0;
     let finished_key = KEYS + random.below(FINISHED_KEYS);
-    match random.below(112) {
+    match random.below(124) {
         0..4 => Step::Start { process },
         4 => Step::Stop { process },
         5 => Step::Kill { process },
@@ -143,6 +145,9 @@ fn step(random: &mut Random) -> Step {
         107 => Step::Remove { process, key: finished_key },
         108 | 109 => Step::Connect { client, process, key: Some(finished_key), replay: random.index(4) },
         110 => Step::Foreign { key: finished_key, is_latest },
+        111..118 => Step::Whisper { process, key },
+        118..121 => Step::TryWhisper { process, key },
+        121 | 122 => Step::Whisper { process, key: finished_key },
         _ => Step::OtherVersion { key, is_readable: random.below(3) > 0 },
     }
 }

@@ -29,11 +29,18 @@ const CHANNEL: &str = "notes";
 struct Note<const QUEUE_TTL_MS: u64> {
     key: u64,
     number: u64,
-    is_latest: bool,
+    kind: Kind,
     finishes: bool,
     /// Of a latest value.
     slot: Option<u8>,
     is_tombstone: bool,
+}
+
+#[derive(Clone, Copy, Serialize, Deserialize)]
+enum Kind {
+    Queue,
+    Latest,
+    Ephemeral,
 }
 
 impl<const TTL: u64> Finish for Note<TTL> {}
@@ -42,6 +49,7 @@ impl<const TTL: u64> Message for Note<TTL> {
     type Key = u64;
     const CAN_FINISH: bool = true;
     const CAPACITY: usize = 8;
+    const HAS_EPHEMERAL: bool = true;
     const CHANNEL: &'static str = CHANNEL;
     const HAS_SLOTS: bool = true;
     const HAS_TOMBSTONES: bool = true;
@@ -52,7 +60,11 @@ impl<const TTL: u64> Message for Note<TTL> {
         self.key
     }
     fn retention(&self) -> Retention {
-        if self.is_latest { Retention::Latest } else { Retention::Queue }
+        match self.kind {
+            Kind::Queue => Retention::Queue,
+            Kind::Latest => Retention::Latest,
+            Kind::Ephemeral => Retention::Ephemeral,
+        }
     }
     fn finishes(&self) -> bool {
         self.finishes
@@ -143,6 +155,16 @@ impl<const TTL: u64> World<TTL> {
                 let note = Note { finishes: true, ..self.note(key, false) };
                 self.submit(process, note);
             }
+            Step::Whisper { process, key } => {
+                let note = Note { kind: Kind::Ephemeral, ..self.note(key, false) };
+                self.submit(process, note);
+            }
+            Step::TryWhisper { process, key } => {
+                let note = Note { kind: Kind::Ephemeral, ..self.note(key, false) };
+                if let Some(store) = &self.stores[process] {
+                    self.checker.try_submit(store, note).ok();
+                }
+            }
             Step::Finish { process, key } => {
                 if let Some(store) = self.stores[process].clone() {
                     tokio::spawn(async move { store.finish(&key).await.ok() });
@@ -206,7 +228,8 @@ impl<const TTL: u64> World<TTL> {
         self.number += 1;
         // Of three latest values, two have slots.
         let slot = [Some(0), Some(1), None][usize::try_from(self.number % 3).unwrap_or(0)].filter(|_| is_latest);
-        Note { key, number: self.number, is_latest, finishes: false, slot, is_tombstone: false }
+        let kind = if is_latest { Kind::Latest } else { Kind::Queue };
+        Note { key, number: self.number, kind, finishes: false, slot, is_tombstone: false }
     }
 
     async fn start(&mut self, process: usize) {

@@ -97,15 +97,22 @@ pub(crate) struct CachedBatch<M> {
     pub(super) version: u64,
     /// Readers from here up to the first entry of the batch are at the same position.
     pub(super) after: Offset,
+    /// The number of the first ephemeral message that such a reader has not passed; 0 without one.
+    pub(super) ephemeral: u64,
     pub(super) batch: Arc<SharedBatch<M>>,
 }
 
 impl<M> CachedBatch<M> {
-    /// Returns whether a reader at this position of this key, or of all keys, reads this batch next.
-    pub(super) fn is_next_at(&self, position: Offset, key_index: Option<usize>, version: u64) -> bool {
+    /// Returns whether a reader at this position of this key, or of all keys, reads this batch next. `ephemeral`: the first
+    /// ephemeral message that it has not passed.
+    pub(super) fn is_next_at(&self, position: Offset, key_index: Option<usize>, version: u64, ephemeral: u64) -> bool {
+        let first = &self.batch.entries[0];
+        // An ephemeral message may have the place up to which everything is read.
+        let is_ahead = position < first.offset() || (position == first.offset() && first.is_ephemeral());
         self.key_index == key_index
             && self.version == version
+            && self.ephemeral == ephemeral
             && self.after <= position
-            && position < self.batch.entries[0].offset()
+            && is_ahead
     }
 }

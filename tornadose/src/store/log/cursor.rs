@@ -34,6 +34,8 @@ pub(crate) struct Cursor {
     pub(super) generation: u64,
     /// Its reader is not told of values that have expired at or below: it was never sent them.
     pub(super) expired_through: Offset,
+    /// The number of the newest ephemeral message that was read or is not owed.
+    pub(super) ephemeral: u64,
 }
 
 impl Cursor {
@@ -117,8 +119,8 @@ impl<M: Message> Log<M> {
         let kept = self.cursor_at(keys, cursor.position, cursor.skip_through, ids_after);
         // What was removed is reported at the removal.
         let accounted = kept.accounted - self.removed_ahead(keys, cursor);
-        let (generation, expired_through) = (cursor.generation, cursor.expired_through);
-        Cursor { accounted, generation, expired_through, ..kept }
+        let Cursor { generation, expired_through, ephemeral, .. } = *cursor;
+        Cursor { accounted, generation, expired_through, ephemeral, ..kept }
     }
 
     /// Returns the cursor of a reader whose client has dropped what it had: before the kept state that a new one is sent, and
@@ -137,7 +139,8 @@ impl<M: Message> Log<M> {
     fn cursor_at(&self, keys: &KeySelection, position: Offset, skip_through: Offset, ids_after: Offset) -> Cursor {
         let accounted = self.appended_queue(keys) - self.queue_count_after(keys, position.max(skip_through));
         let (generation, expired_through) = (self.generation(), Offset::START);
-        Cursor { position, skip_through, ids_after, accounted, generation, expired_through }
+        let ephemeral = self.ephemerals.appended;
+        Cursor { position, skip_through, ids_after, accounted, generation, expired_through, ephemeral }
     }
 
     /// Returns what the log knows of an id, for a reader of these keys.
@@ -164,8 +167,10 @@ impl<M: Message> Log<M> {
         self.has_seen(cursor.ids_after)
     }
 
-    pub(crate) fn is_at_head(&self, cursor: &Cursor) -> bool {
-        cursor.position == self.head && cursor.generation == self.generation()
+    pub(crate) fn is_at_head(&self, keys: &KeySelection, cursor: &Cursor) -> bool {
+        cursor.position == self.head
+            && cursor.generation == self.generation()
+            && !self.has_ephemeral_ahead(keys, cursor)
     }
 
     /// Returns how many messages were appended for these keys, kept or not.
@@ -174,17 +179,21 @@ impl<M: Message> Log<M> {
             KeySelection::All => self.appended_latest,
             _ => self.per_key(keys, |log| log.appended_latest).sum(),
         };
-        Counts { queue: self.appended_queue(keys), latest }
+        Counts { queue: self.appended_queue(keys), latest, ephemeral: self.appended_ephemeral(keys) }
     }
 
-    /// Returns how many messages the reader has yet to read or to report as missing. O(n) in the unread `latest`
-    /// messages.
+    /// Returns how many messages the reader has yet to read or to report as missing. O(n) in the unread `latest` and
+    /// ephemeral messages.
     pub(crate) fn remaining(&self, keys: &KeySelection, cursor: &Cursor) -> Counts {
         let latest = match keys {
             KeySelection::All => self.latest.range(above(cursor.position)).count(),
             _ => self.per_key(keys, |log| log.latest_after(cursor.position).count()).sum(),
         };
-        Counts { queue: self.appended_queue(keys) - cursor.accounted, latest: latest as u64 }
+        Counts {
+            queue: self.appended_queue(keys) - cursor.accounted,
+            latest: latest as u64,
+            ephemeral: self.remaining_ephemeral(keys, cursor),
+        }
     }
 
     /// Returns how many queue messages of one key the reader has yet to read, for the key of which it has the most. O(n)
@@ -209,7 +218,8 @@ impl<M: Message> Log<M> {
             && self.newest(keys) <= cursor.position
             && !self.has_finish_ahead(keys, cursor)
             && self.next_expired(keys, cursor).is_none()
-            && !self.has_lost_expiry(keys, cursor);
+            && !self.has_lost_expiry(keys, cursor)
+            && !self.has_ephemeral_ahead(keys, cursor);
         if has_nothing {
             cursor.position = self.head;
         }

@@ -1,8 +1,8 @@
 //! The end of queue messages by their age. Nothing here runs for a type without [`Message::QUEUE_TTL`]. That of `latest`
 //! values is in [`value_expiry`](crate::store::log::value_expiry).
 //!
-//! A message that has expired is trimmed as one beyond the capacity is, so a reader to whom it was owed lags. Whoever
-//! reads or appends trims first; the sweeper does so when nobody else does.
+//! A queue message that has expired is trimmed as one beyond the capacity is, so a reader to whom it was owed lags.
+//! Whoever reads or appends trims first; the sweeper does so when nobody else does.
 
 use std::sync::Arc;
 use std::time::Duration;

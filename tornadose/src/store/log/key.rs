@@ -7,6 +7,7 @@ use crate::id::Offset;
 use crate::message::Message;
 use crate::store::entry::{Entry, Undecoded};
 use crate::store::limits::ENTRY_OVERHEAD;
+use crate::store::log::ephemeral_index::KeyEphemerals;
 
 /// The keys whose messages a reader receives, by their indexes in the log.
 #[derive(Clone, Debug)]
@@ -41,13 +42,15 @@ pub(super) struct KeyLog<M: Message> {
     pub(super) undecoded: VecDeque<Arc<Undecoded>>,
     /// The newest message of each variant, in log order.
     pub(super) latest: Vec<Arc<Entry<M>>>,
+    /// The ephemeral messages, since there was one.
+    pub(super) ephemerals: Option<Box<KeyEphemerals>>,
     /// The newest queue message that was trimmed.
     pub(super) trimmed_through: Offset,
     /// How many queue messages were appended, kept or not.
     pub(super) appended_queue: u64,
     /// How many `latest` messages were appended, kept or not.
     pub(super) appended_latest: u64,
-    /// The newest message of either retention.
+    /// The newest message of any retention.
     pub(super) newest: Offset,
     /// Changes whenever the messages kept change.
     pub(super) version: u64,
@@ -69,6 +72,7 @@ impl<M: Message> KeyLog<M> {
             queue: VecDeque::new(),
             undecoded: VecDeque::new(),
             latest: Vec::new(),
+            ephemerals: None,
             trimmed_through,
             appended_queue: 0,
             appended_latest: 0,
@@ -94,11 +98,15 @@ impl<M: Message> KeyLog<M> {
         self.queue.clear();
         self.undecoded.clear();
         self.latest.clear();
+        self.ephemerals.iter_mut().for_each(|ephemerals| ephemerals.clear());
         (self.trimmed_through, self.newest, self.version) = (Offset::START, Offset::START, version);
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.queue.is_empty() && self.undecoded.is_empty() && self.latest.is_empty()
+        self.queue.is_empty()
+            && self.undecoded.is_empty()
+            && self.latest.is_empty()
+            && self.ephemerals.as_ref().is_none_or(|ephemerals| ephemerals.is_empty())
     }
 
     /// Returns how many queue messages are kept, decoded or not.

@@ -5,11 +5,13 @@ use std::sync::Arc;
 
 use crate::id::Offset;
 use crate::message::{Message, NoKey, Retention};
+use crate::store::entry::Entry;
 use crate::store::gap::{Gap, GapReason};
 use crate::store::ledger::Counts;
 use crate::store::log::Log;
 use crate::store::log::batch::{Batch, CachedBatch};
 use crate::store::log::cursor::{Cursor, above};
+use crate::store::log::ephemeral::UnreadEphemerals;
 use crate::store::log::expired_values::{ExpiredValue, NextExpired};
 use crate::store::log::gaps::LogGap;
 use crate::store::log::key::KeySelection;
@@ -109,7 +111,12 @@ impl<M: Message> Log<M> {
         {
             return change;
         }
-        if cursor.position == self.head || limit.is_some_and(|limit| cursor.position >= limit) {
+        let mut unread = self.unread_ephemerals(keys, cursor);
+        if let (true, Some(limit)) = (M::HAS_EPHEMERAL, limit) {
+            unread.retain_up_to(limit, self);
+        }
+        let is_at_end = cursor.position == self.head || limit.is_some_and(|limit| cursor.position >= limit);
+        if is_at_end && unread.is_empty() {
             return ReadOutcome::AtHead;
         }
         if self.may_have_lagged(keys, cursor) {
@@ -124,14 +131,19 @@ impl<M: Message> Log<M> {
         }
         let stop = self.next_stop(keys, cursor);
         let is_above = cursor.position >= cursor.ids_after;
-        let batch = if self.newest(keys) <= cursor.position {
+        let batch = if self.newest(keys) <= cursor.position && unread.is_empty() {
             None
         } else {
             // A batch that others read may reach beyond the limit.
-            let cached = if limit.is_none() { self.cached_batch(keys, cursor) } else { None };
+            let cached = if limit.is_none() { self.cached_batch(keys, cursor, &unread) } else { None };
             let until = stop.as_ref().map(Stop::offset);
-            let cached = cached.filter(|batch| until.is_none_or(|until| batch.last_offset() <= until));
-            cached.or_else(|| self.next_batch(keys, cursor, limit.into_iter().chain(until).min()))
+            // An ephemeral message with the place of the notice is after it.
+            let is_before = |batch: &Batch<M>, until| {
+                let last = batch.last_offset();
+                last < until || (last == until && !batch.entries().iter().any(|entry| entry.is_ephemeral()))
+            };
+            let cached = cached.filter(|batch| until.is_none_or(|until| is_before(batch, until)));
+            cached.or_else(|| self.next_batch(keys, cursor, &unread, limit, until))
         };
         let Some(batch) = batch else {
             return self.read_stop(keys, cursor, removed, limit, stop);
@@ -139,10 +151,13 @@ impl<M: Message> Log<M> {
         let entries = batch.entries();
         let last = batch.last_offset();
         let with_ids = is_above || entries[0].offset() > cursor.ids_after;
-        let queue = entries.iter().filter(|entry| entry.retention == Retention::Queue).count() as u64;
+        let queue = entries.iter().filter(|entry| entry.retention == Retention::Queue).count();
+        let ephemeral = if M::HAS_EPHEMERAL { entries.iter().filter(|entry| entry.is_ephemeral()).count() } else { 0 };
         self.pass_removed(keys, cursor, removed, last);
-        cursor.advance(last, queue);
-        let counts = Counts { queue, latest: entries.len() as u64 - queue };
+        cursor.advance(last, queue as u64);
+        cursor.ephemeral = unread.last_of(ephemeral).unwrap_or(cursor.ephemeral);
+        let latest = (entries.len() - queue - ephemeral) as u64;
+        let counts = Counts { queue: queue as u64, latest, ephemeral: ephemeral as u64 };
         ReadOutcome::Batch { batch, with_ids, counts }
     }
 
@@ -252,9 +267,10 @@ impl<M: Message> Log<M> {
         cursor.position < cursor.ids_after || self.trimmed_through(keys) > cursor.owed_after()
     }
 
-    fn cached_batch(&self, keys: &KeySelection, cursor: &Cursor) -> Option<Batch<M>> {
+    fn cached_batch(&self, keys: &KeySelection, cursor: &Cursor, unread: &UnreadEphemerals) -> Option<Batch<M>> {
         let (key_index, version) = self.cache_key(keys, cursor)?;
-        let cached = self.cached.iter().find(|cached| cached.is_next_at(cursor.position, key_index, version))?;
+        let (position, ephemeral) = (cursor.position, unread.first());
+        let cached = self.cached.iter().find(|cached| cached.is_next_at(position, key_index, version, ephemeral))?;
         Some(Batch::Many(Arc::clone(&cached.batch)))
     }
 
@@ -275,26 +291,37 @@ impl<M: Message> Log<M> {
         }
     }
 
-    fn next_batch(&mut self, keys: &KeySelection, cursor: &Cursor, limit: Option<Offset>) -> Option<Batch<M>> {
+    /// Collects the next messages, up to the limit and up to a finish at `until`.
+    fn next_batch(
+        &mut self,
+        keys: &KeySelection,
+        cursor: &Cursor,
+        unread: &UnreadEphemerals,
+        limit: Option<Offset>,
+        until: Option<Offset>,
+    ) -> Option<Batch<M>> {
         // A gap is reported between the messages where the missing ones would have been.
         let gap_after = self.next_gap(keys, cursor.generation).map(|gap| gap.after());
-        let last = gap_after.into_iter().chain(limit).min();
+        let stop = gap_after.into_iter().chain(until).min();
+        let last = stop.into_iter().chain(limit).min();
         let (position, owed_after) = (cursor.position, cursor.owed_after());
+        // An ephemeral message with the place of a gap or a finish is after it.
+        let ephemerals = unread.entries(self, stop);
         let batch = match keys {
             KeySelection::One(key_index) => {
                 let log = &self.keys[*key_index];
                 let entries = merge(log.latest_after(position), log.queue_after(owed_after));
-                Batch::collect(entries, cursor.ids_after, last)
+                collect(entries, ephemerals, cursor.ids_after, last)
             }
             KeySelection::Set(key_indexes) => {
                 let logs = key_indexes.iter().map(|&key_index| &self.keys[key_index]);
                 let entries = logs.map(|log| merge(log.latest_after(position), log.queue_after(owed_after)));
-                Batch::collect(merge_all(entries), cursor.ids_after, last)
+                collect(merge_all(entries), ephemerals, cursor.ids_after, last)
             }
             KeySelection::All => {
                 let latest = self.latest.range(above(position)).map(|(_, entry)| entry);
                 let queue = self.queue.range(above(owed_after)).map(|(_, entry)| entry);
-                Batch::collect(merge(latest, queue), cursor.ids_after, last)
+                collect(merge(latest, queue), ephemerals, cursor.ids_after, last)
             }
         }?;
         if let Batch::Many(batch) = &batch
@@ -304,7 +331,8 @@ impl<M: Message> Log<M> {
                 self.discarded.extend(self.cached.pop_front());
             }
             let after = self.newest_kept_up_to(key_index, position);
-            self.cached.push_back(CachedBatch { key_index, version, after, batch: Arc::clone(batch) });
+            let ephemeral = unread.first();
+            self.cached.push_back(CachedBatch { key_index, version, after, ephemeral, batch: Arc::clone(batch) });
         }
         Some(batch)
     }
@@ -324,5 +352,20 @@ impl<M: Message> Log<M> {
             ),
         };
         latest.max(queue).unwrap_or(Offset::START)
+    }
+}
+
+/// Collects entries of the log, with the ephemeral ones between them.
+fn collect<'a, M: Message>(
+    entries: impl Iterator<Item = &'a Arc<Entry<M>>>,
+    ephemerals: impl Iterator<Item = &'a Arc<Entry<M>>>,
+    boundary: Offset,
+    last: Option<Offset>,
+) -> Option<Batch<M>> {
+    if M::HAS_EPHEMERAL {
+        // Of an entry and an ephemeral message at one offset the entry is first.
+        Batch::collect(merge(entries, ephemerals), boundary, last)
+    } else {
+        Batch::collect(entries, boundary, last)
     }
 }

@@ -28,6 +28,7 @@ impl<M: Message> Log<M> {
         }
         dropped.extend(self.take_all_latest(key_index));
         dropped.extend(self.take_expired_of(key_index));
+        dropped.extend(self.drop_ephemerals_of(key_index));
         self.mark_trimmed(key_index, offset);
         let generation = self.generations.begin_removal();
         if has_readers {

@@ -46,7 +46,7 @@ impl<M: Message> Log<M> {
         if self.keys[key_index].queue_count() > self.limits.capacity {
             evicted.extend(self.trim_oldest_of(key_index));
         }
-        self.make_room(offset, &mut evicted);
+        self.make_room(offset, u64::MAX, &mut evicted);
         Some(evicted)
     }
 
@@ -101,7 +101,7 @@ impl<M: Message> Log<M> {
         self.insert(Arc::new(Entry::new(id, message, event, Retention::Queue, key_index, cost.entry)));
         self.keys.evict_if_idle(undecoded.key_index, self.idle_bytes_max());
         if cost.entry > undecoded.cost {
-            self.make_room(self.head, &mut evicted);
+            self.make_room(self.head, u64::MAX, &mut evicted);
         }
         Ok(evicted)
     }

@@ -4,7 +4,7 @@ use crate::message::Message;
 use crate::store::ledger::{Balance, Counts, Ledger};
 use crate::store::log::cursor::Cursor;
 use crate::store::reader::Reader;
-use crate::store::reader::live::LiveState;
+use crate::store::reader::live::{LiveState, MailboxCounts};
 use crate::store::shared::State;
 
 impl<M: Message> Reader<M> {
@@ -29,16 +29,16 @@ impl<M: Message> Reader<M> {
     /// Brings what was read from the mailbox into the cursor and the ledger.
     pub(super) fn settle_counts(&mut self) {
         (self.cursor, self.ledger) = self.counts();
-        (self.live.read, self.live.delivered) = (Counts::default(), 0);
+        (self.live.read, self.live.delivered) = (MailboxCounts::default(), 0);
     }
 
     /// Returns the cursor and the ledger as they would be if they were settled now.
     fn counts(&self) -> (Cursor, Ledger) {
         let (mut cursor, mut ledger) = (self.cursor.clone(), self.ledger.clone());
         let LiveState { head, read, delivered, .. } = self.live;
-        if read != Counts::default() {
+        if read != MailboxCounts::default() {
             cursor.advance(head.offset, read.queue);
-            ledger.record_read(read);
+            ledger.record_read(Counts { queue: read.queue, latest: read.latest, ephemeral: 0 });
         }
         ledger.delivered += delivered;
         (cursor, ledger)

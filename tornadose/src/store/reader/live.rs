@@ -7,8 +7,8 @@ use std::task::Waker;
 use tokio::time::Instant;
 
 use crate::id::Id;
+use crate::message::Retention;
 use crate::store::entry::Entry;
-use crate::store::ledger::Counts;
 use crate::store::reader::mailbox::Mailbox;
 
 pub(super) struct LiveState<M> {
@@ -19,16 +19,35 @@ pub(super) struct LiveState<M> {
     pub(super) head: Id,
     /// When the reader last read.
     pub(super) last_active: Instant,
-    /// The messages read from the mailbox since the counts were last settled.
-    pub(super) read: Counts,
+    /// The messages read from the mailbox since the counts were last settled. None is ephemeral.
+    pub(super) read: MailboxCounts,
     /// The messages delivered since then, wherever they were read.
     pub(super) delivered: u64,
+}
+
+/// A number of messages that came through the mailbox.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct MailboxCounts {
+    pub(super) queue: u64,
+    pub(super) latest: u64,
+}
+
+impl MailboxCounts {
+    #[inline]
+    fn add(&mut self, retention: Retention) {
+        match retention {
+            Retention::Queue => self.queue += 1,
+            Retention::Latest => self.latest += 1,
+            // A reader reads it in the log.
+            Retention::Ephemeral => {}
+        }
+    }
 }
 
 impl<M> LiveState<M> {
     pub(super) fn new(mailbox: Arc<Mailbox<M>>, head: Id) -> Self {
         let last_active = Instant::now();
-        Self { mailbox, waker: None, head, last_active, read: Counts::default(), delivered: 0 }
+        Self { mailbox, waker: None, head, last_active, read: MailboxCounts::default(), delivered: 0 }
     }
 
     /// Returns whether this is the waker that is registered.
@@ -52,7 +71,7 @@ impl<M> LiveState<M> {
             return None;
         }
         let (entry, now) = self.mailbox.pop(waker)?;
-        self.read += Counts::one(entry.retention);
+        self.read.add(entry.retention);
         (self.head, self.last_active) = (entry.id, now);
         Some(entry)
     }

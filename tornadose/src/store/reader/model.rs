@@ -2,12 +2,13 @@
 //! sees it.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::{Bound, RangeBounds};
 use std::time::Duration;
 
 use fastrand::Rng;
 use futures_util::FutureExt;
 use tokio::runtime::Builder;
-use tokio::time::advance;
+use tokio::time::{Instant, advance};
 
 use crate::event::Event;
 use crate::event::error::EncodeError;
@@ -20,6 +21,7 @@ use crate::store::finish::KeyState;
 use crate::store::gap::{Gap, GapReason};
 use crate::store::limits::ENTRY_OVERHEAD;
 use crate::store::log::cursor::ResumeOutcome;
+use crate::store::log::ephemeral::EPHEMERAL_AGE;
 use crate::store::reader::mailbox::NOOP_WAKER;
 use crate::store::reader::resume::Resume;
 use crate::store::reader::{ReadStep, Reader, ReaderOptions};
@@ -39,6 +41,7 @@ const NAME_COST: usize = 3;
 struct Note<const MEMORY: usize, const QUEUE_TTL: u64, const LATEST_TTL: u64> {
     key: u64,
     latest: Option<&'static str>,
+    is_ephemeral: bool,
     finishes: bool,
     /// The values that a queue message drops.
     drops: Option<Drops>,
@@ -90,6 +93,7 @@ impl<const MEMORY: usize, const QUEUE: u64, const LATEST: u64> Message for Note<
     const MEMORY: usize = MEMORY;
     const CAN_FINISH: bool = true;
     const CHANNEL: &'static str = "notes";
+    const HAS_EPHEMERAL: bool = true;
     const HAS_SLOTS: bool = true;
     const HAS_TOMBSTONES: bool = true;
     const QUEUE_TTL: Option<Duration> = if QUEUE > 0 { Some(Duration::from_millis(QUEUE)) } else { None };
@@ -99,7 +103,11 @@ impl<const MEMORY: usize, const QUEUE: u64, const LATEST: u64> Message for Note<
         self.key
     }
     fn retention(&self) -> Retention {
-        if self.latest.is_some() { Retention::Latest } else { Retention::Queue }
+        match self.latest {
+            Some(_) => Retention::Latest,
+            None if self.is_ephemeral => Retention::Ephemeral,
+            None => Retention::Queue,
+        }
     }
     fn finishes(&self) -> bool {
         self.finishes
@@ -137,6 +145,8 @@ struct History {
     kept: BTreeMap<u64, u64>,
     /// The newest `latest` message of each key and name.
     latest: BTreeMap<(u64, &'static str), u64>,
+    /// The ephemeral messages that are kept, with their keys and the times of their submits.
+    ephemeral: BTreeMap<u64, (u64, Instant)>,
     /// The finish of each finished key.
     finishes: BTreeMap<u64, u64>,
     /// The removals, with their keys, and the queue messages that they have dropped.
@@ -151,6 +161,9 @@ struct History {
     /// How often `memory` has rejected a message, and how often it has trimmed one.
     rejected: usize,
     trimmed: usize,
+    /// How many ephemeral messages it has dropped, and how many were too old.
+    squeezed: usize,
+    expired: usize,
 }
 
 /// The end of a value.
@@ -169,10 +182,15 @@ impl History {
     ) {
         let key = random.u64(..KEYS);
         let latest = NAMES.get(random.usize(..8)).copied();
+        let is_ephemeral = latest.is_none() && random.u64(..3) == 0;
+        if is_ephemeral {
+            return self.submit_ephemeral(store, key);
+        }
         // A finish would be forgotten with the messages of its key.
         let finishes = MEMORY > 1 << 20 && QUEUE == 0 && latest.is_none() && random.u64(..30) == 0;
         let drops = (latest.is_none() && !finishes && random.u64(..5) == 0).then(|| random_drops(random));
-        let result = store.try_submit(Note { key, latest, finishes, drops });
+        let result = store.try_submit(Note { key, latest, is_ephemeral, finishes, drops });
+        self.expire();
         if self.finishes.contains_key(&key) {
             assert!(matches!(result, Err(SubmitError::Finished { .. })), "{result:?}");
             return;
@@ -200,12 +218,62 @@ impl History {
             let oldest = *self.kept.iter().find(|(_, other)| **other == key).unwrap().0;
             self.kept.remove(&oldest);
         }
+        self.make_room(store, false);
+    }
+
+    fn submit_ephemeral<const MEMORY: usize, const QUEUE: u64, const LATEST: u64>(
+        &mut self,
+        store: &Store<Note<MEMORY, QUEUE, LATEST>>,
+        key: u64,
+    ) {
+        let note = Note { key, latest: None, is_ephemeral: true, finishes: false, drops: None };
+        let result = store.try_submit(note);
+        self.expire();
+        if self.finishes.contains_key(&key) {
+            assert!(matches!(result, Err(SubmitError::Finished { .. })), "{result:?}");
+            return;
+        }
+        if self.is_full(key, None, None, MEMORY) {
+            assert!(matches!(result, Err(SubmitError::Full { .. })), "{result:?}");
+            self.rejected += 1;
+            return;
+        }
+        self.head += 1;
+        assert_eq!(result.unwrap().unwrap().offset.minor(), self.head);
+        self.ephemeral.insert(self.head, (key, Instant::now()));
+        self.make_room(store, true);
+    }
+
+    /// Drops what does not fit: ephemeral messages first. The newest message stays.
+    fn make_room<const MEMORY: usize, const QUEUE: u64, const LATEST: u64>(
+        &mut self,
+        store: &Store<Note<MEMORY, QUEUE, LATEST>>,
+        newest_is_ephemeral: bool,
+    ) {
         // Of each key in the table: its digit. Of each idle key also its overhead.
         let remembered = store.shared().lock().log.remembered_bytes();
+        let spared = usize::from(newest_is_ephemeral);
+        while self.bytes() + remembered > MEMORY && self.ephemeral.len() > spared {
+            self.ephemeral.pop_first().unwrap();
+            self.squeezed += 1;
+        }
         while self.bytes() + remembered > MEMORY && self.kept.keys().next().is_some_and(|oldest| *oldest < self.head) {
             self.kept.pop_first().unwrap();
             self.trimmed += 1;
         }
+    }
+
+    /// Drops the ephemeral messages that are too old.
+    fn expire(&mut self) {
+        let before = self.ephemeral.len();
+        self.ephemeral.retain(|_, (_, at)| at.elapsed() < EPHEMERAL_AGE);
+        self.expired += before - self.ephemeral.len();
+    }
+
+    /// Returns the ephemeral messages that are kept for these keys in a range.
+    fn ephemeral_of(&self, keys: &Keys<u64>, range: impl RangeBounds<u64>) -> BTreeSet<u64> {
+        let of_keys = self.ephemeral.range(range).filter(|(_, (key, _))| contains(keys, *key));
+        of_keys.map(|(offset, _)| *offset).collect()
     }
 
     /// Lets time pass, and what is old expire.
@@ -268,6 +336,7 @@ impl History {
         self.removals.insert(self.head, key);
         self.removed.extend(self.kept.extract_if(.., |_, other| *other == key).map(|(offset, _)| offset));
         self.latest.retain(|(other, _), _| *other != key);
+        self.ephemeral.retain(|_, (other, _)| *other != key);
         self.finishes.remove(&key);
         self.ends.retain(|_, end| end.key != key);
         assert_eq!(store.key_state(&key), KeyState::Open);
@@ -313,13 +382,15 @@ impl History {
 
     /// Returns the keys with something kept.
     fn keys(&self) -> BTreeSet<u64> {
-        self.kept.values().copied().chain(self.latest.keys().map(|(key, _)| *key)).collect()
+        let latest = self.latest.keys().map(|(key, _)| *key);
+        self.kept.values().copied().chain(latest).chain(self.ephemeral.values().map(|(key, _)| *key)).collect()
     }
 
     /// Returns the bytes of everything that is kept, as the store counts them, but the sizes of the keys: for each
     /// message, and for each key with something kept.
     fn bytes(&self) -> usize {
-        self.keys().len() * ENTRY_OVERHEAD + self.kept.len() * COST + self.latest.len() * (COST + NAME_COST)
+        let messages = self.kept.len() + self.ephemeral.len();
+        self.keys().len() * ENTRY_OVERHEAD + messages * COST + self.latest.len() * (COST + NAME_COST)
     }
 
     /// Returns whether a message does not fit beside the `latest` values, which are never dropped.
@@ -380,6 +451,9 @@ struct Client<const MEMORY: usize, const QUEUE: u64, const LATEST: u64> {
     removals_told_through: u64,
     /// The ends of values up to here are told, or concern values that it was never sent.
     ends_told_through: u64,
+    /// Ephemeral messages up to here were there before it connected, or were read, or are missed.
+    ephemeral_through: u64,
+    ephemeral_read: usize,
 }
 
 impl<const MEMORY: usize, const QUEUE: u64, const LATEST: u64> Client<MEMORY, QUEUE, LATEST> {
@@ -403,6 +477,8 @@ impl<const MEMORY: usize, const QUEUE: u64, const LATEST: u64> Client<MEMORY, QU
             finishes_told_through: 0,
             removals_told_through: 0,
             ends_told_through: 0,
+            ephemeral_through: 0,
+            ephemeral_read: 0,
         }
     }
 
@@ -431,6 +507,7 @@ impl<const MEMORY: usize, const QUEUE: u64, const LATEST: u64> Client<MEMORY, QU
         self.finishes_told_through = self.position.map_or(0, |id| id.offset.minor());
         self.removals_told_through = history.head;
         self.ends_told_through = self.position.map_or(history.head, |id| id.offset.minor());
+        self.ephemeral_through = history.head;
         self.lost_at_open = self.lost(history);
         self.last = self.position.map_or(0, |id| id.offset.minor());
         let options = ReaderOptions { replay, is_connection: true };
@@ -443,7 +520,9 @@ impl<const MEMORY: usize, const QUEUE: u64, const LATEST: u64> Client<MEMORY, QU
         self.reader = Some(reader);
     }
 
-    fn step(&mut self, history: &History) {
+    fn step(&mut self, history: &mut History) {
+        history.expire();
+        let history = &*history;
         let Some(reader) = &mut self.reader else { return };
         match reader.poll(&NOOP_WAKER) {
             ReadStep::Gap(gap) => self.read_gap(history, gap),
@@ -459,7 +538,16 @@ impl<const MEMORY: usize, const QUEUE: u64, const LATEST: u64> Client<MEMORY, QU
                     assert!(offset > self.last, "{offset} after {}", self.last);
                     assert!(contains(&self.keys, entry.message.key));
                     assert!(!self.settled.contains(&offset), "{offset} twice");
+                    self.assert_ephemeral_read_before(history, offset);
                     self.last = offset;
+                    if entry.message.is_ephemeral {
+                        assert!(entry.is_ephemeral(), "{offset} is written with an id");
+                        let is_kept = history.ephemeral.contains_key(&offset) && offset > self.ephemeral_through;
+                        assert!(is_kept, "the ephemeral {offset} is not owed after {}", self.ephemeral_through);
+                        self.ephemeral_through = offset;
+                        self.ephemeral_read += 1;
+                        continue;
+                    }
                     self.received.insert(offset);
                     if with_ids {
                         self.settled.insert(offset);
@@ -476,6 +564,7 @@ impl<const MEMORY: usize, const QUEUE: u64, const LATEST: u64> Client<MEMORY, QU
                     assert!(current, "the newest {name} of {key}, {newest}, is missing");
                 }
                 self.assert_told_before(history, history.head);
+                self.assert_ephemeral_read_before(history, history.head + 1);
                 self.assert_nothing_owed_up_to(history, history.head);
                 assert_eq!(history.last_finish(&self.keys), None, "it has not ended");
             }
@@ -558,6 +647,13 @@ impl<const MEMORY: usize, const QUEUE: u64, const LATEST: u64> Client<MEMORY, QU
         (self.last, self.removals_told_through) = (removal, removal);
     }
 
+    /// Asserts that it has read each ephemeral message before an offset that is kept.
+    fn assert_ephemeral_read_before(&self, history: &History, offset: u64) {
+        let after = self.ephemeral_through.min(offset);
+        let unread = history.ephemeral_of(&self.keys, (Bound::Excluded(after), Bound::Excluded(offset.max(after + 1))));
+        assert!(unread.is_empty(), "the ephemeral {unread:?} are not read at {offset}");
+    }
+
     fn owed(&self, history: &History) -> BTreeSet<u64> {
         &history.all(&self.keys) - &(&self.received | &self.excused)
     }
@@ -594,19 +690,27 @@ impl<const MEMORY: usize, const QUEUE: u64, const LATEST: u64> Client<MEMORY, QU
     }
 }
 
-/// Runs random programs over a store of so many bytes. Returns how often that bound rejected a message, and how often
-/// it trimmed one.
-fn check<const MEMORY: usize, const QUEUE: u64, const LATEST: u64>(programs: u64) -> (usize, usize) {
-    let runtime = Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
-    let mut bound = (0, 0);
-    for seed in 1..programs {
-        let (rejected, trimmed) = runtime.block_on(check_one::<MEMORY, QUEUE, LATEST>(seed));
-        bound = (bound.0 + rejected, bound.1 + trimmed);
-    }
-    bound
+/// What random programs have tried.
+#[derive(Default)]
+struct Tried {
+    /// How often `memory` has rejected a message, and how often it has trimmed one.
+    rejected: usize,
+    trimmed: usize,
+    /// How many ephemeral messages were read, too old, and dropped to make room.
+    ephemeral: [usize; 3],
 }
 
-async fn check_one<const MEMORY: usize, const QUEUE: u64, const LATEST: u64>(seed: u64) -> (usize, usize) {
+/// Runs random programs over a store of so many bytes, in virtual time.
+fn check<const MEMORY: usize, const QUEUE: u64, const LATEST: u64>(programs: u64) -> Tried {
+    let runtime = Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
+    let mut tried = Tried::default();
+    for seed in 1..programs {
+        runtime.block_on(check_one::<MEMORY, QUEUE, LATEST>(seed, &mut tried));
+    }
+    tried
+}
+
+async fn check_one<const MEMORY: usize, const QUEUE: u64, const LATEST: u64>(seed: u64, tried: &mut Tried) {
     let mut random = Rng::with_seed(seed);
     let store = Store::new();
     let mut history = History::default();
@@ -620,36 +724,45 @@ async fn check_one<const MEMORY: usize, const QUEUE: u64, const LATEST: u64>(see
             2 if MEMORY > 1 << 20 && random.u64(..4) == 0 => history.remove(&store, &mut random),
             3 if MEMORY > 1 << 20 && QUEUE == 0 && random.u64(..20) == 0 => history.finish(&store, &mut random),
             3 if QUEUE + LATEST > 0 && random.bool() => history.pass(&store, &mut random).await,
+            3 if QUEUE + LATEST == 0 && random.u64(..8) == 0 => {
+                advance(Duration::from_millis(random.u64(..4000))).await;
+            }
             2..6 => history.submit(&store, &mut random),
-            _ => clients[which].step(&history),
+            _ => clients[which].step(&mut history),
         }
     }
+    tried.ephemeral[0] += clients.iter().map(|client| client.ephemeral_read).sum::<usize>();
     drop(clients);
     assert_eq!(store.subscribers(), 0);
     let state = store.shared().lock();
     assert_eq!(state.log.slot_count(), history.latest.len());
     let expiring = history.latest.keys().filter(|(_, name)| LATEST > 0 && expires(name)).count();
     assert_eq!(state.log.expiry_counts(), (expiring, history.ends.len()));
-    (history.rejected, history.trimmed)
+    tried.rejected += history.rejected;
+    tried.trimmed += history.trimmed;
+    tried.ephemeral[1] += history.expired;
+    tried.ephemeral[2] += history.squeezed;
 }
 
 #[test]
 fn every_reader_gets_each_message_once_and_in_order_or_a_gap() {
     // `./test --long` runs more of them.
     let programs = if std::env::var_os("TORNADOSE_LONG").is_some() { 1_000_000 } else { 2000 };
-    assert_eq!(check::<{ 64 << 20 }, 0, 0>(programs), (0, 0), "only capacity trims here");
+    let Tried { rejected, trimmed, ephemeral: [read, expired, squeezed] } = check::<{ 64 << 20 }, 0, 0>(programs);
+    assert_eq!((rejected, trimmed, squeezed), (0, 0, 0), "only capacity trims here");
+    assert!(read > 1000 && expired > 1000, "{read} ephemeral messages read, {expired} too old");
     // Less than the queues of all keys take: a message of one key evicts those of others.
-    let (rejected, trimmed) = check::<{ 14 << 10 }, 0, 0>(programs);
-    assert!(rejected == 0 && trimmed > 0);
+    let Tried { rejected, trimmed, ephemeral: [read, _, squeezed] } = check::<{ 14 << 10 }, 0, 0>(programs);
+    assert!(rejected == 0 && trimmed > 0 && read > 1000 && squeezed > 1000);
     // Little more than the `latest` values, which are never dropped.
-    let (rejected, trimmed) = check::<10_700, 0, 0>(programs);
+    let Tried { rejected, trimmed, .. } = check::<10_700, 0, 0>(programs);
     assert!(rejected > 0 && trimmed > 0);
 }
 
 #[test]
 fn every_reader_is_told_of_each_value_that_has_expired_and_lags_by_what_has() {
     let programs = if std::env::var_os("TORNADOSE_LONG").is_some() { 1_000_000 } else { 700 };
-    assert_eq!(check::<{ 64 << 20 }, 0, 30>(programs), (0, 0));
-    assert_eq!(check::<{ 64 << 20 }, 40, 0>(programs), (0, 0));
-    assert_eq!(check::<{ 64 << 20 }, 40, 30>(programs), (0, 0));
+    assert_eq!(check::<{ 64 << 20 }, 0, 30>(programs).trimmed, 0);
+    assert_eq!(check::<{ 64 << 20 }, 40, 0>(programs).trimmed, 0);
+    assert_eq!(check::<{ 64 << 20 }, 40, 30>(programs).trimmed, 0);
 }

@@ -71,7 +71,7 @@ impl<M: Message> Reader<M> {
                 self.ledger.record_read(counts);
                 let position = if with_ids { self.take_position(&state.log) } else { None };
                 let is_settled = end.is_none() && !self.is_first_pass && !self.is_position_due;
-                let is_live = is_settled && state.log.is_at_head(&self.cursor);
+                let is_live = is_settled && state.log.is_at_head(&self.keys, &self.cursor);
                 if is_live && state.log.last_finish(&self.keys).is_none() {
                     self.mark_live(state, waker);
                 }

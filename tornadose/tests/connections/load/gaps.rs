@@ -186,7 +186,7 @@ async fn after_a_reset_the_kept_state_is_sent_again() {
     let ada = app.client("ada").buffer_size(64).sse("/lists/1").await;
     let bob = app.client("bob").buffer_size(64).ws("/lists/1").await;
     for client in [&ada, &*bob] {
-        client.skip(4).await;
+        client.skip(3).await;
         client.stall().await;
     }
     for version in 1..40 {

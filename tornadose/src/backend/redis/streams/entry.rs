@@ -22,6 +22,16 @@ pub(super) struct Entry {
     pub(super) key: Option<String>,
     pub(super) forget: Option<String>,
     pub(super) notice: Option<Notice>,
+    /// Of an ephemeral message: the entry that it follows.
+    pub(super) follows: Option<Offset>,
+}
+
+/// What `XREAD` has read.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct ReadEntries {
+    pub(super) entries: Vec<Entry>,
+    /// The entries of the stream of ephemeral messages.
+    pub(super) ephemerals: Vec<Entry>,
 }
 
 /// The request of an entry about a key, which is named by its JSON, or about a value.
@@ -78,22 +88,40 @@ impl Entry {
                 key: parse_key(&key),
                 forget: parse_text(&forget),
                 notice: Notice::parse(&notice),
+                follows: None,
             });
         }
         Some(entries)
     }
 
-    /// Parses the reply to `XREAD` of one stream. A payload above `length_max` is dropped, and so is a longer key.
-    pub(super) fn parse_read(reply: Value, length_max: usize) -> Result<Vec<Self>, Fault> {
+    /// Parses the reply to `XREAD` of the stream with this name and of another one. Returns the entries of each. A payload
+    /// above `length_max` is dropped, and so is a longer key.
+    pub(super) fn parse_read(reply: Value, name: &str, length_max: usize) -> Result<ReadEntries, Fault> {
+        let mut read = ReadEntries::default();
         if reply == Value::Nil {
-            return Ok(Vec::new());
+            return Ok(read);
         }
         let parse = || {
-            let stream = into_list(into_list(reply)?.into_iter().next()?)?;
-            let entries = into_list(stream.into_iter().nth(1)?)?;
-            entries.into_iter().map(|entry| Self::parse(entry, length_max)).collect::<Option<Vec<_>>>()
+            for stream in into_list(reply)? {
+                let mut parts = into_list(stream)?.into_iter();
+                let is_main = parse_bytes(&parts.next()?)? == name.as_bytes();
+                let entries = into_list(parts.next()?)?.into_iter().map(|entry| Self::parse(entry, length_max));
+                let entries = entries.collect::<Option<Vec<_>>>()?;
+                *(if is_main { &mut read.entries } else { &mut read.ephemerals }) = entries;
+            }
+            Some(())
         };
-        parse().ok_or_else(|| Fault::Protocol("unexpected reply to XREAD".into()))
+        match parse() {
+            Some(()) => Ok(read),
+            None => Err(Fault::Protocol("unexpected reply to XREAD".into())),
+        }
+    }
+
+    /// Parses the reply to `XRANGE`, as [`parse_read`](Self::parse_read) does.
+    pub(super) fn parse_range(reply: Value, length_max: usize) -> Result<Vec<Self>, Fault> {
+        let parse =
+            || into_list(reply)?.into_iter().map(|entry| Self::parse(entry, length_max)).collect::<Option<Vec<_>>>();
+        parse().ok_or_else(|| Fault::Protocol("unexpected reply to XRANGE".into()))
     }
 
     /// Parses an id and a list of fields and values in turn.
@@ -109,6 +137,7 @@ impl Entry {
                     entry.data = Some(if data.len() > length_max { Vec::new() } else { data });
                 }
                 b"by" if entry.by.is_none() => entry.by = parse_text(&value),
+                b"follows" if entry.follows.is_none() => entry.follows = parse_bytes(&value).and_then(parse_id),
                 b"key" if entry.key.is_none() => entry.key = parse_key(&value),
                 b"forget" if entry.forget.is_none() => {
                     entry.forget = parse_text(&value).filter(|key| key.len() <= length_max);
@@ -209,23 +238,27 @@ mod tests {
         assert_eq!(entries[1].notice, Some(Notice::Finish("{1}".into())));
 
         let read = "*1|*2|$1|s|*1|*2|$3|1-0|*8|$4|data|$3|{1}|$1|x|$1|y|$2|by|$3|a-1|$3|key|$1|7|";
-        assert_eq!(Entry::parse_read(value(read), 3).unwrap(), entries[..1]);
-        let too_long = Entry::parse_read(value(read), 2).unwrap();
+        let read_of = |text: &str, length_max| Entry::parse_read(value(text), "s", length_max).unwrap().entries;
+        assert_eq!(read_of(read, 3), entries[..1]);
+        let too_long = read_of(read, 2);
         assert_eq!((too_long[0].data.as_deref(), too_long[0].length), (Some(&b""[..]), 3));
         let two = "*1|*2|$1|s|*2|*2|$3|1-0|*2|$1|x|$1|y|*2|$3|2-7|*2|$6|forget|$2|\"k|";
-        let two = Entry::parse_read(value(two), 3).unwrap();
+        let two = read_of(two, 3);
         assert_eq!(
             (two[0].offset, &two[1].offset, two[1].forget.as_deref()),
             (Offset::new(1, 0), &Offset::new(2, 7), Some("\"k"))
         );
         let removed = "*1|*2|$1|s|*1|*2|$3|1-0|*4|$6|forget|$1|k|$6|remove|$1|k|";
-        let removed = Entry::parse_read(value(removed), 3).unwrap();
+        let removed = read_of(removed, 3);
         assert_eq!((removed[0].forget.as_deref(), &removed[0].notice), (Some("k"), &Some(Notice::Remove("k".into()))));
         let expired = "*1|*2|$1|s|*1|*2|$3|9-0|*4|$6|expire|$7|1-0 k n|$4|data|$1|7|";
-        let expired = Entry::parse_read(value(expired), 7).unwrap();
+        let expired = read_of(expired, 7);
         let notice = Notice::Expire { value: Offset::new(1, 0), field: "k n".into() };
         assert_eq!((&expired[0].notice, expired[0].data.as_deref()), (&Some(notice), Some(&b"7"[..])));
-        assert_eq!(Entry::parse_read(Value::Nil, 3).unwrap(), []);
-        assert!(Entry::parse_read(Value::Okay, 3).is_err());
+        assert_eq!(Entry::parse_read(Value::Nil, "s", 3).unwrap(), ReadEntries::default());
+        assert!(Entry::parse_read(Value::Okay, "s", 3).is_err());
+        let both = "*2|*2|$1|s|*1|*2|$3|1-0|*2|$1|x|$1|y|*2|$1|e|*1|*2|$3|2-7|*4|$4|data|$1|7|$7|follows|$3|1-0|";
+        let both = Entry::parse_read(value(both), "s", 3).unwrap();
+        assert_eq!((both.entries.len(), both.ephemerals[0].follows), (1, Some(Offset::new(1, 0))));
     }
 }

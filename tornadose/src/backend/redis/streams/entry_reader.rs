@@ -3,16 +3,18 @@
 
 use std::time::Duration;
 
-use redis::{Cmd, Pipeline, RedisError};
+use redis::{Cmd, Pipeline, RedisError, Value};
 
 use crate::backend::link::BackendLink;
 use crate::backend::redis::connect::REPLY_TIMEOUT;
 use crate::backend::redis::fault::Fault;
+use crate::backend::redis::replies::Replies;
 use crate::backend::redis::server::Server;
 use crate::backend::redis::streams::connection::ReaderConnection;
 use crate::backend::redis::streams::entry::{Entry, Part};
+use crate::backend::redis::streams::expiry::EngineClock;
 use crate::backend::redis::streams::page::{Page, PageRequest};
-use crate::backend::redis::streams::protocol::{Keys, format_id, value_size};
+use crate::backend::redis::streams::protocol::{Keys, format_id, parse_bytes, parse_id, parse_list, value_size};
 use crate::backend::redis::streams::script::Scripts;
 use crate::id::Offset;
 
@@ -47,6 +49,7 @@ const PAGE_ENTRIES_MAX: usize = 1000;
 
 pub(super) struct EntryReader<'a> {
     pub(super) connection: ReaderConnection<'a>,
+    clock: &'a EngineClock,
     link: &'a BackendLink,
     /// How many entries a script tries first, by the size of those read last.
     page_step: usize,
@@ -56,18 +59,115 @@ pub(super) struct EntryReader<'a> {
     polls_without_waiting: u32,
     /// Whether blocking reads are not permitted.
     is_polling: bool,
+    /// The ephemeral messages, of a type that has them.
+    ephemerals: Option<EphemeralTail>,
+}
+
+/// How far the stream of ephemeral messages was read.
+#[derive(Default)]
+struct EphemeralTail {
+    last: Offset,
+    /// What was read and not taken.
+    read: Vec<Entry>,
 }
 
 impl<'a> EntryReader<'a> {
-    pub(super) fn new(server: &'a Server, keys: &'a Keys, scripts: &'a Scripts, link: &'a BackendLink) -> Self {
+    pub(super) fn new(
+        server: &'a Server,
+        keys: &'a Keys,
+        scripts: &'a Scripts,
+        clock: &'a EngineClock,
+        link: &'a BackendLink,
+    ) -> Self {
         Self {
             connection: ReaderConnection::new(server, keys, scripts),
+            clock,
             link,
             page_step: 1,
             largest: 0,
             polls_without_waiting: 0,
             is_polling: false,
+            ephemerals: link.has_ephemeral().then(EphemeralTail::default),
         }
+    }
+
+    /// Goes on with the ephemeral messages that are appended from now on, of a type that has them.
+    pub(super) async fn skip_ephemerals(&mut self) -> Result<(), Fault> {
+        let Some(tail) = &mut self.ephemerals else { return Ok(()) };
+        let mut pipeline = redis::pipe();
+        pipeline.cmd("XREVRANGE").arg(&self.connection.keys.ephemeral).arg("+").arg("-").arg("COUNT").arg(1);
+        let reply = self.connection.query(&pipeline).await?.next_reply()?;
+        let newest = parse_list(&reply).map(|entries| entries.first().and_then(parse_list));
+        let newest = newest.ok_or_else(|| Fault::Protocol("unexpected reply to XREVRANGE".into()))?;
+        let last = newest.and_then(|entry| parse_id(parse_bytes(entry.first()?)?)).unwrap_or_default();
+        *tail = EphemeralTail { last, read: Vec::new() };
+        Ok(())
+    }
+
+    /// Takes the ephemeral messages that were read.
+    pub(super) fn take_ephemerals(&mut self) -> Vec<Entry> {
+        self.ephemerals.as_mut().map(|tail| std::mem::take(&mut tail.read)).unwrap_or_default()
+    }
+
+    /// Adds the streams to a `XREAD`.
+    fn add_streams(&self, read: &mut Cmd, last: Offset) {
+        let Keys { stream, ephemeral, .. } = self.connection.keys;
+        match &self.ephemerals {
+            None => read.arg("STREAMS").arg(stream).arg(format_id(last)),
+            Some(tail) => read.arg("STREAMS").arg(stream).arg(ephemeral).arg(format_id(last)).arg(format_id(tail.last)),
+        };
+    }
+
+    /// Adds the command that reads the server's clock, by which ephemeral messages grow old.
+    fn add_time(&self, pipeline: &mut Pipeline) {
+        if self.ephemerals.is_some() {
+            pipeline.cmd("TIME");
+        }
+    }
+
+    /// Sets the clock by the next reply.
+    fn set_clock(&self, replies: &mut Replies) {
+        if self.ephemerals.is_none() {
+            return;
+        }
+        // A user may have lost the right to it. The clock then goes on from the start.
+        if let Ok(reply) = replies.next_reply()
+            && let Some(milliseconds) = parse_time(&reply)
+        {
+            self.clock.set(milliseconds);
+        }
+    }
+
+    /// Parses the reply to a `XREAD`. Returns the entries of the stream, and keeps the ephemeral messages.
+    fn parse_read(&mut self, reply: Value) -> Result<Vec<Entry>, Fault> {
+        let read = Entry::parse_read(reply, &self.connection.keys.stream, self.link.memory())?;
+        self.keep_ephemerals(read.ephemerals);
+        Ok(read.entries)
+    }
+
+    fn keep_ephemerals(&mut self, read: Vec<Entry>) {
+        if let (Some(tail), Some(newest)) = (&mut self.ephemerals, read.last()) {
+            tail.last = newest.offset;
+            let largest = read.iter().map(|entry| entry.length).max().unwrap_or(0);
+            self.largest = largest.max(self.largest - self.largest.div_ceil(LARGEST_DECAY));
+            tail.read.extend(read);
+        }
+    }
+
+    /// Reads ephemeral messages while the stream is polled.
+    async fn poll_ephemerals(&mut self) -> Result<(), Fault> {
+        let Some(tail) = &self.ephemerals else { return Ok(()) };
+        let count = self.connection.size.bytes() / (self.largest + ENTRY_OVERHEAD);
+        let mut pipeline = redis::pipe();
+        let range =
+            pipeline.cmd("XRANGE").arg(&self.connection.keys.ephemeral).arg(format!("({}", format_id(tail.last)));
+        range.arg("+").arg("COUNT").arg(count.clamp(1, SMALL_ENTRIES_MAX));
+        self.add_time(&mut pipeline);
+        let mut replies = self.connection.query(&pipeline).await?;
+        let read = Entry::parse_range(replies.next_reply()?, self.link.memory())?;
+        self.set_clock(&mut replies);
+        self.keep_ephemerals(read);
+        Ok(())
     }
 
     /// Returns whether several entries may be read at once, without a script.
@@ -80,13 +180,21 @@ impl<'a> EntryReader<'a> {
         if self.polls_without_waiting > 0 {
             self.polls_without_waiting -= 1;
             tokio::time::sleep(POLL_INTERVAL).await;
+            self.poll_ephemerals().await?;
             return Ok(None);
         }
         let mut pipeline = redis::pipe();
-        let wait = pipeline.cmd("XREAD").arg("BLOCK").arg(BLOCK_MILLIS).arg("COUNT").arg(1);
-        wait.arg("STREAMS").arg(&self.connection.keys.stream).arg(format_id(last));
+        let mut wait = redis::cmd("XREAD");
+        wait.arg("BLOCK").arg(BLOCK_MILLIS).arg("COUNT").arg(1);
+        self.add_streams(&mut wait, last);
+        pipeline.add_command(wait);
+        self.add_time(&mut pipeline);
         let reply = match self.connection.query_within(&pipeline, BLOCK_SILENCE).await {
-            Ok(mut replies) => replies.next_reply(),
+            Ok(mut replies) => {
+                let reply = replies.next_reply();
+                self.set_clock(&mut replies);
+                reply
+            }
             Err(fault) => {
                 self.suspend_waiting(&fault);
                 return Err(fault);
@@ -95,7 +203,7 @@ impl<'a> EntryReader<'a> {
         match reply {
             Ok(reply) => {
                 self.is_polling = false;
-                Ok(Entry::parse_read(reply, self.link.memory())?.into_iter().next())
+                Ok(self.parse_read(reply)?.into_iter().next())
             }
             Err(refusal) => self.continue_without_waiting(refusal).map(|()| None),
         }
@@ -149,7 +257,7 @@ impl<'a> EntryReader<'a> {
                     self.connection.size.completed(value_size(&reply), took);
                 }
                 self.is_polling = false;
-                Entry::parse_read(reply, self.link.memory())?
+                self.parse_read(reply)?
             }
             Err(refusal) => {
                 self.continue_without_waiting(refusal)?;
@@ -161,6 +269,7 @@ impl<'a> EntryReader<'a> {
             Err(error) if error.code() == Some("NOSCRIPT") => return Ok(None),
             state => Page::parse(state?)?,
         };
+        self.set_clock(&mut replies);
         if entries.is_empty() && page.info.newest != last {
             // The newest entry was deleted, or was appended after the read. The script tells which.
             return Ok(None);
@@ -176,14 +285,17 @@ impl<'a> EntryReader<'a> {
         let Keys { stream, epoch, .. } = self.connection.keys;
         let count = self.connection.size.bytes() / (self.largest + ENTRY_OVERHEAD);
         let mut pipeline = redis::pipe();
-        let read = pipeline.cmd("XREAD").arg("COUNT").arg(count.clamp(1, SMALL_ENTRIES_MAX));
+        let mut read = redis::cmd("XREAD");
+        read.arg("COUNT").arg(count.clamp(1, SMALL_ENTRIES_MAX));
         if waits {
             read.arg("BLOCK").arg(BLOCK_MILLIS);
         }
-        read.arg("STREAMS").arg(stream).arg(format_id(last));
+        self.add_streams(&mut read, last);
+        pipeline.add_command(read);
         let mut state = self.connection.scripts.page.by_digest(&[stream, epoch]);
         PageRequest::state_only(last).add_to(&mut state);
         pipeline.add_command(state);
+        self.add_time(&mut pipeline);
         pipeline
     }
 
@@ -221,4 +333,11 @@ impl<'a> EntryReader<'a> {
             self.largest = page.largest().max(self.largest - self.largest.div_ceil(LARGEST_DECAY));
         }
     }
+}
+
+/// Parses the reply to `TIME`, in milliseconds.
+fn parse_time(reply: &Value) -> Option<u64> {
+    let [seconds, micros] = parse_list(reply)? else { return None };
+    let number = |value| str::from_utf8(parse_bytes(value)?).ok()?.parse::<u64>().ok();
+    Some(number(seconds)? * 1000 + number(micros)? / 1000)
 }

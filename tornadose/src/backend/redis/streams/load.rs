@@ -55,7 +55,7 @@ pub(super) async fn load(
     }
     state.check_type(connection.keys, link)?;
     if occasion == Occasion::Start {
-        try_reading(connection).await?;
+        try_reading(connection, link).await?;
     }
     let Some(mut epoch) = state.epoch else { return Err(Fault::Protocol("the epoch was deleted".into())) };
     if was_deleted {
@@ -138,11 +138,14 @@ async fn create(connection: &mut ReaderConnection<'_>, link: &BackendLink) -> Re
 }
 
 /// Tries the commands that an empty stream does not need yet, to find out whether they are permitted.
-async fn try_reading(connection: &mut ReaderConnection<'_>) -> Result<(), Fault> {
-    let Keys { stream, latest, .. } = connection.keys;
+async fn try_reading(connection: &mut ReaderConnection<'_>, link: &BackendLink) -> Result<(), Fault> {
+    let Keys { stream, latest, ephemeral, .. } = connection.keys;
     let newest = format_id(Offset::new(u64::MAX, u64::MAX));
     let mut pipeline = redis::pipe();
-    pipeline.cmd("XREAD").arg("COUNT").arg(1).arg("STREAMS").arg(stream).arg(newest);
+    pipeline.cmd("XREAD").arg("COUNT").arg(1).arg("STREAMS").arg(stream).arg(&newest);
+    if link.has_ephemeral() {
+        pipeline.cmd("XREAD").arg("COUNT").arg(1).arg("STREAMS").arg(ephemeral).arg(&newest);
+    }
     pipeline.cmd("XRANGE").arg(stream).arg("-").arg("+").arg("COUNT").arg(0).cmd("HGET").arg(latest).arg("");
     match connection.query(&pipeline).await?.find_error() {
         Some(error) => Err(error.into()),

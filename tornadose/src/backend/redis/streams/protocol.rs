@@ -17,6 +17,8 @@ pub(super) struct Keys {
     pub(super) owner: String,
     /// A hash of the newest value of each field, preceded by its entry's id and a space.
     pub(super) latest: String,
+    /// The stream of ephemeral messages.
+    pub(super) ephemeral: String,
     /// The shortest time for which a process of ours keeps messages, in milliseconds.
     pub(super) ttl: String,
     /// A hash of the finished keys: the id of each finish, the `by` of what has finished the key, and the id of that.
@@ -34,6 +36,7 @@ impl Keys {
             type_name: key("type"),
             owner: key("owner"),
             latest: key("latest"),
+            ephemeral: key("ephemeral"),
             ttl: key("ttl"),
             finishes: key("finishes"),
             finish_times: key("finish-times"),
@@ -54,6 +57,12 @@ pub(super) const APPEND_OPEN_LUA: &str = include_str!("lua/append_open.lua");
 
 /// Expires latest values.
 pub(super) const EXPIRE_LATEST_LUA: &str = include_str!("lua/expire_latest.lua");
+
+/// How many ephemeral messages their stream has about.
+pub(super) const EPHEMERAL_HISTORY: usize = 1000;
+
+/// Appends ephemeral messages.
+pub(super) const APPEND_EPHEMERAL_LUA: &str = include_str!("lua/append_ephemeral.lua");
 
 /// Appends the removal of a key.
 pub(super) const REMOVE_LUA: &str = include_str!("lua/remove.lua");

@@ -6,6 +6,7 @@ use std::collections::{HashMap, VecDeque};
 use redis::Pipeline;
 
 use crate::backend::backoff::Backoff;
+use crate::backend::ephemeral::{EphemeralEntry, WaitingEphemerals};
 use crate::backend::incoming::{IncomingEntry, Ingested};
 use crate::backend::link::BackendLink;
 use crate::backend::redis::fault::Fault;
@@ -18,7 +19,7 @@ use crate::backend::redis::streams::finishes::{Reopening, UnreadFinishes};
 use crate::backend::redis::streams::latest::{LatestIndex, LatestScripts, LatestValue, LatestWrite, UnreadValues};
 use crate::backend::redis::streams::load::{LoadedStream, Occasion, load};
 use crate::backend::redis::streams::page::Page;
-use crate::backend::redis::streams::protocol::{Keys, parse_number};
+use crate::backend::redis::streams::protocol::{EPHEMERAL_HISTORY, Keys, parse_number};
 use crate::backend::redis::streams::refusal::Refusal;
 use crate::backend::redis::streams::script::Scripts;
 use crate::backend::redis::streams::tail::{PollSummary, Progress, Tail};
@@ -64,6 +65,10 @@ pub(super) struct StreamReader<'a> {
     misses_acknowledged: bool,
     /// How many entries of other programs were read since the stream was last trimmed on their behalf.
     foreign: usize,
+    /// As `foreign`, of the stream of ephemeral messages.
+    foreign_ephemerals: usize,
+    /// Ephemeral messages whose entries are not ingested yet.
+    ephemerals: WaitingEphemerals,
     backoff: Backoff,
     latest_scripts: LatestScripts,
     latest_writes: Vec<LatestWrite>,
@@ -82,7 +87,7 @@ impl<'a> StreamReader<'a> {
         link: &'a BackendLink,
     ) -> Self {
         Self {
-            entries: EntryReader::new(server, keys, scripts, link),
+            entries: EntryReader::new(server, keys, scripts, clock, link),
             link,
             acknowledged,
             clock,
@@ -101,6 +106,8 @@ impl<'a> StreamReader<'a> {
             has_missed: false,
             misses_acknowledged: false,
             foreign: 0,
+            foreign_ephemerals: 0,
+            ephemerals: WaitingEphemerals::default(),
             backoff: Backoff::new(link.sender_id()),
             latest_scripts: LatestScripts::new(),
             latest_writes: Vec::new(),
@@ -198,6 +205,7 @@ impl<'a> StreamReader<'a> {
             self.has_missed = true;
         }
         let newest = page.info.newest;
+        self.receive_ephemerals();
         self.ingest_page(page, is_partial).await?;
         self.backoff.reset();
         if is_complete {
@@ -209,10 +217,29 @@ impl<'a> StreamReader<'a> {
             }
             self.acknowledged.forget_through(newest);
             self.loaded_offsets = HashMap::new();
+            self.pass_ephemerals();
             self.write().await?;
             self.link.caught_up();
+        } else {
+            self.pass_ephemerals();
         }
         Ok(is_complete)
+    }
+
+    /// Takes the ephemeral messages that were read.
+    fn receive_ephemerals(&mut self) {
+        for mut entry in self.entries.take_ephemerals() {
+            self.foreign_ephemerals += usize::from(entry.sender().is_none());
+            let sender = entry.sender().map(|(sender_id, number)| (sender_id.to_owned(), number));
+            let (follows, age) = (entry.follows.unwrap_or_default(), self.clock.age_of(entry.offset));
+            let payload = entry.data.take().unwrap_or_default();
+            self.ephemerals.push(EphemeralEntry { follows, sender, payload, age });
+        }
+    }
+
+    /// Passes the ephemeral messages to the store whose entries are ingested.
+    fn pass_ephemerals(&mut self) {
+        self.ephemerals.pass_up_to(self.tail.last, self.link);
     }
 
     /// Returns whether more of this entry must be read.
@@ -272,6 +299,7 @@ impl<'a> StreamReader<'a> {
         for mut entry in self.held.take().into_iter().chain(entries) {
             let field = self.values.remove(entry.offset);
             self.ingest_values(entry.offset).await?;
+            self.pass_ephemerals();
             if let Some(data) = entry.data.take() {
                 entry.data = Some(self.part.take_with(entry.offset, data));
             }
@@ -399,6 +427,10 @@ impl<'a> StreamReader<'a> {
             self.foreign = 0;
             pipeline.cmd("XTRIM").arg(&keys.stream).arg("MAXLEN").arg("~").arg(self.history);
         }
+        if self.foreign_ephemerals >= TRIM_AFTER_FOREIGN {
+            self.foreign_ephemerals = 0;
+            pipeline.cmd("XTRIM").arg(&keys.ephemeral).arg("MAXLEN").arg("~").arg(EPHEMERAL_HISTORY);
+        }
         if !pipeline.is_empty() {
             let refusal = self.find_refusal(&pipeline).await?;
             if let Some(error) = self.latest_refusal.replace(refusal) {
@@ -434,9 +466,11 @@ impl<'a> StreamReader<'a> {
         let LoadedStream { mut epoch, tail, largest, latest } =
             load(&mut self.entries.connection, self.link, self.history, self.occasion).await?;
         self.occasion = Occasion::Reload;
-        if self.link.queue_ttl().is_some() || self.link.expires_latest() {
+        if self.link.queue_ttl().is_some() || self.link.expires_latest() || self.link.has_ephemeral() {
             self.read_clock().await?;
         }
+        self.ephemerals.clear();
+        self.entries.skip_ephemerals().await?;
         if self.former_epochs.contains(&epoch) {
             epoch = self.entries.connection.change_epoch(epoch, self.link.channel()).await?;
         }

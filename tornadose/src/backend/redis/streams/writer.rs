@@ -21,8 +21,8 @@ use crate::backend::redis::server::Server;
 use crate::backend::redis::streams::acknowledged::{Acknowledged, BATCH_MESSAGES_MAX};
 use crate::backend::redis::streams::page::{Page, PageRequest};
 use crate::backend::redis::streams::protocol::{
-    APPEND_LATEST_LUA, APPEND_OPEN_LUA, EXPIRE_LATEST_LUA, Keys, REMOVE_LUA, format_by, format_id, parse_bytes,
-    parse_id,
+    APPEND_EPHEMERAL_LUA, APPEND_LATEST_LUA, APPEND_OPEN_LUA, EPHEMERAL_HISTORY, EXPIRE_LATEST_LUA, Keys, REMOVE_LUA,
+    format_by, format_id, parse_bytes, parse_id,
 };
 use crate::backend::redis::streams::script::Scripts;
 use crate::backend::redis::transfer_size::TransferSize;
@@ -225,6 +225,10 @@ impl StreamWriter<'_> {
                 }
                 // Its entry is read already, or is about to be, on behalf of its first attempt.
                 Ok(Reply::AppendedBefore(offset)) => outgoing.appended(offset),
+                Ok(Reply::Follows(offset)) => {
+                    outgoing.appended(offset);
+                    self.backoff.reset();
+                }
                 // An earlier attempt may have appended it, before another message has finished the key.
                 Ok(Reply::Finished(_)) if outgoing.number() <= self.unconfirmed_through && !is_finish(&outgoing) => {
                     outgoing.failed(SendOutcome::Unknown);
@@ -296,6 +300,7 @@ impl StreamWriter<'_> {
                     Way::Latest => self.append_latest(piece),
                     Way::Open => self.append_open(piece),
                     Way::Expire => self.expire_latest(piece),
+                    Way::Ephemeral => self.append_ephemeral(piece),
                     Way::Alone => self.append(&piece[0]),
                 });
             }
@@ -341,6 +346,16 @@ impl StreamWriter<'_> {
                 command.arg(slot).arg(format_id(*through)).arg(ttl.as_millis().to_string());
                 command.arg(missing.map(format_id).unwrap_or_default()).arg(self.by(outgoing));
             }
+        }
+        command
+    }
+
+    fn append_ephemeral(&self, messages: &[Outgoing]) -> Cmd {
+        let Keys { stream, ephemeral, finishes, .. } = self.keys;
+        let mut command = redis::cmd("EVAL");
+        command.arg(APPEND_EPHEMERAL_LUA).arg(3).arg(stream).arg(ephemeral).arg(finishes).arg(EPHEMERAL_HISTORY);
+        for outgoing in messages {
+            command.arg(outgoing.open_key().unwrap_or_default()).arg(outgoing.payload()).arg(self.by(outgoing));
         }
         command
     }
@@ -403,6 +418,8 @@ enum Way {
     Open,
     /// By the script that expires values.
     Expire,
+    /// By the script that names the entry which each follows.
+    Ephemeral,
     /// By a command of its own.
     Alone,
 }
@@ -412,6 +429,7 @@ impl Way {
         match outgoing.kind() {
             OutgoingKind::Forget { .. } | OutgoingKind::Remove { .. } => Self::Alone,
             OutgoingKind::Expire { .. } => Self::Expire,
+            OutgoingKind::Ephemeral => Self::Ephemeral,
             _ if outgoing.open_key().is_some() => Self::Open,
             OutgoingKind::Latest { .. } => Self::Latest,
             OutgoingKind::Queue | OutgoingKind::Finish { .. } => Self::Alone,
@@ -430,6 +448,8 @@ enum Reply {
     Appended(Offset),
     /// An earlier attempt has appended it at this offset.
     AppendedBefore(Offset),
+    /// It is ephemeral, and follows the entry at this offset.
+    Follows(Offset),
     /// Its key is finished, at this offset.
     Finished(Offset),
     /// The value that it would expire is kept, or is gone.
@@ -448,6 +468,9 @@ fn answer(value: &Value) -> Answer {
     }
     if let Some(finish) = after(b"FINISHED ") {
         return Ok(Reply::Finished(finish));
+    }
+    if let Some(offset) = after(b"FOLLOWS ") {
+        return Ok(Reply::Follows(offset));
     }
     if let Some(offset) = after(b"APPENDED ") {
         return Ok(Reply::AppendedBefore(offset));

@@ -48,7 +48,7 @@ pub(super) fn find_wrong(record: &Record, reader: &ReaderRecord) -> Option<Found
             }
             // What carried no id may come again.
             ItemKind::Resumed => ended.clear(),
-            ItemKind::Position(_) | ItemKind::Finished { .. } => {}
+            ItemKind::Position(_) | ItemKind::Finished { .. } | ItemKind::Ephemeral { .. } => {}
         }
     }
     find_kept(record, reader, &held)
