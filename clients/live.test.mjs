@@ -395,3 +395,23 @@ test("a finished WebSocket is told once, and nothing comes back", () => {
     assert.equal(feed.send({}), false)
   }
 })
+
+test("an ephemeral message does not move the id with which a WebSocket returns", () => {
+  const called = []
+  const { socket } = open({ said: (...values) => called.push(values), typing: (...values) => called.push(values) })
+  socket.receive({ id: "a-1", event: "said", data: "hi" })
+  socket.receive({ event: "typing", data: "ada" })
+  assert.deepEqual(called, [["hi", "a-1"], ["ada", ""]])
+  socket.fail({ withClose: true })
+  mock.timers.tick(100_000)
+  assert.equal(new URL(opened.at(-1).url).searchParams.get("last_event_id"), "a-1")
+})
+
+test("an ephemeral message does not move the id with which a stream of server-sent events returns", () => {
+  const { stream } = openStream()
+  stream.receive("said", 1, "a-1")
+  stream.receive("typing", 2, "a-1") // a browser gives the id that it has
+  stream.refuse()
+  mock.timers.tick(100_000)
+  assert.equal(new URL(opened.at(-1).url).searchParams.get("last_event_id"), "a-1")
+})

@@ -35,6 +35,8 @@ mod refused_reads;
 mod refusals;
 #[path = "redis/passwords.rs"]
 mod passwords;
+#[path = "redis/ephemeral.rs"]
+mod ephemeral;
 #[path = "redis/ttl.rs"]
 mod ttl;
 #[path = "redis/latest_ttl.rs"]

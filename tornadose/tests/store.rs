@@ -6,6 +6,8 @@
 mod acknowledged;
 #[path = "store/backend.rs"]
 mod backend;
+#[path = "store/ephemeral.rs"]
+mod ephemeral;
 #[path = "store/finish.rs"]
 mod finish;
 #[path = "store/keys.rs"]

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use futures_util::StreamExt;
 use metrics::{Counter, CounterFn, Gauge, GaugeFn, Histogram, Key, KeyName, Metadata, Recorder, SharedString, Unit};
+use tornadose::prelude::*;
 
 use super::harness::{is_detached, secs};
 use super::member::room;
@@ -185,6 +186,30 @@ async fn a_batch_is_one_addition_and_the_counts_balance() {
     let named = |name: &str| counts.sum(&format!("tornadose_{name}_total"));
     assert_eq!(named("submitted"), named("delivered") + named("conflated") + named("missed"));
     assert_eq!((named("submitted"), named("delivered"), named("filtered")), (20, 5, 0));
+}
+
+#[store(queue)]
+#[derive(Serialize)]
+enum Moves {
+    #[ephemeral]
+    Moved(u32),
+}
+
+#[tornadose_test::test]
+async fn ephemeral_messages_that_were_missed_are_counted_when_the_reader_ends() {
+    let counts = Counts::default();
+    let _guard = metrics::set_default_local_recorder(&counts);
+    let store = Store::new();
+    let (mut fast, slow) = (store.subscribe(), store.subscribe());
+    for x in 0..3 {
+        store.try_submit(Moves::Moved(x)).unwrap();
+        fast.next().await.unwrap();
+    }
+    tokio::time::sleep(secs(6)).await;
+    drop((fast, slow));
+    let named = |name: &str| counts.sum(&format!("tornadose_{name}_total"));
+    assert_eq!((named("submitted"), named("delivered"), named("ephemeral_missed")), (3, 3, 3));
+    assert_eq!((named("missed"), named("conflated")), (0, 0));
 }
 
 #[tornadose_test::test]

@@ -31,6 +31,8 @@ mod closing;
 mod conformance;
 #[cfg(feature = "metrics")]
 mod counters;
+mod ephemeral;
+mod ephemeral_programs;
 mod expiry_programs;
 mod fields;
 mod finish;

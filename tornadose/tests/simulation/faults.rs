@@ -252,3 +252,37 @@ async fn the_promises_hold_under_random_faults() {
         checker.check().unwrap_or_else(|violation| panic!("seed {seed}: {violation}"));
     }
 }
+
+#[store(queue, channel = "chat")]
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+enum Chat {
+    Said(u32),
+    #[ephemeral]
+    Typing(u32),
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_ephemeral_message_follows_its_entry_and_is_too_old_after_5_s() {
+    let engine = Engine::new(1);
+    let processes = ["one", "two"].map(|name| engine.process(name));
+    let (one, two): (Store<Chat>, Store<Chat>) = (open(&processes[0]).await, open(&processes[1]).await);
+    let (mut here, mut there) = (one.subscribe(), two.subscribe());
+    let id = one.submit(Chat::Said(1)).await.unwrap();
+    assert_eq!(one.submit(Chat::Typing(2)).await.unwrap(), id);
+    settle().await;
+    for reader in [&mut here, &mut there] {
+        assert_eq!(received(reader), ["Said(1)", "Typing(2)"]);
+    }
+    // A process that is cut off for a while gets what is young.
+    processes[1].disconnect();
+    one.submit(Chat::Typing(3)).await.unwrap();
+    one.submit(Chat::Said(4)).await.unwrap();
+    two.try_submit(Chat::Typing(5)).unwrap();
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    one.submit(Chat::Typing(6)).await.unwrap();
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    processes[1].reconnect();
+    settle().await;
+    assert_eq!(received(&mut there), ["Said(4)", "Typing(6)"]);
+    assert_eq!(received(&mut here), ["Said(4)", "Typing(6)"], "what it was too slow for is gone there too");
+}
