@@ -317,8 +317,9 @@ impl Client {
     /// Ends the connection, after a check of its ledger.
     fn cut(&mut self) {
         let Some(connection) = self.connection.take() else { return };
-        let Balance { owed, delivered, filtered, conflated, missed, unread } = connection.feed.reader().balance();
-        assert_eq!(owed, delivered + filtered + conflated + missed + unread, "it does not balance");
+        let Balance { owed, delivered, filtered, conflated, missed, ephemeral_missed, unread } =
+            connection.feed.reader().balance();
+        assert_eq!(owed, delivered + filtered + conflated + missed + ephemeral_missed + unread, "it does not balance");
     }
 }
 

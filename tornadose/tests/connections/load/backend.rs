@@ -97,9 +97,11 @@ async fn a_new_epoch_and_an_outage_load_again() {
     ada < tornadose:reset {}
     ada < message {"text":"x"}
     ada < message {"text":"y"}
+    ada < message {"text":"a"}
     bob < tornadose:reset {}
     bob < message {"text":"x"}
     bob < message {"text":"y"}
+    bob < message {"text":"a"}
     after 2.999s
     ada < tornadose:gap {"reason":"restarted","missed":null}
     bob < tornadose:gap {"reason":"restarted","missed":null}
@@ -143,16 +145,18 @@ async fn in_front_of_a_later_reset_stands_an_id_that_no_process_knows() {
     ada < event: tornadose:reset\ndata: {}\n\n
     ada < data: {"text":"x"}\n\n
     ada < data: {"text":"y"}\n\n
+    ada < data: {"text":"a"}\n\n
     ada < id: #3\ndata: {"text":"b"}\n\n
     bob < text {"id":"#2"}
     bob < text {"event":"tornadose:reset","data":{}}
     bob < text {"data":{"text":"x"}}
     bob < text {"data":{"text":"y"}}
+    bob < text {"data":{"text":"a"}}
     bob < text {"id":"#3","data":{"text":"b"}}
     "##);
     assert_eq!(ada.last_event_id().as_deref(), Some("aaaaaaaa-7.3"));
     for client in [&ada, &*bob] {
-        client.skip(9).await;
+        client.skip(10).await;
     }
     let nowhere = app.client("nowhere").last_event_id("00000000-0").sse("/lines").await;
     app.advance(secs(1)).await;
