@@ -28,7 +28,7 @@ const all: usize = 1;
 #[subscriber(sse, store = Line, replay = all)]
 struct Archive;
 
-fn main() {
+pub fn main() {
     assert_eq!(Line::CAPACITY, 50);
     let options = Options::new().transports(Transports::Sse);
     assert_eq!(Lines::OPTIONS, options.replay(25).max_connections(1000));

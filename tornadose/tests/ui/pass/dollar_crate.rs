@@ -17,7 +17,7 @@ macro_rules! tick {
 
 tick!(Tick, Ticks);
 
-fn main() {
+pub fn main() {
     let store = streams::Store::new();
     let _handler = Ticks::handler(&store);
     assert!(store.try_submit(Tick(1.0)).is_ok());

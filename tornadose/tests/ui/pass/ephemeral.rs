@@ -41,7 +41,7 @@ struct RoomFeed {
     room: u32,
 }
 
-fn main() {
+pub fn main() {
     assert!(Room::HAS_EPHEMERAL && Room::HAS_QUEUE && Room::HAS_LATEST);
     assert!(Canvas::HAS_EPHEMERAL && !Canvas::HAS_QUEUE && !Canvas::HAS_LATEST);
     assert_eq!(Room::Typing { room: 1 }.retention(), tornadose::Retention::Ephemeral);

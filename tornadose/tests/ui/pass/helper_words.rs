@@ -41,7 +41,7 @@ struct Feed {
     floor: u8,
     #[tornadose(header("x-of"))]
     of: Option<u8>,
-    #[tornadose(cookie,)]
+    #[tornadose(cookie)]
     session: Option<String>,
     #[tornadose(depot)]
     user: u64,
@@ -56,7 +56,7 @@ struct Tick {
     at: u8,
 }
 
-#[subscriber(sse, store = Tick, authorize = public, crate = crate::renamed::kit)]
+#[subscriber(sse, store = Tick, authorize = public, crate = crate::helper_words::renamed::kit)]
 struct Ticks {
     #[key]
     of: u8,
@@ -72,8 +72,7 @@ pub fn main() {
     assert_eq!(Line::Topic { room: room.clone(), floor }.retention(), tornadose::Retention::Latest);
     assert_eq!(Line::Left { room, floor }.retention(), tornadose::Retention::Queue);
 
-    let feed =
-        Feed { rooms: vec!["a".into(), "b".into()], floor: 1, of: None, session: None, user: 7 };
+    let feed = Feed { rooms: vec!["a".into(), "b".into()], floor: 1, of: None, session: None, user: 7 };
     assert_eq!((feed.of, feed.session.is_none(), feed.user), (None, true, 7));
     let keys = ["a", "b"].map(|room| LineKey { room: room.into(), floor: 1 });
     assert_eq!(Feed { rooms: vec!["a".into(), "b".into()], ..feed }.keys(), Keys::Set(keys.to_vec()));

@@ -1,5 +1,6 @@
 //! Names and attributes about which rustc would warn in the expansion, where the user cannot allow it.
 #![deny(warnings, missing_docs)]
+#![allow(dead_code)]
 
 use tornadose::prelude::*;
 

@@ -52,7 +52,7 @@ async fn function(_: &mut Function, number: u32, _: &Store<Tick>) -> Answered<u3
     Ok(number)
 }
 
-fn main() {
+pub fn main() {
     let store = Store::new();
     let _handlers = (
         Value::handler(&store),

@@ -78,7 +78,7 @@ struct Device {
     device: u32,
 }
 
-fn main() {
+pub fn main() {
     #[store(latest)]
     #[derive(Serialize)]
     struct Local {
