@@ -59,11 +59,10 @@ impl Features {
     /// ([`BackendLink::ingest_ephemeral`]). Without it, an ephemeral message is sent as a queue message, takes an offset of
     /// the engine, and is held as ephemeral in each process.
     pub const EPHEMERAL: Self = Self(4);
-
     /// It expires `latest` values by its own clock ([`OutgoingKind::Expire`](crate::backend::OutgoingKind::Expire)), and
     /// tells every process ([`BackendLink::expire`]). Without it, a value expires in each process by the clock of that,
     /// and its readers are told unless the engine gives its entries offsets.
-    pub const EXPIRE: Self = Self(4);
+    pub const EXPIRE: Self = Self(8);
 
     /// Returns these and others.
     #[must_use]
@@ -115,5 +114,20 @@ impl std::error::Error for OpenError {
 impl From<OpenError> for std::io::Error {
     fn from(error: OpenError) -> Self {
         Self::other(error)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Features;
+
+    #[test]
+    fn no_feature_is_another() {
+        let features = [Features::FINISH, Features::REMOVE, Features::EPHEMERAL, Features::EXPIRE];
+        for (index, feature) in features.into_iter().enumerate() {
+            let others = features.into_iter().enumerate().filter(|(other, _)| *other != index);
+            let others = others.fold(Features::NONE, |all, (_, other)| all.with(other));
+            assert!(!others.contains(feature), "{feature:?}");
+        }
     }
 }

@@ -1,5 +1,6 @@
 //! The end of messages by their age: what a store does when it reads, appends, or is swept.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::task::Waker;
 
@@ -57,6 +58,7 @@ impl<M: Message> State<M> {
             return None;
         }
         let mut expired = Expired { entries: Vec::new(), readers: Vec::new(), values: 0 };
+        let mut told: BTreeSet<usize> = BTreeSet::new();
         while let Some(value) = self.log.pop_expired_value(now) {
             if let Some(places) = &mut self.expired_places {
                 places.extend(self.log.place_of(value));
@@ -66,11 +68,12 @@ impl<M: Message> State<M> {
                 expired.entries.extend(dropped);
             } else {
                 let offset = self.log.next();
-                let key_index = self.log.expire_value(value, offset);
-                expired.readers.extend(key_index.map(|key_index| self.wake_expired(key_index)).into_iter().flatten());
+                told.extend(self.log.expire_value(value, offset));
             }
             expired.values += 1;
         }
+        // Once for each key, because thousands of its values may expire together.
+        expired.readers.extend(told.into_iter().flat_map(|key_index| self.wake_expired(key_index)));
         expired.entries.extend(self.log.take_discarded_values());
         Some(expired)
     }

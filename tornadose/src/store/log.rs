@@ -398,7 +398,8 @@ impl<M: Message> Log<M> {
     fn mark_trimmed(&mut self, key_index: usize, offset: Offset) {
         self.version += 1;
         let key_log = &mut self.keys[key_index];
-        (key_log.trimmed_through, key_log.version) = (offset, self.version);
+        // An expiry that was forgotten may be above messages that are kept.
+        (key_log.trimmed_through, key_log.version) = (key_log.trimmed_through.max(offset), self.version);
         self.trimmed_through = self.trimmed_through.max(offset);
     }
 

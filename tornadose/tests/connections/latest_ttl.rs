@@ -274,3 +274,96 @@ async fn a_client_that_takes_nothing_while_ends_are_forgotten_lags_and_gets_all_
         slow.close().await;
     }
 }
+
+#[store(queue, capacity = 3, memory = "64KiB")]
+#[derive(Serialize)]
+#[serde(rename_all = "snake_case")]
+enum Desk {
+    Said {
+        #[key]
+        desk: u32,
+        number: u32,
+    },
+    #[latest(ttl = "10s")]
+    Present {
+        #[key]
+        desk: u32,
+        #[slot]
+        user: u32,
+        text: String,
+    },
+}
+
+#[subscriber(sse, ws, store = Desk, authorize = public)]
+struct Desks {
+    #[key]
+    #[param]
+    desk: u32,
+}
+
+#[tornadose_test::test]
+async fn an_end_that_is_forgotten_is_a_gap_also_when_an_older_message_is_trimmed_after_it() {
+    for over in [Transport::Sse, Transport::Ws] {
+        let store = Store::new();
+        let app = harness(Router::with_path("desks/{desk}").get(Desks::handler(&store)));
+        for number in 0..3 {
+            store.try_submit(Desk::Said { desk: 1, number }).unwrap();
+        }
+        let present = |desk, user| Desk::Present { desk, user, text: "x".repeat(800) };
+        let seen = store.try_submit(present(1, 7)).unwrap().unwrap();
+        app.advance(secs(10)).await;
+        for user in 0..6 {
+            store.try_submit(present(2, user)).unwrap();
+        }
+        app.advance(secs(10)).await;
+        store.try_submit(Desk::Said { desk: 1, number: 3 }).unwrap();
+        let back = app.client("back").last_event_id(seen).open(over, "/desks/1").await;
+        assert_eq!(back.next_event().await.data, r#"{"reason":"trimmed","missed":null}"#);
+        assert_eq!(back.next_event().await.data, r#"{"desk":1,"number":3}"#);
+        back.close().await;
+    }
+}
+
+#[store(queue, memory = "2MiB")]
+#[derive(Serialize)]
+#[serde(rename_all = "snake_case")]
+enum Seat {
+    Said {
+        #[key]
+        seat: u32,
+    },
+    #[latest(ttl = "10s")]
+    Taken {
+        #[key]
+        seat: u32,
+    },
+}
+
+#[subscriber(sse, ws, store = Seat, authorize = public, lag = close)]
+struct Seats {
+    #[key]
+    #[param]
+    seat: u32,
+}
+
+#[tornadose_test::test]
+async fn the_forgotten_ends_of_thousands_of_keys_are_no_loss_to_another_key() {
+    for over in [Transport::Sse, Transport::Ws] {
+        let store = Store::new();
+        let app = harness(Router::with_path("seats/{seat}").get(Seats::handler(&store)));
+        let seen = store.try_submit(Seat::Said { seat: 0 }).unwrap().unwrap();
+        let mut readers = Vec::new();
+        for first in [1, 1001, 2001] {
+            for seat in first..first + 1000 {
+                readers.push(store.subscribe_to(SeatKey { seat }));
+                store.try_submit(Seat::Taken { seat }).unwrap();
+            }
+            app.advance(secs(10)).await;
+        }
+        let back = app.client("back").last_event_id(seen).open(over, "/seats/0").await;
+        back.quiet().await;
+        store.try_submit(Seat::Said { seat: 0 }).unwrap();
+        assert_eq!(back.next_event().await.data, r#"{"seat":0}"#);
+        back.close().await;
+    }
+}

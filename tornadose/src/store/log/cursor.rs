@@ -96,6 +96,15 @@ impl<M: Message> Log<M> {
         self.cursor_at(keys, offset, offset, self.trimmed_through(keys))
     }
 
+    /// Returns the cursor of a reader that resumes from a known id. No expiry of its keys was forgotten after it.
+    pub(crate) fn cursor_after_known(&self, keys: &KeySelection, offset: Offset) -> Cursor {
+        let cursor = self.cursor_after(keys, offset);
+        if !M::HAS_LATEST_TTL {
+            return cursor;
+        }
+        Cursor { expired_through: self.forgotten_expiries_through(keys), ..cursor }
+    }
+
     /// Returns the cursor of a reader that resumes from a trimmed id. Where values end, it begins before all that are kept.
     pub(crate) fn cursor_after_trimmed(&self, keys: &KeySelection, offset: Offset) -> Cursor {
         let cursor = self.cursor_after(keys, offset);

@@ -206,6 +206,11 @@ impl<M: Message> Log<M> {
         self.expired_values.next(keys, cursor.position.max(cursor.expired_through))
     }
 
+    /// Returns the newest offset up to which notices were forgotten that may be of these keys.
+    pub(super) fn forgotten_expiries_through(&self, keys: &KeySelection) -> Offset {
+        self.expired_values.forgotten_through(keys)
+    }
+
     /// Returns whether a notice was forgotten of which a reader was not told.
     #[inline]
     pub(super) fn has_lost_expiry(&self, keys: &KeySelection, cursor: &Cursor) -> bool {

@@ -26,7 +26,7 @@ impl<M: Message> Reader<M> {
             Resume::After(id) => match log.resume_outcome(keys, id) {
                 ResumeOutcome::Restarted => (log.cursor_at_start(keys), Some(ResumeOutcome::Restarted)),
                 ResumeOutcome::Trimmed => (log.cursor_after_trimmed(keys, id.offset), Some(ResumeOutcome::Trimmed)),
-                outcome => (log.cursor_after(keys, id.offset), Some(outcome)),
+                outcome => (log.cursor_after_known(keys, id.offset), Some(outcome)),
             },
         };
         self.gap = match (self.resume_outcome, resume) {

@@ -154,8 +154,8 @@ impl<'a> EntryReader<'a> {
         }
     }
 
-    /// Reads ephemeral messages while the stream is polled.
-    async fn poll_ephemerals(&mut self) -> Result<(), Fault> {
+    /// Reads ephemeral messages without waiting.
+    pub(super) async fn poll_ephemerals(&mut self) -> Result<(), Fault> {
         let Some(tail) = &self.ephemerals else { return Ok(()) };
         let count = self.connection.size.bytes() / (self.largest + ENTRY_OVERHEAD);
         let mut pipeline = redis::pipe();

@@ -173,7 +173,11 @@ impl<'a> StreamReader<'a> {
         let several = if self.reads_several() { self.entries.read_several(last, waits).await? } else { None };
         let page = match several {
             Some(page) => page,
-            None => self.entries.read_page(last, self.held.as_ref(), &self.part).await?,
+            None => {
+                // A page has none of them.
+                self.entries.poll_ephemerals().await?;
+                self.entries.read_page(last, self.held.as_ref(), &self.part).await?
+            }
         };
         if page.epoch != Some(epoch) {
             self.unload(epoch);

@@ -55,6 +55,9 @@ const PASSING: [&str; 14] = [
 /// The refusals after which another connection may reach another server or user.
 const RECONNECT: [&str; 5] = ["READONLY", "MASTERDOWN", "NOAUTH", "NOPERM", "CLUSTERDOWN"];
 
+/// The refusals of a server that is not the one to write to any more.
+const REPLACED: [&str; 3] = ["READONLY", "MASTERDOWN", "CLUSTERDOWN"];
+
 /// How long the reader may take to notice that a server lacks what was acknowledged.
 const LOSS_NOTICE_MAX: Duration = Duration::from_secs(2);
 
@@ -80,6 +83,7 @@ pub(super) async fn run(
         // A seed of its own, so that reader and writer do not reconnect together.
         backoff: Backoff::new(&format!("{} writer", link.sender_id())),
         expiry_refusal: None,
+        replaced: None,
     };
     loop {
         let Err(fault) = writer.send().await else { return };
@@ -108,6 +112,8 @@ struct StreamWriter<'a> {
     backoff: Backoff,
     /// Why values are not expired.
     expiry_refusal: Option<String>,
+    /// Why another server is to be written to.
+    replaced: Option<String>,
 }
 
 impl StreamWriter<'_> {
@@ -194,7 +200,12 @@ impl StreamWriter<'_> {
         };
         self.size.completed(bytes, started.elapsed());
         let answers = self.answers(replies, &sizes);
-        Ok(self.complete(messages, answers))
+        let refusal = self.complete(messages, answers);
+        match self.replaced.take() {
+            // Where nothing but expiries is sent, only they show it.
+            Some(words) if refusal.is_none() => Err(Fault::Protocol(words)),
+            _ => Ok(refusal),
+        }
     }
 
     /// Returns how many messages the next batch has, and their bytes.
@@ -237,6 +248,9 @@ impl StreamWriter<'_> {
                 Ok(Reply::Kept) => outgoing.completed(),
                 // Messages do not wait for it, and the store asks again.
                 Err(words) if matches!(outgoing.kind(), OutgoingKind::Expire { .. }) => {
+                    if REPLACED.contains(&first_word(&words)) {
+                        self.replaced = Some(words.clone());
+                    }
                     self.log_expiry_refusal(words);
                     outgoing.failed(SendOutcome::NotSent);
                 }
@@ -491,8 +505,12 @@ struct Refusal {
 impl Refusal {
     /// Returns the first word of the server's reply.
     fn code(&self) -> &str {
-        self.words.split(' ').next().unwrap_or_default()
+        first_word(&self.words)
     }
+}
+
+fn first_word(words: &str) -> &str {
+    words.split(' ').next().unwrap_or_default()
 }
 
 /// Fails a message. One that may have been appended before has an unknown outcome.
