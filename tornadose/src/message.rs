@@ -81,8 +81,8 @@ pub trait Message: Send + Sync + Sized + 'static {
     /// the whole state.
     const HAS_QUEUE: bool = true;
 
-    /// Whether any message of this type is [`Retention::Latest`]. When `false`, the messages missing in a gap can be
-    /// counted.
+    /// Whether any message of this type is [`Retention::Latest`]. When `false`, every message that is not
+    /// [`Retention::Ephemeral`] is kept as [`Retention::Queue`], and the messages missing in a gap can be counted.
     const HAS_LATEST: bool = true;
 
     /// Whether any message of this type is [`Retention::Ephemeral`]. When `false`, a message that is fails with `Encode`.

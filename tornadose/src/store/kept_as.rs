@@ -27,6 +27,8 @@ impl KeptAs {
     pub(crate) fn of<M: Message>(message: &M) -> Result<Self, EncodeError> {
         let retention = if M::HAS_QUEUE || M::HAS_EPHEMERAL { message.retention() } else { Retention::Latest };
         let retention = if !M::HAS_QUEUE && retention == Retention::Queue { Retention::Latest } else { retention };
+        let retention =
+            if M::HAS_QUEUE && !M::HAS_LATEST && retention == Retention::Latest { Retention::Queue } else { retention };
         Ok(match retention {
             Retention::Ephemeral if M::HAS_EPHEMERAL => Self::Ephemeral,
             Retention::Ephemeral => return Err(EncodeError::unexpected_ephemeral()),

@@ -106,13 +106,17 @@ impl<M> CachedBatch<M> {
     /// Returns whether a reader at this position of this key, or of all keys, reads this batch next. `ephemeral`: the first
     /// ephemeral message that it has not passed.
     pub(super) fn is_next_at(&self, position: Offset, key_index: Option<usize>, version: u64, ephemeral: u64) -> bool {
-        let first = &self.batch.entries[0];
-        // An ephemeral message may have the place up to which everything is read.
-        let is_ahead = position < first.offset() || (position == first.offset() && first.is_ephemeral());
+        // Most of the cached batches differ in the first of these.
         self.key_index == key_index
             && self.version == version
             && self.ephemeral == ephemeral
             && self.after <= position
-            && is_ahead
+            && self.is_ahead_of(position)
+    }
+
+    fn is_ahead_of(&self, position: Offset) -> bool {
+        let first = &self.batch.entries[0];
+        // An ephemeral message may have the place up to which everything is read.
+        position < first.offset() || (position == first.offset() && first.is_ephemeral())
     }
 }

@@ -151,7 +151,10 @@ impl<M: Message> Log<M> {
         let entries = batch.entries();
         let last = batch.last_offset();
         let with_ids = is_above || entries[0].offset() > cursor.ids_after;
-        let queue = entries.iter().filter(|entry| entry.retention == Retention::Queue).count();
+        // Where all messages are of the queue they need not be looked at.
+        let has_others = M::HAS_LATEST || M::HAS_EPHEMERAL;
+        let is_queue = |entry: &&Arc<Entry<M>>| entry.retention == Retention::Queue;
+        let queue = if has_others { entries.iter().filter(is_queue).count() } else { entries.len() };
         let ephemeral = if M::HAS_EPHEMERAL { entries.iter().filter(|entry| entry.is_ephemeral()).count() } else { 0 };
         self.pass_removed(keys, cursor, removed, last);
         cursor.advance(last, queue as u64);
