@@ -171,13 +171,12 @@ impl<'a> StreamReader<'a> {
         let newest_acknowledged = self.acknowledged.newest_unread();
         let last = self.tail.last;
         let several = if self.reads_several() { self.entries.read_several(last, waits).await? } else { None };
-        let page = match several {
-            Some(page) => page,
-            None => {
-                // A page has none of them.
-                self.entries.poll_ephemerals().await?;
-                self.entries.read_page(last, self.held.as_ref(), &self.part).await?
-            }
+        let page = if let Some(page) = several {
+            page
+        } else {
+            // A page has none of them.
+            self.entries.poll_ephemerals().await?;
+            self.entries.read_page(last, self.held.as_ref(), &self.part).await?
         };
         if page.epoch != Some(epoch) {
             self.unload(epoch);
