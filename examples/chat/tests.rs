@@ -355,7 +355,7 @@ async fn left(client: &WsClient) -> Vec<String> {
     seen.filter_map(|seen| if let Seen::Left { slot } = seen { Some(slot) } else { None }).collect()
 }
 
-/// What a page is sent.
+/// An event that a page is sent.
 #[derive(Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum Seen {

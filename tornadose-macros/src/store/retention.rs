@@ -8,7 +8,7 @@ use crate::foreign;
 use crate::helper_attrs;
 use crate::raw_option::{Expected, OptionParser, RawOption, expected};
 
-/// What `ttl` takes.
+/// The value of `ttl`.
 pub(super) const TTL: Expected = expected("a duration in quotes", "`\"1h\"` or `\"30s\"`");
 
 /// The retention of a message.
@@ -88,7 +88,7 @@ pub(crate) fn of_variant(attributes: &[Attribute], default: Retention, mistakes:
     VariantRetention { retention: Retention::Queue, is_tombstone: true, ttl: None }
 }
 
-/// What `#[latest]` or `#[queue]` on a variant says.
+/// The retention that `#[latest]` or `#[queue]` gives a variant.
 struct Named {
     retention: Option<Retention>,
     ttl: Option<u64>,

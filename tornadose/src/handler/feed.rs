@@ -167,7 +167,7 @@ impl<M: Message> Feed<M> {
                 {
                     return item;
                 }
-                // What was loaded does not wait.
+                // Loaded messages do not wait.
                 let may_wait = self.throttle.is_some() && (!S::LOADS || self.buffer.is_empty());
                 if may_wait && self.poll_throttled(waker) {
                     return FeedItem::Pending;

@@ -145,7 +145,7 @@ struct WsOpening<S: Subscriber> {
     feed: Feed<S::Message>,
 }
 
-/// What a session needs that loads.
+/// The parts of a session that loads.
 type LoadParts<M> = (Loads<M>, Arc<Semaphore>, HookName);
 
 fn unavailable() -> StatusError {

@@ -172,7 +172,7 @@ impl<'a> StreamReader<'a> {
             }
         };
         self.run = run;
-        // What was read of a stream that was rolled back is not written.
+        // Values of a stream that was rolled back are not written.
         self.write_latest(connection).await?;
         self.receive_ephemerals(&poll);
         if missing > 0 {

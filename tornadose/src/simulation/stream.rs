@@ -63,7 +63,7 @@ pub(super) enum Body {
     Unreadable,
 }
 
-/// What a process asks about a latest value.
+/// A question of a process about a latest value.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct ExpiryRequest {
     /// The newest offset that the process has read.

@@ -22,7 +22,7 @@ pub(crate) enum ValueExpiry {
     Untold,
 }
 
-/// What has expired. To be dropped outside of the store's lock: that wakes the readers, and drops the messages.
+/// The messages that have expired. To be dropped outside of the store's lock: that wakes the readers, and drops the messages.
 pub(crate) struct Expired<M> {
     pub(super) entries: Vec<Arc<Entry<M>>>,
     pub(super) readers: Vec<Waker>,

@@ -628,7 +628,7 @@ impl<M: Message> LogSink for Ingest<M> {
             changed = !std::mem::replace(&mut state.reachable, true);
             let is_new = std::mem::replace(&mut state.loading, false) || changed;
             if M::HAS_LATEST_TTL && is_new {
-                // What was due meanwhile is seen to now.
+                // Values whose time came meanwhile expire now.
                 sweeper = state.sweep_by(Instant::now());
             }
             is_new

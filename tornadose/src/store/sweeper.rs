@@ -107,7 +107,7 @@ async fn sweep<M: Message>(mut running: Running<M>, notify: Arc<Notify>) {
     }
 }
 
-/// What is left after a round.
+/// The values that are left after a round.
 struct Round {
     /// Whether nothing is left that expires.
     is_last: bool,

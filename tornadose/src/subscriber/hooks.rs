@@ -139,7 +139,7 @@ impl<S, M, Of, F: AsyncFn(ByMut)> LoadHook<S, M, Of, ByMut> for F {
     }
 }
 
-/// What a `load` hook returns for the message `M`.
+/// The result of a `load` hook for the message `M`.
 #[diagnostic::on_unimplemented(
     message = "a `load` hook cannot return `{Self}`",
     label = "returns `{Self}`",

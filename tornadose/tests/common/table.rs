@@ -48,7 +48,7 @@ impl Seen {
     }
 }
 
-/// What a load does, besides reading the rows.
+/// The outcome of a load, besides its rows.
 #[derive(Clone, Copy, Default)]
 pub(crate) enum Load {
     #[default]

@@ -76,7 +76,7 @@ async fn it_is_delivered_in_order_without_an_id_and_to_no_newcomer() {
     let page = app.client("page").sse("/rooms?room=1&but=ghost").await;
     let screen = app.client("screen").ws("/rooms?room=1&room=2&but=ghost").await;
     submit(&store, [typing(1, "ada"), typing(1, "ghost"), said(1, "hi"), typing(2, "bob"), typing(1, "eve")]);
-    // What comes later, alone, is delivered to a live reader.
+    // A later message, alone, is delivered to a live reader.
     app.settle().await;
     submit(&store, [typing(1, "ada")]);
     page.skip(5).await;

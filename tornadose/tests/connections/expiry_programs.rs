@@ -52,7 +52,7 @@ impl Visit {
         let (room, connection, user) = (self.room.clone(), self.connection.to_string(), self.user.clone());
         let (store, here) = (store.clone(), Members::Here { room, connection, user });
         let renewal = async move {
-            // What fails is tried again, in time.
+            // Failed commands are tried again, in time.
             while !matches!(store.submit(here.clone()).await, Err(tornadose::SubmitError::Closed { .. })) {
                 tokio::time::sleep(secs(10)).await;
             }

@@ -73,7 +73,7 @@ async fn serve(store: &Store<Row>, table: &Table) -> (u16, JoinHandle<io::Result
     (port, tokio::spawn(tornadose::serve_on(acceptor, router)))
 }
 
-/// What a page shows, and what it was sent.
+/// The rows that a page shows, and the events that it was sent.
 struct Page {
     stream: BufReader<TcpStream>,
     rows: BTreeMap<u32, u64>,

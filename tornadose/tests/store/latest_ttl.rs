@@ -286,7 +286,7 @@ async fn a_store_obeys_its_engine() {
     assert_eq!(minor(store.head()), 8, "the log has been there");
 }
 
-/// What a page knows: the newest value in each place, by the events that it gets.
+/// The values that a page knows: the newest in each place, by the events that it gets.
 struct Page {
     subscription: Subscription<Note>,
     values: BTreeMap<String, Note>,

@@ -96,7 +96,7 @@ struct Reads {
     keys: Keys<u64>,
     table: Table,
     steps: Arc<Semaphore>,
-    /// What it loads instead, where it loads too early.
+    /// The rows that it returns instead, where it loads too early.
     early: Option<Vec<Row>>,
 }
 
@@ -131,7 +131,7 @@ impl Chance {
     }
 }
 
-/// What a page shows, as it is written by a program: it clears its rows at a reset, and ignores older versions.
+/// The rows that a page shows. It clears them at a reset, and ignores older versions.
 #[derive(Default)]
 struct Page {
     rows: BTreeMap<(u64, u64), Row>,
@@ -205,9 +205,9 @@ impl Transport for Ws {
 struct Connection {
     feed: Feed<Row>,
     subscriber: Loading<Reads>,
-    /// What was written and has not arrived.
+    /// The bytes that were written and have not arrived.
     under_way: VecDeque<u8>,
-    /// What has arrived and is not complete.
+    /// The bytes that have arrived and are not a whole frame.
     arrived: VecDeque<u8>,
 }
 

@@ -475,7 +475,7 @@ impl<const QUEUE: u64, const LATEST: u64> Client<QUEUE, LATEST> {
     }
 
     /// Is owed all values again, because it is told of a loss.
-    fn is_owed_again(&mut self, history: &History) {
+    fn owe_again(&mut self, history: &History) {
         let again = &history.latest(&self.keys) - &self.unread;
         self.owed += again.len() as u64;
         self.unread.extend(again);
@@ -537,7 +537,7 @@ impl<const QUEUE: u64, const LATEST: u64> Client<QUEUE, LATEST> {
         // A panic of the filter comes after the gap.
         let is_cut = fed.is_err() && !lost.is_empty();
         if is_told || is_closed || is_cut {
-            self.is_owed_again(history);
+            self.owe_again(history);
         }
         self.read_asked(history, asked);
         let mut declared = 0;
@@ -650,7 +650,7 @@ impl<const QUEUE: u64, const LATEST: u64> Client<QUEUE, LATEST> {
             Poll::Ready(Some(Received::Gap { missed, .. })) => {
                 assert_eq!(missed, Some(lost.len() as u64));
                 self.misses(lost);
-                self.is_owed_again(history);
+                self.owe_again(history);
                 self.border = self.border.max(history.newest_trimmed(&self.keys));
             }
             Poll::Ready(None) => self.over = true,

@@ -105,7 +105,7 @@ impl<T: Served> Served for Loading<T> {
     }
 }
 
-/// What the task of a hook ends with.
+/// The result of the task of a hook.
 struct Finished<T: Served> {
     served: CatchDrop<T>,
     result: Result<Loaded<T::Message>, LoadFailure>,

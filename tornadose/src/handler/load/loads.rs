@@ -29,7 +29,7 @@ pub(crate) enum LoadPhase<M> {
     Writing(vec::IntoIter<M>),
 }
 
-/// What a hook has returned.
+/// The messages that a hook has returned.
 pub(crate) struct Loaded<M> {
     pub(crate) messages: Vec<M>,
     /// When it started, and the head of the log then. A program that first commits and then submits has committed whatever
@@ -38,7 +38,7 @@ pub(crate) struct Loaded<M> {
     pub(crate) head_at_start: Id,
 }
 
-/// What is known of the loads of one connection.
+/// The state of the loads of one connection.
 pub(crate) struct Loads<M> {
     pub(crate) phase: LoadPhase<M>,
     /// When the hook last started.

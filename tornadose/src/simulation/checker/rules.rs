@@ -115,7 +115,7 @@ fn find_repeated(record: &Record, reader: &ReaderRecord) -> Option<Found> {
                     *is_trimmed |= reason == GapReason::Trimmed;
                 }
             }
-            // What carried no id may come again.
+            // Messages without ids may come again.
             ItemKind::Resumed => {
                 for message in without_id.drain(..) {
                     seen.remove(&message);
@@ -167,7 +167,7 @@ fn find_after_finish(record: &Record, reader: &ReaderRecord) -> Option<Found> {
                 }
             }
             ItemKind::Finished { key, .. } => drop(finished.insert(record.finished[key].clone())),
-            // What carried no id may come again.
+            // Messages without ids may come again.
             ItemKind::Gap(_) | ItemKind::Resumed => finished.clear(),
             ItemKind::Position(_) | ItemKind::Expired { .. } => {}
         }

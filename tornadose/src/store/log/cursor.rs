@@ -136,7 +136,7 @@ impl<M: Message> Log<M> {
     /// before the messages that it has not read. Ids begin above its position.
     pub(crate) fn cursor_at_kept_state(&self, keys: &KeySelection, cursor: &Cursor, replay: usize) -> Cursor {
         let cursor = self.cursor_before_latest(keys, cursor);
-        // What was removed is counted between the cursor and the removal.
+        // Removed messages are counted between the cursor and the removal.
         if self.notices.next_removal(keys, cursor.generation).is_some() {
             return cursor;
         }

@@ -690,7 +690,7 @@ impl<const MEMORY: usize, const QUEUE: u64, const LATEST: u64> Client<MEMORY, QU
     }
 }
 
-/// What random programs have tried.
+/// The events that random programs have tried.
 #[derive(Default)]
 struct Tried {
     /// How often `memory` has rejected a message, and how often it has trimmed one.

@@ -26,7 +26,7 @@ pub(super) struct Entry {
     pub(super) follows: Option<Offset>,
 }
 
-/// What `XREAD` has read.
+/// The entries that `XREAD` has read.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct ReadEntries {
     pub(super) entries: Vec<Entry>,

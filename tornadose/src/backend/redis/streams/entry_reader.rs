@@ -67,7 +67,7 @@ pub(super) struct EntryReader<'a> {
 #[derive(Default)]
 struct EphemeralTail {
     last: Offset,
-    /// What was read and not taken.
+    /// The entries that were read and not taken.
     read: Vec<Entry>,
 }
 

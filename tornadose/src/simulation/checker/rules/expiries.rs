@@ -14,7 +14,7 @@ type Place = (String, Option<String>);
 /// Finds the end of a value that came too early, or for a value that was not the newest in its place; a value that
 /// came after its end; and a value that never ended.
 pub(super) fn find_wrong(record: &Record, reader: &ReaderRecord) -> Option<Found> {
-    // What the reader holds in each place, and under which id; and the values that have ended.
+    // The value and the id that the reader holds in each place, and the values that have ended.
     let (mut held, mut ended): (HashMap<Place, (usize, Id)>, HashMap<usize, Id>) = (HashMap::new(), HashMap::new());
     for item in &reader.items {
         match item.kind {
@@ -46,7 +46,7 @@ pub(super) fn find_wrong(record: &Record, reader: &ReaderRecord) -> Option<Found
                 held.clear();
                 ended.clear();
             }
-            // What carried no id may come again.
+            // Messages without ids may come again.
             ItemKind::Resumed => ended.clear(),
             ItemKind::Position(_) | ItemKind::Finished { .. } | ItemKind::Ephemeral { .. } => {}
         }
