@@ -33,6 +33,7 @@ mod conformance;
 mod counters;
 mod ephemeral;
 mod ephemeral_programs;
+#[cfg(feature = "simulation")]
 mod expiry_programs;
 mod fields;
 mod finish;
