@@ -1,13 +1,15 @@
 //! Allocations: some for each message, for the log and for the bytes of each transport, and none for
 //! each delivery. A global allocator counts those of the thread on which the whole server runs. A
 //! reader whose filter rejects a part of a batch is an exception: its bytes are its own and are
-//! allocated.
+//! allocated. What a waiting connection and a key take is counted in the same way.
 
 #![allow(clippy::unwrap_used, reason = "a test may")]
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::mpsc::{Receiver, channel};
 use std::task::{Context, Poll, Waker};
 use std::thread;
@@ -183,19 +185,7 @@ fn a_subscription_allocates_nothing_for_a_message_that_another_has_read() {
 /// thread have all messages.
 fn served(path: &'static str, upgrade: &'static str, detached: bool, readers: usize, burst: Burst) -> u64 {
     let (runtime, store) = (runtime(), Store::new());
-    let addr = runtime.block_on(async {
-        let acceptor = tornadose::listen("127.0.0.1:0").await.unwrap();
-        let addr = acceptor.holdings()[0].local_addr.clone().into_std().unwrap();
-        let rooms = Router::with_path("rooms/{room}").get(Room::handler(&store));
-        let service = Service::new(Router::new().get(House::handler(&store)).push(rooms));
-        if detached {
-            let handover = tornadose::Handover::new();
-            tokio::spawn(Server::new(handover.wrap_acceptor(acceptor)).serve(handover.wrap_service(service)));
-        } else {
-            tokio::spawn(Server::new(acceptor).serve(service));
-        }
-        addr
-    });
+    let addr = runtime.block_on(start_server(&store, detached));
     let (rounds, started) = channel();
     let (finish, mut finished) = unbounded_channel();
     let clients = thread::spawn(move || {
@@ -218,6 +208,20 @@ fn served(path: &'static str, upgrade: &'static str, detached: bool, readers: us
     drop(rounds);
     clients.join().unwrap();
     counted
+}
+
+async fn start_server(store: &Store<Load>, detached: bool) -> SocketAddr {
+    let acceptor = tornadose::listen("127.0.0.1:0").await.unwrap();
+    let addr = acceptor.holdings()[0].local_addr.clone().into_std().unwrap();
+    let rooms = Router::with_path("rooms/{room}").get(Room::handler(store));
+    let service = Service::new(Router::new().get(House::handler(store)).push(rooms));
+    if detached {
+        let handover = tornadose::Handover::new();
+        tokio::spawn(Server::new(handover.wrap_acceptor(acceptor)).serve(handover.wrap_service(service)));
+    } else {
+        tokio::spawn(Server::new(acceptor).serve(service));
+    }
+    addr
 }
 
 /// Opens a connection, and reads the head of the response and the first frame.
@@ -252,6 +256,9 @@ fn read_rounds(
     }
 }
 
+const UPGRADE: &str = "connection: upgrade\r\nupgrade: websocket\r\nsec-websocket-version: 13\r\n\
+                       sec-websocket-key: AAAAAAAAAAAAAAAAAAAAAA==\r\n";
+
 fn check_served(upgrade: &'static str, detached: bool) {
     for path in ["/", "/rooms/1"] {
         for burst in BURSTS {
@@ -279,9 +286,88 @@ fn a_delivery_over_a_detached_stream_allocates_nothing() {
 
 #[test]
 fn a_delivery_over_a_websocket_allocates_nothing() {
-    check_served(
-        "connection: upgrade\r\nupgrade: websocket\r\nsec-websocket-version: 13\r\n\
-         sec-websocket-key: AAAAAAAAAAAAAAAAAAAAAA==\r\n",
-        false,
-    );
+    check_served(UPGRADE, false);
+}
+
+// --- Memory
+
+/// Values that are measured one by one.
+const MANY_VALUES: usize = 64;
+
+/// Returns the bytes that each of many values takes, beside the tables of all, which grow now and then.
+fn bytes_each<T>(mut open: impl FnMut() -> T) -> i64 {
+    let mut values = Vec::with_capacity(MANY_VALUES);
+    let mut each: Vec<i64> = Vec::with_capacity(MANY_VALUES);
+    for _ in 0..MANY_VALUES {
+        each.push(measure(|| values.push(open())).bytes_current);
+    }
+    each.sort_unstable();
+    each[MANY_VALUES / 2]
+}
+
+/// Returns the bytes of a subscription that waits.
+fn idle_subscription() -> i64 {
+    let store: Store<Load> = Store::new();
+    bytes_each(|| {
+        let mut reader = Box::new(store.subscribe_to(LoadKey { room: 1 }));
+        assert!(Pin::new(&mut *reader).poll_next(&mut Context::from_waker(Waker::noop())).is_pending());
+        reader
+    })
+}
+
+/// Returns the bytes of a key with one message, without its readers.
+fn idle_key() -> i64 {
+    let (store, mut room) = (Store::new(), 0);
+    bytes_each(|| {
+        store.try_submit(Load::Line { room, text: String::new() }).unwrap();
+        room += 1;
+    })
+}
+
+/// Returns the bytes that a server has of a connection which waits.
+fn idle_connection(upgrade: &'static str, detached: bool) -> i64 {
+    let (runtime, store) = (runtime(), Store::new());
+    let addr = runtime.block_on(start_server(&store, detached));
+    // The numbers of connections to open, and opened. What another thread frees would not be counted.
+    let counts = Arc::new([AtomicUsize::new(0), AtomicUsize::new(0)]);
+    let [wanted, opened] = &*counts;
+    let clients = thread::spawn({
+        let counts = Arc::clone(&counts);
+        move || {
+            let [wanted, opened] = &*counts;
+            let mut sockets = Vec::new();
+            while sockets.len() < MANY_VALUES {
+                if wanted.load(Relaxed) > sockets.len() {
+                    sockets.push(open(addr, "/rooms/1", upgrade));
+                    opened.store(sockets.len(), Relaxed);
+                }
+                thread::yield_now();
+            }
+            sockets
+        }
+    });
+    let wait = async || tokio::time::sleep(Duration::from_millis(2)).await;
+    let bytes = bytes_each(|| {
+        let number = wanted.fetch_add(1, Relaxed) + 1;
+        while opened.load(Relaxed) < number {
+            runtime.block_on(wait());
+        }
+        runtime.block_on(wait());
+    });
+    drop(clients.join().unwrap());
+    bytes
+}
+
+#[test]
+fn what_waits_takes_few_bytes() {
+    let bytes = [
+        ("a subscription", idle_subscription(), 440),
+        ("a key with one message", idle_key(), 330),
+        ("an attached stream", idle_connection("", false), 33_000),
+        ("a detached stream", idle_connection("", true), 1_888),
+        ("a WebSocket", idle_connection(UPGRADE, false), 2_241),
+        ("a detached WebSocket", idle_connection(UPGRADE, true), 2_161),
+    ];
+    let more: Vec<_> = bytes.iter().filter(|(_, bytes, recorded)| bytes > recorded).collect();
+    assert!(more.is_empty(), "more bytes than recorded: {more:?}");
 }

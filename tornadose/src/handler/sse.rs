@@ -17,7 +17,7 @@ use salvo::{Depot, Request, Response};
 use crate::handler::builder::StreamHandler;
 use crate::handler::connection::catch_drop::CatchDrop;
 use crate::handler::connection::control::BodyControl;
-use crate::handler::connection::record::ConnectionRecord;
+use crate::handler::connection::record::{ConnectionRecord, Transport};
 use crate::handler::connection::registry::Permits;
 use crate::handler::feed::Feed;
 use crate::handler::feed::format::Sse;
@@ -74,7 +74,7 @@ impl<S: Subscriber> StreamHandler<S> {
     ) -> Option<BoxFuture<'a, Result<(), Rejection>>> {
         let Admission { authorized: Authorized { subscriber, keys }, number, permits, hook_permits } = admission;
         let reader = self.reader(keys, req);
-        let record = ConnectionRecord::open("sse", number, &reader);
+        let record = ConnectionRecord::open(Transport::Sse, number, &reader);
         let feed = self.feed(reader, record);
         if S::LOADS || S::HAS_OPENED || S::HAS_CLOSED {
             let held = HeldPermits::new(permits, hook_permits);

@@ -21,7 +21,7 @@ use crate::handler::builder::StreamHandler;
 use crate::handler::connection::catch_drop::CatchDrop;
 use crate::handler::connection::control::{BodyControl, TaskControl};
 use crate::handler::connection::io::SocketIo;
-use crate::handler::connection::record::ConnectionRecord;
+use crate::handler::connection::record::{ConnectionRecord, Transport};
 use crate::handler::connection::timers::Timeouts;
 use crate::handler::connection::wake_source::WakeSource;
 use crate::handler::feed::Feed;
@@ -63,7 +63,7 @@ impl<S: Subscriber> StreamHandler<S> {
             self.admit(req, authorized).map_err(|_| unavailable())?;
         let upgrade = take_upgrade(req)?;
         let reader = self.reader(keys, req);
-        let record = ConnectionRecord::open("ws", number, &reader);
+        let record = ConnectionRecord::open(Transport::Ws, number, &reader);
         let feed = self.feed(reader, record);
         if S::LOADS || S::HAS_OPENED || S::HAS_CLOSED {
             let held = HeldPermits::new(permits, hook_permits);

@@ -1,7 +1,7 @@
 //! What became of the messages that a reader was owed, in counts that balance. The test of every reader is that they
 //! do.
 
-use std::ops::{AddAssign, Sub};
+use std::ops::Sub;
 
 /// A number of messages, by retention.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -17,15 +17,7 @@ impl Counts {
     }
 }
 
-impl AddAssign for Counts {
-    fn add_assign(&mut self, other: Self) {
-        self.queue += other.queue;
-        self.latest += other.latest;
-        self.ephemeral += other.ephemeral;
-    }
-}
-
-// Saturating: counts that do not balance are a bug, but no reason to panic where a connection ends.
+// Saturating, here and below: counts that do not balance are a bug, but no reason to panic where a connection ends.
 impl Sub for Counts {
     type Output = Self;
 
@@ -41,14 +33,17 @@ impl Sub for Counts {
 /// The counts of a reader while it is open: an addition per batch that is read, and one per batch that is delivered.
 #[derive(Clone, Debug)]
 pub(crate) struct Ledger {
-    /// Messages of its keys that were appended before it opened and are not owed to it.
-    not_owed: Counts,
-    read: Counts,
+    /// Messages of its keys that were appended before it opened and are not owed to it, less those that it is owed once
+    /// more after a gap.
+    not_owed: i64,
+    read: u64,
+    /// The part of `not_owed` and `read` together that is `latest`.
+    accounted_latest: i64,
+    /// Their part that is ephemeral.
+    accounted_ephemeral: i64,
     missed: u64,
     /// Of the missed messages, those that were never appended here.
     never_appended: u64,
-    /// Messages that it was owed already or not at all, and is owed after a gap.
-    owed_again: Counts,
     pub(crate) delivered: u64,
     pub(crate) filtered: u64,
 }
@@ -83,19 +78,24 @@ impl Ledger {
     /// Opens the ledger of a reader for whose keys so many messages were `appended`, of which it is still owed
     /// `replayed`.
     pub(crate) fn open(appended: Counts, replayed: Counts) -> Self {
+        let not_owed = appended - replayed;
+        let signed = |count| i64::try_from(count).unwrap_or(i64::MAX);
         Self {
-            not_owed: appended - replayed,
-            read: Counts::default(),
+            not_owed: signed(not_owed.total()),
+            read: 0,
+            accounted_latest: signed(not_owed.latest),
+            accounted_ephemeral: signed(not_owed.ephemeral),
             missed: 0,
             never_appended: 0,
-            owed_again: Counts::default(),
             delivered: 0,
             filtered: 0,
         }
     }
 
     pub(crate) fn record_read(&mut self, read: Counts) {
-        self.read += read;
+        self.read += read.total();
+        self.accounted_latest = self.accounted_latest.saturating_add_unsigned(read.latest);
+        self.accounted_ephemeral = self.accounted_ephemeral.saturating_add_unsigned(read.ephemeral);
     }
 
     pub(crate) fn record_missed(&mut self, missed: u64) {
@@ -110,25 +110,28 @@ impl Ledger {
 
     /// Records messages that are sent again, or that a new reader is sent.
     pub(crate) fn record_owed_again(&mut self, messages: Counts) {
-        self.owed_again += messages;
+        self.not_owed = self.not_owed.saturating_sub_unsigned(messages.total());
+        self.accounted_latest = self.accounted_latest.saturating_sub_unsigned(messages.latest);
+        self.accounted_ephemeral = self.accounted_ephemeral.saturating_sub_unsigned(messages.ephemeral);
     }
 
     /// Returns the balance, when so many messages have been `appended` for its keys and so many are `remaining` to be
     /// read.
     pub(crate) fn balance(&self, appended: Counts, remaining: Counts) -> Balance {
-        let mut owed = appended - self.not_owed;
-        owed += self.owed_again;
-        let gone = owed - self.read - remaining;
+        let owed = appended.total().saturating_sub_signed(self.not_owed);
+        let gone = |appended: u64, accounted: i64, remaining: u64| {
+            appended.saturating_sub_signed(accounted).saturating_sub(remaining)
+        };
         Balance {
-            owed: owed.total() + self.never_appended,
+            owed: owed + self.never_appended,
             delivered: self.delivered,
             filtered: self.filtered,
             // A `latest` message that was neither read nor remains was conflated. Queue messages must add up without
             // a remainder.
-            conflated: gone.latest,
+            conflated: gone(appended.latest, self.accounted_latest, remaining.latest),
             missed: self.missed,
-            ephemeral_missed: gone.ephemeral,
-            unread: remaining.total() + self.read.total() - self.delivered - self.filtered,
+            ephemeral_missed: gone(appended.ephemeral, self.accounted_ephemeral, remaining.ephemeral),
+            unread: remaining.total() + self.read - self.delivered - self.filtered,
         }
     }
 }

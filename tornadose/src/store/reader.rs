@@ -34,11 +34,10 @@ use crate::store::log::batch::Batch;
 use crate::store::log::cursor::{Cursor, ResumeOutcome};
 use crate::store::log::expired_values::ExpiredValue;
 use crate::store::log::key::KeySelection;
-use crate::store::reader::end_timer::EndTimer;
 use crate::store::reader::handle::ReaderHandle;
 use crate::store::reader::live::LiveState;
 use crate::store::reader::mailbox::{Mailbox, WakeFlag};
-use crate::store::reader::resume::{PendingResume, Resume};
+use crate::store::reader::resume::{PendingResume, Resume, Waits};
 use crate::store::registry::ReaderId;
 use crate::store::shared::Shared;
 
@@ -94,9 +93,7 @@ pub(crate) struct Reader<M: Message> {
     resume_outcome: Option<ResumeOutcome>,
     /// How many messages it has moved past that were removed before it read them, until a gap reports them.
     removed_unread: u32,
-    /// The resume that is not decided yet.
-    pending: Option<Box<PendingResume>>,
-    end_timer: EndTimer,
+    waits: Option<Box<Waits>>,
     ledger: Ledger,
     counters: DeliveryCounters,
 }
@@ -128,14 +125,13 @@ impl<M: Message> Reader<M> {
             is_first_pass: true,
             resume_outcome: None,
             removed_unread: 0,
-            pending: None,
-            end_timer: EndTimer::default(),
+            waits: None,
             ledger,
             counters: DeliveryCounters::new(),
         };
         if state.loading || resume.may_arrive(&state.log) {
             reader.resume_outcome = Some(ResumeOutcome::Pending).filter(|_| resume != Resume::New);
-            reader.pending = Some(Box::new(PendingResume::new(resume, options.replay)));
+            reader.waits.get_or_insert_default().resume = Some(PendingResume::new(resume, options.replay));
         } else {
             reader.place(&state.log, resume, options.replay);
         }
@@ -184,7 +180,7 @@ impl<M: Message> Reader<M> {
         self.settle_counts();
         let shared = Arc::clone(&self.shared);
         let mut state = shared.lock();
-        let was_pending = self.pending.is_some();
+        let was_pending = self.is_pending();
         let expired = state.expire_now();
         let step = self.poll_locked(&mut state, waker);
         let discarded = state.log.take_discarded();
@@ -192,7 +188,7 @@ impl<M: Message> Reader<M> {
         drop(state);
         // Dropped after unlocking: a message's own `Drop` may call the store.
         drop((discarded, expired));
-        if let (true, None, Some(outcome)) = (was_pending, &self.pending, self.resume_outcome) {
+        if let (true, false, Some(outcome)) = (was_pending, self.is_pending(), self.resume_outcome) {
             metrics::resumed(outcome.name());
         }
         if Self::TELLS_GAPS
@@ -226,6 +222,11 @@ impl<M: Message> Reader<M> {
         // A reader that drains before it ends reads on when its socket wakes it.
         state.readers.register_waker(self.id, waker, false);
         end.map(EndState::Draining)
+    }
+
+    /// Returns whether it is not decided yet where the reader starts.
+    fn is_pending(&self) -> bool {
+        self.waits.as_ref().is_some_and(|waits| waits.resume.is_some())
     }
 
     /// Returns how many keys the reader has; `None` when it reads all keys.

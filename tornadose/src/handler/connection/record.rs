@@ -65,9 +65,26 @@ impl CloseReasonCell {
     }
 }
 
+/// The transport of a connection, in one byte of each.
+#[derive(Clone, Copy)]
+pub(crate) enum Transport {
+    Sse,
+    Ws,
+}
+
+impl Transport {
+    /// Its name in logs and metrics.
+    fn name(self) -> &'static str {
+        match self {
+            Self::Sse => "sse",
+            Self::Ws => "ws",
+        }
+    }
+}
+
 /// Logs and counts one connection, from when it opens until it is closed.
 pub(crate) struct ConnectionRecord {
-    transport: &'static str,
+    transport: Transport,
     number: u64,
     /// Whether the connection owns its socket.
     is_detached: bool,
@@ -79,7 +96,8 @@ pub(crate) struct ConnectionRecord {
 }
 
 impl ConnectionRecord {
-    pub(crate) fn open<M: Message>(transport: &'static str, number: u64, reader: &Reader<M>) -> Self {
+    pub(crate) fn open<M: Message>(kind: Transport, number: u64, reader: &Reader<M>) -> Self {
+        let transport = kind.name();
         let (channel, keys) = (M::CHANNEL, reader.key_count());
         tracing::debug!(target: "tornadose", transport, number, channel, keys, "connection opened");
         if let Some(outcome) = reader.resume_outcome() {
@@ -87,7 +105,7 @@ impl ConnectionRecord {
         }
         metrics::opened(transport);
         Self {
-            transport,
+            transport: kind,
             number,
             is_detached: false,
             reply_is_logged: AtomicBool::new(false),
@@ -109,12 +127,12 @@ impl ConnectionRecord {
     }
 
     pub(crate) fn log_gap(&self, Gap { reason, missed }: Gap) {
-        let Self { transport, number, .. } = *self;
+        let (transport, number) = (self.transport.name(), self.number);
         tracing::debug!(target: "tornadose", transport, number, %reason, missed, "gap reported");
     }
 
     pub(crate) fn log_panic(&self) {
-        let Self { transport, number, .. } = *self;
+        let (transport, number) = (self.transport.name(), self.number);
         tracing::error!(target: "tornadose", transport, number, "hook panicked");
     }
 
@@ -125,14 +143,14 @@ impl ConnectionRecord {
 
     /// Logs and counts that the hook `load` returned a message which the connection cannot receive.
     pub(crate) fn log_invalid_message(&self, reason: &'static str) {
-        let Self { transport, number, .. } = *self;
+        let (transport, number) = (self.transport.name(), self.number);
         tracing::error!(target: "tornadose", transport, number, reason, "loaded message invalid");
         metrics::hook_failed("load", "invalid_message");
     }
 
     /// Logs, once per connection, that a reply cannot be encoded.
     pub(crate) fn log_reply_not_encoded(&self, type_name: &'static str) {
-        let Self { transport, number, .. } = *self;
+        let (transport, number) = (self.transport.name(), self.number);
         if self.reply_is_logged.swap(true, Ordering::Relaxed) {
             return;
         }
@@ -141,7 +159,7 @@ impl ConnectionRecord {
 
     /// Logs and counts the close. `balance` is called only when it is logged.
     pub(crate) fn log_close(&self, balance: impl FnOnce() -> Balance) {
-        let Self { transport, number, is_detached: detached, .. } = *self;
+        let (transport, number, detached) = (self.transport.name(), self.number, self.is_detached);
         let (reason, code) = self.close_reason.0.get().copied().unwrap_or((CloseReason::Left, None));
         let reason = reason.name();
         if tracing::enabled!(target: "tornadose", tracing::Level::DEBUG) {

@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::{Feed, FeedItem};
 use crate::event::Event;
 use crate::event::error::EncodeError;
-use crate::handler::connection::record::ConnectionRecord;
+use crate::handler::connection::record::{ConnectionRecord, Transport};
 use crate::handler::feed::format::{Format, Sse, Ws};
 use crate::message::{Keys, Message, Retention};
 use crate::store::Store;
@@ -136,7 +136,7 @@ impl Told {
         let seen = id.map_or(Resume::New, Resume::after_text);
         let reader =
             Reader::open(self.store.shared(), keys.clone(), seen, ReaderOptions { replay, is_connection: true });
-        let record = ConnectionRecord::open("sse", 1, &reader);
+        let record = ConnectionRecord::open(Transport::Sse, 1, &reader);
         let mut feed = Feed::new(reader, record, Lag::Skip);
         (rest::<F>(&mut feed), feed)
     }

@@ -18,7 +18,7 @@ use tokio::sync::Semaphore;
 use crate::event::Event;
 use crate::event::error::EncodeError;
 use crate::handler::connection::catch_drop::CatchDrop;
-use crate::handler::connection::record::{CloseReason, ConnectionRecord};
+use crate::handler::connection::record::{self, CloseReason, ConnectionRecord};
 use crate::handler::feed::format::{Format, Sse, Ws};
 use crate::handler::feed::{Feed, FeedItem};
 use crate::handler::lifecycle::HookName;
@@ -256,7 +256,7 @@ impl World {
         }
     }
 
-    fn open(&self, client: &mut Client, transport: &'static str) {
+    fn open(&self, client: &mut Client) {
         let early = (self.fault == Fault::LoadsTooEarly).then(|| rows_of(&self.table, &client.keys));
         client.steps = Arc::new(Semaphore::new(0));
         let steps = Arc::clone(&client.steps);
@@ -270,9 +270,9 @@ impl World {
         let resume = client.page.last_id.as_deref().map_or(Resume::New, Resume::after_text);
         let options = ReaderOptions { replay: client.replay, is_connection: true };
         let reader = Reader::open(self.store.shared(), client.keys.clone(), resume, options);
-        let record = ConnectionRecord::open(transport, 1, &reader);
+        let record = ConnectionRecord::open(record::Transport::Sse, 1, &reader);
         let loads = Loads::new(&reader, client.replay);
-        let name = HookName { hook: "load", transport, number: 1 };
+        let name = HookName { hook: "load", transport: "sse", number: 1 };
         let turns = Arc::clone(&self.turns);
         let subscriber = Loading::new(CatchDrop::new(reads), loads, self.store.clone(), turns, name);
         client.connection = Some(Connection {
@@ -361,7 +361,7 @@ async fn run<F: Transport>(seed: u64, fault: Fault) {
             let which = usize::try_from(chance.below(CLIENTS)).unwrap();
             let client = &mut clients[which];
             match chance.below(16) {
-                0 if client.connection.is_none() => world.open(client, "sse"),
+                0 if client.connection.is_none() => world.open(client),
                 1 if chance.below(2) == 0 => {
                     // At any byte of what is under way.
                     client.receive::<F>(usize::try_from(chance.below(400)).unwrap(), fault);
@@ -397,7 +397,7 @@ async fn run<F: Transport>(seed: u64, fault: Fault) {
         for _ in 0..8 {
             for client in &mut clients {
                 if client.connection.is_none() {
-                    world.open(client, "sse");
+                    world.open(client);
                 }
                 client.steps.add_permits(2);
             }

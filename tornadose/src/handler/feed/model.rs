@@ -19,7 +19,7 @@ use tokio::time::{Instant, advance};
 use super::{Feed, FeedItem};
 use crate::event::Event;
 use crate::event::error::EncodeError;
-use crate::handler::connection::record::ConnectionRecord;
+use crate::handler::connection::record::{ConnectionRecord, Transport};
 use crate::handler::feed::format::{Sse, Ws};
 use crate::message::tombstone::Tombstone;
 use crate::message::{Finish, Keys, Message, Retention};
@@ -392,8 +392,8 @@ impl<const QUEUE: u64, const LATEST: u64> Client<QUEUE, LATEST> {
         let tap = match (kind, &keys) {
             (0, Keys::One(key)) => Tap::Subscription(store.subscribe_to(*key)),
             (0, _) => Tap::Subscription(store.subscribe()),
-            (1, _) => Tap::Sse(feed("sse"), reads()),
-            _ => Tap::Ws(feed("ws"), reads()),
+            (1, _) => Tap::Sse(feed(Transport::Sse), reads()),
+            _ => Tap::Ws(feed(Transport::Ws), reads()),
         };
         let mut client = Self {
             keys,

@@ -8,6 +8,7 @@ use salvo::{Depot, Request};
 use super::*;
 use crate::event::Event;
 use crate::event::error::EncodeError;
+use crate::handler::connection::record::Transport;
 use crate::handler::feed::format::Sse;
 use crate::message::{Keys, NoKey, Retention};
 use crate::store::Store;
@@ -93,7 +94,7 @@ fn feeds(store: &Store<Line>, number: usize) -> Vec<Feed<Line>> {
     let terms = ReaderOptions { replay: 100, is_connection: true };
     let open = || {
         let reader = Reader::open(store.shared(), Keys::One(NoKey), Resume::New, terms);
-        let record = ConnectionRecord::open("sse", 1, &reader);
+        let record = ConnectionRecord::open(Transport::Sse, 1, &reader);
         Feed::new(reader, record, Lag::Skip)
     };
     (0..number).map(|_| open()).collect()

@@ -8,7 +8,7 @@ use tokio::time::advance;
 
 use crate::event::Event;
 use crate::event::error::EncodeError;
-use crate::handler::connection::record::ConnectionRecord;
+use crate::handler::connection::record::{ConnectionRecord, Transport};
 use crate::handler::feed::format::Sse;
 use crate::handler::feed::{Feed, FeedItem};
 use crate::message::{Keys, Message, NoKey, Retention};
@@ -52,7 +52,7 @@ async fn what_comes_while_a_piece_is_written_waits_for_the_next_period() {
     let store = Store::<Tick>::new();
     let options = ReaderOptions { replay: 0, is_connection: true };
     let reader = Reader::open(store.shared(), Keys::One(NoKey), Resume::New, options);
-    let record = ConnectionRecord::open("sse", 1, &reader);
+    let record = ConnectionRecord::open(Transport::Sse, 1, &reader);
     let mut feed = Feed::new(reader, record, Lag::Skip).with_throttle(Duration::from_secs(1));
     // The position of a new connection.
     assert!(matches!(feed.next::<Sse, _>(&mut Ticks, &NOOP_WAKER), FeedItem::Bytes(_)));

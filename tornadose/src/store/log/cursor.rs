@@ -32,13 +32,44 @@ pub(crate) struct Cursor {
     pub(crate) accounted: u64,
     /// The newest generation of the log that it has seen.
     pub(super) generation: u64,
-    /// Its reader is not told of values that have expired at or below: it was never sent them.
-    pub(super) expired_through: Offset,
-    /// The number of the newest ephemeral message that was read or is not owed.
-    pub(super) ephemeral: u64,
+    /// `None` for types whose messages are neither ephemeral nor expire as values.
+    pub(super) extras: Option<Box<CursorExtras>>,
+}
+
+/// What only few types need of a cursor.
+#[derive(Clone, Debug)]
+pub(super) struct CursorExtras {
+    expired_through: Offset,
+    ephemeral: u64,
 }
 
 impl Cursor {
+    /// Returns the offset up to which its reader is not told of values that have expired: it was never sent them.
+    pub(super) fn expired_through(&self) -> Offset {
+        self.extras.as_ref().map_or(Offset::START, |extras| extras.expired_through)
+    }
+
+    /// Returns the number of the newest ephemeral message that was read or is not owed.
+    pub(super) fn ephemeral(&self) -> u64 {
+        self.extras.as_ref().map_or(0, |extras| extras.ephemeral)
+    }
+
+    /// Moves to an ephemeral message.
+    pub(super) fn pass_ephemeral(&mut self, number: u64) {
+        if let Some(extras) = &mut self.extras {
+            extras.ephemeral = number;
+        }
+    }
+
+    /// Sets what [`expired_through`](Self::expired_through) returns, for a type whose values expire.
+    #[must_use]
+    pub(super) fn with_expired_through(mut self, offset: Offset) -> Self {
+        if let Some(extras) = &mut self.extras {
+            extras.expired_through = offset;
+        }
+        self
+    }
+
     /// The queue messages after this offset are owed.
     pub(super) fn owed_after(&self) -> Offset {
         self.position.max(self.skip_through)
@@ -102,7 +133,7 @@ impl<M: Message> Log<M> {
         if !M::HAS_LATEST_TTL {
             return cursor;
         }
-        Cursor { expired_through: self.forgotten_expiries_through(keys), ..cursor }
+        cursor.with_expired_through(self.forgotten_expiries_through(keys))
     }
 
     /// Returns the cursor of a reader that resumes from a trimmed id. Where values end, it begins before all that are kept.
@@ -119,7 +150,7 @@ impl<M: Message> Log<M> {
     /// Returns the cursor of a reader that was sent nothing, so that it is told of no value that has expired before.
     fn cursor_before_kept(&self, keys: &KeySelection, skip_through: Offset, ids_after: Offset) -> Cursor {
         let cursor = self.cursor_at(keys, Offset::START, skip_through, ids_after);
-        Cursor { expired_through: if M::HAS_LATEST_TTL { self.head } else { Offset::START }, ..cursor }
+        if M::HAS_LATEST_TTL { cursor.with_expired_through(self.head) } else { cursor }
     }
 
     /// Returns the cursor of a reader that lagged: at its position, before the messages that are still kept after it.
@@ -128,8 +159,7 @@ impl<M: Message> Log<M> {
         let kept = self.cursor_at(keys, cursor.position, cursor.skip_through, ids_after);
         // What was removed is reported at the removal.
         let accounted = kept.accounted - self.removed_ahead(keys, cursor);
-        let Cursor { generation, expired_through, ephemeral, .. } = *cursor;
-        Cursor { accounted, generation, expired_through, ephemeral, ..kept }
+        Cursor { accounted, generation: cursor.generation, extras: cursor.extras.clone(), ..kept }
     }
 
     /// Returns the cursor of a reader whose client has dropped what it had: before the kept state that a new one is sent, and
@@ -147,9 +177,9 @@ impl<M: Message> Log<M> {
 
     fn cursor_at(&self, keys: &KeySelection, position: Offset, skip_through: Offset, ids_after: Offset) -> Cursor {
         let accounted = self.appended_queue(keys) - self.queue_count_after(keys, position.max(skip_through));
-        let (generation, expired_through) = (self.generation(), Offset::START);
-        let ephemeral = self.ephemerals.appended;
-        Cursor { position, skip_through, ids_after, accounted, generation, expired_through, ephemeral }
+        let extras = || Box::new(CursorExtras { expired_through: Offset::START, ephemeral: self.ephemerals.appended });
+        let extras = (M::HAS_EPHEMERAL || M::HAS_LATEST_TTL).then(extras);
+        Cursor { position, skip_through, ids_after, accounted, generation: self.generation(), extras }
     }
 
     /// Returns what the log knows of an id, for a reader of these keys.

@@ -173,16 +173,16 @@ impl<M: Message> Log<M> {
 
     /// Returns the ephemeral messages that a reader has not passed.
     pub(super) fn unread_ephemerals(&self, keys: &KeySelection, cursor: &Cursor) -> UnreadEphemerals {
-        if !M::HAS_EPHEMERAL || cursor.ephemeral == self.ephemerals.appended {
+        if !M::HAS_EPHEMERAL || cursor.ephemeral() == self.ephemerals.appended {
             return UnreadEphemerals::default();
         }
         let numbers = match keys {
             KeySelection::All => {
-                self.ephemerals.kept.range(cursor.ephemeral + 1..).map(|(number, _)| *number).collect()
+                self.ephemerals.kept.range(cursor.ephemeral() + 1..).map(|(number, _)| *number).collect()
             }
-            KeySelection::One(_) => self.numbers_after(keys, cursor.ephemeral).collect(),
+            KeySelection::One(_) => self.numbers_after(keys, cursor.ephemeral()).collect(),
             KeySelection::Set(_) => {
-                let mut numbers: Vec<u64> = self.numbers_after(keys, cursor.ephemeral).collect();
+                let mut numbers: Vec<u64> = self.numbers_after(keys, cursor.ephemeral()).collect();
                 numbers.sort_unstable();
                 numbers
             }

@@ -34,8 +34,8 @@ pub(super) struct KeyLog<M: Message> {
     pub(super) key: Option<Arc<M::Key>>,
     /// The key's JSON, which the table shares. `None` in a log that decodes every entry at once.
     pub(super) text: Option<Arc<str>>,
-    /// The length of the key's JSON.
-    pub(super) key_size: usize,
+    /// The length of the key's JSON, 4 GiB at most.
+    key_size: u32,
     /// The queue messages kept, in log order.
     pub(super) queue: VecDeque<Arc<Entry<M>>>,
     /// The queue messages kept as bytes, in log order. There are none while the key has a reader.
@@ -55,7 +55,7 @@ pub(super) struct KeyLog<M: Message> {
     /// Changes whenever the messages kept change.
     pub(super) version: u64,
     /// How many readers and notices hold the key. It keeps its index as long as it has one.
-    pub(super) holders: usize,
+    pub(super) holders: u32,
 }
 
 impl<M: Message> KeyLog<M> {
@@ -68,7 +68,7 @@ impl<M: Message> KeyLog<M> {
         Self {
             key,
             text,
-            key_size,
+            key_size: u32::try_from(key_size).unwrap_or(u32::MAX),
             queue: VecDeque::new(),
             undecoded: VecDeque::new(),
             latest: Vec::new(),
@@ -82,10 +82,15 @@ impl<M: Message> KeyLog<M> {
         }
     }
 
+    /// Returns the length of the key's JSON.
+    pub(super) fn key_size(&self) -> usize {
+        self.key_size as usize
+    }
+
     /// Returns the bytes of the key and of its JSON.
     pub(super) fn key_bytes(&self) -> usize {
         // A type without fields has one key, which counts nothing.
-        if size_of::<M::Key>() == 0 { 0 } else { self.key_size + self.text.as_ref().map_or(0, |text| text.len()) }
+        if size_of::<M::Key>() == 0 { 0 } else { self.key_size() + self.text.as_ref().map_or(0, |text| text.len()) }
     }
 
     /// Returns the bytes that the key itself takes.

@@ -67,7 +67,7 @@ impl<M: Message> KeyTable<M> {
 
     /// Returns the size of a key. A key that is in the table is not serialized again.
     pub(super) fn size_of(&self, key: &M::Key) -> Result<usize, EncodeError> {
-        self.get(key).map_or_else(|| key_size(key), |log| Ok(log.key_size))
+        self.get(key).map_or_else(|| key_size(key), |log| Ok(log.key_size()))
     }
 
     /// Returns the bytes that a key of this size counts.

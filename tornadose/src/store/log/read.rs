@@ -158,7 +158,9 @@ impl<M: Message> Log<M> {
         let ephemeral = if M::HAS_EPHEMERAL { entries.iter().filter(|entry| entry.is_ephemeral()).count() } else { 0 };
         self.pass_removed(keys, cursor, removed, last);
         cursor.advance(last, queue as u64);
-        cursor.ephemeral = unread.last_of(ephemeral).unwrap_or(cursor.ephemeral);
+        if let Some(number) = unread.last_of(ephemeral) {
+            cursor.pass_ephemeral(number);
+        }
         let latest = (entries.len() - queue - ephemeral) as u64;
         let counts = Counts { queue: queue as u64, latest, ephemeral: ephemeral as u64 };
         ReadOutcome::Batch { batch, with_ids, counts }

@@ -203,7 +203,7 @@ impl<M: Message> Log<M> {
         if !M::HAS_LATEST_TTL || self.expired_values.is_empty() {
             return None;
         }
-        self.expired_values.next(keys, cursor.position.max(cursor.expired_through))
+        self.expired_values.next(keys, cursor.position.max(cursor.expired_through()))
     }
 
     /// Returns the newest offset up to which notices were forgotten that may be of these keys.
@@ -214,20 +214,20 @@ impl<M: Message> Log<M> {
     /// Returns whether a notice was forgotten of which a reader was not told.
     #[inline]
     pub(super) fn has_lost_expiry(&self, keys: &KeySelection, cursor: &Cursor) -> bool {
-        M::HAS_LATEST_TTL && self.expired_values.forgotten_through(keys) > cursor.position.max(cursor.expired_through)
+        M::HAS_LATEST_TTL && self.expired_values.forgotten_through(keys) > cursor.position.max(cursor.expired_through())
     }
 
     /// Returns the cursor of a reader that has lost expiries or tombstones, or may have: before all values that are kept. Of
     /// the queue messages it is owed the same as before.
     pub(crate) fn cursor_before_latest(&self, keys: &KeySelection, cursor: &Cursor) -> Cursor {
-        let through = cursor.position.max(cursor.expired_through);
-        Cursor {
+        let through = cursor.position.max(cursor.expired_through());
+        let before = Cursor {
             position: Offset::START,
             skip_through: cursor.owed_after(),
             ids_after: cursor.ids_after.max(cursor.position).max(self.trimmed_through(keys)),
-            expired_through: through.max(self.expired_values.forgotten_through(keys)),
             ..cursor.clone()
-        }
+        };
+        before.with_expired_through(through.max(self.expired_values.forgotten_through(keys)))
     }
 
     /// Returns how many values and notices are remembered.

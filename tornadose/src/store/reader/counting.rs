@@ -28,20 +28,8 @@ impl<M: Message> Reader<M> {
 
     /// Brings what was read from the mailbox into the cursor and the ledger.
     pub(super) fn settle_counts(&mut self) {
-        (self.cursor, self.ledger) = self.counts();
+        settle(&self.live, &mut self.cursor, &mut self.ledger);
         (self.live.read, self.live.delivered) = (MailboxCounts::default(), 0);
-    }
-
-    /// Returns the cursor and the ledger as they would be if they were settled now.
-    fn counts(&self) -> (Cursor, Ledger) {
-        let (mut cursor, mut ledger) = (self.cursor.clone(), self.ledger.clone());
-        let LiveState { head, read, delivered, .. } = self.live;
-        if read != MailboxCounts::default() {
-            cursor.advance(head.offset, read.queue);
-            ledger.record_read(Counts { queue: read.queue, latest: read.latest, ephemeral: 0 });
-        }
-        ledger.delivered += delivered;
-        (cursor, ledger)
     }
 
     /// Returns what has become of the messages that the reader was owed.
@@ -50,9 +38,20 @@ impl<M: Message> Reader<M> {
     }
 
     pub(super) fn balance_locked(&self, state: &State<M>) -> Balance {
-        let (cursor, ledger) = self.counts();
+        let (mut cursor, mut ledger) = (self.cursor.clone(), self.ledger.clone());
+        settle(&self.live, &mut cursor, &mut ledger);
         let mut remaining = state.log.remaining(&self.keys, &cursor);
         remaining.queue += u64::from(self.removed_unread);
         ledger.balance(state.log.appended_total(&self.keys), remaining)
     }
+}
+
+/// Brings what was read from the mailbox into a cursor and a ledger.
+fn settle<M>(live: &LiveState<M>, cursor: &mut Cursor, ledger: &mut Ledger) {
+    let LiveState { head, read, delivered, .. } = live;
+    if *read != MailboxCounts::default() {
+        cursor.advance(head.offset, read.queue);
+        ledger.record_read(Counts { queue: read.queue, latest: read.latest, ephemeral: 0 });
+    }
+    ledger.delivered += delivered;
 }

@@ -31,7 +31,7 @@ impl<M: Message> Reader<M> {
     /// Returns where the reader goes on, as far as that is decided.
     pub(crate) fn placement(&self) -> Placement {
         match self.resume_outcome {
-            _ if self.pending.is_some() => Placement::Waits,
+            _ if self.is_pending() => Placement::Waits,
             Some(ResumeOutcome::Known) => Placement::AfterId,
             _ => Placement::WithKeptState,
         }
@@ -39,7 +39,7 @@ impl<M: Message> Reader<M> {
 
     /// Returns where the reader goes on, once that is decided. Until then `waker` is woken when that may be.
     pub(crate) fn poll_placement(&mut self, waker: &Waker) -> Placement {
-        if self.pending.is_some() {
+        if self.is_pending() {
             let placed = self.poll_pending(waker);
             if placed != Placement::WithKeptState {
                 return placed;

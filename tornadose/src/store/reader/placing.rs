@@ -49,7 +49,8 @@ impl<M: Message> Reader<M> {
             state.readers.register_waker(self.id, waker, false);
             return false;
         }
-        let Some(pending) = &mut self.pending else { return true };
+        let Some(waits) = &mut self.waits else { return true };
+        let Some(pending) = &mut waits.resume else { return true };
         if let Resume::After(id) = pending.resume
             && state.log.may_arrive(id)
             && !pending.poll_timeout(state.reachable, waker)
@@ -58,7 +59,9 @@ impl<M: Message> Reader<M> {
             state.readers.wait_for_offset(self.id, id.offset);
             return false;
         }
-        if let Some(pending) = self.pending.take() {
+        if let Some(pending) = waits.resume.take() {
+            // A timer among them is made again when it is needed.
+            self.waits = None;
             self.place(&state.log, pending.resume, pending.replay);
         }
         true

@@ -50,7 +50,7 @@ impl<M: Message> Reader<M> {
     /// Returns whether the reader reads nothing any more before its end: its time is over, or the log in which its last
     /// message was is gone. Otherwise `waker` is woken at that time.
     pub(super) fn poll_end_due(&mut self, EndBound { through, due_at }: EndBound, log: &Log<M>, waker: &Waker) -> bool {
-        through.epoch != log.head().epoch || self.end_timer.poll(due_at, waker)
+        through.epoch != log.head().epoch || self.waits.get_or_insert_default().end_timer.poll(due_at, waker)
     }
 
     #[expect(clippy::inline_always, reason = "the bound costs nothing where there is none")]
