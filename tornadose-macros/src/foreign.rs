@@ -30,6 +30,7 @@ pub(crate) const SUBSCRIBER: AttributeOptions = AttributeOptions {
         "load",
         "opened",
         "closed",
+        "watch",
         "replay",
         "lag",
         "keep_alive",

@@ -79,6 +79,8 @@ Makes a struct the description of one connection, and gives it the function `han
 - `load = Self::stored`: `async fn(&self, &Store<Message>) -> Result<Vec<Message>, StatusError>`: what the log does not have.
 - `opened = Self::joined`: `async fn(&mut self, &Store<Message>) -> Result<(), Close>`, before anything is delivered.
 - `closed = Self::left`: `async fn(self, &Store<Message>)`, after every end of a connection that was opened.
+- `watch = Self::may_watch`: `async fn(&mut self, &Key, &Store<Message>) -> Result<(), E>`, for each key that a client
+  watches over WebSocket while it is connected, or `public`.
 - `replay = 20` or `all`: the number of kept messages that a new connection gets first.
 - `lag = skip` or `close`: what a connection that was too slow gets.
 - `keep_alive = "15s"` or `off`; `retry = "3s"`; `max_age = "10m"`.

@@ -78,13 +78,18 @@ pub struct Event {
     pub id: Option<String>,
     /// The event's data: the text of an SSE event, the JSON text of a WebSocket event.
     pub data: String,
+    /// Of an event from the past of a key that the client watches: its position in that past, which is no position of the
+    /// connection.
+    pub at: Option<String>,
+    /// The JSON of that key.
+    pub key: Option<String>,
     /// The number of the ask that the event answers: of `tornadose:reply`, and of its `tornadose:error`.
     pub ask: Option<u64>,
 }
 
 impl Event {
     pub(crate) fn new(name: Option<String>, id: Option<String>, data: String) -> Self {
-        Self { name: name.unwrap_or_else(|| "message".to_owned()), id, data, ask: None }
+        Self { name: name.unwrap_or_else(|| "message".to_owned()), id, data, at: None, key: None, ask: None }
     }
 }
 

@@ -7,6 +7,7 @@ pub use salvo::{Depot, Request};
 pub use serde::ser::SerializeStruct;
 pub use serde::{Serialize, Serializer};
 
+pub use std::string::String;
 pub use std::vec::Vec;
 
 pub use crate::event::Event;
@@ -17,6 +18,7 @@ pub use crate::handler::extract::own::{ConnectionField, DepotField, SameType, St
 pub use crate::handler::extract::value::{FromDepot, FromJson, FromText, Returned, ReturnedValue, TakeAnOwnedType};
 pub use crate::message::checked::AfterCheck;
 pub use crate::message::key_field::{KeyField, KeyPart, NotSerialized, TombstoneSlot, VariantKey};
+pub use crate::message::key_values::{KeyValue, UnreadableValue};
 pub use crate::message::key_names::{KeyNames, NamedKey, NamesOf, UnknownNames};
 pub use crate::message::slot::{Slotted, slot_json};
 pub use crate::message::threads::ThreadSafe;
@@ -33,6 +35,7 @@ pub use crate::subscriber::hooks::{
 };
 pub use crate::subscriber::options::{Lag, Options, Origins, Transports};
 pub use crate::subscriber::reply::Reply;
+pub use crate::subscriber::watch::{OtherParser, ParseKey, ParserOf, WatchHook, WatchResult};
 pub use crate::subscriber::{KeyOf, Subscriber};
 
 /// Makes `Self::filter` ambiguous for a struct without such a function, so that it is not the method of
@@ -50,6 +53,8 @@ pub trait TheStructHasNoSuchFunction {
     fn opened(&self) {}
     /// Never called.
     fn closed(&self) {}
+    /// Never called.
+    fn watch(&self) {}
 }
 
 impl<T: Subscriber> TheStructHasNoSuchFunction for T {}

@@ -26,6 +26,7 @@ mod open;
 mod served;
 mod lifecycle;
 mod load;
+mod watch;
 pub(crate) mod sse;
 mod ws;
 

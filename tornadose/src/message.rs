@@ -2,6 +2,7 @@
 
 pub(crate) mod key_field;
 pub(crate) mod key_names;
+pub(crate) mod key_values;
 pub(crate) mod checked;
 pub(crate) mod never;
 pub(crate) mod threads;

@@ -7,6 +7,7 @@ pub(crate) mod options;
 pub(crate) mod close;
 pub(crate) mod reply;
 pub(crate) mod hooks;
+pub(crate) mod watch;
 pub(crate) mod checks;
 pub(crate) mod no_hook;
 pub(crate) mod connection_id;
@@ -17,12 +18,13 @@ use salvo::{Depot, Request, http::StatusError};
 
 use crate::message::{Keys, Message};
 use crate::store::Store;
-use crate::subscriber::no_hook::{NoClosed, NoLoad, NoOpened};
+use crate::subscriber::no_hook::{NoClosed, NoLoad, NoOpened, NoWatch};
 
 pub use crate::subscriber::close::{Close, CloseCode, CloseCodeError, ReceiveError};
 pub use crate::subscriber::connection_id::{ConnectionId, ConnectionIdError};
 pub use crate::subscriber::options::{Lag, Options, Origins, Transports};
 pub use crate::subscriber::reply::Reply;
+pub use crate::subscriber::watch::ParseKey;
 
 /// One connection to the messages of a store.
 ///
@@ -129,6 +131,11 @@ pub trait Subscriber: Sized + Send + Sync + 'static {
     /// let handler = StreamHandler::<Lines>::new(&Store::new());
     /// ```
     const LOADS: bool = false;
+
+    /// How a client of a WebSocket names the keys that it watches while it is connected, see [`watch`](Self::watch);
+    /// `None` when its keys stay the same. A handler of an implementation with `watch` and without this constant does not
+    /// compile, and neither does one that [loads](Self::LOADS) too.
+    const WATCH: Option<ParseKey<KeyOf<Self>>> = None;
 
     /// Whether [`from_request`](Self::from_request) reads the store that its handler serves. The store is then in the
     /// request: `request.extensions().get::<Store<…>>()`.
@@ -319,6 +326,64 @@ pub trait Subscriber: Sized + Send + Sync + 'static {
     #[expect(unused_variables, reason = "the names are documentation")]
     fn filter(&self, message: &Self::Message) -> bool {
         true
+    }
+
+    /// Decides whether the client may watch a key, if it can by [`WATCH`](Self::WATCH). Called for each key that the client
+    /// sends `tornadose:watch` for and that the connection has not yet; nothing is delivered while it runs. The client gets
+    /// the past of a key that is allowed, then the event `tornadose:watching`, and from then on the key's messages.
+    ///
+    /// The connection may begin without a key: [`keys`](Self::keys) returns an empty [`Keys::Set`] then. A connection with
+    /// this hook does not end when its keys are finished. It has at most [`max_keys`](Options::max_keys).
+    ///
+    /// # Errors
+    ///
+    /// The reason is sent to the client with the key as `tornadose:error`, and the connection stays.
+    ///
+    /// # Panics
+    ///
+    /// A panic ends the connection with 1011.
+    ///
+    /// # Cancel safety
+    ///
+    /// The future is dropped when the connection ends while it runs.
+    ///
+    /// ```
+    /// use tornadose::prelude::*;
+    /// use tornadose::subscriber::{KeyOf, ParseKey};
+    ///
+    /// #[store(latest)]
+    /// #[derive(Serialize)]
+    /// struct Quote {
+    ///     #[key]
+    ///     symbol: String,
+    ///     bid: f64,
+    /// }
+    ///
+    /// struct Quotes;
+    ///
+    /// impl Subscriber for Quotes {
+    ///     type Message = Quote;
+    ///     const WATCH: Option<ParseKey<QuoteKey>> = Some(ParseKey::fields());
+    ///
+    ///     fn from_request(_: &Request, _: &Depot) -> Result<Self, StatusError> {
+    ///         Ok(Self)
+    ///     }
+    ///     fn keys(&self) -> Keys<KeyOf<Self>> {
+    ///         Keys::Set(Vec::new())
+    ///     }
+    ///     async fn watch(&mut self, key: &QuoteKey, _: &Store<Quote>) -> Result<(), String> {
+    ///         if key.symbol.len() <= 5 { Ok(()) } else { Err("not a symbol".into()) }
+    ///     }
+    /// }
+    /// # let _handler = StreamHandler::<Quotes>::new(&Store::new());
+    /// ```
+    #[expect(unused_variables, reason = "the names are documentation")]
+    fn watch(
+        &mut self,
+        key: &KeyOf<Self>,
+        store: &Store<Self::Message>,
+    ) -> impl Future<Output = Result<(), String>> + Send {
+        NoWatch
     }
 
     /// Handles a text that the client sent over a WebSocket, or the JSON of its ask. Texts are handled one at a time,

@@ -80,6 +80,14 @@ pub(super) fn key_impls(rt: &Runtime, name: &Ident, keys: &[Key]) -> TokenStream
         let name = respanned(&key.name, at);
         field("eq_field", Some(quote_spanned!(at=> , &#other.#name)))(key)
     });
+    // The traits' items take the place of the struct's where a type does not implement `Deserialize`.
+    let unreadable = quote! {
+        #[allow(unused_imports)]
+        use #rt::UnreadableValue as _;
+    };
+    let values = hygienic_ident("values", name.span());
+    let readable = keys.iter().map(|key| key_value(rt, key, &quote!(IS_READABLE)));
+    let reads = keys.iter().map(|key| key_value(rt, key, &quote!(read(#values)?)));
     quote! {
         #[automatically_derived]
         #[allow(deprecated)]
@@ -121,6 +129,24 @@ pub(super) fn key_impls(rt: &Runtime, name: &Ident, keys: &[Key]) -> TokenStream
         #[allow(deprecated)]
         impl #rt::NamedKey for #key {
             const FIELDS: &'static [&'static ::core::primitive::str] = &[#(#texts),*];
+            const IS_READABLE: &'static [::core::primitive::bool] = {
+                #unreadable
+                &[#(#readable),*]
+            };
+
+            fn read<'json>(
+                #values: &mut dyn ::core::iter::Iterator<Item = &'json ::core::primitive::str>,
+            ) -> ::core::option::Option<Self> {
+                #unreadable
+                ::core::option::Option::Some(Self { #(#names: #reads,)* })
+            }
         }
     }
+}
+
+/// Returns an item of the library's type for the value of a field.
+fn key_value(rt: &Runtime, Key { ty, .. }: &Key, item: &TokenStream) -> TokenStream {
+    let at = generated_span(type_span(ty));
+    let here = rt.at(at);
+    quote_spanned!(at=> #here::KeyValue::<#ty>::#item)
 }

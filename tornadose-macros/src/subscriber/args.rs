@@ -24,6 +24,7 @@ pub(crate) struct Args {
     pub(crate) load: Option<ExprPath>,
     pub(crate) opened: Option<ExprPath>,
     pub(crate) closed: Option<ExprPath>,
+    pub(crate) watch: Option<Watch>,
     pub(crate) options: Options,
     /// The name of the option `max_keys`, where it is written.
     pub(crate) max_keys: Option<Ident>,
@@ -38,11 +39,19 @@ pub(crate) enum Authorize {
     Unreadable,
 }
 
+/// Which keys a client may watch.
+pub(crate) enum Watch {
+    Public,
+    Hook(ExprPath),
+    /// The value is a mistake that has been reported.
+    Unreadable,
+}
+
 /// Reads the value of one option into the arguments.
 type Read = fn(&mut Args, &RawOption, &mut Mistakes);
 
 /// Each option, what it takes and how it is read, in the order in which messages list them.
-const OPTIONS: [(&str, Expected, Read); 23] = [
+const OPTIONS: [(&str, Expected, Read); 24] = [
     ("sse", Expected::FLAG, |_, option, mistakes| option.flag(mistakes)),
     ("ws", Expected::FLAG, |_, option, mistakes| option.flag(mistakes)),
     ("store", expected("the type of the messages", "`store = Tick`"), |args, option, mistakes| {
@@ -72,6 +81,11 @@ const OPTIONS: [(&str, Expected, Read); 23] = [
     ("closed", expected("the path of a function", "`closed = Self::left`"), |args, option, mistakes| {
         args.closed = hook(option, mistakes);
     }),
+    (
+        "watch",
+        expected("the path of a function, or the word `public`", "`watch = Self::may_watch`"),
+        |args, option, mistakes| args.watch = Some(watch(option, mistakes)),
+    ),
     (
         "replay",
         expected("a number of messages, the path of a constant, or `all`", "`replay = 20`"),
@@ -178,6 +192,19 @@ impl Args {
             let message = "`max_loads` bounds the hook `load`, and there is none: add `load = Self::…`, or remove it";
             mistakes.at(option.span(), message);
         }
+        if find("watch").is_some() && self.watch.is_none() {
+            self.watch = Some(Watch::Unreadable);
+        }
+        if let Some(option) = find("watch") {
+            if find("all_keys").is_some() {
+                let message = "`all_keys` receives every key, so there is none to watch: remove `watch` or `all_keys`";
+                mistakes.at(option.span(), message);
+            }
+            if find("load").is_some() {
+                let message = "`load` does not know the keys of `watch` yet: keep one of them";
+                mistakes.at(option.span(), message);
+            }
+        }
         if let Some(transports) = self.transports {
             check_transport_options(transports, find, mistakes);
         }
@@ -213,6 +240,7 @@ fn check_transport_options<'a>(
         Transports::Ws => &[("retry", "`retry` needs `sse`: it is a field of server-sent events")],
         Transports::Sse => &[
             ("receive", "`receive` needs `ws`: server-sent events carry nothing from the client"),
+            ("watch", "`watch` needs `ws`: server-sent events carry nothing from the client"),
             ("max_message", "`max_message` needs `ws`: server-sent events carry nothing from the client"),
             ("protocols", "`protocols` needs `ws`: a subprotocol is chosen when a WebSocket opens"),
         ],
@@ -229,6 +257,13 @@ fn authorize(option: &RawOption, mistakes: &mut Mistakes) -> Authorize {
         return Authorize::Public;
     }
     hook(option, mistakes).map_or(Authorize::Unreadable, Authorize::Hook)
+}
+
+fn watch(option: &RawOption, mistakes: &mut Mistakes) -> Watch {
+    if option.word().is_some_and(|word| word == "public") {
+        return Watch::Public;
+    }
+    hook(option, mistakes).map_or(Watch::Unreadable, Watch::Hook)
 }
 
 /// Returns the path of a hook. The method of the trait that the hook implements is a mistake, because it would call itself.

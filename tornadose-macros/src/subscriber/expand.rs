@@ -43,6 +43,7 @@ pub(crate) fn expand(model: &Model) -> TokenStream {
     let receive = model.receive.as_ref().map(|hook| receive(hook, message, rt));
     let load = model.load.as_ref().map(|hook| load(hook, message, rt));
     let opened = model.opened.as_ref().map(|hook| opened(hook, message, rt));
+    let watch = model.watch.as_ref().map(|hook| watch(hook.as_ref(), message, rt));
     let closed = model.closed.as_ref().map(|hook| closed(hook, message, rt));
     let reads_store = model.fields.iter().any(|field| matches!(field.source, Source::StoreHandle));
     let reads_store = reads_store.then(|| {
@@ -69,6 +70,7 @@ pub(crate) fn expand(model: &Model) -> TokenStream {
             #load
             #opened
             #closed
+            #watch
         }
 
         #[allow(deprecated)]
@@ -212,6 +214,8 @@ fn keys(model: &Model) -> TokenStream {
     let mut fields = key_fields(model).peekable();
     let keys = if model.all_keys {
         quote!(#rt::Keys::All)
+    } else if fields.peek().is_none() && model.watch.is_some() {
+        quote!(#rt::Keys::Set(#rt::Vec::new()))
     } else if fields.peek().is_none() {
         unlinked(quote_spanned!(at=> #here::Keys::One(<#key_of_message as #here::NoKeyNeeded>::no_key())), message)
     } else {
@@ -434,6 +438,47 @@ fn closed(hook: &ExprPath, message: &Type, rt: &Runtime) -> TokenStream {
             #reject_missing
             let #function = #check;
             #function(#this, #store).await
+        }
+    }
+}
+
+/// Returns the constant by which clients name keys, and the method of the hook.
+fn watch(hook: Option<&ExprPath>, message: &Type, rt: &Runtime) -> TokenStream {
+    let of_message = type_span(message);
+    let library = rt.at(of_message);
+    let key_type = unlinked(quote_spanned!(of_message=> #library::MessageKey<#message>), message);
+    let parser = quote_spanned!(of_message=> #library::ParserOf::<#key_type>::PARSER.into_parse_key());
+    let constant = quote! {
+        const WATCH: ::core::option::Option<#rt::ParseKey<#key_type>> = {
+            #[allow(unused_imports)]
+            use #rt::OtherParser as _;
+            ::core::option::Option::Some(#parser)
+        };
+    };
+    let Some(hook) = hook else { return constant };
+    let at = path_span(&hook.path);
+    let (here, this, function) = (rt.at(at), self_ident(at), hygienic_ident("hook", at));
+    let key = hygienic_ident("key", at);
+    let OfStore { store, parameter_type, .. } = of_store(at, message, rt);
+    let message_type = unlinked(quote_spanned!(of_message=> #library::MessageOf<#message>), message);
+    let store_type = unlinked(quote_spanned!(of_message=> #library::StoreOf<#message>), message);
+    let reject_missing = reject_missing(hook, "watch", rt);
+    let arguments = quote_spanned!(at=> <Self, #message_type, #store_type, #key_type, _>);
+    let check = check(hook, "watch", "WatchHook", &arguments, rt);
+    let generated = generated_local_span(at);
+    let library = rt.at(generated);
+    let result = quote_spanned!(generated=> #library::WatchResult::into_result(#function(#this, #key, #store).await));
+    quote_spanned! {at=>
+        #constant
+
+        async fn watch(
+            &mut #this,
+            #key: &#key_type,
+            #store: #parameter_type,
+        ) -> ::core::result::Result<(), #here::String> {
+            #reject_missing
+            let #function = #check;
+            #result
         }
     }
 }

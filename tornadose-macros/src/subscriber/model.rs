@@ -3,7 +3,7 @@
 use proc_macro2::Ident;
 use syn::{Data, DeriveInput, ExprPath, Fields, GenericParam, Generics, Type, Visibility};
 
-use super::args::{Args, Authorize};
+use super::args::{Args, Authorize, Watch};
 use super::fields::{self, BoundField, KeyValues};
 use super::options::{Options, Transports};
 use crate::diagnostics::Mistakes;
@@ -28,6 +28,8 @@ pub(crate) struct Model {
     pub(crate) load: Option<ExprPath>,
     pub(crate) opened: Option<ExprPath>,
     pub(crate) closed: Option<ExprPath>,
+    /// Whether clients watch keys, and the hook that decides about each.
+    pub(crate) watch: Option<Option<ExprPath>>,
     pub(crate) transports: Transports,
     pub(crate) options: Options,
     pub(crate) runtime: Runtime,
@@ -59,9 +61,10 @@ impl Model {
         }
         reject_second_list(&fields, mistakes);
         if let Some(option) = &args.max_keys
+            && args.watch.is_none()
             && !body.fields.iter().any(|field| field.attrs.iter().any(|attribute| attribute.path().is_ident("keys")))
         {
-            let message = "`max_keys` bounds the list of a field with `#[keys(…)]`, and the struct has none";
+            let message = "`max_keys` bounds the list of a field with `#[keys(…)]` and the keys of `watch`, and there is neither";
             mistakes.at(option.span(), message);
         }
         Some(Self {
@@ -81,6 +84,11 @@ impl Model {
             load: args.load.clone(),
             opened: args.opened.clone(),
             closed: args.closed.clone(),
+            watch: match &args.watch {
+                Some(Watch::Hook(path)) => Some(Some(path.clone())),
+                Some(Watch::Public | Watch::Unreadable) => Some(None),
+                None => None,
+            },
             transports: args.transports?,
             options: args.options.clone(),
             runtime: Runtime::new(args.library.clone()),

@@ -123,6 +123,70 @@ impl WsClient {
         text.unwrap_or_else(|error| self.fail(&format!("the value cannot be sent as JSON: {error}")))
     }
 
+    /// Watches a key, as `feed.watch` of `tornadose.js` does for a new one. The event `tornadose:watching` that follows
+    /// the past of the key is a message like any other.
+    ///
+    /// ```
+    #[doc = include_str!("../../doc/room.md")]
+    /// let bob = app.client("bob").ws("/room").await;
+    /// bob.watch("AAPL").await;
+    /// assert!(bob.recording().to_string().contains(r#"bob > {"tornadose:watch":["AAPL"]}"#));
+    /// # });
+    /// ```
+    ///
+    /// # Panics
+    ///
+    /// As [`send`](Self::send).
+    #[track_caller]
+    pub fn watch(&self, key: &(impl Serialize + ?Sized)) -> impl Future<Output = ()> + Send {
+        let (at, text) = (Location::caller(), format!("{{\"tornadose:watch\":[{}]}}", self.json(key)));
+        async move { self.client.send_frame(at, encode(Opcode::Text, text.as_bytes()), Happening::SentText(text)).await }
+    }
+
+    /// Watches a key again, of which the client has everything up to this id.
+    ///
+    /// ```
+    #[doc = include_str!("../../doc/room.md")]
+    /// let bob = app.client("bob").ws("/room").await;
+    /// bob.watch_since("AAPL", "k3v0q8zd-7").await;
+    /// let sent = r#"bob > {"tornadose:watch":["AAPL"],"since":"k3v0q8zd-7"}"#;
+    /// assert!(bob.recording().to_string().contains(sent));
+    /// # });
+    /// ```
+    ///
+    /// # Panics
+    ///
+    /// As [`send`](Self::send).
+    #[track_caller]
+    pub fn watch_since(
+        &self,
+        key: &(impl Serialize + ?Sized),
+        since: impl AsRef<str>,
+    ) -> impl Future<Output = ()> + Send {
+        let (at, since) = (Location::caller(), self.json(since.as_ref()));
+        let text = format!("{{\"tornadose:watch\":[{}],\"since\":{since}}}", self.json(key));
+        async move { self.client.send_frame(at, encode(Opcode::Text, text.as_bytes()), Happening::SentText(text)).await }
+    }
+
+    /// Watches a key no more, as `feed.unwatch` of `tornadose.js` does.
+    ///
+    /// ```
+    #[doc = include_str!("../../doc/room.md")]
+    /// let bob = app.client("bob").ws("/room").await;
+    /// bob.unwatch("AAPL").await;
+    /// assert!(bob.recording().to_string().contains(r#"bob > {"tornadose:unwatch":["AAPL"]}"#));
+    /// # });
+    /// ```
+    ///
+    /// # Panics
+    ///
+    /// As [`send`](Self::send).
+    #[track_caller]
+    pub fn unwatch(&self, key: &(impl Serialize + ?Sized)) -> impl Future<Output = ()> + Send {
+        let (at, text) = (Location::caller(), format!("{{\"tornadose:unwatch\":[{}]}}", self.json(key)));
+        async move { self.client.send_frame(at, encode(Opcode::Text, text.as_bytes()), Happening::SentText(text)).await }
+    }
+
     /// Sends a text message.
     ///
     /// ```

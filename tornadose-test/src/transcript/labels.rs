@@ -29,7 +29,7 @@ impl<'masks> Labels<'masks> {
     /// Makes labels that recognize the ids of these entries.
     pub(crate) fn new(entries: &[Entry], masks: &'masks [Mask]) -> Self {
         let carried = entries.iter().filter_map(|entry| match &entry.happening {
-            Happening::Event(event) => event.id.clone(),
+            Happening::Event(event) => event.id.clone().or_else(|| event.at.clone()),
             Happening::Position(id) => Some(id.clone()),
             Happening::Cut(CutPoint::Inside { id, .. } | CutPoint::After { id, .. }) => id.clone(),
             _ => None,

@@ -107,6 +107,9 @@ fn event_line(event: &Event, labels: &mut Labels<'_>) -> String {
     if let Some(id) = &event.id {
         line = append(line, &labels.id(id));
     }
+    if let (Some(at), Some(key)) = (&event.at, &event.key) {
+        line = append(line, &format!("at {} of {}", labels.id(at), one_line(&labels.data(key))));
+    }
     if let Some(ask) = event.ask {
         line = append(line, &ask.to_string());
     }

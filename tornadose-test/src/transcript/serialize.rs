@@ -48,6 +48,9 @@ fn fields(happening: &Happening, labels: &mut Labels<'_>) -> (&'static str, Valu
         Happening::Event(event) => {
             let id = event.id.as_ref().map(|id| labels.id(id));
             let mut fields = json!({"event": event.name, "id": id, "data": data(&event.data, labels)});
+            if let (Some(at), Some(key)) = (&event.at, &event.key) {
+                fields["of"] = json!({"at": labels.id(at), "key": data(key, labels)});
+            }
             if let Some(ask) = event.ask {
                 fields["ask"] = ask.into();
             }

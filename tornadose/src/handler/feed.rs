@@ -16,6 +16,7 @@
 pub(crate) mod format;
 mod throttle;
 mod load;
+mod watch;
 
 use std::mem::offset_of;
 use std::task::Waker;
@@ -167,6 +168,12 @@ impl<M: Message> Feed<M> {
                 {
                     return item;
                 }
+                if S::WATCHES
+                    && subscriber.watches().is_some_and(|watches| watches.is_open())
+                    && let Some(item) = self.watch::<F, S>(subscriber, waker)
+                {
+                    return item;
+                }
                 // Loaded messages do not wait.
                 let may_wait = self.throttle.is_some() && (!S::LOADS || self.buffer.is_empty());
                 if may_wait && self.poll_throttled(waker) {
@@ -179,6 +186,9 @@ impl<M: Message> Feed<M> {
         self.fast_path = self.buffer.is_empty() && self.ending.is_none() && self.throttle.is_none();
         if S::LOADS {
             self.fast_path &= !subscriber.loads().is_some_and(|loads| loads.is_open());
+        }
+        if S::WATCHES {
+            self.fast_path &= !subscriber.watches().is_some_and(|watches| watches.is_open());
         }
         if let (Some(throttle), FeedItem::Pending) = (&mut self.throttle, &item) {
             throttle.record_all_written();

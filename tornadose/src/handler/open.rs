@@ -72,7 +72,7 @@ impl<S: Subscriber> StreamHandler<S> {
             }
             subscriber.authorize().await?;
             let keys = self.limit_keys(subscriber.keys())?;
-            if S::KEYS_FROM.is_some() && matches!(&keys, Keys::Set(keys) if keys.is_empty()) {
+            if S::WATCH.is_none() && S::KEYS_FROM.is_some() && matches!(&keys, Keys::Set(keys) if keys.is_empty()) {
                 return Err(keys_error::<S>("expected at least one key"));
             }
             check_keys(&keys, self.store.shared().limits.max_key)?;

@@ -30,6 +30,7 @@ use crate::handler::served::Served;
 use crate::handler::sse::body::SseBody;
 use crate::handler::sse::detach::{Proposal, StreamHandover};
 use crate::message::Message;
+use crate::message::Keys;
 use crate::subscriber::Subscriber;
 use crate::subscriber::close::{Close, CloseCode};
 
@@ -46,6 +47,10 @@ impl<S: Subscriber> StreamHandler<S> {
             return Err(error.into());
         }
         let authorized = self.authorize(req, depot).await?;
+        if S::WATCH.is_some() && matches!(&authorized.keys, Keys::Set(keys) if keys.is_empty()) {
+            let brief = "expected at least one key: only the client of a WebSocket can watch others";
+            return Err(StatusError::bad_request().brief(brief).into());
+        }
         if self.has_seen_all(req, &authorized.keys, "sse") {
             // WHATWG HTML §9.2.3: a client that gets this status does not return.
             res.status_code(StatusCode::NO_CONTENT);

@@ -3,6 +3,8 @@
 pub(crate) mod upgrade;
 mod end;
 mod timers;
+mod hook;
+mod watch;
 pub(crate) mod session;
 
 use std::sync::Arc;
@@ -22,6 +24,7 @@ use crate::handler::connection::catch_drop::CatchDrop;
 use crate::handler::connection::control::{BodyControl, TaskControl};
 use crate::handler::connection::io::SocketIo;
 use crate::handler::connection::record::{ConnectionRecord, Transport};
+use crate::handler::connection::registry::Permits;
 use crate::handler::connection::timers::Timeouts;
 use crate::handler::connection::wake_source::WakeSource;
 use crate::handler::feed::Feed;
@@ -33,6 +36,9 @@ use crate::handler::load::loads::Loads;
 use crate::handler::open::{Admission, Authorized, Rejection, claim_socket};
 use crate::handler::origin::OriginRefusal;
 use crate::handler::request::{self, BrokenHandshake, UpgradeError};
+use crate::handler::served::Served;
+use crate::handler::watch::watches::Watches;
+use crate::handler::watch::watching::Watching;
 use crate::handler::ws::end::{ended, not_opened};
 use crate::handler::ws::session::{WsSession, close_socket};
 use crate::handler::ws::upgrade::{PendingUpgrade, UpgradedIo, take_upgraded};
@@ -52,7 +58,8 @@ impl<S: Subscriber> StreamHandler<S> {
             StatusError::forbidden().brief(brief)
         })?;
         let authorized = self.authorize(req, depot).await?;
-        if self.has_seen_all(req, &authorized.keys, "ws") {
+        // A connection that watches does not end when its keys are finished.
+        if S::WATCH.is_none() && self.has_seen_all(req, &authorized.keys, "ws") {
             // A page does not see the status of a handshake, but the code of a close frame.
             let upgrade = take_upgrade(req)?;
             self.accept_upgrade(req, res, accept);
@@ -62,7 +69,10 @@ impl<S: Subscriber> StreamHandler<S> {
         let Admission { authorized: Authorized { subscriber, keys }, number, permits, hook_permits } =
             self.admit(req, authorized).map_err(|_| unavailable())?;
         let upgrade = take_upgrade(req)?;
-        let reader = self.reader(keys, req);
+        let mut reader = self.reader(keys, req);
+        if S::WATCH.is_some() {
+            reader.allow_key_changes();
+        }
         let record = ConnectionRecord::open(Transport::Ws, number, &reader);
         let feed = self.feed(reader, record);
         if S::LOADS || S::HAS_OPENED || S::HAS_CLOSED {
@@ -74,6 +84,24 @@ impl<S: Subscriber> StreamHandler<S> {
         let upgrade = self.pending_upgrade(upgrade, req, &feed, number);
         self.accept_upgrade(req, res, accept);
 
+        if S::WATCH.is_some() {
+            let subscriber = CatchDrop::new(Watching::new(subscriber, self.watches(&feed)));
+            self.spawn_session(upgrade, subscriber, feed, timeouts, permits);
+        } else {
+            self.spawn_session(upgrade, subscriber, feed, timeouts, permits);
+        }
+        Ok(())
+    }
+
+    /// Spawns the task of a connection without hooks at its opening.
+    fn spawn_session<T: Served<Message = S::Message>>(
+        &self,
+        upgrade: PendingUpgrade,
+        subscriber: CatchDrop<T>,
+        feed: Feed<S::Message>,
+        timeouts: Timeouts,
+        permits: Permits,
+    ) {
         let (reader, close_reason) = (feed.reader().handle(), feed.close_reason().clone());
         let registration = permits.registration();
         let mut session = Box::new(WsSession::new(subscriber, self.store.clone(), feed, timeouts, permits));
@@ -85,7 +113,11 @@ impl<S: Subscriber> StreamHandler<S> {
             session.run(io).await;
         });
         registration.set_control(TaskControl { reader, close_reason, task: task.abort_handle() });
-        Ok(())
+    }
+
+    /// Returns what a connection begins with whose client watches keys.
+    fn watches(&self, feed: &Feed<S::Message>) -> Watches<S::Message> {
+        Watches::new(feed.reader(), self.settings.options.max_keys, self.settings.options.replay)
     }
 
     /// Runs the hook `load`, accepts the upgrade, and lets the session begin after the hook `opened`.
@@ -115,7 +147,8 @@ impl<S: Subscriber> StreamHandler<S> {
         let upgrade = self.pending_upgrade(upgrade, req, &feed, number);
         self.accept_upgrade(req, res, accept);
         let registration = opening.registration(feed.reader().handle());
-        let task = tokio::spawn(Box::pin(run_with_hooks(upgrade, opening, feed, timeouts, loading)));
+        let watches = S::WATCH.is_some().then(|| self.watches(&feed));
+        let task = tokio::spawn(Box::pin(run_with_hooks(upgrade, opening, feed, timeouts, loading, watches)));
         registration.set_control(TaskControl { reader, close_reason, task: task.abort_handle() });
         Ok(())
     }
@@ -191,6 +224,7 @@ async fn run_with_hooks<S: Subscriber>(
     mut feed: Feed<S::Message>,
     timeouts: Timeouts,
     loading: Option<LoadParts<S::Message>>,
+    watches: Option<Watches<S::Message>>,
 ) {
     let Some(UpgradedIo { mut io, is_detached }) = upgrade.complete().await else { return };
     if is_detached {
@@ -204,6 +238,11 @@ async fn run_with_hooks<S: Subscriber>(
                 && let Some((loads, turns, name)) = loading
             {
                 let subscriber = CatchDrop::new(Loading::new(subscriber, loads, store.clone(), turns, name));
+                Box::new(WsSession::new(subscriber, store, feed, timeouts, permits)).run(io).await;
+            } else if S::WATCH.is_some()
+                && let Some(watches) = watches
+            {
+                let subscriber = CatchDrop::new(Watching::new(subscriber, watches));
                 Box::new(WsSession::new(subscriber, store, feed, timeouts, permits)).run(io).await;
             } else {
                 Box::new(WsSession::new(subscriber, store, feed, timeouts, permits)).run(io).await;

@@ -11,10 +11,23 @@ use crate::message::NoKey;
 pub trait NamedKey {
     /// The names of the fields.
     const FIELDS: &'static [&'static str];
+
+    /// Whether the value of each field can be read from JSON.
+    const IS_READABLE: &'static [bool];
+
+    /// Reads a key from the JSON of the values of its fields, in order.
+    fn read<'json>(values: &mut dyn Iterator<Item = &'json str>) -> Option<Self>
+    where
+        Self: Sized;
 }
 
 impl NamedKey for NoKey {
     const FIELDS: &'static [&'static str] = &[];
+    const IS_READABLE: &'static [bool] = &[];
+
+    fn read<'json>(_: &mut dyn Iterator<Item = &'json str>) -> Option<Self> {
+        Some(Self)
+    }
 }
 
 /// Selects the [`KeyNames`] of the key `K`.
@@ -109,17 +122,17 @@ const fn is_same(left: &[u8], right: &[u8]) -> bool {
 }
 
 /// A text that is put together at compile time. What does not fit is left out.
-struct Text {
+pub(super) struct Text {
     bytes: [u8; 1024],
     length: usize,
 }
 
 impl Text {
-    const fn new() -> Self {
+    pub(super) const fn new() -> Self {
         Self { bytes: [0; 1024], length: 0 }
     }
 
-    const fn push(mut self, part: &str) -> Self {
+    pub(super) const fn push(mut self, part: &str) -> Self {
         let part = part.as_bytes();
         if self.length + part.len() <= self.bytes.len() {
             let mut index = 0;
@@ -147,7 +160,7 @@ impl Text {
         self.push("`")
     }
 
-    const fn as_str(&self) -> &str {
+    pub(super) const fn as_str(&self) -> &str {
         match str::from_utf8(self.bytes.split_at(self.length).0) {
             Ok(text) => text,
             Err(_) => "a `#[key]` of the message and one of the subscriber have different names",

@@ -12,12 +12,12 @@ use serde_json::value::RawValue;
 use crate::event::error::EncodeError;
 
 /// Returns the text of a key, by which a backend stores its latest values.
-pub(super) fn key_text(key: &impl Serialize) -> Result<String, EncodeError> {
+pub(crate) fn key_text(key: &impl Serialize) -> Result<String, EncodeError> {
     Ok(serde_json::to_string(key)?)
 }
 
 /// Returns the key of this text as it is written to clients: the value alone where the key has one field.
-pub(super) fn wire_key(key_text: &str) -> Cow<'_, str> {
+pub(crate) fn wire_key(key_text: &str) -> Cow<'_, str> {
     let Ok(fields) = serde_json::from_str::<BTreeMap<Cow<'_, str>, &RawValue>>(key_text) else {
         return key_text.into();
     };

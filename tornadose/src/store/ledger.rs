@@ -115,6 +115,20 @@ impl Ledger {
         self.accounted_ephemeral = self.accounted_ephemeral.saturating_sub_unsigned(messages.ephemeral);
     }
 
+    /// Records a key whose messages are read from now on: so many were `appended`, of which so many are owed.
+    pub(crate) fn record_key_added(&mut self, appended: Counts, owed: Counts) {
+        let not_owed = appended - owed;
+        self.not_owed = self.not_owed.saturating_add_unsigned(not_owed.total());
+        self.accounted_latest = self.accounted_latest.saturating_add_unsigned(not_owed.latest);
+        self.accounted_ephemeral = self.accounted_ephemeral.saturating_add_unsigned(not_owed.ephemeral);
+    }
+
+    /// Records a key whose messages are read no more: so many were `appended`, of which so many were `remaining` to be
+    /// read.
+    pub(crate) fn record_key_removed(&mut self, appended: Counts, remaining: Counts) {
+        self.record_owed_again(appended - remaining);
+    }
+
     /// Returns the balance, when so many messages have been `appended` for its keys and so many are `remaining` to be
     /// read.
     pub(crate) fn balance(&self, appended: Counts, remaining: Counts) -> Balance {

@@ -35,6 +35,7 @@ mod finish;
 mod removal;
 pub(crate) mod cursor;
 pub(crate) mod read;
+pub(crate) mod past;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;

@@ -13,6 +13,7 @@ mod counting;
 mod end_timer;
 pub(crate) mod throttled;
 pub(crate) mod loading;
+pub(crate) mod watching;
 
 use std::collections::HashSet;
 use std::mem::offset_of;

@@ -168,10 +168,7 @@ impl<M> ReaderRegistry<M> {
         });
         let id = ReaderId { number: self.next_number, index };
         for &key_index in keys.key_indexes() {
-            if self.by_key.len() <= key_index {
-                self.by_key.resize_with(key_index + 1, Vec::new);
-            }
-            self.by_key[key_index].push(id);
+            self.add_key(id, key_index);
         }
         if matches!(keys, KeySelection::All) {
             self.all_keys.push(id);
@@ -179,13 +176,27 @@ impl<M> ReaderRegistry<M> {
         id
     }
 
+    /// Adds a key to those that a reader reads.
+    pub(crate) fn add_key(&mut self, id: ReaderId, key_index: usize) {
+        if self.by_key.len() <= key_index {
+            self.by_key.resize_with(key_index + 1, Vec::new);
+        }
+        let holders = &mut self.by_key[key_index];
+        holders.insert(holders.partition_point(|holder| holder.number < id.number), id);
+    }
+
+    /// Removes a key from those that a reader reads.
+    pub(crate) fn remove_key(&mut self, id: ReaderId, key_index: usize) {
+        let holders = &mut self.by_key[key_index];
+        remove_id(holders, id);
+        if holders.is_empty() {
+            *holders = Vec::new();
+        }
+    }
+
     pub(crate) fn remove(&mut self, keys: &KeySelection, id: ReaderId) {
         for &key_index in keys.key_indexes() {
-            let holders = &mut self.by_key[key_index];
-            remove_id(holders, id);
-            if holders.is_empty() {
-                *holders = Vec::new();
-            }
+            self.remove_key(id, key_index);
         }
         if matches!(keys, KeySelection::All) {
             remove_id(&mut self.all_keys, id);

@@ -1,4 +1,4 @@
-//! The hooks `load`, `opened` and `closed` of a subscriber that has none. Their futures have no size, by which the
+//! The hooks `load`, `opened`, `closed` and `watch` of a subscriber that has none. Their futures have no size, by which the
 //! handler tells them from a hook.
 
 use std::marker::PhantomData;
@@ -31,6 +31,17 @@ impl Future for NoOpened {
     type Output = Result<(), Close>;
 
     fn poll(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Result<(), Close>> {
+        Poll::Ready(Ok(()))
+    }
+}
+
+/// The future of no `watch` hook.
+pub(super) struct NoWatch;
+
+impl Future for NoWatch {
+    type Output = Result<(), String>;
+
+    fn poll(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Result<(), String>> {
         Poll::Ready(Ok(()))
     }
 }

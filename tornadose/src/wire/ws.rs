@@ -2,6 +2,7 @@
 
 pub(crate) mod decoder;
 pub(crate) mod control;
+pub(crate) mod watch;
 
 use std::io::Write;
 
@@ -39,16 +40,20 @@ pub(crate) fn event(id: Option<Id>, event: &Event) -> Bytes {
 
 /// Writes the same event without its id, from its frame.
 pub(crate) fn without_id(bytes: &mut BytesMut, event: &[u8], id: Id) {
+    let mut text = Vec::with_capacity(event.len());
+    text.push(b'{');
+    text.extend_from_slice(after_id(event, id));
+    frame(bytes, TEXT, &text);
+}
+
+/// Returns what follows the id in the text of an event's frame.
+fn after_id(event: &[u8], id: Id) -> &[u8] {
     let header = match event[1] {
         126 => 4,
         127 => 10,
         _ => 2,
     };
-    let content = header + format!("{{\"id\":\"{id}\",").len();
-    let mut text = Vec::with_capacity(event.len());
-    text.push(b'{');
-    text.extend_from_slice(&event[content..]);
-    frame(bytes, TEXT, &text);
+    &event[header + format!("{{\"id\":\"{id}\",").len()..]
 }
 
 fn put_content(text: &mut Vec<u8>, event: &Event) {

@@ -67,4 +67,5 @@ mod slots;
 mod sse;
 mod throttle;
 mod ttl;
+mod watch;
 mod ws;

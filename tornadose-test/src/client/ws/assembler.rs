@@ -71,6 +71,9 @@ fn parse_text(text: String) -> Happening {
     #[serde(deny_unknown_fields)]
     struct Envelope<'text> {
         id: Option<String>,
+        at: Option<String>,
+        #[serde(borrow)]
+        key: Option<&'text RawValue>,
         event: Option<String>,
         ask: Option<u64>,
         // An `Option` would read the data `null` as no data.
@@ -83,10 +86,14 @@ fn parse_text(text: String) -> Happening {
         id: String,
     }
     let is_answer = |event: &Option<String>| matches!(event.as_deref(), Some("tornadose:reply" | "tornadose:error"));
-    if let Ok(Envelope { id, event, ask, data }) = serde_json::from_str(&text)
+    if let Ok(Envelope { id, at, key, event, ask, data }) = serde_json::from_str(&text)
         && (ask.is_none() || is_answer(&event))
+        // Only the position of a past has a key beside it.
+        && at.is_some() == key.is_some()
+        && (at.is_none() || id.is_none())
     {
-        Happening::Event(Event { ask, ..Event::new(event, id, data.get().to_owned()) })
+        let key = key.map(|key| key.get().to_owned());
+        Happening::Event(Event { at, key, ask, ..Event::new(event, id, data.get().to_owned()) })
     } else if let Ok(Position { id }) = serde_json::from_str(&text) {
         Happening::Position(id)
     } else {
@@ -187,12 +194,20 @@ mod tests {
         let parsed = |text: &str| format!("{:?}", parse_text(text.to_owned()));
         assert_eq!(
             parsed(r#"{"id":"a-1","event":"said","data":{"z":1,"a":2}}"#),
-            r#"Event(Event { name: "said", id: Some("a-1"), data: "{\"z\":1,\"a\":2}", ask: None })"#
+            r#"Event(Event { name: "said", id: Some("a-1"), data: "{\"z\":1,\"a\":2}", at: None, key: None, ask: None })"#
         );
-        assert_eq!(parsed(r#"{"data":1}"#), r#"Event(Event { name: "message", id: None, data: "1", ask: None })"#);
+        assert_eq!(
+            parsed(r#"{"data":1}"#),
+            r#"Event(Event { name: "message", id: None, data: "1", at: None, key: None, ask: None })"#
+        );
+        assert_eq!(
+            parsed(r#"{"at":"a-1","key":{"k":1},"event":"said","data":2}"#),
+            r#"Event(Event { name: "said", id: None, data: "2", at: Some("a-1"), key: Some("{\"k\":1}"), ask: None })"#
+        );
+        assert_eq!(parsed(r#"{"at":"a-1","data":2}"#), r#"Text("{\"at\":\"a-1\",\"data\":2}")"#);
         assert_eq!(
             parsed(r#"{"event":"left","data":null}"#),
-            r#"Event(Event { name: "left", id: None, data: "null", ask: None })"#
+            r#"Event(Event { name: "left", id: None, data: "null", at: None, key: None, ask: None })"#
         );
         assert_eq!(parsed(r#"{"id":"a-1"}"#), r#"Position("a-1")"#);
         assert_eq!(parsed(r#"{"data":1,"more":2}"#), r#"Text("{\"data\":1,\"more\":2}")"#);

@@ -21,6 +21,15 @@ pub(crate) trait Format: Encoding {
     fn loaded(out: &mut BytesMut, event: &Event);
     /// Appends an event of the library's own, with this data.
     fn notice(out: &mut BytesMut, id: Option<Id>, name: &str, json: &str);
+    /// Appends a message of the past of a key, with the key and its position in it. Only a client of a WebSocket can watch a
+    /// key.
+    fn past<M>(out: &mut BytesMut, entry: &Entry<M>, _key: &str) {
+        Self::without_id(out, entry);
+    }
+    /// As [`past`](Self::past), for an event of the library's own.
+    fn past_notice(out: &mut BytesMut, _at: Id, _key: &str, name: &str, json: &str) {
+        Self::notice(out, None, name, json);
+    }
     /// Returns the bytes for one reader as they are written.
     fn take_bytes(out: BytesMut) -> Bytes {
         out.freeze()
@@ -138,6 +147,14 @@ impl Format for Ws {
 
     fn notice(out: &mut BytesMut, id: Option<Id>, name: &str, json: &str) {
         ws::notice(out, id, name, json);
+    }
+
+    fn past<M>(out: &mut BytesMut, entry: &Entry<M>, key: &str) {
+        ws::watch::past(out, entry.encoded::<Self>(), entry.id, key);
+    }
+
+    fn past_notice(out: &mut BytesMut, at: Id, key: &str, name: &str, json: &str) {
+        ws::watch::past_notice(out, at, key, name, json);
     }
 }
 

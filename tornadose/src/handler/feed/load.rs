@@ -198,7 +198,7 @@ impl<M: Message> Feed<M> {
     }
 
     /// Returns the buffer if there is anything in it, else this item.
-    fn flush_or<F: Format>(&mut self, item: FeedItem) -> FeedItem {
+    pub(super) fn flush_or<F: Format>(&mut self, item: FeedItem) -> FeedItem {
         if self.buffer.is_empty() { item } else { self.take_buffer::<F>() }
     }
 }

@@ -13,9 +13,9 @@ use crate::handler::served::Served;
 use crate::message::Message;
 use crate::store::Store;
 use crate::store::closing::run_closed_hook;
-use crate::subscriber::Subscriber;
 use crate::subscriber::close::ReceiveError;
 use crate::subscriber::reply::Reply;
+use crate::subscriber::{KeyOf, Subscriber};
 
 const CLOSED_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -62,6 +62,18 @@ impl<S: Subscriber> Served for Hooked<S> {
 
     fn load(&self, store: &Store<S::Message>) -> impl Future<Output = Result<Vec<S::Message>, StatusError>> + Send {
         Subscriber::load(self.subscriber.as_ref().expect(UNTIL_DROPPED), store)
+    }
+
+    fn parse_key(json: &str) -> Option<KeyOf<S>> {
+        <S as Served>::parse_key(json)
+    }
+
+    fn watch(
+        &mut self,
+        key: &KeyOf<S>,
+        store: &Store<S::Message>,
+    ) -> impl Future<Output = Result<(), String>> + Send {
+        Subscriber::watch(self.subscriber.as_mut().expect(UNTIL_DROPPED), key, store)
     }
 }
 

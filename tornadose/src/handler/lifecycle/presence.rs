@@ -1,7 +1,7 @@
 //! Whether the constants of a subscriber name all of its hooks.
 
 use crate::store::Store;
-use crate::subscriber::Subscriber;
+use crate::subscriber::{KeyOf, Subscriber};
 
 /// Panics when a hook is implemented and its constant does not say so. It is called in a constant, so that the program
 /// does not compile, and the hook is not skipped silently.
@@ -16,6 +16,11 @@ pub(crate) const fn check_hooks<S: Subscriber>() {
         S::HAS_OPENED || future_size_of_opened::<S, _, _>(&S::opened) == 0,
         "`opened` is implemented: add `const HAS_OPENED: bool = true;`"
     );
+    assert!(
+        S::WATCH.is_some() || future_size_of_watch::<S, _, _>(&S::watch) == 0,
+        "`watch` is implemented: add `const WATCH: Option<ParseKey<KeyOf<Self>>> = Some(ParseKey::fields());`"
+    );
+    assert!(!(S::LOADS && S::WATCH.is_some()), "`load` does not know the keys of `watch` yet: keep one of them");
     assert!(
         S::HAS_CLOSED || future_size_of_closed::<S, _, _>(&S::closed) == 0,
         "`closed` is implemented: add `const HAS_CLOSED: bool = true;`"
@@ -34,6 +39,14 @@ const fn future_size_of_opened<'a, S, H, F>(_: &H) -> usize
 where
     S: Subscriber,
     H: Fn(&'a mut S, &'a Store<S::Message>) -> F,
+{
+    size_of::<F>()
+}
+
+const fn future_size_of_watch<'a, S, H, F>(_: &H) -> usize
+where
+    S: Subscriber,
+    H: Fn(&'a mut S, &'a KeyOf<S>, &'a Store<S::Message>) -> F,
 {
     size_of::<F>()
 }

@@ -15,16 +15,13 @@
 //! the task ends, and the subscriber is dropped.
 
 use std::future::poll_fn;
-use std::panic::AssertUnwindSafe;
-use std::pin::pin;
 use std::task::{Context, Poll, ready};
 
-use futures_util::FutureExt;
 use tokio::time::timeout;
 
 use crate::handler::connection::catch_drop::CatchDrop;
 use crate::handler::connection::io::{Disconnected, SocketIo};
-use crate::handler::connection::pump::{self, PumpEnd, WriteObserver};
+use crate::handler::connection::pump::{self, PumpEnd};
 use crate::handler::connection::record::{CloseReason, ConnectionRecord};
 use crate::handler::connection::registry::{CLOSE_TIMEOUT, Permits};
 use crate::handler::connection::timers::Timeouts;
@@ -33,9 +30,9 @@ use crate::handler::feed::Feed;
 use crate::handler::feed::format::Ws;
 use crate::handler::served::Served;
 use crate::handler::ws::end::{SessionEnd, close, ended, panicked};
+use crate::handler::ws::hook;
 use crate::handler::ws::timers::WsTimers;
 use crate::store::Store;
-use crate::store::end::EndState;
 use crate::subscriber::close::{Close, CloseCode, ReceiveError};
 use crate::subscriber::reply::{NotEncoded, Reply};
 use crate::wire::ws;
@@ -47,10 +44,10 @@ use crate::wire::ws::decoder::{Decoder, Inbound, Violation};
 pub(crate) struct WsSession<S: Served> {
     // An aborted task drops its fields in this order: the subscriber is dropped first, and the permits are released
     // last.
-    subscriber: CatchDrop<S>,
-    store: Store<S::Message>,
-    timers: WsTimers,
-    feed: Feed<S::Message>,
+    pub(super) subscriber: CatchDrop<S>,
+    pub(super) store: Store<S::Message>,
+    pub(super) timers: WsTimers,
+    pub(super) feed: Feed<S::Message>,
     permits: Permits,
 }
 
@@ -151,7 +148,7 @@ impl<S: Served> WsSession<S> {
         }
     }
 
-    /// Returns what the client sends next. While a text waits for a load, only reads ahead.
+    /// Returns what the client sends next. While a text waits for a load, or keys for their pasts, only reads ahead.
     #[inline]
     fn poll_inbound(
         &mut self,
@@ -167,6 +164,9 @@ impl<S: Served> WsSession<S> {
                 None => io.poll_read_ahead(cx).map(Err),
             };
         }
+        if S::WATCHES && self.subscriber.watches().is_some_and(|watches| watches.is_busy()) {
+            return io.poll_read_ahead(cx).map(Err);
+        }
         io.poll_inbound(cx)
     }
 
@@ -179,12 +179,20 @@ impl<S: Served> WsSession<S> {
         }
     }
 
-    /// Runs the subscriber's hook for a text or the data of an ask. Meanwhile writes what is queued, reads ahead, and
-    /// watches for an end.
+    /// Runs the subscriber's hook for a text or the data of an ask, or does what a control text asks for.
     async fn receive(&mut self, text: String, io: &mut SocketIo<Decoder>) -> Result<(), SessionEnd> {
         let (ask, text) = match control::parse(&text) {
             ClientText::Plain => (None, &*text),
             ClientText::Ask { number, data } => (Some(number), data),
+            ClientText::Watch { keys, since } if S::WATCHES => return self.watch(keys, since, io).await,
+            ClientText::Unwatch { keys } if S::WATCHES => {
+                self.unwatch(keys, io);
+                return Ok(());
+            }
+            ClientText::Watch { .. } | ClientText::Unwatch { .. } => {
+                ws::error(io.control_bytes(), None, "keys cannot be watched here");
+                return Ok(());
+            }
             ClientText::Invalid { number, reason } => {
                 ws::error(io.control_bytes(), number, reason);
                 return Ok(());
@@ -192,36 +200,8 @@ impl<S: Served> WsSession<S> {
         };
         let Self { subscriber, store, feed, timers, .. } = self;
         // The hook is called inside the future, so that a panic of the call itself is caught too.
-        let mut hook = pin!(AssertUnwindSafe(async { subscriber.receive(text, store).await }).catch_unwind());
-        let outcome = poll_fn(|cx| {
-            loop {
-                if let Poll::Ready(outcome) = hook.as_mut().poll(cx) {
-                    return Poll::Ready(outcome.map(Some).map_err(|_| {
-                        feed.record().log_panic();
-                        panicked()
-                    }));
-                }
-                match feed.poll_ended(cx.waker()) {
-                    None => {}
-                    // Messages that were appended before are still written. The hook is not waited for.
-                    Some(EndState::Draining(_)) => return Poll::Ready(Ok(None)),
-                    Some(EndState::Due(end)) => return Poll::Ready(Err(ended(end))),
-                }
-                match io.poll_written(cx) {
-                    Poll::Ready(Ok(())) => timers.on_flushed(io),
-                    Poll::Ready(Err(_)) => return Poll::Ready(Err(SessionEnd::Dropped(CloseReason::Left))),
-                    Poll::Pending => {}
-                }
-                if io.poll_read_ahead(cx) == Poll::Ready(Disconnected) {
-                    return Poll::Ready(Err(SessionEnd::Dropped(CloseReason::Left)));
-                }
-                // If there is no end, there is something to write.
-                if let Some(end) = ready!(timers.poll(feed, io)) {
-                    return Poll::Ready(Err(end));
-                }
-            }
-        });
-        match outcome.await? {
+        let hook = async { subscriber.receive(text, store).await };
+        match hook::run(hook, feed, timers, io).await? {
             Some(received) => answer(ask, received, feed.record(), io),
             None => Ok(()),
         }

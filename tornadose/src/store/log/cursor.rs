@@ -313,7 +313,7 @@ impl<M: Message> Log<M> {
         match keys {
             KeySelection::All => self.queue.keys().rev().nth(replay).copied(),
             KeySelection::One(key_index) => self.keys[*key_index].queue.iter().rev().nth(replay).map(offset),
-            KeySelection::Set(_) => {
+            KeySelection::Set(_) | KeySelection::Watched(_) => {
                 let newest = |log: &'_ KeyLog<M>| -> Vec<Offset> {
                     log.queue.iter().rev().take(replay.saturating_add(1)).map(offset).collect()
                 };

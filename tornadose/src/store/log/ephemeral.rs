@@ -181,7 +181,7 @@ impl<M: Message> Log<M> {
                 self.ephemerals.kept.range(cursor.ephemeral() + 1..).map(|(number, _)| *number).collect()
             }
             KeySelection::One(_) => self.numbers_after(keys, cursor.ephemeral()).collect(),
-            KeySelection::Set(_) => {
+            KeySelection::Set(_) | KeySelection::Watched(_) => {
                 let mut numbers: Vec<u64> = self.numbers_after(keys, cursor.ephemeral()).collect();
                 numbers.sort_unstable();
                 numbers

@@ -14,6 +14,8 @@ use crate::store::log::ephemeral_index::KeyEphemerals;
 pub(crate) enum KeySelection {
     One(usize),
     Set(Box<[usize]>),
+    /// A set that changes while the reader reads. Its reader does not end when all of them are finished.
+    Watched(Box<[usize]>),
     All,
 }
 
@@ -22,7 +24,7 @@ impl KeySelection {
     pub(crate) fn key_indexes(&self) -> &[usize] {
         match self {
             Self::One(key_index) => std::slice::from_ref(key_index),
-            Self::Set(key_indexes) => key_indexes,
+            Self::Set(key_indexes) | Self::Watched(key_indexes) => key_indexes,
             Self::All => &[],
         }
     }

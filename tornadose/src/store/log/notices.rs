@@ -97,9 +97,12 @@ impl Notices {
         Some(NextFinish { offset, key_json: Arc::clone(&self.finishes.get(&offset)?.key_json) })
     }
 
-    /// Returns the newest finish of these keys when all of them are finished. There is none for a reader of all keys
-    /// or of no key.
+    /// Returns the newest finish of these keys when all of them are finished. There is none for a reader of all keys,
+    /// of no key, or of keys that it watches.
     pub(super) fn last_finish(&self, keys: &KeySelection) -> Option<Offset> {
+        if matches!(keys, KeySelection::Watched(_)) {
+            return None;
+        }
         self.finishes_of(keys)
             .try_fold(Offset::START, |last, finish| Some(last.max(finish?)))
             .filter(|last| *last > Offset::START)

@@ -234,6 +234,11 @@ impl<M: Message> Log<M> {
         gap.into_iter().chain(removal).min_by_key(NextGap::generation)
     }
 
+    /// Returns whether a reader of this generation is told of a gap or removal.
+    pub(super) fn has_gap_ahead(&self, keys: &KeySelection, generation: u64) -> bool {
+        self.generations.is_before_epoch(generation) || self.next_gap(keys, generation).is_some()
+    }
+
     /// Returns what a reader of an earlier generation finds first. `None` when it has to read on up to the next gap.
     #[cold]
     fn generation_change(&self, keys: &KeySelection, cursor: &mut Cursor, removed: &mut u32) -> Option<ReadOutcome<M>> {
@@ -292,7 +297,10 @@ impl<M: Message> Log<M> {
         match keys {
             KeySelection::One(key_index) => Some((Some(*key_index), self.keys[*key_index].version)),
             KeySelection::All => Some((None, self.version)),
-            KeySelection::Set(_) => None,
+            KeySelection::Watched(key_indexes) if let [key_index] = **key_indexes => {
+                Some((Some(key_index), self.keys[key_index].version))
+            }
+            KeySelection::Set(_) | KeySelection::Watched(_) => None,
         }
     }
 
@@ -318,7 +326,7 @@ impl<M: Message> Log<M> {
                 let entries = merge(log.latest_after(position), log.queue_after(owed_after));
                 collect(entries, ephemerals, cursor.ids_after, last)
             }
-            KeySelection::Set(key_indexes) => {
+            KeySelection::Set(key_indexes) | KeySelection::Watched(key_indexes) => {
                 let logs = key_indexes.iter().map(|&key_index| &self.keys[key_index]);
                 let entries = logs.map(|log| merge(log.latest_after(position), log.queue_after(owed_after)));
                 collect(merge_all(entries), ephemerals, cursor.ids_after, last)

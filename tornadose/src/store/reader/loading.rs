@@ -104,7 +104,7 @@ impl<M: Message> Reader<M> {
         self.restart_at(&state.log, cursor);
     }
 
-    fn read_gap(&mut self, state: &mut State<M>) -> Option<Gap> {
+    pub(super) fn read_gap(&mut self, state: &mut State<M>) -> Option<Gap> {
         // The log is read at a copy of the cursor first, because there may be a message instead.
         let (mut cursor, mut removed) = (self.cursor.clone(), self.removed_unread);
         match state.log.read(&self.keys, &mut cursor, &mut removed) {

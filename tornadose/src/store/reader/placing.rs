@@ -7,20 +7,28 @@ use crate::message::Message;
 use crate::store::gap::GapReason;
 use crate::store::ledger::Ledger;
 use crate::store::log::Log;
-use crate::store::log::cursor::ResumeOutcome;
+use crate::store::log::cursor::{Cursor, ResumeOutcome};
+use crate::store::log::key::KeySelection;
 use crate::store::reader::Reader;
 use crate::store::reader::resume::Resume;
 use crate::store::shared::State;
+
+/// Where a reader begins.
+pub(super) struct Start {
+    pub(super) cursor: Cursor,
+    pub(super) outcome: Option<ResumeOutcome>,
+    /// A gap to report before anything else.
+    pub(super) gap: Option<GapReason>,
+}
 
 impl<M: Message> Reader<M> {
     /// Whether clients of this type are told of gaps. Those of a store without queue messages get the newest values,
     /// whatever was lost, but an expiry may be lost.
     pub(crate) const TELLS_GAPS: bool = M::HAS_QUEUE || M::HAS_LATEST_TTL;
 
-    /// Places the reader, by what the log knows of the id that it resumes from.
-    pub(super) fn place(&mut self, log: &Log<M>, resume: Resume, replay: usize) {
-        let keys = &self.keys;
-        (self.cursor, self.resume_outcome) = match resume {
+    /// Returns where a reader of these keys begins, by what the log knows of the id that it resumes from.
+    pub(super) fn start(log: &Log<M>, keys: &KeySelection, resume: Resume, replay: usize) -> Start {
+        let (cursor, outcome) = match resume {
             Resume::New => (log.cursor_for_new(keys, replay), None),
             Resume::Unknown => (log.cursor_at_start(keys), Some(ResumeOutcome::Restarted)),
             Resume::After(id) => match log.resume_outcome(keys, id) {
@@ -29,12 +37,19 @@ impl<M: Message> Reader<M> {
                 outcome => (log.cursor_after_known(keys, id.offset), Some(outcome)),
             },
         };
-        self.gap = match (self.resume_outcome, resume) {
+        let gap = match (outcome, resume) {
             (Some(ResumeOutcome::Trimmed), Resume::After(id)) => Some(log.gap_reason_after(keys, id.offset)),
             (Some(ResumeOutcome::Restarted), _) => Some(GapReason::Restarted),
             _ => None,
-        }
-        .filter(|_| Self::TELLS_GAPS);
+        };
+        Start { cursor, outcome, gap: gap.filter(|_| Self::TELLS_GAPS) }
+    }
+
+    /// Places the reader, by what the log knows of the id that it resumes from.
+    pub(super) fn place(&mut self, log: &Log<M>, resume: Resume, replay: usize) {
+        let keys = &self.keys;
+        let Start { cursor, outcome, gap } = Self::start(log, keys, resume, replay);
+        (self.cursor, self.resume_outcome, self.gap) = (cursor, outcome, gap);
         let is_known = matches!(self.resume_outcome, Some(ResumeOutcome::Known));
         let has_position = self.gap.is_some() || (!is_known && self.cursor.ids_after > Offset::START);
         self.is_position_due = has_position && log.is_resumable(&self.cursor);

@@ -48,7 +48,7 @@ const PENDING_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// A resume that cannot be decided yet: the log is being loaded, or the message of its id is on its way here from
 /// another process.
-pub(super) struct PendingResume {
+pub(crate) struct PendingResume {
     pub(super) resume: Resume,
     pub(super) replay: usize,
     /// Runs while the backend is reachable.
@@ -56,7 +56,7 @@ pub(super) struct PendingResume {
 }
 
 impl PendingResume {
-    pub(super) fn new(resume: Resume, replay: usize) -> Self {
+    pub(crate) fn new(resume: Resume, replay: usize) -> Self {
         Self { resume, replay, timeout: None }
     }
 

@@ -16,6 +16,10 @@ pub(crate) enum ClientText<'text> {
     Plain,
     /// The client waits for the reply to this JSON.
     Ask { number: u64, data: &'text str },
+    /// The client watches the keys of this JSON, from the id of the other JSON on.
+    Watch { keys: &'text str, since: Option<&'text str> },
+    /// The client watches the keys of this JSON no more.
+    Unwatch { keys: &'text str },
     /// The control text is unknown or malformed. It has a number if its ask has a valid one.
     Invalid { number: Option<u64>, reason: &'static str },
 }
@@ -29,18 +33,26 @@ pub(crate) fn parse(text: &str) -> ClientText<'_> {
 
 #[cold]
 fn parse_members(text: &str) -> ClientText<'_> {
-    let Ok(Members { ask, data, is_unknown, is_repeated }) = serde_json::from_str(text) else {
-        return ClientText::Plain;
-    };
-    if ask.is_none() && !is_unknown {
+    let Ok(members) = serde_json::from_str(text) else { return ClientText::Plain };
+    let Members { ask, data, watch, unwatch, since, is_unknown, is_repeated } = members;
+    let kinds = [ask, watch, unwatch].into_iter().flatten().count();
+    if kinds == 0 && !is_unknown {
         return ClientText::Plain;
     }
     if is_repeated {
         return ClientText::Invalid { number: None, reason: "the control text repeats a member" };
     }
     let number = ask.and_then(|ask| ask.get().parse().ok()).filter(|number| *number < ASK_LIMIT);
+    if is_unknown || kinds > 1 {
+        return ClientText::Invalid { number, reason: "the server does not know this control text" };
+    }
+    if let Some(keys) = watch {
+        return ClientText::Watch { keys: keys.get(), since: since.map(RawValue::get) };
+    }
+    if let Some(keys) = unwatch {
+        return ClientText::Unwatch { keys: keys.get() };
+    }
     match (number, data) {
-        _ if is_unknown => ClientText::Invalid { number, reason: "the server does not know this control text" },
         (None, _) => ClientText::Invalid { number, reason: "`tornadose:ask` must be a whole number below 2^53" },
         (Some(_), None) => ClientText::Invalid { number, reason: "`tornadose:ask` needs the member `data`" },
         (Some(number), Some(data)) => ClientText::Ask { number, data: data.get() },
@@ -52,9 +64,12 @@ fn parse_members(text: &str) -> ClientText<'_> {
 struct Members<'text> {
     ask: Option<&'text RawValue>,
     data: Option<&'text RawValue>,
+    watch: Option<&'text RawValue>,
+    unwatch: Option<&'text RawValue>,
+    since: Option<&'text RawValue>,
     /// Whether another name begins with `tornadose:`.
     is_unknown: bool,
-    /// Whether `tornadose:ask` or `data` comes twice.
+    /// Whether one of the members above comes twice.
     is_repeated: bool,
 }
 
@@ -79,6 +94,9 @@ impl<'text> Visitor<'text> for MembersVisitor {
             let member = match name {
                 Some("tornadose:ask") => &mut members.ask,
                 Some("data") => &mut members.data,
+                Some("tornadose:watch") => &mut members.watch,
+                Some("tornadose:unwatch") => &mut members.unwatch,
+                Some("since") => &mut members.since,
                 other => {
                     members.is_unknown |= other.is_some_and(|name| name.starts_with("tornadose:"));
                     continue;
@@ -138,6 +156,16 @@ mod tests {
     }
 
     #[test]
+    fn a_client_names_keys_to_watch_and_the_id_since_which() {
+        let text = r#"{ "since" : "k3v0q8zd-7" , "tornadose:watch" : ["A", {"b": 1}] , "note" : 1 }"#;
+        let keys = r#"["A", {"b": 1}]"#;
+        assert_eq!(parse(text), ClientText::Watch { keys, since: Some(r#""k3v0q8zd-7""#) });
+        assert_eq!(parse(r#"{"tornadose:watch":7}"#), ClientText::Watch { keys: "7", since: None });
+        assert_eq!(parse(r#"{"tornadose:unwatch":[]}"#), ClientText::Unwatch { keys: "[]" });
+        assert_eq!(parse(r#"{"since":1,"since":2,"text":"\"tornadose:"}"#), ClientText::Plain);
+    }
+
+    #[test]
     fn only_the_name_of_a_member_makes_a_control_text() {
         for text in [
             "",
@@ -162,7 +190,9 @@ mod tests {
     #[test]
     fn a_malformed_or_unknown_control_text_is_invalid() {
         for (text, number) in [
-            (r#"{"tornadose:watch":[]}"#, None),
+            (r#"{"tornadose:watch":[],"tornadose:unwatch":[]}"#, None),
+            (r#"{"tornadose:watch":[],"tornadose:watch":[]}"#, None),
+            (r#"{"tornadose:watch":[],"since":"a","since":"b"}"#, None),
             (r#"{"tornadose:":1}"#, None),
             (r#"{"tornadose:ask":1,"tornadose:watch":[],"data":2}"#, Some(1)),
             (r#"{"tornadose:ask":1}"#, Some(1)),

@@ -1,0 +1,189 @@
+//! What a feed writes of the keys that its client watches: the past of each key, the reader's position, and the
+//! confirmation. Nothing else is read until they are written.
+
+use std::task::Waker;
+
+use crate::handler::feed::format::Format;
+use crate::handler::feed::{FLUSH_BYTES, Feed, FeedItem};
+use crate::handler::served::Served;
+use crate::handler::watch::watches::{Block, NamedKey, Request, WatchRequest, Watches};
+use crate::id::Id;
+use crate::message::Message;
+use crate::store::end::EndReason;
+use crate::store::gap::{Gap, GapReason};
+use crate::store::log::batch::Batch;
+use crate::store::log::past::PastStep;
+use crate::store::reader::Reader;
+use crate::store::reader::watching::Pasts;
+use crate::subscriber::options::Lag;
+
+impl<M: Message> Feed<M> {
+    /// Makes the feed look at what its client has asked for next.
+    pub(crate) fn begin_request(&mut self) {
+        self.fast_path = false;
+    }
+
+    /// Brings the client's requests on. Returns `None` when messages of the log are next.
+    #[cold]
+    pub(super) fn watch<F: Format, S: Served<Message = M>>(
+        &mut self,
+        subscriber: &mut S,
+        waker: &Waker,
+    ) -> Option<FeedItem> {
+        (self.fast_path, self.is_at_head) = (false, false);
+        loop {
+            let watches = subscriber.watches()?;
+            if let Some(mut block) = watches.take_block() {
+                if let Some(item) = self.write_block::<F, S>(&mut block, subscriber) {
+                    subscriber.watches()?.set_block(block);
+                    return Some(item);
+                }
+                continue;
+            }
+            if let Some(block) = self.next_block(watches, waker) {
+                watches.set_block(block);
+                continue;
+            }
+            match watches.take_request()? {
+                Request::Watch(request) => watches.waiting.push(request),
+                Request::Unwatch(keys) => {
+                    if let Some(item) = self.unwatch::<F>(watches, &keys) {
+                        watches.set_request(Request::Unwatch(keys));
+                        return Some(item);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Returns the pasts of the first request that need not wait.
+    fn next_block(&mut self, watches: &mut Watches<M>, waker: &Waker) -> Option<Block> {
+        for (index, WatchRequest { keys, since, .. }) in watches.waiting.iter_mut().enumerate() {
+            let begun = if keys.is_empty() {
+                None
+            } else {
+                let keys: Vec<M::Key> = keys.iter().map(|named| named.key.clone()).collect();
+                let Some(begun) = self.reader.poll_watch(&keys, since, waker) else { continue };
+                Some(begun)
+            };
+            let WatchRequest { keys, named, .. } = watches.waiting.remove(index);
+            let (of_keys, place) = begun.map_or((Vec::new(), None), |Pasts { of_keys, place }| (of_keys, Some(place)));
+            let pasts = keys.into_iter().map(|named| named.json).zip(of_keys).collect();
+            return Some(Block { pasts, place, named });
+        }
+        None
+    }
+
+    /// Writes what is left of the pasts, as much as goes into one piece, and at their end the confirmation. Returns `None`
+    /// when all is written.
+    fn write_block<F: Format, S: Served<Message = M>>(&mut self, block: &mut Block, subscriber: &S) -> Option<FeedItem> {
+        while let Some((key, past)) = block.pasts.front_mut() {
+            if self.buffer.len() >= FLUSH_BYTES {
+                return Some(self.take_buffer::<F>());
+            }
+            match self.reader.read_past(past) {
+                PastStep::Gap(gap) => {
+                    if let Some(item) = self.report_gap_of_key::<F>(gap, key) {
+                        return Some(item);
+                    }
+                }
+                PastStep::Batch { batch, with_ids, .. } => self.write_past::<F, S>(subscriber, &batch, with_ids, key),
+                PastStep::Finished { id, with_id } => {
+                    let json = format!("{{\"key\":{key}}}");
+                    self.write_past_notice::<F>(id, with_id, key, "tornadose:finished", &json);
+                }
+                PastStep::Expired { id, with_id, value } => {
+                    // The client must not learn of a value that was withheld.
+                    if subscriber.filter(&value.entry.message) {
+                        self.write_past_notice::<F>(id, with_id, key, "tornadose:expired", &value.json);
+                        self.has_expired = true;
+                    }
+                }
+                PastStep::AtEnd { .. } => {
+                    block.pasts.pop_front();
+                }
+                PastStep::Restarted { .. } => {
+                    // The reader reports the new epoch for all keys, and none of the pasts is kept.
+                    block.pasts.clear();
+                    block.place = None;
+                }
+            }
+        }
+        if let Some(place) = block.place
+            && self.written != Some(place.offset)
+        {
+            self.write_position::<F>(place);
+        }
+        F::notice(&mut self.buffer, None, "tornadose:watching", &keys_json(block.named.iter().map(|key| &**key)));
+        None
+    }
+
+    fn write_past<F: Format, S: Served<Message = M>>(
+        &mut self,
+        subscriber: &S,
+        batch: &Batch<M>,
+        with_ids: bool,
+        key: &str,
+    ) {
+        for entry in batch.entries() {
+            if !subscriber.filter(&entry.message) {
+                self.reader.record_filtered();
+                continue;
+            }
+            self.buffered += 1;
+            if with_ids {
+                F::past(&mut self.buffer, entry, key);
+            } else {
+                F::without_id(&mut self.buffer, entry);
+            }
+        }
+    }
+
+    fn write_past_notice<F: Format>(&mut self, id: Id, with_id: bool, key: &str, name: &str, json: &str) {
+        if with_id {
+            F::past_notice(&mut self.buffer, id, key, name, json);
+        } else {
+            F::notice(&mut self.buffer, None, name, json);
+        }
+    }
+
+    /// Writes a gap of one key. Returns the end of a feed that ends by it.
+    fn report_gap_of_key<F: Format>(&mut self, gap: Gap, key: &str) -> Option<FeedItem> {
+        if !Reader::<M>::TELLS_GAPS {
+            return None;
+        }
+        self.record.log_gap(gap);
+        if gap.reason == GapReason::Lagged && self.lag == Lag::Close {
+            self.ending = Some(EndReason::Lagged);
+            return Some(self.flush_or::<F>(FeedItem::Ended(EndReason::Lagged)));
+        }
+        let Gap { reason, missed } = gap;
+        let missed = missed.map_or_else(|| "null".to_owned(), |missed| missed.to_string());
+        let json = format!(r#"{{"reason":"{reason}","missed":{missed},"key":{key}}}"#);
+        F::notice(&mut self.buffer, None, "tornadose:gap", &json);
+        None
+    }
+
+    /// Ends the delivery of keys, and confirms it. Returns the end of a feed that ends by a gap.
+    fn unwatch<F: Format>(&mut self, watches: &mut Watches<M>, keys: &[NamedKey<M>]) -> Option<FeedItem> {
+        for NamedKey { key, .. } in keys {
+            if watches.withdraw(key) {
+                continue;
+            }
+            while let Err(gap) = self.reader.unwatch(key) {
+                self.report_gap::<F>(gap);
+                if let Some(end) = self.ending {
+                    return Some(self.flush_or::<F>(FeedItem::Ended(end)));
+                }
+            }
+        }
+        F::notice(&mut self.buffer, None, "tornadose:unwatched", &keys_json(keys.iter().map(|key| &*key.json)));
+        None
+    }
+}
+
+/// Returns the data of a confirmation.
+fn keys_json<'a>(keys: impl Iterator<Item = &'a str>) -> String {
+    let keys: Vec<&str> = keys.collect();
+    format!("{{\"keys\":[{}]}}", keys.join(","))
+}

@@ -1,0 +1,111 @@
+//! What the client of one connection has asked for about keys, and how far that is.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use crate::id::Id;
+use crate::message::Message;
+use crate::store::log::past::Past;
+use crate::store::reader::Reader;
+use crate::store::reader::resume::PendingResume;
+
+/// A key, and its JSON as it is written to clients.
+pub(crate) struct NamedKey<M: Message> {
+    pub(crate) key: M::Key,
+    pub(crate) json: Arc<str>,
+}
+
+/// What a text of the client asks for, once its keys are allowed.
+pub(crate) enum Request<M: Message> {
+    Watch(WatchRequest<M>),
+    Unwatch(Vec<NamedKey<M>>),
+}
+
+/// Keys to watch.
+pub(crate) struct WatchRequest<M: Message> {
+    /// Those that the connection does not have.
+    pub(crate) keys: Vec<NamedKey<M>>,
+    /// Those that the confirmation names, in the order of the text.
+    pub(crate) named: Vec<Arc<str>>,
+    /// The id from which on the client has nothing of the keys.
+    pub(crate) since: PendingResume,
+}
+
+/// The pasts of keys that are being written.
+pub(crate) struct Block {
+    /// Those that are not written in full, with the JSON of their keys.
+    pub(crate) pasts: VecDeque<(Arc<str>, Past)>,
+    /// The position that covers the keys once their pasts are written; `None` without a key, or when the log has begun
+    /// another epoch.
+    pub(crate) place: Option<Id>,
+    /// The keys that the confirmation names.
+    pub(crate) named: Vec<Arc<str>>,
+}
+
+/// What is known of the keys that the client of one connection watches.
+pub(crate) struct Watches<M: Message> {
+    /// How many keys the connection began with, which cannot be unwatched.
+    pub(crate) keys_from_fields: usize,
+    pub(crate) max_keys: usize,
+    /// How many queue messages of a key are in its past.
+    pub(crate) replay: usize,
+    /// What the last text asks for.
+    request: Option<Request<M>>,
+    /// Those that wait until the reader is where they begin. Other messages are delivered meanwhile.
+    pub(crate) waiting: Vec<WatchRequest<M>>,
+    block: Option<Block>,
+}
+
+impl<M: Message> Watches<M> {
+    pub(crate) fn new(reader: &Reader<M>, max_keys: usize, replay: usize) -> Self {
+        // A connection with all keys has every key from the beginning.
+        let keys_from_fields = reader.key_count().unwrap_or(usize::MAX);
+        Self { keys_from_fields, max_keys, replay, request: None, waiting: Vec::new(), block: None }
+    }
+
+    /// Returns whether the log has to be read for a request.
+    #[inline]
+    pub(crate) fn is_open(&self) -> bool {
+        self.is_busy() || !self.waiting.is_empty()
+    }
+
+    /// Returns whether the next text of the client has to wait.
+    #[inline]
+    pub(crate) fn is_busy(&self) -> bool {
+        self.request.is_some() || self.block.is_some()
+    }
+
+    pub(crate) fn set_request(&mut self, request: Request<M>) {
+        self.request = Some(request);
+    }
+
+    pub(crate) fn take_request(&mut self) -> Option<Request<M>> {
+        self.request.take()
+    }
+
+    pub(crate) fn set_block(&mut self, block: Block) {
+        self.block = Some(block);
+    }
+
+    pub(crate) fn take_block(&mut self) -> Option<Block> {
+        self.block.take()
+    }
+
+    /// Returns how many keys wait.
+    pub(crate) fn waiting_keys(&self) -> usize {
+        self.waiting.iter().map(|request| request.keys.len()).sum()
+    }
+
+    /// Removes a key from the requests that wait, because a later text names it. Returns whether it was there.
+    pub(crate) fn withdraw(&mut self, key: &M::Key) -> bool {
+        let mut is_withdrawn = false;
+        for WatchRequest { keys, named, .. } in &mut self.waiting {
+            if let Some(index) = keys.iter().position(|waiting| waiting.key == *key) {
+                let withdrawn = keys.remove(index);
+                named.retain(|json| *json != withdrawn.json);
+                is_withdrawn = true;
+            }
+        }
+        is_withdrawn
+    }
+}

@@ -1,0 +1,140 @@
+//! The texts by which a client watches keys, and watches them no more.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use bytes::BytesMut;
+use serde_json::value::RawValue;
+
+use crate::handler::connection::io::SocketIo;
+use crate::handler::served::Served;
+use crate::handler::watch::watches::{NamedKey, Request, WatchRequest};
+use crate::handler::ws::end::SessionEnd;
+use crate::handler::ws::hook;
+use crate::handler::ws::session::WsSession;
+use crate::message::Message;
+use crate::store::key_json::{key_text, wire_key};
+use crate::store::reader::resume::{PendingResume, Resume};
+use crate::wire::ws;
+use crate::wire::ws::decoder::Decoder;
+
+impl<S: Served> WsSession<S> {
+    /// Asks the hook about the keys of this JSON, and begins to watch those that it allows. What was kept of them follows
+    /// what is being written.
+    pub(super) async fn watch(
+        &mut self,
+        keys: &str,
+        since: Option<&str>,
+        io: &mut SocketIo<Decoder>,
+    ) -> Result<(), SessionEnd> {
+        let Self { subscriber, store, feed, timers, .. } = self;
+        let Some(watches) = subscriber.watches() else { return Ok(()) };
+        let (max_keys, replay) = (watches.max_keys, watches.replay);
+        let max_key = store.shared().limits.max_key;
+        let Some(since) = read_since(since) else {
+            ws::error(io.control_bytes(), None, "`since` must be an id");
+            return Ok(());
+        };
+        let Some(texts) = read_list("`tornadose:watch`", keys, max_keys, io.control_bytes()) else { return Ok(()) };
+        let (mut seen, mut allowed, mut names) = (HashSet::new(), Vec::new(), Vec::new());
+        for text in texts {
+            let named = match read_key::<S>(text, max_key) {
+                Ok(named) => named,
+                Err(reason) => {
+                    ws::watch::refused(io.control_bytes(), text.get(), &reason);
+                    continue;
+                }
+            };
+            if !seen.insert(named.key.clone()) {
+                continue;
+            }
+            if feed.reader().index_of_key(&named.key).is_some() {
+                names.push(named.json);
+                continue;
+            }
+            if let Some(watches) = subscriber.watches() {
+                watches.withdraw(&named.key);
+                let others = feed.reader().key_count().unwrap_or(0) + watches.waiting_keys();
+                if others + allowed.len() >= max_keys {
+                    ws::watch::refused(io.control_bytes(), &named.json, &too_many(max_keys));
+                    continue;
+                }
+            }
+            // The hook is called inside the future, so that a panic of the call itself is caught too.
+            let hook = async { subscriber.watch(&named.key, store).await };
+            match hook::run(hook, feed, timers, io).await? {
+                Some(Ok(())) => {
+                    names.push(Arc::clone(&named.json));
+                    allowed.push(named);
+                }
+                Some(Err(reason)) => ws::watch::refused(io.control_bytes(), &named.json, &reason),
+                None => return Ok(()),
+            }
+        }
+        let since = PendingResume::new(since, replay);
+        if let Some(watches) = subscriber.watches() {
+            watches.set_request(Request::Watch(WatchRequest { keys: allowed, named: names, since }));
+            feed.begin_request();
+        }
+        Ok(())
+    }
+
+    /// Watches the keys of this JSON no more.
+    pub(super) fn unwatch(&mut self, keys: &str, io: &mut SocketIo<Decoder>) {
+        let Self { subscriber, store, feed, .. } = self;
+        let Some(watches) = subscriber.watches() else { return };
+        let max_key = store.shared().limits.max_key;
+        let texts = read_list("`tornadose:unwatch`", keys, watches.max_keys, io.control_bytes());
+        let Some(texts) = texts else { return };
+        let (mut seen, mut unwatched) = (HashSet::new(), Vec::new());
+        for text in texts {
+            match read_key::<S>(text, max_key) {
+                Err(reason) => ws::watch::refused(io.control_bytes(), text.get(), &reason),
+                Ok(named) if feed.reader().index_of_key(&named.key).is_some_and(|at| at < watches.keys_from_fields) => {
+                    let reason = "the connection has this key from its request, so it cannot be unwatched";
+                    ws::watch::refused(io.control_bytes(), &named.json, reason);
+                }
+                Ok(named) if seen.insert(named.key.clone()) => unwatched.push(named),
+                Ok(_) => {}
+            }
+        }
+        watches.set_request(Request::Unwatch(unwatched));
+        feed.begin_request();
+    }
+}
+
+/// Reads the id since which a client has nothing of the keys. `None`: it is not a text.
+fn read_since(json: Option<&str>) -> Option<Resume> {
+    let id: Option<String> = json.map_or(Some(None), |json| serde_json::from_str(json).ok())?;
+    Some(id.filter(|id| !id.is_empty()).map_or(Resume::New, |id| Resume::after_text(&id)))
+}
+
+/// Reads the list of a text. A list that is malformed or too long is refused.
+fn read_list<'json>(
+    member: &str,
+    json: &'json str,
+    max_keys: usize,
+    bytes: &mut BytesMut,
+) -> Option<Vec<&'json RawValue>> {
+    match serde_json::from_str::<Vec<&RawValue>>(json) {
+        Ok(keys) if keys.len() <= max_keys => return Some(keys),
+        Ok(_) => ws::error(bytes, None, &too_many(max_keys)),
+        Err(_) => ws::error(bytes, None, &format!("{member} must be a list of keys")),
+    }
+    None
+}
+
+fn too_many(max_keys: usize) -> String {
+    format!("at most {max_keys} keys are allowed")
+}
+
+/// Reads a key. The error is the reason to tell the client.
+fn read_key<S: Served>(json: &RawValue, max_key: usize) -> Result<NamedKey<S::Message>, String> {
+    let key: <S::Message as Message>::Key = S::parse_key(json.get()).ok_or("this is not a key of these messages")?;
+    let text = key_text(&key).map_err(|_| "the key cannot be written as JSON")?;
+    if text.len() > max_key {
+        return Err(format!("the key takes {} bytes of JSON: at most {max_key} are allowed", text.len()));
+    }
+    let json = wire_key(&text).into();
+    Ok(NamedKey { key, json })
+}

@@ -1,0 +1,125 @@
+//! The past of a key: what is kept of it between two offsets, for a reader that is past them and begins to read the key.
+
+use crate::id::Id;
+use crate::message::Message;
+use crate::store::gap::{Gap, GapReason};
+use crate::store::ledger::Counts;
+use crate::store::log::Log;
+use crate::store::log::batch::Batch;
+use crate::store::log::cursor::{Cursor, values_end};
+use crate::store::log::expired_values::ExpiredValue;
+use crate::store::log::key::KeySelection;
+use crate::store::log::read::ReadOutcome;
+
+/// The past of a key that is not read yet.
+pub(crate) struct Past {
+    key: KeySelection,
+    cursor: Cursor,
+    /// The place of its reader.
+    through: Id,
+    /// A gap to report before anything else.
+    gap: Option<GapReason>,
+    /// Its queue messages that were neither read nor reported missing.
+    unread: u64,
+    /// Those of them that were removed, which a removal above the place reports.
+    removed: u32,
+}
+
+/// What is read next of the past of a key.
+pub(crate) enum PastStep<M> {
+    /// Reports a loss.
+    Gap(Gap),
+    /// Delivers messages. `with_ids`: everything that is owed of the key up to each was read with it.
+    Batch { batch: Batch<M>, with_ids: bool, counts: Counts },
+    /// Reports the finish of the key.
+    Finished { id: Id, with_id: bool },
+    /// Reports a value that has expired.
+    Expired { id: Id, with_id: bool, value: ExpiredValue<M> },
+    /// Everything is read. So many messages were removed before.
+    AtEnd { removed: u32 },
+    /// The log has begun another epoch. So many messages are missing.
+    Restarted { missed: u64 },
+}
+
+impl<M: Message> Log<M> {
+    /// Moves a cursor past what is none of its reader's, and returns its place if the reader may read further keys from
+    /// there on. Everything up to it was read, it is known by its id, and no gap is ahead.
+    pub(crate) fn place_for_keys(&self, keys: &KeySelection, cursor: &mut Cursor) -> Option<Id> {
+        if self.has_gap_ahead(keys, cursor.generation) {
+            return None;
+        }
+        // The removals of other keys do not concern the reader, whether or not it reads them later.
+        cursor.generation = self.generation();
+        self.skip_others(keys, cursor);
+        let place = cursor.position;
+        let is_settled = place >= cursor.skip_through && place >= cursor.ids_after && self.has_seen(place);
+        is_settled.then(|| self.id(place))
+    }
+
+    /// Makes a cursor read these keys too, from its place on.
+    pub(crate) fn add_keys(&self, added: &KeySelection, cursor: &mut Cursor) {
+        cursor.accounted += self.appended_queue(added) - self.queue_count_after(added, cursor.owed_after());
+        if M::HAS_EPHEMERAL {
+            // Ephemeral messages are in no past.
+            let mut passed = self.ephemerals.kept.iter().rev();
+            let passed = passed.find(|(_, kept)| kept.entry.offset() <= cursor.position).map(|(number, _)| *number);
+            cursor.ephemeral = cursor.ephemeral.max(passed.unwrap_or_default());
+        }
+    }
+
+    /// Makes a cursor, which has not lagged, read this key no more. `key` is a selection of it alone.
+    pub(crate) fn remove_key(&self, key: &KeySelection, cursor: &mut Cursor) {
+        let remaining = self.queue_count_after(key, cursor.owed_after()) + self.removed_ahead(key, cursor);
+        cursor.accounted -= self.appended_queue(key) - remaining;
+    }
+
+    /// Returns the past of a key after a cursor, up to the place of its reader.
+    pub(crate) fn past(&self, key_index: usize, mut cursor: Cursor, gap: Option<GapReason>, through: Id) -> Past {
+        cursor.ephemeral = u64::MAX;
+        let key = KeySelection::One(key_index);
+        let owed_after = cursor.owed_after();
+        let above_place = self.queue_count_after(&key, owed_after.max(through.offset));
+        let unread = self.queue_count_after(&key, owed_after) - above_place;
+        Past { key, cursor, through, gap, unread, removed: 0 }
+    }
+
+    /// Reads what is next of the past of a key, which has a reader.
+    pub(crate) fn read_past(&mut self, past: &mut Past) -> PastStep<M> {
+        if let Some(reason) = past.gap.take() {
+            return PastStep::Gap(Gap { reason, missed: None });
+        }
+        while past.through.epoch == self.epoch {
+            match self.read_through(&past.key, &mut past.cursor, &mut past.removed, past.through.offset) {
+                ReadOutcome::Batch { batch, with_ids, counts } => {
+                    past.unread = past.unread.saturating_sub(counts.queue);
+                    return PastStep::Batch { batch, with_ids, counts };
+                }
+                ReadOutcome::AtHead => return PastStep::AtEnd { removed: past.removed },
+                ReadOutcome::Finished { offset, .. } => {
+                    return PastStep::Finished { id: self.id(offset), with_id: offset > past.cursor.ids_after };
+                }
+                ReadOutcome::Expired { offset, value } => {
+                    let with_id = offset > past.cursor.ids_after;
+                    return PastStep::Expired { id: self.id(offset), with_id, value };
+                }
+                ReadOutcome::Lagged { missed } => {
+                    // Its reader reports those above its place.
+                    let missed = missed.min(past.unread.saturating_sub(past.removed.into()));
+                    past.unread -= missed;
+                    past.cursor = self.cursor_after_lag(&past.key, &past.cursor);
+                    if values_end::<M>() {
+                        past.cursor = self.cursor_before_latest(&past.key, &past.cursor);
+                    }
+                    return PastStep::Gap(Gap { reason: GapReason::Lagged, missed: Some(missed) });
+                }
+                // It is above the place of the reader, which reports it with what was removed here.
+                ReadOutcome::Gap(Gap { reason: GapReason::Removed, missed }) => {
+                    past.removed = missed.and_then(|missed| u32::try_from(missed).ok()).unwrap_or(u32::MAX);
+                }
+                ReadOutcome::Gap(_) => {}
+                ReadOutcome::Restarted => break,
+            }
+        }
+        PastStep::Restarted { missed: past.unread }
+    }
+}

@@ -1,0 +1,202 @@
+//! A reader whose keys change while it reads: it begins to read keys at its place, and later reads them no more.
+
+use std::sync::Arc;
+use std::task::Waker;
+
+use crate::id::Id;
+use crate::message::Message;
+use crate::metrics;
+use crate::store::gap::Gap;
+use crate::store::ledger::Counts;
+use crate::store::log::key::KeySelection;
+use crate::store::log::past::{Past, PastStep};
+use crate::store::reader::Reader;
+use crate::store::reader::placing::Start;
+use crate::store::reader::resume::{PendingResume, Resume};
+use crate::store::shared::State;
+
+/// The pasts of keys that a reader has begun to read.
+pub(crate) struct Pasts {
+    /// In the order in which the keys were given.
+    pub(crate) of_keys: Vec<Past>,
+    /// The place of the reader, which reads what is above it after the pasts.
+    pub(crate) place: Id,
+}
+
+impl<M: Message> Reader<M> {
+    /// Makes the reader one whose keys change. Unless it reads all keys, it does not end when those that it has are
+    /// finished.
+    pub(crate) fn allow_key_changes(&mut self) {
+        if !matches!(self.keys, KeySelection::All) {
+            self.keys = KeySelection::Watched(self.keys.key_indexes().into());
+        }
+    }
+
+    /// Returns where a key is among those that it reads, in the order in which they were added. A reader of all keys has
+    /// each at the first place.
+    pub(crate) fn index_of_key(&self, key: &M::Key) -> Option<usize> {
+        if matches!(self.keys, KeySelection::All) {
+            return Some(0);
+        }
+        let key_index = self.shared.lock().log.key_index(key)?;
+        self.keys.key_indexes().iter().position(|own| *own == key_index)
+    }
+
+    /// Begins to read keys that it does not read. Returns `None` while that has to wait: the reader has yet to read what
+    /// comes before, or the message of the id has yet to arrive, for which `waker` is woken.
+    ///
+    /// The reader is not live after this: it reads the log next.
+    pub(crate) fn poll_watch(&mut self, keys: &[M::Key], since: &mut PendingResume, waker: &Waker) -> Option<Pasts> {
+        drop(self.live.mailbox.discard());
+        self.settle_counts();
+        let shared = Arc::clone(&self.shared);
+        let mut state = shared.lock();
+        self.live.last_active = state.readers.touch(self.id);
+        let (expired, mut expired_later) = (state.expire_now(), None);
+        let mut place = self.place_for_keys(&mut state, since, waker);
+        let mut added = Vec::new();
+        if place.is_some() {
+            added.extend(keys.iter().filter_map(|key| state.log.acquire(key.clone())));
+            state = shared.decode_for(&KeySelection::Set(added.as_slice().into()), state);
+            // The state was unlocked if there was anything to decode.
+            expired_later = state.expire_now();
+            place = self.place_for_keys(&mut state, since, waker);
+        }
+        let begun = match place {
+            Some(place) => Some(self.add_keys(&mut state, &added, since, place)),
+            None => {
+                added.iter().for_each(|key_index| state.log.release(*key_index));
+                None
+            }
+        };
+        drop(state);
+        // Dropped after unlocking: a message's own `Drop` may call the store.
+        drop((expired, expired_later));
+        begun
+    }
+
+    /// Returns the place at which the reader can begin to read further keys, of which the client has everything up to an id.
+    fn place_for_keys(&mut self, state: &mut State<M>, since: &mut PendingResume, waker: &Waker) -> Option<Id> {
+        let is_ending = state.readers.end_of(self.id).is_some();
+        if is_ending || state.loading || self.pending.is_some() || self.gap.is_some() || self.removed_unread > 0 {
+            return None;
+        }
+        let place = state.log.place_for_keys(&self.keys, &mut self.cursor)?;
+        let Resume::After(id) = since.resume else { return Some(place) };
+        if state.log.may_arrive(id) && !since.poll_timeout(state.reachable, waker) {
+            state.readers.wait_for_offset(self.id, id.offset);
+            return None;
+        }
+        let is_ahead = id.epoch == place.epoch && id.offset > place.offset && id.offset <= state.log.head().offset;
+        (!is_ahead).then_some(place)
+    }
+
+    fn add_keys(&mut self, state: &mut State<M>, added: &[usize], since: &PendingResume, place: Id) -> Pasts {
+        let selection = KeySelection::Set(added.into());
+        state.log.forget_old_finishes(&selection);
+        let before = self.counts_of_keys(state);
+        state.log.add_keys(&selection, &mut self.cursor);
+        self.keys = KeySelection::Watched(self.keys.key_indexes().iter().chain(added).copied().collect());
+        let after = self.counts_of_keys(state);
+        self.ledger.record_key_added(after.appended - before.appended, after.remaining - before.remaining);
+        for key_index in added {
+            state.readers.add_key(self.id, *key_index);
+        }
+        // The place is written before the next message.
+        self.is_position_due = false;
+        let past = |key_index: &usize| {
+            let start = Self::start(&state.log, &KeySelection::One(*key_index), since.resume, since.replay);
+            let Start { cursor, gap, .. } = start;
+            state.log.past(*key_index, cursor, gap, place)
+        };
+        Pasts { of_keys: added.iter().map(past).collect(), place }
+    }
+
+    fn counts_of_keys(&self, state: &State<M>) -> KeyCounts {
+        KeyCounts {
+            appended: state.log.appended_total(&self.keys),
+            remaining: state.log.remaining(&self.keys, &self.cursor),
+        }
+    }
+
+    /// Reads what is next of the past of a key. The reader reads nothing else until all pasts are read.
+    pub(crate) fn read_past(&mut self, past: &mut Past) -> PastStep<M> {
+        let shared = Arc::clone(&self.shared);
+        let mut state = shared.lock();
+        self.live.last_active = state.readers.touch(self.id);
+        let expired = state.expire_now();
+        let step = state.log.read_past(past);
+        let discarded = state.log.take_discarded();
+        drop(state);
+        // Dropped after unlocking: a message's own `Drop` may call the store.
+        drop((discarded, expired));
+        // What is never read of a past is not owed.
+        match &step {
+            PastStep::Batch { counts, .. } => {
+                self.ledger.record_owed_again(*counts);
+                self.ledger.record_read(*counts);
+            }
+            PastStep::Gap(gap) => {
+                self.record_missed_of_past(gap.missed.unwrap_or(0));
+                if Self::TELLS_GAPS {
+                    metrics::gap(gap.reason.name(), gap.missed.unwrap_or(0));
+                }
+            }
+            PastStep::Restarted { missed } => self.record_missed_of_past(*missed),
+            PastStep::AtEnd { removed } => {
+                self.ledger.record_owed_again(Counts { queue: (*removed).into(), ..Counts::default() });
+                self.removed_unread = self.removed_unread.saturating_add(*removed);
+            }
+            PastStep::Finished { .. } | PastStep::Expired { .. } => {}
+        }
+        step
+    }
+
+    fn record_missed_of_past(&mut self, missed: u64) {
+        self.ledger.record_owed_again(Counts { queue: missed, ..Counts::default() });
+        self.ledger.record_missed(missed);
+    }
+
+    /// Reads a key no more, if it reads it. Returns the gap that has to be reported before, if there is one: the key stays
+    /// then.
+    ///
+    /// The reader is not live after this: it reads the log next.
+    pub(crate) fn unwatch(&mut self, key: &M::Key) -> Result<(), Gap> {
+        drop(self.live.mailbox.discard());
+        self.settle_counts();
+        let shared = Arc::clone(&self.shared);
+        let mut state = shared.lock();
+        self.live.last_active = state.readers.touch(self.id);
+        let own = self.keys.key_indexes();
+        let Some(key_index) = state.log.key_index(key).filter(|key_index| own.contains(key_index)) else {
+            return Ok(());
+        };
+        // Which key the missing messages are of is not known, so they are reported while the reader has all keys.
+        if let Some(gap) = self.read_gap(&mut state) {
+            drop(state);
+            if Self::TELLS_GAPS {
+                metrics::gap(gap.reason.name(), gap.missed.unwrap_or(0));
+            }
+            return Err(gap);
+        }
+        let before = self.counts_of_keys(&state);
+        state.log.remove_key(&KeySelection::One(key_index), &mut self.cursor);
+        let rest = self.keys.key_indexes().iter().copied().filter(|own| *own != key_index);
+        self.keys = KeySelection::Watched(rest.collect());
+        let after = self.counts_of_keys(&state);
+        self.ledger.record_key_removed(before.appended - after.appended, before.remaining - after.remaining);
+        state.readers.remove_key(self.id, key_index);
+        state.log.release(key_index);
+        let discarded = state.log.take_discarded();
+        drop(state);
+        // Dropped after unlocking: a message's own `Drop` may call the store.
+        drop(discarded);
+        Ok(())
+    }
+}
+
+/// How many messages of a reader's keys were appended, and how many of them it has yet to read.
+struct KeyCounts {
+    appended: Counts,
+    remaining: Counts,
+}
