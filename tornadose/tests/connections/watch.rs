@@ -125,7 +125,7 @@ async fn the_position_is_written_before_the_confirmation() {
     page.watch("A").await;
     submit(&store, [trade("B", 3)]).await;
     page.watch(&json!("C")).await;
-    assert_transcript!(page, wire, @r#"
+    assert_transcript!(page, wire, @r##"
     page > GET /market upgrade websocket
     page ~ open 101
     page ~ connection: upgrade
@@ -138,7 +138,7 @@ async fn the_position_is_written_before_the_confirmation() {
     page > {"tornadose:watch":["C"]}
     page < text {"id":"#3"}
     page < text {"event":"tornadose:watching","data":{"keys":["C"]}}
-    "#);
+    "##);
 }
 
 #[tornadose_test::test]
@@ -149,13 +149,13 @@ async fn a_known_id_brings_exactly_what_came_after_it() {
     submit(&store, [trade("B", 3), trade("A", 4)]).await;
     let page = app.client("page").ws("/market").await;
     page.watch_since("A", &since).await;
-    assert_transcript!(page, @r#"
+    assert_transcript!(page, @r##"
     page > GET /market upgrade websocket
     page ~ open 101
     page > {"tornadose:watch":["A"],"since":"#1"}
     page < trade at #2 of "A" {"symbol":"A","price":4}
     page < tornadose:watching {"keys":["A"]}
-    "#);
+    "##);
 }
 
 #[tornadose_test::test]
@@ -168,7 +168,22 @@ async fn a_trimmed_and_an_unknown_id_are_a_gap_of_the_key() {
     page.watch_since("A", &since).await;
     page.watch_since("B", "another").await;
     submit(&store, [trade("A", 9)]).await;
-    assert_transcript!(page, @r#""#);
+    assert_transcript!(page, @r##"
+    page > GET /board upgrade websocket
+    page ~ open 101
+    page > {"tornadose:watch":["A"],"since":"#1"}
+    page < tornadose:gap {"reason":"trimmed","missed":null,"key":"A"}
+    page < trade at #2 of "A" {"symbol":"A","price":4}
+    page < trade at #3 of "A" {"symbol":"A","price":5}
+    page < trade at #4 of "A" {"symbol":"A","price":6}
+    page < trade at #5 of "A" {"symbol":"A","price":7}
+    page < tornadose:watching {"keys":["A"]}
+    page > {"tornadose:watch":["B"],"since":"another"}
+    page < tornadose:gap {"reason":"restarted","missed":null,"key":"B"}
+    page < trade at #1 of "B" {"symbol":"B","price":1}
+    page < tornadose:watching {"keys":["B"]}
+    page < trade #6 {"symbol":"A","price":9}
+    "##);
 }
 
 #[tornadose_test::test]
@@ -222,7 +237,7 @@ async fn each_refused_key_has_its_own_error() {
     let (store, app) = app();
     let page = app.client("page").ws("/market").await;
     page.send(&json!({"tornadose:watch": ["SECRET", 7, "A"]})).await;
-    page.send(&json!({"tornadose:watch": [{"symbol": "A"}, "x".repeat(1025)]})).await;
+    page.send(&json!({"tornadose:watch": [{"symbol": "A"}]})).await;
     submit(&store, [trade("SECRET", 1), trade("A", 2)]).await;
     assert_transcript!(page, @r#"
     page > GET /market upgrade websocket
@@ -231,12 +246,22 @@ async fn each_refused_key_has_its_own_error() {
     page < tornadose:error {"reason":"not SECRET","key":"SECRET"}
     page < tornadose:error {"reason":"this is not a key of these messages","key":7}
     page < tornadose:watching {"keys":["A"]}
-    page > {"tornadose:watch":[{"symbol":"A"},"xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"]}
+    page > {"tornadose:watch":[{"symbol":"A"}]}
     page < tornadose:error {"reason":"this is not a key of these messages","key":{"symbol":"A"}}
-    page < tornadose:error {"reason":"the key takes 1038 bytes of JSON: at most 1024 are allowed","key":"xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"}
     page < tornadose:watching {"keys":[]}
     page < trade #1 {"symbol":"A","price":2}
     "#);
+}
+
+#[tornadose_test::test]
+async fn a_key_that_no_message_can_have_is_refused() {
+    let (store, app) = app();
+    let page = app.client("page").ws("/market").await;
+    page.send(&json!({"tornadose:watch": ["x".repeat(1025)]})).await;
+    let error = page.next_event().await;
+    assert!(error.data.starts_with(r#"{"reason":"the key takes 1038 bytes of JSON: at most 1024 are allowed","key":"x"#));
+    assert_eq!(page.next_event().await.data, r#"{"keys":[]}"#);
+    assert_eq!(store.subscribers_of(&key(&"x".repeat(1025))), 0);
 }
 
 #[tornadose_test::test]
@@ -284,7 +309,28 @@ async fn a_malformed_text_is_an_error() {
     ] {
         page.send_text(text).await;
     }
-    assert_transcript!(page, @r#""#);
+    assert_transcript!(page, @r#"
+    page > GET /board upgrade websocket
+    page ~ open 101
+    page > {"tornadose:watch":"A"}
+    page < tornadose:error {"reason":"`tornadose:watch` must be a list of keys"}
+    page > {"tornadose:watch":null}
+    page < tornadose:error {"reason":"`tornadose:watch` must be a list of keys"}
+    page > {"tornadose:unwatch":{"A":1}}
+    page < tornadose:error {"reason":"`tornadose:unwatch` must be a list of keys"}
+    page > {"tornadose:watch":["A"],"since":7}
+    page < tornadose:error {"reason":"`since` must be an id"}
+    page > {"tornadose:watch":["A"],"tornadose:unwatch":["A"]}
+    page < tornadose:error {"reason":"the server does not know this control text"}
+    page > {"tornadose:watch":["A"],"since":"a","since":"b"}
+    page < tornadose:error {"reason":"the control text repeats a member"}
+    page > {"tornadose:watch":[]}
+    page < tornadose:watching {"keys":[]}
+    page > {"tornadose:watch":[],"since":null}
+    page < tornadose:watching {"keys":[]}
+    page > {"tornadose:unwatch":[]}
+    page < tornadose:unwatched {"keys":[]}
+    "#);
 }
 
 #[tornadose_test::test]
@@ -322,7 +368,15 @@ async fn a_removed_key_is_a_gap_and_stays() {
     page.watch("A").await;
     store.remove(&key("A")).await.unwrap();
     submit(&store, [trade("A", 2)]).await;
-    assert_transcript!(page, @r#""#);
+    assert_transcript!(page, @r#"
+    page > GET /board upgrade websocket
+    page ~ open 101
+    page > {"tornadose:watch":["A"]}
+    page < trade at #1 of "A" {"symbol":"A","price":1}
+    page < tornadose:watching {"keys":["A"]}
+    page < tornadose:gap {"reason":"removed","missed":0}
+    page < trade #2 {"symbol":"A","price":2}
+    "#);
 }
 
 #[tornadose_test::test]
@@ -332,7 +386,7 @@ async fn a_stream_needs_a_key_because_it_cannot_watch() {
     assert_eq!(stream.status(), 400);
     assert_transcript!(app, @r#"
     stream > GET /board
-    stream ~ answer 400 code: 400\n\nname: Bad Request\n\nbrief: query parameter `symbol`: missing, expected a list
+    stream ~ answer 400 code: 400\n\nname: Bad Request\n\nbrief: expected at least one key: only the client of a WebSocket can watch others
     "#);
 }
 
@@ -360,6 +414,7 @@ async fn other_messages_are_delivered_after_the_hook_and_a_panic_ends_the_connec
     submit(&store, [trade("A", 1)]).await;
     app.advance(secs(5)).await;
     page.watch("PANIC").await;
+    app.expect_panic("as asked").await;
     assert_transcript!(page, @r#"
     page > GET /market upgrade websocket
     page ~ open 101
