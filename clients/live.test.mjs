@@ -415,3 +415,93 @@ test("an ephemeral message does not move the id with which a stream of server-se
   mock.timers.tick(100_000)
   assert.equal(new URL(opened.at(-1).url).searchParams.get("last_event_id"), "a-1")
 })
+
+// The texts about keys that a socket was sent.
+const keyTexts = (socket) => socket.sent.filter((text) => Object.keys(text).some((name) => name.endsWith("watch")))
+
+// Loses the connection, and returns the next one, open.
+function reopen() {
+  opened.at(-1).onclose({ code: 1006, reason: "" })
+  mock.timers.tick(lost.at(-1).wait + 1)
+  const socket = opened.at(-1)
+  socket.open()
+  return socket
+}
+
+test("a watched key is delivered, and watched again after a loss since the newest id", () => {
+  const said = []
+  const { feed, socket } = open({ trade: (data, id) => said.push([data, id]) })
+  feed.watch("A")
+  feed.watch("A")
+  assert.deepEqual(keyTexts(socket), [{ "tornadose:watch": ["A"] }])
+  socket.receive({ at: "e-1", key: "A", event: "trade", data: 1 })
+  socket.receive({ id: "e-2" })
+  socket.receive({ event: "tornadose:watching", data: { keys: ["A"] } })
+  socket.receive({ id: "e-3", event: "trade", data: 2 })
+  assert.deepEqual(said, [[1, ""], [2, "e-3"]])
+  const next = reopen()
+  assert.equal(new URL(next.url).searchParams.get("last_event_id"), "e-3")
+  assert.deepEqual(keyTexts(next), [{ "tornadose:watch": ["A"], since: "e-3" }])
+})
+
+test("a key that is not confirmed is watched again since what came of it, whatever id has come", () => {
+  const { feed, socket } = open()
+  feed.watch("A")
+  feed.watch("B")
+  socket.receive({ id: "e-9" })
+  socket.receive({ at: "e-4", key: "A", event: "trade", data: 1 })
+  const second = reopen()
+  assert.deepEqual(keyTexts(second), [{ "tornadose:watch": ["A"], since: "e-4" }, { "tornadose:watch": ["B"], since: "" }])
+  second.receive({ id: "e-10" })
+  second.receive({ event: "tornadose:watching", data: { keys: ["A"] } })
+  second.receive({ id: "e-11" })
+  assert.deepEqual(keyTexts(reopen()), [{ "tornadose:watch": ["A"], since: "e-11" }, { "tornadose:watch": ["B"], since: "" }])
+})
+
+test("a key that was confirmed keeps the id of the loss until it is confirmed again", () => {
+  const { feed, socket } = open()
+  feed.watch("A")
+  socket.receive({ id: "e-1" })
+  socket.receive({ event: "tornadose:watching", data: { keys: ["A"] } })
+  const second = reopen()
+  second.receive({ id: "e-5" }) // the position of the new connection, before it has the key
+  assert.deepEqual(keyTexts(reopen()), [{ "tornadose:watch": ["A"], since: "e-1" }])
+})
+
+test("an unwatched key is not watched again, and an old confirmation is not taken for that of a new watch", () => {
+  const { feed, socket } = open()
+  feed.watch("A")
+  feed.unwatch("A")
+  feed.unwatch("A")
+  feed.watch("A")
+  assert.deepEqual(keyTexts(socket).map((text) => Object.keys(text)[0]), ["tornadose:watch", "tornadose:unwatch", "tornadose:watch"])
+  socket.receive({ at: "e-1", key: "A", event: "trade", data: 1 })
+  socket.receive({ id: "e-2" })
+  socket.receive({ event: "tornadose:watching", data: { keys: ["A"] } })
+  socket.receive({ event: "tornadose:unwatched", data: { keys: ["A"] } })
+  const second = reopen()
+  assert.deepEqual(keyTexts(second), [{ "tornadose:watch": ["A"], since: "" }])
+  feed.unwatch("A")
+  assert.deepEqual(keyTexts(reopen()), [])
+})
+
+test("a refused key is reported and not watched again", () => {
+  const errors = []
+  const { feed, socket } = open({ "tornadose:error": (error) => errors.push(error) })
+  feed.watch("SECRET")
+  socket.receive({ event: "tornadose:error", data: { reason: "no", key: "SECRET" } })
+  assert.deepEqual(errors, [{ reason: "no", key: "SECRET" }])
+  assert.deepEqual(keyTexts(reopen()), [])
+})
+
+test("keys of several fields are the same in any order, and are watched once the connection is open", () => {
+  const feed = connect(), socket = opened.at(-1)
+  feed.watch({ room: "a", floor: 1 })
+  feed.watch({ floor: 1, room: "a" })
+  assert.deepEqual(keyTexts(socket), [])
+  socket.open()
+  assert.deepEqual(keyTexts(socket), [{ "tornadose:watch": [{ room: "a", floor: 1 }], since: "" }])
+  socket.receive({ id: "e-1" })
+  socket.receive({ event: "tornadose:watching", data: { keys: [{ floor: 1, room: "a" }] } })
+  assert.deepEqual(keyTexts(reopen())[0].since, "e-1")
+})

@@ -22,6 +22,7 @@ fn the_expansions_are_as_reviewed() {
         "slots",
         "latest_ttl",
         "ephemeral",
+        "watch",
         "a_mistake",
     ] {
         check(name);

@@ -7,11 +7,14 @@
 //     "tornadose:expired"(value) {},       // a value was not renewed in time: { key, slot, event }
 //     "tornadose:reset"() {},              // the whole state follows: clear the page's, then show what comes
 //     "tornadose:finished"(finish) {},     // nothing more will come: {}; or of one of several keys: { key }
-//     "tornadose:error"(error) {},         // the server did not accept what was sent: { reason }
+//     "tornadose:error"(error) {},         // the server did not accept what was sent: { reason }; or a key: { reason, key }
+//     "tornadose:watching"({ keys }) {},   // what was kept of these keys has come
 //     open() {}, error(loss) {},           // connected; disconnected: { reason, wait }, tried again in `wait` ms
 //   }, { ws: true })                       // without `ws` over Server-Sent Events; also `protocols`, `withCredentials`
 //   feed.send({ type: "say", text: "hi" }) // as JSON over the WebSocket; false when no connection is open
 //   const id = await feed.ask({ type: "say", text: "hi" }, { timeout: 10_000 }) // resolves with the reply
+//   feed.watch("AAPL")                     // over the WebSocket: what is kept of the key, then what comes; kept up after a loss
+//   feed.unwatch("AAPL")
 //   feed.close()
 //
 // `ask` waits for the connection, within its timeout. It rejects with an `AskError` { code, message }. The code is
@@ -39,6 +42,8 @@ function live(path, handlers, options = {}) {
   let retryTimer, silenceTimer // for the next try; for a WebSocket that is silent
   let isClosed = false // for good
   const asks = new Map() // by number, those without an answer
+  const watched = new Map() // by the JSON of the key: { key, since, isConfirmed }; until it is confirmed it has its own id
+  const ending = new Map() // by the JSON of the key, how many unwatches are not confirmed: what comes is of an earlier watch
 
   const call = (name, ...values) => Object.hasOwn(handlers, name) && handlers[name](...values)
   const isEvent = (name) => name !== "open" && name !== "error"
@@ -56,7 +61,7 @@ function live(path, handlers, options = {}) {
       if (error.name !== "SecurityError") throw error
       return void (retryTimer = setTimeout(onLoss, 0, "refused"))
     }
-    connection.onopen = () => { openedAt = Date.now(); sendAsks(); call("open") }
+    connection.onopen = () => { openedAt = Date.now(); watchAgain(); sendAsks(); call("open") }
   }
 
   function disconnect() {
@@ -117,8 +122,10 @@ function live(path, handlers, options = {}) {
     const ws = new WebSocket(url, options.protocols ?? [])
     let pingedAt = Date.now(), longest = KEEP_ALIVE // the longest time between two positions so far
     ws.onmessage = ({ data: frame }) => {
-      const { id = "", event = "message", data, ask } = JSON.parse(frame)
+      const { id = "", event = "message", data, ask, at, key } = JSON.parse(frame)
       if (id) lastId = id
+      if (at) withWatched(key, (watch) => { watch.since = at }) // a place in the past of the key, and no position
+      trackKeys(event, data)
       const now = Date.now(), ping = data === undefined && now - openedAt > SHORTEST // the first comes with no ping
       if (ping) [longest, pingedAt] = [Math.max(longest, now - pingedAt), now]
       clearTimeout(silenceTimer)
@@ -165,8 +172,45 @@ function live(path, handlers, options = {}) {
     else if (event === "tornadose:error") ask?.fail("refused", data.reason)
   }
 
+  const sorted = (value) => value !== Object(value) || Array.isArray(value) ? value
+    : Object.fromEntries(Object.entries(value).sort().map(([name, part]) => [name, sorted(part)]))
+  const textOf = (key) => JSON.stringify(sorted(key)) // equal for equal keys
+
+  function watch(key) {
+    if (watched.has(textOf(key))) return
+    watched.set(textOf(key), { key, since: "", isConfirmed: false })
+    send({ "tornadose:watch": [key] })
+  }
+
+  function unwatch(key) {
+    const text = textOf(key)
+    if (watched.delete(text) && send({ "tornadose:unwatch": [key] })) ending.set(text, (ending.get(text) ?? 0) + 1)
+  }
+
+  function withWatched(key, change) {
+    const text = textOf(key)
+    if (watched.has(text) && !ending.get(text)) change(watched.get(text), text)
+  }
+
+  // The newest id covers the keys that are confirmed. Any other is watched since what the page has of it.
+  function watchAgain() {
+    const groups = new Map() // by since
+    ending.clear()
+    for (const watch of watched.values()) {
+      if (watch.isConfirmed) Object.assign(watch, { since: lastId, isConfirmed: false })
+      groups.set(watch.since, [...groups.get(watch.since) ?? [], watch.key])
+    }
+    for (const [since, keys] of groups) send({ "tornadose:watch": keys, since })
+  }
+
+  function trackKeys(event, data) {
+    if (event === "tornadose:watching") for (const key of data.keys) withWatched(key, (watch) => { watch.isConfirmed = true })
+    if (event === "tornadose:unwatched") for (const key of data.keys) ending.set(textOf(key), ending.get(textOf(key)) - 1)
+    if (event === "tornadose:error" && "key" in data) withWatched(data.key, (_, text) => watched.delete(text))
+  }
+
   addEventListener("online", onOnline)
   connect()
-  return options.ws ? { send, ask, close } : { close }
+  return options.ws ? { send, ask, watch, unwatch, close } : { close }
 }
 live.asks = 0

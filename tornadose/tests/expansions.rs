@@ -47,6 +47,8 @@ mod strict_lints;
 mod the_library_renamed;
 #[path = "ui/pass/types_of_the_program.rs"]
 mod types_of_the_program;
+#[path = "ui/pass/watch.rs"]
+mod watch;
 
 /// Runs these programs, which must be all that there are.
 macro_rules! run {
@@ -78,5 +80,6 @@ fn every_expansion_works() {
         strict_lints
         the_library_renamed
         types_of_the_program
+        watch
     }
 }

@@ -451,6 +451,9 @@ mod cuts;
 mod load_model;
 
 #[cfg(test)]
+mod watch_model;
+
+#[cfg(test)]
 mod tests;
 
 #[cfg(test)]
