@@ -1,5 +1,6 @@
 //! A simulated market: `cargo run --example market`, then open <http://localhost:9000>. Quotes are conflated: a slow reader gets
-//! the newest one. Trades are lossless: every reader gets every trade.
+//! the newest one. Trades are lossless: every reader gets every trade. The page has the quotes of all symbols by one stream, and
+//! watches the trades of the symbol in the chart over a WebSocket.
 
 #[path = "market/simulation.rs"]
 mod simulation;
@@ -43,11 +44,14 @@ impl Symbol {
 }
 
 /// `GET /market` for all symbols, or `GET /market?symbols=AAPL,MSFT`
-#[subscriber(sse, store = Market, replay = 2500, authorize = Self::are_listed)]
+#[subscriber(sse, store = Market, replay = 2500, authorize = Self::are_listed, filter = Self::shows)]
 struct Dashboard {
     #[keys(symbol)]
     #[query(separator = ",")]
     symbols: Option<Vec<String>>,
+    /// `trades=false`: quotes alone.
+    #[query]
+    trades: Option<bool>,
 }
 
 impl Dashboard {
@@ -55,6 +59,24 @@ impl Dashboard {
         let symbols = self.symbols.get_or_insert_with(simulation::symbols);
         let unlisted = symbols.iter().any(|symbol| !simulation::is_listed(symbol));
         if unlisted { Err(StatusError::not_found().brief("no such symbol")) } else { Ok(()) }
+    }
+
+    fn shows(&self, message: &Market) -> bool {
+        self.trades != Some(false) || matches!(message, Market::Quote { .. })
+    }
+}
+
+/// `GET /trades`, as a WebSocket: the trades of the symbols that the page watches.
+#[subscriber(ws, store = Market, replay = 300, watch = Self::may_watch, filter = Self::shows, max_keys = 8)]
+struct Trades;
+
+impl Trades {
+    async fn may_watch(&mut self, key: &MarketKey, _: &Store<Market>) -> Result<(), &'static str> {
+        if simulation::is_listed(&key.symbol) { Ok(()) } else { Err("no such symbol") }
+    }
+
+    fn shows(&self, message: &Market) -> bool {
+        matches!(message, Market::Trade { .. })
     }
 }
 
@@ -69,6 +91,7 @@ fn router(store: &Store<Market>) -> Router {
         .push(Router::with_path("tornadose.js").get(tornadose::script()))
         .push(Router::with_path("market").get(Dashboard::handler(store)))
         .push(Router::with_path("market/{symbol}").get(Symbol::handler(store)))
+        .push(Router::with_path("trades").get(Trades::handler(store)))
 }
 
 #[tokio::main]

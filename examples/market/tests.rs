@@ -106,3 +106,20 @@ async fn a_symbol_that_is_not_listed_is_not_found() {
     dashboard ~ answer 404 code: 404\n\nname: Not Found\n\nbrief: no such symbol
     ");
 }
+
+#[tornadose_test::test]
+async fn the_page_watches_the_trades_of_the_chosen_symbol() {
+    let store = Store::new();
+    let app = Harness::new(router(&store));
+    store.submit(trade("AAPL", 1.0)).await.unwrap();
+    store.submit(quote("AAPL", 1.0)).await.unwrap();
+    app.client("list").sse("/market?trades=false").await;
+    let chart = app.client("chart").ws("/trades").await;
+    chart.watch("AAPL").await;
+    store.submit(trade("MSFT", 2.0)).await.unwrap();
+    store.submit(trade("AAPL", 2.0)).await.unwrap();
+    chart.unwatch("AAPL").await;
+    chart.watch("MSFT").await;
+    chart.watch("XXXX").await;
+    assert_transcript!(app, @r#""#);
+}

@@ -18,8 +18,8 @@ pub use crate::handler::extract::own::{ConnectionField, DepotField, SameType, St
 pub use crate::handler::extract::value::{FromDepot, FromJson, FromText, Returned, ReturnedValue, TakeAnOwnedType};
 pub use crate::message::checked::AfterCheck;
 pub use crate::message::key_field::{KeyField, KeyPart, NotSerialized, TombstoneSlot, VariantKey};
-pub use crate::message::key_values::{KeyValue, UnreadableValue};
 pub use crate::message::key_names::{KeyNames, NamedKey, NamesOf, UnknownNames};
+pub use crate::message::key_values::{KeyValue, UnreadableValue};
 pub use crate::message::slot::{Slotted, slot_json};
 pub use crate::message::threads::ThreadSafe;
 pub use crate::message::tombstone::Tombstone;

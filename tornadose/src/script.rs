@@ -50,6 +50,9 @@ const SOURCE: &str = include_str!("tornadose.js");
 /// | `"tornadose:finished"({})` | when nothing more will come: the connection is closed, and not opened again |
 /// | `"tornadose:finished"({ key })` | when one of several keys is finished |
 /// | `"tornadose:error"({ reason })` | when the server did not accept what was sent |
+/// | `"tornadose:error"({ reason, key })` | when the server refused to let the page watch a key |
+/// | `"tornadose:watching"({ keys })` | when what was kept of the keys has come |
+/// | `"tornadose:unwatched"({ keys })` | when nothing more of the keys will come |
 /// | `open()` | when the connection is open |
 /// | `error({ reason, wait })` | when the connection is lost and tried again in `wait` ms |
 ///
@@ -71,6 +74,11 @@ const SOURCE: &str = include_str!("tornadose.js");
 /// | `refused` | the hook returned an error, which is the message; or the connection was closed before the ask was sent |
 /// | `timeout` | no answer has come in time; the ask may have been handled |
 /// | `lost` | the connection was lost after the ask was sent; it may have been handled |
+///
+/// `feed.watch(key)` over WebSocket, of a handler with the hook [`watch`](crate::Subscriber::watch), brings what is kept of a
+/// key and then its messages; `feed.unwatch(key)` ends that. A key is the value of the message's `#[key]`, or of several
+/// an object. Keys may be watched before the connection is open, and are watched again after a loss, each from where the
+/// page has it. What is kept of a key comes without the `id`. A key that is refused is not watched again.
 ///
 /// A lost connection is opened again, with jitter, and resumes after its last id, also when a proxy's error has
 /// stopped the `EventSource`. The waits are 1 s, 2 s, 4 s and so on to 30 s, each by up to a half shorter or longer.

@@ -49,6 +49,8 @@ mod versions;
 mod load;
 #[path = "redis/finish.rs"]
 mod finish;
+#[path = "redis/watch.rs"]
+mod watch;
 #[path = "redis/undecoded.rs"]
 mod undecoded;
 #[path = "common/log.rs"]

@@ -44,6 +44,7 @@ pub(crate) fn expand(model: &Model) -> TokenStream {
     let load = model.load.as_ref().map(|hook| load(hook, message, rt));
     let opened = model.opened.as_ref().map(|hook| opened(hook, message, rt));
     let watch = model.watch.as_ref().map(|hook| watch(hook.as_ref(), message, rt));
+    let check_watch = model.watch.as_ref().map(|_| check_watch(message, rt));
     let closed = model.closed.as_ref().map(|hook| closed(hook, message, rt));
     let reads_store = model.fields.iter().any(|field| matches!(field.source, Source::StoreHandle));
     let reads_store = reads_store.then(|| {
@@ -72,6 +73,7 @@ pub(crate) fn expand(model: &Model) -> TokenStream {
             #closed
             #watch
         }
+        #check_watch
 
         #[allow(deprecated)]
         impl #name {
@@ -442,18 +444,37 @@ fn closed(hook: &ExprPath, message: &Type, rt: &Runtime) -> TokenStream {
     }
 }
 
+/// Returns what reads the key that a client sends. The trait in scope is for a key that was written by hand.
+fn key_parser(message: &Type, rt: &Runtime) -> TokenStream {
+    let at = type_span(message);
+    let here = rt.at(at);
+    let key_type = unlinked(quote_spanned!(at=> #here::MessageKey<#message>), message);
+    let parser = unlinked(quote_spanned!(at=> #here::ParserOf::<#key_type>::PARSER.into_parse_key()), message);
+    quote! {{
+        #[allow(unused_imports)]
+        use #rt::OtherParser as _;
+        #parser
+    }}
+}
+
+/// Returns a constant that is evaluated by every check of the program, unlike those of an implementation.
+fn check_watch(message: &Type, rt: &Runtime) -> TokenStream {
+    let parser = key_parser(message, rt);
+    quote! {
+        const _: () = {
+            let _ = #parser;
+        };
+    }
+}
+
 /// Returns the constant by which clients name keys, and the method of the hook.
 fn watch(hook: Option<&ExprPath>, message: &Type, rt: &Runtime) -> TokenStream {
     let of_message = type_span(message);
     let library = rt.at(of_message);
     let key_type = unlinked(quote_spanned!(of_message=> #library::MessageKey<#message>), message);
-    let parser = quote_spanned!(of_message=> #library::ParserOf::<#key_type>::PARSER.into_parse_key());
+    let parser = key_parser(message, rt);
     let constant = quote! {
-        const WATCH: ::core::option::Option<#rt::ParseKey<#key_type>> = {
-            #[allow(unused_imports)]
-            use #rt::OtherParser as _;
-            ::core::option::Option::Some(#parser)
-        };
+        const WATCH: ::core::option::Option<#rt::ParseKey<#key_type>> = ::core::option::Option::Some(#parser);
     };
     let Some(hook) = hook else { return constant };
     let at = path_span(&hook.path);

@@ -64,7 +64,8 @@ impl Model {
             && args.watch.is_none()
             && !body.fields.iter().any(|field| field.attrs.iter().any(|attribute| attribute.path().is_ident("keys")))
         {
-            let message = "`max_keys` bounds the list of a field with `#[keys(…)]` and the keys of `watch`, and there is neither";
+            let message =
+                "`max_keys` bounds the list of a field with `#[keys(…)]` and the keys of `watch`, and there is neither";
             mistakes.at(option.span(), message);
         }
         Some(Self {

@@ -191,6 +191,40 @@ impl Client {
         }
     }
 
+    /// Returns all events that have arrived when everything has settled, and have not been read, with their names and ids.
+    /// The clock does not move. This also reads what has arrived on a connection that is closed.
+    ///
+    /// ```
+    #[doc = include_str!("../../doc/news.md")]
+    /// let news = app.sse("/news").await;
+    /// app.advance(Duration::from_secs(30)).await;
+    /// let events = news.drain_events().await;
+    /// assert_eq!(events.iter().map(|event| event.name.as_str()).collect::<Vec<_>>(), ["said", "message"]);
+    /// # });
+    /// ```
+    ///
+    /// # Panics
+    ///
+    /// When a message is a WebSocket message that is not an event.
+    #[track_caller]
+    pub fn drain_events(&self) -> impl Future<Output = Vec<Event>> + Send {
+        let at = Location::caller();
+        async move {
+            settle().await;
+            let mut events = Vec::new();
+            while let Some(message) = self.take_message() {
+                match message {
+                    Happening::Event(event) => events.push(event),
+                    other => {
+                        let got = describe(&other);
+                        self.fail_waiting(at, &format!("`{}`: expected an event, got {got}", self.name())).await
+                    }
+                }
+            }
+            events
+        }
+    }
+
     /// Reads messages until one is a `T` that satisfies `wanted`, and discards those before it. Up to 60 s of virtual
     /// time may pass before each. It reads at most 1,000 messages, from at most an hour.
     ///

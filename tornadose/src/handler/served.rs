@@ -101,11 +101,7 @@ impl<S: Subscriber> Served for S {
         S::WATCH?.parse(json)
     }
 
-    fn watch(
-        &mut self,
-        key: &KeyOf<S>,
-        store: &Store<S::Message>,
-    ) -> impl Future<Output = Result<(), String>> + Send {
+    fn watch(&mut self, key: &KeyOf<S>, store: &Store<S::Message>) -> impl Future<Output = Result<(), String>> + Send {
         Subscriber::watch(self, key, store)
     }
 }

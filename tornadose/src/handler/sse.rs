@@ -29,8 +29,8 @@ use crate::handler::request;
 use crate::handler::served::Served;
 use crate::handler::sse::body::SseBody;
 use crate::handler::sse::detach::{Proposal, StreamHandover};
-use crate::message::Message;
 use crate::message::Keys;
+use crate::message::Message;
 use crate::subscriber::Subscriber;
 use crate::subscriber::close::{Close, CloseCode};
 

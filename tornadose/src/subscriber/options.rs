@@ -205,7 +205,8 @@ impl Options {
     }
 
     /// Sets how many keys a connection with a [set of keys](crate::Keys::Set) may have; doubles count once. Default: 256.
-    /// Zero refuses every set. A request with more gets the status 400.
+    /// Zero refuses every set. A request with more gets the status 400. Of a connection that
+    /// [watches](crate::Subscriber::watch) keys, how many it has at once.
     ///
     /// What a read of such a connection costs grows with its keys, see the documentation of
     /// [`#[subscriber]`](macro@crate::subscriber#several-keys).

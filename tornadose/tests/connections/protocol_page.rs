@@ -71,6 +71,16 @@ impl StoredRoom {
     }
 }
 
+/// Rooms that the client chooses while it is connected.
+#[subscriber(ws, store = RoomEvent, replay = 1, watch = Self::may_watch)]
+struct Rooms;
+
+impl Rooms {
+    async fn may_watch(&mut self, key: &RoomEventKey, _: &Store<RoomEvent>) -> Result<(), &'static str> {
+        if key.room == "attic" { Err("the attic is private") } else { Ok(()) }
+    }
+}
+
 fn said(room: &str, text: &str) -> RoomEvent {
     RoomEvent::Said { room: room.into(), text: text.into() }
 }
@@ -212,5 +222,23 @@ async fn the_page_shows_how_a_client_is_loaded() {
     late.skip(6).await;
     late.close().await;
     tornadose_test::Client::close(&bob).await;
+    check(&app.recording());
+}
+
+#[tornadose_test::test]
+async fn the_page_shows_keys_that_are_watched() {
+    let store = Store::new();
+    let app = harness(Router::with_path("rooms").get(Rooms::handler(&store)));
+    store.submit(said("1", "hi")).await.unwrap();
+    let ada = app.client("ada").once().ws("/rooms").await;
+    store.submit(said("2", "hello")).await.unwrap();
+    ada.send(&serde_json::json!({"tornadose:watch": ["1", "attic"]})).await;
+    store.submit(said("1", "how are you?")).await.unwrap();
+    let since = store.head().to_string();
+    ada.unwatch("1").await;
+    store.submit(said("1", "well")).await.unwrap();
+    ada.watch_since("1", since).await;
+    ada.watch_since("2", "unknown").await;
+    ada.close().await;
     check(&app.recording());
 }

@@ -68,4 +68,5 @@ mod sse;
 mod throttle;
 mod ttl;
 mod watch;
+mod watch_cuts;
 mod ws;

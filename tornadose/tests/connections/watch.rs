@@ -1,10 +1,12 @@
 //! Keys that the client of a WebSocket watches while it is connected.
 
 use serde_json::json;
+use tornadose::backend::{BackendLink, Ingested, Offset};
 use tornadose::prelude::*;
 use tornadose_test::{Harness, assert_transcript};
 
 use super::harness::{harness, secs};
+use super::link::{self, entry, loaded};
 
 #[store(queue, capacity = 4)]
 #[derive(Serialize, Deserialize)]
@@ -259,7 +261,9 @@ async fn a_key_that_no_message_can_have_is_refused() {
     let page = app.client("page").ws("/market").await;
     page.send(&json!({"tornadose:watch": ["x".repeat(1025)]})).await;
     let error = page.next_event().await;
-    assert!(error.data.starts_with(r#"{"reason":"the key takes 1038 bytes of JSON: at most 1024 are allowed","key":"x"#));
+    assert!(
+        error.data.starts_with(r#"{"reason":"the key takes 1038 bytes of JSON: at most 1024 are allowed","key":"x"#)
+    );
     assert_eq!(page.next_event().await.data, r#"{"keys":[]}"#);
     assert_eq!(store.subscribers_of(&key(&"x".repeat(1025))), 0);
 }
@@ -428,4 +432,113 @@ async fn other_messages_are_delivered_after_the_hook_and_a_panic_ends_the_connec
     page ~ close 1011 (server) internal error
     server ! panicked: as asked
     "#);
+}
+
+/// `GET /slow`
+#[subscriber(ws, store = Market, watch = public, throttle = "1s", filter = Self::shows, opened = Self::joined)]
+struct Slow;
+
+impl Slow {
+    #[allow(clippy::unused_self, reason = "the shape of the hook")]
+    fn shows(&self, message: &Market) -> bool {
+        !matches!(message, Market::Trade { price: 13, .. })
+    }
+
+    #[allow(clippy::unused_self, clippy::unused_async, reason = "the shape of the hook")]
+    async fn joined(&mut self, _: &Store<Market>) {}
+}
+
+#[tornadose_test::test]
+async fn a_past_is_filtered_and_does_not_wait_for_a_throttle() {
+    let store = Store::new();
+    let app = harness(Router::with_path("slow").get(Slow::handler(&store).replay(10)));
+    submit(&store, [trade("A", 12), trade("A", 13), trade("A", 14)]).await;
+    let page = app.client("page").ws("/slow").await;
+    page.watch("A").await;
+    submit(&store, [trade("A", 13), trade("A", 15)]).await;
+    app.advance(secs(1)).await;
+    assert_transcript!(page, @r#""#);
+}
+
+#[tornadose_test::test]
+async fn an_ask_is_answered_after_the_confirmation() {
+    let (store, app) = app();
+    submit(&store, [trade("A", 1)]).await;
+    let page = app.client("page").ws("/board").await;
+    page.watch("A").await;
+    assert_eq!(page.ask::<u32>(&2).await, 2);
+    assert_transcript!(page, @r#""#);
+}
+
+#[tornadose_test::test]
+async fn a_flood_of_texts_is_bounded() {
+    let (store, app) = app();
+    submit(&store, (0..4).map(|price| trade(&"x".repeat(900), price))).await;
+    let page = app.client("page").buffer_size(1024).ws("/board").await;
+    page.stall().await;
+    let text = format!(r#"{{"tornadose:watch":["{0}"]}}"#, "x".repeat(900));
+    let unwatch = text.replace("watch", "unwatch");
+    // The server reads until its own buffers are full, so that the client cannot send all of these.
+    for _ in 0..400 {
+        page.send_text(&text).await;
+        page.send_text(&unwatch).await;
+    }
+    page.resume().await;
+    let events = page.drain_events().await;
+    let confirmed = events.iter().filter(|event| event.name == "tornadose:watching").count();
+    let trades = events.iter().filter(|event| event.name == "trade").count();
+    assert_eq!((confirmed, trades), (400, 1600));
+}
+
+/// `GET /linked`
+#[subscriber(ws, store = link::Market, watch = public, replay = all)]
+struct Linked;
+
+fn ingest(link: &BackendLink, seq: u64, symbol: &str, price: u32) {
+    let json = format!(r#"{{"trade":{{"symbol":"{symbol}","price":{price}}}}}"#);
+    assert!(matches!(link.ingest(link::at(seq), entry(&json)), Ingested::Foreign));
+}
+
+async fn linked_app() -> (Harness, BackendLink) {
+    let (store, link) = loaded(|link| {
+        link.reset(link::EPOCH.parse().unwrap(), Offset::START);
+        ingest(link, 1, "A", 1);
+    })
+    .await;
+    (harness(Router::with_path("linked").get(Linked::handler(&store))), link)
+}
+
+#[tornadose_test::test]
+async fn an_id_above_the_head_waits_for_its_key_alone() {
+    let (app, link) = linked_app().await;
+    let page = app.client("page").ws("/linked").await;
+    page.watch_since("A", format!("{}-7.3", link::EPOCH)).await;
+    page.watch("B").await;
+    ingest(&link, 2, "B", 2);
+    app.settle().await;
+    ingest(&link, 3, "A", 3);
+    ingest(&link, 4, "A", 4);
+    assert_transcript!(page, @r#""#);
+}
+
+#[tornadose_test::test]
+async fn an_id_that_does_not_come_is_a_gap_of_the_key_after_2_s() {
+    let (app, link) = linked_app().await;
+    let page = app.client("page").ws("/linked").await;
+    page.watch_since("A", format!("{}-7.3", link::EPOCH)).await;
+    app.advance(secs(2)).await;
+    ingest(&link, 2, "A", 2);
+    assert_transcript!(page, @r#""#);
+}
+
+#[tornadose_test::test]
+async fn a_key_that_waits_can_be_unwatched() {
+    let (app, link) = linked_app().await;
+    let page = app.client("page").ws("/linked").await;
+    page.watch_since("A", format!("{}-7.3", link::EPOCH)).await;
+    page.unwatch("A").await;
+    ingest(&link, 2, "A", 2);
+    app.advance(secs(2)).await;
+    page.watch("A").await;
+    assert_transcript!(page, @r#""#);
 }

@@ -44,9 +44,12 @@ impl<M: Message> Feed<M> {
                 watches.set_block(block);
                 continue;
             }
-            match watches.take_request()? {
-                Request::Watch(request) => watches.waiting.push(request),
-                Request::Unwatch(keys) => {
+            match watches.take_request() {
+                // What is written does not wait for a throttle.
+                None if self.throttle.is_some() && !self.buffer.is_empty() => return Some(self.take_buffer::<F>()),
+                None => return None,
+                Some(Request::Watch(request)) => watches.waiting.push(request),
+                Some(Request::Unwatch(keys)) => {
                     if let Some(item) = self.unwatch::<F>(watches, &keys) {
                         watches.set_request(Request::Unwatch(keys));
                         return Some(item);
@@ -76,7 +79,11 @@ impl<M: Message> Feed<M> {
 
     /// Writes what is left of the pasts, as much as goes into one piece, and at their end the confirmation. Returns `None`
     /// when all is written.
-    fn write_block<F: Format, S: Served<Message = M>>(&mut self, block: &mut Block, subscriber: &S) -> Option<FeedItem> {
+    fn write_block<F: Format, S: Served<Message = M>>(
+        &mut self,
+        block: &mut Block,
+        subscriber: &S,
+    ) -> Option<FeedItem> {
         while let Some((key, past)) = block.pasts.front_mut() {
             if self.buffer.len() >= FLUSH_BYTES {
                 return Some(self.take_buffer::<F>());

@@ -150,8 +150,8 @@ impl Page {
     }
 
     /// Returns the keys that a position covers.
-    fn covered(&self) -> impl Iterator<Item = u64> {
-        self.fields.union(&self.confirmed).copied().collect::<Vec<_>>().into_iter()
+    fn covered(&self) -> Vec<u64> {
+        self.fields.union(&self.confirmed).copied().collect()
     }
 
     fn read(&mut self, frame: &Value, fault: Fault) {
@@ -185,7 +185,7 @@ impl Page {
             let is_later = self.id.as_deref().is_none_or(|before| number(before) <= number(id));
             assert!(is_later || fault == Fault::AtIsId, "{:?}, then {id}", self.id);
             self.id = Some(id.to_owned());
-            self.covered().for_each(|key| self.place(key));
+            self.covered().into_iter().for_each(|key| self.place(key));
         }
     }
 
@@ -565,7 +565,11 @@ fn each_watched_key_is_delivered_once_and_in_order() {
         run(seed, Fault::None);
     }
     let [past, gaps_of_keys, gaps, waits, clients] = TRIED.get();
-    assert!(past > 5 * clients && gaps_of_keys > clients && gaps > clients / 4 && waits > clients / 4, "{:?}", TRIED.get());
+    assert!(
+        past > 5 * clients && gaps_of_keys > clients && gaps > clients / 4 && waits > clients / 4,
+        "{:?}",
+        TRIED.get()
+    );
 }
 
 #[test]

@@ -68,11 +68,7 @@ impl<S: Subscriber> Served for Hooked<S> {
         <S as Served>::parse_key(json)
     }
 
-    fn watch(
-        &mut self,
-        key: &KeyOf<S>,
-        store: &Store<S::Message>,
-    ) -> impl Future<Output = Result<(), String>> + Send {
+    fn watch(&mut self, key: &KeyOf<S>, store: &Store<S::Message>) -> impl Future<Output = Result<(), String>> + Send {
         Subscriber::watch(self.subscriber.as_mut().expect(UNTIL_DROPPED), key, store)
     }
 }

@@ -53,7 +53,10 @@ mod tests {
         let id: Id = "k3v0q8zd-7".parse().unwrap();
         let named = Event::json(&0.5).unwrap().with_name("bid".try_into().unwrap());
         let frame = ws::event(Some(id), &named);
-        assert_eq!(text(|bytes| past(bytes, &frame, id, "7")), r#"{"at":"k3v0q8zd-7","key":7,"event":"bid","data":0.5}"#);
+        assert_eq!(
+            text(|bytes| past(bytes, &frame, id, "7")),
+            r#"{"at":"k3v0q8zd-7","key":7,"event":"bid","data":0.5}"#
+        );
         let long = Event::text("x".repeat(200));
         let frame = ws::event(Some(id), &long);
         let written = text(|bytes| past(bytes, &frame, id, r#""A""#));

@@ -1,5 +1,4 @@
 //! Keys that a client watches, with and without a hook, and by keys that were written by hand.
-#![deny(warnings)]
 
 use std::fmt;
 
@@ -92,7 +91,7 @@ impl Message for Fragment {
 #[subscriber(ws, store = Fragment, watch = public)]
 struct Fragments;
 
-fn main() {
+pub fn main() {
     let lines = Store::new();
     let _ = (Chosen::handler(&lines), Listed::handler(&lines).max_keys(3), Public::handler(&lines));
     let _ = (AllBorrowed::handler(&Store::new()), Fragments::handler(&Store::new()));

@@ -13,7 +13,7 @@ struct Tocks;
 #[subscriber(sse, stor = Tick)]
 struct Tacks;
 
-#[subscriber(sse, store = Tick, path = "/ticks")]
+#[subscriber(sse, store = Tick, mount = "/ticks")]
 struct Tucks;
 
 fn main() {}
