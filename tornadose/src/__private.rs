@@ -34,8 +34,9 @@ pub use crate::subscriber::hooks::{
     TextOf,
 };
 pub use crate::subscriber::options::{Lag, Options, Origins, Transports};
+pub use crate::subscriber::parse_key::{OtherParser, ParseKey, ParserOf};
 pub use crate::subscriber::reply::Reply;
-pub use crate::subscriber::watch::{OtherParser, ParseKey, ParserOf, WatchHook, WatchResult};
+pub use crate::subscriber::watch::{WatchHook, WatchResult};
 pub use crate::subscriber::{KeyOf, Subscriber};
 
 /// Makes `Self::filter` ambiguous for a struct without such a function, so that it is not the method of

@@ -8,6 +8,7 @@ pub(crate) mod close;
 pub(crate) mod reply;
 pub(crate) mod hooks;
 pub(crate) mod watch;
+pub(crate) mod parse_key;
 pub(crate) mod checks;
 pub(crate) mod no_hook;
 pub(crate) mod connection_id;
@@ -23,8 +24,8 @@ use crate::subscriber::no_hook::{NoClosed, NoLoad, NoOpened, NoWatch};
 pub use crate::subscriber::close::{Close, CloseCode, CloseCodeError, ReceiveError};
 pub use crate::subscriber::connection_id::{ConnectionId, ConnectionIdError};
 pub use crate::subscriber::options::{Lag, Options, Origins, Transports};
+pub use crate::subscriber::parse_key::ParseKey;
 pub use crate::subscriber::reply::Reply;
-pub use crate::subscriber::watch::ParseKey;
 
 /// One connection to the messages of a store.
 ///

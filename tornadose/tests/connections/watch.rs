@@ -496,7 +496,7 @@ struct Linked;
 
 fn ingest(link: &BackendLink, seq: u64, symbol: &str, price: u32) {
     let json = format!(r#"{{"trade":{{"symbol":"{symbol}","price":{price}}}}}"#);
-    assert!(matches!(link.ingest(link::at(seq), entry(&json)), Ingested::Foreign));
+    assert!(matches!(link.ingest(link::at(seq), entry(&json)), Ingested::Queue));
 }
 
 async fn linked_app() -> (Harness, BackendLink) {

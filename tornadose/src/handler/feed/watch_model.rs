@@ -565,11 +565,8 @@ fn each_watched_key_is_delivered_once_and_in_order() {
         run(seed, Fault::None);
     }
     let [past, gaps_of_keys, gaps, waits, clients] = TRIED.get();
-    assert!(
-        past > 5 * clients && gaps_of_keys > clients && gaps > clients / 4 && waits > clients / 4,
-        "{:?}",
-        TRIED.get()
-    );
+    let is_tried = past > 5 * clients && gaps_of_keys > clients / 3 && gaps > clients && waits > 20;
+    assert!(is_tried, "{:?}", TRIED.get());
 }
 
 #[test]
