@@ -17,7 +17,7 @@ use serde_json::Value;
 use crate::event::Event;
 use crate::event::error::EncodeError;
 use crate::handler::connection::catch_drop::CatchDrop;
-use crate::handler::connection::record::ConnectionRecord;
+use crate::handler::connection::record::{ConnectionRecord, Transport};
 use crate::handler::feed::format::{Format, Ws};
 use crate::handler::feed::{Feed, FeedItem};
 use crate::handler::served::Served;
@@ -342,7 +342,7 @@ impl World {
         }
         let mut reader = Reader::open(self.store.shared(), Keys::Set(fields.clone()), resume, options);
         reader.allow_key_changes();
-        let record = ConnectionRecord::open("ws", 1, &reader);
+        let record = ConnectionRecord::open(Transport::Ws, 1, &reader);
         let watches = Watches::new(&reader, 16, replay);
         client.connection = Some(Connection {
             feed: Feed::new(reader, record, Lag::Skip),

@@ -63,7 +63,7 @@ impl<M: Message> Log<M> {
             // Ephemeral messages are in no past.
             let mut passed = self.ephemerals.kept.iter().rev();
             let passed = passed.find(|(_, kept)| kept.entry.offset() <= cursor.position).map(|(number, _)| *number);
-            cursor.ephemeral = cursor.ephemeral.max(passed.unwrap_or_default());
+            cursor.pass_ephemeral(cursor.ephemeral().max(passed.unwrap_or_default()));
         }
     }
 
@@ -75,7 +75,7 @@ impl<M: Message> Log<M> {
 
     /// Returns the past of a key after a cursor, up to the place of its reader.
     pub(crate) fn past(&self, key_index: usize, mut cursor: Cursor, gap: Option<GapReason>, through: Id) -> Past {
-        cursor.ephemeral = u64::MAX;
+        cursor.pass_ephemeral(u64::MAX);
         let key = KeySelection::One(key_index);
         let owed_after = cursor.owed_after();
         let above_place = self.queue_count_after(&key, owed_after.max(through.offset));

@@ -78,7 +78,7 @@ impl<M: Message> Reader<M> {
     /// Returns the place at which the reader can begin to read further keys, of which the client has everything up to an id.
     fn place_for_keys(&mut self, state: &mut State<M>, since: &mut PendingResume, waker: &Waker) -> Option<Id> {
         let is_ending = state.readers.end_of(self.id).is_some();
-        if is_ending || state.loading || self.pending.is_some() || self.gap.is_some() || self.removed_unread > 0 {
+        if is_ending || state.loading || self.is_pending() || self.gap.is_some() || self.removed_unread > 0 {
             return None;
         }
         let place = state.log.place_for_keys(&self.keys, &mut self.cursor)?;
