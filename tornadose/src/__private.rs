@@ -19,6 +19,8 @@ pub use crate::message::checked::AfterCheck;
 pub use crate::message::key_field::{KeyField, KeyPart, NotSerialized, TombstoneSlot, VariantKey};
 pub use crate::message::key_names::{KeyNames, NamedKey, NamesOf, UnknownNames};
 pub use crate::message::slot::{Slotted, slot_json};
+pub use crate::message::snapshot::{SnapshotRole, SnapshotRules};
+pub use crate::message::snapshot_hooks::{ApplyHook, DefaultState, InitHook};
 pub use crate::message::threads::ThreadSafe;
 pub use crate::message::tombstone::Tombstone;
 pub use crate::message::{Finish, Keys, Message, NoKey, Retention};

@@ -8,6 +8,7 @@ pub(crate) mod threads;
 pub(crate) mod tombstone;
 pub(crate) mod slot;
 pub(crate) mod snapshot;
+pub(crate) mod snapshot_hooks;
 
 use std::fmt::Debug;
 use std::hash::Hash;
