@@ -32,6 +32,7 @@ pub(crate) const SUBSCRIBER: AttributeOptions = AttributeOptions {
         "closed",
         "replay",
         "lag",
+        "snapshots",
         "keep_alive",
         "retry",
         "origins",

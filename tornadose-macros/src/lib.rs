@@ -82,6 +82,7 @@ Makes a struct the description of one connection, and gives it the function `han
 - `closed = Self::left`: `async fn(self, &Store<Message>)`, after every end of a connection that was opened.
 - `replay = 20` or `all`: the number of kept messages that a new connection gets first.
 - `lag = skip` or `close`: what a connection that was too slow gets.
+- `snapshots = unfiltered`: a connection with a `filter` gets snapshots too.
 - `keep_alive = "15s"` or `off`; `retry = "3s"`; `max_age = "10m"`.
 - `origins = ["https://app.example"]` or `any`; `max_connections = 10_000`; `max_keys = 256`; `max_loads = 16`.
 - `protocols = ["v1"]`; `max_message = "64KiB"`; `throttle = "500ms"`.
@@ -99,7 +100,10 @@ pub fn subscriber(arguments: TokenStream, item: TokenStream) -> TokenStream {
 }
 
 /// The private derive of `#[store]`.
-#[proc_macro_derive(__Store, attributes(__store, tornadose, key, slot, latest, queue, ephemeral, tombstone, finish, snapshot))]
+#[proc_macro_derive(
+    __Store,
+    attributes(__store, tornadose, key, slot, latest, queue, ephemeral, tombstone, finish, snapshot)
+)]
 pub fn derive_store(item: TokenStream) -> TokenStream {
     attribute::derive::<StoreAttribute>(item.into()).into()
 }

@@ -33,7 +33,7 @@ pub use crate::subscriber::hooks::{
     AuthorizeHook, ClosedHook, FilterHook, LoadHook, LoadResult, OpenedHook, OpenedResult, OwnedValue, ReceiveHook,
     TextOf,
 };
-pub use crate::subscriber::options::{Lag, Options, Origins, Transports};
+pub use crate::subscriber::options::{Lag, Options, Origins, Snapshots, Transports};
 pub use crate::subscriber::reply::Reply;
 pub use crate::subscriber::{KeyOf, Subscriber};
 

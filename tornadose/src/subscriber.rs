@@ -21,7 +21,7 @@ use crate::subscriber::no_hook::{NoClosed, NoLoad, NoOpened};
 
 pub use crate::subscriber::close::{Close, CloseCode, CloseCodeError, ReceiveError};
 pub use crate::subscriber::connection_id::{ConnectionId, ConnectionIdError};
-pub use crate::subscriber::options::{Lag, Options, Origins, Transports};
+pub use crate::subscriber::options::{Lag, Options, Origins, Snapshots, Transports};
 pub use crate::subscriber::reply::Reply;
 
 /// One connection to the messages of a store.

@@ -171,7 +171,9 @@ fn check_variant(attribute: &Attribute, variant: &Variant, mistakes: &mut Mistak
             "`#[snapshot]` goes on a `queue` variant, because it takes the place of `queue` messages: write `#[queue]` in \
              front of it"
         }
-        Retention::Ephemeral => "nothing is kept of an `#[ephemeral]` message, so it cannot be a `#[snapshot]`; keep one",
+        Retention::Ephemeral => {
+            "nothing is kept of an `#[ephemeral]` message, so it cannot be a `#[snapshot]`; keep one"
+        }
         Retention::Queue if variant.finishes => {
             "a `#[snapshot]` may be submitted in the middle, so it cannot `#[finish]` its key; keep one"
         }
@@ -201,9 +203,8 @@ fn state(variant: &syn::Variant, mistakes: &mut Mistakes) -> Option<(Member, Typ
             None
         }
         [_, (_, second), ..] => {
-            let message = format!(
-                "a `#[snapshot]` has one field beside its keys, the state: make a struct of those of `{name}`"
-            );
+            let message =
+                format!("a `#[snapshot]` has one field beside its keys, the state: make a struct of those of `{name}`");
             mistakes.on(second, message);
             None
         }

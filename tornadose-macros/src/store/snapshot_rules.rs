@@ -21,7 +21,7 @@ pub(super) fn snapshot_rules(model: &Model) -> Option<TokenStream> {
     let everything = snapshot.sums_everything.then(|| quote!(.sums_everything()));
     Some(quote! {
         const SNAPSHOT: ::core::option::Option<#rt::SnapshotRules<Self>> = ::core::option::Option::Some(
-            #rt::SnapshotRules::new(#init, #apply, #role) #version #everything
+            #rt::SnapshotRules::<Self>::new(#init, #apply, #role) #version #everything
         );
     })
 }
@@ -44,7 +44,8 @@ fn init(model: &Model, snapshot: &Snapshot) -> TokenStream {
         Member::Named(state) => quote!(Self::#variant { #(#keys)* #state: #value }),
         Member::Unnamed(_) => quote!(Self::#variant(#value)),
     };
-    quote!(|#key| { let _ = #key; #built })
+    let rt = &model.runtime;
+    quote!(|#key: &<Self as #rt::Message>::Key| { let _ = #key; #built })
 }
 
 /// Returns the function that applies a message to a snapshot.

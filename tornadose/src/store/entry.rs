@@ -62,14 +62,7 @@ pub(crate) struct Undecoded {
 }
 
 impl<M> Entry<M> {
-    pub(super) fn new(
-        id: Id,
-        message: Arc<M>,
-        event: Event,
-        kept_as: &KeptAs,
-        key_index: usize,
-        cost: usize,
-    ) -> Self {
+    pub(super) fn new(id: Id, message: Arc<M>, event: Event, kept_as: &KeptAs, key_index: usize, cost: usize) -> Self {
         let (retention, role) = (kept_as.retention(), kept_as.role());
         Self { id, message, event, retention, role, key_index, cost, encodings: no_encodings() }
     }

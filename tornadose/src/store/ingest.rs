@@ -5,6 +5,7 @@ mod dedup;
 mod ephemeral;
 mod latest_keys;
 mod expire;
+mod snapshots;
 
 use std::any::type_name;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -278,6 +279,9 @@ impl<M: Message> Ingest<M> {
             state.value_expiry = ValueExpiry::Untold;
         }
         let finishes = M::CAN_FINISH && !is_ephemeral && !Self::has_finishes(shared) && message.finishes();
+        if M::SNAPSHOT.is_some() {
+            self.make_room_by_snapshots(shared, &mut state, &key, &message, (&event, &kept_as));
+        }
         // A reference is kept, so that a message without room is not dropped under the lock.
         let message = Arc::new(message);
         let kept = Arc::clone(&message);

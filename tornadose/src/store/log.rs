@@ -36,6 +36,7 @@ mod finish;
 mod removal;
 pub(crate) mod cursor;
 pub(crate) mod read;
+pub(crate) mod pass;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -404,7 +405,9 @@ impl<M: Message> Log<M> {
         }
         self.kept_bytes -= cost + if key_log.is_empty() { ENTRY_OVERHEAD } else { 0 };
         self.mark_trimmed(key_index, offset);
-        if M::SNAPSHOT.is_some() && let Some(entry) = &entry {
+        if M::SNAPSHOT.is_some()
+            && let Some(entry) = &entry
+        {
             self.record_trimmed(entry);
         }
         entry

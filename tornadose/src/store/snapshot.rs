@@ -100,6 +100,8 @@ impl<M: Message> Shared<M> {
         let mut dropped = Vec::new();
         let mut current = sum.lock();
         let mut state = self.lock_only();
+        #[cfg(test)]
+        let place = if Fault::OneTooOld.is_planted() { place.previous() } else { place };
         let unapplied = state.log.take_unapplied(key_index, sum, Some(place));
         let encoded = state.log.current_encoding(key_index, sum);
         drop(state);
@@ -115,6 +117,8 @@ impl<M: Message> Shared<M> {
             return SnapshotAt::Encoded(encoded);
         }
         let applied = self.apply(key_index, sum, &mut current, entries, &mut dropped);
+        #[cfg(test)]
+        let place = if Fault::OneTooOld.is_planted() { place.next() } else { place };
         let encoded = applied.ok().and_then(|()| self.encode(key_index, sum, &mut current, place));
         drop(current);
         drop(dropped);
@@ -145,6 +149,10 @@ impl<M: Message> Shared<M> {
                     replaced = current.replace(Arc::clone(&entry.message));
                 } else {
                     apply_one(&rules, sum, current, &entry.message);
+                    #[cfg(test)]
+                    if Fault::AppliedTwice.is_planted() {
+                        apply_one(&rules, sum, current, &entry.message);
+                    }
                 }
             }
         }));
@@ -205,6 +213,44 @@ impl<M: Message> Shared<M> {
         self.lock_only().log.fail_snapshot(key_index, sum, failed);
         tracing::error!(target: "tornadose", channel = M::CHANNEL, "snapshot failed");
         Failed
+    }
+}
+
+#[cfg(test)]
+pub(crate) use self::faults::Fault;
+
+/// Faults that a test plants, to see that a model finds them.
+#[cfg(test)]
+mod faults {
+    use std::cell::Cell;
+
+    thread_local! {
+        static PLANTED: Cell<Option<Fault>> = const { Cell::new(None) };
+    }
+
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub(crate) enum Fault {
+        /// A message is applied twice.
+        AppliedTwice,
+        /// A snapshot does not contain the newest message up to its place.
+        OneTooOld,
+        /// An id is told although a key was left out.
+        SkippedKey,
+        /// A message that is trimmed is not applied.
+        NeverApplied,
+        /// A message is sent that the snapshot contains.
+        SentTwice,
+    }
+
+    impl Fault {
+        pub(crate) fn is_planted(self) -> bool {
+            PLANTED.get() == Some(self)
+        }
+
+        /// Plants a fault in this thread, or none.
+        pub(crate) fn plant(fault: Option<Self>) {
+            PLANTED.set(fault);
+        }
     }
 }
 

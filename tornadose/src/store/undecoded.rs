@@ -14,11 +14,7 @@ const DECODED_AT_ONCE: usize = 256;
 impl<M: Message> Shared<M> {
     /// Decodes what is kept as bytes of these keys, which the log has acquired. Returns the state, still locked since
     /// nothing of them was left: no new entry of theirs is kept as bytes.
-    pub(super) fn decode_for<'a>(
-        &'a self,
-        keys: &KeySelection,
-        mut state: StateGuard<'a, M>,
-    ) -> StateGuard<'a, M> {
+    pub(super) fn decode_for<'a>(&'a self, keys: &KeySelection, mut state: StateGuard<'a, M>) -> StateGuard<'a, M> {
         let Some(backend) = &self.backend else { return state };
         loop {
             let undecoded = state.log.undecoded_of(keys, DECODED_AT_ONCE);

@@ -31,6 +31,9 @@ impl<M: Message> Log<M> {
         dropped.extend(self.drop_ephemerals_of(key_index));
         self.mark_trimmed(key_index, offset);
         if M::SNAPSHOT.is_some() {
+            if self.readers_of_all > 0 {
+                self.ensure_snapshot(key_index);
+            }
             self.mark_unsummed_trimmed(key_index, offset);
             self.reset_snapshot(key_index, Some(offset));
         }

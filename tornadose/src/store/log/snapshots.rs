@@ -221,7 +221,8 @@ impl<M: Message> Log<M> {
         if role == QueueRole::Snapshot && !self.snapshots.is_known(key_index) {
             self.snapshots.unknown.remove(&key_index);
             self.snapshots.update(key_index, |snapshot| {
-                (snapshot.known_from, snapshot.size, snapshot.measured) = (Some(offset), ENTRY_OVERHEAD, ENTRY_OVERHEAD);
+                (snapshot.known_from, snapshot.size, snapshot.measured) =
+                    (Some(offset), ENTRY_OVERHEAD, ENTRY_OVERHEAD);
             });
         }
         self.snapshots.update(key_index, |snapshot| {
@@ -263,6 +264,10 @@ impl<M: Message> Log<M> {
         };
         if !entry.role.is_summed() || snapshot.known_from.is_none_or(|from| offset < from) {
             return self.mark_unsummed_trimmed(key_index, offset);
+        }
+        #[cfg(test)]
+        if crate::store::snapshot::Fault::NeverApplied.is_planted() {
+            return;
         }
         if offset > snapshot.applied_through {
             snapshot.trimmed.push_back(Arc::clone(entry));
@@ -335,7 +340,7 @@ impl<M: Message> Log<M> {
     /// Drops the snapshot of a key without messages that has no readers.
     pub(super) fn drop_unread_snapshot(&mut self, key_index: usize) {
         let is_blank = self.snapshots.keys.get(&key_index).is_some_and(|snapshot| snapshot.is_blank);
-        if is_blank && self.is_complete() && self.keys[key_index].holders == 1 {
+        if is_blank && self.readers_of_all == 0 && self.is_complete() && self.keys[key_index].holders == 1 {
             self.snapshots.discard(key_index);
             self.keys.release(key_index, self.idle_bytes_max());
         }
@@ -373,7 +378,8 @@ impl<M: Message> Log<M> {
         if self.snapshots.of_sum(key_index, sum).is_some() {
             let kept = self.keys[key_index].queue.iter();
             let trimmed = self.snapshots.keys[&key_index].trimmed.iter();
-            let newer = trimmed.chain(kept).filter(|entry| entry.offset() > failed && entry.role == QueueRole::Snapshot);
+            let newer =
+                trimmed.chain(kept).filter(|entry| entry.offset() > failed && entry.role == QueueRole::Snapshot);
             let known_from = newer.map(|entry| entry.offset()).max();
             self.forget_snapshot(key_index, known_from);
         }

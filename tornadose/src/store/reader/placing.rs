@@ -9,6 +9,7 @@ use crate::store::ledger::Ledger;
 use crate::store::log::Log;
 use crate::store::log::cursor::ResumeOutcome;
 use crate::store::reader::Reader;
+use crate::store::reader::end_timer::EndTimer;
 use crate::store::reader::resume::Resume;
 use crate::store::shared::State;
 
@@ -18,7 +19,7 @@ impl<M: Message> Reader<M> {
     pub(crate) const TELLS_GAPS: bool = M::HAS_QUEUE || M::HAS_LATEST_TTL;
 
     /// Places the reader, by what the log knows of the id that it resumes from.
-    pub(super) fn place(&mut self, log: &Log<M>, resume: Resume, replay: usize) {
+    pub(super) fn place(&mut self, log: &mut Log<M>, resume: Resume, replay: usize) {
         let keys = &self.keys;
         (self.cursor, self.resume_outcome) = match resume {
             Resume::New => (log.cursor_for_new(keys, replay), None),
@@ -35,6 +36,10 @@ impl<M: Message> Reader<M> {
             _ => None,
         }
         .filter(|_| Self::TELLS_GAPS);
+        if self.uses_snapshots() {
+            self.begin_placed(log, resume, replay);
+        }
+        let keys = &self.keys;
         let is_known = matches!(self.resume_outcome, Some(ResumeOutcome::Known));
         let has_position = self.gap.is_some() || (!is_known && self.cursor.ids_after > Offset::START);
         self.is_position_due = has_position && log.is_resumable(&self.cursor);
@@ -49,8 +54,8 @@ impl<M: Message> Reader<M> {
             state.readers.register_waker(self.id, waker, false);
             return false;
         }
-        let Some(waits) = &mut self.waits else { return true };
-        let Some(pending) = &mut waits.resume else { return true };
+        let Some(extras) = &mut self.extras else { return true };
+        let Some(pending) = &mut extras.resume else { return true };
         if let Resume::After(id) = pending.resume
             && state.log.may_arrive(id)
             && !pending.poll_timeout(state.reachable, waker)
@@ -59,10 +64,11 @@ impl<M: Message> Reader<M> {
             state.readers.wait_for_offset(self.id, id.offset);
             return false;
         }
-        if let Some(pending) = waits.resume.take() {
+        if let Some(pending) = extras.resume.take() {
             // A timer among them is made again when it is needed.
-            self.waits = None;
-            self.place(&state.log, pending.resume, pending.replay);
+            extras.end_timer = EndTimer::default();
+            self.extras.take_if(|extras| extras.sums.is_none());
+            self.place(&mut state.log, pending.resume, pending.replay);
         }
         true
     }
