@@ -176,15 +176,19 @@ impl<M: Message> Reader<M> {
             self.ledger.record_owed_again(Counts { latest, ..Counts::default() });
         }
         self.is_first_pass = true;
-        let Unsummed { missed, recorded } = if self.begin(log, terms) {
+        let has_begun = self.begin(log, terms);
+        if !has_begun {
+            self.restart_ids(log);
+        }
+        let Unsummed { missed, recorded } = if has_begun || !terms.may_have_state {
             unsummed
         } else {
             // No snapshot contains anything of it.
-            self.restart_ids(log);
             Unsummed { missed: Some(lost), recorded: lost }
         };
         self.ledger.record_missed(recorded);
-        let is_told = is_told || missed != Some(0) || (!self.is_in_pass() && reason == GapReason::Removed);
+        let loses_state = terms.may_have_state && reason == GapReason::Removed;
+        let is_told = is_told || missed != Some(0) || (loses_state && !self.is_in_pass());
         let missed = missed.filter(|_| matches!(reason, GapReason::Lagged | GapReason::Removed));
         is_told.then_some(Gap { reason, missed })
     }
