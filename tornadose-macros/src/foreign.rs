@@ -33,6 +33,7 @@ pub(crate) const SUBSCRIBER: AttributeOptions = AttributeOptions {
         "watch",
         "replay",
         "lag",
+        "snapshots",
         "keep_alive",
         "retry",
         "origins",

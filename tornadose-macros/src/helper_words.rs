@@ -8,7 +8,7 @@ use syn::{Attribute, Data, DeriveInput, MacroDelimiter, Meta, MetaList, Path, To
 use crate::diagnostics::{Mistakes, join_words, suggest};
 
 /// The words on the fields and variants of a message, in the order in which messages list them.
-pub(crate) const STORE: &[&str] = &["key", "slot", "latest", "queue", "ephemeral", "tombstone", "finish"];
+pub(crate) const STORE: &[&str] = &["key", "slot", "latest", "queue", "ephemeral", "tombstone", "finish", "snapshot"];
 
 /// The words on the fields of a subscriber.
 pub(crate) const SUBSCRIBER: &[&str] =

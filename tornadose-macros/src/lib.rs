@@ -53,7 +53,8 @@ Makes a struct or an enum the message of a `Store`.
 
 On a field, `#[key]` routes, and the newest value of each `#[slot]` is kept. On a variant, `#[latest]` and `#[queue]` say
 what is kept of it, `#[latest(ttl = "30s")]` also for how long, `#[ephemeral]` that nothing is, `#[finish]` makes it the
-last message of its key, and a `#[tombstone]` drops the `latest` values of its key or slot.
+last message of its key, a `#[tombstone]` drops the `latest` values of its key or slot, and the `#[snapshot(apply = append)]`
+is the sum of other variants, which readers that come late get.
 
 The page: <https://docs.rs/tornadose/latest/tornadose/attr.store.html>
 "#
@@ -83,6 +84,7 @@ Makes a struct the description of one connection, and gives it the function `han
   watches over WebSocket while it is connected, or `public`.
 - `replay = 20` or `all`: the number of kept messages that a new connection gets first.
 - `lag = skip` or `close`: what a connection that was too slow gets.
+- `snapshots = unfiltered`: a connection with a `filter` gets snapshots too.
 - `keep_alive = "15s"` or `off`; `retry = "3s"`; `max_age = "10m"`.
 - `origins = ["https://app.example"]` or `any`; `max_connections = 10_000`; `max_keys = 256`; `max_loads = 16`.
 - `protocols = ["v1"]`; `max_message = "64KiB"`; `throttle = "500ms"`.
@@ -100,7 +102,10 @@ pub fn subscriber(arguments: TokenStream, item: TokenStream) -> TokenStream {
 }
 
 /// The private derive of `#[store]`.
-#[proc_macro_derive(__Store, attributes(__store, tornadose, key, slot, latest, queue, ephemeral, tombstone, finish))]
+#[proc_macro_derive(
+    __Store,
+    attributes(__store, tornadose, key, slot, latest, queue, ephemeral, tombstone, finish, snapshot)
+)]
 pub fn derive_store(item: TokenStream) -> TokenStream {
     attribute::derive::<StoreAttribute>(item.into()).into()
 }

@@ -6,10 +6,12 @@ mod args;
 mod serde_attrs;
 mod event_name;
 mod slot_fields;
+mod snapshot;
 mod model;
 mod key_struct;
 mod key_json;
 mod slot_type;
+mod snapshot_rules;
 mod expand;
 mod stub;
 

@@ -21,6 +21,8 @@ pub use crate::message::key_field::{KeyField, KeyPart, NotSerialized, TombstoneS
 pub use crate::message::key_names::{KeyNames, NamedKey, NamesOf, UnknownNames};
 pub use crate::message::key_values::{KeyValue, UnreadableValue};
 pub use crate::message::slot::{Slotted, slot_json};
+pub use crate::message::snapshot::{SnapshotRole, SnapshotRules};
+pub use crate::message::snapshot_hooks::{ApplyHook, DefaultState, InitHook};
 pub use crate::message::threads::ThreadSafe;
 pub use crate::message::tombstone::Tombstone;
 pub use crate::message::{Finish, Keys, Message, NoKey, Retention};
@@ -33,7 +35,7 @@ pub use crate::subscriber::hooks::{
     AuthorizeHook, ClosedHook, FilterHook, LoadHook, LoadResult, OpenedHook, OpenedResult, OwnedValue, ReceiveHook,
     TextOf,
 };
-pub use crate::subscriber::options::{Lag, Options, Origins, Transports};
+pub use crate::subscriber::options::{Lag, Options, Origins, Snapshots, Transports};
 pub use crate::subscriber::parse_key::{OtherParser, ParseKey, ParserOf};
 pub use crate::subscriber::reply::Reply;
 pub use crate::subscriber::watch::{WatchHook, WatchResult};

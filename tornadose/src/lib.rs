@@ -97,6 +97,7 @@ pub use crate::event::name::EventName;
 pub use crate::handler::builder::StreamHandler;
 pub use crate::id::{Id, IdError};
 pub use crate::message::slot::Slotted;
+pub use crate::message::snapshot::{SnapshotRole, SnapshotRules};
 pub use crate::message::tombstone::Tombstone;
 pub use crate::message::{Finish, Keys, Message, NoKey, Retention};
 pub use crate::script::script;

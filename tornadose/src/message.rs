@@ -8,6 +8,8 @@ pub(crate) mod never;
 pub(crate) mod threads;
 pub(crate) mod tombstone;
 pub(crate) mod slot;
+pub(crate) mod snapshot;
+pub(crate) mod snapshot_hooks;
 
 use std::fmt::Debug;
 use std::hash::Hash;
@@ -17,6 +19,7 @@ use serde::Serialize;
 
 use crate::event::Event;
 use crate::event::error::EncodeError;
+use crate::message::snapshot::SnapshotRules;
 use crate::message::tombstone::Tombstone;
 
 /// The type of the values in a [`Store`](crate::Store).
@@ -128,6 +131,10 @@ pub trait Message: Send + Sync + Sized + 'static {
     /// In memory its age counts from the submit, by the clock of the runtime. With a backend it counts from the time that
     /// the engine gives ([`IncomingEntry::with_age`](crate::backend::IncomingEntry::with_age)).
     const QUEUE_TTL: Option<Duration> = None;
+
+    /// How the queue messages of a key are summed to a snapshot, which readers that come late get instead of a gap; `None`,
+    /// not at all.
+    const SNAPSHOT: Option<SnapshotRules<Self>> = None;
 
     /// The name of the channel on which processes publish, and under which logs show the store.
     const CHANNEL: &'static str;

@@ -119,6 +119,20 @@ pub(crate) fn gap(reason: &'static str, missed: u64) {
     }
 }
 
+/// Counts a snapshot that is written to a connection.
+pub(crate) fn snapshot() {
+    #[cfg(feature = "metrics")]
+    ::metrics::counter!("tornadose_snapshots_total").increment(1);
+}
+
+/// Counts the messages that a reader got snapshots instead of. Their number is known when the reader ends.
+pub(crate) fn summed(messages: u64) {
+    #[cfg(feature = "metrics")]
+    if messages > 0 {
+        ::metrics::counter!("tornadose_summed_total").increment(messages);
+    }
+}
+
 /// Counts `latest` values that have expired.
 pub(crate) fn expired(values: u64) {
     #[cfg(feature = "metrics")]

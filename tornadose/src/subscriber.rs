@@ -23,7 +23,7 @@ use crate::subscriber::no_hook::{NoClosed, NoLoad, NoOpened, NoWatch};
 
 pub use crate::subscriber::close::{Close, CloseCode, CloseCodeError, ReceiveError};
 pub use crate::subscriber::connection_id::{ConnectionId, ConnectionIdError};
-pub use crate::subscriber::options::{Lag, Options, Origins, Transports};
+pub use crate::subscriber::options::{Lag, Options, Origins, Snapshots, Transports};
 pub use crate::subscriber::parse_key::ParseKey;
 pub use crate::subscriber::reply::Reply;
 

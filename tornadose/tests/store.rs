@@ -22,6 +22,8 @@ mod log;
 mod memory;
 #[path = "store/slots.rs"]
 mod slots;
+#[path = "store/snapshots.rs"]
+mod snapshots;
 #[path = "store/threads.rs"]
 mod threads;
 #[path = "store/ttl.rs"]

@@ -11,6 +11,7 @@ use super::model::{Key, Model, Shape, Style, Variant};
 use super::retention::Retention;
 use super::slot_fields::dropped_by;
 use super::slot_type::{slot_name, slot_type};
+use super::snapshot_rules::snapshot_rules;
 use crate::literals::{duration, usize_literal};
 use crate::spans::{generated_local_span, generated_span, hygienic_ident, respanned, self_ident, type_span};
 use crate::threads;
@@ -69,6 +70,7 @@ pub(crate) fn expand(model: &Model) -> TokenStream {
     let finishes = finishes(model);
     let finish = model.can_finish.then(|| finish_impl(model));
     let bound = threads::bound(name, &model.unchecked, rt);
+    let snapshot = snapshot_rules(model);
 
     quote! {
         #key_struct
@@ -88,6 +90,7 @@ pub(crate) fn expand(model: &Model) -> TokenStream {
             #memory
             #max_key
             #ttl
+            #snapshot
             const CHANNEL: &'static ::core::primitive::str = #channel;
 
             fn key(&self) -> #key_type {
@@ -317,7 +320,7 @@ fn finish_impl(model: &Model) -> TokenStream {
     }
 }
 
-fn pattern(Variant { name, fields, .. }: &Variant) -> TokenStream {
+pub(super) fn pattern(Variant { name, fields, .. }: &Variant) -> TokenStream {
     match fields {
         Style::Unit => quote!(Self::#name),
         Style::Tuple => quote!(Self::#name(..)),

@@ -10,6 +10,7 @@ use super::finish;
 use super::retention::{self, Retention, VariantRetention};
 use super::serde_attrs::SerdeAttributes;
 use super::slot_fields::{self, Holder};
+use super::snapshot::{self, Snapshot};
 use crate::diagnostics::Mistakes;
 use crate::helper_attrs;
 use crate::literals::Count;
@@ -33,6 +34,7 @@ pub(crate) struct Model {
     pub(crate) channel: String,
     /// Whether keys can be finished.
     pub(crate) can_finish: bool,
+    pub(crate) snapshot: Option<Snapshot>,
     pub(crate) runtime: Runtime,
 }
 
@@ -84,6 +86,7 @@ impl Model {
         reject_generics(&item.ident, &item.generics, mistakes);
         retention::reject_elsewhere(&item.attrs, "item", mistakes);
         finish::reject_elsewhere(&item.attrs, "item", mistakes);
+        snapshot::reject_elsewhere(&item.attrs, "item", mistakes);
         for word in ["key", "slot"] {
             if let Some(attribute) = helper_attrs::find(&item.attrs, word, "item", mistakes) {
                 mistakes.on(attribute, format!("`#[{word}]` goes on a field"));
@@ -117,6 +120,10 @@ impl Model {
             }
         };
         let finishes = matches!(&shape, Shape::Enum(variants) if variants.iter().any(|variant| variant.finishes));
+        let snapshot = match (&item.data, &shape) {
+            (Data::Enum(body), Shape::Enum(variants)) => snapshot::of_enum(body, variants, mistakes),
+            _ => None,
+        };
         let model = Self {
             name: item.ident.clone(),
             visibility: item.vis.clone(),
@@ -128,6 +135,7 @@ impl Model {
             queue_ttl: ttl.filter(|_| args.retention != Some(Retention::Latest)),
             channel: args.channel.clone().unwrap_or_else(|| kebab(&item.ident.unraw().to_string())),
             can_finish: args.finish || finishes,
+            snapshot,
             runtime: Runtime::new(args.library.clone()),
         };
         if let Some((_, option)) = &args.capacity
@@ -291,6 +299,7 @@ fn collect_keys(fields: &Fields, mistakes: &mut Mistakes) -> KeyFields {
     for field in fields {
         retention::reject_elsewhere(&field.attrs, "field", mistakes);
         finish::reject_elsewhere(&field.attrs, "field", mistakes);
+        snapshot::reject_elsewhere(&field.attrs, "field", mistakes);
         let Some(attribute) = helper_attrs::find(&field.attrs, "key", "field", mistakes) else { continue };
         helper_attrs::reject_arguments(attribute, "`#[key]` takes no arguments here", mistakes);
         if helper_attrs::is_skipped(&field.attrs) {

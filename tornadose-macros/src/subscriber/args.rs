@@ -20,6 +20,8 @@ pub(crate) struct Args {
     pub(crate) all_keys: bool,
     pub(crate) authorize: Option<Authorize>,
     pub(crate) filter: Option<ExprPath>,
+    /// The name of the option `snapshots`, where it is written.
+    pub(crate) snapshots: Option<Ident>,
     pub(crate) receive: Option<ExprPath>,
     pub(crate) load: Option<ExprPath>,
     pub(crate) opened: Option<ExprPath>,
@@ -51,7 +53,7 @@ pub(crate) enum Watch {
 type Read = fn(&mut Args, &RawOption, &mut Mistakes);
 
 /// Each option, what it takes and how it is read, in the order in which messages list them.
-const OPTIONS: [(&str, Expected, Read); 24] = [
+const OPTIONS: [(&str, Expected, Read); 25] = [
     ("sse", Expected::FLAG, |_, option, mistakes| option.flag(mistakes)),
     ("ws", Expected::FLAG, |_, option, mistakes| option.flag(mistakes)),
     ("store", expected("the type of the messages", "`store = Tick`"), |args, option, mistakes| {
@@ -95,6 +97,11 @@ const OPTIONS: [(&str, Expected, Read); 24] = [
         "lag",
         expected("`skip` (report the gap and go on) or `close` (end the connection)", "`lag = skip`"),
         |args, option, mistakes| args.options.lag = lag(option, mistakes),
+    ),
+    (
+        "snapshots",
+        expected("the word `unfiltered` (send them although there is a `filter`)", "`snapshots = unfiltered`"),
+        |args, option, mistakes| args.snapshots = snapshots(option, mistakes),
     ),
     ("keep_alive", expected("a duration in quotes", "`\"15s\"` or `\"500ms\"`, or `off`"), |args, option, mistakes| {
         args.options.keep_alive = keep_alive(option, mistakes);
@@ -294,6 +301,15 @@ fn lag(option: &RawOption, mistakes: &mut Mistakes) -> Option<Lag> {
     match (option.word(), &option.value) {
         (Some(word), _) if word == "skip" => Some(Lag::Skip),
         (Some(word), _) if word == "close" => Some(Lag::Close),
+        (_, Value::Expr(other)) => option.report_mismatch(other, mistakes),
+        _ => option.function(mistakes).and(None),
+    }
+}
+
+/// Returns the word `unfiltered`, for messages about it.
+fn snapshots(option: &RawOption, mistakes: &mut Mistakes) -> Option<Ident> {
+    match (option.word(), &option.value) {
+        (Some(word), _) if word == "unfiltered" => Some(option.name.clone()),
         (_, Value::Expr(other)) => option.report_mismatch(other, mistakes),
         _ => option.function(mistakes).and(None),
     }

@@ -130,12 +130,13 @@ fn options(transports: Transports, options: &Options, rt: &Runtime) -> TokenStre
     let max_age = options.max_age.map(duration).map(|length| quote!(.max_age(#length)));
     let protocols = options.protocols.as_ref().map(|list| quote!(.protocols(&[#(#list),*])));
     let throttle = options.throttle.map(duration).map(|length| quote!(.throttle(#length)));
+    let snapshots = options.withholds_snapshots.then(|| quote!(.snapshots(#rt::Snapshots::Withheld)));
     let max_message = options.max_message.map(usize_literal).map(|bytes| quote!(.max_message(#bytes)));
     quote! {
         #rt::Options::new()
             .transports(#rt::Transports::#transports)
             #replay #lag #keep_alive #retry #origins #max_connections #max_keys #max_loads #max_age #protocols #max_message
-            #throttle
+            #throttle #snapshots
     }
 }
 

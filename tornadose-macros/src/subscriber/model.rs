@@ -68,6 +68,10 @@ impl Model {
                 "`max_keys` bounds the list of a field with `#[keys(…)]` and the keys of `watch`, and there is neither";
             mistakes.at(option.span(), message);
         }
+        if let (Some(option), None) = (&args.snapshots, &args.filter) {
+            let message = "`snapshots = unfiltered` is of a connection with a `filter`, and there is none: remove it";
+            mistakes.at(option.span(), message);
+        }
         Some(Self {
             name: item.ident.clone(),
             visibility: item.vis.clone(),
@@ -91,7 +95,10 @@ impl Model {
                 None => None,
             },
             transports: args.transports?,
-            options: args.options.clone(),
+            options: Options {
+                withholds_snapshots: args.filter.is_some() && args.snapshots.is_none(),
+                ..args.options.clone()
+            },
             runtime: Runtime::new(args.library.clone()),
         })
     }

@@ -21,6 +21,8 @@ pub(crate) struct Options {
     pub(crate) max_message: Option<u64>,
     /// In milliseconds.
     pub(crate) throttle: Option<u64>,
+    /// Whether its connections get gaps instead of snapshots.
+    pub(crate) withholds_snapshots: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]

@@ -16,7 +16,7 @@ use crate::handler::settings::{Settings, clamp_timeout};
 use crate::store::Store;
 use crate::store::entry::Encoding;
 use crate::subscriber::Subscriber;
-use crate::subscriber::options::{Lag, Transports};
+use crate::subscriber::options::{Lag, Snapshots, Transports};
 
 /// The Salvo handler of a subscriber: Server-Sent Events, WebSocket, or both on one route.
 ///
@@ -110,6 +110,25 @@ impl<S: Subscriber> StreamHandler<S> {
     #[must_use]
     pub fn lag(mut self, lag: Lag) -> Self {
         self.settings.options.lag = lag;
+        self
+    }
+
+    /// Sets whether connections get the snapshots of their keys. See
+    /// [`Options::snapshots`](crate::subscriber::Options::snapshots).
+    ///
+    /// ```
+    /// # use tornadose::prelude::*;
+    /// # #[store(queue)]
+    /// # #[derive(Serialize)]
+    /// # struct Line(String);
+    /// # #[subscriber(sse, store = Line)]
+    /// # struct Lines;
+    /// let handler = Lines::handler(&Store::new()).snapshots(tornadose::subscriber::Snapshots::Withheld);
+    /// # drop(handler);
+    /// ```
+    #[must_use]
+    pub fn snapshots(mut self, snapshots: Snapshots) -> Self {
+        self.settings.options.snapshots = snapshots;
         self
     }
 

@@ -30,6 +30,7 @@ use crate::handler::feed::throttle::Throttle;
 use crate::handler::served::Served;
 use crate::id::{Id, Offset};
 use crate::message::Message;
+use crate::metrics;
 use crate::store::end::{EndReason, EndState};
 use crate::store::entry::Entry;
 use crate::store::gap::{Gap, GapReason};
@@ -63,7 +64,7 @@ pub(crate) struct Feed<M: Message> {
     is_at_head: bool,
     /// Whether a message may be returned as it is: the buffer is empty, and the reader has not lagged.
     fast_path: bool,
-    /// Whether the end of a value is in the buffer.
+    /// Whether the end of a value, or a snapshot, is in the buffer.
     has_expired: bool,
     /// Why the connection ends after what is in the buffer: it has lagged, or its keys are finished.
     ending: Option<EndReason>,
@@ -280,6 +281,14 @@ impl<M: Message> Feed<M> {
                         }
                     }
                 }
+                ReadStep::Snapshot { entry, with_id, owed } => {
+                    self.is_at_head = false;
+                    if subscriber.filter(&entry.message) {
+                        self.write_snapshot::<F>(&entry, with_id);
+                    } else if let Some(reason) = owed {
+                        self.report_gap::<F>(Gap { reason, missed: None });
+                    }
+                }
                 ReadStep::Pending => {
                     return if self.buffer.is_empty() { FeedItem::Pending } else { self.take_buffer::<F>() };
                 }
@@ -388,6 +397,17 @@ impl<M: Message> Feed<M> {
         }
     }
 
+    fn write_snapshot<F: Format>(&mut self, entry: &Entry<M>, with_id: bool) {
+        metrics::snapshot();
+        self.has_expired = true;
+        if with_id {
+            F::append(&mut self.buffer, entry.encoded::<F>());
+            self.set_written(entry.offset());
+        } else {
+            F::without_id(&mut self.buffer, entry);
+        }
+    }
+
     fn skip_filtered<F: Format>(&mut self, entry: &Entry<M>, with_ids: bool) {
         self.reader.record_filtered();
         if M::HAS_EPHEMERAL && entry.is_ephemeral() {
@@ -452,6 +472,9 @@ mod load_model;
 
 #[cfg(test)]
 mod watch_model;
+
+#[cfg(test)]
+mod snapshot_model;
 
 #[cfg(test)]
 mod tests;

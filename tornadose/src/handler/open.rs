@@ -26,6 +26,7 @@ use crate::metrics;
 use crate::store::key_json::key_size;
 use crate::store::reader::resume::Resume;
 use crate::store::reader::{Reader, ReaderOptions};
+use crate::subscriber::options::Snapshots;
 use crate::subscriber::{KeyOf, Subscriber};
 
 /// Why a request opens no connection.
@@ -174,7 +175,11 @@ impl<S: Subscriber> StreamHandler<S> {
     }
 
     pub(crate) fn reader(&self, keys: Keys<KeyOf<S>>, req: &Request) -> Reader<S::Message> {
-        let options = ReaderOptions { replay: self.settings.options.replay, is_connection: true };
+        let options = ReaderOptions {
+            replay: self.settings.options.replay,
+            is_connection: true,
+            gets_snapshots: self.settings.options.snapshots == Snapshots::Unfiltered,
+        };
         Reader::open(self.store.shared(), keys, request::resume(req), options)
     }
 

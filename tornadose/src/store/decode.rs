@@ -47,7 +47,7 @@ impl<M: Message> Decoded<M> {
     /// Returns whether this is a queue message whose key has this JSON. A tombstone is none: it is decoded at once, to drop
     /// what it drops.
     pub(crate) fn is_of_key(&self, key_json: &str) -> bool {
-        self.kept_as == KeptAs::Queue && key_text(&self.key).is_ok_and(|text| text == key_json)
+        matches!(self.kept_as, KeptAs::Queue(_)) && key_text(&self.key).is_ok_and(|text| text == key_json)
     }
 }
 
@@ -86,7 +86,7 @@ pub(crate) fn decode<M: Message>(
                 let slot = latest_slot(&key_text, event.name(), slot.as_deref());
                 Some(LatestSlot { key_text, slot })
             }
-            KeptAs::Queue | KeptAs::Ephemeral | KeptAs::Tombstone(_) => None,
+            KeptAs::Queue(_) | KeptAs::Ephemeral | KeptAs::Tombstone(..) => None,
         };
         Ok(Decoded { message, event, kept_as, key, latest })
     }));

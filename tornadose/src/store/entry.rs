@@ -8,6 +8,7 @@ use bytes::Bytes;
 use crate::event::Event;
 use crate::id::{Id, Offset};
 use crate::message::Retention;
+use crate::store::kept_as::{KeptAs, QueueRole};
 
 /// How many encodings an entry can hold, one for each transport.
 pub(crate) const ENCODINGS: usize = 2;
@@ -39,6 +40,8 @@ pub(crate) struct Entry<M> {
     pub(crate) message: Arc<M>,
     pub(crate) event: Event,
     pub(crate) retention: Retention,
+    /// What it is for the snapshot of its key.
+    pub(crate) role: QueueRole,
     /// The index of the message's key in the log.
     pub(super) key_index: usize,
     /// The bytes that count towards the store's `memory`.
@@ -59,15 +62,9 @@ pub(crate) struct Undecoded {
 }
 
 impl<M> Entry<M> {
-    pub(super) fn new(
-        id: Id,
-        message: Arc<M>,
-        event: Event,
-        retention: Retention,
-        key_index: usize,
-        cost: usize,
-    ) -> Self {
-        Self { id, message, event, retention, key_index, cost, encodings: no_encodings() }
+    pub(super) fn new(id: Id, message: Arc<M>, event: Event, kept_as: &KeptAs, key_index: usize, cost: usize) -> Self {
+        let (retention, role) = (kept_as.retention(), kept_as.role());
+        Self { id, message, event, retention, role, key_index, cost, encodings: no_encodings() }
     }
 
     pub(crate) fn offset(&self) -> Offset {

@@ -5,6 +5,7 @@ mod dedup;
 mod ephemeral;
 mod latest_keys;
 mod expire;
+mod snapshots;
 
 use std::any::type_name;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -25,7 +26,7 @@ use crate::store::expired::{Age, ValueExpiry};
 use crate::store::gap::{Gap, GapReason};
 use crate::store::ingest::dedup::{Arrival, Dedup, KeyTrust};
 use crate::store::ingest::latest_keys::{Forgotten, LatestKeys};
-use crate::store::kept_as::KeptAs;
+use crate::store::kept_as::{KeptAs, QueueRole};
 use crate::store::key_json::{key_text, latest_slot, split_slot};
 use crate::store::limits::Limits;
 use crate::store::log::ephemeral::EPHEMERAL_AGE;
@@ -207,7 +208,7 @@ impl<M: Message> Ingest<M> {
             drop(expired);
             return None;
         };
-        let sweeper = state.record_age(offset, age, &KeptAs::Queue);
+        let sweeper = state.record_age(offset, age, &KeptAs::Queue(QueueRole::Other));
         let arrived = Arrived::take(&mut state, offset);
         drop(state);
         arrived.wake(shared);
@@ -252,8 +253,8 @@ impl<M: Message> Ingest<M> {
         let Decoded { message, event, kept_as, key, latest } = decoded;
         let latest = latest.map(|latest| (latest, key.clone()));
         let tombstone = match &kept_as {
-            KeptAs::Tombstone(tombstone) => key_text(&key).ok().map(|key_text| (key_text, tombstone)),
-            KeptAs::Queue | KeptAs::Ephemeral | KeptAs::Latest { .. } => None,
+            KeptAs::Tombstone(tombstone, _) => key_text(&key).ok().map(|key_text| (key_text, tombstone)),
+            KeptAs::Queue(_) | KeptAs::Ephemeral | KeptAs::Latest { .. } => None,
         };
         let mut state = shared.lock();
         let is_placed = offset.is_some();
@@ -278,6 +279,9 @@ impl<M: Message> Ingest<M> {
             state.value_expiry = ValueExpiry::Untold;
         }
         let finishes = M::CAN_FINISH && !is_ephemeral && !Self::has_finishes(shared) && message.finishes();
+        if M::SNAPSHOT.is_some() {
+            self.make_room_by_snapshots(shared, &mut state, &key, &message, (&event, &kept_as));
+        }
         // A reference is kept, so that a message without room is not dropped under the lock.
         let message = Arc::new(message);
         let kept = Arc::clone(&message);

@@ -4,12 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::event::error::EncodeError;
+use crate::message::snapshot::SnapshotRole;
 use crate::message::tombstone::Tombstone;
 use crate::message::{Message, Retention};
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum KeptAs {
-    Queue,
+    Queue(QueueRole),
     /// For a moment, beside the queue messages.
     Ephemeral,
     /// As the newest value of its slot. Without one the variant is the slot.
@@ -19,7 +20,38 @@ pub(crate) enum KeptAs {
         ttl: Option<Duration>,
     },
     /// As a queue message, which drops `latest` values of its key.
-    Tombstone(Tombstone),
+    Tombstone(Tombstone, QueueRole),
+}
+
+/// What a message is for the snapshot of its key. Of a type without snapshots every message is [`Other`](Self::Other).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum QueueRole {
+    /// The snapshot knows nothing of it.
+    Other,
+    /// The same, and it finishes its key.
+    Last,
+    /// It is applied to the snapshot.
+    Summed,
+    /// It is a snapshot, and replaces the one before.
+    Snapshot,
+}
+
+impl QueueRole {
+    /// Returns the role of a queue message. It calls the code of the message's type.
+    fn of<M: Message>(message: &M) -> Self {
+        let Some(rules) = M::SNAPSHOT else { return Self::Other };
+        match (rules.role)(message) {
+            SnapshotRole::Summed => Self::Summed,
+            SnapshotRole::Snapshot => Self::Snapshot,
+            SnapshotRole::Other if M::CAN_FINISH && message.finishes() => Self::Last,
+            SnapshotRole::Other => Self::Other,
+        }
+    }
+
+    /// Returns whether the snapshot of its key contains the message.
+    pub(crate) fn is_summed(self) -> bool {
+        matches!(self, Self::Summed | Self::Snapshot)
+    }
 }
 
 impl KeptAs {
@@ -36,15 +68,18 @@ impl KeptAs {
                 slot: if M::HAS_SLOTS { message.slot_json()?.map(Arc::from) } else { None },
                 ttl: if M::HAS_LATEST_TTL { message.latest_ttl() } else { None },
             },
-            Retention::Queue if M::HAS_TOMBSTONES => message.tombstone()?.map_or(Self::Queue, Self::Tombstone),
-            Retention::Queue => Self::Queue,
+            Retention::Queue => {
+                let role = QueueRole::of(message);
+                let tombstone = if M::HAS_TOMBSTONES { message.tombstone()? } else { None };
+                tombstone.map_or(Self::Queue(role), |tombstone| Self::Tombstone(tombstone, role))
+            }
         })
     }
 
     pub(crate) fn retention(&self) -> Retention {
         match self {
             Self::Latest { .. } => Retention::Latest,
-            Self::Queue | Self::Tombstone(_) => Retention::Queue,
+            Self::Queue(_) | Self::Tombstone(..) => Retention::Queue,
             Self::Ephemeral => Retention::Ephemeral,
         }
     }
@@ -52,7 +87,7 @@ impl KeptAs {
     pub(crate) fn slot(&self) -> Option<&Arc<str>> {
         match self {
             Self::Latest { slot, .. } => slot.as_ref(),
-            Self::Queue | Self::Ephemeral | Self::Tombstone(_) => None,
+            Self::Queue(_) | Self::Ephemeral | Self::Tombstone(..) => None,
         }
     }
 
@@ -60,7 +95,15 @@ impl KeptAs {
     pub(crate) fn latest_ttl(&self) -> Option<Duration> {
         match self {
             Self::Latest { ttl, .. } => *ttl,
-            Self::Queue | Self::Ephemeral | Self::Tombstone(_) => None,
+            Self::Queue(_) | Self::Ephemeral | Self::Tombstone(..) => None,
+        }
+    }
+
+    /// Returns what it is for the snapshot of its key.
+    pub(crate) fn role(&self) -> QueueRole {
+        match self {
+            Self::Queue(role) | Self::Tombstone(_, role) => *role,
+            Self::Latest { .. } | Self::Ephemeral => QueueRole::Other,
         }
     }
 }

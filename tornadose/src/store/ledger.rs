@@ -63,6 +63,8 @@ pub(crate) struct Balance {
     pub(crate) missed: u64,
     /// Ephemeral messages that were dropped before they were read. No gap reports them.
     pub(crate) ephemeral_missed: u64,
+    /// Queue messages that a snapshot contains which the reader got instead.
+    pub(crate) summed: u64,
     /// Neither read nor reported missing, or read and not delivered before the end.
     pub(crate) unread: u64,
 }
@@ -71,6 +73,11 @@ impl Balance {
     /// Returns the ephemeral messages that were missed, as they are logged: not at all when there are none.
     pub(crate) fn logged_ephemeral_missed(&self) -> Option<u64> {
         Some(self.ephemeral_missed).filter(|missed| *missed > 0)
+    }
+
+    /// Returns the messages that snapshots contain, as they are logged: not at all when there are none.
+    pub(crate) fn logged_summed(&self) -> Option<u64> {
+        Some(self.summed).filter(|summed| *summed > 0)
     }
 }
 
@@ -136,15 +143,19 @@ impl Ledger {
         let gone = |appended: u64, accounted: i64, remaining: u64| {
             appended.saturating_sub_signed(accounted).saturating_sub(remaining)
         };
+        let conflated = gone(appended.latest, self.accounted_latest, remaining.latest);
+        let ephemeral_missed = gone(appended.ephemeral, self.accounted_ephemeral, remaining.ephemeral);
+        let gone_queue = owed.saturating_sub(self.read + remaining.total() + conflated + ephemeral_missed);
         Balance {
             owed: owed + self.never_appended,
             delivered: self.delivered,
             filtered: self.filtered,
-            // A `latest` message that was neither read nor remains was conflated. Queue messages must add up without
-            // a remainder.
-            conflated: gone(appended.latest, self.accounted_latest, remaining.latest),
+            // A `latest` message that was neither read nor remains was conflated. A queue message was summed, or is
+            // reported as missing.
+            conflated,
             missed: self.missed,
-            ephemeral_missed: gone(appended.ephemeral, self.accounted_ephemeral, remaining.ephemeral),
+            ephemeral_missed,
+            summed: gone_queue.saturating_sub(self.missed - self.never_appended),
             unread: remaining.total() + self.read - self.delivered - self.filtered,
         }
     }

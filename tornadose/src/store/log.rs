@@ -30,12 +30,14 @@ mod value_expiry;
 mod ephemeral_index;
 pub(crate) mod ephemeral;
 pub(crate) mod expiry;
+pub(crate) mod snapshots;
 mod notices;
 mod finish;
 mod removal;
 pub(crate) mod cursor;
 pub(crate) mod read;
 pub(crate) mod past;
+pub(crate) mod pass;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -59,6 +61,7 @@ use crate::store::log::gaps::Generations;
 use crate::store::log::key_table::KeyTable;
 use crate::store::log::notices::Notices;
 use crate::store::log::slots::SlotIndex;
+use crate::store::log::snapshots::Snapshots;
 
 pub(crate) struct Log<M: Message> {
     epoch: Epoch,
@@ -76,6 +79,7 @@ pub(crate) struct Log<M: Message> {
     /// The same by their slots, where messages have slots.
     slots: SlotIndex,
     ephemerals: Ephemerals<M>,
+    snapshots: Snapshots<M>,
     /// The newest queue message of any key that was trimmed.
     trimmed_through: Offset,
     appended_queue: u64,
@@ -163,6 +167,7 @@ impl<M: Message> Log<M> {
             latest: BTreeMap::new(),
             slots: SlotIndex::default(),
             ephemerals: Ephemerals::default(),
+            snapshots: Snapshots::default(),
             trimmed_through: Offset::START,
             appended_queue: 0,
             appended_latest: 0,
@@ -226,17 +231,17 @@ impl<M: Message> Log<M> {
         let id = self.id(offset);
         let mut evicted = self.take_discarded_values();
         match kept_as {
-            KeptAs::Queue | KeptAs::Ephemeral => {}
+            KeptAs::Queue(_) | KeptAs::Ephemeral => {}
             KeptAs::Latest { slot, .. } => {
                 let replaced = self.find_replaced(key_index, &message, &event, slot.as_deref());
                 evicted.extend(replaced.and_then(|replaced| self.take_latest_at(key_index, replaced)));
             }
-            KeptAs::Tombstone(tombstone) => {
+            KeptAs::Tombstone(tombstone, _) => {
                 let dropped = self.dropped_by(key_index, tombstone);
                 evicted.extend(self.take_latest_at_all(key_index, dropped));
             }
         }
-        let entry = Arc::new(Entry::new(id, message, event, kept_as.retention(), key_index, cost.entry));
+        let entry = Arc::new(Entry::new(id, message, event, kept_as, key_index, cost.entry));
         self.insert(Arc::clone(&entry));
         if M::HAS_SLOTS && entry.retention == Retention::Latest {
             self.slots.insert(key_index, kept_as.slot(), offset);
@@ -258,6 +263,9 @@ impl<M: Message> Log<M> {
         {
             evicted.push(dropped);
         }
+        if M::SNAPSHOT.is_some() {
+            self.make_room_by_snapshots(newest, evicted);
+        }
         while self.bytes() > self.limits.memory
             && let Some((offset, key_index)) = self.oldest_queue_message()
             && offset < newest
@@ -276,7 +284,8 @@ impl<M: Message> Log<M> {
 
     /// Returns the bytes of everything that is kept or remembered.
     pub(crate) fn bytes(&self) -> usize {
-        self.kept_bytes + self.keys.bytes() + self.notices.bytes() + self.expired_values.bytes()
+        let snapshots = if M::SNAPSHOT.is_some() { self.snapshots.bytes() } else { 0 };
+        self.kept_bytes + self.keys.bytes() + self.notices.bytes() + self.expired_values.bytes() + snapshots
     }
 
     /// Returns the bytes of the keys, beside the overhead of those with something kept.
@@ -293,7 +302,8 @@ impl<M: Message> Log<M> {
 
     /// Returns how many bytes idle keys may take: a quarter of what the `latest` values leave.
     fn idle_bytes_max(&self) -> usize {
-        (self.limits.memory - self.kept_latest_bytes) / 4
+        let snapshots = if M::SNAPSHOT.is_some() { self.snapshots.bytes() } else { 0 };
+        (self.limits.memory - self.kept_latest_bytes).saturating_sub(snapshots) / 4
     }
 
     /// Returns the cost of a message, unless its key is too long, or it does not fit alone or beside the `latest`
@@ -313,7 +323,7 @@ impl<M: Message> Log<M> {
         let slot = kept_as.slot().map(|slot| &**slot);
         let slot_bytes = match kept_as {
             KeptAs::Latest { .. } => self.keys.slot_bytes(key_size, event.name(), slot),
-            KeptAs::Queue | KeptAs::Ephemeral | KeptAs::Tombstone(_) => 0,
+            KeptAs::Queue(_) | KeptAs::Ephemeral | KeptAs::Tombstone(..) => 0,
         };
         let cost = ENTRY_OVERHEAD + encoding_count * event.encoded_len_max() + slot_bytes;
         let key_cost = ENTRY_OVERHEAD + self.keys.bytes_of(key_size);
@@ -326,11 +336,12 @@ impl<M: Message> Log<M> {
         let cost_at = |offset| self.latest.get(&offset).map_or(0, |entry| entry.cost);
         let replaced_cost = match (kept_as, key_index) {
             (KeptAs::Latest { .. }, Some(index)) => self.find_replaced(index, message, event, slot).map_or(0, cost_at),
-            (KeptAs::Tombstone(tombstone), Some(index)) => {
+            (KeptAs::Tombstone(tombstone, _), Some(index)) => {
                 self.dropped_by(index, tombstone).into_iter().map(cost_at).sum()
             }
-            (KeptAs::Queue | KeptAs::Ephemeral, _) | (_, None) => 0,
+            (KeptAs::Queue(_) | KeptAs::Ephemeral, _) | (_, None) => 0,
         };
+        let key_cost = key_cost + if M::SNAPSHOT.is_some() { self.cost_of_snapshots(key_index, kept_as) } else { 0 };
         if self.kept_latest_bytes - replaced_cost + cost + key_cost > self.limits.memory {
             Err(AppendError::Full)
         } else {
@@ -358,7 +369,10 @@ impl<M: Message> Log<M> {
                 } else {
                     key_log.queue.push_back(Arc::clone(&entry));
                 }
-                self.queue.insert(entry.offset(), entry);
+                self.queue.insert(entry.offset(), Arc::clone(&entry));
+                if M::SNAPSHOT.is_some() {
+                    self.record_for_snapshot(&entry);
+                }
             }
             Retention::Latest => {
                 key_log.appended_latest += 1;
@@ -392,6 +406,11 @@ impl<M: Message> Log<M> {
         }
         self.kept_bytes -= cost + if key_log.is_empty() { ENTRY_OVERHEAD } else { 0 };
         self.mark_trimmed(key_index, offset);
+        if M::SNAPSHOT.is_some()
+            && let Some(entry) = &entry
+        {
+            self.record_trimmed(entry);
+        }
         entry
     }
 
@@ -429,6 +448,9 @@ impl<M: Message> Log<M> {
 
     pub(crate) fn release(&mut self, key_index: usize) {
         self.keys.release(key_index, self.idle_bytes_max());
+        if M::SNAPSHOT.is_some() {
+            self.drop_unread_snapshot(key_index);
+        }
     }
 
     /// Counts a reader of all keys, until it is released.
@@ -458,6 +480,9 @@ impl<M: Message> Log<M> {
         entries.extend(self.take_all_expired());
         self.version += 1;
         self.forget_notices();
+        if M::SNAPSHOT.is_some() {
+            self.reset_snapshots(floor);
+        }
         self.keys.reset(self.version);
         self.generations.begin_epoch(floor);
         (entries, undecoded)
@@ -476,11 +501,13 @@ impl<M: Message> Log<M> {
 
     /// Records that messages which would follow the head never arrive.
     pub(crate) fn record_gap(&mut self, gap: Gap) {
+        self.forget_snapshots();
         self.generations.record_gap(self.head, gap);
     }
 
     /// Records that messages at or below this offset may have been lost, beside those of the last gap.
     pub(crate) fn mark_lost_through(&mut self, offset: Offset) {
+        self.forget_snapshots();
         self.generations.mark_lost_through(offset);
     }
 
@@ -490,6 +517,7 @@ impl<M: Message> Log<M> {
         if offset <= self.head {
             return false;
         }
+        self.forget_snapshots();
         self.generations.record_unreadable(self.head, offset);
         self.advance_to(offset)
     }

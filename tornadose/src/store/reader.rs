@@ -10,7 +10,9 @@ pub(crate) mod handle;
 mod placing;
 mod reading;
 mod counting;
+mod snapshots;
 mod end_timer;
+mod extras;
 pub(crate) mod throttled;
 pub(crate) mod loading;
 pub(crate) mod watching;
@@ -35,10 +37,11 @@ use crate::store::log::batch::Batch;
 use crate::store::log::cursor::{Cursor, ResumeOutcome};
 use crate::store::log::expired_values::ExpiredValue;
 use crate::store::log::key::KeySelection;
+use crate::store::reader::extras::Extras;
 use crate::store::reader::handle::ReaderHandle;
 use crate::store::reader::live::LiveState;
 use crate::store::reader::mailbox::{Mailbox, WakeFlag};
-use crate::store::reader::resume::{PendingResume, Resume, Waits};
+use crate::store::reader::resume::{PendingResume, Resume};
 use crate::store::registry::ReaderId;
 use crate::store::shared::Shared;
 
@@ -61,6 +64,8 @@ pub(crate) enum ReadStep<M> {
     Finished { position: Option<Id>, id: Id, with_id: bool, key: Option<Arc<str>> },
     /// Reports a value that has expired. `position` and `with_id` are as for messages.
     Expired { position: Option<Id>, id: Id, with_id: bool, value: ExpiredValue<M> },
+    /// Delivers the snapshot of a key. `with_id`: it carries its id. `owed`: when it is withheld, this loss is reported.
+    Snapshot { entry: Arc<Entry<M>>, with_id: bool, owed: Option<GapReason> },
     /// Ends.
     Ended(EndReason),
 }
@@ -72,6 +77,8 @@ pub(crate) struct ReaderOptions {
     pub(crate) replay: usize,
     /// Whether [`Store::closed`](crate::Store::closed) waits for it.
     pub(crate) is_connection: bool,
+    /// Whether it gets snapshots, if its type has them.
+    pub(crate) gets_snapshots: bool,
 }
 
 /// A reader's position in the log, and its entry among the readers of the store.
@@ -94,7 +101,8 @@ pub(crate) struct Reader<M: Message> {
     resume_outcome: Option<ResumeOutcome>,
     /// How many messages it has moved past that were removed before it read them, until a gap reports them.
     removed_unread: u32,
-    waits: Option<Box<Waits>>,
+    /// `None` for most readers.
+    extras: Option<Box<Extras<M>>>,
     ledger: Ledger,
     counters: DeliveryCounters,
 }
@@ -126,15 +134,15 @@ impl<M: Message> Reader<M> {
             is_first_pass: true,
             resume_outcome: None,
             removed_unread: 0,
-            waits: None,
+            extras: Extras::new(options.gets_snapshots),
             ledger,
             counters: DeliveryCounters::new(),
         };
         if state.loading || resume.may_arrive(&state.log) {
             reader.resume_outcome = Some(ResumeOutcome::Pending).filter(|_| resume != Resume::New);
-            reader.waits.get_or_insert_default().resume = Some(PendingResume::new(resume, options.replay));
+            reader.extras.get_or_insert_default().resume = Some(PendingResume::new(resume, options.replay));
         } else {
-            reader.place(&state.log, resume, options.replay);
+            reader.place(&mut state.log, resume, options.replay);
         }
         drop(state);
         drop(expired);
@@ -171,7 +179,9 @@ impl<M: Message> Reader<M> {
             // It may have expired, which the log knows.
             return None;
         }
-        self.live.pop(waker)
+        let entry = self.live.pop(waker)?;
+        self.record_for_sums(&entry);
+        Some(entry)
     }
 
     /// As [`poll`](Self::poll), but always reads the log. This also moves the reader's position, past messages of
@@ -179,6 +189,20 @@ impl<M: Message> Reader<M> {
     pub(crate) fn poll_log(&mut self, waker: &Waker) -> ReadStep<M> {
         drop(self.live.mailbox.discard());
         self.settle_counts();
+        loop {
+            if self.is_in_pass()
+                && let Some(step) = self.poll_pass(waker)
+            {
+                return step;
+            }
+            let step = self.poll_log_once(waker);
+            if !self.is_in_pass() || !matches!(step, ReadStep::Pending) {
+                return step;
+            }
+        }
+    }
+
+    fn poll_log_once(&mut self, waker: &Waker) -> ReadStep<M> {
         let shared = Arc::clone(&self.shared);
         let mut state = shared.lock();
         let was_pending = self.is_pending();
@@ -227,7 +251,7 @@ impl<M: Message> Reader<M> {
 
     /// Returns whether it is not decided yet where the reader starts.
     fn is_pending(&self) -> bool {
-        self.waits.as_ref().is_some_and(|waits| waits.resume.is_some())
+        self.extras.as_ref().is_some_and(|extras| extras.resume.is_some())
     }
 
     /// Returns how many keys the reader has; `None` when it reads all keys.
@@ -325,6 +349,7 @@ impl<M: Message> Drop for Reader<M> {
         if let Some(balance) = balance {
             metrics::conflated(balance.conflated);
             metrics::ephemeral_missed(balance.ephemeral_missed);
+            metrics::summed(balance.summed);
         }
         if is_last {
             self.shared.closed_notify.notify_waiters();

@@ -191,7 +191,7 @@ impl<M: Message> Store<M> {
             Ok(_) => {
                 // It could be serialized to be measured. A type without fields has one key, which tells nothing. A
                 // tombstone has none, so that every process decodes it.
-                let has_key = *kept_as == KeptAs::Queue && size_of::<M::Key>() > 0;
+                let has_key = matches!(kept_as, KeptAs::Queue(_)) && size_of::<M::Key>() > 0;
                 let open_key = tells_finishes.then(|| key_text(key).ok()).flatten();
                 let key = has_key.then(|| open_key.clone().or_else(|| key_text(key).ok())).flatten();
                 let finishes = tells_finishes && !is_ephemeral && decoded.message.finishes();

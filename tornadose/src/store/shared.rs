@@ -1,6 +1,7 @@
 //! The state that all handles of a store and its readers share: the log and the readers, under one lock.
 
 use std::collections::BTreeMap;
+use std::ops::{Deref, DerefMut};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
@@ -258,8 +259,50 @@ impl<M: Message> Shared<M> {
 
     /// Locks the state. A poisoned lock is ignored: the state is valid after each statement that can panic, as the
     /// `Eq`, `Hash`, `Clone` and `Drop` of a key can.
-    pub(crate) fn lock(&self) -> MutexGuard<'_, State<M>> {
+    pub(crate) fn lock(&self) -> StateGuard<'_, M> {
+        StateGuard { shared: self, state: Some(self.lock_only()) }
+    }
+
+    /// As [`lock`](Self::lock), but what is trimmed meanwhile is not applied to snapshots.
+    pub(crate) fn lock_only(&self) -> MutexGuard<'_, State<M>> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The locked state of a store. After unlocking it, messages that were trimmed meanwhile are applied to the snapshots of
+/// their keys.
+pub(crate) struct StateGuard<'a, M: Message> {
+    shared: &'a Shared<M>,
+    /// `None` only while it is dropped.
+    state: Option<MutexGuard<'a, State<M>>>,
+}
+
+impl<M: Message> Deref for StateGuard<'_, M> {
+    type Target = State<M>;
+
+    #[inline]
+    fn deref(&self) -> &State<M> {
+        self.state.as_deref().expect("the state is locked until the guard is dropped")
+    }
+}
+
+impl<M: Message> DerefMut for StateGuard<'_, M> {
+    #[inline]
+    fn deref_mut(&mut self) -> &mut State<M> {
+        self.state.as_deref_mut().expect("the state is locked until the guard is dropped")
+    }
+}
+
+impl<M: Message> Drop for StateGuard<'_, M> {
+    #[inline]
+    fn drop(&mut self) {
+        if M::SNAPSHOT.is_some() {
+            let has_due = self.state.as_mut().is_some_and(|state| state.log.snapshots().has_due());
+            self.state = None;
+            if has_due {
+                self.shared.apply_trimmed();
+            }
+        }
     }
 }
 

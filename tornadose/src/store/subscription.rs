@@ -67,7 +67,7 @@ pub struct Subscription<M: Message> {
 
 impl<M: Message> Subscription<M> {
     pub(super) fn new(shared: &Arc<Shared<M>>, keys: Keys<M::Key>) -> Self {
-        let options = ReaderOptions { replay: 0, is_connection: false };
+        let options = ReaderOptions { replay: 0, is_connection: false, gets_snapshots: true };
         let reader = Reader::open(shared, keys, Resume::New, options);
         Self { reader, batch: None, is_terminated: false }
     }
@@ -111,6 +111,10 @@ impl<M: Message> Stream for Subscription<M> {
                     return Poll::Ready(Some(Received::Gap { reason, missed }));
                 }
                 ReadStep::Batch { batch, .. } => self.batch = Some((batch, 0)),
+                ReadStep::Snapshot { entry, .. } => {
+                    let message = Arc::clone(&entry.message);
+                    return Poll::Ready(Some(Received::Message { id: entry.id, message }));
+                }
                 ReadStep::AtHead { .. } | ReadStep::Pending => return Poll::Pending,
                 ReadStep::Finished { id, key: Some(key), .. } => {
                     return Poll::Ready(Some(Received::Finished { id, key }));
@@ -138,10 +142,10 @@ impl<M: Message> Drop for Subscription<M> {
     fn drop(&mut self) {
         if tracing::enabled!(target: "tornadose", tracing::Level::DEBUG) {
             let balance @ Balance { owed, delivered, filtered, conflated, missed, unread, .. } = self.balance();
-            let ephemeral_missed = balance.logged_ephemeral_missed();
+            let (ephemeral_missed, summed) = (balance.logged_ephemeral_missed(), balance.logged_summed());
             tracing::debug!(
                 target: "tornadose",
-                channel = M::CHANNEL, owed, delivered, filtered, conflated, missed, ephemeral_missed, unread,
+                channel = M::CHANNEL, owed, delivered, filtered, conflated, missed, ephemeral_missed, summed, unread,
                 "subscription ended"
             );
         }

@@ -1,12 +1,12 @@
 //! Decodes the entries that were kept as bytes, when the first reader of their key arrives.
 
-use std::sync::{Arc, MutexGuard};
+use std::sync::Arc;
 use std::task::Waker;
 
 use crate::message::Message;
 use crate::store::decode::{Decoded, decode_of_key};
 use crate::store::log::key::KeySelection;
-use crate::store::shared::{Shared, State};
+use crate::store::shared::{Shared, StateGuard};
 
 /// How many entries are decoded before the store is locked again.
 const DECODED_AT_ONCE: usize = 256;
@@ -14,11 +14,7 @@ const DECODED_AT_ONCE: usize = 256;
 impl<M: Message> Shared<M> {
     /// Decodes what is kept as bytes of these keys, which the log has acquired. Returns the state, still locked since
     /// nothing of them was left: no new entry of theirs is kept as bytes.
-    pub(super) fn decode_for<'a>(
-        &'a self,
-        keys: &KeySelection,
-        mut state: MutexGuard<'a, State<M>>,
-    ) -> MutexGuard<'a, State<M>> {
+    pub(super) fn decode_for<'a>(&'a self, keys: &KeySelection, mut state: StateGuard<'a, M>) -> StateGuard<'a, M> {
         let Some(backend) = &self.backend else { return state };
         loop {
             let undecoded = state.log.undecoded_of(keys, DECODED_AT_ONCE);

@@ -30,6 +30,7 @@ use std::time::Duration;
 /// | [`protocols`](Self::protocols) | none | `&[]` |
 /// | [`max_message`](Self::max_message) | 64 KiB | – |
 /// | [`throttle`](Self::throttle) | every message at once | leave it out |
+/// | [`snapshots`](Self::snapshots) | [`Snapshots::Unfiltered`] | [`Snapshots::Withheld`] |
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Options {
@@ -50,6 +51,7 @@ pub struct Options {
     pub(crate) max_message: usize,
     /// `None` to write every message at once.
     pub(crate) throttle: Option<Duration>,
+    pub(crate) snapshots: Snapshots,
 }
 
 impl Options {
@@ -77,7 +79,24 @@ impl Options {
             protocols: &[],
             max_message: 64 << 10,
             throttle: None,
+            snapshots: Snapshots::Unfiltered,
         }
+    }
+
+    /// Sets whether connections get the snapshots of their keys, of a type that has them. Default:
+    /// [`Snapshots::Unfiltered`]. A subscriber whose filter withholds messages that a snapshot would show sets
+    /// [`Snapshots::Withheld`].
+    ///
+    /// ```
+    /// use tornadose::subscriber::{Options, Snapshots};
+    ///
+    /// const OPTIONS: Options = Options::new().snapshots(Snapshots::Withheld);
+    /// # assert_ne!(OPTIONS, Options::new());
+    /// ```
+    #[must_use]
+    pub const fn snapshots(mut self, snapshots: Snapshots) -> Self {
+        self.snapshots = snapshots;
+        self
     }
 
     /// Sets the transports that the handler serves. Default: [`Transports::Both`].
@@ -345,6 +364,25 @@ pub enum Lag {
     Skip,
     /// Its connection ends (WebSocket: 1013). The client reconnects and resumes.
     Close,
+}
+
+/// Whether connections get the snapshots of their keys, of a type that has them.
+///
+/// ```
+/// use tornadose::subscriber::{Options, Snapshots};
+///
+/// assert_eq!(Options::new().snapshots(Snapshots::Unfiltered), Options::new());
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Snapshots {
+    /// They get snapshots. A snapshot sums all messages of its key, also those that
+    /// [`filter`](crate::Subscriber::filter) withholds. The filter is asked about it as about a message, and one that it
+    /// withholds is told as a gap.
+    Unfiltered,
+    /// They get gaps, as those of any queue. `#[subscriber]` sets this for a subscriber with a `filter`, unless it says
+    /// `snapshots = unfiltered`.
+    Withheld,
 }
 
 /// The origins whose pages may open a WebSocket, and get CORS headers for SSE.

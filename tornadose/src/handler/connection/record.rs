@@ -166,11 +166,11 @@ impl ConnectionRecord {
             // Left out where nothing was loaded.
             let loaded = (self.loaded > 0).then_some(self.loaded);
             let balance @ Balance { owed, delivered, filtered, conflated, missed, unread, .. } = balance();
-            let ephemeral_missed = balance.logged_ephemeral_missed();
+            let (ephemeral_missed, summed) = (balance.logged_ephemeral_missed(), balance.logged_summed());
             tracing::debug!(
                 target: "tornadose",
                 transport, number, reason, code, detached, owed, delivered, filtered, conflated, missed,
-                ephemeral_missed, unread, loaded, "connection closed"
+                ephemeral_missed, summed, unread, loaded, "connection closed"
             );
         }
         metrics::closed(transport, reason, detached);

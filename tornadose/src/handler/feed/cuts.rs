@@ -134,8 +134,12 @@ impl Told {
 
     fn read<F: Client>(&self, keys: &Keys<char>, id: Option<&str>, replay: usize) -> (Vec<u8>, Feed<Note>) {
         let seen = id.map_or(Resume::New, Resume::after_text);
-        let reader =
-            Reader::open(self.store.shared(), keys.clone(), seen, ReaderOptions { replay, is_connection: true });
+        let reader = Reader::open(
+            self.store.shared(),
+            keys.clone(),
+            seen,
+            ReaderOptions { replay, is_connection: true, gets_snapshots: true },
+        );
         let record = ConnectionRecord::open(Transport::Sse, 1, &reader);
         let mut feed = Feed::new(reader, record, Lag::Skip);
         (rest::<F>(&mut feed), feed)

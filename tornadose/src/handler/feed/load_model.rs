@@ -268,7 +268,7 @@ impl World {
             }
         }
         let resume = client.page.last_id.as_deref().map_or(Resume::New, Resume::after_text);
-        let options = ReaderOptions { replay: client.replay, is_connection: true };
+        let options = ReaderOptions { replay: client.replay, is_connection: true, gets_snapshots: true };
         let reader = Reader::open(self.store.shared(), client.keys.clone(), resume, options);
         let record = ConnectionRecord::open(record::Transport::Sse, 1, &reader);
         let loads = Loads::new(&reader, client.replay);
@@ -317,7 +317,7 @@ impl Client {
     /// Ends the connection, after a check of its ledger.
     fn cut(&mut self) {
         let Some(connection) = self.connection.take() else { return };
-        let Balance { owed, delivered, filtered, conflated, missed, ephemeral_missed, unread } =
+        let Balance { owed, delivered, filtered, conflated, missed, ephemeral_missed, summed: _, unread } =
             connection.feed.reader().balance();
         assert_eq!(owed, delivered + filtered + conflated + missed + ephemeral_missed + unread, "it does not balance");
     }

@@ -381,7 +381,7 @@ impl<const QUEUE: u64, const LATEST: u64> Client<QUEUE, LATEST> {
             }
         };
         let feed = |transport| {
-            let terms = ReaderOptions { replay, is_connection: true };
+            let terms = ReaderOptions { replay, is_connection: true, gets_snapshots: true };
             let resume = position.map_or(Resume::New, Resume::after_text);
             let reader = Reader::open(store.shared(), keys.clone(), resume, terms);
             let record = ConnectionRecord::open(transport, 1, &reader);
@@ -667,7 +667,7 @@ impl<const QUEUE: u64, const LATEST: u64> Client<QUEUE, LATEST> {
     fn check(&self) -> Balance {
         let unread = (self.unread.len() + self.in_hand.len()) as u64;
         let Self { owed, delivered, filtered, conflated, missed, ephemeral_missed, .. } = *self;
-        let expected = Balance { owed, delivered, filtered, conflated, missed, ephemeral_missed, unread };
+        let expected = Balance { owed, delivered, filtered, conflated, missed, ephemeral_missed, summed: 0, unread };
         let found = match &self.tap {
             Tap::Sse(feed, _) | Tap::Ws(feed, _) => feed.reader().balance(),
             Tap::Subscription(subscription) => subscription.balance(),
@@ -1022,7 +1022,7 @@ fn end<const QUEUE: u64, const LATEST: u64>(
     sum: &mut [u64; 7],
 ) {
     let Some(client) = client.take() else { return };
-    let Balance { owed, delivered, filtered, conflated, missed, ephemeral_missed, unread } = client.check();
+    let Balance { owed, delivered, filtered, conflated, missed, ephemeral_missed, summed: _, unread } = client.check();
     let counts = [owed, delivered, filtered, conflated, missed, ephemeral_missed, unread];
     for (sum, messages) in sum.iter_mut().zip(counts) {
         *sum += messages;

@@ -91,7 +91,7 @@ impl Format for Counted {
 }
 
 fn feeds(store: &Store<Line>, number: usize) -> Vec<Feed<Line>> {
-    let terms = ReaderOptions { replay: 100, is_connection: true };
+    let terms = ReaderOptions { replay: 100, is_connection: true, gets_snapshots: true };
     let open = || {
         let reader = Reader::open(store.shared(), Keys::One(NoKey), Resume::New, terms);
         let record = ConnectionRecord::open(Transport::Sse, 1, &reader);

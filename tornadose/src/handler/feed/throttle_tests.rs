@@ -50,7 +50,7 @@ impl Subscriber for Ticks {
 #[tokio::test(start_paused = true)]
 async fn what_comes_while_a_piece_is_written_waits_for_the_next_period() {
     let store = Store::<Tick>::new();
-    let options = ReaderOptions { replay: 0, is_connection: true };
+    let options = ReaderOptions { replay: 0, is_connection: true, gets_snapshots: true };
     let reader = Reader::open(store.shared(), Keys::One(NoKey), Resume::New, options);
     let record = ConnectionRecord::open(Transport::Sse, 1, &reader);
     let mut feed = Feed::new(reader, record, Lag::Skip).with_throttle(Duration::from_secs(1));

@@ -334,7 +334,7 @@ impl World {
     fn open(&self, client: &mut Client) {
         let replay = usize::try_from(client.replay).unwrap();
         let resume = client.page.id.as_deref().map_or(Resume::New, Resume::after_text);
-        let options = ReaderOptions { replay, is_connection: true };
+        let options = ReaderOptions { replay, is_connection: true, gets_snapshots: true };
         let fields: Vec<u64> = client.page.fields.iter().copied().collect();
         for key in &fields {
             let first = self.first_of_newcomer(*key, client.replay);
@@ -436,9 +436,13 @@ impl Client {
     fn cut(&mut self) {
         let Some(connection) = self.connection.take() else { return };
         self.page.lose();
-        let Balance { owed, delivered, filtered, conflated, missed, ephemeral_missed, unread } =
+        let Balance { owed, delivered, filtered, conflated, missed, ephemeral_missed, summed, unread } =
             connection.feed.reader().balance();
-        assert_eq!(owed, delivered + filtered + conflated + missed + ephemeral_missed + unread, "it does not balance");
+        assert_eq!(
+            owed,
+            delivered + filtered + conflated + missed + ephemeral_missed + summed + unread,
+            "it does not balance"
+        );
     }
 }
 

@@ -40,7 +40,7 @@ impl<M: Message> Client<M> {
             Keys::Set(keys) => Some(keys.iter().map(text).collect()),
         };
         let index = record.lock().open(name, key_texts);
-        let options = ReaderOptions { replay, is_connection: false };
+        let options = ReaderOptions { replay, is_connection: false, gets_snapshots: true };
         let reader = Some(Reader::open(store.shared(), keys.clone(), Resume::New, options));
         Self { record: record.clone(), index, keys, reader, position: None }
     }
@@ -94,6 +94,12 @@ impl<M: Message> Client<M> {
                 drop(record);
                 self.position = Some(id).filter(|_| with_id).or(position).or(self.position);
             }
+            ReadStep::Snapshot { entry, with_id, .. } => {
+                if with_id {
+                    self.record.lock().position(self.index, entry.id);
+                    self.position = Some(entry.id);
+                }
+            }
             ReadStep::Pending => return Reading::Waiting,
             ReadStep::Ended(_) => {
                 self.detach();
@@ -132,7 +138,7 @@ impl<M: Message> Client<M> {
         } else {
             self.index = self.record.lock().reopen(self.index);
         }
-        let options = ReaderOptions { replay, is_connection: false };
+        let options = ReaderOptions { replay, is_connection: false, gets_snapshots: true };
         self.reader = Some(Reader::open(store.shared(), self.keys.clone(), resume, options));
     }
 }

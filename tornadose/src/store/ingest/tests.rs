@@ -97,7 +97,11 @@ impl Client {
                     }
                 }
                 ReadStep::AtHead { .. } => break,
-                ReadStep::Pending | ReadStep::Finished { .. } | ReadStep::Expired { .. } | ReadStep::Ended(_) => {
+                ReadStep::Pending
+                | ReadStep::Finished { .. }
+                | ReadStep::Expired { .. }
+                | ReadStep::Snapshot { .. }
+                | ReadStep::Ended(_) => {
                     panic!("{steps:?}")
                 }
             }
@@ -133,7 +137,7 @@ fn every_gap_and_restart_is_reported_at_its_offset_and_ledgers_balance() {
                         1 => Keys::One(random.u64(..3)),
                         _ => Keys::Set(vec![0, 2]),
                     };
-                    let options = ReaderOptions { replay: 0, is_connection: false };
+                    let options = ReaderOptions { replay: 0, is_connection: false, gets_snapshots: true };
                     let reader = Reader::open(&shared, keys.clone(), Resume::New, options);
                     clients.push(Client { keys, reader, read: history.len(), delivered: 0 });
                 }

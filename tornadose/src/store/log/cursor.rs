@@ -71,8 +71,13 @@ impl Cursor {
     }
 
     /// The queue messages after this offset are owed.
-    pub(super) fn owed_after(&self) -> Offset {
+    pub(crate) fn owed_after(&self) -> Offset {
         self.position.max(self.skip_through)
+    }
+
+    /// Returns the offset up to which each message of its keys was read or is not owed.
+    pub(crate) fn position(&self) -> Offset {
+        self.position
     }
 
     /// Returns whether each message of its keys up to this offset was read or is not owed.
@@ -117,6 +122,11 @@ impl<M: Message> Log<M> {
     /// keys together.
     pub(crate) fn cursor_for_new(&self, keys: &KeySelection, replay: usize) -> Cursor {
         let skip_through = self.newest_not_replayed(keys, replay);
+        self.cursor_for_new_after(keys, skip_through)
+    }
+
+    /// Returns the cursor of a new reader, before all `latest` values and the queue messages after an offset.
+    pub(crate) fn cursor_for_new_after(&self, keys: &KeySelection, skip_through: Offset) -> Cursor {
         let ids_after = skip_through.max(self.trimmed_through(keys));
         self.cursor_before_kept(keys, skip_through, ids_after)
     }

@@ -18,7 +18,7 @@ use tokio::time::Instant;
 
 use crate::event::Event;
 use crate::id::Offset;
-use crate::message::{Message, Retention};
+use crate::message::Message;
 use crate::store::entry::Entry;
 use crate::store::kept_as::KeptAs;
 use crate::store::limits::ENTRY_OVERHEAD;
@@ -91,7 +91,7 @@ impl<M: Message> Log<M> {
             self.advance_to(offset);
         }
         let id = self.head();
-        let entry = Arc::new(Entry::new(id, message, event, Retention::Ephemeral, key_index, cost.entry));
+        let entry = Arc::new(Entry::new(id, message, event, &KeptAs::Ephemeral, key_index, cost.entry));
         self.insert_ephemeral(Arc::clone(&entry), submitted_at);
         let mut evicted = Vec::new();
         while self.ephemerals.kept.len() > EPHEMERAL_MAX {

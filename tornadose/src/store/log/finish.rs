@@ -115,6 +115,9 @@ impl<M: Message> Log<M> {
         let (at, cost) = (Instant::now(), ENTRY_OVERHEAD + key_json.len());
         self.keys.pin(key_index);
         self.notices.insert_finish(offset, Finish { key_index, key_json, at, cost });
+        if M::SNAPSHOT.is_some() {
+            self.record_finished_snapshot(key_index);
+        }
         self.sweep(at);
     }
 
@@ -158,6 +161,9 @@ impl<M: Message> Log<M> {
     /// Forgets a key's finish. The key is new then.
     pub(super) fn forget_finish(&mut self, key_index: usize) {
         if self.notices.take_finish(key_index) {
+            if M::SNAPSHOT.is_some() {
+                self.record_reopened_snapshot(key_index);
+            }
             self.keys.release(key_index, self.idle_bytes_max());
         }
     }

@@ -154,6 +154,17 @@ impl Generations {
         self.seen.is_some()
     }
 
+    /// Returns the newest offset before this one that is remembered as seen.
+    pub(super) fn seen_before(&self, offset: Offset) -> Offset {
+        match &self.seen {
+            None => offset.previous(),
+            Some(seen) => {
+                let before = seen.partition_point(|seen| *seen < offset);
+                before.checked_sub(1).and_then(|index| seen.get(index).copied()).unwrap_or(Offset::START)
+            }
+        }
+    }
+
     /// Returns whether this offset is remembered as seen. A log that numbers its messages itself remembers all.
     pub(super) fn has_seen(&self, offset: Offset) -> bool {
         self.seen.as_ref().is_none_or(|seen| offset == Offset::START || seen.binary_search(&offset).is_ok())

@@ -30,6 +30,13 @@ impl<M: Message> Log<M> {
         dropped.extend(self.take_expired_of(key_index));
         dropped.extend(self.drop_ephemerals_of(key_index));
         self.mark_trimmed(key_index, offset);
+        if M::SNAPSHOT.is_some() {
+            if self.readers_of_all > 0 {
+                self.ensure_snapshot(key_index);
+            }
+            self.mark_unsummed_trimmed(key_index, offset);
+            self.reset_snapshot(key_index, Some(offset));
+        }
         let generation = self.generations.begin_removal();
         if has_readers {
             let cost = ENTRY_OVERHEAD + size_of_val(&*removed);

@@ -9,7 +9,7 @@ use crate::event::Event;
 use crate::event::error::EncodeError;
 use crate::id::{Id, Offset};
 use crate::message::{Message, Retention};
-use crate::store::kept_as::KeptAs;
+use crate::store::kept_as::{KeptAs, QueueRole};
 use crate::store::limits::{ENTRY_OVERHEAD, Limits};
 use crate::store::log::cursor::ResumeOutcome;
 use crate::store::log::key::KeySelection;
@@ -37,7 +37,7 @@ fn new_log() -> Log<Note> {
 
 fn append(log: &mut Log<Note>, key: u64) -> Id {
     let offset = log.next();
-    log.append(offset, key, Arc::new(Note(key)), Event::text("x"), &KeptAs::Queue, 1)
+    log.append(offset, key, Arc::new(Note(key)), Event::text("x"), &KeptAs::Queue(QueueRole::Other), 1)
         .map(|appended| appended.entry.id)
         .unwrap()
 }

@@ -9,9 +9,9 @@ use std::sync::Arc;
 
 use crate::event::Event;
 use crate::id::Offset;
-use crate::message::{Message, Retention};
+use crate::message::Message;
 use crate::store::entry::{Entry, Undecoded};
-use crate::store::kept_as::KeptAs;
+use crate::store::kept_as::{KeptAs, QueueRole};
 use crate::store::limits::ENTRY_OVERHEAD;
 use crate::store::log::key::KeySelection;
 use crate::store::log::{AppendError, Log};
@@ -26,7 +26,8 @@ impl<M: Message> Log<M> {
         payload: &[u8],
         encoding_count: usize,
     ) -> Option<Vec<Arc<Entry<M>>>> {
-        if self.is_wanted(key_text) || key_text.len() > self.limits.max_key {
+        // A type with snapshots sums every message.
+        if M::SNAPSHOT.is_some() || self.is_wanted(key_text) || key_text.len() > self.limits.max_key {
             return None;
         }
         let cost = ENTRY_OVERHEAD + encoding_count * payload.len();
@@ -91,14 +92,15 @@ impl<M: Message> Log<M> {
         event: Event,
         encoding_count: usize,
     ) -> Result<Vec<Arc<Entry<M>>>, AppendError> {
-        let cost = self.check_room(&key, &message, &event, &KeptAs::Queue, encoding_count)?;
+        let role = QueueRole::Other;
+        let cost = self.check_room(&key, &message, &event, &KeptAs::Queue(role), encoding_count)?;
         let mut evicted = Vec::new();
         if !self.take_undecoded(undecoded) {
             return Ok(evicted);
         }
         let key_index = self.keys.index_for(key, cost.key_size);
         let id = self.id(undecoded.offset);
-        self.insert(Arc::new(Entry::new(id, message, event, Retention::Queue, key_index, cost.entry)));
+        self.insert(Arc::new(Entry::new(id, message, event, &KeptAs::Queue(role), key_index, cost.entry)));
         self.keys.evict_if_idle(undecoded.key_index, self.idle_bytes_max());
         if cost.entry > undecoded.cost {
             self.make_room(self.head, u64::MAX, &mut evicted);
@@ -113,6 +115,7 @@ impl<M: Message> Log<M> {
             return false;
         }
         self.keys.evict_if_idle(undecoded.key_index, self.idle_bytes_max());
+        self.forget_snapshots();
         self.generations.record_unreadable_below(self.head, undecoded.offset);
         true
     }

@@ -11,8 +11,9 @@ use tokio::time::Instant;
 
 use crate::event::Event;
 use crate::id::Offset;
-use crate::message::{Message, Retention};
+use crate::message::Message;
 use crate::store::entry::Entry;
+use crate::store::kept_as::KeptAs;
 use crate::store::key_json::{key_text, latest_slot, wire_key, wire_slot};
 use crate::store::limits::ENTRY_OVERHEAD;
 use crate::store::log::Log;
@@ -97,7 +98,8 @@ impl<M: Message> Log<M> {
         let cost = ENTRY_OVERHEAD + event.encoded_len_max();
         let key_index = self.keys.index_for(key, key_size);
         self.keys.pin(key_index);
-        let entry = Arc::new(Entry::new(self.id(value), message, event, Retention::Latest, key_index, cost));
+        let kept_as = KeptAs::Latest { slot: None, ttl: None };
+        let entry = Arc::new(Entry::new(self.id(value), message, event, &kept_as, key_index, cost));
         self.record_expired(offset, entry, slot);
         Some(key_index)
     }

@@ -99,12 +99,18 @@ impl<M: Message> Reader<M> {
     /// dropped what it had.
     pub(crate) fn restart_kept_state(&mut self, replay: usize) {
         let shared = Arc::clone(&self.shared);
-        let state = shared.lock();
+        let mut state = shared.lock();
+        if self.uses_snapshots() {
+            return self.restart_with_snapshots(&mut state.log, replay);
+        }
         let cursor = state.log.cursor_at_kept_state(&self.keys, &self.cursor, replay);
         self.restart_at(&state.log, cursor);
     }
 
     pub(super) fn read_gap(&mut self, state: &mut State<M>) -> Option<Gap> {
+        if self.is_in_pass() {
+            return self.read_gap_of_pass(&mut state.log);
+        }
         // The log is read at a copy of the cursor first, because there may be a message instead.
         let (mut cursor, mut removed) = (self.cursor.clone(), self.removed_unread);
         match state.log.read(&self.keys, &mut cursor, &mut removed) {
@@ -112,7 +118,10 @@ impl<M: Message> Reader<M> {
             ReadOutcome::Batch { .. }
             | ReadOutcome::Finished { .. }
             | ReadOutcome::Expired { .. }
-            | ReadOutcome::AtHead => return None,
+            | ReadOutcome::AtHead => {
+                let interrupted = self.uses_snapshots().then(|| self.begin_interrupted(&mut state.log, None));
+                return interrupted.flatten().flatten();
+            }
         }
         match self.read_locked(state, None, None, Waker::noop()) {
             ReadStep::Gap(gap) => Some(gap),
@@ -123,7 +132,12 @@ impl<M: Message> Reader<M> {
     /// Returns whether a message of the reader's keys that came after this head of the log is not kept any more.
     pub(crate) fn has_lost_after(&self, head: Id) -> bool {
         let state = self.shared.lock();
-        state.log.head().epoch != head.epoch || state.log.trimmed_through(&self.keys) > head.offset
+        let lost_through = if self.uses_snapshots() {
+            state.log.unsummed_trimmed_through(&self.keys)
+        } else {
+            state.log.trimmed_through(&self.keys)
+        };
+        state.log.head().epoch != head.epoch || lost_through > head.offset
     }
 
     /// Returns whether other processes may have a log with the same ids.

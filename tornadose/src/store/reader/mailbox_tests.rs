@@ -43,7 +43,12 @@ fn numbers(step: ReadStep<Note>) -> Option<Vec<u64>> {
 }
 
 fn open(store: &Store<Note>, keys: Keys<()>) -> Reader<Note> {
-    Reader::open(store.shared(), keys, Resume::New, ReaderOptions { replay: 0, is_connection: false })
+    Reader::open(
+        store.shared(),
+        keys,
+        Resume::New,
+        ReaderOptions { replay: 0, is_connection: false, gets_snapshots: true },
+    )
 }
 
 #[test]
@@ -113,7 +118,10 @@ async fn no_wake_and_no_message_is_lost_among_the_others() {
                 }
                 ReadStep::Gap(_) => {}
                 ReadStep::AtHead { .. } | ReadStep::Pending => break,
-                ReadStep::Expired { .. } | ReadStep::Finished { .. } | ReadStep::Ended(_) => return Poll::Ready(()),
+                ReadStep::Expired { .. }
+                | ReadStep::Snapshot { .. }
+                | ReadStep::Finished { .. }
+                | ReadStep::Ended(_) => return Poll::Ready(()),
             }
         }
         for flag in FLAGS {

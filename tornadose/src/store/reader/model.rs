@@ -510,7 +510,7 @@ impl<const MEMORY: usize, const QUEUE: u64, const LATEST: u64> Client<MEMORY, QU
         self.ephemeral_through = history.head;
         self.lost_at_open = self.lost(history);
         self.last = self.position.map_or(0, |id| id.offset.minor());
-        let options = ReaderOptions { replay, is_connection: true };
+        let options = ReaderOptions { replay, is_connection: true, gets_snapshots: true };
         let reader = Reader::open(store.shared(), self.keys.clone(), resume, options);
         // Of a key that the store has forgotten it does not know how far it was trimmed: it reports a gap, to be safe.
         let forgotten_through = store.shared().lock().log.forgotten_through();
@@ -610,6 +610,7 @@ impl<const MEMORY: usize, const QUEUE: u64, const LATEST: u64> Client<MEMORY, QU
                     self.move_to(history, id);
                 }
             }
+            ReadStep::Snapshot { .. } => panic!("a type without snapshots"),
             ReadStep::Pending => panic!("a store in memory has every id of its own"),
             ReadStep::Ended(end) => panic!("{end:?}"),
         }

@@ -10,6 +10,7 @@ use crate::store::log::Log;
 use crate::store::log::cursor::{Cursor, ResumeOutcome};
 use crate::store::log::key::KeySelection;
 use crate::store::reader::Reader;
+use crate::store::reader::end_timer::EndTimer;
 use crate::store::reader::resume::Resume;
 use crate::store::shared::State;
 
@@ -46,10 +47,14 @@ impl<M: Message> Reader<M> {
     }
 
     /// Places the reader, by what the log knows of the id that it resumes from.
-    pub(super) fn place(&mut self, log: &Log<M>, resume: Resume, replay: usize) {
+    pub(super) fn place(&mut self, log: &mut Log<M>, resume: Resume, replay: usize) {
         let keys = &self.keys;
         let Start { cursor, outcome, gap } = Self::start(log, keys, resume, replay);
         (self.cursor, self.resume_outcome, self.gap) = (cursor, outcome, gap);
+        if self.uses_snapshots() {
+            self.begin_placed(log, resume, replay);
+        }
+        let keys = &self.keys;
         let is_known = matches!(self.resume_outcome, Some(ResumeOutcome::Known));
         let has_position = self.gap.is_some() || (!is_known && self.cursor.ids_after > Offset::START);
         self.is_position_due = has_position && log.is_resumable(&self.cursor);
@@ -64,8 +69,8 @@ impl<M: Message> Reader<M> {
             state.readers.register_waker(self.id, waker, false);
             return false;
         }
-        let Some(waits) = &mut self.waits else { return true };
-        let Some(pending) = &mut waits.resume else { return true };
+        let Some(extras) = &mut self.extras else { return true };
+        let Some(pending) = &mut extras.resume else { return true };
         if let Resume::After(id) = pending.resume
             && state.log.may_arrive(id)
             && !pending.poll_timeout(state.reachable, waker)
@@ -74,10 +79,11 @@ impl<M: Message> Reader<M> {
             state.readers.wait_for_offset(self.id, id.offset);
             return false;
         }
-        if let Some(pending) = waits.resume.take() {
+        if let Some(pending) = extras.resume.take() {
             // A timer among them is made again when it is needed.
-            self.waits = None;
-            self.place(&state.log, pending.resume, pending.replay);
+            extras.end_timer = EndTimer::default();
+            self.extras.take_if(|extras| extras.sums.is_none());
+            self.place(&mut state.log, pending.resume, pending.replay);
         }
         true
     }

@@ -50,7 +50,7 @@ impl<M: Message> Reader<M> {
     /// Returns whether the reader reads nothing any more before its end: its time is over, or the log in which its last
     /// message was is gone. Otherwise `waker` is woken at that time.
     pub(super) fn poll_end_due(&mut self, EndBound { through, due_at }: EndBound, log: &Log<M>, waker: &Waker) -> bool {
-        through.epoch != log.head().epoch || self.waits.get_or_insert_default().end_timer.poll(due_at, waker)
+        through.epoch != log.head().epoch || self.extras.get_or_insert_default().end_timer.poll(due_at, waker)
     }
 
     #[expect(clippy::inline_always, reason = "the bound costs nothing where there is none")]
@@ -62,6 +62,11 @@ impl<M: Message> Reader<M> {
         bound: Option<Id>,
         waker: &Waker,
     ) -> ReadStep<M> {
+        if self.uses_snapshots()
+            && let Some(gap) = self.begin_interrupted(&mut state.log, bound.map(|bound| bound.offset))
+        {
+            return self.read_after(gap, state, end, bound, waker);
+        }
         let outcome = match bound {
             None => state.log.read(&self.keys, &mut self.cursor, &mut self.removed_unread),
             Some(bound) => state.log.read_through(&self.keys, &mut self.cursor, &mut self.removed_unread, bound.offset),
@@ -69,6 +74,9 @@ impl<M: Message> Reader<M> {
         let gap = match outcome {
             ReadOutcome::Batch { batch, with_ids, counts } => {
                 self.ledger.record_read(counts);
+                if self.uses_snapshots() {
+                    batch.entries().iter().for_each(|entry| self.record_for_sums(entry));
+                }
                 let position = if with_ids { self.take_position(&state.log) } else { None };
                 let is_settled = end.is_none() && !self.is_first_pass && !self.is_position_due;
                 let is_live = is_settled && state.log.is_at_head(&self.keys, &self.cursor);
@@ -90,6 +98,14 @@ impl<M: Message> Reader<M> {
                 return ReadStep::Expired { position, id: state.log.id(offset), with_id, value };
             }
             ReadOutcome::AtHead => return self.wait_at_head(state, end, bound, waker),
+            ReadOutcome::Lagged { .. } if self.uses_snapshots() => {
+                let gap = self.begin_again(&mut state.log, GapReason::Lagged, bound.map(|bound| bound.offset));
+                return self.read_after(gap, state, end, bound, waker);
+            }
+            ReadOutcome::Restarted if self.uses_snapshots() => {
+                let gap = self.begin_restarted(&mut state.log, bound.map(|bound| bound.offset));
+                return self.read_after(gap, state, end, bound, waker);
+            }
             ReadOutcome::Lagged { missed } => {
                 self.ledger.record_missed(missed);
                 self.cursor = state.log.cursor_after_lag(&self.keys, &self.cursor);
@@ -124,6 +140,24 @@ impl<M: Message> Reader<M> {
             }
         };
         ReadStep::Gap(gap)
+    }
+
+    /// Returns the step after a loss that a pass may make good. Of a pass that has begun it is `Pending`, and the next
+    /// step is that of the pass.
+    #[cold]
+    fn read_after(
+        &mut self,
+        gap: Option<Gap>,
+        state: &mut State<M>,
+        end: Option<EndReason>,
+        bound: Option<Id>,
+        waker: &Waker,
+    ) -> ReadStep<M> {
+        match gap {
+            Some(gap) => ReadStep::Gap(gap),
+            None if self.is_in_pass() => ReadStep::Pending,
+            None => self.read_locked(state, end, bound, waker),
+        }
     }
 
     fn wait_at_head(

@@ -10,7 +10,6 @@ use tokio::time::{Sleep, sleep};
 use crate::id::Id;
 use crate::message::Message;
 use crate::store::log::Log;
-use crate::store::reader::end_timer::EndTimer;
 
 /// Where a reader is to start, as its client asks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,14 +32,6 @@ impl Resume {
     pub(super) fn may_arrive<M: Message>(self, log: &Log<M>) -> bool {
         matches!(self, Self::After(id) if log.may_arrive(id))
     }
-}
-
-/// What few readers wait for, and only for a short time.
-#[derive(Default)]
-pub(super) struct Waits {
-    /// The resume that is not decided yet.
-    pub(super) resume: Option<PendingResume>,
-    pub(super) end_timer: EndTimer,
 }
 
 /// How long a resume id may take to arrive while the backend is reachable.

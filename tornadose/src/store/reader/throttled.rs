@@ -38,6 +38,9 @@ impl<M: Message> Reader<M> {
         self.settle_counts();
         let shared = Arc::clone(&self.shared);
         let mut state = shared.lock();
+        if self.is_in_pass() {
+            return Throttled::IsDue;
+        }
         if state.readers.end_of(self.id).is_some() {
             return Throttled::IsEnding;
         }

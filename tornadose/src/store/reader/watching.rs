@@ -78,7 +78,8 @@ impl<M: Message> Reader<M> {
     /// Returns the place at which the reader can begin to read further keys, of which the client has everything up to an id.
     fn place_for_keys(&mut self, state: &mut State<M>, since: &mut PendingResume, waker: &Waker) -> Option<Id> {
         let is_ending = state.readers.end_of(self.id).is_some();
-        if is_ending || state.loading || self.is_pending() || self.gap.is_some() || self.removed_unread > 0 {
+        let is_elsewhere = self.is_pending() || self.is_in_pass();
+        if is_ending || state.loading || is_elsewhere || self.gap.is_some() || self.removed_unread > 0 {
             return None;
         }
         let place = state.log.place_for_keys(&self.keys, &mut self.cursor)?;
@@ -98,6 +99,7 @@ impl<M: Message> Reader<M> {
         state.log.add_keys(&selection, &mut self.cursor);
         self.keys = KeySelection::Watched(self.keys.key_indexes().iter().chain(added).copied().collect());
         let after = self.counts_of_keys(state);
+        self.recount_others(&state.log);
         self.ledger.record_key_added(after.appended - before.appended, after.remaining - before.remaining);
         for key_index in added {
             state.readers.add_key(self.id, *key_index);
@@ -184,6 +186,7 @@ impl<M: Message> Reader<M> {
         let rest = self.keys.key_indexes().iter().copied().filter(|own| *own != key_index);
         self.keys = KeySelection::Watched(rest.collect());
         let after = self.counts_of_keys(&state);
+        self.recount_others(&state.log);
         self.ledger.record_key_removed(before.appended - after.appended, before.remaining - after.remaining);
         state.readers.remove_key(self.id, key_index);
         state.log.release(key_index);

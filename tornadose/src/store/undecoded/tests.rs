@@ -83,7 +83,7 @@ impl Side {
     }
 
     fn open(&self, keys: Keys<u64>, resume: Resume, replay: usize) -> Reader<Note> {
-        Reader::open(&self.shared, keys, resume, ReaderOptions { replay, is_connection: false })
+        Reader::open(&self.shared, keys, resume, ReaderOptions { replay, is_connection: false, gets_snapshots: true })
     }
 
     fn bytes(&self) -> usize {
@@ -108,6 +108,7 @@ fn step(reader: &mut Reader<Note>) -> (String, Option<Id>) {
         ReadStep::AtHead { head, is_first } => (format!("at {head} {is_first}"), Some(head)),
         ReadStep::Pending => ("pending".into(), None),
         ReadStep::Finished { id, .. } | ReadStep::Expired { id, .. } => panic!("finished or expired at {id}"),
+        ReadStep::Snapshot { .. } => panic!("a snapshot"),
         ReadStep::Ended(reason) => panic!("{reason:?}"),
     }
 }
@@ -268,7 +269,11 @@ fn read_all(reader: &mut Reader<Note>) -> (Vec<(GapReason, Option<u64>)>, Vec<u6
             ReadStep::Gap(gap) => gaps.push((gap.reason, gap.missed)),
             ReadStep::Batch { batch, .. } => numbers.extend(batch.entries().iter().map(|entry| entry.message.number)),
             ReadStep::AtHead { .. } => return (gaps, numbers),
-            ReadStep::Pending | ReadStep::Finished { .. } | ReadStep::Expired { .. } | ReadStep::Ended(_) => {
+            ReadStep::Pending
+            | ReadStep::Finished { .. }
+            | ReadStep::Expired { .. }
+            | ReadStep::Snapshot { .. }
+            | ReadStep::Ended(_) => {
                 panic!("{numbers:?}")
             }
         }

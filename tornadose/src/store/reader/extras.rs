@@ -1,0 +1,34 @@
+//! What only few readers have, or only for a short time. It is apart, so that a reader without it is small.
+
+use crate::message::Message;
+use crate::store::reader::end_timer::EndTimer;
+use crate::store::reader::resume::PendingResume;
+use crate::store::reader::snapshots::ReaderSums;
+
+pub(super) struct Extras<M: Message> {
+    /// The resume that is not decided yet.
+    pub(super) resume: Option<PendingResume>,
+    pub(super) end_timer: EndTimer,
+    /// Those of a reader that gets snapshots.
+    pub(super) sums: Option<ReaderSums<M>>,
+}
+
+impl<M: Message> Default for Extras<M> {
+    fn default() -> Self {
+        Self { resume: None, end_timer: EndTimer::default(), sums: None }
+    }
+}
+
+impl<M: Message> Extras<M> {
+    /// Returns those of a new reader.
+    pub(super) fn new(gets_snapshots: bool) -> Option<Box<Self>> {
+        let sums = || Box::new(Self { sums: Some(ReaderSums::default()), ..Self::default() });
+        (M::SNAPSHOT.is_some() && gets_snapshots).then(sums)
+    }
+
+    /// Returns what a reader that gets snapshots has beside its cursor.
+    #[inline]
+    pub(super) fn sums_of(extras: &mut Option<Box<Self>>) -> Option<&mut ReaderSums<M>> {
+        if M::SNAPSHOT.is_some() { extras.as_mut()?.sums.as_mut() } else { None }
+    }
+}
