@@ -1,0 +1,468 @@
+use std::sync::Arc;
+
+use futures_util::stream::{self, BoxStream, StreamExt};
+use tornadose::simulation::{Engine, Process};
+use tornadose_test::{Client, Harness, Response, assert_transcript, resume_at_every_byte};
+
+use super::model::Model;
+use super::*;
+
+/// Says a token each second. A part in brackets is the reason why it fails, and `…` has no end.
+struct Scripted {
+    script: &'static str,
+    /// Held by each answer that is being written.
+    work: Arc<()>,
+}
+
+impl Scripted {
+    fn new(script: &'static str) -> Self {
+        Self { script, work: Arc::new(()) }
+    }
+}
+
+impl Model for Scripted {
+    fn answer(&self, _: &str) -> BoxStream<'static, Result<String, String>> {
+        let work = Arc::clone(&self.work);
+        let say = move |token: &'static str| {
+            let work = Arc::clone(&work);
+            async move {
+                tokio::time::sleep(Duration::from_secs(1)).await;
+                let said = match token.strip_prefix('[') {
+                    _ if token == "…" => std::future::pending().await,
+                    Some(reason) => Err(reason.trim_end_matches(']').to_owned()),
+                    None => Ok(token.to_owned()),
+                };
+                drop(work);
+                said
+            }
+        };
+        stream::iter(self.script.split_inclusive(' ')).then(say).boxed()
+    }
+}
+
+fn run(name: &str) -> RunId {
+    RunId(name.into())
+}
+
+/// An assistant in memory that answers with a script.
+fn new_assistant(script: &'static str) -> Assistant {
+    let assistant = Assistant::new(Store::new(), Store::new(), Scripted::new(script), "web-1");
+    tokio::spawn(assistant.clone().watch_leases());
+    assistant
+}
+
+async fn start(assistant: &Assistant, name: &str) {
+    assistant.start(run(name), "why?".into()).await.unwrap();
+}
+
+#[tornadose_test::test]
+async fn an_answer_comes_token_by_token_to_every_tab_and_the_list_knows() {
+    let assistant = new_assistant("because it is");
+    let app = Harness::new(router(&assistant));
+    app.client("list").ws("/runs").await;
+    start(&assistant, "one").await;
+    app.client("tab").sse("/runs/one/answer").await;
+    app.advance(Duration::from_millis(2500)).await;
+    app.client("other").ws("/runs/one/answer").await;
+    app.advance(Duration::from_secs(2)).await;
+    assert_transcript!(app, @r#"
+    list > GET /runs upgrade websocket
+    list ~ open 101
+    list < answering #1 {"run":"one","process":"web-1"}
+    list < asked #2 {"run":"one","question":"why?"}
+    tab > GET /runs/one/answer
+    tab ~ open 200 text/event-stream
+    tab < question #3 {"run":"one","text":"why?"}
+    after 1s
+    tab < token #4 {"run":"one","text":"because "}
+    after 1s
+    tab < token #5 {"run":"one","text":"it "}
+    after 500ms
+    other > GET /runs/one/answer upgrade websocket
+    other ~ open 101
+    other < question #3 {"run":"one","text":"why?"}
+    other < token #4 {"run":"one","text":"because "}
+    other < token #5 {"run":"one","text":"it "}
+    after 500ms
+    list < ended #6 {"run":"one","outcome":"done"}
+    tab < token #7 {"run":"one","text":"is"}
+    tab < done #8 {"run":"one"}
+    tab < tornadose:finished #9 {}
+    tab < retry 6.708s
+    tab ~ end
+    other < token #7 {"run":"one","text":"is"}
+    other < done #8 {"run":"one"}
+    other < tornadose:finished #9 {}
+    other ~ close 1000 (server) finished
+    "#);
+}
+
+#[tornadose_test::test]
+async fn who_comes_later_gets_the_whole_answer_at_once() {
+    let assistant = new_assistant("because it is");
+    let app = Harness::new(router(&assistant));
+    start(&assistant, "one").await;
+    app.advance(Duration::from_secs(600)).await;
+    app.client("late").sse("/runs/one/answer").await;
+    assert_transcript!(app, @r#"
+    late > GET /runs/one/answer
+    late ~ open 200 text/event-stream
+    late < question #1 {"run":"one","text":"why?"}
+    late < token #2 {"run":"one","text":"because "}
+    late < token #3 {"run":"one","text":"it "}
+    late < token #4 {"run":"one","text":"is"}
+    late < done #5 {"run":"one"}
+    late < tornadose:finished #6 {}
+    late < retry 6.708s
+    late ~ end
+    "#);
+}
+
+#[tornadose_test::test]
+async fn a_reload_goes_on_in_mid_sentence_and_a_cut_loses_nothing() {
+    let assistant = new_assistant("one two three four");
+    let app = Harness::new(router(&assistant));
+    start(&assistant, "one").await;
+    let tab = app.client("page").sse("/runs/one/answer").await;
+    app.advance(Duration::from_secs(2)).await;
+    tab.close().await;
+    app.client("reloaded").sse("/runs/one/answer").await;
+    let moved = app.client("moved").lenient().sse("/runs/one/answer").await;
+    moved.cut().await;
+    moved.reconnected().await;
+    assert_transcript!(app, @r#"
+    page > GET /runs/one/answer
+    page ~ open 200 text/event-stream
+    page < question #1 {"run":"one","text":"why?"}
+    after 1s
+    page < token #2 {"run":"one","text":"one "}
+    after 1s
+    page < token #3 {"run":"one","text":"two "}
+    page ~ close (client)
+    reloaded > GET /runs/one/answer
+    reloaded ~ open 200 text/event-stream
+    reloaded < question #1 {"run":"one","text":"why?"}
+    reloaded < token #2 {"run":"one","text":"one "}
+    reloaded < token #3 {"run":"one","text":"two "}
+    moved > GET /runs/one/answer
+    moved ~ open 200 text/event-stream
+    moved < question #1 {"run":"one","text":"why?"}
+    moved < token #2 {"run":"one","text":"one "}
+    moved < token #3 {"run":"one","text":"two "}
+    moved ! cut
+    after 1s
+    reloaded < token #4 {"run":"one","text":"three "}
+    after 1s
+    reloaded < token #5 {"run":"one","text":"four"}
+    reloaded < done #6 {"run":"one"}
+    reloaded < tornadose:finished #7 {}
+    reloaded < retry 4.416s
+    reloaded ~ end
+    after 1s
+    moved > GET /runs/one/answer last-event-id #3
+    moved ~ open 200 text/event-stream
+    moved < token #4 {"run":"one","text":"three "}
+    moved < token #5 {"run":"one","text":"four"}
+    moved < done #6 {"run":"one"}
+    moved < tornadose:finished #7 {}
+    moved < retry 5.832s
+    moved ~ end
+    "#);
+}
+
+#[tornadose_test::test]
+async fn an_answer_resumes_at_every_byte() {
+    let scenario = || {
+        let assistant = new_assistant("because it is");
+        assistant.answers().try_submit(Answer::Question { run: run("one"), text: "why?".into() }).unwrap();
+        (router(&assistant), assistant)
+    };
+    resume_at_every_byte(scenario, "/runs/one/answer", async |assistant| {
+        start(&assistant, "one").await;
+        tokio::time::sleep(Duration::from_secs(30)).await;
+    })
+    .await;
+}
+
+#[tornadose_test::test]
+async fn any_tab_stops_an_answer_and_the_model_works_no_more() {
+    let model = Scripted::new("one two …");
+    let work = Arc::downgrade(&model.work);
+    let assistant = Assistant::new(Store::new(), Store::new(), model, "web-1");
+    let app = Harness::new(router(&assistant));
+    start(&assistant, "one").await;
+    app.client("page").sse("/runs/one/answer").await;
+    app.advance(Duration::from_secs(2)).await;
+    assert_eq!(work.strong_count(), 3, "the model, its answer, and the token in hand");
+    for _ in 0..2 {
+        app.client("other").post("/runs/one/stop", "").await;
+    }
+    assert_eq!(work.strong_count(), 1, "the model alone");
+    app.client("nobody").post("/runs/two/stop", "").await;
+    assert_transcript!(app, @r#"
+    page > GET /runs/one/answer
+    page ~ open 200 text/event-stream
+    page < question #1 {"run":"one","text":"why?"}
+    after 1s
+    page < token #2 {"run":"one","text":"one "}
+    after 1s
+    page < token #3 {"run":"one","text":"two "}
+    other > POST /runs/one/stop
+    page < stopped #4 {"run":"one"}
+    page < tornadose:finished #5 {}
+    page < retry 6.708s
+    page ~ end
+    other ~ answer 200 stopped\n
+    other > POST /runs/one/stop
+    other ~ answer 200 it had ended before\n
+    nobody > POST /runs/two/stop
+    nobody ~ answer 404 no such run, or it is not kept any more\n
+    "#);
+}
+
+#[tornadose_test::test]
+async fn a_model_that_fails_says_why() {
+    let assistant = new_assistant("because [overloaded]");
+    let app = Harness::new(router(&assistant));
+    start(&assistant, "one").await;
+    app.client("page").sse("/runs/one/answer").await;
+    app.advance(Duration::from_secs(3)).await;
+    assert_transcript!(app, @r#"
+    page > GET /runs/one/answer
+    page ~ open 200 text/event-stream
+    page < question #1 {"run":"one","text":"why?"}
+    after 1s
+    page < token #2 {"run":"one","text":"because "}
+    after 1s
+    page < failed #3 {"run":"one","why":"overloaded"}
+    page < tornadose:finished #4 {}
+    page < retry 6.708s
+    page ~ end
+    "#);
+}
+
+#[tornadose_test::test]
+async fn a_graceful_stop_lets_answers_finish_and_ends_those_that_take_too_long() {
+    let assistant = new_assistant("one two three four");
+    let app = Harness::new(router(&assistant));
+    start(&assistant, "early").await;
+    app.advance(Duration::from_secs(3)).await;
+    start(&assistant, "late").await;
+    app.client("early").sse("/runs/early/answer").await;
+    app.client("late").sse("/runs/late/answer").await;
+    let drain = tokio::spawn({
+        let assistant = assistant.clone();
+        async move { assistant.drain(Duration::from_secs(2)).await }
+    });
+    app.settle().await;
+    ask(&app, r#"{"question":"too late?"}"#).await;
+    app.advance(Duration::from_secs(2)).await;
+    drain.await.unwrap();
+    assert_transcript!(app, @r#"
+    early > GET /runs/early/answer
+    early ~ open 200 text/event-stream
+    early < question #1 {"run":"early","text":"why?"}
+    early < token #2 {"run":"early","text":"one "}
+    early < token #3 {"run":"early","text":"two "}
+    early < token #4 {"run":"early","text":"three "}
+    late > GET /runs/late/answer
+    late ~ open 200 text/event-stream
+    late < question #5 {"run":"late","text":"why?"}
+    asking > POST /runs
+    asking ~ answer 503 this server is about to stop: ask again in a moment\n
+    after 1s
+    early < token #6 {"run":"early","text":"four"}
+    early < done #7 {"run":"early"}
+    early < tornadose:finished #8 {}
+    early < retry 6.708s
+    early ~ end
+    late < token #9 {"run":"late","text":"one "}
+    after 1s
+    late < failed #10 {"run":"late","why":"the server was stopped"}
+    late < tornadose:finished #11 {}
+    late < retry 4.416s
+    late ~ end
+    "#);
+}
+
+async fn ask(app: &Harness, body: &str) -> Response {
+    app.client("asking").header("content-type", "application/json").post("/runs", body).await
+}
+
+#[tornadose_test::test]
+async fn a_question_is_answered_with_its_run() {
+    let assistant = new_assistant("because");
+    let app = Harness::new(router(&assistant));
+    let response = ask(&app, r#"{"question":" Why is the sea salty? "}"#).await;
+    assert_eq!((response.status(), response.text().len()), (201, 12));
+    let tab = app.client("page").sse(format!("/runs/{}/answer", response.text())).await;
+    assert_eq!(tab.next::<Seen>().await, Seen::Question { text: "Why is the sea salty?".into() });
+    assert_eq!(read(&tab).await, ("because".into(), Seen::Done {}));
+    tab.finished().await;
+}
+
+#[tornadose_test::test]
+async fn what_is_no_question_and_what_is_no_run_is_refused() {
+    let app = Harness::new(router(&new_assistant("because")));
+    ask(&app, r#"{"question":" "}"#).await;
+    ask(&app, r#"{"answer":"because"}"#).await;
+    ask(&app, &format!(r#"{{"question":"{}?"}}"#, "why ".repeat(125))).await;
+    app.client("page").once().sse("/runs/one/answer").await;
+    assert_transcript!(app, @r#"
+    asking > POST /runs
+    asking ~ answer 400 there is no question\n
+    asking > POST /runs
+    asking ~ answer 400 expected `content-type: application/json` and {"question":"…"}: serde json error: missing field `question` at line 1 column 20\n
+    asking > POST /runs
+    asking ~ answer 400 the question has more than 500 letters\n
+    page > GET /runs/one/answer
+    page ~ answer 404 code: 404\n\nname: Not Found\n\nbrief: no such run, or it is not kept any more
+    "#);
+}
+
+/// Assistants as `/one` and `/two`, in two processes.
+async fn two_processes(engine: &Engine, script: &'static str) -> (Harness, [Process; 2], [Assistant; 2]) {
+    let processes = ["one", "two"].map(|name| engine.process(name));
+    let mut assistants = Vec::new();
+    let mut service = Router::new();
+    for process in &processes {
+        let (answers, runs) =
+            (Store::open(process.backend()).await.unwrap(), Store::open(process.backend()).await.unwrap());
+        let assistant = Assistant::new(answers, runs, Scripted::new(script), process.name());
+        tokio::spawn(assistant.clone().watch_leases());
+        service = service.push(Router::with_path(process.name()).push(router(&assistant)));
+        assistants.push(assistant);
+    }
+    (Harness::new(service), processes, assistants.try_into().ok().unwrap())
+}
+
+#[tornadose_test::test]
+async fn an_answer_is_read_and_stopped_at_another_process() {
+    let (app, _processes, [one, _two]) = two_processes(&Engine::new(7), "one two …").await;
+    start(&one, "one").await;
+    app.settle().await;
+    app.client("page").sse("/two/runs/one/answer").await;
+    app.advance(Duration::from_secs(2)).await;
+    app.client("stop").post("/two/runs/one/stop", "").await;
+    app.client("list").ws("/one/runs").await;
+    assert_transcript!(app, @r#"
+    page > GET /two/runs/one/answer
+    page ~ open 200 text/event-stream
+    page < question #1 {"run":"one","text":"why?"}
+    after 1s
+    page < token #2 {"run":"one","text":"one "}
+    after 1s
+    page < token #3 {"run":"one","text":"two "}
+    stop > POST /two/runs/one/stop
+    page < stopped #4 {"run":"one"}
+    page < tornadose:finished #5 {}
+    page < retry 6.708s
+    page ~ end
+    stop ~ answer 200 stopped\n
+    list > GET /one/runs upgrade websocket
+    list ~ open 101
+    list < asked #6 {"run":"one","question":"why?"}
+    list < ended #7 {"run":"one","outcome":"stopped"}
+    "#);
+}
+
+#[tornadose_test::test]
+async fn the_answers_of_a_process_that_is_killed_are_finished_by_another() {
+    let (app, processes, [one, _two]) = two_processes(&Engine::new(7), "one two …").await;
+    start(&one, "one").await;
+    app.settle().await;
+    app.client("page").sse("/two/runs/one/answer").await;
+    app.client("list").ws("/two/runs").await;
+    app.advance(Duration::from_millis(4500)).await;
+    processes[0].kill();
+    app.advance(Duration::from_secs(10)).await;
+    assert_transcript!(app, @r#"
+    page > GET /two/runs/one/answer
+    page ~ open 200 text/event-stream
+    page < question #1 {"run":"one","text":"why?"}
+    list > GET /two/runs upgrade websocket
+    list ~ open 101
+    list < answering #2 {"run":"one","process":"one"}
+    list < asked #3 {"run":"one","question":"why?"}
+    after 1s
+    page < token #4 {"run":"one","text":"one "}
+    after 1s
+    page < token #5 {"run":"one","text":"two "}
+    after 1s
+    list < answering #6 {"run":"one","process":"one"}
+    after 10s
+    page < failed #7 {"run":"one","why":"the process that wrote it is gone"}
+    page < tornadose:finished #8 {}
+    page < retry 6.708s
+    page ~ end
+    list < tornadose:expired #9 {"key":null,"slot":"one","event":"answering"}
+    list < ended #10 {"run":"one","outcome":"failed"}
+    "#);
+}
+
+#[tornadose_test::test]
+async fn an_answer_goes_on_while_its_lease_is_renewed() {
+    let assistant = new_assistant("one …");
+    let app = Harness::new(router(&assistant));
+    start(&assistant, "one").await;
+    let tab = app.client("page").sse("/runs/one/answer").await;
+    tab.skip(2).await;
+    app.advance(Duration::from_secs(600)).await;
+    tab.quiet().await;
+}
+
+#[tornadose_test::test]
+async fn a_run_without_a_producer_fails_also_if_its_process_has_only_just_begun() {
+    let assistant = new_assistant("because");
+    let app = Harness::new(router(&assistant));
+    // As if the process had been killed between the lease and the rest.
+    let lease = Run::Answering { run: run("one"), process: "web-2".into() };
+    assistant.runs().submit(lease).await.unwrap();
+    let text = "why?".into();
+    assistant.answers().submit(Answer::Question { run: run("one"), text }).await.unwrap();
+    let tab = app.client("page").sse("/runs/one/answer").await;
+    tab.skip(1).await;
+    app.advance(Duration::from_secs(9)).await;
+    tab.quiet().await;
+    app.advance(Duration::from_secs(1)).await;
+    assert_eq!(tab.next_now::<Seen>().await, Seen::Failed { why: "the process that wrote it is gone".into() });
+    tab.finished().await;
+}
+
+#[tornadose_test::test]
+async fn the_simulated_model_says_the_same_to_the_same_question() {
+    let mut answers = Vec::new();
+    for _ in 0..2 {
+        let start = tokio::time::Instant::now();
+        let tokens: Vec<_> =
+            SimulatedModel::new(Duration::from_millis(45)).answer("Why is the SEA salty?").collect().await;
+        answers.push((tokens, start.elapsed()));
+    }
+    assert_eq!(answers[0], answers[1]);
+    let (tokens, took) = &answers[0];
+    let text: String = tokens.iter().map(|token| token.as_deref().unwrap()).collect();
+    assert_eq!(text, prose::answer("Why is the sea salty?"));
+    assert!((5..30).contains(&took.as_secs()), "{took:?}");
+}
+
+/// An event of an answer that a page is sent.
+#[derive(Debug, PartialEq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Seen {
+    Question { text: String },
+    Token { text: String },
+    Done {},
+    Stopped {},
+    Failed { why: String },
+}
+
+/// Reads an answer to its end. Returns the text, and its last word.
+async fn read(tab: &Client) -> (String, Seen) {
+    let mut answer = String::new();
+    loop {
+        match tab.next::<Seen>().await {
+            Seen::Token { text } => answer += &text,
+            last => return (answer, last),
+        }
+    }
+}
