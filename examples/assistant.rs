@@ -23,6 +23,12 @@ use model::SimulatedModel;
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 struct RunId(String);
 
+impl RunId {
+    fn key(&self) -> AnswerKey {
+        AnswerKey { run: self.clone() }
+    }
+}
+
 /// What is written for a question.
 #[store(queue, capacity = 10_000, ttl = "1h")]
 #[derive(Clone, Serialize, Deserialize)]
@@ -71,23 +77,22 @@ impl Answer {
 }
 
 /// What the list of questions shows, and by which process each is answered.
-#[store(queue, capacity = 200, ttl = "1h")]
+#[store(latest, ttl = "1h")]
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum Run {
-    Asked {
-        run: RunId,
-        question: String,
-    },
-    /// The lease of the process that answers. Renewed while it does: when it expires, another process finishes the run.
+    /// The lease of the process that answers, which it renews. When it expires, any process finishes the run.
     #[latest(ttl = "10s")]
     Answering {
         #[slot]
         run: RunId,
         process: String,
     },
-    /// Drops the lease.
-    #[tombstone]
+    Asked {
+        #[slot]
+        run: RunId,
+        question: String,
+    },
     Ended {
         #[slot]
         run: RunId,
@@ -104,7 +109,7 @@ enum Outcome {
 }
 
 /// `GET /runs`: the questions of the last hour, then each that is asked.
-#[subscriber(sse, ws, store = Run, replay = all)]
+#[subscriber(sse, ws, store = Run)]
 struct Runs;
 
 /// `GET /runs/{run}/answer`: what has been written so far, then each token, until the end.
@@ -118,7 +123,7 @@ struct Reading {
 
 impl Reading {
     async fn was_asked(&self) -> Result<(), StatusError> {
-        match self.store.key_state(&AnswerKey { run: self.run.clone() }) {
+        match self.store.key_state(&self.run.key()) {
             KeyState::Unknown => Err(StatusError::not_found().brief("no such run, or it is not kept any more")),
             _ => Ok(()),
         }
@@ -166,7 +171,7 @@ struct Stop(Assistant);
 impl Stop {
     async fn handle(&self, req: &mut Request) -> Answered {
         let run = RunId(req.param("run").unwrap_or_default());
-        if !self.0.has(&run) {
+        if self.0.answers().key_state(&run.key()) == KeyState::Unknown {
             return Err((StatusCode::NOT_FOUND, "no such run, or it is not kept any more\n".into()));
         }
         match self.0.finish(Answer::Stopped { run }).await {

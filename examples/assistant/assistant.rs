@@ -1,6 +1,5 @@
 //! The producers of answers. Each is a task of its own: it survives the page that has asked, and every other page.
 
-use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -12,7 +11,7 @@ use tornadose::prelude::*;
 use tornadose::{KeyState, NoKey, Received, SubmitError};
 
 use super::model::Model;
-use super::{Answer, AnswerKey, Run, RunId, RunSlot};
+use super::{Answer, Run, RunId, RunSlot};
 
 /// A third of the time in which a lease expires.
 const RENEWAL_INTERVAL: Duration = Duration::from_secs(3);
@@ -59,11 +58,6 @@ impl Assistant {
         &self.0.runs
     }
 
-    /// Returns whether a run is known, or was not long ago.
-    pub(crate) fn has(&self, run: &RunId) -> bool {
-        self.answers().key_state(&AnswerKey { run: run.clone() }) != KeyState::Unknown
-    }
-
     /// Starts to answer a question.
     ///
     /// The lease comes first: whatever happens after it, the run is finished, by this process or by another.
@@ -94,7 +88,7 @@ impl Assistant {
     /// Writes the tokens of an answer. Returns its last word, or `None` when it has one already.
     async fn write(&self, run: &RunId, question: &str) -> Option<Answer> {
         let mut tokens = self.0.model.answer(question);
-        let mut finished = self.answers().finished(&AnswerKey { run: run.clone() });
+        let mut finished = self.answers().finished(&run.key());
         let mut giving_up = self.0.giving_up.subscribe();
         let mut renewal = interval_at(Instant::now() + RENEWAL_INTERVAL, RENEWAL_INTERVAL);
         loop {
@@ -131,7 +125,7 @@ impl Assistant {
         let ended = last.ending();
         self.answers().submit(last).await?;
         if let Some(ended) = ended {
-            // If this fails the lease expires, by which the lists learn that the run has ended.
+            // If this fails the lists learn that it has ended when the lease expires.
             self.runs().submit(ended).await.ok();
         }
         Ok(())
@@ -150,29 +144,23 @@ impl Assistant {
     /// Finishes the runs whose producer is gone, of whatever process, so that nobody waits for ever. Every process does
     /// this, until the store is closed.
     pub(crate) async fn watch_leases(self) {
-        let mut leased = HashSet::new();
         let mut runs = self.runs().subscribe();
         while let Some(received) = runs.next().await {
-            let lost: Vec<RunId> = match &received {
-                Received::Message { message, .. } => {
-                    match &**message {
-                        Run::Answering { run, .. } => leased.insert(run.clone()),
-                        Run::Ended { run, .. } => leased.remove(run),
-                        Run::Asked { .. } => false,
-                    };
-                    continue;
-                }
+            let run = match &received {
                 Received::Expired { message, .. } => match &**message {
-                    Run::Answering { run, .. } => vec![run.clone()],
+                    Run::Answering { run, .. } => run,
                     _ => continue,
                 },
-                // The end of a lease may be among what is missing.
-                Received::Gap { .. } => leased.iter().filter(|run| !self.is_leased(run)).cloned().collect(),
+                // The runs of the last hour come first, and again after a gap. A lease is older than what is asked.
+                Received::Message { message, .. } => match &**message {
+                    Run::Asked { run, .. } if !self.is_leased(run) => run,
+                    _ => continue,
+                },
                 _ => continue,
             };
-            for run in lost {
-                leased.remove(&run);
-                self.finish_surely(Answer::Failed { run, why: "the process that wrote it is gone".into() }).await;
+            if self.answers().key_state(&run.key()) != KeyState::Finished {
+                let why = "the process that wrote it is gone".into();
+                self.finish_surely(Answer::Failed { run: run.clone(), why }).await;
             }
         }
     }

@@ -84,15 +84,16 @@ async fn an_answer_comes_token_by_token_to_every_tab_and_the_list_knows() {
     other < token #4 {"run":"one","text":"because "}
     other < token #5 {"run":"one","text":"it "}
     after 500ms
-    list < ended #6 {"run":"one","outcome":"done"}
-    tab < token #7 {"run":"one","text":"is"}
-    tab < done #8 {"run":"one"}
-    tab < tornadose:finished #9 {}
+    list < answering #6 {"run":"one","process":"web-1"}
+    list < ended #7 {"run":"one","outcome":"done"}
+    tab < token #8 {"run":"one","text":"is"}
+    tab < done #9 {"run":"one"}
+    tab < tornadose:finished #10 {}
     tab < retry 6.708s
     tab ~ end
-    other < token #7 {"run":"one","text":"is"}
-    other < done #8 {"run":"one"}
-    other < tornadose:finished #9 {}
+    other < token #8 {"run":"one","text":"is"}
+    other < done #9 {"run":"one"}
+    other < tornadose:finished #10 {}
     other ~ close 1000 (server) finished
     "#);
 }
@@ -361,8 +362,9 @@ async fn an_answer_is_read_and_stopped_at_another_process() {
     stop ~ answer 200 stopped\n
     list > GET /one/runs upgrade websocket
     list ~ open 101
-    list < asked #6 {"run":"one","question":"why?"}
-    list < ended #7 {"run":"one","outcome":"stopped"}
+    list < answering #6 {"run":"one","process":"one"}
+    list < asked #7 {"run":"one","question":"why?"}
+    list < ended #8 {"run":"one","outcome":"stopped"}
     "#);
 }
 
@@ -398,6 +400,34 @@ async fn the_answers_of_a_process_that_is_killed_are_finished_by_another() {
     list < tornadose:expired #9 {"key":null,"slot":"one","event":"answering"}
     list < ended #10 {"run":"one","outcome":"failed"}
     "#);
+}
+
+#[tornadose_test::test]
+async fn when_all_processes_were_killed_the_next_one_finishes_their_answers() {
+    let engine = Engine::new(7);
+    let (app, processes, [one, two]) = two_processes(&engine, "one two …").await;
+    start(&one, "one").await;
+    start(&two, "two").await;
+    app.advance(Duration::from_secs(2)).await;
+    for process in &processes {
+        process.kill();
+    }
+    app.advance(Duration::from_secs(60)).await;
+    let three = engine.process("three");
+    let stores = (Store::open(three.backend()).await.unwrap(), Store::open(three.backend()).await.unwrap());
+    let assistant = Assistant::new(stores.0, stores.1, Scripted::new("one"), "three");
+    let app = Harness::new(router(&assistant));
+    // Late enough that the store has dropped the leases before.
+    app.advance(Duration::from_secs(5)).await;
+    tokio::spawn(assistant.watch_leases());
+    app.settle().await;
+    for run in ["one", "two"] {
+        let tab = app.client(run).sse(format!("/runs/{run}/answer")).await;
+        tab.skip(1).await;
+        let why = "the process that wrote it is gone".into();
+        assert_eq!(read(&tab).await, ("one two ".into(), Seen::Failed { why }));
+        tab.finished().await;
+    }
 }
 
 #[tornadose_test::test]
