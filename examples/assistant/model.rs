@@ -35,7 +35,7 @@ impl Model for SimulatedModel {
         let (mut random, pace) = (StdRng::seed_from_u64(hasher.finish()), self.pace);
         // It thinks before it begins.
         let mut rest = 16.0;
-        let timed = tokens(prose::answer(question)).into_iter().map(move |token| {
+        let timed = tokens(&prose::answer(question)).into_iter().map(move |token| {
             let wait = pace.mul_f64(rest * random.random_range(0.4..1.6));
             rest = rest_after(&token);
             (token, wait)

@@ -1,10 +1,14 @@
 //! What the simulated model knows by heart.
 
 /// Returns the text that answers a question, by the words in it.
-pub(crate) fn answer(question: &str) -> &'static str {
+pub(crate) fn answer(question: &str) -> String {
     let question = question.to_lowercase();
     let known = ANSWERS.iter().find(|(words, _)| words.iter().any(|word| question.contains(word)));
-    known.map_or(ABOUT_ITSELF, |(_, text)| text)
+    match known {
+        Some((_, text)) => (*text).into(),
+        None if question.contains("words") => format!("{HERE}{ABOUT_ITSELF}"),
+        None => format!("{UNKNOWN}{ABOUT_ITSELF}"),
+    }
 }
 
 const ANSWERS: [(&[&str], &str); 5] = [
@@ -90,9 +94,14 @@ the ships should know where they were.
 She wrote no more letters after that. But she slept, and her brother, coming home, is said to have asked who on earth \
 had waved.";
 
-const ABOUT_ITSELF: &str = "\
+const HERE: &str = "\
+I am only a simulated model, and know these sentences by heart. But the way they take to you is real.";
+
+const UNKNOWN: &str = "\
 I am only a simulated model. I know a few things by heart, and this is not one of them; so let me tell you instead how \
-these words reach you.
+these words reach you.";
+
+const ABOUT_ITSELF: &str = "
 
 Somewhere in the server a task is writing them, one token at a time. It does not know your page. It puts each token \
 into a log and goes on, and your page reads the log from where it stands. So you may reload in the middle of a \
