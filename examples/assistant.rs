@@ -13,8 +13,8 @@ use std::time::Duration;
 
 use salvo::http::StatusCode;
 use salvo::writing::Text;
+use tornadose::SubmitError;
 use tornadose::prelude::*;
-use tornadose::{KeyState, SubmitError};
 
 use assistant::Assistant;
 use model::SimulatedModel;
@@ -123,12 +123,17 @@ struct Reading {
 
 impl Reading {
     async fn was_asked(&self) -> Result<(), StatusError> {
-        match self.store.key_state(&self.run.key()) {
-            KeyState::Unknown => Err(StatusError::not_found().brief("no such run, or it is not kept any more")),
-            _ => Ok(()),
-        }
+        let is_kept = is_kept(&self.store, &self.run);
+        if is_kept { Ok(()) } else { Err(StatusError::not_found().brief(UNKNOWN)) }
     }
 }
+
+/// The question is kept as long as anything is.
+fn is_kept(answers: &Store<Answer>, run: &RunId) -> bool {
+    answers.latest(&run.key()).is_some()
+}
+
+const UNKNOWN: &str = "no such run, or it is not kept any more";
 
 type Answered = Result<(StatusCode, String), (StatusCode, String)>;
 
@@ -171,8 +176,8 @@ struct Stop(Assistant);
 impl Stop {
     async fn handle(&self, req: &mut Request) -> Answered {
         let run = RunId(req.param("run").unwrap_or_default());
-        if self.0.answers().key_state(&run.key()) == KeyState::Unknown {
-            return Err((StatusCode::NOT_FOUND, "no such run, or it is not kept any more\n".into()));
+        if !is_kept(self.0.answers(), &run) {
+            return Err((StatusCode::NOT_FOUND, format!("{UNKNOWN}\n")));
         }
         match self.0.finish(Answer::Stopped { run }).await {
             Ok(()) => Ok((StatusCode::OK, "stopped\n".into())),

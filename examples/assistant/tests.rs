@@ -120,6 +120,36 @@ async fn who_comes_later_gets_the_whole_answer_at_once() {
 }
 
 #[tornadose_test::test]
+async fn after_an_hour_an_answer_is_forgotten_and_the_list_knows() {
+    let assistant = new_assistant("because");
+    let app = Harness::new(router(&assistant));
+    start(&assistant, "one").await;
+    app.advance(Duration::from_secs(60)).await;
+    let list = app.client("list").sse("/runs").await;
+    app.client("early").sse("/runs/one/answer").await;
+    app.advance(Duration::from_secs(3600)).await;
+    app.client("late").once().sse("/runs/one/answer").await;
+    let expired = |event: &str| Listed::Expired { slot: "one".into(), event: event.into() };
+    assert_eq!(list.drain::<Listed>().await, [Listed::Asked {}, Listed::Ended {}, expired("asked"), expired("ended")]);
+    assert_transcript!(app, only(["early", "late"]), @r#"
+    early > GET /runs/one/answer
+    early ~ open 200 text/event-stream
+    early < question #1 {"run":"one","text":"why?"}
+    early < token #2 {"run":"one","text":"because"}
+    early < done #3 {"run":"one"}
+    early < tornadose:finished #4 {}
+    early < retry 6.708s
+    early ~ end
+    after 6.708s
+    early > GET /runs/one/answer last-event-id #4
+    early ~ answer 204
+    after 59m 53.292s
+    late > GET /runs/one/answer
+    late ~ answer 404 code: 404\n\nname: Not Found\n\nbrief: no such run, or it is not kept any more
+    "#);
+}
+
+#[tornadose_test::test]
 async fn a_reload_goes_on_in_mid_sentence_and_a_cut_loses_nothing() {
     let assistant = new_assistant("one two three four");
     let app = Harness::new(router(&assistant));
@@ -484,6 +514,19 @@ enum Seen {
     Done {},
     Stopped {},
     Failed { why: String },
+}
+
+/// An event of the list.
+#[derive(Debug, PartialEq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Listed {
+    Asked {},
+    Ended {},
+    #[serde(rename = "tornadose:expired")]
+    Expired {
+        slot: String,
+        event: String,
+    },
 }
 
 /// Reads an answer to its end. Returns the text, and its last word.
