@@ -96,6 +96,9 @@ async function checkOneProcess(first, second) {
     await first.call("Page.reload")
     const late = await see(first, "the answer of a latecomer", isIn("done"))
     check("a latecomer has the whole answer", late.answer === one.answer, late)
+    const stream = await (await fetch(`${server.base}${path}/answer`)).text()
+    const events = [...stream.matchAll(/^event: (.*)$/gm)].map(([, name]) => name).join()
+    check("in one event", events === "question,text,done,tornadose:finished", events)
 
     await visit(first, `${server.base}/runs/nobody-asked`)
     const unknown = await see(first, "a refusal", isIn("answers are kept"))

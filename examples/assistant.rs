@@ -29,8 +29,8 @@ impl RunId {
     }
 }
 
-/// What is written for a question.
-#[store(queue, capacity = 10_000, ttl = "1h")]
+/// What is written for a question. Who comes late gets its tokens as one text.
+#[store(queue, capacity = 500, ttl = "1h")]
 #[derive(Clone, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum Answer {
@@ -41,6 +41,12 @@ enum Answer {
         text: String,
     },
     Token {
+        #[key]
+        run: RunId,
+        text: String,
+    },
+    #[snapshot(apply = append, of(Token))]
+    Text {
         #[key]
         run: RunId,
         text: String,
@@ -61,6 +67,12 @@ enum Answer {
         run: RunId,
         why: String,
     },
+}
+
+fn append(text: &mut String, message: &Answer) {
+    if let Answer::Token { text: token, .. } = message {
+        text.push_str(token);
+    }
 }
 
 impl Answer {
@@ -112,7 +124,7 @@ enum Outcome {
 #[subscriber(sse, ws, store = Run)]
 struct Runs;
 
-/// `GET /runs/{run}/answer`: what has been written so far, then each token, until the end.
+/// `GET /runs/{run}/answer`: the text that has been written so far, then each token, until the end.
 #[subscriber(sse, ws, store = Answer, replay = all, authorize = Self::was_asked)]
 struct Reading {
     #[key]

@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use futures_util::stream::{self, BoxStream, StreamExt};
 use tornadose::simulation::{Engine, Process};
-use tornadose_test::{Client, Harness, Response, assert_transcript, resume_at_every_byte};
+use tornadose_test::{Cut, Harness, Response, assert_transcript};
 
 use super::model::Model;
 use super::*;
@@ -80,9 +80,8 @@ async fn an_answer_comes_token_by_token_to_every_tab_and_the_list_knows() {
     after 500ms
     other > GET /runs/one/answer upgrade websocket
     other ~ open 101
-    other < question #3 {"run":"one","text":"why?"}
-    other < token #4 {"run":"one","text":"because "}
-    other < token #5 {"run":"one","text":"it "}
+    other < question {"run":"one","text":"why?"}
+    other < text #5 {"run":"one","text":"because it "}
     after 500ms
     list < answering #6 {"run":"one","process":"web-1"}
     list < ended #7 {"run":"one","outcome":"done"}
@@ -108,15 +107,29 @@ async fn who_comes_later_gets_the_whole_answer_at_once() {
     assert_transcript!(app, @r#"
     late > GET /runs/one/answer
     late ~ open 200 text/event-stream
-    late < question #1 {"run":"one","text":"why?"}
-    late < token #2 {"run":"one","text":"because "}
-    late < token #3 {"run":"one","text":"it "}
-    late < token #4 {"run":"one","text":"is"}
-    late < done #5 {"run":"one"}
-    late < tornadose:finished #6 {}
+    late < question {"run":"one","text":"why?"}
+    late < text #1 {"run":"one","text":"because it is"}
+    late < done #2 {"run":"one"}
+    late < tornadose:finished #3 {}
     late < retry 6.708s
     late ~ end
     "#);
+}
+
+#[tornadose_test::test]
+async fn an_answer_of_more_tokens_than_are_kept_is_one_text_and_the_rest() {
+    let whole = "word ".repeat(2000);
+    let assistant = new_assistant(whole.clone().leak());
+    let app = Harness::new(router(&assistant));
+    start(&assistant, "one").await;
+    app.advance(Duration::from_secs(1900)).await;
+    let tab = app.client("page").lenient().sse("/runs/one/answer").await;
+    app.advance(Duration::from_secs(101)).await;
+    let events: Vec<Seen> = tab.drain().await;
+    let text = Seen::Text { text: "word ".repeat(1900) };
+    assert_eq!(events[..2], [Seen::Question { text: "why?".into() }, text]);
+    assert_eq!(events.len(), 2 + 100 + 2, "and a hundred tokens, the last word and the finish");
+    assert_eq!(fold(events), (whole, Some(Seen::Done {})));
 }
 
 #[tornadose_test::test]
@@ -134,14 +147,14 @@ async fn after_an_hour_an_answer_is_forgotten_and_the_list_knows() {
     assert_transcript!(app, only(["early", "late"]), @r#"
     early > GET /runs/one/answer
     early ~ open 200 text/event-stream
-    early < question #1 {"run":"one","text":"why?"}
-    early < token #2 {"run":"one","text":"because"}
-    early < done #3 {"run":"one"}
-    early < tornadose:finished #4 {}
+    early < question {"run":"one","text":"why?"}
+    early < text #1 {"run":"one","text":"because"}
+    early < done #2 {"run":"one"}
+    early < tornadose:finished #3 {}
     early < retry 6.708s
     early ~ end
     after 6.708s
-    early > GET /runs/one/answer last-event-id #4
+    early > GET /runs/one/answer last-event-id #3
     early ~ answer 204
     after 59m 53.292s
     late > GET /runs/one/answer
@@ -172,14 +185,12 @@ async fn a_reload_goes_on_in_mid_sentence_and_a_cut_loses_nothing() {
     page ~ close (client)
     reloaded > GET /runs/one/answer
     reloaded ~ open 200 text/event-stream
-    reloaded < question #1 {"run":"one","text":"why?"}
-    reloaded < token #2 {"run":"one","text":"one "}
-    reloaded < token #3 {"run":"one","text":"two "}
+    reloaded < question {"run":"one","text":"why?"}
+    reloaded < text #3 {"run":"one","text":"one two "}
     moved > GET /runs/one/answer
     moved ~ open 200 text/event-stream
-    moved < question #1 {"run":"one","text":"why?"}
-    moved < token #2 {"run":"one","text":"one "}
-    moved < token #3 {"run":"one","text":"two "}
+    moved < question {"run":"one","text":"why?"}
+    moved < text #3 {"run":"one","text":"one two "}
     moved ! cut
     after 1s
     reloaded < token #4 {"run":"one","text":"three "}
@@ -201,18 +212,23 @@ async fn a_reload_goes_on_in_mid_sentence_and_a_cut_loses_nothing() {
     "#);
 }
 
+/// What is written before the cut comes again as one text, which replaces it: so the text is compared, not the events.
 #[tornadose_test::test]
-async fn an_answer_resumes_at_every_byte() {
-    let scenario = || {
+async fn a_cut_at_any_byte_loses_and_doubles_nothing_of_the_text() {
+    let mut byte = 0;
+    loop {
         let assistant = new_assistant("because it is");
-        assistant.answers().try_submit(Answer::Question { run: run("one"), text: "why?".into() }).unwrap();
-        (router(&assistant), assistant)
-    };
-    resume_at_every_byte(scenario, "/runs/one/answer", async |assistant| {
+        let app = Harness::new(router(&assistant));
         start(&assistant, "one").await;
-        tokio::time::sleep(Duration::from_secs(30)).await;
-    })
-    .await;
+        let tab = app.client("tab").lenient().fault(Cut::at_byte(byte)).sse("/runs/one/answer").await;
+        app.advance(Duration::from_secs(30)).await;
+        assert_eq!(fold(tab.drain().await), ("because it is".into(), Some(Seen::Done {})), "cut at byte {byte}");
+        if !tab.recording().to_string().contains(" ! cut") {
+            break;
+        }
+        byte += 1;
+    }
+    assert!(byte > 400, "only {byte} bytes");
 }
 
 #[tornadose_test::test]
@@ -292,25 +308,23 @@ async fn a_graceful_stop_lets_answers_finish_and_ends_those_that_take_too_long()
     assert_transcript!(app, @r#"
     early > GET /runs/early/answer
     early ~ open 200 text/event-stream
-    early < question #1 {"run":"early","text":"why?"}
-    early < token #2 {"run":"early","text":"one "}
-    early < token #3 {"run":"early","text":"two "}
-    early < token #4 {"run":"early","text":"three "}
+    early < question {"run":"early","text":"why?"}
+    early < text #1 {"run":"early","text":"one two three "}
     late > GET /runs/late/answer
     late ~ open 200 text/event-stream
-    late < question #5 {"run":"late","text":"why?"}
+    late < question #1 {"run":"late","text":"why?"}
     asking > POST /runs
     asking ~ answer 503 this server is about to stop: ask again in a moment\n
     after 1s
-    early < token #6 {"run":"early","text":"four"}
-    early < done #7 {"run":"early"}
-    early < tornadose:finished #8 {}
+    early < token #2 {"run":"early","text":"four"}
+    early < done #3 {"run":"early"}
+    early < tornadose:finished #4 {}
     early < retry 6.708s
     early ~ end
-    late < token #9 {"run":"late","text":"one "}
+    late < token #5 {"run":"late","text":"one "}
     after 1s
-    late < failed #10 {"run":"late","why":"the server was stopped"}
-    late < tornadose:finished #11 {}
+    late < failed #6 {"run":"late","why":"the server was stopped"}
+    late < tornadose:finished #7 {}
     late < retry 4.416s
     late ~ end
     "#);
@@ -328,8 +342,9 @@ async fn a_question_is_answered_with_its_run() {
     assert_eq!((response.status(), response.text().len()), (201, 12));
     let tab = app.client("page").sse(format!("/runs/{}/answer", response.text())).await;
     assert_eq!(tab.next::<Seen>().await, Seen::Question { text: "Why is the sea salty?".into() });
-    assert_eq!(read(&tab).await, ("because".into(), Seen::Done {}));
-    tab.finished().await;
+    app.advance(Duration::from_secs(2)).await;
+    assert_eq!(fold(tab.drain().await), ("because".into(), Some(Seen::Done {})));
+    tab.closed().await;
 }
 
 #[tornadose_test::test]
@@ -453,10 +468,9 @@ async fn when_all_processes_were_killed_the_next_one_finishes_their_answers() {
     app.settle().await;
     for run in ["one", "two"] {
         let tab = app.client(run).sse(format!("/runs/{run}/answer")).await;
-        tab.skip(1).await;
         let why = "the process that wrote it is gone".into();
-        assert_eq!(read(&tab).await, ("one two ".into(), Seen::Failed { why }));
-        tab.finished().await;
+        assert_eq!(fold(tab.drain().await), ("one two ".into(), Some(Seen::Failed { why })));
+        tab.closed().await;
     }
 }
 
@@ -509,11 +523,22 @@ async fn the_simulated_model_says_the_same_to_the_same_question() {
 #[derive(Debug, PartialEq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum Seen {
-    Question { text: String },
-    Token { text: String },
+    Question {
+        text: String,
+    },
+    Token {
+        text: String,
+    },
+    Text {
+        text: String,
+    },
     Done {},
     Stopped {},
-    Failed { why: String },
+    Failed {
+        why: String,
+    },
+    #[serde(rename = "tornadose:finished")]
+    Finished {},
 }
 
 /// An event of the list.
@@ -529,13 +554,16 @@ enum Listed {
     },
 }
 
-/// Reads an answer to its end. Returns the text, and its last word.
-async fn read(tab: &Client) -> (String, Seen) {
-    let mut answer = String::new();
-    loop {
-        match tab.next::<Seen>().await {
+/// Returns the text that a page shows after these events, and its last word.
+fn fold(events: Vec<Seen>) -> (String, Option<Seen>) {
+    let (mut answer, mut last) = (String::new(), None);
+    for event in events {
+        match event {
+            Seen::Question { .. } | Seen::Finished {} => {}
             Seen::Token { text } => answer += &text,
-            last => return (answer, last),
+            Seen::Text { text } => answer = text,
+            end => last = Some(end),
         }
     }
+    (answer, last)
 }
