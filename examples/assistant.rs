@@ -1,6 +1,7 @@
 //! Answers that are written while one reads them: `cargo run --example assistant`, then open <http://localhost:9000>, ask, and
-//! reload the page, open it in a second tab, or stop the server with Ctrl-C in mid-sentence. With
-//! `REDIS_URL=redis://127.0.0.1/` several processes show the same answers, and one that is killed leaves none unfinished. `TOKEN_MS=200` is a slower model.
+//! reload the page, open it in a second tab, or stop the server with Ctrl-C in mid-sentence. `TOKEN_MS=200` is a slower
+//! model. With `REDIS_URL=redis://127.0.0.1/` several processes show the same answers, and one that is killed leaves none
+//! unfinished.
 
 #[path = "assistant/assistant.rs"]
 mod assistant;
