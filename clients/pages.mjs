@@ -13,6 +13,7 @@ const PAGES = {
   chat: "/?user=ada&room=lobby",
   notifications: "/",
   market: "/#NVDA",
+  assistant: "/",
   redis_feed: "/",
 }
 const [folder] = process.argv.slice(2)
