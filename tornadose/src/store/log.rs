@@ -37,6 +37,7 @@ mod removal;
 pub(crate) mod cursor;
 pub(crate) mod read;
 pub(crate) mod past;
+pub(crate) mod past_snapshot;
 pub(crate) mod pass;
 
 use std::collections::{BTreeMap, VecDeque};

@@ -9,6 +9,7 @@ use crate::handler::served::Served;
 use crate::handler::watch::watches::{Block, NamedKey, Request, WatchRequest, Watches};
 use crate::id::Id;
 use crate::message::Message;
+use crate::metrics;
 use crate::store::end::EndReason;
 use crate::store::gap::{Gap, GapReason};
 use crate::store::log::batch::Batch;
@@ -60,7 +61,7 @@ impl<M: Message> Feed<M> {
     }
 
     /// Returns the pasts of the first request that need not wait.
-    fn next_block(&mut self, watches: &mut Watches<M>, waker: &Waker) -> Option<Block> {
+    fn next_block(&mut self, watches: &mut Watches<M>, waker: &Waker) -> Option<Block<M>> {
         for (index, WatchRequest { keys, since, .. }) in watches.waiting.iter_mut().enumerate() {
             let begun = if keys.is_empty() {
                 None
@@ -81,7 +82,7 @@ impl<M: Message> Feed<M> {
     /// when all is written.
     fn write_block<F: Format, S: Served<Message = M>>(
         &mut self,
-        block: &mut Block,
+        block: &mut Block<M>,
         subscriber: &S,
     ) -> Option<FeedItem> {
         while let Some((key, past)) = block.pasts.front_mut() {
@@ -95,6 +96,19 @@ impl<M: Message> Feed<M> {
                     }
                 }
                 PastStep::Batch { batch, with_ids, .. } => self.write_past::<F, S>(subscriber, &batch, with_ids, key),
+                PastStep::Snapshot { entry, owed } => {
+                    if subscriber.filter(&entry.message) {
+                        metrics::snapshot();
+                        self.has_expired = true;
+                        F::past(&mut self.buffer, &entry, key);
+                    } else if let Some(reason) = owed
+                        && let Some(item) = self.report_gap_of_key::<F>(Gap { reason, missed: None }, key)
+                    {
+                        return Some(item);
+                    }
+                }
+                // The reader has made it.
+                PastStep::ToSum { .. } => {}
                 PastStep::Finished { id, with_id } => {
                     let json = format!("{{\"key\":{key}}}");
                     self.write_past_notice::<F>(id, with_id, key, "tornadose:finished", &json);

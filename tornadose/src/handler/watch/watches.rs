@@ -32,9 +32,9 @@ pub(crate) struct WatchRequest<M: Message> {
 }
 
 /// The pasts of keys that are being written.
-pub(crate) struct Block {
+pub(crate) struct Block<M: Message> {
     /// Those that are not written in full, with the JSON of their keys.
-    pub(crate) pasts: VecDeque<(Arc<str>, Past)>,
+    pub(crate) pasts: VecDeque<(Arc<str>, Past<M>)>,
     /// The position that covers the keys once their pasts are written; `None` without a key, or when the log has begun
     /// another epoch.
     pub(crate) place: Option<Id>,
@@ -53,7 +53,7 @@ pub(crate) struct Watches<M: Message> {
     request: Option<Request<M>>,
     /// Those that wait until the reader is where they begin. Other messages are delivered meanwhile.
     pub(crate) waiting: Vec<WatchRequest<M>>,
-    block: Option<Block>,
+    block: Option<Block<M>>,
 }
 
 impl<M: Message> Watches<M> {
@@ -83,11 +83,11 @@ impl<M: Message> Watches<M> {
         self.request.take()
     }
 
-    pub(crate) fn set_block(&mut self, block: Block) {
+    pub(crate) fn set_block(&mut self, block: Block<M>) {
         self.block = Some(block);
     }
 
-    pub(crate) fn take_block(&mut self) -> Option<Block> {
+    pub(crate) fn take_block(&mut self) -> Option<Block<M>> {
         self.block.take()
     }
 

@@ -1,7 +1,10 @@
 //! The past of a key: what is kept of it between two offsets, for a reader that is past them and begins to read the key.
 
-use crate::id::Id;
+use std::sync::Arc;
+
+use crate::id::{Id, Offset};
 use crate::message::Message;
+use crate::store::entry::Entry;
 use crate::store::gap::{Gap, GapReason};
 use crate::store::ledger::Counts;
 use crate::store::log::Log;
@@ -9,16 +12,20 @@ use crate::store::log::batch::Batch;
 use crate::store::log::cursor::{Cursor, values_end};
 use crate::store::log::expired_values::ExpiredValue;
 use crate::store::log::key::KeySelection;
+use crate::store::log::past_snapshot::PastPass;
 use crate::store::log::read::ReadOutcome;
+use crate::store::snapshot::SharedSum;
 
 /// The past of a key that is not read yet.
-pub(crate) struct Past {
-    key: KeySelection,
-    cursor: Cursor,
+pub(crate) struct Past<M: Message> {
+    pub(super) key: KeySelection,
+    pub(super) cursor: Cursor,
+    /// The snapshot of the key, and what comes before it.
+    pub(crate) pass: Option<Box<PastPass<M>>>,
     /// The place of its reader.
     through: Id,
     /// A gap to report before anything else.
-    gap: Option<GapReason>,
+    pub(super) gap: Option<GapReason>,
     /// Its queue messages that were neither read nor reported missing.
     unread: u64,
     /// Those of them that were removed, which a removal above the place reports.
@@ -26,11 +33,15 @@ pub(crate) struct Past {
 }
 
 /// What is read next of the past of a key.
-pub(crate) enum PastStep<M> {
+pub(crate) enum PastStep<M: Message> {
     /// Reports a loss.
     Gap(Gap),
     /// Delivers messages. `with_ids`: everything that is owed of the key up to each was read with it.
     Batch { batch: Batch<M>, with_ids: bool, counts: Counts },
+    /// Delivers the snapshot of the key. `owed`: the reason by which it is told as a gap where the filter withholds it.
+    Snapshot { entry: Arc<Entry<M>>, owed: Option<GapReason> },
+    /// The snapshot of the key at this place is to be made, without the store's lock.
+    ToSum { sum: Arc<SharedSum<M>>, place: Offset, owed: Option<GapReason> },
     /// Reports the finish of the key.
     Finished { id: Id, with_id: bool },
     /// Reports a value that has expired.
@@ -74,21 +85,25 @@ impl<M: Message> Log<M> {
     }
 
     /// Returns the past of a key after a cursor, up to the place of its reader.
-    pub(crate) fn past(&self, key_index: usize, mut cursor: Cursor, gap: Option<GapReason>, through: Id) -> Past {
+    pub(crate) fn past(&self, key_index: usize, mut cursor: Cursor, gap: Option<GapReason>, through: Id) -> Past<M> {
         cursor.pass_ephemeral(u64::MAX);
         let key = KeySelection::One(key_index);
-        let owed_after = cursor.owed_after();
-        let above_place = self.queue_count_after(&key, owed_after.max(through.offset));
-        let unread = self.queue_count_after(&key, owed_after) - above_place;
-        Past { key, cursor, through, gap, unread, removed: 0 }
+        let mut past = Past { key, cursor, pass: None, through, gap, unread: 0, removed: 0 };
+        past.recount(self);
+        past
     }
 
     /// Reads what is next of the past of a key, which has a reader.
-    pub(crate) fn read_past(&mut self, past: &mut Past) -> PastStep<M> {
+    pub(crate) fn read_past(&mut self, past: &mut Past<M>) -> PastStep<M> {
         if let Some(reason) = past.gap.take() {
             return PastStep::Gap(Gap { reason, missed: None });
         }
         while past.through.epoch == self.epoch {
+            if M::SNAPSHOT.is_some()
+                && let Some(step) = self.read_past_pass(past)
+            {
+                return step;
+            }
             match self.read_through(&past.key, &mut past.cursor, &mut past.removed, past.through.offset) {
                 ReadOutcome::Batch { batch, with_ids, counts } => {
                     past.unread = past.unread.saturating_sub(counts.queue);
@@ -121,5 +136,38 @@ impl<M: Message> Log<M> {
             }
         }
         PastStep::Restarted { missed: past.unread }
+    }
+}
+
+impl<M: Message> Past<M> {
+    /// Counts again how many queue messages are unread.
+    pub(super) fn recount(&mut self, log: &Log<M>) {
+        let owed_after = self.cursor.owed_after();
+        let above_place = log.queue_count_after(&self.key, owed_after.max(self.through.offset));
+        self.unread = log.queue_count_after(&self.key, owed_after) - above_place;
+    }
+
+    /// Moves its end to the place at which its reader has begun to read the key.
+    pub(crate) fn end_at(&mut self, place: Id, log: &Log<M>) {
+        self.through = place;
+        self.recount(log);
+    }
+
+    /// Returns the place of its snapshot, which the reader has to make, and the state of the key.
+    pub(crate) fn to_sum(&self) -> Option<(Arc<SharedSum<M>>, Offset)> {
+        let pass = &self.pass.as_ref()?.pass;
+        let key = pass.unsent.last().filter(|_| pass.ready.is_none())?;
+        Some((Arc::clone(&key.sum), pass.place))
+    }
+
+    /// Gives it the snapshot that was made.
+    pub(crate) fn set_snapshot(&mut self, entry: Arc<Entry<M>>) {
+        if let Some(past) = &mut self.pass {
+            past.pass.ready = Some(entry);
+        }
+    }
+
+    pub(crate) fn key_index(&self) -> Option<usize> {
+        self.key.key_indexes().first().copied()
     }
 }

@@ -14,6 +14,7 @@ use crate::store::log::cursor::{ResumeOutcome, values_end};
 use crate::store::log::key::KeySelection;
 use crate::store::log::pass::{Interruption, Pass, PassKey, PassStep, PassTerms, Unsummed};
 use crate::store::reader::extras::Extras;
+use crate::store::reader::placing::Start;
 use crate::store::reader::resume::Resume;
 use crate::store::reader::{ReadStep, Reader};
 use crate::store::shared::State;
@@ -33,6 +34,39 @@ pub(super) struct ReaderSums<M: Message> {
 impl<M: Message> Default for ReaderSums<M> {
     fn default() -> Self {
         Self { accounted_others: 0, pass: None, has_told_place: false }
+    }
+}
+
+impl Start {
+    /// Returns how a reader that begins here gets snapshots, and whether it is told a gap beside them; `None` when it needs
+    /// none. Moves the cursor of a new reader to where it begins then.
+    pub(super) fn pass_terms<M: Message>(
+        &mut self,
+        log: &Log<M>,
+        keys: &KeySelection,
+        resume: Resume,
+        replay: usize,
+    ) -> Option<(PassTerms, bool)> {
+        let is_all = matches!(keys, KeySelection::All);
+        let (since, needs_gap) = match (self.outcome, resume) {
+            (Some(ResumeOutcome::Known | ResumeOutcome::Pending), _) => return None,
+            (None, _) => {
+                let skip_through = log.newest_other_not_replayed(keys, replay);
+                self.cursor = log.cursor_for_new_after(keys, skip_through);
+                (Offset::START, false)
+            }
+            (Some(ResumeOutcome::Trimmed), Resume::After(id)) => (id.offset, log.has_lost_unsummed(keys, id.offset)),
+            (Some(_), _) => (Offset::START, is_all || !log.sums_restarts()),
+        };
+        let terms = PassTerms {
+            since,
+            may_have_state: self.outcome.is_some(),
+            reason: self.gap.filter(|_| !needs_gap),
+            finishes_through: self.cursor.position(),
+            place_min: Offset::START,
+            bound: None,
+        };
+        Some((terms, needs_gap))
     }
 }
 
@@ -66,27 +100,10 @@ impl<M: Message> Reader<M> {
     /// Begins the pass of a reader that was just placed, if it needs one.
     #[cold]
     pub(super) fn begin_placed(&mut self, log: &mut Log<M>, resume: Resume, replay: usize) {
-        let is_all = matches!(self.keys, KeySelection::All);
-        let (since, needs_gap) = match (self.resume_outcome, resume) {
-            (Some(ResumeOutcome::Known | ResumeOutcome::Pending), _) => return self.recount_others(log),
-            (None, _) => {
-                let skip_through = log.newest_other_not_replayed(&self.keys, replay);
-                self.cursor = log.cursor_for_new_after(&self.keys, skip_through);
-                (Offset::START, false)
-            }
-            (Some(ResumeOutcome::Trimmed), Resume::After(id)) => {
-                (id.offset, log.has_lost_unsummed(&self.keys, id.offset))
-            }
-            (Some(_), _) => (Offset::START, is_all || !log.sums_restarts()),
-        };
-        let terms = PassTerms {
-            since,
-            may_have_state: self.resume_outcome.is_some(),
-            reason: self.gap.filter(|_| !needs_gap),
-            finishes_through: self.cursor.position(),
-            place_min: Offset::START,
-            bound: None,
-        };
+        let mut start = Start { cursor: self.cursor.clone(), outcome: self.resume_outcome, gap: self.gap };
+        let terms = start.pass_terms(log, &self.keys, resume, replay);
+        self.cursor = start.cursor;
+        let Some((terms, needs_gap)) = terms else { return self.recount_others(log) };
         if self.begin(log, terms) && !needs_gap {
             self.gap = None;
         }

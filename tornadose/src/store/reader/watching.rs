@@ -3,22 +3,25 @@
 use std::sync::Arc;
 use std::task::Waker;
 
-use crate::id::Id;
+use crate::id::{Id, Offset};
 use crate::message::Message;
 use crate::metrics;
-use crate::store::gap::Gap;
+use crate::store::gap::{Gap, GapReason};
 use crate::store::ledger::Counts;
+use crate::store::log::Log;
 use crate::store::log::key::KeySelection;
+use crate::store::log::pass::PassTerms;
 use crate::store::log::past::{Past, PastStep};
 use crate::store::reader::Reader;
 use crate::store::reader::placing::Start;
 use crate::store::reader::resume::{PendingResume, Resume};
 use crate::store::shared::State;
+use crate::store::snapshot::{EncodingId, SharedSum, SnapshotAt};
 
 /// The pasts of keys that a reader has begun to read.
-pub(crate) struct Pasts {
+pub(crate) struct Pasts<M: Message> {
     /// In the order in which the keys were given.
-    pub(crate) of_keys: Vec<Past>,
+    pub(crate) of_keys: Vec<Past<M>>,
     /// The place of the reader, which reads what is above it after the pasts.
     pub(crate) place: Id,
 }
@@ -46,7 +49,7 @@ impl<M: Message> Reader<M> {
     /// comes before, or the message of the id has yet to arrive, for which `waker` is woken.
     ///
     /// The reader is not live after this: it reads the log next.
-    pub(crate) fn poll_watch(&mut self, keys: &[M::Key], since: &mut PendingResume, waker: &Waker) -> Option<Pasts> {
+    pub(crate) fn poll_watch(&mut self, keys: &[M::Key], since: &mut PendingResume, waker: &Waker) -> Option<Pasts<M>> {
         drop(self.live.mailbox.discard());
         self.settle_counts();
         let shared = Arc::clone(&self.shared);
@@ -62,8 +65,32 @@ impl<M: Message> Reader<M> {
             expired_later = state.expire_now();
             place = self.place_for_keys(&mut state, since, waker);
         }
+        let mut of_keys = Vec::new();
+        if let Some(begun_at) = place {
+            of_keys = self.begin_pasts(&mut state.log, &added, since, begun_at);
+            if M::SNAPSHOT.is_some() && of_keys.iter().any(|past| past.to_sum().is_some()) {
+                let generation = state.log.generation();
+                drop(state);
+                let are_made = self.make_snapshots(&mut of_keys);
+                state = shared.lock();
+                // A key may have been removed meanwhile.
+                place = if are_made && state.log.generation() == generation {
+                    self.place_for_keys(&mut state, since, waker)
+                } else {
+                    None
+                };
+                if place.is_none() {
+                    // The reader reads on, and then begins again.
+                    waker.wake_by_ref();
+                }
+            }
+        }
         let begun = match place {
-            Some(place) => Some(self.add_keys(&mut state, &added, since, place)),
+            Some(place) => {
+                self.add_keys(&mut state, &added);
+                of_keys.iter_mut().for_each(|past| past.end_at(place, &state.log));
+                Some(Pasts { of_keys, place })
+            }
             None => {
                 added.iter().for_each(|key_index| state.log.release(*key_index));
                 None
@@ -92,9 +119,42 @@ impl<M: Message> Reader<M> {
         (!is_ahead).then_some(place)
     }
 
-    fn add_keys(&mut self, state: &mut State<M>, added: &[usize], since: &PendingResume, place: Id) -> Pasts {
+    /// Begins the pasts of keys, up to a place.
+    fn begin_pasts(&self, log: &mut Log<M>, added: &[usize], since: &PendingResume, place: Id) -> Vec<Past<M>> {
+        log.forget_old_finishes(&KeySelection::Set(added.into()));
+        let begin = |key_index: &usize| {
+            let key = KeySelection::One(*key_index);
+            let mut start = Self::start(log, &key, since.resume, since.replay);
+            let terms =
+                self.uses_snapshots().then(|| start.pass_terms(log, &key, since.resume, since.replay)).flatten();
+            let Start { cursor, gap, .. } = start;
+            let mut past = log.past(*key_index, cursor, gap, place);
+            if let Some((terms, needs_gap)) = terms {
+                log.begin_past_pass(&mut past, PassTerms { bound: Some(place.offset), ..terms }, needs_gap);
+            }
+            past
+        };
+        added.iter().map(begin).collect()
+    }
+
+    /// Makes the snapshots of pasts. The store must not be locked. Returns false when the state of a key contains messages
+    /// above the place of its past already.
+    fn make_snapshots(&self, pasts: &mut [Past<M>]) -> bool {
+        for past in pasts {
+            let Some((sum, place)) = past.to_sum() else { continue };
+            let Some(key_index) = past.key_index() else { continue };
+            match self.shared.snapshot_at(key_index, &sum, place, EncodingId::OfPlace) {
+                SnapshotAt::Encoded(entry) => past.set_snapshot(entry),
+                SnapshotAt::Ahead => return false,
+                // It is told as a gap where the past is read.
+                SnapshotAt::Unknown => {}
+            }
+        }
+        true
+    }
+
+    fn add_keys(&mut self, state: &mut State<M>, added: &[usize]) {
         let selection = KeySelection::Set(added.into());
-        state.log.forget_old_finishes(&selection);
         let before = self.counts_of_keys(state);
         state.log.add_keys(&selection, &mut self.cursor);
         self.keys = KeySelection::Watched(self.keys.key_indexes().iter().chain(added).copied().collect());
@@ -106,12 +166,6 @@ impl<M: Message> Reader<M> {
         }
         // The place is written before the next message.
         self.is_position_due = false;
-        let past = |key_index: &usize| {
-            let start = Self::start(&state.log, &KeySelection::One(*key_index), since.resume, since.replay);
-            let Start { cursor, gap, .. } = start;
-            state.log.past(*key_index, cursor, gap, place)
-        };
-        Pasts { of_keys: added.iter().map(past).collect(), place }
     }
 
     fn counts_of_keys(&self, state: &State<M>) -> KeyCounts {
@@ -122,7 +176,7 @@ impl<M: Message> Reader<M> {
     }
 
     /// Reads what is next of the past of a key. The reader reads nothing else until all pasts are read.
-    pub(crate) fn read_past(&mut self, past: &mut Past) -> PastStep<M> {
+    pub(crate) fn read_past(&mut self, past: &mut Past<M>) -> PastStep<M> {
         let shared = Arc::clone(&self.shared);
         let mut state = shared.lock();
         self.live.last_active = state.readers.touch(self.id);
@@ -132,6 +186,10 @@ impl<M: Message> Reader<M> {
         drop(state);
         // Dropped after unlocking: a message's own `Drop` may call the store.
         drop((discarded, expired));
+        let step = match step {
+            PastStep::ToSum { sum, place, owed } => self.read_sum(past, &sum, place, owed),
+            step => step,
+        };
         // What is never read of a past is not owed.
         match &step {
             PastStep::Batch { counts, .. } => {
@@ -149,9 +207,23 @@ impl<M: Message> Reader<M> {
                 self.ledger.record_owed_again(Counts { queue: (*removed).into(), ..Counts::default() });
                 self.removed_unread = self.removed_unread.saturating_add(*removed);
             }
-            PastStep::Finished { .. } | PastStep::Expired { .. } => {}
+            PastStep::Snapshot { .. }
+            | PastStep::ToSum { .. }
+            | PastStep::Finished { .. }
+            | PastStep::Expired { .. } => {}
         }
         step
+    }
+
+    /// Makes the snapshot of a past that has lost messages since it was begun, or tells the loss.
+    fn read_sum(&self, past: &Past<M>, sum: &Arc<SharedSum<M>>, place: Offset, owed: Option<GapReason>) -> PastStep<M> {
+        let snapshot = past.key_index().map(|index| self.shared.snapshot_at(index, sum, place, EncodingId::OfPlace));
+        match (snapshot, owed) {
+            (Some(SnapshotAt::Encoded(entry)), _) => PastStep::Snapshot { entry, owed },
+            (_, Some(reason)) => PastStep::Gap(Gap { reason, missed: None }),
+            // Nothing was owed.
+            (_, None) => PastStep::ToSum { sum: Arc::clone(sum), place, owed },
+        }
     }
 
     fn record_missed_of_past(&mut self, missed: u64) {
