@@ -240,5 +240,6 @@ async fn the_page_shows_keys_that_are_watched() {
     ada.watch_since("1", since).await;
     ada.watch_since("2", "unknown").await;
     ada.close().await;
+    ada.drain_events().await;
     check(&app.recording());
 }
