@@ -67,17 +67,15 @@ impl Dashboard {
 }
 
 /// `GET /trades`, as a WebSocket: the trades of the symbols that the page watches.
-#[subscriber(ws, store = Market, replay = 300, watch = Self::may_watch, filter = Self::shows, max_keys = 8)]
+#[subscriber(ws, store = Market, replay = 300, watch = may_watch, filter = is_trade, max_keys = 8)]
 struct Trades;
 
-impl Trades {
-    async fn may_watch(&mut self, key: &MarketKey, _: &Store<Market>) -> Result<(), &'static str> {
-        if simulation::is_listed(&key.symbol) { Ok(()) } else { Err("no such symbol") }
-    }
+async fn may_watch(_: &Trades, key: &MarketKey, _: &Store<Market>) -> Result<(), &'static str> {
+    if simulation::is_listed(&key.symbol) { Ok(()) } else { Err("no such symbol") }
+}
 
-    fn shows(&self, message: &Market) -> bool {
-        matches!(message, Market::Trade { .. })
-    }
+fn is_trade(_: &Trades, message: &Market) -> bool {
+    matches!(message, Market::Trade { .. })
 }
 
 #[handler]

@@ -121,5 +121,23 @@ async fn the_page_watches_the_trades_of_the_chosen_symbol() {
     chart.unwatch("AAPL").await;
     chart.watch("MSFT").await;
     chart.watch("XXXX").await;
-    assert_transcript!(app, @r#""#);
+    assert_transcript!(app, @r#"
+    list > GET /market?trades=false
+    list ~ open 200 text/event-stream
+    list < quote #1 {"symbol":"AAPL","bid":1.0,"ask":1.5}
+    chart > GET /trades upgrade websocket
+    chart ~ open 101
+    chart > {"tornadose:watch":["AAPL"]}
+    chart < trade at #2 of "AAPL" {"symbol":"AAPL","price":1.0,"size":100,"at":0}
+    chart < tornadose:watching {"keys":["AAPL"]}
+    chart < trade #3 {"symbol":"AAPL","price":2.0,"size":100,"at":0}
+    chart > {"tornadose:unwatch":["AAPL"]}
+    chart < tornadose:unwatched {"keys":["AAPL"]}
+    chart > {"tornadose:watch":["MSFT"]}
+    chart < trade at #4 of "MSFT" {"symbol":"MSFT","price":2.0,"size":100,"at":0}
+    chart < tornadose:watching {"keys":["MSFT"]}
+    chart > {"tornadose:watch":["XXXX"]}
+    chart < tornadose:error {"reason":"no such symbol","key":"XXXX"}
+    chart < tornadose:watching {"keys":[]}
+    "#);
 }

@@ -72,13 +72,11 @@ impl StoredRoom {
 }
 
 /// Rooms that the client chooses while it is connected.
-#[subscriber(ws, store = RoomEvent, replay = 1, watch = Self::may_watch)]
+#[subscriber(ws, store = RoomEvent, replay = 1, watch = may_watch)]
 struct Rooms;
 
-impl Rooms {
-    async fn may_watch(&mut self, key: &RoomEventKey, _: &Store<RoomEvent>) -> Result<(), &'static str> {
-        if key.room == "attic" { Err("the attic is private") } else { Ok(()) }
-    }
+async fn may_watch(_: &Rooms, key: &RoomEventKey, _: &Store<RoomEvent>) -> Result<(), &'static str> {
+    if key.room == "attic" { Err("the attic is private") } else { Ok(()) }
 }
 
 fn said(room: &str, text: &str) -> RoomEvent {
@@ -240,5 +238,6 @@ async fn the_page_shows_keys_that_are_watched() {
     ada.watch_since("1", since).await;
     ada.watch_since("2", "unknown").await;
     ada.close().await;
+    ada.drain_events().await;
     check(&app.recording());
 }

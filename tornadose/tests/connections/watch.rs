@@ -457,7 +457,15 @@ async fn a_past_is_filtered_and_does_not_wait_for_a_throttle() {
     page.watch("A").await;
     submit(&store, [trade("A", 13), trade("A", 15)]).await;
     app.advance(secs(1)).await;
-    assert_transcript!(page, @r#""#);
+    assert_transcript!(page, @r#"
+    page > GET /slow upgrade websocket
+    page ~ open 101
+    page > {"tornadose:watch":["A"]}
+    page < trade at #1 of "A" {"symbol":"A","price":12}
+    page < trade at #2 of "A" {"symbol":"A","price":14}
+    page < tornadose:watching {"keys":["A"]}
+    page < trade #3 {"symbol":"A","price":15}
+    "#);
 }
 
 #[tornadose_test::test]
@@ -467,7 +475,16 @@ async fn an_ask_is_answered_after_the_confirmation() {
     let page = app.client("page").ws("/board").await;
     page.watch("A").await;
     assert_eq!(page.ask::<u32>(&2).await, 2);
-    assert_transcript!(page, @r#""#);
+    assert_transcript!(page, @r#"
+    page > GET /board upgrade websocket
+    page ~ open 101
+    page > {"tornadose:watch":["A"]}
+    page < trade at #1 of "A" {"symbol":"A","price":1}
+    page < tornadose:watching {"keys":["A"]}
+    page > ask 1 2
+    page < tornadose:reply 1 2
+    page < trade #2 {"symbol":"A","price":2}
+    "#);
 }
 
 #[tornadose_test::test]
@@ -518,7 +535,16 @@ async fn an_id_above_the_head_waits_for_its_key_alone() {
     app.settle().await;
     ingest(&link, 3, "A", 3);
     ingest(&link, 4, "A", 4);
-    assert_transcript!(page, @r#""#);
+    assert_transcript!(page, @r##"
+    page > GET /linked upgrade websocket
+    page ~ open 101
+    page > {"tornadose:watch":["A"],"since":"#1"}
+    page > {"tornadose:watch":["B"]}
+    page < tornadose:watching {"keys":["B"]}
+    page < trade #2 {"symbol":"B","price":2}
+    page < trade at #3 of "A" {"symbol":"A","price":4}
+    page < tornadose:watching {"keys":["A"]}
+    "##);
 }
 
 #[tornadose_test::test]
@@ -528,7 +554,16 @@ async fn an_id_that_does_not_come_is_a_gap_of_the_key_after_2_s() {
     page.watch_since("A", format!("{}-7.3", link::EPOCH)).await;
     app.advance(secs(2)).await;
     ingest(&link, 2, "A", 2);
-    assert_transcript!(page, @r#""#);
+    assert_transcript!(page, @r##"
+    page > GET /linked upgrade websocket
+    page ~ open 101
+    page > {"tornadose:watch":["A"],"since":"#1"}
+    after 2s
+    page < tornadose:gap {"reason":"restarted","missed":null,"key":"A"}
+    page < trade at #2 of "A" {"symbol":"A","price":1}
+    page < tornadose:watching {"keys":["A"]}
+    page < trade #3 {"symbol":"A","price":2}
+    "##);
 }
 
 #[tornadose_test::test]
@@ -540,5 +575,17 @@ async fn a_key_that_waits_can_be_unwatched() {
     ingest(&link, 2, "A", 2);
     app.advance(secs(2)).await;
     page.watch("A").await;
-    assert_transcript!(page, @r#""#);
+    assert_transcript!(page, @r##"
+    page > GET /linked upgrade websocket
+    page ~ open 101
+    page > {"tornadose:watch":["A"],"since":"#1"}
+    page > {"tornadose:unwatch":["A"]}
+    page < tornadose:unwatched {"keys":["A"]}
+    page < tornadose:watching {"keys":[]}
+    after 2s
+    page > {"tornadose:watch":["A"]}
+    page < trade at #2 of "A" {"symbol":"A","price":1}
+    page < trade at #3 of "A" {"symbol":"A","price":2}
+    page < tornadose:watching {"keys":["A"]}
+    "##);
 }
