@@ -69,4 +69,5 @@ mod throttle;
 mod ttl;
 mod watch;
 mod watch_cuts;
+mod watch_snapshots;
 mod ws;

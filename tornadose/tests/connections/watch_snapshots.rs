@@ -1,0 +1,110 @@
+//! Watched keys of messages that a snapshot sums: a key begins with its snapshot.
+
+use tornadose::prelude::*;
+use tornadose_test::{Harness, assert_transcript};
+
+use super::harness::harness;
+
+#[store(queue, capacity = 4)]
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Answer {
+    Token {
+        #[key]
+        run: u8,
+        text: String,
+    },
+    #[snapshot(apply = append, of(Token))]
+    Text {
+        #[key]
+        run: u8,
+        text: String,
+    },
+    #[latest]
+    Title {
+        #[key]
+        run: u8,
+        title: String,
+    },
+    #[finish]
+    Done {
+        #[key]
+        run: u8,
+    },
+}
+
+fn append(text: &mut String, message: &Answer) {
+    if let Answer::Token { text: token, .. } = message {
+        text.push_str(token);
+    }
+}
+
+fn token(run: u8, text: &str) -> Answer {
+    Answer::Token { run, text: text.into() }
+}
+
+#[subscriber(ws, store = Answer, watch = public)]
+struct Answers;
+
+fn app() -> (Store<Answer>, Harness) {
+    let store = Store::new();
+    let app = harness(Router::with_path("answers").get(Answers::handler(&store)));
+    (store, app)
+}
+
+async fn submit(store: &Store<Answer>, messages: impl IntoIterator<Item = Answer>) {
+    for message in messages {
+        store.submit(message).await.unwrap();
+    }
+}
+
+#[tornadose_test::test]
+async fn a_watched_key_begins_with_its_snapshot() {
+    let (store, app) = app();
+    submit(&store, [token(1, "a"), token(2, "x"), token(1, "b"), token(1, "c")]).await;
+    submit(&store, [Answer::Title { run: 1, title: "Letters".into() }, token(1, "d"), token(1, "e"), token(1, "f")])
+        .await;
+    let page = app.client("page").ws("/answers").await;
+    page.watch(&1).await;
+    page.watch(&2).await;
+    submit(&store, [token(2, "y"), token(1, "g")]).await;
+    assert_transcript!(page, @"");
+}
+
+#[tornadose_test::test]
+async fn a_known_since_gives_the_messages_after_it_and_a_trimmed_one_the_snapshot() {
+    let (store, app) = app();
+    let since = store.submit(token(1, "a")).await.unwrap().to_string();
+    submit(&store, [token(1, "b"), token(1, "c")]).await;
+    let page = app.client("page").ws("/answers").await;
+    page.watch_since(&1, &since).await;
+    submit(&store, [token(1, "d"), token(1, "e"), token(1, "f"), token(1, "g"), token(1, "h")]).await;
+    let late = app.client("late").ws("/answers").await;
+    late.watch_since(&1, &since).await;
+    late.watch_since(&3, "yesterday").await;
+    submit(&store, [token(3, "z")]).await;
+    assert_transcript!(page, @"");
+    assert_transcript!(late, @"");
+}
+
+#[tornadose_test::test]
+async fn a_finished_key_gives_its_snapshot_then_its_finish() {
+    let (store, app) = app();
+    submit(&store, [token(1, "a"), token(1, "b"), Answer::Done { run: 1 }]).await;
+    let page = app.client("page").ws("/answers").await;
+    page.watch(&1).await;
+    submit(&store, [token(2, "x")]).await;
+    page.watch(&2).await;
+    assert_transcript!(page, @"");
+}
+
+#[tornadose_test::test]
+async fn a_removed_key_begins_anew_for_who_watches_it() {
+    let (store, app) = app();
+    submit(&store, [token(1, "a"), token(1, "b")]).await;
+    let page = app.client("page").ws("/answers").await;
+    page.watch(&1).await;
+    store.remove(&AnswerKey { run: 1 }).await.unwrap();
+    submit(&store, [token(1, "c")]).await;
+    assert_transcript!(page, @"");
+}
