@@ -98,6 +98,14 @@ impl<M: Message> SnapshotRules<M> {
     }
 
     /// Sets the version of the rules, which is kept beside a snapshot. A snapshot of another version is not known.
+    ///
+    /// ```
+    /// use tornadose::{Message, SnapshotRules};
+    ///
+    /// fn changed<M: Message>(rules: SnapshotRules<M>) -> SnapshotRules<M> {
+    ///     rules.version(2)
+    /// }
+    /// ```
     #[must_use]
     pub const fn version(mut self, version: u32) -> Self {
         self.version = version;
@@ -106,6 +114,14 @@ impl<M: Message> SnapshotRules<M> {
 
     /// Says that no queue message is [`SnapshotRole::Other`]. A client whose id is not known then gets the snapshot of its
     /// key without a gap.
+    ///
+    /// ```
+    /// use tornadose::{Message, SnapshotRules};
+    ///
+    /// fn complete<M: Message>(rules: SnapshotRules<M>) -> SnapshotRules<M> {
+    ///     rules.sums_everything()
+    /// }
+    /// ```
     #[must_use]
     pub const fn sums_everything(mut self) -> Self {
         self.sums_everything = true;

@@ -31,6 +31,7 @@ mod ephemeral_index;
 pub(crate) mod ephemeral;
 pub(crate) mod expiry;
 pub(crate) mod snapshots;
+pub(crate) mod summing;
 mod notices;
 mod finish;
 mod removal;

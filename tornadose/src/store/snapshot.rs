@@ -1,5 +1,4 @@
-//! The state of a key's snapshot, and the code that brings it up to date. Which messages are to be applied is known to
-//! the log (`log/snapshots.rs`).
+//! Brings the snapshots of keys up to date. Which messages are to be applied is known to the log (`log/snapshots.rs`).
 //!
 //! # Locks
 //!
@@ -8,7 +7,7 @@
 //! its own.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use crate::event::Event;
 use crate::id::{Id, Offset};
@@ -17,30 +16,11 @@ use crate::message::{Message, Retention};
 use crate::store::entry::Entry;
 use crate::store::kept_as::{KeptAs, QueueRole};
 use crate::store::limits::ENTRY_OVERHEAD;
-use crate::store::log::snapshots::Unapplied;
+use crate::store::log::summing::Unapplied;
 use crate::store::shared::Shared;
-
-/// The state of a key's snapshot.
-pub(crate) struct SharedSum<M: Message> {
-    key: Arc<M::Key>,
-    /// `None` before the first message is applied.
-    state: Mutex<Option<Arc<M>>>,
-}
-
-impl<M: Message> SharedSum<M> {
-    pub(crate) fn new(key: Arc<M::Key>) -> Self {
-        Self { key, state: Mutex::new(None) }
-    }
-
-    pub(crate) fn key(&self) -> &Arc<M::Key> {
-        &self.key
-    }
-
-    /// Locks the state. What a panic has left is dropped with the sum.
-    fn lock(&self) -> MutexGuard<'_, Option<Arc<M>>> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
+#[cfg(test)]
+use crate::store::sum::Fault;
+use crate::store::sum::SharedSum;
 
 /// The snapshot of a key at a place.
 pub(crate) enum SnapshotAt<M> {
@@ -213,44 +193,6 @@ impl<M: Message> Shared<M> {
         self.lock_only().log.fail_snapshot(key_index, sum, failed);
         tracing::error!(target: "tornadose", channel = M::CHANNEL, "snapshot failed");
         Failed
-    }
-}
-
-#[cfg(test)]
-pub(crate) use self::faults::Fault;
-
-/// Faults that a test plants, to see that a model finds them.
-#[cfg(test)]
-mod faults {
-    use std::cell::Cell;
-
-    thread_local! {
-        static PLANTED: Cell<Option<Fault>> = const { Cell::new(None) };
-    }
-
-    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-    pub(crate) enum Fault {
-        /// A message is applied twice.
-        AppliedTwice,
-        /// A snapshot does not contain the newest message up to its place.
-        OneTooOld,
-        /// An id is told although a key was left out.
-        SkippedKey,
-        /// A message that is trimmed is not applied.
-        NeverApplied,
-        /// A message is sent that the snapshot contains.
-        SentTwice,
-    }
-
-    impl Fault {
-        pub(crate) fn is_planted(self) -> bool {
-            PLANTED.get() == Some(self)
-        }
-
-        /// Plants a fault in this thread, or none.
-        pub(crate) fn plant(fault: Option<Self>) {
-            PLANTED.set(fault);
-        }
     }
 }
 

@@ -26,7 +26,7 @@ use crate::store::error::SubmitError;
 use crate::store::reader::mailbox::NOOP_WAKER;
 use crate::store::reader::resume::Resume;
 use crate::store::reader::{Reader, ReaderOptions};
-use crate::store::snapshot::Fault;
+use crate::store::sum::Fault;
 use crate::subscriber::Subscriber;
 use crate::subscriber::options::Lag;
 

@@ -21,7 +21,7 @@ use crate::store::log::expired_values::{ExpiredValue, NextExpired};
 use crate::store::log::key::{KeyLog, KeySelection};
 use crate::store::log::merge::{merge, merge_all};
 use crate::store::log::notices::NextFinish;
-use crate::store::snapshot::SharedSum;
+use crate::store::sum::SharedSum;
 
 /// Why a reader begins a pass, and what it knows.
 #[derive(Clone, Copy)]
@@ -121,7 +121,7 @@ impl<M: Message> Pass<M> {
 
 fn is_summed_by<M: Message>(summed: &[usize], entry: &Entry<M>) -> bool {
     #[cfg(test)]
-    if crate::store::snapshot::Fault::SentTwice.is_planted() && entry.offset().minor().is_multiple_of(7) {
+    if crate::store::sum::Fault::SentTwice.is_planted() && entry.offset().minor().is_multiple_of(7) {
         return false;
     }
     entry.role.is_summed() && summed.binary_search(&entry.key_index()).is_ok()
@@ -281,15 +281,20 @@ impl<M: Message> Log<M> {
     /// Returns the newest kept queue message that is not among the last `replay` of those that no snapshot contains.
     pub(crate) fn newest_other_not_replayed(&self, keys: &KeySelection, replay: usize) -> Offset {
         let is_other = |entry: &&Arc<Entry<M>>| !entry.role.is_summed() || !self.snapshots.is_known(entry.key_index);
-        let mut kept: Vec<Offset> = match keys {
-            KeySelection::All => self.queue.values().filter(is_other).map(|entry| entry.offset()).collect(),
-            _ => {
-                let logs = keys.key_indexes().iter().map(|key_index| &self.keys[*key_index]);
-                logs.flat_map(|log| log.queue.iter().filter(is_other)).map(|entry| entry.offset()).collect()
+        let of_key = |key_index: usize| self.keys[key_index].queue.iter().rev().filter(is_other);
+        let offset = |entry: &Arc<Entry<M>>| entry.offset();
+        match keys {
+            KeySelection::All => self.queue.values().rev().filter(is_other).nth(replay).map(offset),
+            KeySelection::One(key_index) => of_key(*key_index).nth(replay).map(offset),
+            KeySelection::Set(key_indexes) => {
+                let at_most = replay.saturating_add(1);
+                let newest = key_indexes.iter().flat_map(|key_index| of_key(*key_index).take(at_most).map(offset));
+                let mut newest: Vec<Offset> = newest.collect();
+                newest.sort_unstable();
+                newest.into_iter().rev().nth(replay)
             }
-        };
-        kept.sort_unstable();
-        kept.into_iter().rev().nth(replay).unwrap_or_default()
+        }
+        .unwrap_or_default()
     }
 
     /// Returns how many messages a reader was owed that are gone, whether or not a snapshot contains them.

@@ -12,29 +12,14 @@ use crate::store::ledger::Counts;
 use crate::store::log::Log;
 use crate::store::log::cursor::{ResumeOutcome, values_end};
 use crate::store::log::key::KeySelection;
-use crate::store::log::pass::{Interruption, Pass, PassKey, PassStep, PassTerms, Unsummed};
+use crate::store::log::pass::{Interruption, PassKey, PassStep, PassTerms, Unsummed};
 use crate::store::reader::extras::Extras;
 use crate::store::reader::resume::Resume;
 use crate::store::reader::{ReadStep, Reader};
 use crate::store::shared::State;
 #[cfg(test)]
-use crate::store::snapshot::Fault;
+use crate::store::sum::Fault;
 use crate::store::snapshot::{EncodingId, SnapshotAt};
-
-/// What a reader that gets snapshots has beside its cursor.
-pub(super) struct ReaderSums<M: Message> {
-    /// Of the queue messages of its keys that are not summed, those that were read or are not owed.
-    accounted_others: u64,
-    pass: Option<Pass<M>>,
-    /// Whether the pass has told the id of its place.
-    has_told_place: bool,
-}
-
-impl<M: Message> Default for ReaderSums<M> {
-    fn default() -> Self {
-        Self { accounted_others: 0, pass: None, has_told_place: false }
-    }
-}
 
 impl<M: Message> Reader<M> {
     /// Returns whether the reader gets snapshots.
