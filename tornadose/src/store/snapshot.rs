@@ -39,6 +39,18 @@ pub(crate) enum EncodingId {
     Any,
 }
 
+/// What is no longer needed, to be dropped without a lock: a message has a `Drop` of its own.
+struct Dropped<M> {
+    states: Vec<Arc<M>>,
+    entries: Vec<Arc<Entry<M>>>,
+}
+
+impl<M> Default for Dropped<M> {
+    fn default() -> Self {
+        Self { states: Vec::new(), entries: Vec::new() }
+    }
+}
+
 /// The code of the message's type has panicked, or a snapshot cannot be encoded.
 struct Failed;
 
@@ -54,14 +66,14 @@ impl<M: Message> Shared<M> {
             drop(discarded);
             let Some((key_index, sum)) = due else { return };
             // Dropped after unlocking, because a message has a `Drop` of its own.
-            let mut dropped = Vec::new();
+            let mut dropped = Dropped::default();
             let mut current = sum.lock();
             let unapplied = self.lock_only().log.take_unapplied(key_index, &sum, None);
             if let Unapplied::Messages(entries) = unapplied {
                 let applied = self.apply(key_index, &sum, &mut current, entries, &mut dropped);
                 let to_measure = self.lock_only().log.is_to_be_measured(key_index, &sum);
                 if let (Ok(()), Some(place)) = (applied, to_measure) {
-                    self.encode(key_index, &sum, &mut current, place);
+                    self.encode(key_index, &sum, &mut current, place, &mut dropped);
                 }
             }
             drop(current);
@@ -77,7 +89,7 @@ impl<M: Message> Shared<M> {
         place: Offset,
         id: EncodingId,
     ) -> SnapshotAt<M> {
-        let mut dropped = Vec::new();
+        let mut dropped = Dropped::default();
         let mut current = sum.lock();
         let mut state = self.lock_only();
         #[cfg(test)]
@@ -99,7 +111,7 @@ impl<M: Message> Shared<M> {
         let applied = self.apply(key_index, sum, &mut current, entries, &mut dropped);
         #[cfg(test)]
         let place = if Fault::OneTooOld.is_planted() { place.next() } else { place };
-        let encoded = applied.ok().and_then(|()| self.encode(key_index, sum, &mut current, place));
+        let encoded = applied.ok().and_then(|()| self.encode(key_index, sum, &mut current, place, &mut dropped));
         drop(current);
         drop(dropped);
         if self.lock_only().log.snapshots().has_due() {
@@ -115,7 +127,7 @@ impl<M: Message> Shared<M> {
         sum: &Arc<SharedSum<M>>,
         current: &mut Option<Arc<M>>,
         entries: Vec<Arc<Entry<M>>>,
-        dropped: &mut Vec<(Option<Arc<M>>, Vec<Arc<Entry<M>>>)>,
+        dropped: &mut Dropped<M>,
     ) -> Result<(), Failed> {
         let Some(rules) = M::SNAPSHOT else { return Err(Failed) };
         // What is older than a submitted snapshot is replaced by it.
@@ -136,7 +148,8 @@ impl<M: Message> Shared<M> {
                 }
             }
         }));
-        dropped.push((replaced, entries));
+        dropped.states.extend(replaced);
+        dropped.entries.extend(entries);
         applied.map_err(|_| self.fail(key_index, sum, current, last, dropped))
     }
 
@@ -147,6 +160,7 @@ impl<M: Message> Shared<M> {
         sum: &Arc<SharedSum<M>>,
         current: &mut Option<Arc<M>>,
         place: Offset,
+        dropped: &mut Dropped<M>,
     ) -> Option<Arc<Entry<M>>> {
         let rules = M::SNAPSHOT?;
         let encoded = catch_unwind(AssertUnwindSafe(|| {
@@ -154,9 +168,7 @@ impl<M: Message> Shared<M> {
             (Arc::clone(message), message.event())
         }));
         let Ok((message, Ok(event))) = encoded else {
-            let mut dropped = Vec::new();
-            self.fail(key_index, sum, current, place, &mut dropped);
-            drop(dropped);
+            self.fail(key_index, sum, current, place, dropped);
             return None;
         };
         Some(self.record_encoded(key_index, sum, place, message, event))
@@ -187,9 +199,9 @@ impl<M: Message> Shared<M> {
         sum: &Arc<SharedSum<M>>,
         current: &mut Option<Arc<M>>,
         failed: Offset,
-        dropped: &mut Vec<(Option<Arc<M>>, Vec<Arc<Entry<M>>>)>,
+        dropped: &mut Dropped<M>,
     ) -> Failed {
-        dropped.push((current.take(), Vec::new()));
+        dropped.states.extend(current.take());
         self.lock_only().log.fail_snapshot(key_index, sum, failed);
         tracing::error!(target: "tornadose", channel = M::CHANNEL, "snapshot failed");
         Failed
@@ -197,7 +209,12 @@ impl<M: Message> Shared<M> {
 }
 
 /// Applies one message. The state is copied first while a reader has it.
-fn apply_one<M: Message>(rules: &SnapshotRules<M>, sum: &SharedSum<M>, current: &mut Option<Arc<M>>, message: &M) {
+fn apply_one<M: Message>(
+    rules: &SnapshotRules<M, M::Key>,
+    sum: &SharedSum<M>,
+    current: &mut Option<Arc<M>>,
+    message: &M,
+) {
     let state = current.get_or_insert_with(|| Arc::new((rules.init)(sum.key())));
     if Arc::get_mut(state).is_none() {
         *state = Arc::new((rules.copy)(state));

@@ -290,6 +290,7 @@ async fn a_finished_key_has_its_snapshot_and_then_its_end() {
     page < text #1 {"run":1,"text":"abcdef"}
     page < done #2 {"run":1}
     page < tornadose:finished #3 {}
+    page < retry 6.708s
     page ~ end
     both > GET /strict?run=1&run=2 upgrade websocket
     both ~ open 101

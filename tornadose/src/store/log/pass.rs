@@ -224,14 +224,11 @@ impl<M: Message> Log<M> {
 
     /// Returns how many queue messages are kept after an offset that this passes.
     fn count_queue_after(&self, keys: &KeySelection, after: Offset, passes: impl Fn(&&Arc<Entry<M>>) -> bool) -> u64 {
-        let count = match keys {
-            KeySelection::All => {
-                self.queue.range(above(after)).map(|(_, entry)| entry).filter(|entry| passes(entry)).count()
-            }
-            _ => {
-                let logs = keys.key_indexes().iter().map(|key_index| &self.keys[*key_index]);
-                logs.map(|log| log.queue_after(after).filter(|entry| passes(entry)).count()).sum()
-            }
+        let count: usize = if matches!(keys, KeySelection::All) {
+            self.queue.range(above(after)).map(|(_, entry)| entry).filter(|entry| passes(entry)).count()
+        } else {
+            let logs = keys.key_indexes().iter().map(|key_index| &self.keys[*key_index]);
+            logs.map(|log| log.queue_after(after).filter(|entry| passes(entry)).count()).sum()
         };
         count as u64
     }
@@ -242,16 +239,14 @@ impl<M: Message> Log<M> {
     }
 
     fn appended_others(&self, keys: &KeySelection) -> u64 {
-        match keys {
-            KeySelection::All => self.snapshots.appended_others,
-            _ => {
-                let of_key = |key_index: &usize| match self.snapshots.keys.get(key_index) {
-                    Some(snapshot) => snapshot.appended_others,
-                    None => self.keys[*key_index].appended_queue,
-                };
-                keys.key_indexes().iter().map(of_key).sum()
-            }
+        if matches!(keys, KeySelection::All) {
+            return self.snapshots.appended_others;
         }
+        let of_key = |key_index: &usize| match self.snapshots.keys.get(key_index) {
+            Some(snapshot) => snapshot.appended_others,
+            None => self.keys[*key_index].appended_queue,
+        };
+        keys.key_indexes().iter().map(of_key).sum()
     }
 
     fn kept_others(&self, keys: &KeySelection, cursor: &Cursor) -> u64 {
@@ -262,12 +257,11 @@ impl<M: Message> Log<M> {
     pub(crate) fn missed_unsummed(&self, keys: &KeySelection, cursor: &Cursor, accounted_others: u64) -> Unsummed {
         let others = self.appended_others(keys) - accounted_others - self.kept_others(keys, cursor);
         let is_gone = |key_index: &usize| self.keys[*key_index].trimmed_through > cursor.owed_after();
-        let has_unknown = match keys {
-            KeySelection::All => self.snapshots.unknown.iter().any(is_gone),
-            _ => {
-                let mut unknown = keys.key_indexes().iter().filter(|key| self.snapshots.unknown.contains(key));
-                unknown.any(is_gone)
-            }
+        let unknown = &self.snapshots.unknown;
+        let has_unknown = if matches!(keys, KeySelection::All) {
+            unknown.iter().any(is_gone)
+        } else {
+            keys.key_indexes().iter().filter(|key| unknown.contains(key)).any(is_gone)
         };
         if !has_unknown {
             return Unsummed { missed: Some(others), recorded: others };

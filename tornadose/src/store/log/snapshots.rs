@@ -155,13 +155,11 @@ impl<M: Message> Snapshots<M> {
     }
 
     /// Takes the snapshot of a key out, to be dropped outside of the store's lock.
-    pub(super) fn discard(&mut self, key_index: usize) -> bool {
+    pub(super) fn discard(&mut self, key_index: usize) {
         self.update(key_index, |snapshot| (snapshot.size, snapshot.is_droppable) = (0, false));
-        (self.unknown.remove(&key_index), self.due.remove(&key_index));
-        let discarded = self.keys.remove(&key_index);
-        let is_there = discarded.is_some();
-        self.discarded.extend(discarded);
-        is_there
+        self.unknown.remove(&key_index);
+        self.due.remove(&key_index);
+        self.discarded.extend(self.keys.remove(&key_index));
     }
 }
 

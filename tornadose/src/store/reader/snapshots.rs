@@ -17,9 +17,9 @@ use crate::store::reader::extras::Extras;
 use crate::store::reader::resume::Resume;
 use crate::store::reader::{ReadStep, Reader};
 use crate::store::shared::State;
+use crate::store::snapshot::{EncodingId, SnapshotAt};
 #[cfg(test)]
 use crate::store::sum::Fault;
-use crate::store::snapshot::{EncodingId, SnapshotAt};
 
 impl<M: Message> Reader<M> {
     /// Returns whether the reader gets snapshots.
@@ -115,11 +115,15 @@ impl<M: Message> Reader<M> {
         self.restart_ids(log);
     }
 
-    /// Begins a pass if a key of the reader was removed ahead of it. Returns the gap that it is told beside, if there is
-    /// one; `None` when nothing has happened.
-    pub(super) fn begin_interrupted(&mut self, log: &mut Log<M>, bound: Option<Offset>) -> Option<Option<Gap>> {
+    /// Returns whether a key was removed ahead of a reader that gets snapshots, which begins a pass then: the reason of a
+    /// gap that it is told beside.
+    #[inline]
+    pub(super) fn removal_ahead(&self, log: &Log<M>) -> Option<GapReason> {
+        if !self.uses_snapshots() {
+            return None;
+        }
         match log.interruption(&self.keys, &self.cursor)? {
-            Interruption::Removed(reason) => Some(self.begin_again(log, reason, bound)),
+            Interruption::Removed(reason) => Some(reason),
             Interruption::Restarted | Interruption::Lost(_) => None,
         }
     }
@@ -128,7 +132,7 @@ impl<M: Message> Reader<M> {
     /// there is one.
     #[cold]
     pub(super) fn begin_again(&mut self, log: &mut Log<M>, reason: GapReason, bound: Option<Offset>) -> Option<Gap> {
-        let Some(sums) = Extras::sums_of(&mut self.extras) else { return None };
+        let sums = Extras::sums_of(&mut self.extras)?;
         let interrupted = sums.pass.take();
         let unsummed = log.missed_unsummed(&self.keys, &self.cursor, sums.accounted_others);
         let lost = log.lost_of(&self.keys, &self.cursor, interrupted.as_ref());
@@ -236,7 +240,7 @@ impl<M: Message> Reader<M> {
             match next {
                 Next::Step(step) => return Some(step),
                 Next::Snapshot(key, place, id) => {
-                    let step = self.send_snapshot(key, place, id);
+                    let step = self.send_snapshot(&key, place, id);
                     if step.is_some() {
                         return step;
                     }
@@ -331,7 +335,7 @@ impl<M: Message> Reader<M> {
     }
 
     /// Makes a snapshot. Returns `None` when it is left out.
-    fn send_snapshot(&mut self, key: PassKey<M>, place: Offset, id: EncodingId) -> Option<ReadStep<M>> {
+    fn send_snapshot(&mut self, key: &PassKey<M>, place: Offset, id: EncodingId) -> Option<ReadStep<M>> {
         let snapshot = self.shared.snapshot_at(key.key_index, &key.sum, place, id);
         let sums = Extras::sums_of(&mut self.extras)?;
         let pass = sums.pass.as_mut()?;
