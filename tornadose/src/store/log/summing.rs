@@ -9,8 +9,8 @@ use crate::store::kept_as::KeptAs;
 use crate::store::limits::ENTRY_OVERHEAD;
 use crate::store::log::Log;
 #[cfg(test)]
-use crate::store::log::snapshots::KeySnapshot;
-use crate::store::log::snapshots::Snapshots;
+use crate::store::log::snapshot_index::KeySnapshot;
+use crate::store::log::snapshot_index::Snapshots;
 use crate::store::sum::SharedSum;
 
 /// What has to be applied to the snapshot of a key.
