@@ -23,6 +23,7 @@ fn the_expansions_are_as_reviewed() {
         "latest_ttl",
         "ephemeral",
         "watch",
+        "snapshots",
         "a_mistake",
     ] {
         check(name);

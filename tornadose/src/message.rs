@@ -134,7 +134,7 @@ pub trait Message: Send + Sync + Sized + 'static {
 
     /// How the queue messages of a key are summed to a snapshot, which readers that come late get instead of a gap; `None`,
     /// not at all.
-    const SNAPSHOT: Option<SnapshotRules<Self>> = None;
+    const SNAPSHOT: Option<SnapshotRules<Self, Self::Key>> = None;
 
     /// The name of the channel on which processes publish, and under which logs show the store.
     const CHANNEL: &'static str;

@@ -8,6 +8,7 @@ pub(crate) mod log;
 pub(crate) mod end;
 pub(crate) mod registry;
 pub(crate) mod shared;
+pub(crate) mod sum;
 pub(crate) mod snapshot;
 pub(crate) mod reader;
 pub(crate) mod subscription;

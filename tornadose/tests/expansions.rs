@@ -41,6 +41,8 @@ mod raw_identifiers;
 mod replies;
 #[path = "ui/pass/slots.rs"]
 mod slots;
+#[path = "ui/pass/snapshots.rs"]
+mod snapshots;
 #[path = "ui/pass/strict_lints.rs"]
 mod strict_lints;
 #[path = "ui/pass/the_library_renamed.rs"]
@@ -77,6 +79,7 @@ fn every_expansion_works() {
         raw_identifiers
         replies
         slots
+        snapshots
         strict_lints
         the_library_renamed
         types_of_the_program

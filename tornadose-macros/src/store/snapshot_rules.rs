@@ -20,8 +20,8 @@ pub(super) fn snapshot_rules(model: &Model) -> Option<TokenStream> {
     });
     let everything = snapshot.sums_everything.then(|| quote!(.sums_everything()));
     Some(quote! {
-        const SNAPSHOT: ::core::option::Option<#rt::SnapshotRules<Self>> = ::core::option::Option::Some(
-            #rt::SnapshotRules::<Self>::new(#init, #apply, #role) #version #everything
+        const SNAPSHOT: ::core::option::Option<#rt::SnapshotRules<Self, Self::Key>> = ::core::option::Option::Some(
+            #rt::SnapshotRules::<Self, Self::Key>::new(#init, #apply, #role) #version #everything
         );
     })
 }
@@ -32,12 +32,11 @@ fn init(model: &Model, snapshot: &Snapshot) -> TokenStream {
     let at = snapshot.init.as_ref().map_or_else(|| type_span(state_type), |path| path_span(&path.path));
     let at = generated_local_span(at);
     let (here, key) = (model.runtime.at(at), hygienic_ident("key", at));
-    let value = match &snapshot.init {
-        Some(path) => {
-            let path = respanned_tokens(path, at);
-            quote_spanned!(at=> #here::InitHook::<<Self as #here::Message>::Key, #state_type, _>::checked(#path)(#key))
-        }
-        None => quote_spanned!(at=> <#state_type as #here::DefaultState>::default_state()),
+    let value = if let Some(path) = &snapshot.init {
+        let path = respanned_tokens(path, at);
+        quote_spanned!(at=> #here::InitHook::<<Self as #here::Message>::Key, #state_type, _>::checked(#path)(#key))
+    } else {
+        quote_spanned!(at=> <#state_type as #here::DefaultState>::default_state())
     };
     let keys = model.keys().iter().map(|Key { name, .. }| quote!(#name: #here::KeyField::clone_field(&#key.#name),));
     let built = match state {

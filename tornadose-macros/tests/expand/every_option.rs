@@ -31,6 +31,7 @@ enum Light {
     protocols = ["v1"],
     max_message = "64KiB",
     throttle = "500ms",
+    snapshots = unfiltered,
 )]
 pub(crate) struct Lights {
     #[param]

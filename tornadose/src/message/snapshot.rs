@@ -2,9 +2,7 @@
 
 use std::fmt;
 
-use crate::message::Message;
-
-/// How the queue messages of a key are summed to one message, its snapshot. Readers that come late get it instead of the
+/// How the queue messages `M` of a key `K` are summed to one message, its snapshot. Readers that come late get it instead of the
 /// messages that they have missed.
 ///
 /// The attribute `#[snapshot]` of [`#[store]`](macro@crate::store) writes these rules. By hand they are the constant
@@ -23,7 +21,7 @@ use crate::message::Message;
 ///     type Key = tornadose::NoKey;
 ///     const HAS_LATEST: bool = false;
 ///     const CHANNEL: &'static str = "count";
-///     const SNAPSHOT: Option<SnapshotRules<Self>> = Some(
+///     const SNAPSHOT: Option<SnapshotRules<Self, tornadose::NoKey>> = Some(
 ///         SnapshotRules::new(
 ///             |_| Count::Total(0),
 ///             |total, added| match (total, added) {
@@ -54,8 +52,8 @@ use crate::message::Message;
 /// }
 /// # fn main() {}
 /// ```
-pub struct SnapshotRules<M: Message> {
-    pub(crate) init: fn(&M::Key) -> M,
+pub struct SnapshotRules<M, K> {
+    pub(crate) init: fn(&K) -> M,
     pub(crate) apply: fn(&mut M, &M),
     pub(crate) role: fn(&M) -> SnapshotRole,
     pub(crate) copy: fn(&M) -> M,
@@ -79,7 +77,7 @@ pub enum SnapshotRole {
     Other,
 }
 
-impl<M: Message> SnapshotRules<M> {
+impl<M, K> SnapshotRules<M, K> {
     /// Returns rules with the version 1.
     ///
     /// - `init` makes the snapshot of a key without messages.
@@ -90,7 +88,7 @@ impl<M: Message> SnapshotRules<M> {
     /// and all processes have to make the same. After a panic of `init` or `apply` the key's snapshot is not known, until
     /// [`Store::remove`](crate::Store::remove) or a submitted snapshot. Its readers then get gaps.
     #[must_use]
-    pub const fn new(init: fn(&M::Key) -> M, apply: fn(&mut M, &M), role: fn(&M) -> SnapshotRole) -> Self
+    pub const fn new(init: fn(&K) -> M, apply: fn(&mut M, &M), role: fn(&M) -> SnapshotRole) -> Self
     where
         M: Clone,
     {
@@ -98,6 +96,14 @@ impl<M: Message> SnapshotRules<M> {
     }
 
     /// Sets the version of the rules, which is kept beside a snapshot. A snapshot of another version is not known.
+    ///
+    /// ```
+    /// use tornadose::SnapshotRules;
+    ///
+    /// fn changed<M, K>(rules: SnapshotRules<M, K>) -> SnapshotRules<M, K> {
+    ///     rules.version(2)
+    /// }
+    /// ```
     #[must_use]
     pub const fn version(mut self, version: u32) -> Self {
         self.version = version;
@@ -106,6 +112,14 @@ impl<M: Message> SnapshotRules<M> {
 
     /// Says that no queue message is [`SnapshotRole::Other`]. A client whose id is not known then gets the snapshot of its
     /// key without a gap.
+    ///
+    /// ```
+    /// use tornadose::SnapshotRules;
+    ///
+    /// fn complete<M, K>(rules: SnapshotRules<M, K>) -> SnapshotRules<M, K> {
+    ///     rules.sums_everything()
+    /// }
+    /// ```
     #[must_use]
     pub const fn sums_everything(mut self) -> Self {
         self.sums_everything = true;
@@ -113,15 +127,15 @@ impl<M: Message> SnapshotRules<M> {
     }
 }
 
-impl<M: Message> Clone for SnapshotRules<M> {
+impl<M, K> Clone for SnapshotRules<M, K> {
     fn clone(&self) -> Self {
         *self
     }
 }
 
-impl<M: Message> Copy for SnapshotRules<M> {}
+impl<M, K> Copy for SnapshotRules<M, K> {}
 
-impl<M: Message> fmt::Debug for SnapshotRules<M> {
+impl<M, K> fmt::Debug for SnapshotRules<M, K> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { version, sums_everything, .. } = self;
         f.debug_struct("SnapshotRules")

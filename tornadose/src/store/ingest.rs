@@ -280,7 +280,7 @@ impl<M: Message> Ingest<M> {
         }
         let finishes = M::CAN_FINISH && !is_ephemeral && !Self::has_finishes(shared) && message.finishes();
         if M::SNAPSHOT.is_some() {
-            self.make_room_by_snapshots(shared, &mut state, &key, &message, (&event, &kept_as));
+            Self::make_room_by_snapshots(shared, &mut state, &key, &message, (&event, &kept_as));
         }
         // A reference is kept, so that a message without room is not dropped under the lock.
         let message = Arc::new(message);

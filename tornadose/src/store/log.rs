@@ -30,7 +30,9 @@ mod value_expiry;
 mod ephemeral_index;
 pub(crate) mod ephemeral;
 pub(crate) mod expiry;
+pub(crate) mod snapshot_index;
 pub(crate) mod snapshots;
+pub(crate) mod summing;
 mod notices;
 mod finish;
 mod removal;
@@ -62,7 +64,7 @@ use crate::store::log::gaps::Generations;
 use crate::store::log::key_table::KeyTable;
 use crate::store::log::notices::Notices;
 use crate::store::log::slots::SlotIndex;
-use crate::store::log::snapshots::Snapshots;
+use crate::store::log::snapshot_index::Snapshots;
 
 pub(crate) struct Log<M: Message> {
     epoch: Epoch,

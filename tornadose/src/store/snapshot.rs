@@ -1,5 +1,4 @@
-//! The state of a key's snapshot, and the code that brings it up to date. Which messages are to be applied is known to
-//! the log (`log/snapshots.rs`).
+//! Brings the snapshots of keys up to date. Which messages are to be applied is known to the log (`log/snapshots.rs`).
 //!
 //! # Locks
 //!
@@ -8,7 +7,7 @@
 //! its own.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use crate::event::Event;
 use crate::id::{Id, Offset};
@@ -17,30 +16,11 @@ use crate::message::{Message, Retention};
 use crate::store::entry::Entry;
 use crate::store::kept_as::{KeptAs, QueueRole};
 use crate::store::limits::ENTRY_OVERHEAD;
-use crate::store::log::snapshots::Unapplied;
+use crate::store::log::summing::Unapplied;
 use crate::store::shared::Shared;
-
-/// The state of a key's snapshot.
-pub(crate) struct SharedSum<M: Message> {
-    key: Arc<M::Key>,
-    /// `None` before the first message is applied.
-    state: Mutex<Option<Arc<M>>>,
-}
-
-impl<M: Message> SharedSum<M> {
-    pub(crate) fn new(key: Arc<M::Key>) -> Self {
-        Self { key, state: Mutex::new(None) }
-    }
-
-    pub(crate) fn key(&self) -> &Arc<M::Key> {
-        &self.key
-    }
-
-    /// Locks the state. What a panic has left is dropped with the sum.
-    fn lock(&self) -> MutexGuard<'_, Option<Arc<M>>> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
+#[cfg(test)]
+use crate::store::sum::Fault;
+use crate::store::sum::SharedSum;
 
 /// The snapshot of a key at a place.
 pub(crate) enum SnapshotAt<M> {
@@ -59,6 +39,18 @@ pub(crate) enum EncodingId {
     Any,
 }
 
+/// What is no longer needed, to be dropped without a lock: a message has a `Drop` of its own.
+struct Dropped<M> {
+    states: Vec<Arc<M>>,
+    entries: Vec<Arc<Entry<M>>>,
+}
+
+impl<M> Default for Dropped<M> {
+    fn default() -> Self {
+        Self { states: Vec::new(), entries: Vec::new() }
+    }
+}
+
 /// The code of the message's type has panicked, or a snapshot cannot be encoded.
 struct Failed;
 
@@ -74,14 +66,14 @@ impl<M: Message> Shared<M> {
             drop(discarded);
             let Some((key_index, sum)) = due else { return };
             // Dropped after unlocking, because a message has a `Drop` of its own.
-            let mut dropped = Vec::new();
+            let mut dropped = Dropped::default();
             let mut current = sum.lock();
             let unapplied = self.lock_only().log.take_unapplied(key_index, &sum, None);
             if let Unapplied::Messages(entries) = unapplied {
                 let applied = self.apply(key_index, &sum, &mut current, entries, &mut dropped);
                 let to_measure = self.lock_only().log.is_to_be_measured(key_index, &sum);
                 if let (Ok(()), Some(place)) = (applied, to_measure) {
-                    self.encode(key_index, &sum, &mut current, place);
+                    self.encode(key_index, &sum, &mut current, place, &mut dropped);
                 }
             }
             drop(current);
@@ -97,7 +89,7 @@ impl<M: Message> Shared<M> {
         place: Offset,
         id: EncodingId,
     ) -> SnapshotAt<M> {
-        let mut dropped = Vec::new();
+        let mut dropped = Dropped::default();
         let mut current = sum.lock();
         let mut state = self.lock_only();
         #[cfg(test)]
@@ -119,7 +111,7 @@ impl<M: Message> Shared<M> {
         let applied = self.apply(key_index, sum, &mut current, entries, &mut dropped);
         #[cfg(test)]
         let place = if Fault::OneTooOld.is_planted() { place.next() } else { place };
-        let encoded = applied.ok().and_then(|()| self.encode(key_index, sum, &mut current, place));
+        let encoded = applied.ok().and_then(|()| self.encode(key_index, sum, &mut current, place, &mut dropped));
         drop(current);
         drop(dropped);
         if self.lock_only().log.snapshots().has_due() {
@@ -135,7 +127,7 @@ impl<M: Message> Shared<M> {
         sum: &Arc<SharedSum<M>>,
         current: &mut Option<Arc<M>>,
         entries: Vec<Arc<Entry<M>>>,
-        dropped: &mut Vec<(Option<Arc<M>>, Vec<Arc<Entry<M>>>)>,
+        dropped: &mut Dropped<M>,
     ) -> Result<(), Failed> {
         let Some(rules) = M::SNAPSHOT else { return Err(Failed) };
         // What is older than a submitted snapshot is replaced by it.
@@ -156,7 +148,8 @@ impl<M: Message> Shared<M> {
                 }
             }
         }));
-        dropped.push((replaced, entries));
+        dropped.states.extend(replaced);
+        dropped.entries.extend(entries);
         applied.map_err(|_| self.fail(key_index, sum, current, last, dropped))
     }
 
@@ -167,6 +160,7 @@ impl<M: Message> Shared<M> {
         sum: &Arc<SharedSum<M>>,
         current: &mut Option<Arc<M>>,
         place: Offset,
+        dropped: &mut Dropped<M>,
     ) -> Option<Arc<Entry<M>>> {
         let rules = M::SNAPSHOT?;
         let encoded = catch_unwind(AssertUnwindSafe(|| {
@@ -174,9 +168,7 @@ impl<M: Message> Shared<M> {
             (Arc::clone(message), message.event())
         }));
         let Ok((message, Ok(event))) = encoded else {
-            let mut dropped = Vec::new();
-            self.fail(key_index, sum, current, place, &mut dropped);
-            drop(dropped);
+            self.fail(key_index, sum, current, place, dropped);
             return None;
         };
         Some(self.record_encoded(key_index, sum, place, message, event))
@@ -207,55 +199,22 @@ impl<M: Message> Shared<M> {
         sum: &Arc<SharedSum<M>>,
         current: &mut Option<Arc<M>>,
         failed: Offset,
-        dropped: &mut Vec<(Option<Arc<M>>, Vec<Arc<Entry<M>>>)>,
+        dropped: &mut Dropped<M>,
     ) -> Failed {
-        dropped.push((current.take(), Vec::new()));
+        dropped.states.extend(current.take());
         self.lock_only().log.fail_snapshot(key_index, sum, failed);
         tracing::error!(target: "tornadose", channel = M::CHANNEL, "snapshot failed");
         Failed
     }
 }
 
-#[cfg(test)]
-pub(crate) use self::faults::Fault;
-
-/// Faults that a test plants, to see that a model finds them.
-#[cfg(test)]
-mod faults {
-    use std::cell::Cell;
-
-    thread_local! {
-        static PLANTED: Cell<Option<Fault>> = const { Cell::new(None) };
-    }
-
-    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-    pub(crate) enum Fault {
-        /// A message is applied twice.
-        AppliedTwice,
-        /// A snapshot does not contain the newest message up to its place.
-        OneTooOld,
-        /// An id is told although a key was left out.
-        SkippedKey,
-        /// A message that is trimmed is not applied.
-        NeverApplied,
-        /// A message is sent that the snapshot contains.
-        SentTwice,
-    }
-
-    impl Fault {
-        pub(crate) fn is_planted(self) -> bool {
-            PLANTED.get() == Some(self)
-        }
-
-        /// Plants a fault in this thread, or none.
-        pub(crate) fn plant(fault: Option<Self>) {
-            PLANTED.set(fault);
-        }
-    }
-}
-
 /// Applies one message. The state is copied first while a reader has it.
-fn apply_one<M: Message>(rules: &SnapshotRules<M>, sum: &SharedSum<M>, current: &mut Option<Arc<M>>, message: &M) {
+fn apply_one<M: Message>(
+    rules: &SnapshotRules<M, M::Key>,
+    sum: &SharedSum<M>,
+    current: &mut Option<Arc<M>>,
+    message: &M,
+) {
     let state = current.get_or_insert_with(|| Arc::new((rules.init)(sum.key())));
     if Arc::get_mut(state).is_none() {
         *state = Arc::new((rules.copy)(state));

@@ -64,6 +64,7 @@ mod several_keys;
 mod shutdown;
 mod slow_clients;
 mod slots;
+mod snapshots;
 mod sse;
 mod throttle;
 mod ttl;

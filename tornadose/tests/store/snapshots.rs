@@ -241,7 +241,7 @@ impl Message for Counted {
     const HAS_LATEST: bool = false;
     const CAN_FINISH: bool = true;
     const CHANNEL: &'static str = "counted";
-    const SNAPSHOT: Option<SnapshotRules<Self>> = Some(
+    const SNAPSHOT: Option<SnapshotRules<Self, u32>> = Some(
         SnapshotRules::new(
             |key| Self::Sum(*key, 0),
             |sum, piece| {

@@ -26,7 +26,7 @@ use crate::store::error::SubmitError;
 use crate::store::reader::mailbox::NOOP_WAKER;
 use crate::store::reader::resume::Resume;
 use crate::store::reader::{Reader, ReaderOptions};
-use crate::store::snapshot::Fault;
+use crate::store::sum::Fault;
 use crate::subscriber::Subscriber;
 use crate::subscriber::options::Lag;
 
@@ -60,7 +60,7 @@ impl Message for Line {
     const CAPACITY: usize = KEPT;
     const CAN_FINISH: bool = true;
     const CHANNEL: &'static str = "lines";
-    const SNAPSHOT: Option<SnapshotRules<Self>> = Some(SnapshotRules::new(
+    const SNAPSHOT: Option<SnapshotRules<Self, u64>> = Some(SnapshotRules::new(
         |key| Self { key: *key, kind: Kind::Whole(Vec::new()) },
         |whole, piece| {
             if let (Kind::Whole(numbers), Kind::Piece(number)) = (&mut whole.kind, &piece.kind) {

@@ -10,7 +10,6 @@ use crate::store::shared::{Shared, State};
 impl<M: Message> Ingest<M> {
     /// Drops the largest snapshots of keys without readers while a message does not fit beside them. They are unknown then.
     pub(super) fn make_room_by_snapshots(
-        &self,
         shared: &Shared<M>,
         state: &mut State<M>,
         key: &M::Key,

@@ -21,7 +21,7 @@ use crate::store::log::expired_values::{ExpiredValue, NextExpired};
 use crate::store::log::key::{KeyLog, KeySelection};
 use crate::store::log::merge::{merge, merge_all};
 use crate::store::log::notices::NextFinish;
-use crate::store::snapshot::SharedSum;
+use crate::store::sum::SharedSum;
 
 /// Why a reader begins a pass, and what it knows.
 #[derive(Clone, Copy)]
@@ -121,7 +121,7 @@ impl<M: Message> Pass<M> {
 
 fn is_summed_by<M: Message>(summed: &[usize], entry: &Entry<M>) -> bool {
     #[cfg(test)]
-    if crate::store::snapshot::Fault::SentTwice.is_planted() && entry.offset().minor().is_multiple_of(7) {
+    if crate::store::sum::Fault::SentTwice.is_planted() && entry.offset().minor().is_multiple_of(7) {
         return false;
     }
     entry.role.is_summed() && summed.binary_search(&entry.key_index()).is_ok()
@@ -224,14 +224,11 @@ impl<M: Message> Log<M> {
 
     /// Returns how many queue messages are kept after an offset that this passes.
     fn count_queue_after(&self, keys: &KeySelection, after: Offset, passes: impl Fn(&&Arc<Entry<M>>) -> bool) -> u64 {
-        let count = match keys {
-            KeySelection::All => {
-                self.queue.range(above(after)).map(|(_, entry)| entry).filter(|entry| passes(entry)).count()
-            }
-            _ => {
-                let logs = keys.key_indexes().iter().map(|key_index| &self.keys[*key_index]);
-                logs.map(|log| log.queue_after(after).filter(|entry| passes(entry)).count()).sum()
-            }
+        let count: usize = if matches!(keys, KeySelection::All) {
+            self.queue.range(above(after)).map(|(_, entry)| entry).filter(|entry| passes(entry)).count()
+        } else {
+            let logs = keys.key_indexes().iter().map(|key_index| &self.keys[*key_index]);
+            logs.map(|log| log.queue_after(after).filter(|entry| passes(entry)).count()).sum()
         };
         count as u64
     }
@@ -242,16 +239,14 @@ impl<M: Message> Log<M> {
     }
 
     fn appended_others(&self, keys: &KeySelection) -> u64 {
-        match keys {
-            KeySelection::All => self.snapshots.appended_others,
-            _ => {
-                let of_key = |key_index: &usize| match self.snapshots.keys.get(key_index) {
-                    Some(snapshot) => snapshot.appended_others,
-                    None => self.keys[*key_index].appended_queue,
-                };
-                keys.key_indexes().iter().map(of_key).sum()
-            }
+        if matches!(keys, KeySelection::All) {
+            return self.snapshots.appended_others;
         }
+        let of_key = |key_index: &usize| match self.snapshots.keys.get(key_index) {
+            Some(snapshot) => snapshot.appended_others,
+            None => self.keys[*key_index].appended_queue,
+        };
+        keys.key_indexes().iter().map(of_key).sum()
     }
 
     fn kept_others(&self, keys: &KeySelection, cursor: &Cursor) -> u64 {
@@ -262,12 +257,11 @@ impl<M: Message> Log<M> {
     pub(crate) fn missed_unsummed(&self, keys: &KeySelection, cursor: &Cursor, accounted_others: u64) -> Unsummed {
         let others = self.appended_others(keys) - accounted_others - self.kept_others(keys, cursor);
         let is_gone = |key_index: &usize| self.keys[*key_index].trimmed_through > cursor.owed_after();
-        let has_unknown = match keys {
-            KeySelection::All => self.snapshots.unknown.iter().any(is_gone),
-            _ => {
-                let mut unknown = keys.key_indexes().iter().filter(|key| self.snapshots.unknown.contains(key));
-                unknown.any(is_gone)
-            }
+        let unknown = &self.snapshots.unknown;
+        let has_unknown = if matches!(keys, KeySelection::All) {
+            unknown.iter().any(is_gone)
+        } else {
+            keys.key_indexes().iter().filter(|key| unknown.contains(key)).any(is_gone)
         };
         if !has_unknown {
             return Unsummed { missed: Some(others), recorded: others };
@@ -281,15 +275,20 @@ impl<M: Message> Log<M> {
     /// Returns the newest kept queue message that is not among the last `replay` of those that no snapshot contains.
     pub(crate) fn newest_other_not_replayed(&self, keys: &KeySelection, replay: usize) -> Offset {
         let is_other = |entry: &&Arc<Entry<M>>| !entry.role.is_summed() || !self.snapshots.is_known(entry.key_index);
-        let mut kept: Vec<Offset> = match keys {
-            KeySelection::All => self.queue.values().filter(is_other).map(|entry| entry.offset()).collect(),
-            _ => {
-                let logs = keys.key_indexes().iter().map(|key_index| &self.keys[*key_index]);
-                logs.flat_map(|log| log.queue.iter().filter(is_other)).map(|entry| entry.offset()).collect()
+        let of_key = |key_index: usize| self.keys[key_index].queue.iter().rev().filter(is_other);
+        let offset = |entry: &Arc<Entry<M>>| entry.offset();
+        match keys {
+            KeySelection::All => self.queue.values().rev().filter(is_other).nth(replay).map(offset),
+            KeySelection::One(key_index) => of_key(*key_index).nth(replay).map(offset),
+            KeySelection::Set(key_indexes) => {
+                let at_most = replay.saturating_add(1);
+                let newest = key_indexes.iter().flat_map(|key_index| of_key(*key_index).take(at_most).map(offset));
+                let mut newest: Vec<Offset> = newest.collect();
+                newest.sort_unstable();
+                newest.into_iter().rev().nth(replay)
             }
-        };
-        kept.sort_unstable();
-        kept.into_iter().rev().nth(replay).unwrap_or_default()
+        }
+        .unwrap_or_default()
     }
 
     /// Returns how many messages a reader was owed that are gone, whether or not a snapshot contains them.

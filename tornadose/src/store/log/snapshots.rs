@@ -8,201 +8,18 @@
 //! A key has an entry since its first summed message. One that is removed, or forgotten, is blank until it is no longer
 //! read.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use crate::id::Offset;
 use crate::message::Message;
 use crate::store::entry::Entry;
-use crate::store::kept_as::{KeptAs, QueueRole};
+use crate::store::kept_as::QueueRole;
 use crate::store::limits::ENTRY_OVERHEAD;
 use crate::store::log::Log;
 use crate::store::log::key::KeySelection;
-use crate::store::snapshot::SharedSum;
-
-/// The snapshots of all keys.
-pub(crate) struct Snapshots<M: Message> {
-    pub(super) keys: BTreeMap<usize, KeySnapshot<M>>,
-    /// The keys whose snapshots may be dropped to make room, by their newest summed message: those that are finished, and
-    /// blank ones.
-    droppable: BTreeSet<(Offset, usize)>,
-    /// The keys whose snapshot is not known.
-    pub(super) unknown: BTreeSet<usize>,
-    /// The keys with trimmed messages that have to be applied.
-    due: BTreeSet<usize>,
-    /// What they count towards the store's memory, and the part of those that may be dropped.
-    bytes: usize,
-    droppable_bytes: usize,
-    /// How many queue messages were appended that are not summed.
-    pub(super) appended_others: u64,
-    /// The newest trimmed message that no snapshot contains.
-    pub(super) unsummed_trimmed_through: Offset,
-    /// Snapshots that were dropped, to be dropped outside of the store's lock.
-    discarded: Vec<KeySnapshot<M>>,
-}
-
-/// The snapshot of one key.
-pub(crate) struct KeySnapshot<M: Message> {
-    pub(super) sum: Arc<SharedSum<M>>,
-    /// The snapshot contains all messages from here on, and needs none before. `None`: it is not known.
-    pub(super) known_from: Option<Offset>,
-    /// Whether it has no message: it is that of a new key.
-    pub(super) is_blank: bool,
-    /// The newest summed message, or the removal of the key.
-    pub(super) newest: Offset,
-    /// How many queue messages of the key were appended that are not summed.
-    pub(super) appended_others: u64,
-    /// The newest trimmed message of the key that the snapshot does not contain.
-    others_trimmed_through: Offset,
-    /// The messages up to here are applied.
-    applied_through: Offset,
-    /// Trimmed messages that are not applied yet, in log order.
-    trimmed: VecDeque<Arc<Entry<M>>>,
-    /// The newest encoding, and the newest message that it contains.
-    encoded: Option<(Arc<Entry<M>>, Offset)>,
-    /// The bytes of the snapshot when it was last encoded, and the newest message in it then.
-    measured: usize,
-    measured_through: Offset,
-    /// What it counts: the bytes then, and those of the messages that were trimmed since.
-    size: usize,
-    is_droppable: bool,
-}
-
-/// What has to be applied to the snapshot of a key.
-pub(crate) enum Unapplied<M> {
-    /// These messages, in log order.
-    Messages(Vec<Arc<Entry<M>>>),
-    /// The snapshot contains messages above the place already.
-    Ahead,
-    /// The snapshot is not known.
-    Unknown,
-}
-
-impl<M: Message> Default for Snapshots<M> {
-    fn default() -> Self {
-        Self {
-            keys: BTreeMap::new(),
-            droppable: BTreeSet::new(),
-            unknown: BTreeSet::new(),
-            due: BTreeSet::new(),
-            bytes: 0,
-            droppable_bytes: 0,
-            appended_others: 0,
-            unsummed_trimmed_through: Offset::START,
-            discarded: Vec::new(),
-        }
-    }
-}
-
-impl<M: Message> Snapshots<M> {
-    /// Returns what they count towards the store's memory.
-    pub(super) fn bytes(&self) -> usize {
-        self.bytes
-    }
-
-    /// Returns what those count that cannot be dropped to make room.
-    pub(super) fn needed_bytes(&self) -> usize {
-        self.bytes - self.droppable_bytes
-    }
-
-    /// Returns whether the snapshot of a key contains its summed messages.
-    pub(super) fn is_known(&self, key_index: usize) -> bool {
-        self.keys.get(&key_index).is_some_and(|snapshot| snapshot.known_from.is_some())
-    }
-
-    /// Returns whether trimmed messages have to be applied.
-    pub(crate) fn has_due(&self) -> bool {
-        !self.due.is_empty()
-    }
-
-    /// Takes a key with trimmed messages that have to be applied.
-    pub(crate) fn pop_due(&mut self) -> Option<(usize, Arc<SharedSum<M>>)> {
-        loop {
-            let key_index = self.due.pop_first()?;
-            if let Some(snapshot) = self.keys.get(&key_index) {
-                return Some((key_index, Arc::clone(&snapshot.sum)));
-            }
-        }
-    }
-
-    /// Takes the snapshots that were dropped.
-    pub(crate) fn take_discarded(&mut self) -> Vec<KeySnapshot<M>> {
-        std::mem::take(&mut self.discarded)
-    }
-
-    /// Returns the snapshot of a key, if this is still its sum.
-    fn of_sum(&mut self, key_index: usize, sum: &Arc<SharedSum<M>>) -> Option<&mut KeySnapshot<M>> {
-        self.keys.get_mut(&key_index).filter(|snapshot| Arc::ptr_eq(&snapshot.sum, sum))
-    }
-
-    /// Changes a snapshot, and what is counted of it.
-    fn update(&mut self, key_index: usize, change: impl FnOnce(&mut KeySnapshot<M>)) {
-        let Some(snapshot) = self.keys.get_mut(&key_index) else { return };
-        self.bytes -= snapshot.size;
-        if snapshot.is_droppable {
-            self.droppable_bytes -= snapshot.size;
-            self.droppable.remove(&(snapshot.newest, key_index));
-        }
-        change(snapshot);
-        self.bytes += snapshot.size;
-        if snapshot.is_droppable {
-            self.droppable_bytes += snapshot.size;
-            self.droppable.insert((snapshot.newest, key_index));
-        }
-    }
-
-    fn insert(&mut self, key_index: usize, snapshot: KeySnapshot<M>) {
-        if snapshot.known_from.is_none() {
-            self.unknown.insert(key_index);
-        }
-        self.bytes += snapshot.size;
-        self.keys.insert(key_index, snapshot);
-        // Counts it where it may be dropped.
-        self.droppable_bytes += self.keys[&key_index].droppable_size();
-        if self.keys[&key_index].is_droppable {
-            self.droppable.insert((self.keys[&key_index].newest, key_index));
-        }
-    }
-
-    /// Takes the snapshot of a key out, to be dropped outside of the store's lock.
-    fn discard(&mut self, key_index: usize) -> bool {
-        self.update(key_index, |snapshot| (snapshot.size, snapshot.is_droppable) = (0, false));
-        (self.unknown.remove(&key_index), self.due.remove(&key_index));
-        let discarded = self.keys.remove(&key_index);
-        let is_there = discarded.is_some();
-        self.discarded.extend(discarded);
-        is_there
-    }
-}
-
-impl<M: Message> KeySnapshot<M> {
-    fn new(key: Arc<M::Key>, known_from: Option<Offset>, newest: Offset, appended_others: u64) -> Self {
-        Self {
-            sum: Arc::new(SharedSum::new(key)),
-            known_from,
-            is_blank: true,
-            newest,
-            appended_others,
-            others_trimmed_through: newest,
-            applied_through: Offset::START,
-            trimmed: VecDeque::new(),
-            encoded: None,
-            measured: ENTRY_OVERHEAD,
-            measured_through: Offset::START,
-            size: ENTRY_OVERHEAD,
-            is_droppable: false,
-        }
-    }
-
-    fn droppable_size(&self) -> usize {
-        if self.is_droppable { self.size } else { 0 }
-    }
-
-    /// Returns the encoding that is kept, which has the id of its place.
-    pub(super) fn encoded(&self) -> Option<&Arc<Entry<M>>> {
-        self.encoded.as_ref().map(|(entry, _)| entry)
-    }
-}
+use crate::store::log::snapshot_index::KeySnapshot;
+use crate::store::sum::SharedSum;
 
 impl<M: Message> Log<M> {
     // --- Appending and trimming ------------------------------------------------------------------------------------
@@ -266,7 +83,7 @@ impl<M: Message> Log<M> {
             return self.mark_unsummed_trimmed(key_index, offset);
         }
         #[cfg(test)]
-        if crate::store::snapshot::Fault::NeverApplied.is_planted() {
+        if crate::store::sum::Fault::NeverApplied.is_planted() {
             return;
         }
         if offset > snapshot.applied_through {
@@ -386,7 +203,7 @@ impl<M: Message> Log<M> {
     }
 
     /// Makes the snapshot of a key unknown, or known from a submitted snapshot on.
-    fn forget_snapshot(&mut self, key_index: usize, known_from: Option<Offset>) {
+    pub(super) fn forget_snapshot(&mut self, key_index: usize, known_from: Option<Offset>) {
         let trimmed_through = self.keys[key_index].trimmed_through;
         let is_finished = self.notices.finish_of.contains_key(&key_index);
         let Some(snapshot) = self.snapshots.keys.get(&key_index) else { return };
@@ -433,119 +250,5 @@ impl<M: Message> Log<M> {
         for key_index in keys {
             self.forget_snapshot(key_index, None);
         }
-    }
-
-    // --- Memory ----------------------------------------------------------------------------------------------------
-
-    /// Drops snapshots that may be dropped while they do not fit beside the `latest` values and the newest message, and
-    /// trims the oldest messages meanwhile, which makes snapshots larger.
-    pub(super) fn make_room_by_snapshots(&mut self, newest: Offset, evicted: &mut Vec<Arc<Entry<M>>>) {
-        loop {
-            let newest_cost = self.queue.last_key_value().map_or(0, |(_, entry)| entry.cost + ENTRY_OVERHEAD);
-            let is_over = self.bytes() > self.limits.memory;
-            let leaves_too_little =
-                self.kept_latest_bytes + self.snapshots.bytes + newest_cost + self.keys.bytes() > self.limits.memory;
-            if !is_over && !leaves_too_little {
-                return;
-            }
-            if leaves_too_little && self.drop_oldest_snapshot() {
-                continue;
-            }
-            match self.oldest_queue_message() {
-                Some((offset, key_index)) if is_over && offset < newest => {
-                    evicted.extend(self.trim_oldest_of(key_index));
-                    self.keys.evict_if_idle(key_index, self.idle_bytes_max());
-                }
-                _ => return,
-            }
-        }
-    }
-
-    /// Returns what the snapshots count beside a new message of a key, without those that can be dropped.
-    pub(super) fn cost_of_snapshots(&self, key_index: Option<usize>, kept_as: &KeptAs) -> usize {
-        let is_new = key_index.is_none_or(|key_index| !self.snapshots.keys.contains_key(&key_index));
-        self.snapshots.needed_bytes() + if is_new && kept_as.role().is_summed() { ENTRY_OVERHEAD } else { 0 }
-    }
-
-    /// Returns the snapshots.
-    pub(crate) fn snapshots(&mut self) -> &mut Snapshots<M> {
-        &mut self.snapshots
-    }
-
-    // --- Applying --------------------------------------------------------------------------------------------------
-
-    /// Takes the messages that the snapshot of a key does not contain: those that were trimmed and, with a place, all up
-    /// to that. They must be applied, under the lock of the sum.
-    pub(crate) fn take_unapplied(
-        &mut self,
-        key_index: usize,
-        sum: &Arc<SharedSum<M>>,
-        place: Option<Offset>,
-    ) -> Unapplied<M> {
-        let Some(snapshot) = self.snapshots.of_sum(key_index, sum) else { return Unapplied::Unknown };
-        let Some(known_from) = snapshot.known_from else { return Unapplied::Unknown };
-        if place.is_some_and(|place| snapshot.applied_through > place || known_from > place) {
-            return Unapplied::Ahead;
-        }
-        let applied_through = snapshot.applied_through;
-        let is_within = |entry: &Arc<Entry<M>>| place.is_none_or(|place| entry.offset() <= place);
-        let mut entries = Vec::new();
-        while let Some(entry) = snapshot.trimmed.pop_front_if(|entry| is_within(entry)) {
-            entries.push(entry);
-        }
-        if place.is_some() {
-            let kept = self.keys[key_index].queue_after(applied_through).take_while(|entry| is_within(entry));
-            entries.extend(kept.filter(|entry| entry.role.is_summed() && entry.offset() >= known_from).cloned());
-        }
-        if let Some(last) = entries.last() {
-            snapshot.applied_through = last.offset();
-        }
-        Unapplied::Messages(entries)
-    }
-
-    /// Returns the encoding of a key's snapshot, if it contains all that was applied.
-    pub(crate) fn current_encoding(&mut self, key_index: usize, sum: &Arc<SharedSum<M>>) -> Option<Arc<Entry<M>>> {
-        let snapshot = self.snapshots.of_sum(key_index, sum)?;
-        let (entry, through) = snapshot.encoded.as_ref()?;
-        (*through == snapshot.applied_through).then(|| Arc::clone(entry))
-    }
-
-    /// Returns whether a snapshot has grown so much since it was measured that it is measured again, and the place up to
-    /// which it is applied.
-    pub(crate) fn is_to_be_measured(&mut self, key_index: usize, sum: &Arc<SharedSum<M>>) -> Option<Offset> {
-        let snapshot = self.snapshots.of_sum(key_index, sum)?;
-        (snapshot.size >= 2 * snapshot.measured).then_some(snapshot.applied_through)
-    }
-
-    /// Records the encoding of a snapshot that contains all that was applied.
-    pub(crate) fn record_encoded(&mut self, key_index: usize, sum: &Arc<SharedSum<M>>, entry: &Arc<Entry<M>>) {
-        if self.snapshots.of_sum(key_index, sum).is_none() {
-            return;
-        }
-        let cost = entry.cost;
-        let mut replaced = None;
-        self.snapshots.update(key_index, |snapshot| {
-            let through = snapshot.applied_through;
-            replaced = snapshot.encoded.replace((Arc::clone(entry), through));
-            (snapshot.size, snapshot.measured, snapshot.measured_through) = (cost, cost, through);
-        });
-        self.discarded_values.extend(replaced.map(|(entry, _)| entry));
-    }
-
-    /// Returns the bytes of all snapshots, counted again.
-    #[cfg(test)]
-    pub(crate) fn snapshot_bytes(&self) -> usize {
-        let snapshots = &self.snapshots;
-        assert_eq!(snapshots.keys.values().map(|snapshot| snapshot.size).sum::<usize>(), snapshots.bytes);
-        let droppable = snapshots.keys.values().map(KeySnapshot::droppable_size).sum::<usize>();
-        assert_eq!(droppable, snapshots.droppable_bytes);
-        snapshots.bytes
-    }
-
-    /// Returns how many snapshots are known, and how many trimmed messages wait to be applied.
-    #[cfg(test)]
-    pub(crate) fn snapshot_counts(&self) -> (usize, usize) {
-        let known = self.snapshots.keys.values().filter(|snapshot| snapshot.known_from.is_some());
-        (known.count(), self.snapshots.keys.values().map(|snapshot| snapshot.trimmed.len()).sum())
     }
 }

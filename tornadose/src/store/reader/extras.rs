@@ -1,9 +1,9 @@
 //! What only few readers have, or only for a short time. It is apart, so that a reader without it is small.
 
 use crate::message::Message;
+use crate::store::log::pass::Pass;
 use crate::store::reader::end_timer::EndTimer;
 use crate::store::reader::resume::PendingResume;
-use crate::store::reader::snapshots::ReaderSums;
 
 pub(super) struct Extras<M: Message> {
     /// The resume that is not decided yet.
@@ -30,5 +30,20 @@ impl<M: Message> Extras<M> {
     #[inline]
     pub(super) fn sums_of(extras: &mut Option<Box<Self>>) -> Option<&mut ReaderSums<M>> {
         if M::SNAPSHOT.is_some() { extras.as_mut()?.sums.as_mut() } else { None }
+    }
+}
+
+/// What a reader that gets snapshots has beside its cursor.
+pub(super) struct ReaderSums<M: Message> {
+    /// Of the queue messages of its keys that are not summed, those that were read or are not owed.
+    pub(super) accounted_others: u64,
+    pub(super) pass: Option<Pass<M>>,
+    /// Whether the pass has told the id of its place.
+    pub(super) has_told_place: bool,
+}
+
+impl<M: Message> Default for ReaderSums<M> {
+    fn default() -> Self {
+        Self { accounted_others: 0, pass: None, has_told_place: false }
     }
 }

@@ -119,8 +119,8 @@ impl<M: Message> Reader<M> {
             | ReadOutcome::Finished { .. }
             | ReadOutcome::Expired { .. }
             | ReadOutcome::AtHead => {
-                let interrupted = self.uses_snapshots().then(|| self.begin_interrupted(&mut state.log, None));
-                return interrupted.flatten().flatten();
+                let reason = self.removal_ahead(&state.log)?;
+                return self.begin_again(&mut state.log, reason, None);
             }
         }
         match self.read_locked(state, None, None, Waker::noop()) {

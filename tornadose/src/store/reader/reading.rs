@@ -62,9 +62,8 @@ impl<M: Message> Reader<M> {
         bound: Option<Id>,
         waker: &Waker,
     ) -> ReadStep<M> {
-        if self.uses_snapshots()
-            && let Some(gap) = self.begin_interrupted(&mut state.log, bound.map(|bound| bound.offset))
-        {
+        if let Some(reason) = self.removal_ahead(&state.log) {
+            let gap = self.begin_again(&mut state.log, reason, bound.map(|bound| bound.offset));
             return self.read_after(gap, state, end, bound, waker);
         }
         let outcome = match bound {

@@ -12,30 +12,15 @@ use crate::store::ledger::Counts;
 use crate::store::log::Log;
 use crate::store::log::cursor::{ResumeOutcome, values_end};
 use crate::store::log::key::KeySelection;
-use crate::store::log::pass::{Interruption, Pass, PassKey, PassStep, PassTerms, Unsummed};
+use crate::store::log::pass::{Interruption, PassKey, PassStep, PassTerms, Unsummed};
 use crate::store::reader::extras::Extras;
 use crate::store::reader::placing::Start;
 use crate::store::reader::resume::Resume;
 use crate::store::reader::{ReadStep, Reader};
 use crate::store::shared::State;
-#[cfg(test)]
-use crate::store::snapshot::Fault;
 use crate::store::snapshot::{EncodingId, SnapshotAt};
-
-/// What a reader that gets snapshots has beside its cursor.
-pub(super) struct ReaderSums<M: Message> {
-    /// Of the queue messages of its keys that are not summed, those that were read or are not owed.
-    accounted_others: u64,
-    pass: Option<Pass<M>>,
-    /// Whether the pass has told the id of its place.
-    has_told_place: bool,
-}
-
-impl<M: Message> Default for ReaderSums<M> {
-    fn default() -> Self {
-        Self { accounted_others: 0, pass: None, has_told_place: false }
-    }
-}
+#[cfg(test)]
+use crate::store::sum::Fault;
 
 impl Start {
     /// Returns how a reader that begins here gets snapshots, and whether it is told a gap beside them; `None` when it needs
@@ -147,11 +132,15 @@ impl<M: Message> Reader<M> {
         self.restart_ids(log);
     }
 
-    /// Begins a pass if a key of the reader was removed ahead of it. Returns the gap that it is told beside, if there is
-    /// one; `None` when nothing has happened.
-    pub(super) fn begin_interrupted(&mut self, log: &mut Log<M>, bound: Option<Offset>) -> Option<Option<Gap>> {
+    /// Returns whether a key was removed ahead of a reader that gets snapshots, which begins a pass then: the reason of a
+    /// gap that it is told beside.
+    #[inline]
+    pub(super) fn removal_ahead(&self, log: &Log<M>) -> Option<GapReason> {
+        if !self.uses_snapshots() {
+            return None;
+        }
         match log.interruption(&self.keys, &self.cursor)? {
-            Interruption::Removed(reason) => Some(self.begin_again(log, reason, bound)),
+            Interruption::Removed(reason) => Some(reason),
             Interruption::Restarted | Interruption::Lost(_) => None,
         }
     }
@@ -160,7 +149,7 @@ impl<M: Message> Reader<M> {
     /// there is one.
     #[cold]
     pub(super) fn begin_again(&mut self, log: &mut Log<M>, reason: GapReason, bound: Option<Offset>) -> Option<Gap> {
-        let Some(sums) = Extras::sums_of(&mut self.extras) else { return None };
+        let sums = Extras::sums_of(&mut self.extras)?;
         let interrupted = sums.pass.take();
         let unsummed = log.missed_unsummed(&self.keys, &self.cursor, sums.accounted_others);
         let lost = log.lost_of(&self.keys, &self.cursor, interrupted.as_ref());
@@ -268,7 +257,7 @@ impl<M: Message> Reader<M> {
             match next {
                 Next::Step(step) => return Some(step),
                 Next::Snapshot(key, place, id) => {
-                    let step = self.send_snapshot(key, place, id);
+                    let step = self.send_snapshot(&key, place, id);
                     if step.is_some() {
                         return step;
                     }
@@ -363,7 +352,7 @@ impl<M: Message> Reader<M> {
     }
 
     /// Makes a snapshot. Returns `None` when it is left out.
-    fn send_snapshot(&mut self, key: PassKey<M>, place: Offset, id: EncodingId) -> Option<ReadStep<M>> {
+    fn send_snapshot(&mut self, key: &PassKey<M>, place: Offset, id: EncodingId) -> Option<ReadStep<M>> {
         let snapshot = self.shared.snapshot_at(key.key_index, &key.sum, place, id);
         let sums = Extras::sums_of(&mut self.extras)?;
         let pass = sums.pass.as_mut()?;

@@ -76,6 +76,7 @@ pub enum Event {
     protocols = ["v1", "v2"],
     max_message = "64KiB",
     throttle = "500ms",
+    snapshots = unfiltered,
     crate = tornadose,
 )]
 pub struct Feed {
