@@ -14,7 +14,7 @@ use crate::store::log::expired_values::ExpiredValue;
 use crate::store::log::key::KeySelection;
 use crate::store::log::past_snapshot::PastPass;
 use crate::store::log::read::ReadOutcome;
-use crate::store::snapshot::SharedSum;
+use crate::store::sum::SharedSum;
 
 /// The past of a key that is not read yet.
 pub(crate) struct Past<M: Message> {

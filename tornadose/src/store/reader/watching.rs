@@ -16,7 +16,8 @@ use crate::store::reader::Reader;
 use crate::store::reader::placing::Start;
 use crate::store::reader::resume::{PendingResume, Resume};
 use crate::store::shared::State;
-use crate::store::snapshot::{EncodingId, SharedSum, SnapshotAt};
+use crate::store::snapshot::{EncodingId, SnapshotAt};
+use crate::store::sum::SharedSum;
 
 /// The pasts of keys that a reader has begun to read.
 pub(crate) struct Pasts<M: Message> {
