@@ -280,7 +280,7 @@ impl<M: Message> Log<M> {
         match keys {
             KeySelection::All => self.queue.values().rev().filter(is_other).nth(replay).map(offset),
             KeySelection::One(key_index) => of_key(*key_index).nth(replay).map(offset),
-            KeySelection::Set(key_indexes) => {
+            KeySelection::Set(key_indexes) | KeySelection::Watched(key_indexes) => {
                 let at_most = replay.saturating_add(1);
                 let newest = key_indexes.iter().flat_map(|key_index| of_key(*key_index).take(at_most).map(offset));
                 let mut newest: Vec<Offset> = newest.collect();
