@@ -215,7 +215,10 @@ fn state(variant: &syn::Variant, mistakes: &mut Mistakes) -> Option<(Member, Typ
 fn summed(snapshot: &Variant, variants: &[Variant], of: Option<Vec<Ident>>, mistakes: &mut Mistakes) -> Vec<Ident> {
     let Some(of) = of else {
         let can_be = |variant: &&Variant| {
-            variant.retention == Retention::Queue && !variant.finishes && variant.name != snapshot.name
+            variant.retention == Retention::Queue
+                && !variant.finishes
+                && !variant.is_tombstone
+                && variant.name != snapshot.name
         };
         let summed: Vec<Ident> = variants.iter().filter(can_be).map(|variant| variant.name.clone()).collect();
         if summed.is_empty() {
@@ -231,6 +234,9 @@ fn summed(snapshot: &Variant, variants: &[Variant], of: Option<Vec<Ident>>, mist
             Retention::Ephemeral => format!("a snapshot sums `queue` messages, and `{name}` is `#[ephemeral]`"),
             Retention::Queue if variant.finishes => {
                 format!("a snapshot does not sum the end of its key: leave `{name}`, which has `#[finish]`, out")
+            }
+            Retention::Queue if variant.is_tombstone => {
+                format!("a snapshot does not sum what drops values: leave `{name}`, which has `#[tombstone]`, out")
             }
             Retention::Queue if variant.name == snapshot.name => {
                 format!("`{name}` is the snapshot itself, which replaces: leave it out")

@@ -287,6 +287,11 @@ impl<M: Message> Feed<M> {
                         self.write_snapshot::<F>(&entry, with_id);
                     } else if let Some(reason) = owed {
                         self.report_gap::<F>(Gap { reason, missed: None });
+                        if S::LOADS
+                            && let Some(item) = self.load_again::<F, S>(subscriber, waker)
+                        {
+                            return item;
+                        }
                     }
                 }
                 ReadStep::Pending => {

@@ -37,10 +37,11 @@ pub(crate) enum QueueRole {
 }
 
 impl QueueRole {
-    /// Returns the role of a queue message. It calls the code of the message's type.
-    fn of<M: Message>(message: &M) -> Self {
+    /// Returns the role of a queue message. It calls the code of the message's type. No snapshot contains a tombstone: it
+    /// is delivered, because it drops values.
+    fn of<M: Message>(message: &M, tombstone: Option<&Tombstone>) -> Self {
         let Some(rules) = M::SNAPSHOT else { return Self::Other };
-        match (rules.role)(message) {
+        match tombstone.map_or_else(|| (rules.role)(message), |_| SnapshotRole::Other) {
             SnapshotRole::Summed => Self::Summed,
             SnapshotRole::Snapshot => Self::Snapshot,
             SnapshotRole::Other if M::CAN_FINISH && message.finishes() => Self::Last,
@@ -69,8 +70,8 @@ impl KeptAs {
                 ttl: if M::HAS_LATEST_TTL { message.latest_ttl() } else { None },
             },
             Retention::Queue => {
-                let role = QueueRole::of(message);
                 let tombstone = if M::HAS_TOMBSTONES { message.tombstone()? } else { None };
+                let role = QueueRole::of(message, tombstone.as_ref());
                 tombstone.map_or(Self::Queue(role), |tombstone| Self::Tombstone(tombstone, role))
             }
         })

@@ -170,6 +170,55 @@ async fn a_removed_key_has_the_snapshot_of_a_new_one() {
     assert!(received(&mut store.subscribe_to(run(1))).is_empty());
 }
 
+#[test]
+fn a_tombstone_is_delivered_and_not_summed() {
+    #[store(queue, capacity = 4)]
+    #[derive(Clone, Serialize)]
+    enum Run {
+        Token(String),
+        #[latest]
+        Model(String),
+        #[tombstone]
+        Gone,
+        #[snapshot(apply = append_token)]
+        Text(String),
+    }
+
+    fn append_token(text: &mut String, message: &Run) {
+        match message {
+            Run::Token(piece) => text.push_str(piece),
+            _ => panic!("it is not summed"),
+        }
+    }
+
+    let json = |subscription: &mut Subscription<Run>| -> Vec<String> {
+        let next = || subscription.next().now_or_never().flatten();
+        let received = std::iter::from_fn(next).map(|next| match next {
+            Received::Message { message, .. } => serde_json::to_string(&*message).unwrap(),
+            Received::Gap { reason, missed } => format!("{reason} {missed:?}"),
+            other => format!("{other:?}"),
+        });
+        received.collect()
+    };
+    let submit_tokens = |store: &Store<Run>, tokens: &str| {
+        for token in tokens.chars() {
+            store.try_submit(Run::Token(token.into())).map(drop).unwrap();
+        }
+    };
+    let (store, model) = (Store::new(), Run::Model("m".into()));
+    let mut slow = store.subscribe();
+    store.try_submit(model.clone()).map(drop).unwrap();
+    assert_eq!(json(&mut slow), [r#"{"Model":"m"}"#]);
+    submit_tokens(&store, "a");
+    store.try_submit(Run::Gone).map(drop).unwrap();
+    submit_tokens(&store, "b");
+    assert_eq!(json(&mut slow), [r#"{"Token":"a"}"#, r#""Gone""#, r#"{"Token":"b"}"#], "it is delivered");
+    store.try_submit(model).map(drop).unwrap();
+    store.try_submit(Run::Gone).map(drop).unwrap();
+    submit_tokens(&store, "cdef");
+    assert_eq!(json(&mut slow), ["lagged Some(1)", r#"{"Text":"abcdef"}"#], "its loss is told");
+}
+
 #[tokio::test]
 async fn a_snapshot_that_panics_is_not_known_until_it_is_replaced_or_removed() {
     let store = Store::new();
