@@ -505,3 +505,25 @@ test("keys of several fields are the same in any order, and are watched once the
   socket.receive({ event: "tornadose:watching", data: { keys: [{ floor: 1, room: "a" }] } })
   assert.deepEqual(keyTexts(reopen())[0].since, "e-1")
 })
+
+test("a list within a key is the same however its objects are ordered", () => {
+  const { feed, socket } = open()
+  feed.watch([{ floor: 1, room: "a" }])
+  socket.receive({ id: "e-1" })
+  socket.receive({ event: "tornadose:watching", data: { keys: [[{ room: "a", floor: 1 }]] } })
+  assert.deepEqual(keyTexts(reopen())[0].since, "e-1")
+})
+
+test("many keys are watched again in several texts", () => {
+  const { feed, socket } = open()
+  const keys = Array.from({ length: 120 }, (_, number) => number)
+  const long = Array.from({ length: 20 }, (_, number) => `${number}${"€".repeat(1_500)}`)
+  for (const key of [...keys, ...long, "x".repeat(20_000)]) feed.watch(key)
+  socket.receive({ id: "e-1" })
+  socket.receive({ event: "tornadose:watching", data: { keys: long } })
+  const texts = keyTexts(reopen())
+  assert.deepEqual(texts.filter(({ since }) => !since).map((text) => text["tornadose:watch"].length).sort(), [1, 20, 50, 50])
+  assert.deepEqual(texts.flatMap((text) => text["tornadose:watch"]).length, 141)
+  for (const text of texts.filter(({ since }) => since)) assert.ok(new Blob([JSON.stringify(text)]).size < 65_536)
+  assert.deepEqual(texts.filter(({ since }) => since).flatMap((text) => text["tornadose:watch"]), long)
+})

@@ -36,6 +36,7 @@ class AskError extends Error {
 
 function live(path, handlers, options = {}) {
   const SHORTEST = 1_000, LONGEST = 30_000, KEEP_ALIVE = 15_000 // ms
+  const KEYS_MAX = 50, LENGTH_MAX = 16_000 // of a text that watches again; characters, of up to 3 bytes
   const CLOSED = "the connection is closed", FINISHED = "tornadose:finished"
   let connection = null, lastId = "" // an EventSource or WebSocket; the newest id
   let openedAt = 0, failures = 0 // 0 until the connection opens; since a connection last held for a moment
@@ -172,7 +173,7 @@ function live(path, handlers, options = {}) {
     else if (event === "tornadose:error") ask?.fail("refused", data.reason)
   }
 
-  const sorted = (value) => value !== Object(value) || Array.isArray(value) ? value
+  const sorted = (value) => value !== Object(value) ? value : Array.isArray(value) ? value.map(sorted)
     : Object.fromEntries(Object.entries(value).sort().map(([name, part]) => [name, sorted(part)]))
   const textOf = (key) => JSON.stringify(sorted(key)) // equal for equal keys
 
@@ -192,15 +193,23 @@ function live(path, handlers, options = {}) {
     if (watched.has(text) && !ending.get(text)) change(watched.get(text), text)
   }
 
-  // The newest id covers the keys that are confirmed. Any other is watched since what the page has of it.
+  // The newest id covers the keys that are confirmed. Any other is watched since what the page has of it. A text of many
+  // keys could be longer than the server allows.
   function watchAgain() {
-    const groups = new Map() // by since
+    const groups = new Map() // by since: { keys, length }
+    const sendGroup = ({ keys }, since) => send({ "tornadose:watch": keys, since })
     ending.clear()
     for (const watch of watched.values()) {
       if (watch.isConfirmed) Object.assign(watch, { since: lastId, isConfirmed: false })
-      groups.set(watch.since, [...groups.get(watch.since) ?? [], watch.key])
+      const { key, since } = watch, { length } = JSON.stringify(key)
+      let group = groups.get(since) ?? { keys: [], length: 0 }
+      if (group.keys.length === KEYS_MAX || group.length + length > LENGTH_MAX) {
+        if (group.keys.length) sendGroup(group, since)
+        group = { keys: [], length: 0 }
+      }
+      groups.set(since, { keys: [...group.keys, key], length: group.length + length })
     }
-    for (const [since, keys] of groups) send({ "tornadose:watch": keys, since })
+    groups.forEach(sendGroup)
   }
 
   function trackKeys(event, data) {

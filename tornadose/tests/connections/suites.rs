@@ -70,5 +70,7 @@ mod throttle;
 mod ttl;
 mod watch;
 mod watch_cuts;
+mod watch_keys;
 mod watch_snapshots;
+mod watch_waits;
 mod ws;
