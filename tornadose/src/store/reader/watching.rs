@@ -262,6 +262,10 @@ impl<M: Message> Reader<M> {
             }
             return Poll::Ready(Err(gap));
         }
+        if self.is_in_pass() {
+            state.readers.register_waker(self.id, waker, false);
+            return Poll::Pending;
+        }
         let before = self.counts_of_keys(&state);
         state.log.remove_key(&KeySelection::One(key_index), &mut self.cursor);
         let rest = self.keys.key_indexes().iter().copied().filter(|own| *own != key_index);
