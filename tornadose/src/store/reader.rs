@@ -11,6 +11,8 @@ mod placing;
 mod reading;
 mod counting;
 mod snapshots;
+#[cfg(test)]
+mod snapshots_tests;
 mod end_timer;
 mod extras;
 pub(crate) mod throttled;

@@ -72,8 +72,8 @@ impl<M: Message> Shared<M> {
             if let Unapplied::Messages(entries) = unapplied {
                 let applied = self.apply(key_index, &sum, &mut current, entries, &mut dropped);
                 let to_measure = self.lock_only().log.is_to_be_measured(key_index, &sum);
-                if let (Ok(()), Some(place)) = (applied, to_measure) {
-                    self.encode(key_index, &sum, &mut current, place, &mut dropped);
+                if let (Ok(()), Some(id)) = (applied, to_measure) {
+                    self.encode(key_index, &sum, &mut current, id, &mut dropped);
                 }
             }
             drop(current);
@@ -96,6 +96,8 @@ impl<M: Message> Shared<M> {
         let place = if Fault::OneTooOld.is_planted() { place.previous() } else { place };
         let unapplied = state.log.take_unapplied(key_index, sum, Some(place));
         let encoded = state.log.current_encoding(key_index, sum);
+        // Another epoch may have begun when it is encoded.
+        let head = state.log.head();
         drop(state);
         let entries = match unapplied {
             Unapplied::Messages(entries) => entries,
@@ -111,7 +113,8 @@ impl<M: Message> Shared<M> {
         let applied = self.apply(key_index, sum, &mut current, entries, &mut dropped);
         #[cfg(test)]
         let place = if Fault::OneTooOld.is_planted() { place.next() } else { place };
-        let encoded = applied.ok().and_then(|()| self.encode(key_index, sum, &mut current, place, &mut dropped));
+        let id = Id { offset: place, ..head };
+        let encoded = applied.ok().and_then(|()| self.encode(key_index, sum, &mut current, id, &mut dropped));
         drop(current);
         drop(dropped);
         if self.lock_only().log.snapshots().has_due() {
@@ -153,13 +156,13 @@ impl<M: Message> Shared<M> {
         applied.map_err(|_| self.fail(key_index, sum, current, last, dropped))
     }
 
-    /// Encodes a state, which contains the messages of its key up to a place.
+    /// Encodes a state, which contains the messages of its key up to the place with this id.
     fn encode(
         &self,
         key_index: usize,
         sum: &Arc<SharedSum<M>>,
         current: &mut Option<Arc<M>>,
-        place: Offset,
+        id: Id,
         dropped: &mut Dropped<M>,
     ) -> Option<Arc<Entry<M>>> {
         let rules = M::SNAPSHOT?;
@@ -168,27 +171,25 @@ impl<M: Message> Shared<M> {
             (Arc::clone(message), message.event())
         }));
         let Ok((message, Ok(event))) = encoded else {
-            self.fail(key_index, sum, current, place, dropped);
+            self.fail(key_index, sum, current, id.offset, dropped);
             return None;
         };
-        Some(self.record_encoded(key_index, sum, place, message, event))
+        Some(self.record_encoded(key_index, sum, id, message, event))
     }
 
     fn record_encoded(
         &self,
         key_index: usize,
         sum: &Arc<SharedSum<M>>,
-        place: Offset,
+        id: Id,
         message: Arc<M>,
         event: Event,
     ) -> Arc<Entry<M>> {
         let cost = ENTRY_OVERHEAD + self.encoding_count() * event.encoded_len_max();
         let kept_as = KeptAs::Queue(QueueRole::Snapshot);
-        let mut state = self.lock_only();
-        let id = Id { offset: place, ..state.log.head() };
         let entry = Arc::new(Entry::new(id, message, event, &kept_as, key_index, cost));
         debug_assert_eq!(entry.retention, Retention::Queue);
-        state.log.record_encoded(key_index, sum, &entry);
+        self.lock_only().log.record_encoded(key_index, sum, &entry);
         entry
     }
 

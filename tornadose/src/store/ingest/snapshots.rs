@@ -8,7 +8,8 @@ use crate::store::log::AppendError;
 use crate::store::shared::{Shared, State};
 
 impl<M: Message> Ingest<M> {
-    /// Drops the largest snapshots of keys without readers while a message does not fit beside them. They are unknown then.
+    /// Drops the largest snapshots, first of keys without readers of their own, while a message does not fit beside them. They
+    /// are unknown then.
     pub(super) fn make_room_by_snapshots(
         shared: &Shared<M>,
         state: &mut State<M>,
@@ -23,7 +24,7 @@ impl<M: Message> Ingest<M> {
         };
         while is_full(state) {
             let State { log, readers, .. } = &mut *state;
-            if !log.drop_largest_snapshot(|key_index| readers.has_readers_of(key_index)) {
+            if !log.drop_largest_snapshot(|key_index| readers.count_of_key(key_index) > 0) {
                 return;
             }
             tracing::warn!(target: "tornadose", channel = M::CHANNEL, "snapshot dropped");

@@ -254,22 +254,33 @@ impl<M: Message> Log<M> {
     }
 
     /// Returns what a reader has missed that no snapshot contains.
-    pub(crate) fn missed_unsummed(&self, keys: &KeySelection, cursor: &Cursor, accounted_others: u64) -> Unsummed {
+    pub(crate) fn missed_unsummed(
+        &self,
+        keys: &KeySelection,
+        cursor: &Cursor,
+        accounted_others: u64,
+        pass: Option<&Pass<M>>,
+    ) -> Unsummed {
         let others = self.appended_others(keys) - accounted_others - self.kept_others(keys, cursor);
-        let is_gone = |key_index: &usize| self.keys[*key_index].trimmed_through > cursor.owed_after();
-        let unknown = &self.snapshots.unknown;
-        let has_unknown = if matches!(keys, KeySelection::All) {
-            unknown.iter().any(is_gone)
-        } else {
-            keys.key_indexes().iter().filter(|key| unknown.contains(key)).any(is_gone)
-        };
-        if !has_unknown {
+        if !self.has_unknown_trimmed(keys, cursor) {
             return Unsummed { missed: Some(others), recorded: others };
         }
-        let owed = self.appended_queue(keys) - cursor.accounted;
-        let all = owed.saturating_sub(self.queue_count_after(keys, cursor.owed_after()));
+        let all = self.lost_of(keys, cursor, pass);
         // Of several keys, some may have snapshots.
         Unsummed { missed: Some(all).filter(|_| keys.key_indexes().len() == 1), recorded: all }
+    }
+
+    /// Returns whether messages that a reader may be owed were trimmed of a key whose snapshot is not known.
+    fn has_unknown_trimmed(&self, keys: &KeySelection, cursor: &Cursor) -> bool {
+        let (snapshots, owed_after) = (&self.snapshots, cursor.owed_after());
+        let is_gone = |key_index: &usize| self.keys[*key_index].trimmed_through > owed_after;
+        match keys {
+            KeySelection::All => {
+                snapshots.forgotten_unknown_through > owed_after || snapshots.unknown.iter().any(is_gone)
+            }
+            _ if snapshots.unknown.is_empty() => false,
+            _ => keys.key_indexes().iter().filter(|key| snapshots.unknown.contains(key)).any(is_gone),
+        }
     }
 
     /// Returns the newest kept queue message that is not among the last `replay` of those that no snapshot contains.
@@ -306,8 +317,11 @@ impl<M: Message> Log<M> {
     }
 
     /// Returns whether the snapshots of a reader's keys are all that a client with an unknown id needs.
-    pub(crate) fn sums_restarts(&self) -> bool {
-        M::SNAPSHOT.is_some_and(|rules| rules.sums_everything) && self.generations.lost_through() == Offset::START
+    pub(crate) fn sums_restarts(&self, keys: &KeySelection) -> bool {
+        M::SNAPSHOT.is_some_and(|rules| rules.sums_everything)
+            && !M::HAS_TOMBSTONES
+            && self.generations.lost_through() == Offset::START
+            && !keys.key_indexes().iter().any(|key_index| self.snapshots.unknown.contains(key_index))
     }
 
     /// Returns what has happened to a reader's keys since it has last read.
@@ -382,10 +396,16 @@ impl<M: Message> Log<M> {
         if pass.has_read_others {
             return None;
         }
-        let missed = self.appended_others(keys) - accounted_others - self.kept_others(keys, cursor);
-        if missed > 0 {
-            cursor.accounted += missed;
-            return Some(PassStep::Lost { missed });
+        // Counted only where something was trimmed, because that looks at each message.
+        if self.unsummed_trimmed_through(keys) > cursor.owed_after() {
+            if self.has_unknown_trimmed(keys, cursor) && self.lost_of(keys, cursor, Some(pass)) > 0 {
+                return Some(PassStep::Interrupted);
+            }
+            let missed = self.appended_others(keys) - accounted_others - self.kept_others(keys, cursor);
+            if missed > 0 {
+                cursor.accounted += missed;
+                return Some(PassStep::Lost { missed });
+            }
         }
         self.has_lost_expiry(keys, cursor).then_some(PassStep::Interrupted)
     }

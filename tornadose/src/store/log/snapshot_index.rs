@@ -27,6 +27,8 @@ pub(crate) struct Snapshots<M: Message> {
     pub(super) appended_others: u64,
     /// The newest trimmed message that no snapshot contains.
     pub(super) unsummed_trimmed_through: Offset,
+    /// The newest trimmed message of the keys that were forgotten while their snapshots were not known.
+    pub(super) forgotten_unknown_through: Offset,
     /// Snapshots that were dropped, to be dropped outside of the store's lock.
     discarded: Vec<KeySnapshot<M>>,
 }
@@ -69,6 +71,7 @@ impl<M: Message> Default for Snapshots<M> {
             droppable_bytes: 0,
             appended_others: 0,
             unsummed_trimmed_through: Offset::START,
+            forgotten_unknown_through: Offset::START,
             discarded: Vec::new(),
         }
     }
@@ -81,18 +84,18 @@ impl<M: Message> Snapshots<M> {
     }
 
     /// Returns what those count that cannot be dropped to make room.
-    pub(super) fn needed_bytes(&self) -> usize {
+    pub(crate) fn needed_bytes(&self) -> usize {
         self.bytes - self.droppable_bytes
     }
 
     /// Returns whether the snapshot of a key contains its summed messages.
-    pub(super) fn is_known(&self, key_index: usize) -> bool {
+    pub(crate) fn is_known(&self, key_index: usize) -> bool {
         self.keys.get(&key_index).is_some_and(|snapshot| snapshot.known_from.is_some())
     }
 
-    /// Returns whether trimmed messages have to be applied.
+    /// Returns whether trimmed messages have to be applied, or dropped snapshots to be freed.
     pub(crate) fn has_due(&self) -> bool {
-        !self.due.is_empty()
+        !self.due.is_empty() || !self.discarded.is_empty()
     }
 
     /// Takes a key with trimmed messages that have to be applied.
@@ -168,7 +171,8 @@ impl<M: Message> KeySnapshot<M> {
             measured: ENTRY_OVERHEAD,
             measured_through: Offset::START,
             size: ENTRY_OVERHEAD,
-            is_droppable: false,
+            // It is blank: without readers of its key nothing is lost with it.
+            is_droppable: true,
         }
     }
 

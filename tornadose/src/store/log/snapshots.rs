@@ -44,6 +44,8 @@ impl<M: Message> Log<M> {
         }
         self.snapshots.update(key_index, |snapshot| {
             (snapshot.newest, snapshot.is_blank, snapshot.is_droppable) = (offset, false, false);
+            // That of a blank one may have been left out, to make room.
+            snapshot.size = snapshot.size.max(ENTRY_OVERHEAD);
         });
     }
 
@@ -132,12 +134,16 @@ impl<M: Message> Log<M> {
         self.snapshots.update(key_index, |snapshot| snapshot.is_droppable = snapshot.known_from.is_some());
     }
 
-    /// Makes a key whose finish is forgotten new, if nothing is kept of it.
+    /// Makes a key whose finish is forgotten new, if nothing is kept of it. Otherwise its snapshot may be dropped once its
+    /// messages are trimmed: a newer message changes that.
     pub(super) fn record_reopened_snapshot(&mut self, key_index: usize) {
         if self.keys[key_index].is_empty() {
             self.reset_snapshot(key_index, None);
         } else {
-            self.snapshots.update(key_index, |snapshot| snapshot.is_droppable = snapshot.is_blank);
+            self.snapshots.update(key_index, |snapshot| {
+                // One that is not known was left out, because the finish counted for it.
+                (snapshot.is_droppable, snapshot.size) = (true, snapshot.size.max(ENTRY_OVERHEAD));
+            });
         }
     }
 
@@ -146,11 +152,12 @@ impl<M: Message> Log<M> {
     pub(super) fn reset_snapshot(&mut self, key_index: usize, removed_at: Option<Offset>) {
         let Some(snapshot) = self.snapshots.keys.get(&key_index) else { return };
         let (appended_others, newest) = (snapshot.appended_others, removed_at.unwrap_or(snapshot.newest));
+        // A removal is above all that was trimmed, and an epoch begins without it.
+        let others_trimmed_through = removed_at.unwrap_or(snapshot.others_trimmed_through).max(newest);
         let key = Arc::clone(snapshot.sum.key());
         self.snapshots.discard(key_index);
-        let mut blank = KeySnapshot::new(key, Some(newest), newest, appended_others);
-        blank.is_droppable = true;
-        self.snapshots.insert(key_index, blank);
+        let blank = KeySnapshot::new(key, Some(newest), newest, appended_others);
+        self.snapshots.insert(key_index, KeySnapshot { others_trimmed_through, ..blank });
         self.drop_unread_snapshot(key_index);
     }
 
@@ -165,28 +172,60 @@ impl<M: Message> Log<M> {
 
     /// Drops the snapshot that may be dropped and has not changed for the longest time. Returns false when there is none.
     pub(super) fn drop_oldest_snapshot(&mut self) -> bool {
-        let Some(&(_, key_index)) = self.snapshots.droppable.first() else { return false };
+        let is_finished = |log: &Self, key_index| log.notices.finish_of.contains_key(&key_index);
+        // Where messages are kept of a key whose finish is forgotten, the snapshot is not all that is left of it.
+        let is_dropped = |key_index: &usize| {
+            let is_blank = self.snapshots.keys[key_index].is_blank;
+            is_blank || is_finished(self, *key_index) || self.keys[*key_index].queue_count() == 0
+        };
+        let mut droppable = self.snapshots.droppable.iter().map(|(_, key_index)| *key_index);
+        let Some(key_index) = droppable.find(is_dropped) else { return false };
         if self.snapshots.keys[&key_index].is_blank && self.keys[key_index].holders == 1 {
             self.snapshots.discard(key_index);
             self.keys.release(key_index, self.idle_bytes_max());
         } else if self.snapshots.keys[&key_index].is_blank {
             // Its readers need the count of its messages. There are not more such keys than readers hold.
             self.snapshots.update(key_index, |snapshot| (snapshot.size, snapshot.is_droppable) = (0, false));
-        } else {
+        } else if is_finished(self, key_index) {
             self.forget_snapshot(key_index, None);
+        } else {
+            self.reset_snapshot(key_index, None);
         }
         true
     }
 
-    /// Drops the largest snapshot of a key for which `is_read` returns false. Returns false when there is none.
+    /// Drops the largest snapshot, first of the keys for which `is_read` returns false, then of the others. Between them it
+    /// forgets keys without readers and messages whose snapshots are not known. Returns false when there is nothing to drop.
     pub(crate) fn drop_largest_snapshot(&mut self, is_read: impl Fn(usize) -> bool) -> bool {
-        let known = self.snapshots.keys.iter().filter(|(_, snapshot)| snapshot.known_from.is_some());
-        let unread = known.filter(|(key_index, snapshot)| snapshot.size > ENTRY_OVERHEAD && !is_read(**key_index));
-        let Some(key_index) = unread.max_by_key(|(_, snapshot)| snapshot.size).map(|(key_index, _)| *key_index) else {
-            return false;
+        let largest = |wants_read: bool| {
+            let known = self.snapshots.keys.iter().filter(|(_, snapshot)| snapshot.known_from.is_some());
+            let large = known.filter(|(_, snapshot)| snapshot.size > ENTRY_OVERHEAD);
+            let wanted = large.filter(|(key_index, _)| is_read(**key_index) == wants_read);
+            wanted.max_by_key(|(_, snapshot)| snapshot.size).map(|(key_index, _)| *key_index)
         };
-        self.forget_snapshot(key_index, None);
+        if let Some(key_index) = largest(false) {
+            self.forget_snapshot(key_index, None);
+        } else if let Some(key_index) = self.unread_unknown() {
+            let trimmed_through = self.keys[key_index].trimmed_through;
+            let snapshots = &mut self.snapshots;
+            snapshots.forgotten_unknown_through = snapshots.forgotten_unknown_through.max(trimmed_through);
+            snapshots.discard(key_index);
+            self.keys.release(key_index, self.idle_bytes_max());
+        } else if let Some(key_index) = largest(true) {
+            self.forget_snapshot(key_index, None);
+        } else {
+            return false;
+        }
         true
+    }
+
+    /// Returns a key whose snapshot is not known, of which nothing is kept or remembered and which has no readers.
+    fn unread_unknown(&self) -> Option<usize> {
+        let is_unread = |key_index: &usize| {
+            let key_log = &self.keys[*key_index];
+            key_log.queue_count() == 0 && key_log.holders == 1 && self.snapshots.keys[key_index].size > 0
+        };
+        self.snapshots.unknown.iter().copied().find(is_unread)
     }
 
     /// Makes the snapshot of a key unknown, after this message could not be applied. It is known again from a newer
@@ -215,7 +254,7 @@ impl<M: Message> Log<M> {
         };
         self.snapshots.discard(key_index);
         let mut snapshot = KeySnapshot::new(key, known_from, newest, appended_others);
-        snapshot.is_blank = false;
+        (snapshot.is_blank, snapshot.is_droppable) = (false, false);
         snapshot.others_trimmed_through = trimmed_through;
         // A finished key is remembered by its finish.
         snapshot.size = if is_finished && known_from.is_none() { 0 } else { ENTRY_OVERHEAD };
@@ -242,6 +281,7 @@ impl<M: Message> Log<M> {
             }
         }
         self.snapshots.unsummed_trimmed_through = Offset::START;
+        self.snapshots.forgotten_unknown_through = Offset::START;
     }
 
     /// Makes every snapshot unknown, because messages of any key may have been lost.

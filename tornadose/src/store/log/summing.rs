@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::id::Offset;
+use crate::id::{Id, Offset};
 use crate::message::Message;
 use crate::store::entry::Entry;
 use crate::store::kept_as::KeptAs;
@@ -52,7 +52,8 @@ impl<M: Message> Log<M> {
 
     /// Returns what the snapshots count beside a new message of a key, without those that can be dropped.
     pub(super) fn cost_of_snapshots(&self, key_index: Option<usize>, kept_as: &KeptAs) -> usize {
-        let is_new = key_index.is_none_or(|key_index| !self.snapshots.keys.contains_key(&key_index));
+        let counts = |key_index| self.snapshots.keys.get(&key_index).is_some_and(|snapshot| !snapshot.is_droppable);
+        let is_new = !key_index.is_some_and(counts);
         self.snapshots.needed_bytes() + if is_new && kept_as.role().is_summed() { ENTRY_OVERHEAD } else { 0 }
     }
 
@@ -99,11 +100,12 @@ impl<M: Message> Log<M> {
         (*through == snapshot.applied_through).then(|| Arc::clone(entry))
     }
 
-    /// Returns whether a snapshot has grown so much since it was measured that it is measured again, and the place up to
-    /// which it is applied.
-    pub(crate) fn is_to_be_measured(&mut self, key_index: usize, sum: &Arc<SharedSum<M>>) -> Option<Offset> {
+    /// Returns whether a snapshot has grown so much since it was measured that it is measured again, and the id of the place
+    /// up to which it is applied.
+    pub(crate) fn is_to_be_measured(&mut self, key_index: usize, sum: &Arc<SharedSum<M>>) -> Option<Id> {
         let snapshot = self.snapshots.of_sum(key_index, sum)?;
-        (snapshot.size >= 2 * snapshot.measured).then_some(snapshot.applied_through)
+        let applied_through = (snapshot.size >= 2 * snapshot.measured).then_some(snapshot.applied_through)?;
+        Some(self.id(applied_through))
     }
 
     /// Records the encoding of a snapshot that contains all that was applied.

@@ -166,6 +166,10 @@ impl<M: Message> Log<M> {
         // Each notice of the key holds it, and so does each of its readers.
         let has_readers = self.readers_of_all > 0 || key_log.holders > 1;
         self.trimmed_through = self.trimmed_through.max(offset);
+        if M::SNAPSHOT.is_some() {
+            // No snapshot contains the end of a value.
+            self.mark_unsummed_trimmed(key_index, offset);
+        }
         self.expired_values.record_forgotten(key_index, offset, has_readers);
         self.keys.release(key_index, self.idle_bytes_max());
         self.discarded_values.push(value.entry);
@@ -215,7 +219,7 @@ impl<M: Message> Log<M> {
 
     /// Returns whether a notice was forgotten of which a reader was not told.
     #[inline]
-    pub(super) fn has_lost_expiry(&self, keys: &KeySelection, cursor: &Cursor) -> bool {
+    pub(crate) fn has_lost_expiry(&self, keys: &KeySelection, cursor: &Cursor) -> bool {
         M::HAS_LATEST_TTL && self.expired_values.forgotten_through(keys) > cursor.position.max(cursor.expired_through())
     }
 

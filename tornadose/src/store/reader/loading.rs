@@ -7,7 +7,7 @@ use crate::id::Id;
 use crate::message::Message;
 use crate::metrics;
 use crate::store::end::EndReason;
-use crate::store::gap::Gap;
+use crate::store::gap::{Gap, GapReason};
 use crate::store::log::cursor::ResumeOutcome;
 use crate::store::log::key::KeySelection;
 use crate::store::log::read::ReadOutcome;
@@ -111,17 +111,22 @@ impl<M: Message> Reader<M> {
         if self.is_in_pass() {
             return self.read_gap_of_pass(&mut state.log);
         }
+        if let Some(reason) = self.removal_ahead(&state.log) {
+            return self.begin_again(&mut state.log, reason, None);
+        }
         // The log is read at a copy of the cursor first, because there may be a message instead.
         let (mut cursor, mut removed) = (self.cursor.clone(), self.removed_unread);
         match state.log.read(&self.keys, &mut cursor, &mut removed) {
+            // The snapshots of a pass may be told instead of a gap. Messages are not read here.
+            ReadOutcome::Lagged { .. } if self.uses_snapshots() => {
+                return self.begin_again(&mut state.log, GapReason::Lagged, None);
+            }
+            ReadOutcome::Restarted if self.uses_snapshots() => return self.begin_restarted(&mut state.log, None),
             ReadOutcome::Lagged { .. } | ReadOutcome::Gap(_) | ReadOutcome::Restarted => {}
             ReadOutcome::Batch { .. }
             | ReadOutcome::Finished { .. }
             | ReadOutcome::Expired { .. }
-            | ReadOutcome::AtHead => {
-                let reason = self.removal_ahead(&state.log)?;
-                return self.begin_again(&mut state.log, reason, None);
-            }
+            | ReadOutcome::AtHead => return None,
         }
         match self.read_locked(state, None, None, Waker::noop()) {
             ReadStep::Gap(gap) => Some(gap),

@@ -5,6 +5,7 @@ use std::task::Waker;
 
 use crate::id::Offset;
 use crate::message::{Message, Retention};
+use crate::metrics;
 use crate::store::end::EndReason;
 use crate::store::entry::Entry;
 use crate::store::gap::{Gap, GapReason};
@@ -62,7 +63,7 @@ impl<M: Message> Reader<M> {
             (Some(ResumeOutcome::Trimmed), Resume::After(id)) => {
                 (id.offset, log.has_lost_unsummed(&self.keys, id.offset))
             }
-            (Some(_), _) => (Offset::START, is_all || !log.sums_restarts()),
+            (Some(_), _) => (Offset::START, is_all || !log.sums_restarts(&self.keys)),
         };
         let terms = PassTerms {
             since,
@@ -134,7 +135,9 @@ impl<M: Message> Reader<M> {
     pub(super) fn begin_again(&mut self, log: &mut Log<M>, reason: GapReason, bound: Option<Offset>) -> Option<Gap> {
         let sums = Extras::sums_of(&mut self.extras)?;
         let interrupted = sums.pass.take();
-        let unsummed = log.missed_unsummed(&self.keys, &self.cursor, sums.accounted_others);
+        let unsummed = log.missed_unsummed(&self.keys, &self.cursor, sums.accounted_others, interrupted.as_ref());
+        // No snapshot contains the end of a value.
+        let loses_values = log.has_lost_expiry(&self.keys, &self.cursor);
         let lost = log.lost_of(&self.keys, &self.cursor, interrupted.as_ref());
         let position = self.cursor.position();
         let mut terms = PassTerms {
@@ -153,7 +156,8 @@ impl<M: Message> Reader<M> {
             terms.reason = if is_known { terms.reason } else { pass.terms.reason.and(terms.reason) };
         }
         // Beside a gap of the log itself nothing is known.
-        let is_told = !unsummed.is_nothing() || !matches!(reason, GapReason::Lagged | GapReason::Removed);
+        let is_told =
+            loses_values || !unsummed.is_nothing() || !matches!(reason, GapReason::Lagged | GapReason::Removed);
         if is_told {
             terms.reason = None;
         }
@@ -189,7 +193,7 @@ impl<M: Message> Reader<M> {
         let cursor = log.cursor_at_start(&self.keys);
         let missed = cursor.accounted.saturating_sub(self.cursor.accounted);
         self.cursor = cursor;
-        let needs_gap = matches!(self.keys, KeySelection::All) || !log.sums_restarts();
+        let needs_gap = matches!(self.keys, KeySelection::All) || !log.sums_restarts(&self.keys);
         let terms = PassTerms {
             since: Offset::START,
             may_have_state: true,
@@ -217,6 +221,16 @@ impl<M: Message> Reader<M> {
     /// Returns the next step of a pass; `None` when there is none, or it is over.
     #[cold]
     pub(super) fn poll_pass(&mut self, waker: &Waker) -> Option<ReadStep<M>> {
+        let step = self.next_of_pass(waker);
+        if Self::TELLS_GAPS
+            && let Some(ReadStep::Gap(gap)) = &step
+        {
+            metrics::gap(gap.reason.name(), gap.missed.unwrap_or(0));
+        }
+        step
+    }
+
+    fn next_of_pass(&mut self, waker: &Waker) -> Option<ReadStep<M>> {
         if let Some(reason) = self.gap.take() {
             return Some(ReadStep::Gap(Gap { reason, missed: None }));
         }
