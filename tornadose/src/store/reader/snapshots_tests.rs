@@ -50,7 +50,7 @@ enum Kind {
 }
 
 impl<const ALL: bool> Line<ALL> {
-    const RULES: SnapshotRules<Self> = SnapshotRules::new(
+    const RULES: SnapshotRules<Self, u64> = SnapshotRules::new(
         |key| Self { key: *key, kind: Kind::Whole(Vec::new()) },
         |whole, line| {
             if let (Kind::Whole(whole), Kind::Piece(piece)) = (&mut whole.kind, &line.kind) {
@@ -82,7 +82,8 @@ impl<const ALL: bool> Message for Line<ALL> {
     const CAN_FINISH: bool = true;
     const HAS_LATEST_TTL: bool = true;
     const CHANNEL: &'static str = "lines";
-    const SNAPSHOT: Option<SnapshotRules<Self>> = Some(if ALL { Self::RULES.sums_everything() } else { Self::RULES });
+    const SNAPSHOT: Option<SnapshotRules<Self, u64>> =
+        Some(if ALL { Self::RULES.sums_everything() } else { Self::RULES });
 
     fn key(&self) -> u64 {
         self.key
@@ -311,7 +312,7 @@ impl Message for Gone {
     type Key = NoKey;
     const HAS_TOMBSTONES: bool = true;
     const CHANNEL: &'static str = "gone";
-    const SNAPSHOT: Option<SnapshotRules<Self>> =
+    const SNAPSHOT: Option<SnapshotRules<Self, NoKey>> =
         Some(SnapshotRules::new(|_| Self, |_, _| {}, |_| SnapshotRole::Summed).sums_everything());
 
     fn key(&self) -> NoKey {
