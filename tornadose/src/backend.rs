@@ -3,6 +3,7 @@
 //! A backend moves bytes between an engine and one store, through a [`BackendLink`]. It knows neither the type of the
 //! messages nor the readers. [`Store::open`](crate::Store::open) runs it.
 
+pub(crate) mod snapshots;
 pub(crate) mod incoming;
 pub(crate) mod send_log;
 pub(crate) mod outgoing;
@@ -20,6 +21,7 @@ pub use crate::backend::engine::{Backend, Features, OpenError};
 pub use crate::backend::incoming::{IncomingEntry, Ingested};
 pub use crate::backend::link::BackendLink;
 pub use crate::backend::outgoing::{Outgoing, OutgoingKind, SendOutcome};
+pub use crate::backend::snapshots::{DueSnapshot, KeptSnapshot, LoadedSnapshot, SnapshotStamp};
 #[cfg(feature = "redis")]
 pub use crate::backend::redis::{Redis, RedisPubSub, RedisStreams};
 pub use crate::id::{Epoch, Offset};

@@ -10,6 +10,7 @@ pub(crate) mod registry;
 pub(crate) mod shared;
 pub(crate) mod sum;
 pub(crate) mod snapshot;
+mod kept_snapshot;
 pub(crate) mod reader;
 pub(crate) mod subscription;
 pub(crate) mod limits;

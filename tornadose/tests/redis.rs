@@ -47,6 +47,8 @@ mod slots;
 mod versions;
 #[path = "redis/load.rs"]
 mod load;
+#[path = "redis/snapshots.rs"]
+mod snapshots;
 #[path = "redis/finish.rs"]
 mod finish;
 #[path = "redis/watch.rs"]

@@ -63,6 +63,9 @@ impl Features {
     /// tells every process ([`BackendLink::expire`]). Without it, a value expires in each process by the clock of that,
     /// and its readers are told unless the engine gives its entries offsets.
     pub const EXPIRE: Self = Self(8);
+    /// It keeps the snapshots of keys ([`BackendLink::next_snapshots`]) beside its log, for processes that start later
+    /// ([`BackendLink::load_snapshot`]). Without it, each process sums what it reads.
+    pub const SNAPSHOTS: Self = Self(16);
 
     /// Returns these and others.
     #[must_use]
@@ -123,7 +126,8 @@ mod tests {
 
     #[test]
     fn no_feature_is_another() {
-        let features = [Features::FINISH, Features::REMOVE, Features::EPHEMERAL, Features::EXPIRE];
+        let features =
+            [Features::FINISH, Features::REMOVE, Features::EPHEMERAL, Features::EXPIRE, Features::SNAPSHOTS];
         for (index, feature) in features.into_iter().enumerate() {
             let others = features.into_iter().enumerate().filter(|(other, _)| *other != index);
             let others = others.fold(Features::NONE, |all, (_, other)| all.with(other));

@@ -3,6 +3,9 @@
 
 use std::time::Duration;
 
+use tokio::sync::Notify;
+
+use crate::backend::snapshots::{KeptSnapshot, LoadedSnapshot, SnapshotStamp, SnapshotsDue};
 use crate::id::{Epoch, Offset};
 
 /// A message that a backend has received from its engine.
@@ -153,4 +156,15 @@ pub(crate) trait LogSink: Send + Sync {
     fn report_outage(&self);
     fn report_disconnected(&self, reason: &str);
     fn caught_up(&self);
+    /// Returns the version of the rules by which snapshots are made, of a type that has them.
+    fn snapshot_version(&self) -> Option<u32>;
+    /// Returns what is notified when a snapshot becomes due at another time than was returned.
+    fn snapshots_changed(&self) -> Option<&Notify>;
+    /// Takes snapshots that are due.
+    fn take_due_snapshots(&self, at_most: usize) -> SnapshotsDue;
+    fn make_snapshot(&self, key: &str) -> Option<KeptSnapshot>;
+    fn record_kept_snapshot(&self, key: &str, kept: SnapshotStamp) -> bool;
+    fn retry_snapshot(&self, key: &str);
+    fn trusts_snapshot(&self, kept: SnapshotStamp, finish: Option<Offset>) -> bool;
+    fn load_snapshot(&self, snapshot: &KeptSnapshot) -> LoadedSnapshot;
 }

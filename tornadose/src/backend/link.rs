@@ -4,9 +4,12 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::time::Instant;
+
 use crate::backend::incoming::{IncomingEntry, Ingested, LogSink};
 use crate::backend::outbox::Outbox;
 use crate::backend::outgoing::Outgoing;
+use crate::backend::snapshots::{DueSnapshot, KeptSnapshot, LoadedSnapshot, SnapshotStamp, SnapshotsDue};
 use crate::id::{Epoch, Offset};
 
 /// Connects a [`Backend`](crate::backend::Backend) to its store, in both directions. A cheap clone.
@@ -306,6 +309,142 @@ impl BackendLink {
     /// [`OutgoingKind::Expire`]: crate::backend::OutgoingKind::Expire
     pub fn expire(&self, offset: Offset, value: Offset, payload: &[u8]) {
         self.store.expire(offset, value, payload);
+    }
+
+    /// Returns the [version](crate::SnapshotRules::version) by which the store makes snapshots that the engine is to keep;
+    /// `None` for a type without snapshots, and for an engine that does not support
+    /// [`Features::SNAPSHOTS`](crate::backend::Features::SNAPSHOTS).
+    pub fn snapshot_version(&self) -> Option<u32> {
+        self.store.snapshot_version()
+    }
+
+    /// Waits for keys of which the engine has to keep a newer snapshot, and takes at most so many. Zero counts as 1. Never
+    /// resolves where there are [no snapshots](Self::snapshot_version).
+    ///
+    /// A key is due a second after its first message that the kept snapshot does not contain, or 5 s later in a process that
+    /// has not submitted its newest. All snapshots together are due at 4 MB per second at most.
+    ///
+    /// Of each key, [make](Self::make_snapshot) the snapshot and [record](Self::record_kept_snapshot) that the engine has it,
+    /// or [try again](Self::retry_snapshot). The engine keeps it in place of an older one, if the entry at its offset is in
+    /// its log, in the same epoch.
+    ///
+    /// # Cancel safety
+    ///
+    /// A future that is dropped before it is ready has taken nothing.
+    ///
+    /// ```
+    /// # use futures_util::{FutureExt, StreamExt};
+    /// use std::sync::{Arc, Mutex};
+    ///
+    /// use tornadose::Received;
+    /// use tornadose::backend::{
+    ///     Backend, BackendLink, Epoch, Features, IncomingEntry, KeptSnapshot, LoadedSnapshot, Offset, OpenError,
+    /// };
+    /// use tornadose::prelude::*;
+    ///
+    /// /// An engine that keeps snapshots, and has trimmed every entry of its log.
+    /// struct Engine(Arc<Mutex<Vec<KeptSnapshot>>>, Epoch);
+    ///
+    /// impl Backend for Engine {
+    ///     const SUPPORTS: Features = Features::SNAPSHOTS;
+    ///
+    ///     async fn run(self, link: BackendLink) -> Result<(), OpenError> {
+    ///         let Engine(kept, epoch) = self;
+    ///         assert_eq!(link.snapshot_version(), Some(1));
+    ///         let newest = kept.lock().unwrap().iter().map(|kept| kept.stamp.offset).max().unwrap_or_default();
+    ///         link.reset(epoch, newest);
+    ///         for snapshot in &*kept.lock().unwrap() {
+    ///             assert!(link.trusts_snapshot(snapshot.stamp, None));
+    ///             assert_eq!(link.load_snapshot(snapshot), LoadedSnapshot::Known);
+    ///         }
+    ///         link.advance_to(newest);
+    ///         link.caught_up();
+    ///         for outgoing in link.next_outgoing(1).await.into_iter().flatten() {
+    ///             link.ingest(Offset::new(1, 0), IncomingEntry::new(outgoing.payload()));
+    ///             outgoing.appended(Offset::new(1, 0));
+    ///         }
+    ///         loop {
+    ///             for due in link.next_snapshots(10).await {
+    ///                 let Some(snapshot) = link.make_snapshot(&due.key) else { continue };
+    ///                 assert!(link.record_kept_snapshot(&due.key, snapshot.stamp));
+    ///                 kept.lock().unwrap().push(snapshot);
+    ///             }
+    ///         }
+    ///     }
+    /// }
+    ///
+    /// #[store(queue)]
+    /// #[derive(Clone, PartialEq, Serialize, Deserialize)]
+    /// enum Count {
+    ///     Added(u64),
+    ///     #[snapshot(apply = add)]
+    ///     Total(u64),
+    /// }
+    ///
+    /// fn add(total: &mut u64, message: &Count) {
+    ///     if let Count::Added(number) = message {
+    ///         *total += number;
+    ///     }
+    /// }
+    ///
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+    /// # async fn main() -> Result<(), OpenError> {
+    /// let (kept, epoch) = (Arc::new(Mutex::default()), Epoch::fresh());
+    /// let one = Store::<Count>::open(Engine(Arc::clone(&kept), epoch)).await?;
+    /// one.submit(Count::Added(7)).await.unwrap();
+    /// tokio::time::sleep(std::time::Duration::from_secs(10)).await;
+    ///
+    /// let other = Store::<Count>::open(Engine(kept, epoch)).await?;
+    /// let first = other.subscribe().next().await;
+    /// assert!(matches!(first, Some(Received::Message { message, .. }) if *message == Count::Total(7)));
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn next_snapshots(&self, at_most: usize) -> Vec<DueSnapshot> {
+        let Some(changed) = self.store.snapshots_changed() else { return std::future::pending().await };
+        loop {
+            let changed = changed.notified();
+            let due_at = match self.store.take_due_snapshots(at_most.max(1)) {
+                SnapshotsDue::Now(due) => return due,
+                SnapshotsDue::At(due_at) => Some(due_at),
+                SnapshotsDue::Never => None,
+            };
+            tokio::select! {
+                biased;
+                () = changed => {}
+                () = tokio::time::sleep_until(due_at.unwrap_or_else(Instant::now)), if due_at.is_some() => {}
+            }
+        }
+    }
+
+    /// Makes the snapshot of a key that was [due](Self::next_snapshots), with all its messages that were ingested. Returns
+    /// `None` when it is not known. It calls the code of the message's type.
+    pub fn make_snapshot(&self, key: &str) -> Option<KeptSnapshot> {
+        self.store.make_snapshot(key)
+    }
+
+    /// Records that the engine keeps a snapshot of this key, of this process or of another. Returns false when the key was
+    /// removed, or its finish forgotten, since the snapshot was made: the engine must not keep it.
+    pub fn record_kept_snapshot(&self, key: &str, kept: SnapshotStamp) -> bool {
+        self.store.record_kept_snapshot(key, kept)
+    }
+
+    /// Makes the snapshot of a key due again in a second, because the engine does not keep it for now.
+    pub fn retry_snapshot(&self, key: &str) {
+        self.store.retry_snapshot(key);
+    }
+
+    /// Returns whether the store can use a kept snapshot: it is of this epoch and version, and contains every message of its
+    /// key that will not be ingested, because it is not below the floor of the [reset](Self::reset), or not below the finish
+    /// of its key.
+    pub fn trusts_snapshot(&self, kept: SnapshotStamp, finish: Option<Offset>) -> bool {
+        self.store.trusts_snapshot(kept, finish)
+    }
+
+    /// Loads a snapshot that the engine has kept, if it is [trusted](Self::trusts_snapshot), after a
+    /// [reset](Self::reset) and before anything else is ingested. Snapshots of open keys come first, then the newest.
+    pub fn load_snapshot(&self, snapshot: &KeptSnapshot) -> LoadedSnapshot {
+        self.store.load_snapshot(snapshot)
     }
 
     /// Advances the log to this offset, at which there is no message.

@@ -260,7 +260,11 @@ pub struct RedisPubSub {
 connection_options!(RedisPubSub, "pubsub");
 
 impl Backend for RedisStreams {
-    const SUPPORTS: Features = Features::FINISH.with(Features::REMOVE).with(Features::EXPIRE).with(Features::EPHEMERAL);
+    const SUPPORTS: Features = Features::FINISH
+        .with(Features::REMOVE)
+        .with(Features::EXPIRE)
+        .with(Features::EPHEMERAL)
+        .with(Features::SNAPSHOTS);
 
     fn ack_timeout(&self) -> Duration {
         self.connection.ack_timeout

@@ -5,6 +5,7 @@ mod dedup;
 mod ephemeral;
 mod latest_keys;
 mod expire;
+mod kept_snapshots;
 mod snapshots;
 
 use std::any::type_name;
@@ -12,13 +13,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::Waker;
 use std::time::Duration;
 
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
 use crate::backend::engine::Features;
 use crate::backend::incoming::{IncomingEntry, Ingested, LogSink};
+use crate::backend::snapshots::{KeptSnapshot, LoadedSnapshot, SnapshotStamp, SnapshotsDue};
 use crate::id::{Epoch, Offset};
-use crate::message::Message;
+use crate::message::{Message, Retention};
 use crate::message::tombstone::Tombstone;
 use crate::store::decode::{Decoded, LatestSlot, decode};
 use crate::store::entry::Entry;
@@ -30,6 +32,7 @@ use crate::store::kept_as::{KeptAs, QueueRole};
 use crate::store::key_json::{key_text, latest_slot, split_slot};
 use crate::store::limits::Limits;
 use crate::store::log::ephemeral::EPHEMERAL_AGE;
+use crate::store::log::unwritten::Submitter;
 use crate::store::read_back::Recognized;
 use crate::store::registry::WakeList;
 use crate::store::shared::{BackendHandle, FinishWaker, Shared, State};
@@ -48,6 +51,8 @@ pub(super) struct Ingest<M: Message> {
     skip_log: Arc<SkipLog>,
     /// The messages of keys that were finished before.
     late_log: SkipLog,
+    /// Notified when a snapshot becomes due, where the engine keeps them.
+    snapshots_changed: Option<Arc<Notify>>,
 }
 
 /// What is remembered of the messages that were ingested in this epoch.
@@ -105,6 +110,7 @@ impl<M: Message> Ingest<M> {
                 |backend| Arc::clone(&backend.skip_log),
             ),
             late_log: SkipLog::new(M::CHANNEL, Skipped::Late),
+            snapshots_changed: shared.backend.as_ref().and_then(|backend| backend.snapshots_changed.clone()),
         }
     }
 
@@ -249,6 +255,7 @@ impl<M: Message> Ingest<M> {
         offset: Option<Offset>,
         age: Duration,
         decoded: Decoded<M>,
+        submitter: Submitter,
     ) -> (Offset, Ingested) {
         let Decoded { message, event, kept_as, key, latest } = decoded;
         let latest = latest.map(|latest| (latest, key.clone()));
@@ -305,6 +312,12 @@ impl<M: Message> Ingest<M> {
             Ok(appended) if finishes => Some(Self::finish_alone(&mut state, appended.entry.key_index(), is_placed)),
             _ => None,
         };
+        let is_due_earlier = match &appended {
+            Ok(appended) if Self::keeps_snapshots(shared) && appended.entry.retention == Retention::Queue => {
+                state.log.record_unwritten(appended.entry.key_index(), offset, submitter)
+            }
+            _ => false,
+        };
         let arrived = appended.is_ok().then(|| Arrived::take(&mut state, offset));
         let expired_places = state.expired_places.as_mut().map(std::mem::take).unwrap_or_default();
         // It may have expired on its way.
@@ -314,6 +327,9 @@ impl<M: Message> Ingest<M> {
         readers.wake();
         if let Some(waker) = finish {
             waker.wake();
+        }
+        if is_due_earlier {
+            shared.notify_snapshots();
         }
         if let Some(arrived) = arrived {
             arrived.wake(shared);
@@ -428,6 +444,7 @@ impl<M: Message> LogSink for Ingest<M> {
         self.late_log.end_if_over();
         let Some(shared) = self.shared.upgrade() else { return (offset.unwrap_or_default(), Ingested::Ignored) };
         let Some(backend) = &shared.backend else { return (offset.unwrap_or_default(), Ingested::Ignored) };
+        let mut submitter = Submitter::AnotherProcess;
         let decoded = match self.identify(backend, entry.sender, entry.payload, |history| &mut history.dedup) {
             Identity::Duplicate => {
                 if let Some(offset) = offset {
@@ -435,7 +452,10 @@ impl<M: Message> LogSink for Ingest<M> {
                 }
                 return (offset.unwrap_or_default(), Ingested::Ignored);
             }
-            Identity::Own(decoded) => Ok(decoded),
+            Identity::Own(decoded) => {
+                submitter = Submitter::ThisProcess;
+                Ok(decoded)
+            }
             Identity::New => {
                 if let Some(kept) = self.keep_undecoded(&shared, offset, &entry) {
                     return kept;
@@ -445,7 +465,7 @@ impl<M: Message> LogSink for Ingest<M> {
             }
         };
         match decoded {
-            Ok(decoded) => self.append(&shared, offset, entry.age, decoded),
+            Ok(decoded) => self.append(&shared, offset, entry.age, decoded, submitter),
             Err(error) => {
                 let offset = offset.unwrap_or_else(|| shared.lock().log.next());
                 self.skip_unreadable(offset, &error.to_string());
@@ -518,11 +538,20 @@ impl<M: Message> LogSink for Ingest<M> {
             state.log.finish(offset, key_index);
             state.wake_finished(key_index)
         });
+        let is_due_earlier = match open {
+            Some(key_index) if Self::keeps_snapshots(&shared) => {
+                state.log.record_unwritten(key_index, offset, Submitter::Unknown)
+            }
+            _ => false,
+        };
         state.log.advance_to(offset);
         let arrived = Arrived::take(&mut state, offset);
         drop(state);
         if let Some(waker) = waker {
             waker.wake();
+        }
+        if is_due_earlier {
+            shared.notify_snapshots();
         }
         arrived.wake(&shared);
     }
@@ -644,7 +673,51 @@ impl<M: Message> LogSink for Ingest<M> {
             *self.disconnect_reason.lock().unwrap_or_else(PoisonError::into_inner) = None;
             tracing::info!(target: "tornadose", channel = M::CHANNEL, "backend connected");
         }
+        if M::SNAPSHOT.is_some()
+            && let Some(shared) = self.shared.upgrade()
+        {
+            shared.notify_snapshots();
+        }
         self.opened.send_replace(true);
+    }
+
+    fn snapshot_version(&self) -> Option<u32> {
+        let shared = self.shared.upgrade()?;
+        M::SNAPSHOT.filter(|_| Self::keeps_snapshots(&shared)).map(|rules| rules.version)
+    }
+
+    fn snapshots_changed(&self) -> Option<&Notify> {
+        self.snapshots_changed.as_deref()
+    }
+
+    fn take_due_snapshots(&self, at_most: usize) -> SnapshotsDue {
+        self.take_due(at_most)
+    }
+
+    fn make_snapshot(&self, key: &str) -> Option<KeptSnapshot> {
+        let shared = self.shared.upgrade()?;
+        let backend = shared.backend.as_ref()?;
+        shared.make_kept_snapshot(backend, key)
+    }
+
+    fn record_kept_snapshot(&self, key: &str, kept: SnapshotStamp) -> bool {
+        self.record_kept(key, kept)
+    }
+
+    fn retry_snapshot(&self, key: &str) {
+        self.retry(key);
+    }
+
+    fn trusts_snapshot(&self, kept: SnapshotStamp, finish: Option<Offset>) -> bool {
+        self.shared.upgrade().is_some_and(|shared| shared.trusts_snapshot(kept, finish))
+    }
+
+    fn load_snapshot(&self, snapshot: &KeptSnapshot) -> LoadedSnapshot {
+        let Some(shared) = self.shared.upgrade() else { return LoadedSnapshot::Unknown };
+        match &shared.backend {
+            Some(backend) => shared.load_snapshot(backend, snapshot),
+            None => LoadedSnapshot::Unknown,
+        }
     }
 }
 

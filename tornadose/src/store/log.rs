@@ -33,6 +33,8 @@ pub(crate) mod expiry;
 pub(crate) mod snapshot_index;
 pub(crate) mod snapshots;
 pub(crate) mod summing;
+pub(crate) mod unwritten;
+pub(crate) mod loaded;
 mod notices;
 mod finish;
 mod removal;

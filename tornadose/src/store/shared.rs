@@ -55,6 +55,8 @@ pub(crate) struct BackendHandle<M: Message> {
     pub(crate) change_logged: AtomicBool,
     pub(crate) skip_log: Arc<SkipLog>,
     pub(crate) features: Features,
+    /// Notified when a snapshot becomes due, where the engine keeps them.
+    pub(crate) snapshots_changed: Option<Arc<Notify>>,
 }
 
 impl<M: Message + Serialize + DeserializeOwned> BackendHandle<M> {
@@ -68,7 +70,12 @@ impl<M: Message + Serialize + DeserializeOwned> BackendHandle<M> {
             change_logged: AtomicBool::new(false),
             skip_log: Arc::new(SkipLog::new(M::CHANNEL, Skipped::Unreadable)),
             features,
+            snapshots_changed: Self::keeps_snapshots(features).then(Arc::default),
         }
+    }
+
+    fn keeps_snapshots(features: Features) -> bool {
+        M::SNAPSHOT.is_some() && features.contains(Features::SNAPSHOTS)
     }
 }
 
@@ -175,6 +182,9 @@ impl<M: Message> Shared<M> {
         if backend.as_ref().is_some_and(|backend| backend.features.contains(Features::FINISH)) {
             log.leave_finishes_to_engine();
         }
+        if backend.as_ref().is_some_and(|backend| backend.snapshots_changed.is_some()) {
+            log.keep_snapshots_in_engine();
+        }
         let by_engine = backend.as_ref().is_some_and(|backend| backend.features.contains(Features::EXPIRE));
         let value_expiry = if by_engine { ValueExpiry::ByEngine } else { ValueExpiry::Told };
         let state = State {
@@ -228,6 +238,13 @@ impl<M: Message> Shared<M> {
             notify.notify_waiters();
         }
         self.closed_notify.notify_waiters();
+    }
+
+    /// Wakes the backend, which keeps snapshots, when one may be due earlier.
+    pub(crate) fn notify_snapshots(&self) {
+        if let Some(changed) = self.backend.as_ref().and_then(|backend| backend.snapshots_changed.as_ref()) {
+            changed.notify_one();
+        }
     }
 
     /// Lets the backend end once it has sent what was submitted.

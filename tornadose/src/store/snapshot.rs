@@ -52,7 +52,7 @@ impl<M> Default for Dropped<M> {
 }
 
 /// The code of the message's type has panicked, or a snapshot cannot be encoded.
-struct Failed;
+pub(super) struct Failed;
 
 impl<M: Message> Shared<M> {
     /// Applies the messages that were trimmed. The store must not be locked, and no sum.
@@ -124,7 +124,7 @@ impl<M: Message> Shared<M> {
     }
 
     /// Applies messages to a state. What is no longer needed is handed over, to be dropped without a lock.
-    fn apply(
+    pub(super) fn apply(
         &self,
         key_index: usize,
         sum: &Arc<SharedSum<M>>,
@@ -194,7 +194,7 @@ impl<M: Message> Shared<M> {
     }
 
     /// Makes a snapshot unknown, and logs that.
-    fn fail(
+    pub(super) fn fail(
         &self,
         key_index: usize,
         sum: &Arc<SharedSum<M>>,

@@ -20,6 +20,11 @@ impl<M: Message> SharedSum<M> {
         &self.key
     }
 
+    /// Returns a sum with a state to which messages were applied before.
+    pub(crate) fn with_state(key: Arc<M::Key>, state: Arc<M>) -> Self {
+        Self { key, state: Mutex::new(Some(state)) }
+    }
+
     /// Locks the state. What a panic has left is dropped with the sum.
     pub(super) fn lock(&self) -> MutexGuard<'_, Option<Arc<M>>> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)

@@ -13,6 +13,7 @@ mod latest;
 mod finishes;
 mod load;
 mod refusal;
+mod snapshots;
 mod entry_reader;
 mod expiry;
 mod reader;
@@ -59,12 +60,14 @@ mod tests {
     use std::sync::{Arc, Mutex};
     use std::time::Duration;
 
+    use tokio::sync::Notify;
     use tokio::time::{Instant, sleep, timeout};
 
     use super::*;
     use crate::backend::incoming::{IncomingEntry, Ingested, LogSink};
     use crate::backend::outbox::Outbox;
     use crate::backend::redis::Redis;
+    use crate::backend::snapshots::{KeptSnapshot, LoadedSnapshot, SnapshotStamp, SnapshotsDue};
     use crate::id::{Epoch, Offset};
 
     /// Records the times at which Redis was reported as disconnected.
@@ -127,6 +130,28 @@ mod tests {
             self.0.lock().unwrap().push(Instant::now());
         }
         fn caught_up(&self) {}
+        fn snapshot_version(&self) -> Option<u32> {
+            None
+        }
+        fn snapshots_changed(&self) -> Option<&Notify> {
+            None
+        }
+        fn take_due_snapshots(&self, _: usize) -> SnapshotsDue {
+            SnapshotsDue::Never
+        }
+        fn make_snapshot(&self, _: &str) -> Option<KeptSnapshot> {
+            None
+        }
+        fn record_kept_snapshot(&self, _: &str, _: SnapshotStamp) -> bool {
+            false
+        }
+        fn retry_snapshot(&self, _: &str) {}
+        fn trusts_snapshot(&self, _: SnapshotStamp, _: Option<Offset>) -> bool {
+            false
+        }
+        fn load_snapshot(&self, _: &KeptSnapshot) -> LoadedSnapshot {
+            LoadedSnapshot::Unknown
+        }
     }
 
     const DAY: Duration = Duration::from_secs(24 * 60 * 60);

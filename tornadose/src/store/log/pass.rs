@@ -145,7 +145,12 @@ impl<M: Message> Log<M> {
         let ready = if has_one_key { self.ready_snapshot(&unsent[0], cursor, terms) } else { None };
         let place = match &ready {
             Some(entry) => entry.offset(),
-            None if has_one_key => self.place_before_finish(unsent[0].key_index, head),
+            None if has_one_key => {
+                let key_index = unsent[0].key_index;
+                // A snapshot that was loaded may contain messages that this log has not seen.
+                let applied_through = self.snapshots.keys.get(&key_index).map(|snapshot| snapshot.applied_through);
+                self.place_before_finish(key_index, head).max(applied_through.unwrap_or_default()).min(head)
+            }
             None => head,
         };
         if place < cursor.position {
@@ -313,14 +318,30 @@ impl<M: Message> Log<M> {
 
     /// Returns whether messages of these keys after an id are gone that no snapshot contains.
     pub(crate) fn has_lost_unsummed(&self, keys: &KeySelection, id: Offset) -> bool {
+        if self.has_all_in_snapshots(keys) {
+            let of_key = |key_index| self.snapshots.keys[key_index].others_trimmed_through;
+            return keys.key_indexes().iter().map(of_key).any(|trimmed_through| trimmed_through > id);
+        }
         !self.has_seen(id) || self.unsummed_trimmed_through(keys) > id
+    }
+
+    /// Returns whether every message of these keys is in their snapshots, also where messages never came to this log.
+    fn has_all_in_snapshots(&self, keys: &KeySelection) -> bool {
+        let is_known = |key_index: &usize| {
+            let snapshot = self.snapshots.keys.get(key_index);
+            snapshot.is_some_and(|snapshot| snapshot.known_from.is_some() && !snapshot.is_blank)
+        };
+        M::SNAPSHOT.is_some_and(|rules| rules.sums_everything)
+            && !keys.key_indexes().is_empty()
+            && keys.key_indexes().iter().all(is_known)
     }
 
     /// Returns whether the snapshots of a reader's keys are all that a client with an unknown id needs.
     pub(crate) fn sums_restarts(&self, keys: &KeySelection) -> bool {
+        let is_complete = self.generations.lost_through() == Offset::START;
         M::SNAPSHOT.is_some_and(|rules| rules.sums_everything)
             && !M::HAS_TOMBSTONES
-            && self.generations.lost_through() == Offset::START
+            && (is_complete || self.has_all_in_snapshots(keys))
             && !keys.key_indexes().iter().any(|key_index| self.snapshots.unknown.contains(key_index))
     }
 

@@ -43,7 +43,8 @@ impl<M: Message> Log<M> {
             });
         }
         self.snapshots.update(key_index, |snapshot| {
-            (snapshot.newest, snapshot.is_blank, snapshot.is_droppable) = (offset, false, false);
+            let newest = snapshot.newest.max(offset);
+            (snapshot.newest, snapshot.is_blank, snapshot.is_droppable) = (newest, false, false);
             // That of a blank one may have been left out, to make room.
             snapshot.size = snapshot.size.max(ENTRY_OVERHEAD);
         });
@@ -282,6 +283,7 @@ impl<M: Message> Log<M> {
         }
         self.snapshots.unsummed_trimmed_through = Offset::START;
         self.snapshots.forgotten_unknown_through = Offset::START;
+        self.clear_unwritten();
     }
 
     /// Makes every snapshot unknown, because messages of any key may have been lost.

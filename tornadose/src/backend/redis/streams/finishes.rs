@@ -74,6 +74,11 @@ impl UnreadFinishes {
         self.of_keys.get(key) == Some(&offset)
     }
 
+    /// Returns the offset of a key's finish.
+    pub(super) fn offset_of(&self, key: &str) -> Option<Offset> {
+        self.of_keys.get(key).copied()
+    }
+
     /// Adds the command that drops finishes of an earlier epoch from the hash.
     pub(super) fn add_drop_of_stale(&mut self, pipeline: &mut Pipeline, keys: &Keys) {
         let stale = std::mem::take(&mut self.stale);
@@ -98,15 +103,19 @@ pub(super) struct Reopening(Option<Instant>);
 
 impl Reopening {
     /// Adds the command that forgets old finishes, if it is time.
-    pub(super) fn add_if_due(&mut self, pipeline: &mut Pipeline, keys: &Keys, history: usize, ttl: Option<Duration>) {
+    pub(super) fn add_if_due(&mut self, pipeline: &mut Pipeline, keys: &Keys, history: usize, link: &BackendLink) {
         let now = Instant::now();
         if self.0.is_some_and(|due_at| now < due_at) {
             return;
         }
-        let ttl = ttl.unwrap_or(FINISH_TTL);
+        let ttl = link.queue_ttl().unwrap_or(FINISH_TTL);
         self.0 = Some(now + REOPEN_INTERVAL.min(ttl / 10));
-        let command = pipeline.cmd("EVAL").arg(REOPEN_LUA).arg(3);
+        let has_snapshots = link.snapshot_version().is_some();
+        let command = pipeline.cmd("EVAL").arg(REOPEN_LUA).arg(if has_snapshots { 4 } else { 3 });
         command.arg(&keys.stream).arg(&keys.finishes).arg(&keys.finish_times);
+        if has_snapshots {
+            command.arg(&keys.snapshots);
+        }
         command.arg(history).arg(ttl.as_millis().to_string()).arg(REOPEN_KEYS_MAX);
     }
 }

@@ -61,7 +61,9 @@ pub(super) async fn load(
     if was_deleted {
         epoch = connection.change_epoch(epoch, link.channel()).await?;
     }
-    let (tail, largest) = find_start(connection, &state.info, history_max, link.memory()).await?;
+    // What has no room goes into the snapshots.
+    let bytes_max = if link.snapshot_version().is_some() { usize::MAX } else { link.memory() };
+    let (tail, largest) = find_start(connection, &state.info, history_max, bytes_max).await?;
     let latest = LatestIndex::read(connection).await?;
     Ok(LoadedStream { epoch, tail, largest, latest })
 }

@@ -25,6 +25,9 @@ pub(super) struct Keys {
     pub(super) finishes: String,
     /// A sorted set of the finished keys by the times of their finishes, in milliseconds.
     pub(super) finish_times: String,
+    /// A hash of the snapshots of keys: of each the id up to which it is, its epoch and its version, the id of the newest
+    /// message in it, and its JSON.
+    pub(super) snapshots: String,
 }
 
 impl Keys {
@@ -40,6 +43,7 @@ impl Keys {
             ttl: key("ttl"),
             finishes: key("finishes"),
             finish_times: key("finish-times"),
+            snapshots: key("snapshots"),
             stream,
         }
     }
@@ -75,6 +79,15 @@ redis.call('HDEL', KEYS[1], ARGV[i]) redis.call('ZREM', KEYS[2], ARGV[i]) end en
 
 /// Forgets old finishes.
 pub(super) const REOPEN_LUA: &str = include_str!("lua/reopen.lua");
+
+/// Keeps the snapshot of a key.
+pub(super) const KEEP_SNAPSHOT_LUA: &str = include_str!("lua/keep_snapshot.lua");
+
+/// Drops snapshots.
+pub(super) const DROP_SNAPSHOTS_LUA: &str = include_str!("lua/drop_snapshots.lua");
+
+/// Reads what kept snapshots are of.
+pub(super) const SNAPSHOT_STAMPS_LUA: &str = include_str!("lua/snapshot_stamps.lua");
 
 /// Defines `is_newer(a, b)` for ids. They are compared as text because Lua's numbers have only 53 bits.
 const ID_COMPARE_LUA: &str = "\

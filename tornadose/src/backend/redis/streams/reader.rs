@@ -22,6 +22,7 @@ use crate::backend::redis::streams::page::Page;
 use crate::backend::redis::streams::protocol::{EPHEMERAL_HISTORY, Keys, parse_number};
 use crate::backend::redis::streams::refusal::Refusal;
 use crate::backend::redis::streams::script::Scripts;
+use crate::backend::redis::streams::snapshots::{SnapshotDrop, UnreadSnapshots, add_drops};
 use crate::backend::redis::streams::tail::{PollSummary, Progress, Tail};
 use crate::id::{Epoch, Offset};
 
@@ -74,6 +75,10 @@ pub(super) struct StreamReader<'a> {
     latest_writes: Vec<LatestWrite>,
     latest_refusal: Refusal,
     finishes_refusal: Refusal,
+    /// Snapshots that precede the entries after the tail.
+    snapshots: UnreadSnapshots,
+    snapshot_drops: Vec<SnapshotDrop>,
+    snapshots_refusal: Refusal,
 }
 
 impl<'a> StreamReader<'a> {
@@ -113,6 +118,9 @@ impl<'a> StreamReader<'a> {
             latest_writes: Vec::new(),
             latest_refusal: Refusal::default(),
             finishes_refusal: Refusal::default(),
+            snapshots: UnreadSnapshots::default(),
+            snapshot_drops: Vec::new(),
+            snapshots_refusal: Refusal::default(),
         }
     }
 
@@ -167,6 +175,7 @@ impl<'a> StreamReader<'a> {
             self.load().await?;
             return Ok(false);
         };
+        self.snapshots.load(&mut self.entries.connection, self.link).await?;
         self.ingest_values(self.tail.last).await?;
         let newest_acknowledged = self.acknowledged.newest_unread();
         let last = self.tail.last;
@@ -340,6 +349,10 @@ impl<'a> StreamReader<'a> {
                 if !fields.is_empty() {
                     self.latest_writes.push(LatestWrite::Forget { offset, fields });
                 }
+                if link.snapshot_version().is_some() {
+                    // A process may have written it after the removal, which it had not read yet.
+                    self.snapshot_drops.push(SnapshotDrop { key: key.clone(), offset, epoch: None });
+                }
                 return;
             }
             Some(Notice::Expire { value, field }) => {
@@ -440,6 +453,14 @@ impl<'a> StreamReader<'a> {
                 tracing::warn!(target: "tornadose", channel = self.link.channel(), error, "latest values not kept");
             }
         }
+        if !self.snapshot_drops.is_empty() {
+            let mut pipeline = redis::pipe();
+            add_drops(&mut pipeline, keys, std::mem::take(&mut self.snapshot_drops));
+            let refusal = self.find_refusal(&pipeline).await?;
+            if let Some(error) = self.snapshots_refusal.replace(refusal) {
+                tracing::warn!(target: "tornadose", channel = self.link.channel(), error, "snapshots not dropped");
+            }
+        }
         if self.link.can_finish() { self.forget_finishes(keys).await } else { Ok(()) }
     }
 
@@ -447,7 +468,7 @@ impl<'a> StreamReader<'a> {
     async fn forget_finishes(&mut self, keys: &Keys) -> Result<(), Fault> {
         let mut pipeline = redis::pipe();
         self.finishes.add_drop_of_stale(&mut pipeline, keys);
-        self.reopening.add_if_due(&mut pipeline, keys, self.history, self.link.queue_ttl());
+        self.reopening.add_if_due(&mut pipeline, keys, self.history, self.link);
         if !pipeline.is_empty() {
             let refusal = self.find_refusal(&pipeline).await?;
             if let Some(error) = self.finishes_refusal.replace(refusal) {
@@ -481,9 +502,16 @@ impl<'a> StreamReader<'a> {
         if self.link.can_finish() {
             self.finishes = UnreadFinishes::read(&mut self.entries.connection, Offset::START).await?;
         }
+        self.snapshots = UnreadSnapshots::default();
+        if self.link.snapshot_version().is_some() {
+            let connection = &mut self.entries.connection;
+            let (unread, stale) = UnreadSnapshots::read(connection, self.link, epoch, &self.finishes).await?;
+            (self.snapshots, self.snapshot_drops) = (unread, stale);
+        }
         // Readers are told of everything before the reset.
         self.acknowledged.start_after(tail.last);
         self.link.reset(epoch, tail.last);
+        self.snapshots.retain_trusted(self.link);
         self.values = UnreadValues::newer_than(&latest, Offset::START);
         (self.tail, self.epoch) = (tail, Some(epoch));
         self.entries.expect(largest);

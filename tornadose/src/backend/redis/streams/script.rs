@@ -40,6 +40,7 @@ pub(super) struct Scripts {
     pub(super) latest_values: Script,
     pub(super) time: Script,
     pub(super) finishes: Script,
+    pub(super) snapshot_index: Script,
 }
 
 impl Scripts {
@@ -52,6 +53,7 @@ impl Scripts {
             latest_values: Script::new(include_str!("lua/latest_values.lua")),
             time: Script::new(include_str!("lua/time.lua")),
             finishes: Script::new(include_str!("lua/finishes.lua")),
+            snapshot_index: Script::new(include_str!("lua/snapshot_index.lua")),
         }
     }
 }

@@ -25,7 +25,9 @@ use crate::backend::redis::streams::protocol::{
     format_by, format_id, parse_bytes, parse_id,
 };
 use crate::backend::redis::streams::script::Scripts;
+use crate::backend::redis::streams::snapshots::{DUE_MAX, SnapshotWriter};
 use crate::backend::redis::transfer_size::TransferSize;
+use crate::backend::snapshots::DueSnapshot;
 use crate::id::Offset;
 
 /// How many messages one script appends.
@@ -82,6 +84,7 @@ pub(super) async fn run(
         size: TransferSize::new(),
         // A seed of its own, so that reader and writer do not reconnect together.
         backoff: Backoff::new(&format!("{} writer", link.sender_id())),
+        snapshots: SnapshotWriter::default(),
         expiry_refusal: None,
         replaced: None,
     };
@@ -110,6 +113,7 @@ struct StreamWriter<'a> {
     unconfirmed_through: u64,
     size: TransferSize,
     backoff: Backoff,
+    snapshots: SnapshotWriter,
     /// Why values are not expired.
     expiry_refusal: Option<String>,
     /// Why another server is to be written to.
@@ -125,9 +129,14 @@ impl StreamWriter<'_> {
             // No submit waits for the others any more.
             self.queue.retain(Outgoing::needs_sending);
             if self.queue.is_empty() {
-                match self.link.next_outgoing(BATCH_MESSAGES_MAX).await {
-                    Some(messages) => self.queue.extend(messages),
-                    None => return Ok(()),
+                // Snapshots come first: they are due now and then, and messages may always wait.
+                tokio::select! {
+                    biased;
+                    due = self.link.next_snapshots(DUE_MAX) => self.write_snapshots(due, loads).await?,
+                    messages = self.link.next_outgoing(BATCH_MESSAGES_MAX) => match messages {
+                        Some(messages) => self.queue.extend(messages),
+                        None => return Ok(()),
+                    },
                 }
                 continue;
             }
@@ -143,6 +152,15 @@ impl StreamWriter<'_> {
                 tokio::time::sleep(self.backoff.next_delay().min(REFUSED_DELAY_MAX)).await;
             }
         }
+    }
+
+    /// Writes snapshots that are due.
+    async fn write_snapshots(&mut self, due: Vec<DueSnapshot>, loads: u64) -> Result<(), Fault> {
+        if self.acknowledged.loads() != loads {
+            due.iter().for_each(|due| self.link.retry_snapshot(&due.key));
+            return Err(Fault::Protocol("the stream was loaded again".into()));
+        }
+        self.snapshots.write(&mut self.connection, self.keys, self.link, due).await
     }
 
     /// Looks whether the server of a new connection has what was acknowledged. If it lacks something, the reader notices,
@@ -376,9 +394,14 @@ impl StreamWriter<'_> {
 
     fn append(&self, outgoing: &Outgoing) -> Cmd {
         if let OutgoingKind::Remove { key } = outgoing.kind() {
-            let Keys { stream, finishes, finish_times, .. } = self.keys;
+            let Keys { stream, finishes, finish_times, snapshots, .. } = self.keys;
+            let has_snapshots = self.link.snapshot_version().is_some();
             let mut command = redis::cmd("EVAL");
-            command.arg(REMOVE_LUA).arg(3).arg(stream).arg(finishes).arg(finish_times);
+            command.arg(REMOVE_LUA).arg(if has_snapshots { 4 } else { 3 });
+            command.arg(stream).arg(finishes).arg(finish_times);
+            if has_snapshots {
+                command.arg(snapshots);
+            }
             command.arg(self.history).arg(key).arg(self.by(outgoing));
             return command;
         }

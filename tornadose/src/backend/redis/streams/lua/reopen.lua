@@ -1,6 +1,6 @@
 #!lua
 -- Forgets finishes that are old, and whose entries are trimmed: their keys are new. An entry for each tells all processes.
--- KEYS: the stream, the hash of finishes, the sorted set of their times.
+-- KEYS: the stream, the hash of finishes, the sorted set of their times; of a type with snapshots the hash of those.
 -- ARGV: how many entries the stream keeps; after how many milliseconds a finish is old; how many to look at.
 -- Returns how many were forgotten.
 local time = redis.call('TIME')
@@ -21,6 +21,7 @@ for i = 1, #keys do
     redis.call('XADD', KEYS[1], 'MAXLEN', '~', ARGV[1], '*', 'forget', '', 'reopen', keys[i])
     redis.call('HDEL', KEYS[2], keys[i])
     redis.call('ZREM', KEYS[3], keys[i])
+    if KEYS[4] then redis.call('HDEL', KEYS[4], keys[i]) end
     forgotten = forgotten + 1
   end
 end

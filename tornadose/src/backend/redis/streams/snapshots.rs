@@ -1,0 +1,332 @@
+//! The hash of snapshots: how it is written, and how it is loaded before the stream is read.
+
+use std::cmp::Reverse;
+use std::collections::VecDeque;
+
+use redis::{Cmd, Pipeline, Value};
+
+use crate::backend::link::BackendLink;
+use crate::backend::redis::connect::REPLY_TIMEOUT;
+use crate::backend::redis::fault::Fault;
+use crate::backend::redis::master::MasterConnection;
+use crate::backend::redis::streams::connection::ReaderConnection;
+use crate::backend::redis::streams::entry::{Part, parse_values};
+use crate::backend::redis::streams::finishes::UnreadFinishes;
+use crate::backend::redis::streams::protocol::{
+    DROP_SNAPSHOTS_LUA, KEEP_SNAPSHOT_LUA, Keys, SNAPSHOT_STAMPS_LUA, format_id, parse_bytes, parse_id, parse_list,
+    parse_number,
+};
+use crate::backend::redis::streams::refusal::Refusal;
+use crate::backend::snapshots::{DueSnapshot, KeptSnapshot, LoadedSnapshot, SnapshotStamp};
+use crate::id::{Epoch, Offset};
+
+/// How many keys are taken at once whose snapshots are due.
+pub(super) const DUE_MAX: usize = 100;
+
+/// How many bytes of snapshots are sent before their replies are awaited.
+const SENT_BYTES_MAX: usize = 1 << 20;
+
+/// How many snapshots are asked for at once, if they are small.
+const READ_SNAPSHOTS_MAX: usize = 100;
+
+/// A snapshot that is to be dropped from the hash if it is not newer than this offset.
+pub(super) struct SnapshotDrop {
+    pub(super) key: String,
+    pub(super) offset: Offset,
+    /// `None` for any.
+    pub(super) epoch: Option<Epoch>,
+}
+
+/// Adds the command that drops snapshots.
+pub(super) fn add_drops(pipeline: &mut Pipeline, keys: &Keys, drops: Vec<SnapshotDrop>) {
+    if drops.is_empty() {
+        return;
+    }
+    let command = pipeline.cmd("EVAL").arg(DROP_SNAPSHOTS_LUA).arg(1).arg(&keys.snapshots);
+    for SnapshotDrop { key, offset, epoch } in drops {
+        command.arg(key).arg(format_id(offset)).arg(epoch.map(|epoch| epoch.to_string()).unwrap_or_default());
+    }
+}
+
+/// Parses the two ids, the epoch and the version of a snapshot.
+fn parse_stamp(text: &[u8]) -> Option<SnapshotStamp> {
+    let mut parts = std::str::from_utf8(text).ok()?.split(' ');
+    let (offset, epoch, version, newest) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
+    Some(SnapshotStamp {
+        offset: parse_id(offset.as_bytes())?,
+        newest: parse_id(newest.as_bytes())?,
+        epoch: epoch.parse().ok()?,
+        version: version.parse().ok()?,
+    })
+}
+
+/// Parses a value of the hash: an id, an epoch, a version, another id, and the JSON of the snapshot.
+fn parse_snapshot(key: &str, value: &[u8]) -> Option<KeptSnapshot> {
+    let (space, _) = value.iter().enumerate().filter(|(_, byte)| **byte == b' ').nth(3)?;
+    let (stamp, payload) = value.split_at_checked(space)?;
+    Some(KeptSnapshot::new(key, parse_stamp(stamp)?, payload.get(1..)?.to_vec()))
+}
+
+/// Writes snapshots on the connection that appends.
+#[derive(Default)]
+pub(super) struct SnapshotWriter {
+    refusal: Refusal,
+}
+
+impl SnapshotWriter {
+    /// Writes the snapshots that are due. Those that Redis does not take are due again.
+    pub(super) async fn write(
+        &mut self,
+        connection: &mut MasterConnection<'_>,
+        keys: &Keys,
+        link: &BackendLink,
+        due: Vec<DueSnapshot>,
+    ) -> Result<(), Fault> {
+        let mut unwritten: VecDeque<String> = due.iter().map(|due| due.key.clone()).collect();
+        let written = self.write_all(connection, keys, link, due, &mut unwritten).await;
+        unwritten.iter().for_each(|key| link.retry_snapshot(key));
+        written
+    }
+
+    /// Writes snapshots, and takes the keys of those that need not be written again.
+    async fn write_all(
+        &mut self,
+        connection: &mut MasterConnection<'_>,
+        keys: &Keys,
+        link: &BackendLink,
+        due: Vec<DueSnapshot>,
+        unwritten: &mut VecDeque<String>,
+    ) -> Result<(), Fault> {
+        look(connection, keys, link, due.iter().filter(|due| due.is_overdue)).await?;
+        let mut to_make = due.into_iter();
+        loop {
+            let (mut made, mut bytes) = (Vec::new(), 0);
+            while bytes < SENT_BYTES_MAX
+                && let Some(due) = to_make.next()
+            {
+                match link.make_snapshot(&due.key) {
+                    Some(snapshot) => {
+                        bytes += snapshot.payload.len();
+                        made.push(snapshot);
+                    }
+                    None => unwritten.retain(|key| *key != due.key),
+                }
+            }
+            if made.is_empty() {
+                return Ok(());
+            }
+            let refusal = send(connection, keys, link, made, unwritten).await?;
+            if let Some(error) = self.refusal.replace(refusal) {
+                tracing::warn!(target: "tornadose", channel = link.channel(), error, "snapshots not kept");
+            }
+        }
+    }
+}
+
+/// Looks whether the snapshots of these keys are kept. Other processes ought to have written them.
+async fn look(
+    connection: &mut MasterConnection<'_>,
+    keys: &Keys,
+    link: &BackendLink,
+    overdue: impl Iterator<Item = &DueSnapshot>,
+) -> Result<(), Fault> {
+    let overdue: Vec<&str> = overdue.map(|due| due.key.as_str()).collect();
+    if overdue.is_empty() {
+        return Ok(());
+    }
+    let mut pipeline = redis::pipe();
+    pipeline.cmd("EVAL_RO").arg(SNAPSHOT_STAMPS_LUA).arg(1).arg(&keys.snapshots).arg(&overdue);
+    // A user may append without the right to read. The snapshots are written again then.
+    let Ok(reply) = connection.query(&pipeline, REPLY_TIMEOUT, usize::MAX).await?.next_reply() else { return Ok(()) };
+    for (key, stamp) in overdue.into_iter().zip(parse_list(&reply).unwrap_or_default()) {
+        if let Some(stamp) = parse_bytes(stamp).and_then(parse_stamp) {
+            link.record_kept_snapshot(key, stamp);
+        }
+    }
+    Ok(())
+}
+
+/// Sends snapshots. Takes the keys of those that need not be written again, and returns why Redis has refused others.
+async fn send(
+    connection: &mut MasterConnection<'_>,
+    keys: &Keys,
+    link: &BackendLink,
+    made: Vec<KeptSnapshot>,
+    unwritten: &mut VecDeque<String>,
+) -> Result<Option<String>, Fault> {
+    let mut pipeline = redis::pipe();
+    for KeptSnapshot { key, stamp, payload } in &made {
+        let command = pipeline.cmd("EVAL").arg(KEEP_SNAPSHOT_LUA).arg(3);
+        command.arg(&keys.stream).arg(&keys.snapshots).arg(&keys.epoch);
+        command.arg(key).arg(format_id(stamp.offset)).arg(stamp.epoch.to_string()).arg(stamp.version);
+        command.arg(format_id(stamp.newest)).arg(payload);
+    }
+    let mut replies = connection.query(&pipeline, REPLY_TIMEOUT, usize::MAX).await?;
+    let (mut refusal, mut drops) = (None, Vec::new());
+    for KeptSnapshot { key, stamp, .. } in made {
+        match replies.next_reply() {
+            Ok(reply) => {
+                unwritten.retain(|unwritten| *unwritten != key);
+                // A stream that has lost the entry is about to be noticed by the reader.
+                let is_kept = parse_bytes(&reply) != Some(b"LOST");
+                if is_kept && !link.record_kept_snapshot(&key, stamp) {
+                    // The key was removed meanwhile.
+                    drops.push(SnapshotDrop { key, offset: stamp.offset, epoch: Some(stamp.epoch) });
+                }
+            }
+            Err(error) => refusal = Some(Fault::from(error).to_string()),
+        }
+    }
+    if !drops.is_empty() {
+        let mut pipeline = redis::pipe();
+        add_drops(&mut pipeline, keys, drops);
+        let error = connection.query(&pipeline, REPLY_TIMEOUT, usize::MAX).await?.find_error();
+        refusal = refusal.or(error.map(|error| Fault::from(error).to_string()));
+    }
+    Ok(refusal)
+}
+
+/// Snapshots that are to be loaded before the stream is read: those of open keys first, then the newest.
+#[derive(Default)]
+pub(super) struct UnreadSnapshots {
+    snapshots: VecDeque<UnreadSnapshot>,
+    part: Part,
+}
+
+struct UnreadSnapshot {
+    key: String,
+    stamp: SnapshotStamp,
+    finish: Option<Offset>,
+}
+
+impl UnreadSnapshots {
+    /// Lists the snapshots, in pages. Also returns those of other epochs, which are to be dropped.
+    pub(super) async fn read(
+        connection: &mut ReaderConnection<'_>,
+        link: &BackendLink,
+        epoch: Epoch,
+        finishes: &UnreadFinishes,
+    ) -> Result<(Self, Vec<SnapshotDrop>), Fault> {
+        let (mut unread, mut stale, mut cursor) = (Vec::new(), Vec::new(), String::from("0"));
+        loop {
+            let add_arguments = |command: &mut Cmd| {
+                command.arg(&cursor);
+            };
+            let script = &connection.scripts.snapshot_index;
+            let reply = connection.run(script, &[&connection.keys.snapshots], add_arguments).await?;
+            let (next, page) =
+                parse_page(&reply).ok_or_else(|| Fault::Protocol("the snapshots are not a hash".into()))?;
+            for (key, stamp, bytes) in page {
+                if stamp.epoch != epoch {
+                    stale.push(SnapshotDrop { key, offset: stamp.offset, epoch: Some(stamp.epoch) });
+                } else if bytes <= link.memory() as u64 {
+                    let finish = finishes.offset_of(&key);
+                    unread.push(UnreadSnapshot { key, stamp, finish });
+                }
+            }
+            if next == "0" {
+                break;
+            }
+            cursor = next;
+        }
+        unread.sort_unstable_by_key(|unread| (unread.finish.is_some(), Reverse(unread.stamp.offset)));
+        Ok((Self { snapshots: unread.into(), part: Part::default() }, stale))
+    }
+
+    /// Leaves out what the store cannot use, after it was reset.
+    pub(super) fn retain_trusted(&mut self, link: &BackendLink) {
+        self.snapshots.retain(|unread| link.trusts_snapshot(unread.stamp, unread.finish));
+    }
+
+    /// Loads the snapshots until there is no room for more. After an error it goes on where it was.
+    pub(super) async fn load(
+        &mut self,
+        connection: &mut ReaderConnection<'_>,
+        link: &BackendLink,
+    ) -> Result<(), Fault> {
+        while !self.snapshots.is_empty() {
+            self.load_some(connection, link).await?;
+        }
+        Ok(())
+    }
+
+    async fn load_some(&mut self, connection: &mut ReaderConnection<'_>, link: &BackendLink) -> Result<(), Fault> {
+        let (bytes, known) = (connection.size.bytes(), self.part.bytes.len());
+        let snapshots = &self.snapshots;
+        // The script reads any value that begins with an id.
+        let script = &connection.scripts.latest_values;
+        let reply = connection
+            .transfer(script, &[&connection.keys.snapshots], |command| {
+                command.arg(bytes).arg(known);
+                for unread in snapshots.iter().take(READ_SNAPSHOTS_MAX) {
+                    command.arg(&unread.key);
+                }
+            })
+            .await?;
+        let found = parse_values(&reply).filter(|found| !found.is_empty());
+        for (index, (id, more)) in found.ok_or_else(unexpected_reply)?.into_iter().enumerate() {
+            let part = if index == 0 { std::mem::take(&mut self.part) } else { Part::default() };
+            if !part.bytes.is_empty() && id != Some(part.offset) {
+                // It was replaced while it was read, and is read again.
+                return Ok(());
+            }
+            let mut value = part.bytes;
+            value.extend_from_slice(more);
+            // As many bytes as were asked for may be a part of the value.
+            if index == 0 && more.len() == bytes {
+                self.part = Part { offset: id.unwrap_or_default(), bytes: value };
+                return Ok(());
+            }
+            let Some(UnreadSnapshot { key, finish, .. }) = self.snapshots.pop_front() else { return Ok(()) };
+            // It may be a newer one by now, or be gone.
+            let snapshot = parse_snapshot(&key, &value);
+            let Some(snapshot) = snapshot.filter(|found| link.trusts_snapshot(found.stamp, finish)) else { continue };
+            match link.load_snapshot(&snapshot) {
+                LoadedSnapshot::Known => {}
+                LoadedSnapshot::Unknown => {
+                    tracing::warn!(target: "tornadose", channel = link.channel(), "snapshot not readable");
+                }
+                LoadedSnapshot::NoRoom => {
+                    let left_out = self.snapshots.len() + 1;
+                    tracing::warn!(target: "tornadose", channel = link.channel(), left_out, "no room for snapshots");
+                    self.snapshots.clear();
+                    return Ok(());
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+fn unexpected_reply() -> Fault {
+    Fault::Protocol("unexpected reply to a script".into())
+}
+
+/// Parses a part of the list: the next cursor, and of each snapshot its key, its stamp and its length.
+fn parse_page(reply: &Value) -> Option<(String, Vec<(String, SnapshotStamp, u64)>)> {
+    let [cursor, snapshots] = parse_list(reply)? else { return None };
+    let mut page = Vec::new();
+    for snapshot in parse_list(snapshots)?.chunks_exact(3) {
+        let key = String::from_utf8_lossy(parse_bytes(&snapshot[0])?).into_owned();
+        if let Some(stamp) = parse_bytes(&snapshot[1]).and_then(parse_stamp) {
+            page.push((key, stamp, parse_number(&snapshot[2])?));
+        }
+    }
+    Some((String::from_utf8_lossy(parse_bytes(cursor)?).into_owned(), page))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_value_is_an_id_an_epoch_a_version_another_id_and_json() {
+        let epoch = Epoch::fresh();
+        let snapshot = parse_snapshot("7", format!("5-6 {epoch} 2 5-4 {{\"a\": 1}}").as_bytes()).unwrap();
+        let stamp = SnapshotStamp { offset: Offset::new(5, 6), newest: Offset::new(5, 4), epoch, version: 2 };
+        assert_eq!(snapshot, KeptSnapshot::new("7", stamp, br#"{"a": 1}"#.to_vec()));
+        for invalid in ["", "5-6", "5-6 x 2 5-4 {}", "x 2 5-4 {}", &format!("5-6 {epoch} 5-4 {{}}")] {
+            assert_eq!(parse_snapshot("7", invalid.as_bytes()), None, "{invalid:?}");
+        }
+    }
+}

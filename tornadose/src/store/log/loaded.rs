@@ -1,0 +1,90 @@
+//! The snapshots that an engine keeps, as the log sees them: those that it loads, and those that it has given away.
+
+use std::sync::Arc;
+
+use crate::id::{Epoch, Offset};
+use crate::message::Message;
+use crate::store::limits::ENTRY_OVERHEAD;
+use crate::store::log::Log;
+use crate::store::log::snapshots::KeySnapshot;
+use crate::store::sum::SharedSum;
+
+/// A snapshot that an engine has kept.
+pub(crate) struct LoadedSum<M> {
+    /// It contains the messages of its key up to here.
+    pub(crate) offset: Offset,
+    /// The newest message in it.
+    pub(crate) newest: Offset,
+    pub(crate) message: Arc<M>,
+    /// What it counts towards the store's memory.
+    pub(crate) size: usize,
+}
+
+impl<M: Message> Log<M> {
+    /// Returns the epoch, and the offset at or below which messages may have existed without ever being in this log.
+    pub(crate) fn epoch_and_floor(&self) -> (Epoch, Offset) {
+        (self.epoch, self.generations.lost_through())
+    }
+
+    /// Loads the snapshot of a key, which contains its messages up to an offset. Returns false when there is no room.
+    pub(crate) fn load_snapshot(&mut self, key: M::Key, loaded: LoadedSum<M>) -> bool {
+        let LoadedSum { offset, newest, message, size } = loaded;
+        let Some(key_size) = self.keys.size_of(&key).ok().filter(|key_size| *key_size <= self.limits.max_key) else {
+            return false;
+        };
+        let key_cost = ENTRY_OVERHEAD + self.keys.bytes_of(key_size);
+        let kept = self.kept_latest_bytes + self.snapshots.bytes() + self.keys.bytes();
+        if kept + size + key_cost > self.limits.memory {
+            return false;
+        }
+        let key_index = self.keys.index_for(key, key_size);
+        let Some(key) = self.keys[key_index].key.clone() else { return false };
+        // A key that has readers is counted already.
+        let before = self.snapshots.keys.get(&key_index).map(|snapshot| snapshot.appended_others);
+        let appended_others = before.unwrap_or(self.keys[key_index].appended_queue);
+        if !self.snapshots.discard(key_index) {
+            self.keys.pin(key_index);
+        }
+        let mut snapshot = KeySnapshot::new(Arc::clone(&key), Some(Offset::START), newest, appended_others);
+        snapshot.sum = Arc::new(SharedSum::with_state(key, message));
+        snapshot.is_blank = false;
+        snapshot.others_trimmed_through = Offset::START;
+        (snapshot.applied_through, snapshot.measured_through, snapshot.kept_through) = (newest, newest, offset);
+        (snapshot.size, snapshot.measured) = (size, size);
+        self.snapshots.insert(key_index, snapshot);
+        true
+    }
+
+    /// Returns the sum of a key of which the JSON is known, if it has a snapshot.
+    pub(crate) fn snapshot_of_text(&self, text: &str) -> Option<(usize, Arc<SharedSum<M>>)> {
+        let key_index = self.keys.index_of_text(text)?;
+        let snapshot = self.snapshots.keys.get(&key_index)?;
+        Some((key_index, Arc::clone(&snapshot.sum)))
+    }
+
+    /// Returns the JSON of a key.
+    pub(crate) fn text_of(&self, key_index: usize) -> Option<String> {
+        self.keys[key_index].text.as_deref().map(str::to_owned)
+    }
+
+    /// Records that the snapshot of a key was given away, with its messages up to an offset. Returns false when this is not
+    /// its sum any more.
+    pub(crate) fn record_handed_out(&mut self, key_index: usize, sum: &Arc<SharedSum<M>>, through: Offset) -> bool {
+        let Some(snapshot) = self.snapshots.of_sum(key_index, sum) else { return false };
+        snapshot.handed_out = through;
+        true
+    }
+
+    /// Records that the engine keeps a snapshot of a key with its messages up to an offset. Returns false when the key was
+    /// removed, or is new, since it was made.
+    pub(crate) fn record_kept(&mut self, text: &str, through: Offset) -> bool {
+        let key_index = self.keys.index_of_text(text);
+        let Some(snapshot) = key_index.and_then(|key_index| self.snapshots.keys.get_mut(&key_index)) else { return false };
+        if snapshot.is_blank {
+            return false;
+        }
+        let is_of_this = snapshot.handed_out == through || snapshot.newest >= through;
+        snapshot.kept_through = snapshot.kept_through.max(through);
+        is_of_this
+    }
+}

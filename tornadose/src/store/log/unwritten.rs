@@ -1,0 +1,233 @@
+//! The keys whose newest snapshot the engine does not keep yet, and when it is to be written. Nothing here runs unless an
+//! engine keeps snapshots.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::id::Offset;
+use crate::message::Message;
+use crate::store::log::Log;
+
+/// How long after its first unwritten message a snapshot is written: so often at most.
+const WRITE_INTERVAL: Duration = Duration::from_secs(1);
+
+/// How much later a process writes that has not submitted the newest message.
+const OVERDUE_AFTER: Duration = Duration::from_secs(5);
+
+/// How many bytes of snapshots are written per second.
+const BYTES_PER_SECOND: u32 = 4 << 20;
+
+/// Who has submitted a message, or a finish.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Submitter {
+    ThisProcess,
+    AnotherProcess,
+    /// It is not told.
+    Unknown,
+}
+
+/// The keys with unwritten snapshots.
+#[derive(Default)]
+pub(crate) struct Unwritten {
+    keys: BTreeMap<usize, UnwrittenKey>,
+    by_due: BTreeSet<(Instant, usize)>,
+    /// When further snapshots may be written, by the bytes of those before.
+    free_at: Option<Instant>,
+}
+
+#[derive(Clone, Copy)]
+struct UnwrittenKey {
+    /// When its first unwritten message came.
+    since: Instant,
+    is_overdue: bool,
+    due_at: Instant,
+}
+
+/// A key whose snapshot is due, and whether another process ought to have written it.
+pub(crate) struct DueKey {
+    pub(crate) key_index: usize,
+    pub(crate) is_overdue: bool,
+}
+
+impl Unwritten {
+    /// Records a change of a key's snapshot. Returns whether a snapshot may now be due earlier.
+    fn record(&mut self, key_index: usize, submitter: Submitter, now: Instant) -> bool {
+        let before = self.keys.get(&key_index).copied();
+        let is_overdue = match (submitter, before) {
+            (Submitter::ThisProcess, _) => false,
+            (Submitter::Unknown, Some(before)) => before.is_overdue,
+            (Submitter::AnotherProcess, _) | (Submitter::Unknown, None) => true,
+        };
+        if before.is_some_and(|before| before.is_overdue == is_overdue) {
+            return false;
+        }
+        let since = before.map_or(now, |before| before.since);
+        self.insert(key_index, since, is_overdue);
+        true
+    }
+
+    fn insert(&mut self, key_index: usize, since: Instant, is_overdue: bool) {
+        self.remove(key_index);
+        let due_at = since + WRITE_INTERVAL + if is_overdue { OVERDUE_AFTER } else { Duration::ZERO };
+        self.keys.insert(key_index, UnwrittenKey { since, is_overdue, due_at });
+        self.by_due.insert((due_at, key_index));
+    }
+
+    pub(super) fn remove(&mut self, key_index: usize) {
+        if let Some(key) = self.keys.remove(&key_index) {
+            self.by_due.remove(&(key.due_at, key_index));
+        }
+    }
+
+    fn clear(&mut self) {
+        self.keys.clear();
+        self.by_due.clear();
+    }
+
+    /// Returns when the next snapshot is due.
+    fn next_at(&self) -> Option<Instant> {
+        let (due_at, _) = self.by_due.first()?;
+        Some(self.free_at.map_or(*due_at, |free_at| free_at.max(*due_at)))
+    }
+
+    fn take_due(&mut self, now: Instant) -> Option<DueKey> {
+        if self.next_at()? > now {
+            return None;
+        }
+        let (_, key_index) = self.by_due.pop_first()?;
+        let is_overdue = self.keys.remove(&key_index).is_some_and(|key| key.is_overdue);
+        Some(DueKey { key_index, is_overdue })
+    }
+
+    fn record_bytes(&mut self, bytes: usize, now: Instant) {
+        let took = Duration::from_secs(1).saturating_mul(u32::try_from(bytes).unwrap_or(u32::MAX)) / BYTES_PER_SECOND;
+        self.free_at = Some(self.free_at.map_or(now, |free_at| free_at.max(now)) + took);
+    }
+}
+
+impl<M: Message> Log<M> {
+    /// Lets the engine keep the snapshots of the keys.
+    pub(crate) fn keep_snapshots_in_engine(&mut self) {
+        self.snapshots.unwritten = Some(Box::default());
+    }
+
+    /// Records that the snapshot of a key has changed at an offset, by a message or a finish. Returns whether a snapshot may
+    /// now be due earlier.
+    pub(crate) fn record_unwritten(&mut self, key_index: usize, offset: Offset, submitter: Submitter) -> bool {
+        let Some(snapshot) = self.snapshots.keys.get(&key_index) else { return false };
+        if offset <= snapshot.kept_through || snapshot.known_from.is_none() || snapshot.is_blank {
+            return false;
+        }
+        let Some(unwritten) = &mut self.snapshots.unwritten else { return false };
+        unwritten.record(key_index, submitter, Instant::now())
+    }
+
+    /// Makes a key due again after a second, unless its snapshot is written or unknown by then.
+    pub(crate) fn retry_unwritten(&mut self, key_index: usize) {
+        let is_known = self.snapshots.is_known(key_index);
+        if let Some(unwritten) = self.snapshots.unwritten.as_mut().filter(|_| is_known) {
+            unwritten.insert(key_index, Instant::now(), false);
+        }
+    }
+
+    /// Takes a key whose snapshot is due.
+    pub(crate) fn take_due_snapshot(&mut self, now: Instant) -> Option<DueKey> {
+        loop {
+            let due = self.snapshots.unwritten.as_mut()?.take_due(now)?;
+            let snapshot = self.snapshots.keys.get(&due.key_index);
+            if snapshot.is_some_and(|snapshot| snapshot.known_from.is_some() && !snapshot.is_blank) {
+                return Some(due);
+            }
+        }
+    }
+
+    /// Returns when the next snapshot is due.
+    pub(crate) fn next_due_snapshot(&self) -> Option<Instant> {
+        self.snapshots.unwritten.as_ref()?.next_at()
+    }
+
+    /// Records how many bytes a snapshot has that is about to be written.
+    pub(crate) fn record_snapshot_bytes(&mut self, bytes: usize) {
+        if let Some(unwritten) = &mut self.snapshots.unwritten {
+            unwritten.record_bytes(bytes, Instant::now());
+        }
+    }
+
+    /// Forgets what is to be written, at the end of an epoch.
+    pub(super) fn clear_unwritten(&mut self) {
+        if let Some(unwritten) = &mut self.snapshots.unwritten {
+            unwritten.clear();
+        }
+    }
+
+    /// Returns the offset of the newest change of a key's snapshot, if that is known and the engine does not keep it: its
+    /// newest summed message, or its finish. Also returns the former.
+    pub(crate) fn newest_unwritten(&self, key_index: usize) -> Option<(Offset, Offset)> {
+        let snapshot = self.snapshots.keys.get(&key_index)?;
+        let finish = self.notices.finish_of.get(&key_index).copied();
+        let is_known = snapshot.known_from.is_some() && !snapshot.is_blank;
+        let offset = finish.map_or(snapshot.newest, |finish| finish.max(snapshot.newest));
+        (is_known && offset > snapshot.kept_through).then_some((offset, snapshot.newest))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::advance;
+
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn due(unwritten: &mut Unwritten) -> Vec<(usize, bool)> {
+        let taken = std::iter::from_fn(|| unwritten.take_due(Instant::now()));
+        taken.map(|DueKey { key_index, is_overdue }| (key_index, is_overdue)).collect()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_key_is_due_once_a_second_and_that_of_another_process_five_seconds_later() {
+        let mut unwritten = Unwritten::default();
+        assert!(unwritten.record(1, Submitter::ThisProcess, Instant::now()));
+        assert!(unwritten.record(2, Submitter::AnotherProcess, Instant::now()));
+        advance(SECOND / 2).await;
+        assert!(!unwritten.record(1, Submitter::ThisProcess, Instant::now()), "it is due already");
+        assert_eq!(due(&mut unwritten), []);
+        advance(SECOND / 2).await;
+        assert_eq!(due(&mut unwritten), [(1, false)]);
+        advance(4 * SECOND).await;
+        assert_eq!(due(&mut unwritten), []);
+        advance(SECOND).await;
+        assert_eq!(due(&mut unwritten), [(2, true)]);
+        assert_eq!(unwritten.next_at(), None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn processes_that_submit_in_turn_do_not_put_off_the_snapshot() {
+        let mut unwritten = Unwritten::default();
+        for _ in 0..6 {
+            unwritten.record(1, Submitter::ThisProcess, Instant::now());
+            unwritten.record(1, Submitter::AnotherProcess, Instant::now());
+            assert_eq!(due(&mut unwritten), []);
+            advance(SECOND).await;
+        }
+        unwritten.record(1, Submitter::Unknown, Instant::now());
+        assert_eq!(due(&mut unwritten), [(1, true)]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn all_snapshots_together_are_written_at_four_megabytes_per_second() {
+        let mut unwritten = Unwritten::default();
+        for key_index in 1..=3 {
+            unwritten.record(key_index, Submitter::ThisProcess, Instant::now());
+        }
+        advance(SECOND).await;
+        assert!(unwritten.take_due(Instant::now()).is_some());
+        unwritten.record_bytes(8 << 20, Instant::now());
+        advance(2 * SECOND - Duration::from_millis(1)).await;
+        assert_eq!(due(&mut unwritten), []);
+        advance(Duration::from_millis(1)).await;
+        assert_eq!(due(&mut unwritten), [(2, false), (3, false)]);
+    }
+}
