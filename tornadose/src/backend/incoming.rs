@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::sync::Notify;
 
-use crate::backend::snapshots::{KeptSnapshot, LoadedSnapshot, SnapshotStamp, SnapshotsDue};
+use crate::backend::snapshots::{KeptSnapshot, LoadedSnapshot, SnapshotPlace, SnapshotStamp, SnapshotsDue};
 use crate::id::{Epoch, Offset};
 
 /// A message that a backend has received from its engine.
@@ -165,6 +165,8 @@ pub(crate) trait LogSink: Send + Sync {
     fn make_snapshot(&self, key: &str) -> Option<KeptSnapshot>;
     fn record_kept_snapshot(&self, key: &str, kept: SnapshotStamp) -> bool;
     fn retry_snapshot(&self, key: &str);
+    fn snapshots_kept_through(&self) -> Option<SnapshotPlace>;
+    fn record_all_loaded(&self, through: Offset);
     fn trusts_snapshot(&self, kept: SnapshotStamp, finish: Option<Offset>) -> bool;
     fn load_snapshot(&self, snapshot: &KeptSnapshot) -> LoadedSnapshot;
 }

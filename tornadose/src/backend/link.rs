@@ -9,7 +9,9 @@ use tokio::time::Instant;
 use crate::backend::incoming::{IncomingEntry, Ingested, LogSink};
 use crate::backend::outbox::Outbox;
 use crate::backend::outgoing::Outgoing;
-use crate::backend::snapshots::{DueSnapshot, KeptSnapshot, LoadedSnapshot, SnapshotStamp, SnapshotsDue};
+use crate::backend::snapshots::{
+    DueSnapshot, KeptSnapshot, LoadedSnapshot, SnapshotPlace, SnapshotStamp, SnapshotsDue,
+};
 use crate::id::{Epoch, Offset};
 
 /// Connects a [`Backend`](crate::backend::Backend) to its store, in both directions. A cheap clone.
@@ -432,6 +434,20 @@ impl BackendLink {
     /// Makes the snapshot of a key due again in a second, because the engine does not keep it for now.
     pub fn retry_snapshot(&self, key: &str) {
         self.store.retry_snapshot(key);
+    }
+
+    /// Returns a place up to which the engine keeps the snapshots of all keys, as far as they were
+    /// [recorded](Self::record_kept_snapshot); `None` when this process cannot know that, because it does not know every
+    /// snapshot. The engine keeps it beside the snapshots, in place of an older one, if its entry is in the log.
+    pub fn snapshots_kept_through(&self) -> Option<SnapshotPlace> {
+        self.store.snapshots_kept_through()
+    }
+
+    /// Records that every snapshot which the engine keeps was [loaded](Self::load_snapshot), and that it keeps them
+    /// [up to this offset](Self::snapshots_kept_through), which is not below the floor of the [reset](Self::reset). A key
+    /// without a snapshot is new then. Without it, the snapshot of such a key is not known.
+    pub fn record_all_loaded(&self, through: Offset) {
+        self.store.record_all_loaded(through);
     }
 
     /// Returns whether the store can use a kept snapshot: it is of this epoch and version, and contains every message of its

@@ -24,6 +24,24 @@ pub struct SnapshotStamp {
     pub version: u32,
 }
 
+/// A place up to which an engine keeps the snapshots of all keys, in an epoch and a version of the rules.
+///
+/// ```
+/// use tornadose::backend::{Epoch, Offset, SnapshotPlace};
+///
+/// let place = SnapshotPlace { offset: Offset::new(7, 0), epoch: Epoch::fresh(), version: 1 };
+/// assert_ne!(place, SnapshotPlace { version: 2, ..place });
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SnapshotPlace {
+    /// Every message at or below this offset is in the snapshot of its key, unless the key was removed since.
+    pub offset: Offset,
+    /// The epoch of the offset.
+    pub epoch: Epoch,
+    /// The [version](crate::SnapshotRules::version) of the rules.
+    pub version: u32,
+}
+
 /// The snapshot of a key, as an engine keeps it.
 ///
 /// ```

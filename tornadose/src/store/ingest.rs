@@ -18,7 +18,7 @@ use tokio::time::Instant;
 
 use crate::backend::engine::Features;
 use crate::backend::incoming::{IncomingEntry, Ingested, LogSink};
-use crate::backend::snapshots::{KeptSnapshot, LoadedSnapshot, SnapshotStamp, SnapshotsDue};
+use crate::backend::snapshots::{KeptSnapshot, LoadedSnapshot, SnapshotPlace, SnapshotStamp, SnapshotsDue};
 use crate::id::{Epoch, Offset};
 use crate::message::{Message, Retention};
 use crate::message::tombstone::Tombstone;
@@ -706,6 +706,16 @@ impl<M: Message> LogSink for Ingest<M> {
 
     fn retry_snapshot(&self, key: &str) {
         self.retry(key);
+    }
+
+    fn snapshots_kept_through(&self) -> Option<SnapshotPlace> {
+        self.shared.upgrade()?.snapshots_kept_through()
+    }
+
+    fn record_all_loaded(&self, through: Offset) {
+        if let Some(shared) = self.shared.upgrade() {
+            shared.lock().log.record_all_loaded(through);
+        }
     }
 
     fn trusts_snapshot(&self, kept: SnapshotStamp, finish: Option<Offset>) -> bool {

@@ -3,7 +3,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use crate::backend::snapshots::{KeptSnapshot, LoadedSnapshot, SnapshotStamp};
+use crate::backend::snapshots::{KeptSnapshot, LoadedSnapshot, SnapshotPlace, SnapshotStamp};
 use crate::id::Offset;
 use crate::message::Message;
 use crate::store::decode::{Decoded, decode};
@@ -60,6 +60,13 @@ impl<M: Message> Shared<M> {
         let (epoch, floor) = self.lock().log.epoch_and_floor();
         let has_all = kept.offset >= floor || finish.is_some_and(|finish| kept.offset >= finish);
         has_all && kept.epoch == epoch && M::SNAPSHOT.is_some_and(|rules| rules.version == kept.version)
+    }
+
+    /// Returns a place up to which the engine keeps the snapshots of all keys.
+    pub(super) fn snapshots_kept_through(&self) -> Option<SnapshotPlace> {
+        let state = self.lock();
+        let offset = state.log.snapshots_kept_through().filter(|_| !state.loading)?;
+        Some(SnapshotPlace { offset, epoch: state.log.head().epoch, version: M::SNAPSHOT?.version })
     }
 
     /// Loads a snapshot that the engine has kept.

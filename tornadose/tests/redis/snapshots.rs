@@ -114,6 +114,10 @@ fn text(run: u32, text: &str) -> Option<String> {
     Some(format!("{:?}", Answer::Text { run, text: text.to_owned() }))
 }
 
+fn is_kept(server: &Server, run: u32) -> bool {
+    server.cli(&["HEXISTS", SNAPSHOTS, &field(run)]) == "1"
+}
+
 /// Waits until Redis keeps a snapshot of a key that ends so.
 async fn kept(server: &Server, run: u32, end: &str) {
     let end = format!(r#"{}"}}}}"#, end);
@@ -207,12 +211,12 @@ async fn a_removed_key_has_no_snapshot() {
     kept(&server, 1, " 9 ").await;
     let stale = server.cli(&["HGET", SNAPSHOTS, &field(1)]);
     one.remove(&key(1)).await.unwrap();
-    assert_eq!(server.cli(&["HLEN", SNAPSHOTS]), "0");
+    assert!(!is_kept(&server, 1));
     until("the removal is here", || other.head() >= one.head()).await;
     // A process that had not read the removal writes the snapshot. A process that starts obeys the removal, and drops it.
     server.cli(&["HSET", SNAPSHOTS, &field(1), &stale]);
     let late = open(&server).await;
-    assert_eq!(server.cli(&["HLEN", SNAPSHOTS]), "0");
+    assert!(!is_kept(&server, 1));
     let mut readers = [late.subscribe_to(key(1)), other.subscribe_to(key(1))];
     one.submit(token(1, "new")).await.unwrap();
     for reader in &mut readers {
@@ -287,7 +291,7 @@ async fn the_snapshot_of_a_killed_process_is_kept_by_another() {
     let server = Server::start();
     let one = open(&server).await;
     let producer = Producer::start(&server.url());
-    until("there is a snapshot", || server.cli(&["HLEN", SNAPSHOTS]) == "1").await;
+    until("there is a snapshot", || is_kept(&server, 1)).await;
     tokio::time::sleep(Duration::from_millis(500)).await;
     drop(producer);
     let killed_at = Instant::now();
@@ -323,7 +327,7 @@ async fn snapshots_are_kept_after_an_outage_and_those_of_a_lost_stream_are_not_b
     let late = open(&server).await;
     assert_eq!(late.subscribe_to(key(1)).next().now_or_never(), None);
     assert_eq!(next(&mut late.subscribe_to(key(2))).await, text(2, "new"));
-    assert_eq!(server.cli(&["HKEYS", SNAPSHOTS]), field(2), "it is dropped");
+    assert!(!is_kept(&server, 1), "it is dropped");
 }
 
 #[tokio::test]
@@ -366,4 +370,53 @@ async fn large_snapshots_are_loaded_in_parts_and_as_many_as_there_is_room_for() 
     assert_eq!(next(&mut late.subscribe_to(key(3))).await, text(3, &piece.repeat(40)));
     let small = Store::<Answer>::builder().memory(3_000_000).open(Redis::streams(server.url())).await.unwrap();
     assert_eq!(small.subscribe_to(key(3)).next().now_or_never(), None);
+}
+
+#[tokio::test]
+#[ignore = "needs redis-server: ./test runs it"]
+async fn a_process_that_starts_on_a_trimmed_stream_knows_old_keys_and_new_ones() {
+    let server = Server::start();
+    let one = open(&server).await;
+    let first = submit_tokens(&one, 1, 0..10).await;
+    kept(&server, 1, " 9 ").await;
+    let place = || server.cli(&["HGET", SNAPSHOTS, ""]);
+    until("the place is kept", || !place().is_empty()).await;
+    drop(one);
+    server.cli(&["XTRIM", STREAM, "MAXLEN", "1"]);
+    let before = place();
+    let second = open(&server).await;
+    let answer = submit_tokens(&second, 2, 0..10).await;
+    kept(&server, 2, " 9 ").await;
+    until("the place has moved", || place() != before).await;
+    drop(second);
+    // Nothing of the first key is in the stream any more.
+    server.cli(&["XTRIM", STREAM, "MAXLEN", "1"]);
+    let third = open(&server).await;
+    assert_eq!(next(&mut third.subscribe_to(key(1))).await, text(1, &first));
+    assert_eq!(next(&mut third.subscribe_to(key(2))).await, text(2, &answer));
+}
+
+#[tokio::test]
+#[ignore = "needs redis-server: ./test runs it"]
+async fn where_entries_after_the_place_are_gone_a_key_without_a_snapshot_is_not_taken_for_new() {
+    let server = Server::start();
+    let one = open(&server).await;
+    submit_tokens(&one, 1, 0..10).await;
+    kept(&server, 1, " 9 ").await;
+    drop(one);
+    // Another program appends, and trims what no process has read.
+    for number in 0..3 {
+        let data = format!(r#"{{"token":{{"run":2,"text":"{number}"}}}}"#);
+        server.cli(&["XADD", STREAM, "*", "data", &data]);
+    }
+    server.cli(&["XTRIM", STREAM, "MAXLEN", "1"]);
+    let late = open(&server).await;
+    late.submit(token(2, "3")).await.unwrap();
+    until("it is here", || late.key_state(&key(2)) == tornadose::KeyState::Open).await;
+    for run in [1, 2] {
+        assert_eq!(late.subscribe_to(key(run)).next().now_or_never(), None, "{run}");
+    }
+    // Nothing of it is kept.
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    assert!(!is_kept(&server, 2));
 }

@@ -67,7 +67,7 @@ mod tests {
     use crate::backend::incoming::{IncomingEntry, Ingested, LogSink};
     use crate::backend::outbox::Outbox;
     use crate::backend::redis::Redis;
-    use crate::backend::snapshots::{KeptSnapshot, LoadedSnapshot, SnapshotStamp, SnapshotsDue};
+    use crate::backend::snapshots::{KeptSnapshot, LoadedSnapshot, SnapshotPlace, SnapshotStamp, SnapshotsDue};
     use crate::id::{Epoch, Offset};
 
     /// Records the times at which Redis was reported as disconnected.
@@ -146,6 +146,10 @@ mod tests {
             false
         }
         fn retry_snapshot(&self, _: &str) {}
+        fn snapshots_kept_through(&self) -> Option<SnapshotPlace> {
+            None
+        }
+        fn record_all_loaded(&self, _: Offset) {}
         fn trusts_snapshot(&self, _: SnapshotStamp, _: Option<Offset>) -> bool {
             false
         }

@@ -55,6 +55,15 @@ impl<M: Message> Log<M> {
         true
     }
 
+    /// Records that the snapshots of all keys up to a place were loaded, and that every entry after it will be read. A key
+    /// without a snapshot is new then.
+    pub(crate) fn record_all_loaded(&mut self, through: Offset) {
+        let floor = self.generations.lost_through();
+        if through >= floor {
+            self.snapshots.complete_from = Some(floor);
+        }
+    }
+
     /// Returns the sum of a key of which the JSON is known, if it has a snapshot.
     pub(crate) fn snapshot_of_text(&self, text: &str) -> Option<(usize, Arc<SharedSum<M>>)> {
         let key_index = self.keys.index_of_text(text)?;
@@ -84,7 +93,11 @@ impl<M: Message> Log<M> {
             return false;
         }
         let is_of_this = snapshot.handed_out == through || snapshot.newest >= through;
+        let is_whole = snapshot.handed_out == through || snapshot.newest <= through;
         snapshot.kept_through = snapshot.kept_through.max(through);
+        if let Some((unwritten, key_index)) = self.snapshots.unwritten.as_mut().zip(key_index.filter(|_| is_whole)) {
+            unwritten.record_written(key_index);
+        }
         is_of_this
     }
 }

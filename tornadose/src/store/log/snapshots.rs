@@ -71,9 +71,11 @@ impl<M: Message> Log<M> {
         u64::from(newest.is_some_and(|entry| entry.role.is_summed()))
     }
 
-    /// Returns whether no message of this log can have been lost before it came here.
-    fn is_complete(&self) -> bool {
-        self.generations.lost_through() == Offset::START
+    /// Returns whether no message of this log can have been lost before it came here, but those that are in snapshots which
+    /// were loaded.
+    pub(super) fn is_complete(&self) -> bool {
+        let lost_through = self.generations.lost_through();
+        lost_through == Offset::START || self.snapshots.complete_from == Some(lost_through)
     }
 
     /// Records a queue message that was trimmed. It is kept until it is applied.
@@ -248,7 +250,8 @@ impl<M: Message> Log<M> {
         let is_finished = self.notices.finish_of.contains_key(&key_index);
         let Some(snapshot) = self.snapshots.keys.get(&key_index) else { return };
         let key = Arc::clone(snapshot.sum.key());
-        let (newest, appended_others) = (snapshot.newest, snapshot.appended_others);
+        let (newest, appended_others, kept_through) =
+            (snapshot.newest, snapshot.appended_others, snapshot.kept_through);
         let trimmed: VecDeque<Arc<Entry<M>>> = match known_from {
             Some(from) => snapshot.trimmed.iter().filter(|entry| entry.offset() >= from).cloned().collect(),
             None => VecDeque::new(),
@@ -256,7 +259,7 @@ impl<M: Message> Log<M> {
         self.snapshots.discard(key_index);
         let mut snapshot = KeySnapshot::new(key, known_from, newest, appended_others);
         (snapshot.is_blank, snapshot.is_droppable) = (false, false);
-        snapshot.others_trimmed_through = trimmed_through;
+        (snapshot.others_trimmed_through, snapshot.kept_through) = (trimmed_through, kept_through);
         // A finished key is remembered by its finish.
         snapshot.size = if is_finished && known_from.is_none() { 0 } else { ENTRY_OVERHEAD };
         snapshot.trimmed = trimmed;
@@ -284,6 +287,7 @@ impl<M: Message> Log<M> {
         self.snapshots.unsummed_trimmed_through = Offset::START;
         self.snapshots.forgotten_unknown_through = Offset::START;
         self.clear_unwritten();
+        self.snapshots.complete_from = None;
     }
 
     /// Makes every snapshot unknown, because messages of any key may have been lost.

@@ -33,12 +33,16 @@ pub(crate) enum Submitter {
 pub(crate) struct Unwritten {
     keys: BTreeMap<usize, UnwrittenKey>,
     by_due: BTreeSet<(Instant, usize)>,
+    /// The keys that were taken and of which the outcome is not known, with their first unwritten messages.
+    in_flight: BTreeMap<usize, Offset>,
     /// When further snapshots may be written, by the bytes of those before.
     free_at: Option<Instant>,
 }
 
 #[derive(Clone, Copy)]
 struct UnwrittenKey {
+    /// Its first unwritten message, or its finish.
+    first: Offset,
     /// When its first unwritten message came.
     since: Instant,
     is_overdue: bool,
@@ -53,7 +57,7 @@ pub(crate) struct DueKey {
 
 impl Unwritten {
     /// Records a change of a key's snapshot. Returns whether a snapshot may now be due earlier.
-    fn record(&mut self, key_index: usize, submitter: Submitter, now: Instant) -> bool {
+    fn record(&mut self, key_index: usize, offset: Offset, submitter: Submitter, now: Instant) -> bool {
         let before = self.keys.get(&key_index).copied();
         let is_overdue = match (submitter, before) {
             (Submitter::ThisProcess, _) => false,
@@ -63,19 +67,22 @@ impl Unwritten {
         if before.is_some_and(|before| before.is_overdue == is_overdue) {
             return false;
         }
-        let since = before.map_or(now, |before| before.since);
-        self.insert(key_index, since, is_overdue);
+        let (first, since) = before.map_or((offset, now), |before| (before.first, before.since));
+        self.insert(key_index, first, since, is_overdue);
         true
     }
 
-    fn insert(&mut self, key_index: usize, since: Instant, is_overdue: bool) {
-        self.remove(key_index);
+    fn insert(&mut self, key_index: usize, first: Offset, since: Instant, is_overdue: bool) {
+        if let Some(before) = self.keys.get(&key_index) {
+            self.by_due.remove(&(before.due_at, key_index));
+        }
         let due_at = since + WRITE_INTERVAL + if is_overdue { OVERDUE_AFTER } else { Duration::ZERO };
-        self.keys.insert(key_index, UnwrittenKey { since, is_overdue, due_at });
+        self.keys.insert(key_index, UnwrittenKey { first, since, is_overdue, due_at });
         self.by_due.insert((due_at, key_index));
     }
 
     pub(super) fn remove(&mut self, key_index: usize) {
+        self.in_flight.remove(&key_index);
         if let Some(key) = self.keys.remove(&key_index) {
             self.by_due.remove(&(key.due_at, key_index));
         }
@@ -84,6 +91,7 @@ impl Unwritten {
     fn clear(&mut self) {
         self.keys.clear();
         self.by_due.clear();
+        self.in_flight.clear();
     }
 
     /// Returns when the next snapshot is due.
@@ -97,8 +105,28 @@ impl Unwritten {
             return None;
         }
         let (_, key_index) = self.by_due.pop_first()?;
-        let is_overdue = self.keys.remove(&key_index).is_some_and(|key| key.is_overdue);
-        Some(DueKey { key_index, is_overdue })
+        let key = self.keys.remove(&key_index)?;
+        let first = self.in_flight.get(&key_index).map_or(key.first, |first| key.first.min(*first));
+        self.in_flight.insert(key_index, first);
+        Some(DueKey { key_index, is_overdue: key.is_overdue })
+    }
+
+    /// Makes a key due again after a second.
+    fn retry(&mut self, key_index: usize, now: Instant) {
+        let later = self.keys.get(&key_index).map(|key| key.first);
+        if let Some(first) = self.in_flight.remove(&key_index).or(later) {
+            self.insert(key_index, first, now, false);
+        }
+    }
+
+    /// Records that the outcome of a key is known: what was in its snapshot is written.
+    pub(super) fn record_written(&mut self, key_index: usize) {
+        self.in_flight.remove(&key_index);
+    }
+
+    /// Returns the first message that is not written.
+    fn first(&self) -> Option<Offset> {
+        self.keys.values().map(|key| key.first).chain(self.in_flight.values().copied()).min()
     }
 
     fn record_bytes(&mut self, bytes: usize, now: Instant) {
@@ -121,14 +149,14 @@ impl<M: Message> Log<M> {
             return false;
         }
         let Some(unwritten) = &mut self.snapshots.unwritten else { return false };
-        unwritten.record(key_index, submitter, Instant::now())
+        unwritten.record(key_index, offset, submitter, Instant::now())
     }
 
     /// Makes a key due again after a second, unless its snapshot is written or unknown by then.
     pub(crate) fn retry_unwritten(&mut self, key_index: usize) {
         let is_known = self.snapshots.is_known(key_index);
         if let Some(unwritten) = self.snapshots.unwritten.as_mut().filter(|_| is_known) {
-            unwritten.insert(key_index, Instant::now(), false);
+            unwritten.retry(key_index, Instant::now());
         }
     }
 
@@ -141,6 +169,16 @@ impl<M: Message> Log<M> {
                 return Some(due);
             }
         }
+    }
+
+    /// Returns a place up to which the engine keeps the snapshots of all keys, if this process can know that.
+    pub(crate) fn snapshots_kept_through(&self) -> Option<Offset> {
+        let unwritten = self.snapshots.unwritten.as_ref()?;
+        let mut unknown = self.snapshots.unknown.iter().filter_map(|key_index| self.snapshots.keys.get(key_index));
+        if !self.is_complete() || unknown.any(|snapshot| snapshot.newest > snapshot.kept_through) {
+            return None;
+        }
+        Some(unwritten.first().map_or(self.head, |first| self.generations.seen_before(first)))
     }
 
     /// Returns when the next snapshot is due.
@@ -180,6 +218,7 @@ mod tests {
     use super::*;
 
     const SECOND: Duration = Duration::from_secs(1);
+    const AT: Offset = Offset::new(5, 0);
 
     fn due(unwritten: &mut Unwritten) -> Vec<(usize, bool)> {
         let taken = std::iter::from_fn(|| unwritten.take_due(Instant::now()));
@@ -189,10 +228,10 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_key_is_due_once_a_second_and_that_of_another_process_five_seconds_later() {
         let mut unwritten = Unwritten::default();
-        assert!(unwritten.record(1, Submitter::ThisProcess, Instant::now()));
-        assert!(unwritten.record(2, Submitter::AnotherProcess, Instant::now()));
+        assert!(unwritten.record(1, AT, Submitter::ThisProcess, Instant::now()));
+        assert!(unwritten.record(2, AT, Submitter::AnotherProcess, Instant::now()));
         advance(SECOND / 2).await;
-        assert!(!unwritten.record(1, Submitter::ThisProcess, Instant::now()), "it is due already");
+        assert!(!unwritten.record(1, AT, Submitter::ThisProcess, Instant::now()), "it is due already");
         assert_eq!(due(&mut unwritten), []);
         advance(SECOND / 2).await;
         assert_eq!(due(&mut unwritten), [(1, false)]);
@@ -207,20 +246,41 @@ mod tests {
     async fn processes_that_submit_in_turn_do_not_put_off_the_snapshot() {
         let mut unwritten = Unwritten::default();
         for _ in 0..6 {
-            unwritten.record(1, Submitter::ThisProcess, Instant::now());
-            unwritten.record(1, Submitter::AnotherProcess, Instant::now());
+            unwritten.record(1, AT, Submitter::ThisProcess, Instant::now());
+            unwritten.record(1, AT, Submitter::AnotherProcess, Instant::now());
             assert_eq!(due(&mut unwritten), []);
             advance(SECOND).await;
         }
-        unwritten.record(1, Submitter::Unknown, Instant::now());
+        unwritten.record(1, AT, Submitter::Unknown, Instant::now());
         assert_eq!(due(&mut unwritten), [(1, true)]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_message_is_unwritten_until_the_outcome_is_known() {
+        let at = |minor| Offset::new(5, minor);
+        let mut unwritten = Unwritten::default();
+        assert_eq!(unwritten.first(), None);
+        unwritten.record(1, at(1), Submitter::ThisProcess, Instant::now());
+        unwritten.record(2, at(2), Submitter::AnotherProcess, Instant::now());
+        advance(SECOND).await;
+        assert_eq!(due(&mut unwritten), [(1, false)]);
+        unwritten.record(1, at(3), Submitter::ThisProcess, Instant::now());
+        assert_eq!(unwritten.first(), Some(at(1)));
+        unwritten.retry(1, Instant::now());
+        assert_eq!((unwritten.first(), due(&mut unwritten)), (Some(at(1)), vec![]));
+        advance(SECOND).await;
+        assert_eq!(due(&mut unwritten), [(1, false)]);
+        unwritten.record_written(1);
+        assert_eq!(unwritten.first(), Some(at(2)));
+        unwritten.remove(2);
+        assert_eq!(unwritten.first(), None);
     }
 
     #[tokio::test(start_paused = true)]
     async fn all_snapshots_together_are_written_at_four_megabytes_per_second() {
         let mut unwritten = Unwritten::default();
         for key_index in 1..=3 {
-            unwritten.record(key_index, Submitter::ThisProcess, Instant::now());
+            unwritten.record(key_index, AT, Submitter::ThisProcess, Instant::now());
         }
         advance(SECOND).await;
         assert!(unwritten.take_due(Instant::now()).is_some());

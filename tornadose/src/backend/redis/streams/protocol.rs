@@ -26,7 +26,8 @@ pub(super) struct Keys {
     /// A sorted set of the finished keys by the times of their finishes, in milliseconds.
     pub(super) finish_times: String,
     /// A hash of the snapshots of keys: of each the id up to which it is, its epoch and its version, the id of the newest
-    /// message in it, and its JSON.
+    /// message in it, and its JSON. The field without a name is the place up to which the snapshots of all keys are kept: its
+    /// id, its epoch and its version.
     pub(super) snapshots: String,
 }
 
@@ -82,6 +83,9 @@ pub(super) const REOPEN_LUA: &str = include_str!("lua/reopen.lua");
 
 /// Keeps the snapshot of a key.
 pub(super) const KEEP_SNAPSHOT_LUA: &str = include_str!("lua/keep_snapshot.lua");
+
+/// Keeps the place up to which the snapshots of all keys are kept.
+pub(super) const KEEP_PLACE_LUA: &str = include_str!("lua/keep_place.lua");
 
 /// Drops snapshots.
 pub(super) const DROP_SNAPSHOTS_LUA: &str = include_str!("lua/drop_snapshots.lua");

@@ -13,11 +13,11 @@ use crate::backend::redis::streams::connection::ReaderConnection;
 use crate::backend::redis::streams::entry::{Part, parse_values};
 use crate::backend::redis::streams::finishes::UnreadFinishes;
 use crate::backend::redis::streams::protocol::{
-    DROP_SNAPSHOTS_LUA, KEEP_SNAPSHOT_LUA, Keys, SNAPSHOT_STAMPS_LUA, format_id, parse_bytes, parse_id, parse_list,
+    DROP_SNAPSHOTS_LUA, KEEP_PLACE_LUA, KEEP_SNAPSHOT_LUA, Keys, SNAPSHOT_STAMPS_LUA, format_id, parse_bytes, parse_id, parse_list,
     parse_number,
 };
 use crate::backend::redis::streams::refusal::Refusal;
-use crate::backend::snapshots::{DueSnapshot, KeptSnapshot, LoadedSnapshot, SnapshotStamp};
+use crate::backend::snapshots::{DueSnapshot, KeptSnapshot, LoadedSnapshot, SnapshotPlace, SnapshotStamp};
 use crate::id::{Epoch, Offset};
 
 /// How many keys are taken at once whose snapshots are due.
@@ -71,6 +71,9 @@ fn parse_snapshot(key: &str, value: &[u8]) -> Option<KeptSnapshot> {
 #[derive(Default)]
 pub(super) struct SnapshotWriter {
     refusal: Refusal,
+    /// The place that was written last.
+    place: Option<SnapshotPlace>,
+    place_refusal: Refusal,
 }
 
 impl SnapshotWriter {
@@ -85,7 +88,32 @@ impl SnapshotWriter {
         let mut unwritten: VecDeque<String> = due.iter().map(|due| due.key.clone()).collect();
         let written = self.write_all(connection, keys, link, due, &mut unwritten).await;
         unwritten.iter().for_each(|key| link.retry_snapshot(key));
-        written
+        written?;
+        self.write_place(connection, keys, link).await
+    }
+
+    /// Writes the place up to which all snapshots are kept.
+    async fn write_place(
+        &mut self,
+        connection: &mut MasterConnection<'_>,
+        keys: &Keys,
+        link: &BackendLink,
+    ) -> Result<(), Fault> {
+        let place = link.snapshots_kept_through();
+        let Some(place) = place.filter(|place| self.place != Some(*place)) else { return Ok(()) };
+        let SnapshotPlace { offset, epoch, version } = place;
+        let mut pipeline = redis::pipe();
+        let command = pipeline.cmd("EVAL").arg(KEEP_PLACE_LUA).arg(3);
+        command.arg(&keys.stream).arg(&keys.snapshots).arg(&keys.epoch);
+        command.arg(format_id(offset)).arg(epoch.to_string()).arg(version);
+        let refusal = connection.query(&pipeline, REPLY_TIMEOUT, usize::MAX).await?.find_error();
+        if refusal.is_none() {
+            self.place = Some(place);
+        }
+        if let Some(error) = self.place_refusal.replace(refusal.map(|error| Fault::from(error).to_string())) {
+            tracing::warn!(target: "tornadose", channel = link.channel(), error, "place of snapshots not kept");
+        }
+        Ok(())
     }
 
     /// Writes snapshots, and takes the keys of those that need not be written again.
@@ -190,6 +218,8 @@ async fn send(
 #[derive(Default)]
 pub(super) struct UnreadSnapshots {
     snapshots: VecDeque<UnreadSnapshot>,
+    /// The place up to which all snapshots are kept; `None` when it is not known, or not all are loaded.
+    place: Option<Offset>,
     part: Part,
 }
 
@@ -207,6 +237,8 @@ impl UnreadSnapshots {
         epoch: Epoch,
         finishes: &UnreadFinishes,
     ) -> Result<(Self, Vec<SnapshotDrop>), Fault> {
+        // What is written after the place was read is about entries after it.
+        let mut place = read_place(connection, link, epoch).await?;
         let (mut unread, mut stale, mut cursor) = (Vec::new(), Vec::new(), String::from("0"));
         loop {
             let add_arguments = |command: &mut Cmd| {
@@ -222,6 +254,8 @@ impl UnreadSnapshots {
                 } else if bytes <= link.memory() as u64 {
                     let finish = finishes.offset_of(&key);
                     unread.push(UnreadSnapshot { key, stamp, finish });
+                } else {
+                    place = None;
                 }
             }
             if next == "0" {
@@ -230,12 +264,18 @@ impl UnreadSnapshots {
             cursor = next;
         }
         unread.sort_unstable_by_key(|unread| (unread.finish.is_some(), Reverse(unread.stamp.offset)));
-        Ok((Self { snapshots: unread.into(), part: Part::default() }, stale))
+        Ok((Self { snapshots: unread.into(), place, part: Part::default() }, stale))
     }
 
     /// Leaves out what the store cannot use, after it was reset.
     pub(super) fn retain_trusted(&mut self, link: &BackendLink) {
-        self.snapshots.retain(|unread| link.trusts_snapshot(unread.stamp, unread.finish));
+        let (before, place) = (self.snapshots.len(), self.place);
+        self.snapshots.retain(|unread| trusts(link, unread.stamp, unread.finish, place));
+        if self.snapshots.len() < before {
+            // The others are older than what is gone from the stream, or of another version.
+            self.place = None;
+            self.snapshots.retain(|unread| trusts(link, unread.stamp, unread.finish, None));
+        }
     }
 
     /// Loads the snapshots until there is no room for more. After an error it goes on where it was.
@@ -246,6 +286,9 @@ impl UnreadSnapshots {
     ) -> Result<(), Fault> {
         while !self.snapshots.is_empty() {
             self.load_some(connection, link).await?;
+        }
+        if let Some(place) = self.place.take() {
+            link.record_all_loaded(place);
         }
         Ok(())
     }
@@ -280,15 +323,23 @@ impl UnreadSnapshots {
             let Some(UnreadSnapshot { key, finish, .. }) = self.snapshots.pop_front() else { return Ok(()) };
             // It may be a newer one by now, or be gone.
             let snapshot = parse_snapshot(&key, &value);
-            let Some(snapshot) = snapshot.filter(|found| link.trusts_snapshot(found.stamp, finish)) else { continue };
+            let is_gone = snapshot.is_none();
+            let place = self.place;
+            let Some(snapshot) = snapshot.filter(|found| trusts(link, found.stamp, finish, place)) else {
+                // The removal of a key is read in the stream.
+                self.place = self.place.filter(|_| is_gone);
+                continue;
+            };
             match link.load_snapshot(&snapshot) {
                 LoadedSnapshot::Known => {}
                 LoadedSnapshot::Unknown => {
+                    self.place = None;
                     tracing::warn!(target: "tornadose", channel = link.channel(), "snapshot not readable");
                 }
                 LoadedSnapshot::NoRoom => {
                     let left_out = self.snapshots.len() + 1;
                     tracing::warn!(target: "tornadose", channel = link.channel(), left_out, "no room for snapshots");
+                    self.place = None;
                     self.snapshots.clear();
                     return Ok(());
                 }
@@ -296,6 +347,38 @@ impl UnreadSnapshots {
         }
         Ok(())
     }
+}
+
+/// Returns whether the store can use a snapshot, given the place up to which all snapshots are kept.
+fn trusts(link: &BackendLink, stamp: SnapshotStamp, finish: Option<Offset>, place: Option<Offset>) -> bool {
+    // Up to the place its key has no other messages.
+    let offset = stamp.offset.max(place.unwrap_or_default());
+    link.trusts_snapshot(SnapshotStamp { offset, ..stamp }, finish)
+}
+
+/// Reads the place up to which all snapshots are kept, if it is of this epoch and version.
+async fn read_place(
+    connection: &mut ReaderConnection<'_>,
+    link: &BackendLink,
+    epoch: Epoch,
+) -> Result<Option<Offset>, Fault> {
+    let mut pipeline = redis::pipe();
+    pipeline.cmd("HGET").arg(&connection.keys.snapshots).arg("");
+    let reply = connection.query(&pipeline).await?.next_reply()?;
+    let place = parse_bytes(&reply).and_then(parse_place);
+    let place = place.filter(|place| place.epoch == epoch && Some(place.version) == link.snapshot_version());
+    Ok(place.map(|place| place.offset))
+}
+
+/// Parses an id, an epoch and a version.
+fn parse_place(text: &[u8]) -> Option<SnapshotPlace> {
+    let mut parts = std::str::from_utf8(text).ok()?.split(' ');
+    let (offset, epoch, version) = (parts.next()?, parts.next()?, parts.next()?);
+    Some(SnapshotPlace {
+        offset: parse_id(offset.as_bytes())?,
+        epoch: epoch.parse().ok()?,
+        version: version.parse().ok()?,
+    })
 }
 
 fn unexpected_reply() -> Fault {
