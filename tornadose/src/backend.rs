@@ -21,7 +21,7 @@ pub use crate::backend::engine::{Backend, Features, OpenError};
 pub use crate::backend::incoming::{IncomingEntry, Ingested};
 pub use crate::backend::link::BackendLink;
 pub use crate::backend::outgoing::{Outgoing, OutgoingKind, SendOutcome};
-pub use crate::backend::snapshots::{DueSnapshot, KeptSnapshot, LoadedSnapshot, SnapshotPlace, SnapshotStamp};
 #[cfg(feature = "redis")]
 pub use crate::backend::redis::{Redis, RedisPubSub, RedisStreams};
+pub use crate::backend::snapshots::{DueSnapshot, KeptSnapshot, LoadedSnapshot, SnapshotPlace, SnapshotStamp};
 pub use crate::id::{Epoch, Offset};

@@ -126,8 +126,7 @@ mod tests {
 
     #[test]
     fn no_feature_is_another() {
-        let features =
-            [Features::FINISH, Features::REMOVE, Features::EPHEMERAL, Features::EXPIRE, Features::SNAPSHOTS];
+        let features = [Features::FINISH, Features::REMOVE, Features::EPHEMERAL, Features::EXPIRE, Features::SNAPSHOTS];
         for (index, feature) in features.into_iter().enumerate() {
             let others = features.into_iter().enumerate().filter(|(other, _)| *other != index);
             let others = others.fold(Features::NONE, |all, (_, other)| all.with(other));

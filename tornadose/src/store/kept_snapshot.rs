@@ -25,9 +25,7 @@ impl<M: Message> Shared<M> {
         let mut current = sum.lock();
         state = self.lock_only();
         let (head, newest) = (state.log.head(), state.log.newest_unwritten(key_index));
-        if newest.is_none() {
-            return None;
-        }
+        newest?;
         let unapplied = state.log.take_unapplied(key_index, &sum, Some(head.offset));
         drop(state);
         let Unapplied::Messages(entries) = unapplied else { return None };
@@ -72,9 +70,12 @@ impl<M: Message> Shared<M> {
     /// Loads a snapshot that the engine has kept.
     pub(super) fn load_snapshot(&self, backend: &BackendHandle<M>, snapshot: &KeptSnapshot) -> LoadedSnapshot {
         let KeptSnapshot { key: text, stamp, payload } = snapshot;
-        let Ok(decoded) = decode(payload, backend.parse_json, self.limits.memory) else { return LoadedSnapshot::Unknown };
+        let Ok(decoded) = decode(payload, backend.parse_json, self.limits.memory) else {
+            return LoadedSnapshot::Unknown;
+        };
         let Decoded { message, event, kept_as, key, .. } = decoded;
-        let is_of_key = kept_as == KeptAs::Queue(QueueRole::Snapshot) && key_text(&key).is_ok_and(|found| found == *text);
+        let is_of_key =
+            kept_as == KeptAs::Queue(QueueRole::Snapshot) && key_text(&key).is_ok_and(|found| found == *text);
         if !is_of_key {
             return LoadedSnapshot::Unknown;
         }

@@ -362,7 +362,8 @@ async fn large_snapshots_are_loaded_in_parts_and_as_many_as_there_is_room_for() 
     }
     for run in 0..4 {
         kept(&server, run, "xxx").await;
-        until("it is whole", || server.cli(&["HSTRLEN", SNAPSHOTS, &field(run)]).parse::<u32>().unwrap() > 4_000_000).await;
+        until("it is whole", || server.cli(&["HSTRLEN", SNAPSHOTS, &field(run)]).parse::<u32>().unwrap() > 4_000_000)
+            .await;
     }
     // The newest first.
     server.cli(&["XTRIM", STREAM, "MAXLEN", "1"]);

@@ -47,7 +47,7 @@ pub(super) async fn run(server: &Server, name: &str, history: usize, link: &Back
     tokio::select! {
         biased;
         ((), (), ()) = async {
-            let writing = writer::run(server, &keys, &scripts, history, &acknowledged, link);
+            let writing = Box::pin(writer::run(server, &keys, &scripts, history, &acknowledged, link));
             tokio::join!(reader.run(), writing, Box::pin(expiry::run(server, &keys, &clock, link)))
         } => Ok(()),
         never = server.watch() => never,

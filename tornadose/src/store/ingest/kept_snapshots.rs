@@ -13,8 +13,7 @@ impl<M: Message> Ingest<M> {
     /// compiled.
     #[inline]
     pub(super) fn keeps_snapshots(shared: &Shared<M>) -> bool {
-        M::SNAPSHOT.is_some()
-            && shared.backend.as_ref().is_some_and(|backend| backend.snapshots_changed.is_some())
+        M::SNAPSHOT.is_some() && shared.backend.as_ref().is_some_and(|backend| backend.snapshots_changed.is_some())
     }
 
     /// Takes keys whose snapshots are due.
@@ -41,8 +40,8 @@ impl<M: Message> Ingest<M> {
     pub(super) fn record_kept(&self, key: &str, kept: SnapshotStamp) -> bool {
         let Some(shared) = self.shared.upgrade() else { return true };
         let mut state = shared.lock();
-        let is_current = state.log.head().epoch == kept.epoch
-            && M::SNAPSHOT.is_some_and(|rules| rules.version == kept.version);
+        let is_current =
+            state.log.head().epoch == kept.epoch && M::SNAPSHOT.is_some_and(|rules| rules.version == kept.version);
         !is_current || state.log.record_kept(key, kept.offset)
     }
 

@@ -88,7 +88,9 @@ impl<M: Message> Log<M> {
     /// removed, or is new, since it was made.
     pub(crate) fn record_kept(&mut self, text: &str, through: Offset) -> bool {
         let key_index = self.keys.index_of_text(text);
-        let Some(snapshot) = key_index.and_then(|key_index| self.snapshots.keys.get_mut(&key_index)) else { return false };
+        let Some(snapshot) = key_index.and_then(|key_index| self.snapshots.keys.get_mut(&key_index)) else {
+            return false;
+        };
         if snapshot.is_blank {
             return false;
         }

@@ -285,7 +285,7 @@ mod tests {
         advance(SECOND).await;
         assert!(unwritten.take_due(Instant::now()).is_some());
         unwritten.record_bytes(8 << 20, Instant::now());
-        advance(2 * SECOND - Duration::from_millis(1)).await;
+        advance(Duration::from_millis(1999)).await;
         assert_eq!(due(&mut unwritten), []);
         advance(Duration::from_millis(1)).await;
         assert_eq!(due(&mut unwritten), [(2, false), (3, false)]);

@@ -175,7 +175,9 @@ impl<'a> StreamReader<'a> {
             self.load().await?;
             return Ok(false);
         };
-        self.snapshots.load(&mut self.entries.connection, self.link).await?;
+        if self.snapshots.has_unread() {
+            Box::pin(self.snapshots.load(&mut self.entries.connection, self.link)).await?;
+        }
         self.ingest_values(self.tail.last).await?;
         let newest_acknowledged = self.acknowledged.newest_unread();
         let last = self.tail.last;
@@ -505,7 +507,8 @@ impl<'a> StreamReader<'a> {
         self.snapshots = UnreadSnapshots::default();
         if self.link.snapshot_version().is_some() {
             let connection = &mut self.entries.connection;
-            let (unread, stale) = UnreadSnapshots::read(connection, self.link, epoch, &self.finishes).await?;
+            let unread = UnreadSnapshots::read(connection, self.link, epoch, &self.finishes);
+            let (unread, stale) = Box::pin(unread).await?;
             (self.snapshots, self.snapshot_drops) = (unread, stale);
         }
         // Readers are told of everything before the reset.

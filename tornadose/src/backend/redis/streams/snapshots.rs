@@ -13,8 +13,8 @@ use crate::backend::redis::streams::connection::ReaderConnection;
 use crate::backend::redis::streams::entry::{Part, parse_values};
 use crate::backend::redis::streams::finishes::UnreadFinishes;
 use crate::backend::redis::streams::protocol::{
-    DROP_SNAPSHOTS_LUA, KEEP_PLACE_LUA, KEEP_SNAPSHOT_LUA, Keys, SNAPSHOT_STAMPS_LUA, format_id, parse_bytes, parse_id, parse_list,
-    parse_number,
+    DROP_SNAPSHOTS_LUA, KEEP_PLACE_LUA, KEEP_SNAPSHOT_LUA, Keys, SNAPSHOT_STAMPS_LUA, format_id, parse_bytes, parse_id,
+    parse_list, parse_number,
 };
 use crate::backend::redis::streams::refusal::Refusal;
 use crate::backend::snapshots::{DueSnapshot, KeptSnapshot, LoadedSnapshot, SnapshotPlace, SnapshotStamp};
@@ -87,7 +87,9 @@ impl SnapshotWriter {
     ) -> Result<(), Fault> {
         let mut unwritten: VecDeque<String> = due.iter().map(|due| due.key.clone()).collect();
         let written = self.write_all(connection, keys, link, due, &mut unwritten).await;
-        unwritten.iter().for_each(|key| link.retry_snapshot(key));
+        for key in &unwritten {
+            link.retry_snapshot(key);
+        }
         written?;
         self.write_place(connection, keys, link).await
     }
@@ -278,6 +280,11 @@ impl UnreadSnapshots {
         }
     }
 
+    /// Returns whether something is left to be loaded.
+    pub(super) fn has_unread(&self) -> bool {
+        !self.snapshots.is_empty() || self.place.is_some()
+    }
+
     /// Loads the snapshots until there is no room for more. After an error it goes on where it was.
     pub(super) async fn load(
         &mut self,
@@ -385,8 +392,11 @@ fn unexpected_reply() -> Fault {
     Fault::Protocol("unexpected reply to a script".into())
 }
 
-/// Parses a part of the list: the next cursor, and of each snapshot its key, its stamp and its length.
-fn parse_page(reply: &Value) -> Option<(String, Vec<(String, SnapshotStamp, u64)>)> {
+/// A part of the list: of each snapshot its key, its stamp and its length.
+type IndexPage = Vec<(String, SnapshotStamp, u64)>;
+
+/// Parses a part of the list. Also returns the next cursor.
+fn parse_page(reply: &Value) -> Option<(String, IndexPage)> {
     let [cursor, snapshots] = parse_list(reply)? else { return None };
     let mut page = Vec::new();
     for snapshot in parse_list(snapshots)?.chunks_exact(3) {

@@ -157,10 +157,12 @@ impl StreamWriter<'_> {
     /// Writes snapshots that are due.
     async fn write_snapshots(&mut self, due: Vec<DueSnapshot>, loads: u64) -> Result<(), Fault> {
         if self.acknowledged.loads() != loads {
-            due.iter().for_each(|due| self.link.retry_snapshot(&due.key));
+            for due in &due {
+                self.link.retry_snapshot(&due.key);
+            }
             return Err(Fault::Protocol("the stream was loaded again".into()));
         }
-        self.snapshots.write(&mut self.connection, self.keys, self.link, due).await
+        Box::pin(self.snapshots.write(&mut self.connection, self.keys, self.link, due)).await
     }
 
     /// Looks whether the server of a new connection has what was acknowledged. If it lacks something, the reader notices,
