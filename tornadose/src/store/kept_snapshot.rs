@@ -13,6 +13,7 @@ use crate::store::limits::ENTRY_OVERHEAD;
 use crate::store::log::loaded::LoadedSum;
 use crate::store::log::summing::Unapplied;
 use crate::store::shared::{BackendHandle, Shared};
+use crate::store::snapshot::Dropped;
 
 impl<M: Message> Shared<M> {
     /// Makes the snapshot of a key for the engine, with everything that is in the log. The store must not be locked.
@@ -21,7 +22,7 @@ impl<M: Message> Shared<M> {
         let mut state = self.lock_only();
         let (key_index, sum) = state.log.snapshot_of_text(key)?;
         drop(state);
-        let mut dropped = Vec::new();
+        let mut dropped = Dropped::default();
         let mut current = sum.lock();
         state = self.lock_only();
         let (head, newest) = (state.log.head(), state.log.newest_unwritten(key_index));

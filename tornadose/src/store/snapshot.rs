@@ -40,7 +40,7 @@ pub(crate) enum EncodingId {
 }
 
 /// What is no longer needed, to be dropped without a lock: a message has a `Drop` of its own.
-struct Dropped<M> {
+pub(super) struct Dropped<M> {
     states: Vec<Arc<M>>,
     entries: Vec<Arc<Entry<M>>>,
 }

@@ -6,7 +6,7 @@ use crate::id::{Epoch, Offset};
 use crate::message::Message;
 use crate::store::limits::ENTRY_OVERHEAD;
 use crate::store::log::Log;
-use crate::store::log::snapshots::KeySnapshot;
+use crate::store::log::snapshot_index::KeySnapshot;
 use crate::store::sum::SharedSum;
 
 /// A snapshot that an engine has kept.
@@ -42,7 +42,9 @@ impl<M: Message> Log<M> {
         // A key that has readers is counted already.
         let before = self.snapshots.keys.get(&key_index).map(|snapshot| snapshot.appended_others);
         let appended_others = before.unwrap_or(self.keys[key_index].appended_queue);
-        if !self.snapshots.discard(key_index) {
+        if before.is_some() {
+            self.snapshots.discard(key_index);
+        } else {
             self.keys.pin(key_index);
         }
         let mut snapshot = KeySnapshot::new(Arc::clone(&key), Some(Offset::START), newest, appended_others);

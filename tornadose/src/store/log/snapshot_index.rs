@@ -8,6 +8,7 @@ use crate::id::Offset;
 use crate::message::Message;
 use crate::store::entry::Entry;
 use crate::store::limits::ENTRY_OVERHEAD;
+use crate::store::log::unwritten::Unwritten;
 use crate::store::sum::SharedSum;
 
 /// The snapshots of all keys.
@@ -31,6 +32,10 @@ pub(crate) struct Snapshots<M: Message> {
     pub(super) forgotten_unknown_through: Offset,
     /// Snapshots that were dropped, to be dropped outside of the store's lock.
     discarded: Vec<KeySnapshot<M>>,
+    /// The keys whose snapshots the engine has to keep, where one does.
+    pub(super) unwritten: Option<Box<Unwritten>>,
+    /// All messages at or below this offset are in the snapshots that were loaded. `None`: this is not known.
+    pub(super) complete_from: Option<Offset>,
 }
 
 /// The snapshot of one key.
@@ -58,6 +63,9 @@ pub(crate) struct KeySnapshot<M: Message> {
     /// What it counts: the bytes then, and those of the messages that were trimmed since.
     pub(super) size: usize,
     pub(super) is_droppable: bool,
+    /// The newest message in the snapshot that the engine keeps, and in the one that it was given.
+    pub(super) kept_through: Offset,
+    pub(super) handed_out: Offset,
 }
 
 impl<M: Message> Default for Snapshots<M> {
@@ -73,6 +81,8 @@ impl<M: Message> Default for Snapshots<M> {
             unsummed_trimmed_through: Offset::START,
             forgotten_unknown_through: Offset::START,
             discarded: Vec::new(),
+            unwritten: None,
+            complete_from: None,
         }
     }
 }
@@ -152,6 +162,9 @@ impl<M: Message> Snapshots<M> {
         self.update(key_index, |snapshot| (snapshot.size, snapshot.is_droppable) = (0, false));
         self.unknown.remove(&key_index);
         self.due.remove(&key_index);
+        if let Some(unwritten) = &mut self.unwritten {
+            unwritten.remove(key_index);
+        }
         self.discarded.extend(self.keys.remove(&key_index));
     }
 }
@@ -173,6 +186,8 @@ impl<M: Message> KeySnapshot<M> {
             size: ENTRY_OVERHEAD,
             // It is blank: without readers of its key nothing is lost with it.
             is_droppable: true,
+            kept_through: Offset::START,
+            handed_out: Offset::START,
         }
     }
 
