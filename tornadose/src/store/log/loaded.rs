@@ -50,6 +50,7 @@ impl<M: Message> Log<M> {
         let mut snapshot = KeySnapshot::new(Arc::clone(&key), Some(Offset::START), newest, appended_others);
         snapshot.sum = Arc::new(SharedSum::with_state(key, message));
         snapshot.is_blank = false;
+        snapshot.is_droppable = self.notices.finish_of.contains_key(&key_index);
         snapshot.others_trimmed_through = Offset::START;
         (snapshot.applied_through, snapshot.measured_through, snapshot.kept_through) = (newest, newest, offset);
         (snapshot.size, snapshot.measured) = (size, size);
