@@ -142,7 +142,7 @@ fn options(transports: Transports, options: &Options, rt: &Runtime) -> TokenStre
 
 fn from_request(model: &Model) -> TokenStream {
     let Model { runtime: rt, fields, message, .. } = model;
-    let values = fields.iter().map(|BoundField { name, ty, source, .. }| {
+    let values = fields.iter().map(|BoundField { name, ty, source, key }| {
         // A type that cannot be deserialized or cloned is reported where the field names it.
         let at = type_span(ty);
         let here = rt.at(at);
@@ -157,8 +157,14 @@ fn from_request(model: &Model) -> TokenStream {
         } else {
             quote_spanned!(at=> #here::FromText)
         };
+        // The client of a WebSocket may begin without a key.
+        let may_be_empty = model.watch.is_some() && key.as_ref().is_some_and(|key| key.values == KeyValues::List);
         let value = match source {
             Source::Param(key) => quote_spanned!(at=> #text::from_param(#request, #key)?),
+            Source::Query(key) if may_be_empty => quote_spanned!(at=> #text::from_query_or_empty(#request, #key)?),
+            Source::SplitQuery { name, separator } if may_be_empty => {
+                quote_spanned!(at=> #text::from_split_query_or_empty(#request, #name, #separator)?)
+            }
             Source::Query(key) => quote_spanned!(at=> #text::from_query(#request, #key)?),
             Source::SplitQuery { name, separator } => {
                 quote_spanned!(at=> #text::from_split_query(#request, #name, #separator)?)

@@ -39,9 +39,26 @@ pub(crate) fn param<T: DeserializeOwned>(request: &Request, name: &str) -> Resul
 ///
 /// 400 when it is missing or cannot be read.
 pub(crate) fn query<T: DeserializeOwned>(request: &Request, name: &str) -> Result<T, StatusError> {
+    read_query(request, name, Multiplicity::Many)
+}
+
+/// As [`query`], but a list of a parameter that is missing is empty.
+///
+/// # Errors
+///
+/// 400 when it cannot be read.
+pub(crate) fn query_or_empty<T: DeserializeOwned>(request: &Request, name: &str) -> Result<T, StatusError> {
+    read_query(request, name, Multiplicity::ManyOrNone)
+}
+
+fn read_query<T: DeserializeOwned>(
+    request: &Request,
+    name: &str,
+    multiplicity: Multiplicity,
+) -> Result<T, StatusError> {
     let texts: Vec<&str> =
         request.queries().get_vec(name).map(|texts| texts.iter().map(String::as_str).collect()).unwrap_or_default();
-    read(&texts, Multiplicity::Many).map_err(|error| field_error("query parameter", name, &error))
+    read(&texts, multiplicity).map_err(|error| field_error("query parameter", name, &error))
 }
 
 /// Reads the query parameter `name`, percent-decoded and then split at the separator, as a list. Empty parts are left out,
@@ -55,9 +72,31 @@ pub(crate) fn split_query<T: DeserializeOwned>(
     name: &str,
     separator: &str,
 ) -> Result<T, StatusError> {
+    read_split_query(request, name, separator, Multiplicity::Many)
+}
+
+/// As [`split_query`], but a list of a parameter that is missing or has no part is empty.
+///
+/// # Errors
+///
+/// 400 when it cannot be read.
+pub(crate) fn split_query_or_empty<T: DeserializeOwned>(
+    request: &Request,
+    name: &str,
+    separator: &str,
+) -> Result<T, StatusError> {
+    read_split_query(request, name, separator, Multiplicity::ManyOrNone)
+}
+
+fn read_split_query<T: DeserializeOwned>(
+    request: &Request,
+    name: &str,
+    separator: &str,
+    multiplicity: Multiplicity,
+) -> Result<T, StatusError> {
     let texts = request.queries().get_vec(name).into_iter().flatten();
     let parts = texts.flat_map(|text| text.split(separator)).filter(|part| !part.is_empty());
-    read(&parts.collect::<Vec<_>>(), Multiplicity::Many).map_err(|error| field_error("query parameter", name, &error))
+    read(&parts.collect::<Vec<_>>(), multiplicity).map_err(|error| field_error("query parameter", name, &error))
 }
 
 /// Reads the header `name`.
@@ -153,7 +192,9 @@ mod tests {
     use salvo::http::{StatusCode, StatusError};
     use salvo::{Depot, Request};
 
-    use super::{cookie, depot, depot_named, header, param, parse_text, query, split_query};
+    use super::{
+        cookie, depot, depot_named, header, param, parse_text, query, query_or_empty, split_query, split_query_or_empty,
+    };
     use crate::subscriber::close::ReceiveError;
 
     fn request(query: &str) -> Request {
@@ -214,6 +255,20 @@ mod tests {
             assert_eq!(error, expected(name, "missing, expected a list"));
         }
         assert_eq!(error_of(split_query::<Vec<u8>>(&request, "odd", ",")), expected("odd", "expected u8"));
+    }
+
+    #[test]
+    fn a_list_that_may_be_empty_needs_no_parameter() {
+        let request = request("tag=1&tag=2,3&commas=,,");
+        assert_eq!(query_or_empty::<Vec<String>>(&request, "tag").unwrap(), ["1", "2,3"]);
+        assert_eq!(query_or_empty::<Vec<u8>>(&request, "none").unwrap(), [0; 0]);
+        assert_eq!(query_or_empty::<Option<Vec<u8>>>(&request, "none").unwrap(), None);
+        assert_eq!(split_query_or_empty::<Vec<u8>>(&request, "tag", ",").unwrap(), [1, 2, 3]);
+        for name in ["commas", "none"] {
+            assert_eq!(split_query_or_empty::<Vec<u8>>(&request, name, ",").unwrap(), [0; 0]);
+        }
+        let error = error_of(query_or_empty::<Vec<u8>>(&request, "tag"));
+        assert_eq!(error, bad_request("query parameter `tag`: expected u8"));
     }
 
     #[test]

@@ -17,6 +17,8 @@ pub(super) fn read<T: DeserializeOwned>(texts: &[&str], multiplicity: Multiplici
 pub(super) enum Multiplicity {
     One,
     Many,
+    /// No text reads as an empty list.
+    ManyOrNone,
 }
 
 #[derive(Clone, Copy)]
@@ -41,7 +43,7 @@ impl<'a> Values<'a> {
                 Err(FieldError::Unsupported("a list can only be read from query parameters".into()))
             }
             (Multiplicity::Many, []) => Err(FieldError::Missing("a list".into())),
-            (Multiplicity::Many, texts) => {
+            (Multiplicity::Many | Multiplicity::ManyOrNone, texts) => {
                 Ok(texts.chunks(1).map(move |one| Values { texts: one, multiplicity: Multiplicity::One }))
             }
         }

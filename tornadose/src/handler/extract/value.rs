@@ -38,6 +38,18 @@ pub trait FromText: Sized {
     ///
     /// Those of the function.
     fn from_split_query(request: &Request, name: &str, separator: &str) -> Result<Self, StatusError>;
+    /// See `extract::query_or_empty`.
+    ///
+    /// # Errors
+    ///
+    /// Those of the function.
+    fn from_query_or_empty(request: &Request, name: &str) -> Result<Self, StatusError>;
+    /// See `extract::split_query_or_empty`.
+    ///
+    /// # Errors
+    ///
+    /// Those of the function.
+    fn from_split_query_or_empty(request: &Request, name: &str, separator: &str) -> Result<Self, StatusError>;
     /// See `extract::header`.
     ///
     /// # Errors
@@ -62,6 +74,12 @@ impl<T: DeserializeOwned> FromText for T {
     }
     fn from_split_query(request: &Request, name: &str, separator: &str) -> Result<Self, StatusError> {
         extract::split_query(request, name, separator)
+    }
+    fn from_query_or_empty(request: &Request, name: &str) -> Result<Self, StatusError> {
+        extract::query_or_empty(request, name)
+    }
+    fn from_split_query_or_empty(request: &Request, name: &str, separator: &str) -> Result<Self, StatusError> {
+        extract::split_query_or_empty(request, name, separator)
     }
     fn from_header(request: &Request, name: &str) -> Result<Self, StatusError> {
         extract::header(request, name)
