@@ -115,8 +115,10 @@ pub(crate) struct ReaderRegistry<M> {
     by_key: Vec<Vec<ReaderId>>,
     /// The readers of all keys.
     all_keys: Vec<ReaderId>,
-    /// The readers whose resume id has yet to arrive, by its offset.
+    /// The readers that wait until the head reaches an offset, by that and their numbers.
     pending: BTreeMap<(Offset, u64), ReaderId>,
+    /// The lowest offset for which each of them waits, by their numbers.
+    pending_offsets: BTreeMap<u64, Offset>,
     /// How far readers read that end, by their numbers.
     end_bounds: BTreeMap<u64, EndBound>,
     connections: usize,
@@ -130,6 +132,7 @@ impl<M> ReaderRegistry<M> {
             by_key: Vec::new(),
             all_keys: Vec::new(),
             pending: BTreeMap::new(),
+            pending_offsets: BTreeMap::new(),
             end_bounds: BTreeMap::new(),
             connections: 0,
         }
@@ -201,7 +204,9 @@ impl<M> ReaderRegistry<M> {
         if matches!(keys, KeySelection::All) {
             remove_id(&mut self.all_keys, id);
         }
-        self.pending.retain(|_, pending| *pending != id);
+        if let Some(offset) = self.pending_offsets.remove(&id.number) {
+            self.pending.remove(&(offset, id.number));
+        }
         self.end_bounds.remove(&id.number);
         let entry = self.entries.remove(id.index);
         self.connections -= usize::from(entry.is_connection);
@@ -311,8 +316,16 @@ impl<M> ReaderRegistry<M> {
         }
     }
 
-    /// Wakes the reader also when the log's head reaches this offset.
+    /// Wakes the reader also when the log's head reaches this offset. Of several the lowest counts: the reader waits for
+    /// the others again when it is woken.
     pub(crate) fn wait_for_offset(&mut self, id: ReaderId, offset: Offset) {
+        if let Some(lowest) = self.pending_offsets.get(&id.number).copied() {
+            if lowest <= offset {
+                return;
+            }
+            self.pending.remove(&(lowest, id.number));
+        }
+        self.pending_offsets.insert(id.number, offset);
         self.pending.insert((offset, id.number), id);
     }
 
@@ -320,7 +333,9 @@ impl<M> ReaderRegistry<M> {
     pub(crate) fn take_arrived(&mut self, head: Offset) -> Vec<Waker> {
         let mut arrived = Vec::new();
         while let Some(first) = self.pending.first_entry().filter(|first| first.key().0 <= head) {
-            arrived.extend(self.entries[first.remove().index].mailbox.take_waker_to_reread());
+            let id = first.remove();
+            self.pending_offsets.remove(&id.number);
+            arrived.extend(self.entries[id.index].mailbox.take_waker_to_reread());
         }
         arrived
     }
@@ -328,6 +343,7 @@ impl<M> ReaderRegistry<M> {
     /// Takes the wakers of all readers that wait, in order of subscription.
     pub(crate) fn take_all_wakers(&mut self) -> Vec<Waker> {
         self.pending.clear();
+        self.pending_offsets.clear();
         let mut entries: Vec<&ReaderEntry<M>> = self.entries.iter().map(|(_, entry)| entry).collect();
         entries.sort_unstable_by_key(|entry| entry.number);
         entries.into_iter().filter_map(|entry| entry.mailbox.take_waker_to_reread()).collect()
@@ -361,3 +377,6 @@ fn remove_id(ids: &mut Vec<ReaderId>, id: ReaderId) {
         ids.remove(index);
     }
 }
+
+#[cfg(test)]
+mod tests;
