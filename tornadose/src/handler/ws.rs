@@ -70,7 +70,7 @@ impl<S: Subscriber> StreamHandler<S> {
             self.admit(req, authorized).map_err(|_| unavailable())?;
         let upgrade = take_upgrade(req)?;
         let mut reader = self.reader(keys, req);
-        if S::WATCH.is_some() {
+        if const { S::WATCH.is_some() } {
             reader.allow_key_changes();
         }
         let record = ConnectionRecord::open(Transport::Ws, number, &reader);
@@ -84,7 +84,7 @@ impl<S: Subscriber> StreamHandler<S> {
         let upgrade = self.pending_upgrade(upgrade, req, &feed, number);
         self.accept_upgrade(req, res, accept);
 
-        if S::WATCH.is_some() {
+        if const { S::WATCH.is_some() } {
             let subscriber = CatchDrop::new(Watching::new(subscriber, self.watches(&feed)));
             self.spawn_session(upgrade, subscriber, feed, timeouts, permits);
         } else {
@@ -239,7 +239,7 @@ async fn run_with_hooks<S: Subscriber>(
             {
                 let subscriber = CatchDrop::new(Loading::new(subscriber, loads, store.clone(), turns, name));
                 Box::new(WsSession::new(subscriber, store, feed, timeouts, permits)).run(io).await;
-            } else if S::WATCH.is_some()
+            } else if const { S::WATCH.is_some() }
                 && let Some(watches) = watches
             {
                 let subscriber = CatchDrop::new(Watching::new(subscriber, watches));
