@@ -183,7 +183,13 @@ impl<M: Message> Feed<M> {
                 Some(self.reader.poll_log(waker))
             }
         };
-        let item = self.assemble::<F, S>(step, subscriber, waker);
+        let mut item = self.assemble::<F, S>(step, subscriber, waker);
+        if S::WATCHES
+            && matches!(item, FeedItem::Pending)
+            && subscriber.watches().is_some_and(|watches| watches.is_open())
+        {
+            item = self.watch_again::<F, S>(subscriber, waker);
+        }
         self.fast_path = self.buffer.is_empty() && self.ending.is_none() && self.throttle.is_none();
         if S::LOADS {
             self.fast_path &= !subscriber.loads().is_some_and(|loads| loads.is_open());

@@ -29,7 +29,9 @@ use crate::message::key_values::{check_readable, read_fields};
 pub struct ParseKey<K>(fn(&str) -> Option<K>);
 
 impl<K> ParseKey<K> {
-    /// Reads keys by a function, which returns `None` for what is not a key.
+    /// Reads keys by a function, which returns `None` for what is not a key. It is given the JSON of the key, or the value
+    /// alone of an object with one member. A client whose text is another JSON value than the key is serialized as is told
+    /// how to write it.
     ///
     /// ```
     /// use tornadose::subscriber::ParseKey;

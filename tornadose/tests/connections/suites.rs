@@ -69,4 +69,6 @@ mod throttle;
 mod ttl;
 mod watch;
 mod watch_cuts;
+mod watch_keys;
+mod watch_waits;
 mod ws;

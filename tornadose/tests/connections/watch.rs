@@ -70,7 +70,7 @@ impl Chosen {
 struct Board {
     #[keys(symbol)]
     #[query("symbol")]
-    symbols: Option<Vec<String>>,
+    symbols: Vec<String>,
 }
 
 impl Board {
@@ -545,6 +545,46 @@ async fn an_id_above_the_head_waits_for_its_key_alone() {
     page < trade at #3 of "A" {"symbol":"A","price":4}
     page < tornadose:watching {"keys":["A"]}
     "##);
+}
+
+#[tornadose_test::test]
+async fn a_key_that_was_unwatched_is_not_confirmed_by_a_request_that_waited() {
+    let (app, link) = linked_app().await;
+    let page = app.client("page").ws("/linked").await;
+    page.watch("A").await;
+    page.send(&json!({"tornadose:watch": ["A", "B"], "since": format!("{}-7.3", link::EPOCH)})).await;
+    page.unwatch("A").await;
+    ingest(&link, 2, "A", 2);
+    ingest(&link, 3, "C", 3);
+    assert_transcript!(page, @r##"
+    page > GET /linked upgrade websocket
+    page ~ open 101
+    page > {"tornadose:watch":["A"]}
+    page < trade at #1 of "A" {"symbol":"A","price":1}
+    page < tornadose:watching {"keys":["A"]}
+    page > {"since":"#2","tornadose:watch":["A","B"]}
+    page > {"tornadose:unwatch":["A"]}
+    page < tornadose:unwatched {"keys":["A"]}
+    page < tornadose:watching {"keys":["B"]}
+    "##);
+}
+
+#[tornadose_test::test]
+async fn a_key_is_unwatched_once_the_log_is_loaded_again() {
+    let (app, link) = linked_app().await;
+    let page = app.client("page").ws("/linked").await;
+    page.watch("A").await;
+    page.drain_events().await;
+    link.reset("bbbbbbbb".parse().unwrap(), Offset::START);
+    page.unwatch("A").await;
+    assert_eq!(page.drain_events().await.len(), 0);
+    ingest(&link, 1, "A", 1);
+    link.caught_up();
+    ingest(&link, 2, "A", 2);
+    let events = page.drain_events().await;
+    let events: Vec<_> = events.iter().map(|event| (&*event.name, &*event.data)).collect();
+    let gap = r#"{"reason":"restarted","missed":null}"#;
+    assert_eq!(events, [("tornadose:gap", gap), ("tornadose:unwatched", r#"{"keys":["A"]}"#)]);
 }
 
 #[tornadose_test::test]

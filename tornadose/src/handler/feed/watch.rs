@@ -1,7 +1,7 @@
 //! What a feed writes of the keys that its client watches: the past of each key, the reader's position, and the
 //! confirmation. Nothing else is read until they are written.
 
-use std::task::Waker;
+use std::task::{Poll, Waker, ready};
 
 use crate::handler::feed::format::Format;
 use crate::handler::feed::{FLUSH_BYTES, Feed, FeedItem};
@@ -45,18 +45,38 @@ impl<M: Message> Feed<M> {
                 continue;
             }
             match watches.take_request() {
-                // What is written does not wait for a throttle.
-                None if self.throttle.is_some() && !self.buffer.is_empty() => return Some(self.take_buffer::<F>()),
-                None => return None,
+                None => return self.take_unthrottled::<F>(),
                 Some(Request::Watch(request)) => watches.waiting.push(request),
-                Some(Request::Unwatch(keys)) => {
-                    if let Some(item) = self.unwatch::<F>(watches, &keys) {
+                Some(Request::Unwatch(keys)) => match self.unwatch::<F>(watches, &keys, waker) {
+                    Poll::Ready(None) => {}
+                    Poll::Ready(Some(end)) => return Some(end),
+                    Poll::Pending => {
                         watches.set_request(Request::Unwatch(keys));
-                        return Some(item);
+                        return self.take_unthrottled::<F>();
                     }
-                }
+                },
             }
         }
+    }
+
+    /// Brings the client's requests on once more, where nothing was written of what the reader has read meanwhile: a
+    /// request may have waited for that, and nothing else wakes the feed. What comes from here on does.
+    #[cold]
+    pub(super) fn watch_again<F: Format, S: Served<Message = M>>(
+        &mut self,
+        subscriber: &mut S,
+        waker: &Waker,
+    ) -> FeedItem {
+        if let Some(item) = self.watch::<F, S>(subscriber, waker) {
+            return item;
+        }
+        let step = self.reader.poll_log(waker);
+        self.assemble::<F, S>(Some(step), subscriber, waker)
+    }
+
+    /// Takes what is written and does not wait for a throttle.
+    fn take_unthrottled<F: Format>(&mut self) -> Option<FeedItem> {
+        (self.throttle.is_some() && !self.buffer.is_empty()).then(|| self.take_buffer::<F>())
     }
 
     /// Returns the pasts of the first request that need not wait.
@@ -172,20 +192,25 @@ impl<M: Message> Feed<M> {
     }
 
     /// Ends the delivery of keys, and confirms it. Returns the end of a feed that ends by a gap.
-    fn unwatch<F: Format>(&mut self, watches: &mut Watches<M>, keys: &[NamedKey<M>]) -> Option<FeedItem> {
-        for NamedKey { key, .. } in keys {
-            if watches.withdraw(key) {
+    fn unwatch<F: Format>(
+        &mut self,
+        watches: &mut Watches<M>,
+        keys: &[NamedKey<M>],
+        waker: &Waker,
+    ) -> Poll<Option<FeedItem>> {
+        for named in keys {
+            if watches.withdraw(named) {
                 continue;
             }
-            while let Err(gap) = self.reader.unwatch(key) {
+            while let Err(gap) = ready!(self.reader.poll_unwatch(&named.key, waker)) {
                 self.report_gap::<F>(gap);
                 if let Some(end) = self.ending {
-                    return Some(self.flush_or::<F>(FeedItem::Ended(end)));
+                    return Poll::Ready(Some(self.flush_or::<F>(FeedItem::Ended(end))));
                 }
             }
         }
         F::notice(&mut self.buffer, None, "tornadose:unwatched", &keys_json(keys.iter().map(|key| &*key.json)));
-        None
+        Poll::Ready(None)
     }
 }
 

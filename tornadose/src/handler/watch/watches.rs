@@ -96,16 +96,15 @@ impl<M: Message> Watches<M> {
         self.waiting.iter().map(|request| request.keys.len()).sum()
     }
 
-    /// Removes a key from the requests that wait, because a later text names it. Returns whether it was there.
-    pub(crate) fn withdraw(&mut self, key: &M::Key) -> bool {
-        let mut is_withdrawn = false;
+    /// Removes a key from the requests that wait, because a later text names it: none of them confirms it. Returns whether
+    /// one was to watch it.
+    pub(crate) fn withdraw(&mut self, withdrawn: &NamedKey<M>) -> bool {
+        let waiting_keys = self.waiting_keys();
         for WatchRequest { keys, named, .. } in &mut self.waiting {
-            if let Some(index) = keys.iter().position(|waiting| waiting.key == *key) {
-                let withdrawn = keys.remove(index);
-                named.retain(|json| *json != withdrawn.json);
-                is_withdrawn = true;
-            }
+            keys.retain(|waiting| waiting.key != withdrawn.key);
+            // A request also names keys that the connection had when it came.
+            named.retain(|json| *json != withdrawn.json);
         }
-        is_withdrawn
+        self.waiting_keys() < waiting_keys
     }
 }

@@ -185,10 +185,7 @@ impl<S: Served> WsSession<S> {
             ClientText::Plain => (None, &*text),
             ClientText::Ask { number, data } => (Some(number), data),
             ClientText::Watch { keys, since } if S::WATCHES => return self.watch(keys, since, io).await,
-            ClientText::Unwatch { keys } if S::WATCHES => {
-                self.unwatch(keys, io);
-                return Ok(());
-            }
+            ClientText::Unwatch { keys } if S::WATCHES => return self.unwatch(keys, io).await,
             ClientText::Watch { .. } | ClientText::Unwatch { .. } => {
                 ws::error(io.control_bytes(), None, "keys cannot be watched here");
                 return Ok(());

@@ -4,14 +4,17 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use bytes::BytesMut;
+use serde_json::Value;
 use serde_json::value::RawValue;
 
 use crate::handler::connection::io::SocketIo;
+use crate::handler::feed::Feed;
 use crate::handler::served::Served;
 use crate::handler::watch::watches::{NamedKey, Request, WatchRequest};
 use crate::handler::ws::end::SessionEnd;
 use crate::handler::ws::hook;
 use crate::handler::ws::session::WsSession;
+use crate::handler::ws::timers::WsTimers;
 use crate::message::Message;
 use crate::store::key_json::{key_text, wire_key};
 use crate::store::reader::resume::{PendingResume, Resume};
@@ -36,9 +39,10 @@ impl<S: Served> WsSession<S> {
             return Ok(());
         };
         let Some(texts) = read_list("`tornadose:watch`", keys, max_keys, io.control_bytes()) else { return Ok(()) };
+        let read = read_keys::<S>(&texts, max_key, feed, timers, io).await?;
         let (mut seen, mut allowed, mut names) = (HashSet::new(), Vec::new(), Vec::new());
-        for text in texts {
-            let named = match read_key::<S>(text, max_key) {
+        for (text, read) in texts.into_iter().zip(read) {
+            let named = match read {
                 Ok(named) => named,
                 Err(reason) => {
                     ws::watch::refused(io.control_bytes(), text.get(), &reason);
@@ -53,7 +57,7 @@ impl<S: Served> WsSession<S> {
                 continue;
             }
             if let Some(watches) = subscriber.watches() {
-                watches.withdraw(&named.key);
+                watches.withdraw(&named);
                 let others = feed.reader().key_count().unwrap_or(0) + watches.waiting_keys();
                 if others + allowed.len() >= max_keys {
                     ws::watch::refused(io.control_bytes(), &named.json, &too_many(max_keys));
@@ -80,15 +84,16 @@ impl<S: Served> WsSession<S> {
     }
 
     /// Watches the keys of this JSON no more.
-    pub(super) fn unwatch(&mut self, keys: &str, io: &mut SocketIo<Decoder>) {
-        let Self { subscriber, store, feed, .. } = self;
-        let Some(watches) = subscriber.watches() else { return };
+    pub(super) async fn unwatch(&mut self, keys: &str, io: &mut SocketIo<Decoder>) -> Result<(), SessionEnd> {
+        let Self { subscriber, store, feed, timers, .. } = self;
+        let Some(watches) = subscriber.watches() else { return Ok(()) };
         let max_key = store.shared().limits.max_key;
         let texts = read_list("`tornadose:unwatch`", keys, watches.max_keys, io.control_bytes());
-        let Some(texts) = texts else { return };
+        let Some(texts) = texts else { return Ok(()) };
+        let read = read_keys::<S>(&texts, max_key, feed, timers, io).await?;
         let (mut seen, mut unwatched) = (HashSet::new(), Vec::new());
-        for text in texts {
-            match read_key::<S>(text, max_key) {
+        for (text, read) in texts.into_iter().zip(read) {
+            match read {
                 Err(reason) => ws::watch::refused(io.control_bytes(), text.get(), &reason),
                 Ok(named) if feed.reader().index_of_key(&named.key).is_some_and(|at| at < watches.keys_from_fields) => {
                     let reason = "the connection has this key from its request, so it cannot be unwatched";
@@ -100,6 +105,7 @@ impl<S: Served> WsSession<S> {
         }
         watches.set_request(Request::Unwatch(unwatched));
         feed.begin_request();
+        Ok(())
     }
 }
 
@@ -128,6 +134,19 @@ fn too_many(max_keys: usize) -> String {
     format!("at most {max_keys} keys are allowed")
 }
 
+/// Reads keys. A panic of how they are read ends the connection, as that of a hook does.
+async fn read_keys<S: Served>(
+    texts: &[&RawValue],
+    max_key: usize,
+    feed: &mut Feed<S::Message>,
+    timers: &mut WsTimers,
+    io: &mut SocketIo<Decoder>,
+) -> Result<Vec<Result<NamedKey<S::Message>, String>>, SessionEnd> {
+    let read = async { texts.iter().map(|text| read_key::<S>(text, max_key)).collect::<Vec<_>>() };
+    // It is ready at once.
+    Ok(hook::run(read, feed, timers, io).await?.unwrap_or_default())
+}
+
 /// Reads a key. The error is the reason to tell the client.
 fn read_key<S: Served>(json: &RawValue, max_key: usize) -> Result<NamedKey<S::Message>, String> {
     let key: <S::Message as Message>::Key = S::parse_key(json.get()).ok_or("this is not a key of these messages")?;
@@ -135,6 +154,18 @@ fn read_key<S: Served>(json: &RawValue, max_key: usize) -> Result<NamedKey<S::Me
     if text.len() > max_key {
         return Err(format!("the key takes {} bytes of JSON: at most {max_key} are allowed", text.len()));
     }
-    let json = wire_key(&text).into();
-    Ok(NamedKey { key, json })
+    let bare = wire_key(&text);
+    // What reads the keys of a type that was written by hand may not read the value alone of a key with one field.
+    let is_bare = bare == text || S::parse_key(&bare).is_some_and(|read| read == key);
+    let written = if is_bare { &*bare } else { &*text };
+    // The client has to find the key again in the answers.
+    if !is_same_json(json.get(), written) {
+        return Err(format!("write this key as {written}"));
+    }
+    Ok(NamedKey { key, json: written.into() })
+}
+
+fn is_same_json(one: &str, other: &str) -> bool {
+    let value = |json| serde_json::from_str::<Value>(json).ok();
+    one == other || value(one) == value(other)
 }

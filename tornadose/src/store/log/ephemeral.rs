@@ -201,6 +201,16 @@ impl<M: Message> Log<M> {
         M::HAS_EPHEMERAL && !self.unread_ephemerals(keys, cursor).is_empty()
     }
 
+    /// Returns whether there are ephemeral messages, with places up to an offset, that a reader has not passed.
+    pub(super) fn has_ephemeral_through(&self, keys: &KeySelection, cursor: &Cursor, through: Offset) -> bool {
+        if !M::HAS_EPHEMERAL {
+            return false;
+        }
+        let mut unread = self.unread_ephemerals(keys, cursor);
+        unread.retain_up_to(through, self);
+        !unread.is_empty()
+    }
+
     /// Returns how many ephemeral messages were appended for these keys, kept or not.
     pub(super) fn appended_ephemeral(&self, keys: &KeySelection) -> u64 {
         match keys {

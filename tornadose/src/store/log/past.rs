@@ -52,7 +52,9 @@ impl<M: Message> Log<M> {
         cursor.generation = self.generation();
         self.skip_others(keys, cursor);
         let place = cursor.position;
-        let is_settled = place >= cursor.skip_through && place >= cursor.ids_after && self.has_seen(place);
+        let is_settled = place >= cursor.skip_through.max(cursor.ids_after).max(cursor.expired_through())
+            && self.has_seen(place)
+            && !self.has_ephemeral_through(keys, cursor, place);
         is_settled.then(|| self.id(place))
     }
 

@@ -1,7 +1,7 @@
 //! A reader whose keys change while it reads: it begins to read keys at its place, and later reads them no more.
 
 use std::sync::Arc;
-use std::task::Waker;
+use std::task::{Poll, Waker};
 
 use crate::id::Id;
 use crate::message::Message;
@@ -52,6 +52,8 @@ impl<M: Message> Reader<M> {
         let shared = Arc::clone(&self.shared);
         let mut state = shared.lock();
         self.live.last_active = state.readers.touch(self.id);
+        // What comes before the reader reads again wakes it, so that no request waits for what is there already.
+        state.readers.register_waker(self.id, waker, true);
         let (expired, mut expired_later) = (state.expire_now(), None);
         let mut place = self.place_for_keys(&mut state, since, waker);
         let mut added = Vec::new();
@@ -63,7 +65,10 @@ impl<M: Message> Reader<M> {
             place = self.place_for_keys(&mut state, since, waker);
         }
         let begun = match place {
-            Some(place) => Some(self.add_keys(&mut state, &added, since, place)),
+            Some(place) => {
+                self.live.last_active = state.readers.touch(self.id);
+                Some(self.add_keys(&mut state, &added, since, place))
+            }
             None => {
                 added.iter().for_each(|key_index| state.log.release(*key_index));
                 None
@@ -160,10 +165,11 @@ impl<M: Message> Reader<M> {
     }
 
     /// Reads a key no more, if it reads it. Returns the gap that has to be reported before, if there is one: the key stays
-    /// then.
+    /// then. Pending while the log is loaded, and while the reader gets snapshots: `waker` is woken after that, or the
+    /// reader has something to read.
     ///
     /// The reader is not live after this: it reads the log next.
-    pub(crate) fn unwatch(&mut self, key: &M::Key) -> Result<(), Gap> {
+    pub(crate) fn poll_unwatch(&mut self, key: &M::Key, waker: &Waker) -> Poll<Result<(), Gap>> {
         drop(self.live.mailbox.discard());
         self.settle_counts();
         let shared = Arc::clone(&self.shared);
@@ -171,15 +177,19 @@ impl<M: Message> Reader<M> {
         self.live.last_active = state.readers.touch(self.id);
         let own = self.keys.key_indexes();
         let Some(key_index) = state.log.key_index(key).filter(|key_index| own.contains(key_index)) else {
-            return Ok(());
+            return Poll::Ready(Ok(()));
         };
+        if state.loading || self.is_in_pass() {
+            state.readers.register_waker(self.id, waker, false);
+            return Poll::Pending;
+        }
         // Which key the missing messages are of is not known, so they are reported while the reader has all keys.
         if let Some(gap) = self.read_gap(&mut state) {
             drop(state);
             if Self::TELLS_GAPS {
                 metrics::gap(gap.reason.name(), gap.missed.unwrap_or(0));
             }
-            return Err(gap);
+            return Poll::Ready(Err(gap));
         }
         let before = self.counts_of_keys(&state);
         state.log.remove_key(&KeySelection::One(key_index), &mut self.cursor);
@@ -194,7 +204,7 @@ impl<M: Message> Reader<M> {
         drop(state);
         // Dropped after unlocking: a message's own `Drop` may call the store.
         drop(discarded);
-        Ok(())
+        Poll::Ready(Ok(()))
     }
 }
 
