@@ -374,8 +374,9 @@ impl Client {
                 for key in keys {
                     names.push(key.to_string().into());
                     if feed.reader().index_of_key(&key).is_none() {
-                        assert!(!watches.withdraw(&key), "a client names a key once");
-                        added.push(named(key));
+                        let named = named(key);
+                        assert!(!watches.withdraw(&named), "a client names a key once");
+                        added.push(named);
                     }
                 }
                 let since = since.map_or(Resume::New, |since| Resume::after_text(&since));
