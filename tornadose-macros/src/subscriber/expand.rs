@@ -43,7 +43,7 @@ pub(crate) fn expand(model: &Model) -> TokenStream {
     let receive = model.receive.as_ref().map(|hook| receive(hook, message, rt));
     let load = model.load.as_ref().map(|hook| load(hook, message, rt));
     let opened = model.opened.as_ref().map(|hook| opened(hook, message, rt));
-    let watch = model.watch.as_ref().map(|hook| watch(hook.as_ref(), message, rt));
+    let watch = model.watch.as_ref().map(|allowed| watch(allowed.hook(), message, rt));
     let check_watch = model.watch.as_ref().map(|_| check_watch(message, rt));
     let closed = model.closed.as_ref().map(|hook| closed(hook, message, rt));
     let reads_store = model.fields.iter().any(|field| matches!(field.source, Source::StoreHandle));

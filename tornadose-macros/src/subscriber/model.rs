@@ -29,10 +29,26 @@ pub(crate) struct Model {
     pub(crate) opened: Option<ExprPath>,
     pub(crate) closed: Option<ExprPath>,
     /// Whether clients watch keys, and the hook that decides about each.
-    pub(crate) watch: Option<Option<ExprPath>>,
+    pub(crate) watch: Option<AllowedKeys>,
     pub(crate) transports: Transports,
     pub(crate) options: Options,
     pub(crate) runtime: Runtime,
+}
+
+/// The keys that clients may watch.
+pub(crate) enum AllowedKeys {
+    All,
+    /// Those that this hook allows.
+    Decided(ExprPath),
+}
+
+impl AllowedKeys {
+    pub(crate) fn hook(&self) -> Option<&ExprPath> {
+        match self {
+            Self::All => None,
+            Self::Decided(hook) => Some(hook),
+        }
+    }
 }
 
 impl Model {
@@ -90,8 +106,8 @@ impl Model {
             opened: args.opened.clone(),
             closed: args.closed.clone(),
             watch: match &args.watch {
-                Some(Watch::Hook(path)) => Some(Some(path.clone())),
-                Some(Watch::Public | Watch::Unreadable) => Some(None),
+                Some(Watch::Hook(path)) => Some(AllowedKeys::Decided(path.clone())),
+                Some(Watch::Public | Watch::Unreadable) => Some(AllowedKeys::All),
                 None => None,
             },
             transports: args.transports?,

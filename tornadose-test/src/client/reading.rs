@@ -217,7 +217,7 @@ impl Client {
                     Happening::Event(event) => events.push(event),
                     other => {
                         let got = describe(&other);
-                        self.fail_waiting(at, &format!("`{}`: expected an event, got {got}", self.name())).await
+                        self.fail_waiting(at, &format!("`{}`: expected an event, got {got}", self.name())).await;
                     }
                 }
             }

@@ -16,7 +16,7 @@ pub trait NamedKey {
     const IS_READABLE: &'static [bool];
 
     /// Reads a key from the JSON of the values of its fields, in order.
-    fn read<'json>(values: &mut dyn Iterator<Item = &'json str>) -> Option<Self>
+    fn read(values: &mut dyn Iterator<Item = &str>) -> Option<Self>
     where
         Self: Sized;
 }
@@ -25,7 +25,7 @@ impl NamedKey for NoKey {
     const FIELDS: &'static [&'static str] = &[];
     const IS_READABLE: &'static [bool] = &[];
 
-    fn read<'json>(_: &mut dyn Iterator<Item = &'json str>) -> Option<Self> {
+    fn read(_: &mut dyn Iterator<Item = &str>) -> Option<Self> {
         Some(Self)
     }
 }

@@ -20,7 +20,7 @@ impl<T: Deserialize<'static>> KeyValue<T> {
     pub const IS_READABLE: bool = true;
 
     /// Reads the next value from its JSON.
-    pub fn read<'json>(values: &mut dyn Iterator<Item = &'json str>) -> Option<T> {
+    pub fn read(values: &mut dyn Iterator<Item = &str>) -> Option<T> {
         let value: Value = serde_json::from_str(values.next()?).ok()?;
         T::deserialize(value).ok()
     }
@@ -32,7 +32,7 @@ pub trait UnreadableValue<T> {
     const IS_READABLE: bool = false;
 
     /// Reads no value.
-    fn read<'json>(_: &mut dyn Iterator<Item = &'json str>) -> Option<T> {
+    fn read(_: &mut dyn Iterator<Item = &str>) -> Option<T> {
         None
     }
 }
@@ -81,7 +81,7 @@ mod tests {
         const FIELDS: &'static [&'static str] = &["symbol"];
         const IS_READABLE: &'static [bool] = &[KeyValue::<String>::IS_READABLE];
 
-        fn read<'json>(values: &mut dyn Iterator<Item = &'json str>) -> Option<Self> {
+        fn read(values: &mut dyn Iterator<Item = &str>) -> Option<Self> {
             Some(Self(KeyValue::<String>::read(values)?))
         }
     }
@@ -93,7 +93,7 @@ mod tests {
         const FIELDS: &'static [&'static str] = &["floor", "room"];
         const IS_READABLE: &'static [bool] = &[KeyValue::<u8>::IS_READABLE, KeyValue::<String>::IS_READABLE];
 
-        fn read<'json>(values: &mut dyn Iterator<Item = &'json str>) -> Option<Self> {
+        fn read(values: &mut dyn Iterator<Item = &str>) -> Option<Self> {
             Some(Self(KeyValue::<u8>::read(values)?, KeyValue::<String>::read(values)?))
         }
     }
@@ -129,7 +129,7 @@ mod tests {
         const FIELDS: &'static [&'static str] = &["floor", "room"];
         const IS_READABLE: &'static [bool] = &[KeyValue::<u8>::IS_READABLE, KeyValue::<Self>::IS_READABLE];
 
-        fn read<'json>(values: &mut dyn Iterator<Item = &'json str>) -> Option<Self> {
+        fn read(values: &mut dyn Iterator<Item = &str>) -> Option<Self> {
             KeyValue::<Self>::read(values)
         }
     }

@@ -149,6 +149,7 @@ impl<K: NamedKey> FieldsParser<K> {
     /// # Panics
     ///
     /// As [`ParseKey::fields`].
+    #[expect(clippy::unused_self, reason = "its type selects the method")]
     #[track_caller]
     #[must_use]
     pub const fn into_parse_key(self) -> ParseKey<K> {
@@ -162,6 +163,7 @@ pub struct JsonParser<K>(PhantomData<K>);
 
 impl<K> JsonParser<K> {
     /// Returns what reads the key.
+    #[expect(clippy::unused_self, reason = "its type selects the method")]
     #[must_use]
     pub const fn into_parse_key(self) -> ParseKey<K>
     where

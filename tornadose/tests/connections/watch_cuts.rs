@@ -129,7 +129,7 @@ async fn a_stream_that_is_cut_at_any_byte_brings_each_message_once_and_in_order(
         submit(&store, "B", 5).await;
         page.read(&third).await;
         for (symbol, newest) in [("A", 5), ("B", 5), ("F", newest)] {
-            assert_eq!(page.prices[symbol], Vec::from_iter(1..=newest), "{symbol} after a cut at byte {byte}");
+            assert_eq!(page.prices[symbol], (1..=newest).collect::<Vec<_>>(), "{symbol} after a cut at byte {byte}");
         }
         if is_last {
             break;

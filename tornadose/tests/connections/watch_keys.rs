@@ -103,7 +103,7 @@ impl<const PANICS: bool> Subscriber for Visits<PANICS> {
 
 async fn frames(page: &WsClient) -> Vec<(String, Option<String>, Value)> {
     let events = page.drain_events().await.into_iter();
-    events.map(|event| (event.name.to_string(), event.key, serde_json::from_str(&event.data).unwrap())).collect()
+    events.map(|event| (event.name.clone(), event.key, serde_json::from_str(&event.data).unwrap())).collect()
 }
 
 #[tornadose_test::test]

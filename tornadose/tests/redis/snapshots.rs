@@ -94,10 +94,13 @@ async fn open(server: &Server) -> Store<Answer> {
 }
 
 async fn submit_tokens(store: &Store<Answer>, run: u32, numbers: std::ops::Range<u32>) -> String {
-    for number in numbers.clone() {
-        store.submit(token(run, format!("{number} "))).await.unwrap();
+    let mut whole = String::new();
+    for number in numbers {
+        let text = format!("{number} ");
+        whole.push_str(&text);
+        store.submit(token(run, text)).await.unwrap();
     }
-    numbers.map(|number| format!("{number} ")).collect()
+    whole
 }
 
 /// Returns the next item as text; `None` at the end.
@@ -110,8 +113,8 @@ async fn next<M: Message + std::fmt::Debug>(reader: &mut Subscription<M>) -> Opt
     }
 }
 
-fn text(run: u32, text: &str) -> Option<String> {
-    Some(format!("{:?}", Answer::Text { run, text: text.to_owned() }))
+fn text(run: u32, text: &str) -> String {
+    format!("{:?}", Answer::Text { run, text: text.to_owned() })
 }
 
 fn is_kept(server: &Server, run: u32) -> bool {
@@ -120,7 +123,7 @@ fn is_kept(server: &Server, run: u32) -> bool {
 
 /// Waits until Redis keeps a snapshot of a key that ends so.
 async fn kept(server: &Server, run: u32, end: &str) {
-    let end = format!(r#"{}"}}}}"#, end);
+    let end = format!(r#"{end}"}}}}"#);
     until("the snapshot is kept", || server.cli(&["HGET", SNAPSHOTS, &field(run)]).ends_with(&end)).await;
 }
 
@@ -134,7 +137,7 @@ async fn a_process_that_starts_late_gets_a_trimmed_answer_as_one_event() {
     server.cli(&["XTRIM", STREAM, "MAXLEN", "20"]);
     let late = open(&server).await;
     let mut reader = late.subscribe_to(key(1));
-    assert_eq!(next(&mut reader).await, text(1, &answer));
+    assert_eq!(next(&mut reader).await, Some(text(1, &answer)));
     // It goes on as every other.
     answer += &submit_tokens(&one, 1, 2000..2002).await;
     for number in 2000..2002 {
@@ -169,13 +172,13 @@ async fn messages_after_a_kept_snapshot_are_applied_once() {
     for number in 50..60 {
         let data = format!(r#"{{"token":{{"run":1,"text":"{number} "}}}}"#);
         server.cli(&["XADD", STREAM, "*", "data", &data]);
-        answer += &format!("{number} ");
+        answer.extend([&number.to_string(), " "]);
     }
     // Also where entries that the snapshot contains are still in the stream.
     for length in ["1000", "20", "11"] {
         server.cli(&["XTRIM", STREAM, "MAXLEN", length]);
         let late = open(&server).await;
-        assert_eq!(next(&mut late.subscribe_to(key(1))).await, text(1, &answer), "{length} entries");
+        assert_eq!(next(&mut late.subscribe_to(key(1))).await, Some(text(1, &answer)), "{length} entries");
     }
     // An entry after it is gone.
     server.cli(&["XTRIM", STREAM, "MAXLEN", "9"]);
@@ -198,7 +201,7 @@ async fn the_snapshot_of_a_finished_key_outlives_its_entries() {
     server.cli(&["XTRIM", STREAM, "MAXLEN", "5"]);
     let late = open(&server).await;
     let mut reader = late.subscribe_to(key(1));
-    assert_eq!(next(&mut reader).await, text(1, &answer));
+    assert_eq!(next(&mut reader).await, Some(text(1, &answer)));
     assert_eq!(next(&mut reader).await, None);
 }
 
@@ -316,7 +319,7 @@ async fn snapshots_are_kept_after_an_outage_and_those_of_a_lost_stream_are_not_b
     kept(&server, 1, " 9 ").await;
     let kept_then = server.cli(&["HGET", SNAPSHOTS, &field(1)]);
     server.freeze();
-    assert_eq!(next(&mut one.subscribe_to(key(1))).await, text(1, &answer));
+    assert_eq!(next(&mut one.subscribe_to(key(1))).await, Some(text(1, &answer)));
     server.thaw();
     // The stream is lost, and the hash is not.
     server.cli(&["DEL", STREAM]);
@@ -326,7 +329,7 @@ async fn snapshots_are_kept_after_an_outage_and_those_of_a_lost_stream_are_not_b
     server.cli(&["XTRIM", STREAM, "MAXLEN", "1"]);
     let late = open(&server).await;
     assert_eq!(late.subscribe_to(key(1)).next().now_or_never(), None);
-    assert_eq!(next(&mut late.subscribe_to(key(2))).await, text(2, "new"));
+    assert_eq!(next(&mut late.subscribe_to(key(2))).await, Some(text(2, "new")));
     assert!(!is_kept(&server, 1), "it is dropped");
 }
 
@@ -343,7 +346,7 @@ async fn messages_are_submitted_while_snapshots_are_refused() {
     tokio::time::sleep(Duration::from_secs(3)).await;
     let refused = log.take().into_iter().filter(|line| line.contains("snapshots not kept")).count();
     assert_eq!(refused, 1, "it is logged once");
-    assert_eq!(next(&mut one.subscribe_to(key(1))).await, text(1, &answer));
+    assert_eq!(next(&mut one.subscribe_to(key(1))).await, Some(text(1, &answer)));
     // It is written again and again until it is taken.
     server.cli(&["DEL", SNAPSHOTS]);
     kept(&server, 1, " 9 ").await;
@@ -368,7 +371,7 @@ async fn large_snapshots_are_loaded_in_parts_and_as_many_as_there_is_room_for() 
     // The newest first.
     server.cli(&["XTRIM", STREAM, "MAXLEN", "1"]);
     let late = open(&server).await;
-    assert_eq!(next(&mut late.subscribe_to(key(3))).await, text(3, &piece.repeat(40)));
+    assert_eq!(next(&mut late.subscribe_to(key(3))).await, Some(text(3, &piece.repeat(40))));
     let small = Store::<Answer>::builder().memory(3_000_000).open(Redis::streams(server.url())).await.unwrap();
     assert_eq!(small.subscribe_to(key(3)).next().now_or_never(), None);
 }
@@ -393,8 +396,8 @@ async fn a_process_that_starts_on_a_trimmed_stream_knows_old_keys_and_new_ones()
     // Nothing of the first key is in the stream any more.
     server.cli(&["XTRIM", STREAM, "MAXLEN", "1"]);
     let third = open(&server).await;
-    assert_eq!(next(&mut third.subscribe_to(key(1))).await, text(1, &first));
-    assert_eq!(next(&mut third.subscribe_to(key(2))).await, text(2, &answer));
+    assert_eq!(next(&mut third.subscribe_to(key(1))).await, Some(text(1, &first)));
+    assert_eq!(next(&mut third.subscribe_to(key(2))).await, Some(text(2, &answer)));
 }
 
 #[tokio::test]

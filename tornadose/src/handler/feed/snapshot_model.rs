@@ -531,21 +531,21 @@ fn check_one(seed: u64) -> Seen {
             _ => history.submit(&store, &mut random),
         }
     }
-    let mut seen = Seen::default();
+    let mut tried = Seen::default();
     for client in &mut clients {
         while client.step(&history, &mut random, false) {}
         client.disconnect();
         let Seen { snapshots, gaps, quiet, summed, finished } = client.seen;
-        seen.snapshots += snapshots;
-        seen.gaps += gaps;
-        seen.quiet += quiet;
-        seen.summed += summed;
-        seen.finished += finished;
+        tried.snapshots += snapshots;
+        tried.gaps += gaps;
+        tried.quiet += quiet;
+        tried.summed += summed;
+        tried.finished += finished;
     }
     let state = store.shared().lock();
     assert_eq!(state.log.snapshot_counts().1, 0, "nothing waits to be applied");
     state.log.snapshot_bytes();
-    seen
+    tried
 }
 
 #[test]

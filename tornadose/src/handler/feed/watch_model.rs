@@ -367,21 +367,21 @@ impl Client {
         let Some(Connection { feed, subscriber, texts, under_way, .. }) = &mut self.connection else { return false };
         let Some(watches) = subscriber.watches().filter(|watches| !watches.is_busy()) else { return false };
         let Some(text) = texts.pop_front() else { return false };
-        let named = |key: u64| NamedKey { key, json: key.to_string().into() };
+        let name_key = |key: u64| NamedKey { key, json: key.to_string().into() };
         let request = match text {
             Text::Watch(keys, since) => {
-                let (mut added, mut names) = (Vec::new(), Vec::new());
+                let (mut added, mut confirmed) = (Vec::new(), Vec::new());
                 for key in keys {
-                    names.push(key.to_string().into());
+                    confirmed.push(key.to_string().into());
                     if feed.reader().index_of_key(&key).is_none() {
-                        let named = named(key);
-                        assert!(!watches.withdraw(&named), "a client names a key once");
+                        let named = name_key(key);
+                        assert!(!watches.withdraw(&named), "a client confirmed a key once");
                         added.push(named);
                     }
                 }
                 let since = since.map_or(Resume::New, |since| Resume::after_text(&since));
                 let since = PendingResume::new(since, watches.replay);
-                Request::Watch(WatchRequest { keys: added, named: names, since })
+                Request::Watch(WatchRequest { keys: added, named: confirmed, since })
             }
             Text::Unwatch(key) if fault == Fault::UnwatchedDelivered => {
                 let mut frame = BytesMut::new();
@@ -389,7 +389,7 @@ impl Client {
                 under_way.extend(frame);
                 return true;
             }
-            Text::Unwatch(key) => Request::Unwatch(vec![named(key)]),
+            Text::Unwatch(key) => Request::Unwatch(vec![name_key(key)]),
         };
         watches.set_request(request);
         feed.begin_request();

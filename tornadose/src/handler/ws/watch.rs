@@ -40,7 +40,7 @@ impl<S: Served> WsSession<S> {
         };
         let Some(texts) = read_list("`tornadose:watch`", keys, max_keys, io.control_bytes()) else { return Ok(()) };
         let read = read_keys::<S>(&texts, max_key, feed, timers, io).await?;
-        let (mut seen, mut allowed, mut names) = (HashSet::new(), Vec::new(), Vec::new());
+        let (mut seen, mut allowed, mut confirmed) = (HashSet::new(), Vec::new(), Vec::new());
         for (text, read) in texts.into_iter().zip(read) {
             let named = match read {
                 Ok(named) => named,
@@ -53,7 +53,7 @@ impl<S: Served> WsSession<S> {
                 continue;
             }
             if feed.reader().index_of_key(&named.key).is_some() {
-                names.push(named.json);
+                confirmed.push(named.json);
                 continue;
             }
             if let Some(watches) = subscriber.watches() {
@@ -68,7 +68,7 @@ impl<S: Served> WsSession<S> {
             let hook = async { subscriber.watch(&named.key, store).await };
             match hook::run(hook, feed, timers, io).await? {
                 Some(Ok(())) => {
-                    names.push(Arc::clone(&named.json));
+                    confirmed.push(Arc::clone(&named.json));
                     allowed.push(named);
                 }
                 Some(Err(reason)) => ws::watch::refused(io.control_bytes(), &named.json, &reason),
@@ -77,7 +77,7 @@ impl<S: Served> WsSession<S> {
         }
         let since = PendingResume::new(since, replay);
         if let Some(watches) = subscriber.watches() {
-            watches.set_request(Request::Watch(WatchRequest { keys: allowed, named: names, since }));
+            watches.set_request(Request::Watch(WatchRequest { keys: allowed, named: confirmed, since }));
             feed.begin_request();
         }
         Ok(())

@@ -88,17 +88,18 @@ impl<M: Message> Reader<M> {
                 }
             }
         }
-        let begun = match place {
-            Some(place) => {
-                self.live.last_active = state.readers.touch(self.id);
-                self.add_keys(&mut state, &added);
-                of_keys.iter_mut().for_each(|past| past.end_at(place, &state.log));
-                Some(Pasts { of_keys, place })
+        let begun = if let Some(place) = place {
+            self.live.last_active = state.readers.touch(self.id);
+            self.add_keys(&mut state, &added);
+            for past in &mut of_keys {
+                past.end_at(place, &state.log);
             }
-            None => {
-                added.iter().for_each(|key_index| state.log.release(*key_index));
-                None
+            Some(Pasts { of_keys, place })
+        } else {
+            for key_index in added {
+                state.log.release(key_index);
             }
+            None
         };
         drop(state);
         // Dropped after unlocking: a message's own `Drop` may call the store.

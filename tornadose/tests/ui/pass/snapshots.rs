@@ -93,5 +93,7 @@ pub fn main() {
     for text in ["a", "b"] {
         store.try_submit(Answer::Token { run, text: text.into() }).unwrap();
     }
-    drop(Counter::handler(&Store::new()));
+    let counts = Store::new();
+    counts.try_submit(Count::Added(1)).unwrap();
+    drop(Counter::handler(&counts));
 }
