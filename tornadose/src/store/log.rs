@@ -34,6 +34,7 @@ pub(crate) mod snapshot_index;
 pub(crate) mod snapshots;
 pub(crate) mod summing;
 pub(crate) mod unwritten;
+mod unwritten_snapshots;
 pub(crate) mod loaded;
 mod notices;
 mod finish;

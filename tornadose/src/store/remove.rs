@@ -17,7 +17,9 @@ use crate::store::shared::State;
 impl<M: Message> Store<M> {
     /// Removes everything that the store keeps of a key: its messages, its `latest` values and its finish. The key is
     /// open then. Readers of the key get the gap `removed`, with the number of messages that they had not read, and
-    /// stay. A client that resumes from an earlier id gets the gap `trimmed`.
+    /// stay. A client that resumes from an earlier id gets the gap `trimmed`. Readers of a type with
+    /// [snapshots](crate::Message::SNAPSHOT) get the first snapshot of a new key, and the gap only for messages that no
+    /// snapshot contains.
     ///
     /// Returns the id of the removal.
     ///

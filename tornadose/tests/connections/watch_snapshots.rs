@@ -68,7 +68,19 @@ async fn a_watched_key_begins_with_its_snapshot() {
     page.watch(&1).await;
     page.watch(&2).await;
     submit(&store, [token(2, "y"), token(1, "g")]).await;
-    assert_transcript!(page, @"");
+    assert_transcript!(page, @r##"
+    page > GET /answers upgrade websocket
+    page ~ open 101
+    page > {"tornadose:watch":[1]}
+    page < title {"run":1,"title":"Letters"}
+    page < text at #1 of 1 {"run":1,"text":"abcdef"}
+    page < tornadose:watching {"keys":[1]}
+    page > {"tornadose:watch":[2]}
+    page < text at #1 of 2 {"run":2,"text":"x"}
+    page < tornadose:watching {"keys":[2]}
+    page < token #2 {"run":2,"text":"y"}
+    page < token #3 {"run":1,"text":"g"}
+    "##);
 }
 
 #[tornadose_test::test]
@@ -83,8 +95,27 @@ async fn a_known_since_gives_the_messages_after_it_and_a_trimmed_one_the_snapsho
     late.watch_since(&1, &since).await;
     late.watch_since(&3, "yesterday").await;
     submit(&store, [token(3, "z")]).await;
-    assert_transcript!(page, @"");
-    assert_transcript!(late, @"");
+    assert_transcript!(page, @r##"
+    page > GET /answers upgrade websocket
+    page ~ open 101
+    page > {"tornadose:watch":[1],"since":"#1"}
+    page < token at #2 of 1 {"run":1,"text":"b"}
+    page < token at #3 of 1 {"run":1,"text":"c"}
+    page < tornadose:watching {"keys":[1]}
+    page < text #4 {"run":1,"text":"abcdefgh"}
+    "##);
+    assert_transcript!(late, @r##"
+    late > GET /answers upgrade websocket
+    late ~ open 101
+    late > {"tornadose:watch":[1],"since":"#1"}
+    late < text at #2 of 1 {"run":1,"text":"abcdefgh"}
+    late < tornadose:watching {"keys":[1]}
+    late > {"tornadose:watch":[3],"since":"yesterday"}
+    late < tornadose:gap {"reason":"restarted","missed":null,"key":3}
+    late < text at #2 of 3 {"run":3,"text":""}
+    late < tornadose:watching {"keys":[3]}
+    late < token #3 {"run":3,"text":"z"}
+    "##);
 }
 
 #[tornadose_test::test]
@@ -95,16 +126,34 @@ async fn a_finished_key_gives_its_snapshot_then_its_finish() {
     page.watch(&1).await;
     submit(&store, [token(2, "x")]).await;
     page.watch(&2).await;
-    assert_transcript!(page, @"");
+    assert_transcript!(page, @r##"
+    page > GET /answers upgrade websocket
+    page ~ open 101
+    page > {"tornadose:watch":[1]}
+    page < text at #1 of 1 {"run":1,"text":"ab"}
+    page < done at #2 of 1 {"run":1}
+    page < tornadose:finished at #3 of 1 {"key":1}
+    page < tornadose:watching {"keys":[1]}
+    page > {"tornadose:watch":[2]}
+    page < text at #4 of 2 {"run":2,"text":"x"}
+    page < tornadose:watching {"keys":[2]}
+    "##);
 }
 
 #[tornadose_test::test]
-async fn a_removed_key_begins_anew_for_who_watches_it() {
+async fn a_removed_key_begins_again_for_who_watches_it() {
     let (store, app) = app();
     submit(&store, [token(1, "a"), token(1, "b")]).await;
     let page = app.client("page").ws("/answers").await;
     page.watch(&1).await;
     store.remove(&AnswerKey { run: 1 }).await.unwrap();
     submit(&store, [token(1, "c")]).await;
-    assert_transcript!(page, @"");
+    assert_transcript!(page, @r##"
+    page > GET /answers upgrade websocket
+    page ~ open 101
+    page > {"tornadose:watch":[1]}
+    page < text at #1 of 1 {"run":1,"text":"ab"}
+    page < tornadose:watching {"keys":[1]}
+    page < text #2 {"run":1,"text":"c"}
+    "##);
 }
