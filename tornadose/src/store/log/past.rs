@@ -12,7 +12,7 @@ use crate::store::log::batch::Batch;
 use crate::store::log::cursor::{Cursor, values_end};
 use crate::store::log::expired_values::ExpiredValue;
 use crate::store::log::key::KeySelection;
-use crate::store::log::past_snapshot::PastPass;
+use crate::store::log::pass::Pass;
 use crate::store::log::read::ReadOutcome;
 use crate::store::sum::SharedSum;
 
@@ -30,6 +30,13 @@ pub(crate) struct Past<M: Message> {
     unread: u64,
     /// Those of them that were removed, which a removal above the place reports.
     removed: u32,
+}
+
+/// A pass (`log/pass.rs`) in the past of a key.
+pub(crate) struct PastPass<M: Message> {
+    pub(crate) pass: Pass<M>,
+    /// Of the queue messages of the key that are not summed, those that were read or are not owed.
+    pub(super) accounted_others: u64,
 }
 
 /// What is read next of the past of a key.

@@ -3,15 +3,8 @@
 use crate::message::Message;
 use crate::store::gap::{Gap, GapReason};
 use crate::store::log::Log;
-use crate::store::log::pass::{Pass, PassStep, PassTerms};
-use crate::store::log::past::{Past, PastStep};
-
-/// A pass (`log/pass.rs`) in the past of a key.
-pub(crate) struct PastPass<M: Message> {
-    pub(crate) pass: Pass<M>,
-    /// Of the queue messages of the key that are not summed, those that were read or are not owed.
-    accounted_others: u64,
-}
+use crate::store::log::pass::{PassStep, PassTerms};
+use crate::store::log::past::{Past, PastPass, PastStep};
 
 impl<M: Message> Log<M> {
     /// Begins a pass in the past of a key, if it gets a snapshot. `needs_gap`: a gap is told beside it.

@@ -2,7 +2,7 @@
 #![deny(warnings, missing_docs)]
 
 use tornadose::prelude::*;
-use tornadose::subscriber::{Options, Origins};
+use tornadose::subscriber::{Options, Origins, Snapshots};
 
 // Rustfmt would indent the arguments of `subscriber` further at each run.
 #[rustfmt::skip]
@@ -94,7 +94,8 @@ room!(Joined, Left);
 pub fn main() {
     let _handlers = (Feed::handler(&Store::new()), Ticks::handler(&Store::new()));
     assert_eq!((Line::CAPACITY, Line::CHANNEL), (10, "lines"));
-    assert_eq!(Feed::OPTIONS, Options::new().replay(5).origins(Origins::List(&["https://app.example"])));
+    let options = Options::new().replay(5).origins(Origins::List(&["https://app.example"]));
+    assert_eq!(Feed::OPTIONS, options.snapshots(Snapshots::Withheld));
     assert!(Line { room: String::new(), text: String::new() }.event().is_ok());
     assert!(Tick(1.0).event().is_ok());
     let joined = Room::Joined { room: "a".into() };
