@@ -6,7 +6,7 @@ use std::fmt;
 /// messages that they have missed.
 ///
 /// The attribute `#[snapshot]` of [`#[store]`](macro@crate::store) writes these rules. By hand they are the constant
-/// [`Message::SNAPSHOT`]:
+/// [`Message::SNAPSHOT`](crate::Message::SNAPSHOT):
 ///
 /// ```
 /// use tornadose::{EncodeError, Event, Message, Retention, SnapshotRole, SnapshotRules};
