@@ -30,7 +30,7 @@ impl RunId {
     }
 }
 
-/// What is written for a question. Who comes late gets its tokens as one text.
+/// The messages of one answer. A reader that comes late gets the tokens as one text.
 #[store(queue, capacity = 500, ttl = "1h")]
 #[derive(Clone, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -89,7 +89,7 @@ impl Answer {
     }
 }
 
-/// What the list of questions shows, and by which process each is answered.
+/// The state of each question in the list, and the process that answers it.
 #[store(latest, ttl = "1h")]
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -223,7 +223,7 @@ fn pace() -> std::io::Result<Duration> {
     Ok(Duration::from_millis(milliseconds))
 }
 
-/// How long the answers that are being written have at a graceful stop.
+/// The time that unfinished answers have at a graceful stop.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(20);
 
 #[tokio::main]

@@ -48,7 +48,7 @@ impl Model for SimulatedModel {
     }
 }
 
-/// How long the model rests after a token, in tokens.
+/// The model's pause after a token, in tokens.
 fn rest_after(token: &str) -> f64 {
     match token.trim_end_matches(' ').chars().last() {
         Some('\n') => 7.0,

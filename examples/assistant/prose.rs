@@ -1,4 +1,4 @@
-//! What the simulated model knows by heart.
+//! The texts of the simulated model.
 
 /// Returns the text that answers a question, by the words in it.
 pub(crate) fn answer(question: &str) -> String {

@@ -214,7 +214,7 @@ async fn a_reload_goes_on_in_mid_sentence_and_a_cut_loses_nothing() {
     "#);
 }
 
-/// What is written before the cut comes again as one text, which replaces it: so the text is compared, not the events.
+/// Tokens from before the cut come again as one text that replaces them, so the text is compared, not the events.
 #[tornadose_test::test]
 async fn a_cut_at_any_byte_loses_and_doubles_nothing_of_the_text() {
     let mut byte = 0;

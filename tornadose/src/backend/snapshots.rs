@@ -57,7 +57,7 @@ pub struct SnapshotPlace {
 pub struct KeptSnapshot {
     /// The JSON of the key.
     pub key: String,
-    /// What it is of.
+    /// The state of its key that it holds.
     pub stamp: SnapshotStamp,
     /// The message that is the snapshot, as `serde_json` writes it.
     pub payload: Vec<u8>,
@@ -94,7 +94,7 @@ pub struct DueSnapshot {
     pub is_overdue: bool,
 }
 
-/// What became of a snapshot that a store was to load.
+/// The outcome of loading a snapshot into a store.
 ///
 /// ```
 /// use tornadose::backend::LoadedSnapshot;

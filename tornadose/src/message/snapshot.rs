@@ -61,7 +61,7 @@ pub struct SnapshotRules<M, K> {
     pub(crate) sums_everything: bool,
 }
 
-/// What a queue message is for the snapshot of its key.
+/// The part that a queue message has in the snapshot of its key.
 ///
 /// ```
 /// assert_ne!(tornadose::SnapshotRole::Summed, tornadose::SnapshotRole::Snapshot);

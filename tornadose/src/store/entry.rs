@@ -40,7 +40,7 @@ pub(crate) struct Entry<M> {
     pub(crate) message: Arc<M>,
     pub(crate) event: Event,
     pub(crate) retention: Retention,
-    /// What it is for the snapshot of its key.
+    /// The part that it has in the snapshot of its key.
     pub(crate) role: QueueRole,
     /// The index of the message's key in the log.
     pub(super) key_index: usize,

@@ -23,7 +23,7 @@ pub(crate) enum KeptAs {
     Tombstone(Tombstone, QueueRole),
 }
 
-/// What a message is for the snapshot of its key. Of a type without snapshots every message is [`Other`](Self::Other).
+/// The part that a message has in the snapshot of its key: [`Other`](Self::Other) where the type has no snapshots.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum QueueRole {
     /// The snapshot knows nothing of it.

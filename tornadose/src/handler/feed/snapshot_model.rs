@@ -257,7 +257,7 @@ struct Client {
     replay: usize,
     feed: Option<Feed<Line>>,
     id: Option<String>,
-    /// What a page shows.
+    /// The state that a page shows.
     sums: BTreeMap<u64, Vec<u64>>,
     notes: BTreeSet<u64>,
     values: BTreeMap<u64, u64>,
@@ -281,7 +281,7 @@ struct Client {
     seen: Seen,
 }
 
-/// What has happened to clients.
+/// The number of times that each situation occurred.
 #[derive(Clone, Copy, Debug, Default)]
 struct Seen {
     snapshots: usize,

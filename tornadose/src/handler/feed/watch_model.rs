@@ -104,7 +104,7 @@ impl Chance {
     }
 }
 
-/// What a client has of a key.
+/// The messages of a key that a client has.
 #[derive(Clone, Copy, Debug, Default)]
 struct Track {
     last: Option<u64>,
@@ -136,7 +136,7 @@ struct Page {
     fields: BTreeSet<u64>,
     wanted: BTreeSet<u64>,
     confirmed: BTreeSet<u64>,
-    /// What it has of each key that is not confirmed.
+    /// The state of each key that is not confirmed.
     since: BTreeMap<u64, Option<String>>,
     /// How many texts that end the watching of a key are not confirmed.
     unwatching: BTreeMap<u64, u32>,

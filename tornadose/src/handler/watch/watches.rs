@@ -1,4 +1,4 @@
-//! What the client of one connection has asked for about keys, and how far that is.
+//! The requests of one connection's client about keys, and their progress.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -15,7 +15,7 @@ pub(crate) struct NamedKey<M: Message> {
     pub(crate) json: Arc<str>,
 }
 
-/// What a text of the client asks for, once its keys are allowed.
+/// A request of the client whose keys are allowed.
 pub(crate) enum Request<M: Message> {
     Watch(WatchRequest<M>),
     Unwatch(Vec<NamedKey<M>>),
@@ -42,14 +42,14 @@ pub(crate) struct Block<M: Message> {
     pub(crate) named: Vec<Arc<str>>,
 }
 
-/// What is known of the keys that the client of one connection watches.
+/// The keys that the client of one connection watches, and its open requests.
 pub(crate) struct Watches<M: Message> {
-    /// How many keys the connection began with, which cannot be unwatched.
+    /// The number of keys that the connection began with, which cannot be unwatched.
     pub(crate) keys_from_fields: usize,
     pub(crate) max_keys: usize,
-    /// How many queue messages of a key are in its past.
+    /// The number of queue messages in the past of a key.
     pub(crate) replay: usize,
-    /// What the last text asks for.
+    /// The request of the last text.
     request: Option<Request<M>>,
     /// Those that wait until the reader is where they begin. Other messages are delivered meanwhile.
     pub(crate) waiting: Vec<WatchRequest<M>>,

@@ -36,7 +36,7 @@ pub(crate) struct Cursor {
     pub(super) extras: Option<Box<CursorExtras>>,
 }
 
-/// What only few types need of a cursor.
+/// The fields of a cursor that only few types need.
 #[derive(Clone, Debug)]
 pub(super) struct CursorExtras {
     expired_through: Offset,

@@ -16,7 +16,7 @@ pub(crate) struct LoadedSum<M> {
     /// The newest message in it.
     pub(crate) newest: Offset,
     pub(crate) message: Arc<M>,
-    /// What it counts towards the store's memory.
+    /// The bytes that it counts towards the store's memory.
     pub(crate) size: usize,
 }
 

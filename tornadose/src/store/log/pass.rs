@@ -65,7 +65,7 @@ pub(crate) struct PassKey<M: Message> {
     newest: Offset,
 }
 
-/// What a reader finds next in its pass.
+/// The next thing that a reader finds in its pass.
 pub(crate) enum PassStep<M> {
     /// Messages that no snapshot contains, without ids.
     Batch { batch: Batch<M>, counts: Counts },
@@ -83,7 +83,7 @@ pub(crate) enum PassStep<M> {
     Over,
 }
 
-/// What a reader has missed that no snapshot contains.
+/// The messages that a reader has missed and that no snapshot contains.
 pub(crate) struct Unsummed {
     /// The number that the client is told.
     pub(crate) missed: Option<u64>,
@@ -97,7 +97,7 @@ impl Unsummed {
     }
 }
 
-/// What a reader meets that concerns its pass, or makes it begin one.
+/// A change of the log that concerns the reader's pass, or makes it begin one.
 pub(crate) enum Interruption {
     /// The log has begun another epoch.
     Restarted,

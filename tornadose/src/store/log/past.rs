@@ -39,7 +39,7 @@ pub(crate) struct PastPass<M: Message> {
     pub(super) accounted_others: u64,
 }
 
-/// What is read next of the past of a key.
+/// The next step in reading the past of a key.
 pub(crate) enum PastStep<M: Message> {
     /// Reports a loss.
     Gap(Gap),

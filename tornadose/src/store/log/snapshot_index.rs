@@ -21,7 +21,7 @@ pub(crate) struct Snapshots<M: Message> {
     pub(super) unknown: BTreeSet<usize>,
     /// The keys with trimmed messages that have to be applied.
     pub(super) due: BTreeSet<usize>,
-    /// What they count towards the store's memory, and the part of those that may be dropped.
+    /// The bytes that they count towards the store's memory, and the part of those that may be dropped.
     pub(super) bytes: usize,
     pub(super) droppable_bytes: usize,
     /// How many queue messages were appended that are not summed.
@@ -60,7 +60,7 @@ pub(crate) struct KeySnapshot<M: Message> {
     /// The bytes of the snapshot when it was last encoded, and the newest message in it then.
     pub(super) measured: usize,
     pub(super) measured_through: Offset,
-    /// What it counts: the bytes then, and those of the messages that were trimmed since.
+    /// The bytes that it counts: those then, and those of the messages that were trimmed since.
     pub(super) size: usize,
     pub(super) is_droppable: bool,
     /// The newest message in the snapshot that the engine keeps, and in the one that it was given.

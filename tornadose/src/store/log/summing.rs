@@ -1,4 +1,4 @@
-//! What the snapshots of a log take of the store's memory, and which messages are to be applied to them.
+//! The memory that the snapshots of a log take, and the messages that are to be applied to them.
 
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use crate::store::log::snapshot_index::KeySnapshot;
 use crate::store::log::snapshot_index::Snapshots;
 use crate::store::sum::SharedSum;
 
-/// What has to be applied to the snapshot of a key.
+/// The messages that have to be applied to the snapshot of a key.
 pub(crate) enum Unapplied<M> {
     /// These messages, in log order.
     Messages(Vec<Arc<Entry<M>>>),

@@ -7,16 +7,16 @@ use tokio::time::Instant;
 
 use crate::id::Offset;
 
-/// How long after its first unwritten message a snapshot is written: so often at most.
+/// The time from the first unwritten message of a key until its snapshot is written.
 const WRITE_INTERVAL: Duration = Duration::from_secs(1);
 
-/// How much later a process writes that has not submitted the newest message.
+/// The further delay of a process that has not submitted the newest message.
 const OVERDUE_AFTER: Duration = Duration::from_secs(5);
 
-/// How many bytes of snapshots are written per second.
+/// The bytes of snapshots that are written per second.
 const BYTES_PER_SECOND: u32 = 4 << 20;
 
-/// Who has submitted a message, or a finish.
+/// The process that has submitted a message, or a finish.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Submitter {
     ThisProcess,

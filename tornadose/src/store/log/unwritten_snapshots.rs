@@ -1,4 +1,4 @@
-//! What the engine of a log does not keep of its snapshots yet. Nothing here runs unless an engine keeps snapshots.
+//! The snapshots of a log that its engine does not keep yet. Nothing here runs unless an engine keeps snapshots.
 
 use tokio::time::Instant;
 

@@ -20,13 +20,13 @@ use crate::backend::redis::streams::refusal::Refusal;
 use crate::backend::snapshots::{DueSnapshot, KeptSnapshot, LoadedSnapshot, SnapshotPlace, SnapshotStamp};
 use crate::id::{Epoch, Offset};
 
-/// How many keys are taken at once whose snapshots are due.
+/// The number of due snapshots that are taken at once.
 pub(super) const DUE_MAX: usize = 100;
 
-/// How many bytes of snapshots are sent before their replies are awaited.
+/// The bytes of snapshots that are sent before their replies are awaited.
 const SENT_BYTES_MAX: usize = 1 << 20;
 
-/// How many snapshots are asked for at once, if they are small.
+/// The number of snapshots that are asked for at once, if they are small.
 const READ_SNAPSHOTS_MAX: usize = 100;
 
 /// A snapshot that is to be dropped from the hash if it is not newer than this offset.
