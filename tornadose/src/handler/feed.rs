@@ -170,7 +170,7 @@ impl<M: Message> Feed<M> {
                     return item;
                 }
                 if S::WATCHES
-                    && subscriber.watches().is_some_and(|watches| watches.is_open())
+                    && subscriber.watches_mut().is_some_and(|watches| watches.is_open())
                     && let Some(item) = self.watch::<F, S>(subscriber, waker)
                 {
                     return item;
@@ -186,16 +186,16 @@ impl<M: Message> Feed<M> {
         let mut item = self.assemble::<F, S>(step, subscriber, waker);
         if S::WATCHES
             && matches!(item, FeedItem::Pending)
-            && subscriber.watches().is_some_and(|watches| watches.is_open())
+            && subscriber.watches_mut().is_some_and(|watches| watches.is_open())
         {
             item = self.watch_again::<F, S>(subscriber, waker);
         }
         self.fast_path = self.buffer.is_empty() && self.ending.is_none() && self.throttle.is_none();
         if S::LOADS {
-            self.fast_path &= !subscriber.loads().is_some_and(|loads| loads.is_open());
+            self.fast_path &= !subscriber.loads_mut().is_some_and(|loads| loads.is_open());
         }
         if S::WATCHES {
-            self.fast_path &= !subscriber.watches().is_some_and(|watches| watches.is_open());
+            self.fast_path &= !subscriber.watches_mut().is_some_and(|watches| watches.is_open());
         }
         if let (Some(throttle), FeedItem::Pending) = (&mut self.throttle, &item) {
             throttle.record_all_written();
@@ -306,7 +306,7 @@ impl<M: Message> Feed<M> {
                 ReadStep::AtHead { head, is_first } => {
                     self.is_at_head = true;
                     if S::LOADS
-                        && let Some(loads) = subscriber.loads()
+                        && let Some(loads) = subscriber.loads_mut()
                     {
                         loads.record_at_head();
                     }

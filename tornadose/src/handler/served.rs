@@ -44,13 +44,13 @@ pub(crate) trait Served: Send + Sync + 'static {
 
     /// Returns what is known of the loads of its connection, if it [`LOADS`](Self::LOADS).
     #[inline]
-    fn loads(&mut self) -> Option<&mut Loads<Self::Message>> {
+    fn loads_mut(&mut self) -> Option<&mut Loads<Self::Message>> {
         None
     }
 
     /// Returns what is known of the keys that its client watches, if it [`WATCHES`](Self::WATCHES).
     #[inline]
-    fn watches(&mut self) -> Option<&mut Watches<Self::Message>> {
+    fn watches_mut(&mut self) -> Option<&mut Watches<Self::Message>> {
         None
     }
 

@@ -86,7 +86,7 @@ impl<M: Message> Shared<M> {
         let loaded = LoadedSum { offset: stamp.offset, newest: stamp.newest, message: Arc::clone(&message), size };
         let mut state = self.lock();
         let is_loaded = state.log.load_snapshot(key, loaded);
-        let discarded = state.log.snapshots().take_discarded();
+        let discarded = state.log.snapshots_mut().take_discarded();
         drop(state);
         drop((discarded, message));
         if is_loaded { LoadedSnapshot::Known } else { LoadedSnapshot::NoRoom }

@@ -314,7 +314,7 @@ impl<M: Message> Drop for StateGuard<'_, M> {
     #[inline]
     fn drop(&mut self) {
         if M::SNAPSHOT.is_some() {
-            let has_due = self.state.as_mut().is_some_and(|state| state.log.snapshots().has_due());
+            let has_due = self.state.as_mut().is_some_and(|state| state.log.snapshots_mut().has_due());
             self.state = None;
             if has_due {
                 self.shared.apply_trimmed();

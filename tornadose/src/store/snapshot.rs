@@ -60,8 +60,8 @@ impl<M: Message> Shared<M> {
     pub(crate) fn apply_trimmed(&self) {
         loop {
             let mut state = self.lock_only();
-            let due = state.log.snapshots().pop_due();
-            let discarded = state.log.snapshots().take_discarded();
+            let due = state.log.snapshots_mut().pop_due();
+            let discarded = state.log.snapshots_mut().take_discarded();
             drop(state);
             drop(discarded);
             let Some((key_index, sum)) = due else { return };
@@ -71,7 +71,7 @@ impl<M: Message> Shared<M> {
             let unapplied = self.lock_only().log.take_unapplied(key_index, &sum, None);
             if let Unapplied::Messages(entries) = unapplied {
                 let applied = self.apply(key_index, &sum, &mut current, entries, &mut dropped);
-                let to_measure = self.lock_only().log.is_to_be_measured(key_index, &sum);
+                let to_measure = self.lock_only().log.place_to_measure(key_index, &sum);
                 if let (Ok(()), Some(id)) = (applied, to_measure) {
                     self.encode(key_index, &sum, &mut current, id, &mut dropped);
                 }
@@ -117,7 +117,7 @@ impl<M: Message> Shared<M> {
         let encoded = applied.ok().and_then(|()| self.encode(key_index, sum, &mut current, id, &mut dropped));
         drop(current);
         drop(dropped);
-        if self.lock_only().log.snapshots().has_due() {
+        if self.lock_only().log.snapshots_mut().has_due() {
             self.apply_trimmed();
         }
         encoded.map_or(SnapshotAt::Unknown, SnapshotAt::Encoded)

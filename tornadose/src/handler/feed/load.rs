@@ -24,7 +24,7 @@ impl<M: Message> Feed<M> {
         if self.ending.is_some() {
             return None;
         }
-        subscriber.loads()?.phase = LoadPhase::Due;
+        subscriber.loads_mut()?.phase = LoadPhase::Due;
         self.load::<F, S>(subscriber, waker)
     }
 
@@ -36,7 +36,7 @@ impl<M: Message> Feed<M> {
         waker: &Waker,
     ) -> Option<FeedItem> {
         loop {
-            let loads = subscriber.loads()?;
+            let loads = subscriber.loads_mut()?;
             // `Done` stays when something panics below. The connection ends then.
             let phase = std::mem::replace(&mut loads.phase, LoadPhase::Done);
             if matches!(phase, LoadPhase::Done) {
@@ -44,7 +44,7 @@ impl<M: Message> Feed<M> {
             }
             (self.fast_path, self.is_at_head) = (false, false);
             let (next, item) = self.load_step::<F, S>(phase, subscriber, waker);
-            subscriber.loads()?.phase = next;
+            subscriber.loads_mut()?.phase = next;
             if item.is_some() {
                 return item;
             }
@@ -119,8 +119,8 @@ impl<M: Message> Feed<M> {
                 (LoadPhase::Due, self.ending.map(|end| self.flush_or::<F>(FeedItem::Ended(end))))
             }
             LoadPhase::Loaded(loaded) => {
-                let has_id = subscriber.loads().is_some_and(Loads::record_reset);
-                if has_id && let Some(loads) = subscriber.loads() {
+                let has_id = subscriber.loads_mut().is_some_and(Loads::record_reset);
+                if has_id && let Some(loads) = subscriber.loads_mut() {
                     // The client drops what it had.
                     self.reader.restart_kept_state(loads.replay);
                 }

@@ -33,10 +33,10 @@ impl<M: Message> Feed<M> {
     ) -> Option<FeedItem> {
         (self.fast_path, self.is_at_head) = (false, false);
         loop {
-            let watches = subscriber.watches()?;
+            let watches = subscriber.watches_mut()?;
             if let Some(mut block) = watches.take_block() {
                 if let Some(item) = self.write_block::<F, S>(&mut block, subscriber) {
-                    subscriber.watches()?.set_block(block);
+                    subscriber.watches_mut()?.set_block(block);
                     return Some(item);
                 }
                 continue;

@@ -365,7 +365,7 @@ impl Client {
     /// Lets the server receive a text, as a session does.
     fn take_text(&mut self, fault: Fault) -> bool {
         let Some(Connection { feed, subscriber, texts, under_way, .. }) = &mut self.connection else { return false };
-        let Some(watches) = subscriber.watches().filter(|watches| !watches.is_busy()) else { return false };
+        let Some(watches) = subscriber.watches_mut().filter(|watches| !watches.is_busy()) else { return false };
         let Some(text) = texts.pop_front() else { return false };
         let name_key = |key: u64| NamedKey { key, json: key.to_string().into() };
         let request = match text {
@@ -411,7 +411,7 @@ impl Client {
             self.page.tracks.entry(*key).or_default().first_max = Some(first);
         }
         connection.held = held;
-        if connection.subscriber.watches().is_some_and(|watches| !watches.waiting.is_empty()) {
+        if connection.subscriber.watches_mut().is_some_and(|watches| !watches.waiting.is_empty()) {
             count(3);
         }
         match item {

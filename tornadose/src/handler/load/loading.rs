@@ -69,7 +69,7 @@ impl<T: Served> Served for Loading<T> {
     }
 
     #[inline]
-    fn loads(&mut self) -> Option<&mut Loads<T::Message>> {
+    fn loads_mut(&mut self) -> Option<&mut Loads<T::Message>> {
         Some(&mut self.loads)
     }
 

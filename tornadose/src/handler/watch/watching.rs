@@ -39,7 +39,7 @@ impl<T: Served> Served for Watching<T> {
     }
 
     #[inline]
-    fn watches(&mut self) -> Option<&mut Watches<T::Message>> {
+    fn watches_mut(&mut self) -> Option<&mut Watches<T::Message>> {
         Some(&mut self.watches)
     }
 

@@ -156,7 +156,7 @@ impl<S: Served> WsSession<S> {
         cx: &mut Context<'_>,
     ) -> Poll<Result<Result<Inbound, Violation>, Disconnected>> {
         if S::LOADS
-            && let Some(loads) = self.subscriber.loads()
+            && let Some(loads) = self.subscriber.loads_mut()
             && loads.holds_text()
         {
             return match loads.take_text() {
@@ -164,7 +164,7 @@ impl<S: Served> WsSession<S> {
                 None => io.poll_read_ahead(cx).map(Err),
             };
         }
-        if S::WATCHES && self.subscriber.watches().is_some_and(|watches| watches.is_busy()) {
+        if S::WATCHES && self.subscriber.watches_mut().is_some_and(|watches| watches.is_busy()) {
             return io.poll_read_ahead(cx).map(Err);
         }
         io.poll_inbound(cx)
@@ -173,7 +173,7 @@ impl<S: Served> WsSession<S> {
     /// Keeps a text back that comes while the connection loads.
     #[inline]
     fn hold_text(&mut self, text: String) -> Option<String> {
-        match self.subscriber.loads() {
+        match self.subscriber.loads_mut() {
             Some(loads) if S::LOADS => loads.hold_text(text),
             _ => Some(text),
         }

@@ -31,7 +31,7 @@ impl<S: Served> WsSession<S> {
         io: &mut SocketIo<Decoder>,
     ) -> Result<(), SessionEnd> {
         let Self { subscriber, store, feed, timers, .. } = self;
-        let Some(watches) = subscriber.watches() else { return Ok(()) };
+        let Some(watches) = subscriber.watches_mut() else { return Ok(()) };
         let (max_keys, replay) = (watches.max_keys, watches.replay);
         let max_key = store.shared().limits.max_key;
         let Some(since) = read_since(since) else {
@@ -56,7 +56,7 @@ impl<S: Served> WsSession<S> {
                 confirmed.push(named.json);
                 continue;
             }
-            if let Some(watches) = subscriber.watches() {
+            if let Some(watches) = subscriber.watches_mut() {
                 watches.withdraw(&named);
                 let others = feed.reader().key_count().unwrap_or(0) + watches.waiting_keys();
                 if others + allowed.len() >= max_keys {
@@ -76,7 +76,7 @@ impl<S: Served> WsSession<S> {
             }
         }
         let since = PendingResume::new(since, replay);
-        if let Some(watches) = subscriber.watches() {
+        if let Some(watches) = subscriber.watches_mut() {
             watches.set_request(Request::Watch(WatchRequest { keys: allowed, named: confirmed, since }));
             feed.begin_request();
         }
@@ -86,7 +86,7 @@ impl<S: Served> WsSession<S> {
     /// Watches the keys of this JSON no more.
     pub(super) async fn unwatch(&mut self, keys: &str, io: &mut SocketIo<Decoder>) -> Result<(), SessionEnd> {
         let Self { subscriber, store, feed, timers, .. } = self;
-        let Some(watches) = subscriber.watches() else { return Ok(()) };
+        let Some(watches) = subscriber.watches_mut() else { return Ok(()) };
         let max_key = store.shared().limits.max_key;
         let texts = read_list("`tornadose:unwatch`", keys, watches.max_keys, io.control_bytes());
         let Some(texts) = texts else { return Ok(()) };

@@ -58,7 +58,7 @@ impl<M: Message> Log<M> {
     }
 
     /// Returns the snapshots.
-    pub(crate) fn snapshots(&mut self) -> &mut Snapshots<M> {
+    pub(crate) fn snapshots_mut(&mut self) -> &mut Snapshots<M> {
         &mut self.snapshots
     }
 
@@ -100,9 +100,9 @@ impl<M: Message> Log<M> {
         (*through == snapshot.applied_through).then(|| Arc::clone(entry))
     }
 
-    /// Returns whether a snapshot has grown so much since it was measured that it is measured again, and the id of the place
-    /// up to which it is applied.
-    pub(crate) fn is_to_be_measured(&mut self, key_index: usize, sum: &Arc<SharedSum<M>>) -> Option<Id> {
+    /// Returns the id of the place up to which a snapshot is applied, if it has grown so much since it was measured that it is
+    /// measured again.
+    pub(crate) fn place_to_measure(&mut self, key_index: usize, sum: &Arc<SharedSum<M>>) -> Option<Id> {
         let snapshot = self.snapshots.of_sum(key_index, sum)?;
         let applied_through = (snapshot.size >= 2 * snapshot.measured).then_some(snapshot.applied_through)?;
         Some(self.id(applied_through))

@@ -171,7 +171,7 @@ fn a_reader_of_a_key_without_messages_leaves_nothing() {
         drop(open(&store, Keys::One(1), Resume::Unknown));
     }
     let mut state = store.shared().lock();
-    assert!(state.log.snapshots().take_discarded().is_empty());
+    assert!(state.log.snapshots_mut().take_discarded().is_empty());
     assert_eq!(state.log.snapshot_bytes(), 0);
 }
 
@@ -196,7 +196,7 @@ fn keys_whose_finish_is_forgotten_early_fill_no_memory() {
     }
     let mut state = store.shared().lock();
     state.log.snapshot_bytes();
-    assert_eq!(state.log.snapshots().needed_bytes(), 0, "all of them may be dropped");
+    assert_eq!(state.log.snapshots_mut().needed_bytes(), 0, "all of them may be dropped");
 }
 
 #[test]
@@ -217,7 +217,7 @@ fn what_an_engine_has_sent_has_room_beside_a_reader_of_all() {
         let mut state = store.shared().lock();
         assert_eq!(state.log.snapshot_counts().0, 8 - dropped);
         let own = state.log.key_index(&0).unwrap();
-        assert_eq!(state.log.snapshots().is_known(own), dropped < 8, "those that are read by their own go last");
+        assert_eq!(state.log.snapshots_mut().is_known(own), dropped < 8, "those that are read by their own go last");
     }
     assert!(!drop_largest(), "their messages are kept");
     for key in 100..180 {
