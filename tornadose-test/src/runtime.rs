@@ -14,7 +14,7 @@ mod leftover;
 use std::fmt::Debug;
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -121,6 +121,21 @@ impl TestConfig {
 }
 
 fn run_within<F: Future>(config: TestConfig, body: F, failed: impl FnOnce(&F::Output) -> bool) -> F::Output {
+    let mut output = None;
+    let body = async {
+        let returned = body.await;
+        settle().await;
+        let has_failed = failed(&returned);
+        output = Some(returned);
+        has_failed
+    };
+    run_boxed(config, Box::pin(body));
+    output.expect("a run that returns has an output")
+}
+
+/// Runs a body that returns whether the test has failed. It is not generic, so that a program of many tests is built with
+/// one runtime.
+fn run_boxed(config: TestConfig, body: Pin<Box<dyn Future<Output = bool> + '_>>) {
     panics::install_hook();
     let blocking = Arc::new(BlockingTasks::new(config.wall_limit));
     let (starting, ending) = (blocking.clone(), blocking.clone());
@@ -144,25 +159,21 @@ fn run_within<F: Future>(config: TestConfig, body: F, failed: impl FnOnce(&F::Ou
     let result = catch_unwind(AssertUnwindSafe(|| {
         runtime.block_on(async {
             let settled = async {
-                let output = body.await;
-                settle().await;
-                if failed(&output) {
-                    return (output, None);
+                if body.await {
+                    return None;
                 }
                 let mut failures = run.failures_at_end();
                 if config.denies_leftover_tasks {
                     failures.extend(leftover::find(&run).await);
                 }
-                (output, Some(failures))
+                Some(failures)
             };
-            let (output, failures) = drive(&run, settled, alarm).await;
-            match failures {
+            match drive(&run, settled, alarm).await {
                 None => run.report_once(),
                 Some(failures) if failures.is_empty() => {}
                 Some(failures) => run.fail(None, &failures.join("\n")),
             }
-            output
-        })
+        });
     }));
     // A plain drop would wait for blocking work that a failed test has left running.
     runtime.shutdown_background();
@@ -170,7 +181,7 @@ fn run_within<F: Future>(config: TestConfig, body: F, failed: impl FnOnce(&F::Ou
         run.report_once();
     }
     run.drop_checks();
-    result.unwrap_or_else(|panic| resume_unwind(panic))
+    result.unwrap_or_else(|panic| resume_unwind(panic));
 }
 
 /// Drives the body, and fails the test if the watchdog or the virtual clock shows that it will never end.

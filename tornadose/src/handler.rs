@@ -22,6 +22,7 @@ mod settings;
 pub(crate) mod builder;
 pub(crate) mod connection;
 mod feed;
+mod endpoint;
 mod open;
 mod served;
 mod lifecycle;
@@ -35,13 +36,43 @@ use salvo::http::{Method, StatusCode, StatusError};
 use salvo::{Depot, FlowCtrl, Handler, Request, Response, async_trait};
 
 use crate::handler::builder::StreamHandler;
+use crate::handler::endpoint::Endpoint;
 use crate::handler::open::Rejection;
 use crate::handler::ws::{reject_broken_handshake, upgrade_required};
+use crate::message::Message;
 use crate::subscriber::Subscriber;
 use crate::subscriber::options::Transports;
 
 impl<S: Subscriber> StreamHandler<S> {
     async fn serve(&self, req: &mut Request, depot: &Depot, res: &mut Response) -> Result<(), Rejection> {
+        let Self { endpoint, .. } = self;
+        match endpoint.route(req, res)? {
+            Route::Answered => Ok(()),
+            Route::Ws { accept } => {
+                let authorized = self.authorize(req, depot).await?;
+                endpoint.serve_ws(accept, authorized, req, res).await
+            }
+            Route::Sse => {
+                let authorized = self.authorize(req, depot).await?;
+                endpoint.serve_sse(authorized, req, res).await
+            }
+        }
+    }
+}
+
+/// How a request is served.
+enum Route {
+    /// The response is complete.
+    Answered,
+    Ws {
+        /// The value of `sec-websocket-accept`.
+        accept: String,
+    },
+    Sse,
+}
+
+impl<M: Message> Endpoint<M> {
+    fn route(&self, req: &Request, res: &mut Response) -> Result<Route, Rejection> {
         let origins = &self.settings.origins;
         if *req.method() == Method::OPTIONS && origins.has_cors() {
             origins
@@ -49,7 +80,7 @@ impl<S: Subscriber> StreamHandler<S> {
                 .map_err(|refusal| StatusError::forbidden().brief(refusal.brief))?;
             origins.add_preflight_headers(req.headers(), res.headers_mut());
             res.status_code(StatusCode::NO_CONTENT);
-            return Ok(());
+            return Ok(Route::Answered);
         }
         if !matches!(*req.method(), Method::GET | Method::HEAD) {
             res.headers_mut().insert(ALLOW, origins.allowed_methods());
@@ -58,7 +89,7 @@ impl<S: Subscriber> StreamHandler<S> {
         let transports = self.settings.options.transports;
         if transports != Transports::Sse {
             match request::wants_upgrade(req) {
-                Ok(true) => return self.serve_ws(req, depot, res).await,
+                Ok(true) => return Ok(Route::Ws { accept: self.check_handshake(req, res)? }),
                 Ok(false) => {}
                 Err(broken) => return Err(reject_broken_handshake(res, broken)),
             }
@@ -66,7 +97,8 @@ impl<S: Subscriber> StreamHandler<S> {
         if transports == Transports::Ws {
             return Err(upgrade_required(res, "this stream is a WebSocket: connect with `ws:` or `wss:`"));
         }
-        self.serve_sse(req, depot, res).await
+        self.check_stream_request(req, res)?;
+        Ok(Route::Sse)
     }
 }
 

@@ -74,6 +74,7 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod sync;
+mod task;
 mod metrics;
 mod id;
 mod event;

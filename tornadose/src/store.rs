@@ -18,6 +18,7 @@ pub(crate) mod key_json;
 pub(crate) mod kept_as;
 pub(crate) mod gap;
 pub(crate) mod decode;
+mod ordered_map;
 mod skip_log;
 mod expired;
 mod expiry;

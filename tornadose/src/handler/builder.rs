@@ -8,10 +8,12 @@ use std::time::Duration;
 
 use tokio::sync::Semaphore;
 
-use crate::handler::connection::registry::Connections;
+use crate::handler::endpoint::Endpoint;
 use crate::handler::feed::format::{Sse, Ws};
+use crate::handler::lifecycle::Hooks;
 use crate::handler::lifecycle::presence::check_hooks;
 use crate::handler::origin::OriginPolicy;
+use crate::handler::served::Kind;
 use crate::handler::settings::{Settings, clamp_timeout};
 use crate::store::Store;
 use crate::store::entry::Encoding;
@@ -41,11 +43,7 @@ use crate::subscriber::options::{Lag, Snapshots, Transports};
 ///
 /// A clone serves the same store, and `max_connections` counts the connections of all clones together.
 pub struct StreamHandler<S: Subscriber> {
-    pub(crate) store: Store<S::Message>,
-    pub(crate) settings: Settings,
-    pub(crate) connections: Arc<Connections>,
-    /// The permits of the hooks `load`.
-    pub(crate) load_turns: Arc<Semaphore>,
+    pub(crate) endpoint: Endpoint<S::Message>,
     _subscriber: PhantomData<fn() -> S>,
 }
 
@@ -72,8 +70,15 @@ impl<S: Subscriber> StreamHandler<S> {
         if settings.options.transports != Transports::Sse {
             store.enable_encoding(Ws::SLOT);
         }
-        let load_turns = load_turns(settings.options.max_loads);
-        Self { store: store.clone(), settings, connections: Arc::default(), load_turns, _subscriber: PhantomData }
+        let endpoint = Endpoint {
+            store: store.clone(),
+            load_turns: load_turns(settings.options.max_loads),
+            settings,
+            connections: Arc::default(),
+            kind: kind_of::<S>(),
+            hooks: Hooks { has_opened: S::HAS_OPENED, has_closed: S::HAS_CLOSED },
+        };
+        Self { endpoint, _subscriber: PhantomData }
     }
 
     /// Sets how many of the last kept queue messages a new connection gets.
@@ -91,7 +96,7 @@ impl<S: Subscriber> StreamHandler<S> {
     /// ```
     #[must_use]
     pub fn replay(mut self, messages: usize) -> Self {
-        self.settings.options.replay = messages;
+        self.endpoint.settings.options.replay = messages;
         self
     }
 
@@ -109,7 +114,7 @@ impl<S: Subscriber> StreamHandler<S> {
     /// ```
     #[must_use]
     pub fn lag(mut self, lag: Lag) -> Self {
-        self.settings.options.lag = lag;
+        self.endpoint.settings.options.lag = lag;
         self
     }
 
@@ -128,7 +133,7 @@ impl<S: Subscriber> StreamHandler<S> {
     /// ```
     #[must_use]
     pub fn snapshots(mut self, snapshots: Snapshots) -> Self {
-        self.settings.options.snapshots = snapshots;
+        self.endpoint.settings.options.snapshots = snapshots;
         self
     }
 
@@ -149,7 +154,7 @@ impl<S: Subscriber> StreamHandler<S> {
     /// ```
     #[must_use]
     pub fn keep_alive(mut self, after: impl Into<Option<Duration>>) -> Self {
-        self.settings.options.keep_alive = after.into().map(clamp_timeout);
+        self.endpoint.settings.options.keep_alive = after.into().map(clamp_timeout);
         self
     }
 
@@ -170,7 +175,7 @@ impl<S: Subscriber> StreamHandler<S> {
     /// ```
     #[must_use]
     pub fn retry(mut self, after: Duration) -> Self {
-        self.settings.options.retry = after.min(clamp_timeout(after));
+        self.endpoint.settings.options.retry = after.min(clamp_timeout(after));
         self
     }
 
@@ -189,7 +194,7 @@ impl<S: Subscriber> StreamHandler<S> {
     /// ```
     #[must_use]
     pub fn origins<O: AsRef<str>>(mut self, origins: impl IntoIterator<Item = O>) -> Self {
-        self.settings.origins = OriginPolicy::list(origins);
+        self.endpoint.settings.origins = OriginPolicy::list(origins);
         self
     }
 
@@ -208,7 +213,7 @@ impl<S: Subscriber> StreamHandler<S> {
     /// ```
     #[must_use]
     pub fn any_origin(mut self) -> Self {
-        self.settings.origins = OriginPolicy::Any;
+        self.endpoint.settings.origins = OriginPolicy::Any;
         self
     }
 
@@ -227,7 +232,7 @@ impl<S: Subscriber> StreamHandler<S> {
     /// ```
     #[must_use]
     pub fn max_connections(mut self, connections: impl Into<Option<usize>>) -> Self {
-        self.settings.options.max_connections = connections.into();
+        self.endpoint.settings.options.max_connections = connections.into();
         self
     }
 
@@ -246,7 +251,7 @@ impl<S: Subscriber> StreamHandler<S> {
     /// ```
     #[must_use]
     pub fn max_keys(mut self, keys: usize) -> Self {
-        self.settings.options.max_keys = keys;
+        self.endpoint.settings.options.max_keys = keys;
         self
     }
 
@@ -268,7 +273,7 @@ impl<S: Subscriber> StreamHandler<S> {
     /// ```
     #[must_use]
     pub fn max_loads(mut self, loads: usize) -> Self {
-        self.load_turns = load_turns(loads);
+        self.endpoint.load_turns = load_turns(loads);
         self
     }
 
@@ -289,7 +294,7 @@ impl<S: Subscriber> StreamHandler<S> {
     /// ```
     #[must_use]
     pub fn max_age(mut self, age: impl Into<Option<Duration>>) -> Self {
-        self.settings.options.max_age = age.into().map(clamp_timeout);
+        self.endpoint.settings.options.max_age = age.into().map(clamp_timeout);
         self
     }
 
@@ -308,7 +313,7 @@ impl<S: Subscriber> StreamHandler<S> {
     /// ```
     #[must_use]
     pub fn protocols<P: Into<Cow<'static, str>>>(mut self, protocols: impl IntoIterator<Item = P>) -> Self {
-        self.settings.protocols = protocols.into_iter().map(Into::into).collect();
+        self.endpoint.settings.protocols = protocols.into_iter().map(Into::into).collect();
         self
     }
 
@@ -327,7 +332,7 @@ impl<S: Subscriber> StreamHandler<S> {
     /// ```
     #[must_use]
     pub fn max_message(mut self, bytes: usize) -> Self {
-        self.settings.options.max_message = bytes;
+        self.endpoint.settings.options.max_message = bytes;
         self
     }
 
@@ -348,7 +353,7 @@ impl<S: Subscriber> StreamHandler<S> {
     /// ```
     #[must_use]
     pub fn throttle(mut self, period: impl Into<Option<Duration>>) -> Self {
-        self.settings.options.throttle = period.into().map(clamp_timeout);
+        self.endpoint.settings.options.throttle = period.into().map(clamp_timeout);
         self
     }
 }
@@ -357,20 +362,22 @@ fn load_turns(loads: usize) -> Arc<Semaphore> {
     Arc::new(Semaphore::new(loads.clamp(1, Semaphore::MAX_PERMITS)))
 }
 
+fn kind_of<S: Subscriber>() -> Kind {
+    match (S::LOADS, S::WATCH) {
+        (false, None) => Kind::Plain,
+        (true, _) => Kind::Loading,
+        (false, Some(_)) => Kind::Watching,
+    }
+}
+
 impl<S: Subscriber> Clone for StreamHandler<S> {
     fn clone(&self) -> Self {
-        Self {
-            store: self.store.clone(),
-            settings: self.settings.clone(),
-            connections: Arc::clone(&self.connections),
-            load_turns: Arc::clone(&self.load_turns),
-            _subscriber: PhantomData,
-        }
+        Self { endpoint: self.endpoint.clone(), _subscriber: PhantomData }
     }
 }
 
 impl<S: Subscriber> fmt::Debug for StreamHandler<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("StreamHandler").field("store", &self.store).finish_non_exhaustive()
+        f.debug_struct("StreamHandler").field("store", &self.endpoint.store).finish_non_exhaustive()
     }
 }

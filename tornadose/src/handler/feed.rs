@@ -27,7 +27,7 @@ use bytes::{Bytes, BytesMut};
 use crate::handler::connection::record::{CloseReason, CloseReasonCell, ConnectionRecord};
 use crate::handler::feed::format::Format;
 use crate::handler::feed::throttle::Throttle;
-use crate::handler::served::Served;
+use crate::handler::served::{Kind, Served};
 use crate::id::{Id, Offset};
 use crate::message::Message;
 use crate::metrics;
@@ -149,58 +149,60 @@ impl<M: Message> Feed<M> {
 
     /// Returns the next bytes: everything that is ready, in one piece. This reads the log even when the feed could
     /// [park](Self::try_park), and so updates the position, which moves with messages of other keys too.
-    pub(crate) fn next<F: Format, S: Served<Message = M>>(&mut self, subscriber: &mut S, waker: &Waker) -> FeedItem {
+    pub(crate) fn next<F: Format>(&mut self, subscriber: &mut dyn Served<M>, waker: &Waker) -> FeedItem {
         let next = if self.fast_path { self.reader.poll_mailbox(waker) } else { None };
-        let step = match next {
-            Some(entry) => {
-                self.is_at_head = false;
-                if subscriber.filter(&entry.message) {
-                    self.set_written(entry.offset());
-                    self.count_delivered(1);
-                    return FeedItem::Bytes(F::share(entry.encoded::<F>()));
-                }
-                self.skip_filtered::<F>(&entry, true);
-                None
+        if let Some(entry) = &next {
+            self.is_at_head = false;
+            if subscriber.filter(&entry.message) {
+                self.set_written(entry.offset());
+                self.count_delivered(1);
+                return FeedItem::Bytes(F::share(entry.encoded::<F>()));
             }
-            None if self.ending.is_some() => None,
-            None => {
-                if S::LOADS
-                    && let Some(item) = self.load::<F, S>(subscriber, waker)
-                {
-                    return item;
-                }
-                if S::WATCHES
-                    && subscriber.watches_mut().is_some_and(|watches| watches.is_open())
-                    && let Some(item) = self.watch::<F, S>(subscriber, waker)
-                {
-                    return item;
-                }
-                // Loaded messages do not wait.
-                let may_wait = self.throttle.is_some() && (!S::LOADS || self.buffer.is_empty());
-                if may_wait && self.poll_throttled(waker) {
-                    return FeedItem::Pending;
-                }
-                Some(self.reader.poll_log(waker))
+            self.skip_filtered::<F>(entry, true);
+        }
+        let kind = subscriber.kind();
+        let mut step = None;
+        if next.is_none() && self.ending.is_none() {
+            if let Some(item) = self.poll_kind::<F>(kind, subscriber, waker) {
+                return item;
             }
-        };
-        let mut item = self.assemble::<F, S>(step, subscriber, waker);
-        if S::WATCHES
+            // Loaded messages do not wait.
+            let may_wait = self.throttle.is_some() && (kind != Kind::Loading || self.buffer.is_empty());
+            if may_wait && self.poll_throttled(waker) {
+                return FeedItem::Pending;
+            }
+            step = Some(self.reader.poll_log(waker));
+        }
+        let mut item = self.assemble::<F>(step, kind, subscriber, waker);
+        if kind == Kind::Watching
             && matches!(item, FeedItem::Pending)
             && subscriber.watches_mut().is_some_and(|watches| watches.is_open())
         {
-            item = self.watch_again::<F, S>(subscriber, waker);
+            item = self.watch_again::<F>(subscriber, waker);
         }
         self.fast_path = self.buffer.is_empty() && self.ending.is_none() && self.throttle.is_none();
-        if S::LOADS {
-            self.fast_path &= !subscriber.loads_mut().is_some_and(|loads| loads.is_open());
-        }
-        if S::WATCHES {
-            self.fast_path &= !subscriber.watches_mut().is_some_and(|watches| watches.is_open());
-        }
+        self.fast_path &= match kind {
+            Kind::Plain => true,
+            Kind::Loading => !subscriber.loads_mut().is_some_and(|loads| loads.is_open()),
+            Kind::Watching => !subscriber.watches_mut().is_some_and(|watches| watches.is_open()),
+        };
         if let (Some(throttle), FeedItem::Pending) = (&mut self.throttle, &item) {
             throttle.record_all_written();
         }
         item
+    }
+
+    /// Brings on what the connection takes besides its log. Returns `None` when messages of the log are next.
+    #[inline]
+    fn poll_kind<F: Format>(&mut self, kind: Kind, subscriber: &mut dyn Served<M>, waker: &Waker) -> Option<FeedItem> {
+        match kind {
+            Kind::Plain => None,
+            Kind::Loading => self.load::<F>(subscriber, waker),
+            Kind::Watching if subscriber.watches_mut().is_some_and(|watches| watches.is_open()) => {
+                self.watch::<F>(subscriber, waker)
+            }
+            Kind::Watching => None,
+        }
     }
 
     /// Returns whether messages have to wait. The waker is registered then.
@@ -224,10 +226,11 @@ impl<M: Message> Feed<M> {
 
     // A function of its own, so that the common case of one message does not pay for this one's stack frame.
     #[inline(never)]
-    fn assemble<F: Format, S: Served<Message = M>>(
+    fn assemble<F: Format>(
         &mut self,
         mut step: Option<ReadStep<M>>,
-        subscriber: &mut S,
+        kind: Kind,
+        subscriber: &mut dyn Served<M>,
         waker: &Waker,
     ) -> FeedItem {
         loop {
@@ -243,8 +246,8 @@ impl<M: Message> Feed<M> {
                 }
                 ReadStep::Gap(gap) => {
                     self.report_gap::<F>(gap);
-                    if S::LOADS
-                        && let Some(item) = self.load_again::<F, S>(subscriber, waker)
+                    if kind == Kind::Loading
+                        && let Some(item) = self.load_again::<F>(subscriber, waker)
                     {
                         return item;
                     }
@@ -293,8 +296,8 @@ impl<M: Message> Feed<M> {
                         self.write_snapshot::<F>(&entry, with_id);
                     } else if let Some(reason) = owed {
                         self.report_gap::<F>(Gap { reason, missed: None });
-                        if S::LOADS
-                            && let Some(item) = self.load_again::<F, S>(subscriber, waker)
+                        if kind == Kind::Loading
+                            && let Some(item) = self.load_again::<F>(subscriber, waker)
                         {
                             return item;
                         }
@@ -305,7 +308,7 @@ impl<M: Message> Feed<M> {
                 }
                 ReadStep::AtHead { head, is_first } => {
                     self.is_at_head = true;
-                    if S::LOADS
+                    if kind == Kind::Loading
                         && let Some(loads) = subscriber.loads_mut()
                     {
                         loads.record_at_head();
@@ -362,7 +365,7 @@ impl<M: Message> Feed<M> {
     /// encoded batch instead, which all readers share.
     fn write_batch<F: Format>(
         &mut self,
-        subscriber: &impl Served<Message = M>,
+        subscriber: &dyn Served<M>,
         batch: &Batch<M>,
         with_ids: bool,
     ) -> Option<Bytes> {

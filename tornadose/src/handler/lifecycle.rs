@@ -31,6 +31,13 @@ pub(crate) struct HookPermits<M: Message> {
     pub(crate) _server: Option<ConnectionPermit>,
 }
 
+/// Which hooks the connections of a subscriber have.
+#[derive(Clone, Copy)]
+pub(crate) struct Hooks {
+    pub(crate) has_opened: bool,
+    pub(crate) has_closed: bool,
+}
+
 /// A hook of a connection, as logs and metrics name it.
 #[derive(Clone, Copy)]
 pub(crate) struct HookName {

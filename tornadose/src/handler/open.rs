@@ -18,16 +18,18 @@ use crate::handler::connection::catch_drop::CatchDrop;
 use crate::handler::connection::record::ConnectionRecord;
 use crate::handler::connection::registry::{CLOSE_TIMEOUT, ConnectionPermit, Connections, Permits};
 use crate::handler::connection::socket_table::{SocketHandle, SocketLookup};
+use crate::handler::endpoint::Endpoint;
 use crate::handler::feed::Feed;
 use crate::handler::lifecycle::HookPermits;
 use crate::handler::request;
+use crate::handler::served::ServedWithHooks;
 use crate::message::{Keys, Message};
 use crate::metrics;
 use crate::store::key_json::key_size;
 use crate::store::reader::resume::Resume;
 use crate::store::reader::{Reader, ReaderOptions};
+use crate::subscriber::Subscriber;
 use crate::subscriber::options::Snapshots;
-use crate::subscriber::{KeyOf, Subscriber};
 
 /// Why a request opens no connection.
 pub(crate) enum Rejection {
@@ -43,50 +45,56 @@ impl From<StatusError> for Rejection {
 }
 
 /// A subscriber that was authorized, and its keys.
-pub(crate) struct Authorized<S: Subscriber> {
-    pub(crate) subscriber: CatchDrop<S>,
-    pub(crate) keys: Keys<KeyOf<S>>,
+pub(crate) struct Authorized<M: Message> {
+    pub(crate) subscriber: CatchDrop<dyn ServedWithHooks<M>>,
+    pub(crate) keys: Keys<M::Key>,
 }
 
 /// A connection that may open.
-pub(crate) struct Admission<S: Subscriber> {
-    pub(crate) authorized: Authorized<S>,
+pub(crate) struct Admission<M: Message> {
+    pub(crate) authorized: Authorized<M>,
     pub(crate) number: u64,
     pub(crate) permits: Permits,
     /// Those of the hooks `opened` and `closed`, if the subscriber has one of them.
-    pub(crate) hook_permits: Option<HookPermits<S::Message>>,
+    pub(crate) hook_permits: Option<HookPermits<M>>,
 }
 
 impl<S: Subscriber> StreamHandler<S> {
     /// Reads the subscriber's fields, runs its hook and checks its keys. A panic in these becomes a response with
     /// status 500.
-    pub(crate) async fn authorize(&self, req: &mut Request, depot: &Depot) -> Result<Authorized<S>, StatusError> {
+    pub(crate) async fn authorize(
+        &self,
+        req: &mut Request,
+        depot: &Depot,
+    ) -> Result<Authorized<S::Message>, StatusError> {
         if S::READS_STORE {
-            req.extensions_mut().insert(self.store.clone());
+            req.extensions_mut().insert(self.endpoint.store.clone());
         }
         let req = &*req;
         let authorized = AssertUnwindSafe(async {
             let mut subscriber = S::from_request(req, depot)?;
             if S::KEYS_FROM.is_some() {
                 // Before the hook, which may ask a database for each key.
-                self.limit_keys(subscriber.keys())?;
+                self.endpoint.limit_keys(subscriber.keys(), S::KEYS_FROM)?;
             }
             subscriber.authorize().await?;
-            let keys = self.limit_keys(subscriber.keys())?;
+            let keys = self.endpoint.limit_keys(subscriber.keys(), S::KEYS_FROM)?;
             if S::WATCH.is_none() && S::KEYS_FROM.is_some() && matches!(&keys, Keys::Set(keys) if keys.is_empty()) {
-                return Err(keys_error::<S>("expected at least one key"));
+                return Err(keys_error(S::KEYS_FROM, "expected at least one key"));
             }
-            check_keys(&keys, self.store.shared().limits.max_key)?;
-            Ok(Authorized { subscriber: CatchDrop::new(subscriber), keys })
+            check_keys(&keys, self.endpoint.store.shared().limits.max_key)?;
+            Ok(Authorized { subscriber: CatchDrop::new(Box::new(subscriber) as Box<dyn ServedWithHooks<_>>), keys })
         });
         authorized.catch_unwind().await.unwrap_or_else(|_| {
             tracing::error!(target: "tornadose", "hook panicked before the response head");
             Err(StatusError::internal_server_error())
         })
     }
+}
 
+impl<M: Message> Endpoint<M> {
     /// Returns the keys, without doubles where there are more of them than a connection may have.
-    fn limit_keys(&self, mut keys: Keys<KeyOf<S>>) -> Result<Keys<KeyOf<S>>, StatusError> {
+    fn limit_keys(&self, mut keys: Keys<M::Key>, keys_from: Option<&str>) -> Result<Keys<M::Key>, StatusError> {
         let max_keys = self.settings.options.max_keys;
         if let Keys::Set(set) = &mut keys
             && set.len() > max_keys
@@ -95,7 +103,7 @@ impl<S: Subscriber> StreamHandler<S> {
             // The rest of too many keys need not be looked at.
             set.retain(|key| seen.len() <= max_keys && seen.insert(key.clone()));
             if seen.len() > max_keys {
-                return Err(keys_error::<S>(format_args!("at most {max_keys} keys are allowed")));
+                return Err(keys_error(keys_from, format_args!("at most {max_keys} keys are allowed")));
             }
         }
         Ok(keys)
@@ -103,18 +111,18 @@ impl<S: Subscriber> StreamHandler<S> {
 
     /// Returns whether the client has seen all that there will be: its keys are finished, and it resumes from the last
     /// finish or later.
-    pub(crate) fn has_seen_all(&self, req: &Request, keys: &Keys<KeyOf<S>>, transport: &'static str) -> bool {
+    pub(crate) fn has_seen_all(&self, req: &Request, keys: &Keys<M::Key>, transport: &'static str) -> bool {
         let Resume::After(id) = request::resume(req) else { return false };
-        let has_seen_all = S::Message::CAN_FINISH && self.store.has_seen_all(keys, id);
+        let has_seen_all = M::CAN_FINISH && self.store.has_seen_all(keys, id);
         if has_seen_all {
-            tracing::debug!(target: "tornadose", transport, channel = S::Message::CHANNEL, "finished stream not opened");
+            tracing::debug!(target: "tornadose", transport, channel = M::CHANNEL, "finished stream not opened");
             metrics::resumed("finished");
         }
         has_seen_all
     }
 
     /// Takes the permits of a connection. Without them the error is the connection's number.
-    pub(crate) fn admit(&self, req: &Request, authorized: Authorized<S>) -> Result<Admission<S>, u64> {
+    pub(crate) fn admit(&self, req: &Request, authorized: Authorized<M>) -> Result<Admission<M>, u64> {
         self.watch();
         let (number, permit) = self.connections.open(self.settings.options.max_connections);
         let permits = self.permits(permit, req).and_then(|permits| Ok((permits, self.hook_permits(req)?)));
@@ -139,8 +147,8 @@ impl<S: Subscriber> StreamHandler<S> {
     }
 
     /// Returns the permits of the subscriber's hooks, if it has any. The error is the reason to log.
-    fn hook_permits(&self, req: &Request) -> Result<Option<HookPermits<S::Message>>, &'static str> {
-        if !(S::HAS_OPENED || S::HAS_CLOSED) {
+    fn hook_permits(&self, req: &Request) -> Result<Option<HookPermits<M>>, &'static str> {
+        if !(self.hooks.has_opened || self.hooks.has_closed) {
             return Ok(None);
         }
         // The store may have been closed since the other permits were taken.
@@ -152,29 +160,31 @@ impl<S: Subscriber> StreamHandler<S> {
     /// those that stall, and those that are still open some time after their key was disconnected or the store closed.
     fn watch(&self) {
         let (store, stall_timeout) = (self.store.clone(), self.settings.stall_timeout());
-        self.connections.ensure_watchdog(|connections| async move {
-            let mut closing = pin!(store.closing());
-            loop {
-                let mut disconnect = pin!(store.next_disconnect());
-                disconnect.as_mut().enable();
-                let Some(next_check) = connections.upgrade().map(|open| open.abort_overdue(stall_timeout)) else {
-                    return;
-                };
-                tokio::select! {
-                    biased;
-                    () = &mut closing => break,
-                    () = disconnect => {}
-                    () = tokio::time::sleep_until(next_check) => {}
+        self.connections.ensure_watchdog(|connections| {
+            Box::pin(async move {
+                let mut closing = pin!(store.closing());
+                loop {
+                    let mut disconnect = pin!(store.next_disconnect());
+                    disconnect.as_mut().enable();
+                    let Some(next_check) = connections.upgrade().map(|open| open.abort_overdue(stall_timeout)) else {
+                        return;
+                    };
+                    tokio::select! {
+                        biased;
+                        () = &mut closing => break,
+                        () = disconnect => {}
+                        () = tokio::time::sleep_until(next_check) => {}
+                    }
                 }
-            }
-            tokio::time::sleep(CLOSE_TIMEOUT).await;
-            if let Some(open) = connections.upgrade() {
-                open.abort_all();
-            }
+                tokio::time::sleep(CLOSE_TIMEOUT).await;
+                if let Some(open) = connections.upgrade() {
+                    open.abort_all();
+                }
+            })
         });
     }
 
-    pub(crate) fn reader(&self, keys: Keys<KeyOf<S>>, req: &Request) -> Reader<S::Message> {
+    pub(crate) fn reader(&self, keys: Keys<M::Key>, req: &Request) -> Reader<M> {
         let options = ReaderOptions {
             replay: self.settings.options.replay,
             is_connection: true,
@@ -183,7 +193,7 @@ impl<S: Subscriber> StreamHandler<S> {
         Reader::open(self.store.shared(), keys, request::resume(req), options)
     }
 
-    pub(crate) fn feed(&self, reader: Reader<S::Message>, record: ConnectionRecord) -> Feed<S::Message> {
+    pub(crate) fn feed(&self, reader: Reader<M>, record: ConnectionRecord) -> Feed<M> {
         let feed = Feed::new(reader, record, self.settings.options.lag);
         match self.settings.options.throttle {
             Some(period) => feed.with_throttle(period),
@@ -200,8 +210,8 @@ fn server_permit(req: &Request) -> Result<Option<ConnectionPermit>, &'static str
 }
 
 /// Returns 400, with the name of what the keys were read from.
-fn keys_error<S: Subscriber>(problem: impl Display) -> StatusError {
-    StatusError::bad_request().brief(format!("{}: {problem}", S::KEYS_FROM.unwrap_or("keys")))
+fn keys_error(keys_from: Option<&str>, problem: impl Display) -> StatusError {
+    StatusError::bad_request().brief(format!("{}: {problem}", keys_from.unwrap_or("keys")))
 }
 
 /// Checks that messages can have these keys, before the store remembers one of them.

@@ -1,8 +1,9 @@
-//! What a connection that is served needs of its subscriber.
+//! A subscriber without its type. A connection is served by code that knows the type of its messages alone, so that a
+//! program of many subscribers is built with one copy of that code per message type.
 
-use std::future::ready;
 use std::task::{Poll, Waker};
 
+use futures_util::future::BoxFuture;
 use salvo::http::StatusError;
 
 use crate::handler::load::failure::LoadFailure;
@@ -10,98 +11,117 @@ use crate::handler::load::loads::{Loaded, Loads};
 use crate::handler::watch::watches::Watches;
 use crate::message::Message;
 use crate::store::Store;
-use crate::subscriber::close::ReceiveError;
+use crate::subscriber::Subscriber;
+use crate::subscriber::close::{Close, ReceiveError};
 use crate::subscriber::reply::Reply;
-use crate::subscriber::{KeyOf, Subscriber};
+
+/// What a connection takes besides the messages of its log.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// Nothing.
+    Plain,
+    /// State from elsewhere.
+    Loading,
+    /// The requests of its client about keys.
+    Watching,
+}
 
 /// The subscriber of a connection that is served. A type that adds to a subscriber is one too.
-pub(crate) trait Served: Send + Sync + 'static {
-    type Message: Message;
-
-    /// Whether its connection loads state from elsewhere. What that takes is left out of any other when it is compiled.
-    const LOADS: bool = false;
-
-    /// Whether its client watches keys. What that takes is left out of any other when it is compiled.
-    const WATCHES: bool = false;
+///
+/// Each hook is called when its future is first polled, so that a panic of the call itself is one of the future.
+pub(crate) trait Served<M: Message>: Send + Sync {
+    fn kind(&self) -> Kind {
+        Kind::Plain
+    }
 
     /// As [`Subscriber::filter`].
-    fn filter(&self, message: &Self::Message) -> bool;
+    fn filter(&self, message: &M) -> bool;
 
     /// As [`Subscriber::receive`].
-    fn receive(
-        &mut self,
-        text: &str,
-        store: &Store<Self::Message>,
-    ) -> impl Future<Output = Result<Option<Reply>, ReceiveError>> + Send;
+    fn receive<'a>(
+        &'a mut self,
+        text: &'a str,
+        store: &'a Store<M>,
+    ) -> BoxFuture<'a, Result<Option<Reply>, ReceiveError>>;
 
     /// As [`Subscriber::load`].
-    fn load(
-        &self,
-        _store: &Store<Self::Message>,
-    ) -> impl Future<Output = Result<Vec<Self::Message>, StatusError>> + Send {
-        ready(Ok(Vec::new()))
-    }
-
-    /// Returns what is known of the loads of its connection, if it [`LOADS`](Self::LOADS).
-    #[inline]
-    fn loads_mut(&mut self) -> Option<&mut Loads<Self::Message>> {
-        None
-    }
-
-    /// Returns what is known of the keys that its client watches, if it [`WATCHES`](Self::WATCHES).
-    #[inline]
-    fn watches_mut(&mut self) -> Option<&mut Watches<Self::Message>> {
-        None
-    }
+    fn load<'a>(&'a self, store: &'a Store<M>) -> BoxFuture<'a, Result<Vec<M>, StatusError>>;
 
     /// Reads a key from the JSON by which a client names it.
-    fn parse_key(_json: &str) -> Option<<Self::Message as Message>::Key> {
+    fn parse_key(&self, json: &str) -> Option<M::Key>;
+
+    /// As [`Subscriber::watch`].
+    fn watch<'a>(&'a mut self, key: &'a M::Key, store: &'a Store<M>) -> BoxFuture<'a, Result<(), String>>;
+
+    /// Returns what is known of the loads of its connection, if it is [`Kind::Loading`].
+    fn loads_mut(&mut self) -> Option<&mut Loads<M>> {
         None
     }
 
-    /// As [`Subscriber::watch`].
-    fn watch(
-        &mut self,
-        _key: &<Self::Message as Message>::Key,
-        _store: &Store<Self::Message>,
-    ) -> impl Future<Output = Result<(), String>> + Send {
-        ready(Ok(()))
+    /// Returns what is known of the keys that its client watches, if it is [`Kind::Watching`].
+    fn watches_mut(&mut self) -> Option<&mut Watches<M>> {
+        None
     }
 
     /// Starts the hook `load`. The subscriber is not used until it has ended.
     fn start_load(&mut self) {}
 
     /// Returns what the hook has loaded, once it has ended. `waker` is woken then.
-    fn poll_load(&mut self, _waker: &Waker) -> Poll<Result<Loaded<Self::Message>, LoadFailure>> {
+    fn poll_load(&mut self, _waker: &Waker) -> Poll<Result<Loaded<M>, LoadFailure>> {
         Poll::Pending
     }
 }
 
-impl<S: Subscriber> Served for S {
-    type Message = S::Message;
+/// A [`Served`] with the hooks of its connection's opening and end.
+pub(crate) trait ServedWithHooks<M: Message>: Served<M> {
+    /// As [`Subscriber::opened`].
+    fn opened<'a>(&'a mut self, store: &'a Store<M>) -> BoxFuture<'a, Result<(), Close>>;
 
-    #[inline]
+    /// As [`Subscriber::closed`].
+    fn closed<'a>(self: Box<Self>, store: &'a Store<M>) -> BoxFuture<'a, ()>
+    where
+        M: 'a;
+}
+
+impl<S: Subscriber> Served<S::Message> for S {
     fn filter(&self, message: &S::Message) -> bool {
         Subscriber::filter(self, message)
     }
 
-    fn receive(
-        &mut self,
-        text: &str,
-        store: &Store<S::Message>,
-    ) -> impl Future<Output = Result<Option<Reply>, ReceiveError>> + Send {
-        Subscriber::receive(self, text, store)
+    fn receive<'a>(
+        &'a mut self,
+        text: &'a str,
+        store: &'a Store<S::Message>,
+    ) -> BoxFuture<'a, Result<Option<Reply>, ReceiveError>> {
+        Box::pin(async move { Subscriber::receive(self, text, store).await })
     }
 
-    fn load(&self, store: &Store<S::Message>) -> impl Future<Output = Result<Vec<S::Message>, StatusError>> + Send {
-        Subscriber::load(self, store)
+    fn load<'a>(&'a self, store: &'a Store<S::Message>) -> BoxFuture<'a, Result<Vec<S::Message>, StatusError>> {
+        Box::pin(async move { Subscriber::load(self, store).await })
     }
 
-    fn parse_key(json: &str) -> Option<KeyOf<S>> {
+    fn parse_key(&self, json: &str) -> Option<<S::Message as Message>::Key> {
         S::WATCH?.parse(json)
     }
 
-    fn watch(&mut self, key: &KeyOf<S>, store: &Store<S::Message>) -> impl Future<Output = Result<(), String>> + Send {
-        Subscriber::watch(self, key, store)
+    fn watch<'a>(
+        &'a mut self,
+        key: &'a <S::Message as Message>::Key,
+        store: &'a Store<S::Message>,
+    ) -> BoxFuture<'a, Result<(), String>> {
+        Box::pin(async move { Subscriber::watch(self, key, store).await })
+    }
+}
+
+impl<S: Subscriber> ServedWithHooks<S::Message> for S {
+    fn opened<'a>(&'a mut self, store: &'a Store<S::Message>) -> BoxFuture<'a, Result<(), Close>> {
+        Box::pin(async move { Subscriber::opened(self, store).await })
+    }
+
+    fn closed<'a>(self: Box<Self>, store: &'a Store<S::Message>) -> BoxFuture<'a, ()>
+    where
+        S::Message: 'a,
+    {
+        Box::pin(async move { Subscriber::closed(*self, store).await })
     }
 }

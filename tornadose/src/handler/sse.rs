@@ -12,13 +12,13 @@ use futures_util::future::BoxFuture;
 use salvo::conn::ConnCtrl;
 use salvo::http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
 use salvo::http::{Method, ResBody, StatusCode, StatusError};
-use salvo::{Depot, Request, Response};
+use salvo::{Request, Response};
 
-use crate::handler::builder::StreamHandler;
 use crate::handler::connection::catch_drop::CatchDrop;
 use crate::handler::connection::control::BodyControl;
 use crate::handler::connection::record::{ConnectionRecord, Transport};
 use crate::handler::connection::registry::Permits;
+use crate::handler::endpoint::Endpoint;
 use crate::handler::feed::Feed;
 use crate::handler::feed::format::Sse;
 use crate::handler::lifecycle::HookName;
@@ -26,28 +26,30 @@ use crate::handler::lifecycle::opening::{AfterOpened, HeldPermits, OpenedError, 
 use crate::handler::load::loading::Loading;
 use crate::handler::open::{Admission, Authorized, Rejection, claim_socket};
 use crate::handler::request;
-use crate::handler::served::Served;
+use crate::handler::served::{Kind, Served};
 use crate::handler::sse::body::SseBody;
 use crate::handler::sse::detach::{Proposal, StreamHandover};
 use crate::message::Keys;
 use crate::message::Message;
-use crate::subscriber::Subscriber;
 use crate::subscriber::close::{Close, CloseCode};
 
-impl<S: Subscriber> StreamHandler<S> {
+impl<M: Message> Endpoint<M> {
+    /// Checks what a stream takes of its request, before it is authorized.
+    pub(crate) fn check_stream_request(&self, req: &Request, res: &mut Response) -> Result<(), StatusError> {
+        self.settings.origins.add_cors_headers(req.headers(), res.headers_mut());
+        if request::accepts_stream(req.headers()) {
+            return Ok(());
+        }
+        Err(StatusError::not_acceptable().brief("expected `accept: text/event-stream`"))
+    }
+
     pub(crate) async fn serve_sse(
         &self,
-        req: &mut Request,
-        depot: &Depot,
+        authorized: Authorized<M>,
+        req: &Request,
         res: &mut Response,
     ) -> Result<(), Rejection> {
-        self.settings.origins.add_cors_headers(req.headers(), res.headers_mut());
-        if !request::accepts_stream(req.headers()) {
-            let error = StatusError::not_acceptable().brief("expected `accept: text/event-stream`");
-            return Err(error.into());
-        }
-        let authorized = self.authorize(req, depot).await?;
-        if S::WATCH.is_some() && matches!(&authorized.keys, Keys::Set(keys) if keys.is_empty()) {
+        if self.kind == Kind::Watching && matches!(&authorized.keys, Keys::Set(keys) if keys.is_empty()) {
             let brief = "expected at least one key: only the client of a WebSocket can watch others";
             return Err(StatusError::bad_request().brief(brief).into());
         }
@@ -70,10 +72,10 @@ impl<S: Subscriber> StreamHandler<S> {
 
     /// Starts the stream of an admitted connection, or returns what starts it after the hook `opened`.
     ///
-    /// It is not async, so that programs without hooks have no code for the future, which the branch on constants cuts.
+    /// It is not async, so that a connection without hooks has no future.
     fn start<'a>(
         &'a self,
-        admission: Admission<S>,
+        admission: Admission<M>,
         req: &'a Request,
         res: &'a mut Response,
     ) -> Option<BoxFuture<'a, Result<(), Rejection>>> {
@@ -81,11 +83,13 @@ impl<S: Subscriber> StreamHandler<S> {
         let reader = self.reader(keys, req);
         let record = ConnectionRecord::open(Transport::Sse, number, &reader);
         let feed = self.feed(reader, record);
-        if S::LOADS || S::HAS_OPENED || S::HAS_CLOSED {
+        let hooks = self.hooks;
+        if self.kind == Kind::Loading || hooks.has_opened || hooks.has_closed {
             let held = HeldPermits::new(permits, hook_permits);
-            let opening = Opening { subscriber, store: self.store.clone(), transport: "sse", number, held };
+            let opening = Opening { subscriber, hooks, store: self.store.clone(), transport: "sse", number, held };
             return Some(Box::pin(self.open_with_hooks(opening, feed, req, res)));
         }
+        let subscriber = CatchDrop::new(subscriber.into_inner() as Box<dyn Served<M>>);
         self.start_stream(StreamParts { subscriber, feed, permits, number }, req, res);
         None
     }
@@ -93,16 +97,16 @@ impl<S: Subscriber> StreamHandler<S> {
     /// Runs the hooks `load` and `opened`, and then starts the stream.
     async fn open_with_hooks(
         &self,
-        opening: Opening<S>,
-        mut feed: Feed<S::Message>,
+        opening: Opening<M>,
+        mut feed: Feed<M>,
         req: &Request,
         res: &mut Response,
     ) -> Result<(), Rejection> {
         let number = opening.number;
         opening.registration(feed.reader().handle()).set_control(body_control(&feed, req));
         let name = HookName { hook: "load", transport: "sse", number };
-        let loads = if S::LOADS {
-            let loading = Box::pin(self.load_first::<Sse>(&mut feed, &opening.subscriber, name));
+        let loads = if self.kind == Kind::Loading {
+            let loading = Box::pin(self.load_first::<Sse>(&mut feed, &*opening.subscriber, name));
             match loading.await {
                 Ok(loads) => Some(loads),
                 Err(error) => {
@@ -117,15 +121,15 @@ impl<S: Subscriber> StreamHandler<S> {
         let error = match (outcome, permits) {
             (Ok(subscriber), Some(permits)) => {
                 feed.reader().mark_active();
-                if S::LOADS
-                    && let Some(loads) = loads
-                {
-                    let (store, turns) = (self.store.clone(), Arc::clone(&self.load_turns));
-                    let subscriber = CatchDrop::new(Loading::new(subscriber, loads, store, turns, name));
-                    self.start_stream(StreamParts { subscriber, feed, permits, number }, req, res);
-                } else {
-                    self.start_stream(StreamParts { subscriber, feed, permits, number }, req, res);
-                }
+                let subscriber = match loads {
+                    Some(loads) => {
+                        let (store, turns) = (self.store.clone(), Arc::clone(&self.load_turns));
+                        let loading = Loading::new(subscriber, loads, store, turns, name);
+                        CatchDrop::new(Box::new(loading) as Box<dyn Served<M>>)
+                    }
+                    None => subscriber,
+                };
+                self.start_stream(StreamParts { subscriber, feed, permits, number }, req, res);
                 return Ok(());
             }
             // The connection is aborted, and the subscriber's `closed` hook follows.
@@ -149,7 +153,7 @@ impl<S: Subscriber> StreamHandler<S> {
         Rejection::RetryLater
     }
 
-    fn start_stream<T: Served<Message = S::Message>>(&self, parts: StreamParts<T>, req: &Request, res: &mut Response) {
+    fn start_stream(&self, parts: StreamParts<M>, req: &Request, res: &mut Response) {
         let StreamParts { subscriber, mut feed, permits, number } = parts;
         let mut prologue = frames::prologue(self.settings.options.retry);
         let handover = claim_socket(req, "sse").map(|handle| StreamHandover::new(prologue.split().freeze(), handle));
@@ -174,9 +178,9 @@ impl<S: Subscriber> StreamHandler<S> {
 }
 
 /// What a stream starts with.
-struct StreamParts<T: Served> {
-    subscriber: CatchDrop<T>,
-    feed: Feed<T::Message>,
+struct StreamParts<M: Message> {
+    subscriber: CatchDrop<dyn Served<M>>,
+    feed: Feed<M>,
     permits: Permits,
     number: u64,
 }

@@ -16,10 +16,9 @@ use salvo::http::header::{
     CONNECTION, HeaderValue, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION, UPGRADE,
 };
 use salvo::http::{StatusCode, StatusError};
-use salvo::{Depot, Request, Response};
+use salvo::{Request, Response};
 use tokio::sync::Semaphore;
 
-use crate::handler::builder::StreamHandler;
 use crate::handler::connection::catch_drop::CatchDrop;
 use crate::handler::connection::control::{BodyControl, TaskControl};
 use crate::handler::connection::io::SocketIo;
@@ -27,6 +26,7 @@ use crate::handler::connection::record::{ConnectionRecord, Transport};
 use crate::handler::connection::registry::Permits;
 use crate::handler::connection::timers::Timeouts;
 use crate::handler::connection::wake_source::WakeSource;
+use crate::handler::endpoint::Endpoint;
 use crate::handler::feed::Feed;
 use crate::handler::feed::format::Ws;
 use crate::handler::lifecycle::HookName;
@@ -36,18 +36,20 @@ use crate::handler::load::loads::Loads;
 use crate::handler::open::{Admission, Authorized, Rejection, claim_socket};
 use crate::handler::origin::OriginRefusal;
 use crate::handler::request::{self, BrokenHandshake, UpgradeError};
-use crate::handler::served::Served;
+use crate::handler::served::{Kind, Served};
 use crate::handler::watch::watches::Watches;
 use crate::handler::watch::watching::Watching;
 use crate::handler::ws::end::{ended, not_opened};
 use crate::handler::ws::session::{WsSession, close_socket};
 use crate::handler::ws::upgrade::{PendingUpgrade, UpgradedIo, take_upgraded};
+use crate::message::Message;
 use crate::store::end::EndReason;
-use crate::subscriber::Subscriber;
+use crate::task;
 use crate::wire::ws::decoder::Decoder;
 
-impl<S: Subscriber> StreamHandler<S> {
-    pub(crate) async fn serve_ws(&self, req: &mut Request, depot: &Depot, res: &mut Response) -> Result<(), Rejection> {
+impl<M: Message> Endpoint<M> {
+    /// Checks a handshake before it is authorized. Returns what `sec-websocket-accept` is answered.
+    pub(crate) fn check_handshake(&self, req: &Request, res: &mut Response) -> Result<String, Rejection> {
         let accept = request::accept_key(req.headers()).map_err(|error| match error {
             UpgradeError::Version => upgrade_required(res, "expected `sec-websocket-version: 13`"),
             UpgradeError::Malformed(brief) => StatusError::bad_request().brief(brief).into(),
@@ -57,9 +59,18 @@ impl<S: Subscriber> StreamHandler<S> {
             tracing::debug!(target: "tornadose", reason = "origin", origin, host, "handshake rejected");
             StatusError::forbidden().brief(brief)
         })?;
-        let authorized = self.authorize(req, depot).await?;
+        Ok(accept)
+    }
+
+    pub(crate) async fn serve_ws(
+        &self,
+        accept: String,
+        authorized: Authorized<M>,
+        req: &mut Request,
+        res: &mut Response,
+    ) -> Result<(), Rejection> {
         // A connection that watches does not end when its keys are finished.
-        if S::WATCH.is_none() && self.has_seen_all(req, &authorized.keys, "ws") {
+        if self.kind != Kind::Watching && self.has_seen_all(req, &authorized.keys, "ws") {
             // A page does not see the status of a handshake, but the code of a close frame.
             let upgrade = take_upgrade(req)?;
             self.accept_upgrade(req, res, accept);
@@ -70,60 +81,62 @@ impl<S: Subscriber> StreamHandler<S> {
             self.admit(req, authorized).map_err(|_| unavailable())?;
         let upgrade = take_upgrade(req)?;
         let mut reader = self.reader(keys, req);
-        if const { S::WATCH.is_some() } {
+        if self.kind == Kind::Watching {
             reader.allow_key_changes();
         }
         let record = ConnectionRecord::open(Transport::Ws, number, &reader);
         let feed = self.feed(reader, record);
-        if S::LOADS || S::HAS_OPENED || S::HAS_CLOSED {
+        let hooks = self.hooks;
+        if self.kind == Kind::Loading || hooks.has_opened || hooks.has_closed {
             let held = HeldPermits::new(permits, hook_permits);
-            let opening = Opening { subscriber, store: self.store.clone(), transport: "ws", number, held };
+            let opening = Opening { subscriber, hooks, store: self.store.clone(), transport: "ws", number, held };
             return Box::pin(self.open_ws_with_hooks(WsOpening { upgrade, accept, opening, feed }, req, res)).await;
         }
         let timeouts = self.settings.timeouts(number);
         let upgrade = self.pending_upgrade(upgrade, req, &feed, number);
         self.accept_upgrade(req, res, accept);
 
-        if const { S::WATCH.is_some() } {
-            let subscriber = CatchDrop::new(Watching::new(subscriber, self.watches(&feed)));
-            self.spawn_session(upgrade, subscriber, feed, timeouts, permits);
-        } else {
-            self.spawn_session(upgrade, subscriber, feed, timeouts, permits);
-        }
+        let subscriber = CatchDrop::new(subscriber.into_inner() as Box<dyn Served<M>>);
+        let subscriber = match self.watches(&feed) {
+            Some(watches) => watching(subscriber, watches),
+            None => subscriber,
+        };
+        self.spawn_session(upgrade, subscriber, feed, timeouts, permits);
         Ok(())
     }
 
     /// Spawns the task of a connection without hooks at its opening.
-    fn spawn_session<T: Served<Message = S::Message>>(
+    fn spawn_session(
         &self,
         upgrade: PendingUpgrade,
-        subscriber: CatchDrop<T>,
-        feed: Feed<S::Message>,
+        subscriber: CatchDrop<dyn Served<M>>,
+        feed: Feed<M>,
         timeouts: Timeouts,
         permits: Permits,
     ) {
         let (reader, close_reason) = (feed.reader().handle(), feed.close_reason().clone());
         let registration = permits.registration();
         let mut session = Box::new(WsSession::new(subscriber, self.store.clone(), feed, timeouts, permits));
-        let task = tokio::spawn(async move {
+        let task = task::spawn(Box::pin(async move {
             let Some(UpgradedIo { io, is_detached }) = upgrade.complete().await else { return };
             if is_detached {
                 session.mark_detached();
             }
             session.run(io).await;
-        });
+        }));
         registration.set_control(TaskControl { reader, close_reason, task: task.abort_handle() });
     }
 
     /// Returns what a connection begins with whose client watches keys.
-    fn watches(&self, feed: &Feed<S::Message>) -> Watches<S::Message> {
-        Watches::new(feed.reader(), self.settings.options.max_keys, self.settings.options.replay)
+    fn watches(&self, feed: &Feed<M>) -> Option<Watches<M>> {
+        let options = &self.settings.options;
+        (self.kind == Kind::Watching).then(|| Watches::new(feed.reader(), options.max_keys, options.replay))
     }
 
     /// Runs the hook `load`, accepts the upgrade, and lets the session begin after the hook `opened`.
     async fn open_ws_with_hooks(
         &self,
-        parts: WsOpening<S>,
+        parts: WsOpening<M>,
         req: &Request,
         res: &mut Response,
     ) -> Result<(), Rejection> {
@@ -131,12 +144,12 @@ impl<S: Subscriber> StreamHandler<S> {
         let number = opening.number;
         let (reader, close_reason) = (feed.reader().handle(), feed.close_reason().clone());
         let mut loading = None;
-        if S::LOADS {
+        if self.kind == Kind::Loading {
             let conn_ctrl = req.extensions().get::<ConnCtrl>().cloned();
             let control = BodyControl { reader: feed.reader().handle(), close_reason: close_reason.clone(), conn_ctrl };
             opening.registration(feed.reader().handle()).set_control(control);
             let name = HookName { hook: "load", transport: "ws", number };
-            let loads = Box::pin(self.load_first::<Ws>(&mut feed, &opening.subscriber, name)).await;
+            let loads = Box::pin(self.load_first::<Ws>(&mut feed, &*opening.subscriber, name)).await;
             let loads = loads.map_err(|error| {
                 close_reason.set(error.close_reason(), None);
                 error.into_rejection(|| unavailable().into())
@@ -147,20 +160,14 @@ impl<S: Subscriber> StreamHandler<S> {
         let upgrade = self.pending_upgrade(upgrade, req, &feed, number);
         self.accept_upgrade(req, res, accept);
         let registration = opening.registration(feed.reader().handle());
-        let watches = S::WATCH.is_some().then(|| self.watches(&feed));
-        let task = tokio::spawn(Box::pin(run_with_hooks(upgrade, opening, feed, timeouts, loading, watches)));
+        let watches = self.watches(&feed);
+        let task = task::spawn(Box::pin(run_with_hooks(upgrade, opening, feed, timeouts, loading, watches)));
         registration.set_control(TaskControl { reader, close_reason, task: task.abort_handle() });
         Ok(())
     }
 
     /// Takes what the session needs of the connection.
-    fn pending_upgrade(
-        &self,
-        upgrade: OnUpgrade,
-        req: &Request,
-        feed: &Feed<S::Message>,
-        number: u64,
-    ) -> PendingUpgrade {
+    fn pending_upgrade(&self, upgrade: OnUpgrade, req: &Request, feed: &Feed<M>, number: u64) -> PendingUpgrade {
         let handle = claim_socket(req, "ws");
         if let Some(conn_ctrl) = req.extensions().get::<ConnCtrl>() {
             conn_ctrl.relax_timeouts();
@@ -171,11 +178,15 @@ impl<S: Subscriber> StreamHandler<S> {
 }
 
 /// A connection with hooks, before its response head.
-struct WsOpening<S: Subscriber> {
+struct WsOpening<M: Message> {
     upgrade: OnUpgrade,
     accept: String,
-    opening: Opening<S>,
-    feed: Feed<S::Message>,
+    opening: Opening<M>,
+    feed: Feed<M>,
+}
+
+fn watching<M: Message>(subscriber: CatchDrop<dyn Served<M>>, watches: Watches<M>) -> CatchDrop<dyn Served<M>> {
+    CatchDrop::new(Box::new(Watching::new(subscriber, watches)))
 }
 
 /// The parts of a session that loads.
@@ -185,7 +196,7 @@ fn unavailable() -> StatusError {
     StatusError::service_unavailable().brief("the server is closing or full: try again later")
 }
 
-impl<S: Subscriber> StreamHandler<S> {
+impl<M: Message> Endpoint<M> {
     /// Writes the head of the response to a valid handshake.
     fn accept_upgrade(&self, req: &Request, res: &mut Response, accept: String) {
         let headers = res.headers_mut();
@@ -218,13 +229,13 @@ async fn close_finished(upgrade: OnUpgrade, max_message: usize) {
 }
 
 /// Runs the hook `opened` once the connection is upgraded, and then the session.
-async fn run_with_hooks<S: Subscriber>(
+async fn run_with_hooks<M: Message>(
     upgrade: PendingUpgrade,
-    opening: Opening<S>,
-    mut feed: Feed<S::Message>,
+    opening: Opening<M>,
+    mut feed: Feed<M>,
     timeouts: Timeouts,
-    loading: Option<LoadParts<S::Message>>,
-    watches: Option<Watches<S::Message>>,
+    loading: Option<LoadParts<M>>,
+    watches: Option<Watches<M>>,
 ) {
     let Some(UpgradedIo { mut io, is_detached }) = upgrade.complete().await else { return };
     if is_detached {
@@ -234,19 +245,14 @@ async fn run_with_hooks<S: Subscriber>(
     match opening.complete().await {
         AfterOpened { outcome: Ok(subscriber), permits: Some(permits) } => {
             feed.reader().mark_active();
-            if S::LOADS
-                && let Some((loads, turns, name)) = loading
-            {
-                let subscriber = CatchDrop::new(Loading::new(subscriber, loads, store.clone(), turns, name));
-                Box::new(WsSession::new(subscriber, store, feed, timeouts, permits)).run(io).await;
-            } else if const { S::WATCH.is_some() }
-                && let Some(watches) = watches
-            {
-                let subscriber = CatchDrop::new(Watching::new(subscriber, watches));
-                Box::new(WsSession::new(subscriber, store, feed, timeouts, permits)).run(io).await;
-            } else {
-                Box::new(WsSession::new(subscriber, store, feed, timeouts, permits)).run(io).await;
-            }
+            let subscriber = match (loading, watches) {
+                (Some((loads, turns, name)), _) => {
+                    CatchDrop::new(Box::new(Loading::new(subscriber, loads, store.clone(), turns, name)) as Box<_>)
+                }
+                (None, Some(watches)) => watching(subscriber, watches),
+                (None, None) => subscriber,
+            };
+            Box::new(WsSession::new(subscriber, store, feed, timeouts, permits)).run(io).await;
         }
         // The task is aborted, and the subscriber's `closed` hook follows.
         AfterOpened { outcome: Ok(_), permits: None } => {}

@@ -68,6 +68,7 @@ use crate::store::log::key_table::KeyTable;
 use crate::store::log::notices::Notices;
 use crate::store::log::slots::SlotIndex;
 use crate::store::log::snapshot_index::Snapshots;
+use crate::store::ordered_map::OrderedMap;
 
 pub(crate) struct Log<M: Message> {
     epoch: Epoch,
@@ -75,13 +76,13 @@ pub(crate) struct Log<M: Message> {
     limits: Limits,
     keys: KeyTable<M>,
     /// All queue messages kept, whatever their key.
-    queue: BTreeMap<Offset, Arc<Entry<M>>>,
+    queue: OrderedMap<Offset, Arc<Entry<M>>>,
     /// All queue messages kept as bytes, whatever their key.
     undecoded: BTreeMap<Offset, Arc<Undecoded>>,
     /// How many readers read all keys.
     readers_of_all: usize,
     /// All `latest` messages kept, whatever their key.
-    latest: BTreeMap<Offset, Arc<Entry<M>>>,
+    latest: OrderedMap<Offset, Arc<Entry<M>>>,
     /// The same by their slots, where messages have slots.
     slots: SlotIndex,
     ephemerals: Ephemerals<M>,
@@ -167,10 +168,10 @@ impl<M: Message> Log<M> {
             head: Offset::START,
             limits,
             keys: KeyTable::new(keeps_texts),
-            queue: BTreeMap::new(),
+            queue: OrderedMap::default(),
             undecoded: BTreeMap::new(),
             readers_of_all: 0,
-            latest: BTreeMap::new(),
+            latest: OrderedMap::default(),
             slots: SlotIndex::default(),
             ephemerals: Ephemerals::default(),
             snapshots: Snapshots::default(),

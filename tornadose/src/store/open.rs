@@ -18,6 +18,7 @@ use crate::store::end::DRAIN_TIMEOUT;
 use crate::store::ingest::Ingest;
 use crate::store::limits::Limits;
 use crate::store::shared::{BackendHandle, Shared};
+use crate::task;
 
 impl<M: Message + Serialize + DeserializeOwned> Store<M> {
     /// Opens a store whose log is filled by a [`Backend`], so that several processes show the same messages. Resolves
@@ -86,7 +87,7 @@ impl<M: Message + Serialize + DeserializeOwned> Store<M> {
         let open_error = Arc::new(Mutex::new(None));
         // Made before the task, so that the store is closed also when the runtime drops the task unpolled.
         let running = Running { ingest, outbox, open_error: Arc::clone(&open_error) };
-        tokio::spawn(run_backend(backend, link, running));
+        task::spawn(Box::pin(run_backend(backend, link, running)));
         // Resolves with an error when the task has ended.
         if opened.wait_for(|opened| *opened).await.is_err() {
             let error = open_error.lock().unwrap_or_else(PoisonError::into_inner).take();

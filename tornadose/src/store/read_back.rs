@@ -1,13 +1,13 @@
 //! The messages of this process on their way to the backend, as they were read back at submit. When the entry of one
 //! comes back, its readers get this value, and the payload is not decoded a second time.
 
-use std::collections::BTreeMap;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::message::Message;
 use crate::store::decode::Decoded;
 use crate::store::limits::ENTRY_OVERHEAD;
+use crate::store::ordered_map::OrderedMap;
 
 /// Messages by their numbers, bounded in bytes. A message that had to make room is decoded when its entry comes.
 pub(crate) struct ReadBack<M: Message> {
@@ -17,7 +17,7 @@ pub(crate) struct ReadBack<M: Message> {
 }
 
 struct Kept<M: Message> {
-    by_number: BTreeMap<u64, Sent<M>>,
+    by_number: OrderedMap<u64, Sent<M>>,
     bytes: usize,
 }
 
@@ -39,7 +39,7 @@ pub(crate) enum Recognized<M: Message> {
 
 impl<M: Message> ReadBack<M> {
     pub(crate) fn new(bytes_max: usize) -> Self {
-        let kept = Kept { by_number: BTreeMap::new(), bytes: 0 };
+        let kept = Kept { by_number: OrderedMap::default(), bytes: 0 };
         Self { kept: Mutex::new(kept), bytes_max, hasher: RandomState::new() }
     }
 

@@ -291,7 +291,7 @@ impl<M> ReaderRegistry<M> {
     pub(crate) fn wake_to_reread(&mut self, key_index: usize) -> Vec<Waker> {
         let of_key = self.by_key.get(key_index).map_or(&[][..], Vec::as_slice);
         let mut ids: Vec<ReaderId> = of_key.iter().chain(&self.all_keys).copied().collect();
-        ids.sort_unstable_by_key(|id| id.number);
+        sort_by_number(&mut ids);
         let mut wakers = Vec::new();
         for id in ids {
             let reader = &mut self.entries[id.index];
@@ -344,9 +344,8 @@ impl<M> ReaderRegistry<M> {
     pub(crate) fn take_all_wakers(&mut self) -> Vec<Waker> {
         self.pending.clear();
         self.pending_offsets.clear();
-        let mut entries: Vec<&ReaderEntry<M>> = self.entries.iter().map(|(_, entry)| entry).collect();
-        entries.sort_unstable_by_key(|entry| entry.number);
-        entries.into_iter().filter_map(|entry| entry.mailbox.take_waker_to_reread()).collect()
+        let ids = self.ids();
+        ids.into_iter().filter_map(|id| self.entries[id.index].mailbox.take_waker_to_reread()).collect()
     }
 
     /// Tells one reader to end, unless it is gone. The first end stays.
@@ -365,11 +364,20 @@ impl<M> ReaderRegistry<M> {
     }
 
     pub(crate) fn end_all(&mut self, end: End) -> Vec<Waker> {
+        self.ids().into_iter().filter_map(|id| self.end(id, end)).collect()
+    }
+
+    /// Returns all readers in order of subscription.
+    fn ids(&self) -> Vec<ReaderId> {
         let mut ids: Vec<ReaderId> =
             self.entries.iter().map(|(index, entry)| ReaderId { number: entry.number, index }).collect();
-        ids.sort_unstable_by_key(|id| id.number);
-        ids.into_iter().filter_map(|id| self.end(id, end)).collect()
+        sort_by_number(&mut ids);
+        ids
     }
+}
+
+fn sort_by_number(ids: &mut [ReaderId]) {
+    ids.sort_unstable_by_key(|id| id.number);
 }
 
 fn remove_id(ids: &mut Vec<ReaderId>, id: ReaderId) {

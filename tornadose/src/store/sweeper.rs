@@ -19,6 +19,7 @@ use crate::store::expired::{StartSweeper, Sweeper, ValueExpiry};
 use crate::store::log::deadlines::ExpiryRequest;
 use crate::store::log::ephemeral::EPHEMERAL_AGE;
 use crate::store::shared::{Shared, State};
+use crate::task;
 
 /// The shortest time between two rounds.
 const ROUND_MIN: Duration = Duration::from_millis(1);
@@ -67,7 +68,7 @@ impl<M: Message> State<M> {
 pub(super) fn start<M: Message>(StartSweeper(notify): StartSweeper, shared: &Arc<Shared<M>>) {
     let running = Running { shared: Arc::downgrade(shared) };
     if let Ok(runtime) = Handle::try_current() {
-        runtime.spawn(sweep(running, notify));
+        task::spawn_on(&runtime, Box::pin(sweep(running, notify)));
     }
 }
 

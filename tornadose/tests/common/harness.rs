@@ -1,7 +1,7 @@
-//! Servers whose streams are attached in the test binary `attached`, and detached in the test binary
-//! `detached`.
+//! Servers whose streams are attached, or detached if the environment says so.
 
 use std::cell::Cell;
+use std::env;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -11,9 +11,12 @@ use tokio::task::JoinHandle;
 use tornadose::Handover;
 use tornadose_test::Harness;
 
-/// Returns whether streams are detached.
+/// The environment variable that says which streams a test process has.
+pub(crate) const STREAMS: &str = "TORNADOSE_STREAMS";
+
+/// Returns whether the streams of this process are detached, by a `tornadose::Handover` as under `tornadose::serve`.
 pub(crate) fn is_detached() -> bool {
-    env!("CARGO_CRATE_NAME") == "detached"
+    env::var_os(STREAMS).is_some_and(|streams| streams == "detached")
 }
 
 pub(crate) const fn secs(seconds: u64) -> Duration {

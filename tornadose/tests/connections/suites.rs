@@ -1,5 +1,5 @@
-//! Suites of connections. Each runs with attached streams (`tests/attached.rs`) and with detached
-//! streams (`tests/detached.rs`).
+//! Suites of connections. Each runs with attached streams, and once more with detached streams in a process of its own.
+//! `TORNADOSE_STREAMS=detached` runs single tests with detached streams.
 
 #[path = "../common/cases.rs"]
 mod cases;
@@ -31,6 +31,7 @@ mod closing;
 mod conformance;
 #[cfg(feature = "metrics")]
 mod counters;
+mod detached;
 mod ephemeral;
 mod ephemeral_programs;
 #[cfg(feature = "simulation")]

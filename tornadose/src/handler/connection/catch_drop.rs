@@ -4,38 +4,38 @@ use std::ops::{Deref, DerefMut};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// Owns a subscriber, and catches and logs a panic of its `Drop`.
-pub(crate) struct CatchDrop<S>(Option<S>);
+pub(crate) struct CatchDrop<S: ?Sized>(Option<Box<S>>);
 
 const UNTIL_DROPPED: &str = "the subscriber is there until this is dropped";
 
-impl<S> CatchDrop<S> {
-    pub(crate) fn new(subscriber: S) -> Self {
+impl<S: ?Sized> CatchDrop<S> {
+    pub(crate) fn new(subscriber: Box<S>) -> Self {
         Self(Some(subscriber))
     }
 
     /// Returns the subscriber, whose `Drop` is not caught any more.
-    pub(crate) fn into_inner(mut self) -> S {
+    pub(crate) fn into_inner(mut self) -> Box<S> {
         self.0.take().expect(UNTIL_DROPPED)
     }
 }
 
-impl<S> Deref for CatchDrop<S> {
+impl<S: ?Sized> Deref for CatchDrop<S> {
     type Target = S;
 
     #[inline]
     fn deref(&self) -> &S {
-        self.0.as_ref().expect(UNTIL_DROPPED)
+        self.0.as_deref().expect(UNTIL_DROPPED)
     }
 }
 
-impl<S> DerefMut for CatchDrop<S> {
+impl<S: ?Sized> DerefMut for CatchDrop<S> {
     #[inline]
     fn deref_mut(&mut self) -> &mut S {
-        self.0.as_mut().expect(UNTIL_DROPPED)
+        self.0.as_deref_mut().expect(UNTIL_DROPPED)
     }
 }
 
-impl<S> Drop for CatchDrop<S> {
+impl<S: ?Sized> Drop for CatchDrop<S> {
     fn drop(&mut self) {
         let subscriber = self.0.take();
         if catch_unwind(AssertUnwindSafe(|| drop(subscriber))).is_err() {

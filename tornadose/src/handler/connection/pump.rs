@@ -11,6 +11,7 @@ use crate::handler::connection::wake_source::WakeSource;
 use crate::handler::feed::format::Format;
 use crate::handler::feed::{Feed, FeedItem};
 use crate::handler::served::Served;
+use crate::message::Message;
 use crate::store::end::{EndReason, EndState};
 
 /// Why nothing more is written.
@@ -37,9 +38,9 @@ pub(crate) trait WriteObserver {
 }
 
 /// Writes messages as long as the socket takes them. Ready only when no more are to be written.
-pub(crate) fn poll<F: Format, S: Served, D>(
-    subscriber: &mut S,
-    feed: &mut Feed<S::Message>,
+pub(crate) fn poll<F: Format, M: Message, D>(
+    subscriber: &mut dyn Served<M>,
+    feed: &mut Feed<M>,
     observer: &mut impl WriteObserver,
     io: &mut SocketIo<D>,
     cx: &mut Context<'_>,
@@ -62,7 +63,7 @@ pub(crate) fn poll<F: Format, S: Served, D>(
         if !std::mem::take(&mut must_read) && feed.try_park(cx.waker()) {
             return Poll::Pending;
         }
-        match catch_unwind(AssertUnwindSafe(|| feed.next::<F, S>(subscriber, cx.waker()))) {
+        match catch_unwind(AssertUnwindSafe(|| feed.next::<F>(subscriber, cx.waker()))) {
             Ok(FeedItem::Bytes(bytes)) => {
                 observer.on_write(feed.reader().last_active());
                 written = io.poll_write(bytes, cx);

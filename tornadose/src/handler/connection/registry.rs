@@ -13,6 +13,7 @@
 //! A connection is removed when its permit is dropped, however it closed.
 
 use std::collections::BTreeMap;
+use std::pin::Pin;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -26,6 +27,8 @@ use crate::sync::{Mutex, MutexGuard, Notify, PoisonError};
 
 /// How long a connection may take to close before it is aborted.
 pub(crate) const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
+
+type WatchdogFuture = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// The open connections, in the order in which they opened.
 #[derive(Default)]
@@ -66,10 +69,7 @@ impl Connections {
     }
 
     /// Spawns the watchdog unless it is running. An earlier one may have ended with its runtime.
-    pub(crate) fn ensure_watchdog<W: Future<Output = ()> + Send + 'static>(
-        self: &Arc<Self>,
-        watch: impl FnOnce(Weak<Self>) -> W,
-    ) {
+    pub(crate) fn ensure_watchdog(self: &Arc<Self>, watch: impl FnOnce(Weak<Self>) -> WatchdogFuture) {
         let mut watchdog = self.watchdog.lock().unwrap_or_else(PoisonError::into_inner);
         if watchdog.as_ref().is_none_or(AbortHandle::is_finished) {
             *watchdog = Some(tokio::spawn(watch(Arc::downgrade(self))).abort_handle());

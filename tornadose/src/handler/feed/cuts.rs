@@ -148,7 +148,7 @@ impl Told {
 
 fn rest<F: Client>(feed: &mut Feed<Note>) -> Vec<u8> {
     let mut bytes = Vec::new();
-    while let FeedItem::Bytes(piece) = feed.next::<F, _>(&mut Reads, &NOOP_WAKER) {
+    while let FeedItem::Bytes(piece) = feed.next::<F>(&mut Reads, &NOOP_WAKER) {
         bytes.extend_from_slice(&piece);
     }
     bytes

@@ -16,25 +16,17 @@ use crate::store::reader::loading::Placement;
 impl<M: Message> Feed<M> {
     /// Loads after a gap that was found in the log. See [`load`](Self::load).
     #[cold]
-    pub(super) fn load_again<F: Format, S: Served<Message = M>>(
-        &mut self,
-        subscriber: &mut S,
-        waker: &Waker,
-    ) -> Option<FeedItem> {
+    pub(super) fn load_again<F: Format>(&mut self, subscriber: &mut dyn Served<M>, waker: &Waker) -> Option<FeedItem> {
         if self.ending.is_some() {
             return None;
         }
         subscriber.loads_mut()?.phase = LoadPhase::Due;
-        self.load::<F, S>(subscriber, waker)
+        self.load::<F>(subscriber, waker)
     }
 
     /// Brings a load on. Returns `None` when messages of the log are next: none is due, or what was loaded is in the
     /// buffer.
-    pub(super) fn load<F: Format, S: Served<Message = M>>(
-        &mut self,
-        subscriber: &mut S,
-        waker: &Waker,
-    ) -> Option<FeedItem> {
+    pub(super) fn load<F: Format>(&mut self, subscriber: &mut dyn Served<M>, waker: &Waker) -> Option<FeedItem> {
         loop {
             let loads = subscriber.loads_mut()?;
             // `Done` stays when something panics below. The connection ends then.
@@ -43,7 +35,7 @@ impl<M: Message> Feed<M> {
                 return None;
             }
             (self.fast_path, self.is_at_head) = (false, false);
-            let (next, item) = self.load_step::<F, S>(phase, subscriber, waker);
+            let (next, item) = self.load_step::<F>(phase, subscriber, waker);
             subscriber.loads_mut()?.phase = next;
             if item.is_some() {
                 return item;
@@ -52,10 +44,10 @@ impl<M: Message> Feed<M> {
     }
 
     /// Returns the phase that follows, and what the feed returns if it has to.
-    fn load_step<F: Format, S: Served<Message = M>>(
+    fn load_step<F: Format>(
         &mut self,
         phase: LoadPhase<M>,
-        subscriber: &mut S,
+        subscriber: &mut dyn Served<M>,
         waker: &Waker,
     ) -> (LoadPhase<M>, Option<FeedItem>) {
         match phase {
@@ -66,10 +58,10 @@ impl<M: Message> Feed<M> {
                 Placement::Ended(end) => (phase, Some(self.flush_or::<F>(FeedItem::Ended(end)))),
                 Placement::Waits => (phase, Some(self.flush_or::<F>(FeedItem::Pending))),
             },
-            LoadPhase::Writing(messages) => self.write_loaded::<F, S>(messages, subscriber),
+            LoadPhase::Writing(messages) => self.write_loaded::<F>(messages, subscriber),
             phase => match self.poll_load_ended(waker) {
                 Some(end) => (phase, Some(self.flush_or::<F>(FeedItem::Ended(end)))),
-                None => self.run_load::<F, S>(phase, subscriber, waker),
+                None => self.run_load::<F>(phase, subscriber, waker),
             },
         }
     }
@@ -83,10 +75,10 @@ impl<M: Message> Feed<M> {
         }
     }
 
-    fn run_load<F: Format, S: Served<Message = M>>(
+    fn run_load<F: Format>(
         &mut self,
         phase: LoadPhase<M>,
-        subscriber: &mut S,
+        subscriber: &mut dyn Served<M>,
         waker: &Waker,
     ) -> (LoadPhase<M>, Option<FeedItem>) {
         if let LoadPhase::Running = phase {
@@ -169,10 +161,10 @@ impl<M: Message> Feed<M> {
     }
 
     /// Writes loaded messages, as many as go into one piece.
-    fn write_loaded<F: Format, S: Served<Message = M>>(
+    fn write_loaded<F: Format>(
         &mut self,
         mut messages: std::vec::IntoIter<M>,
-        subscriber: &S,
+        subscriber: &dyn Served<M>,
     ) -> (LoadPhase<M>, Option<FeedItem>) {
         let mut written = 0;
         let end = loop {

@@ -204,7 +204,7 @@ impl Transport for Ws {
 
 struct Connection {
     feed: Feed<Row>,
-    subscriber: Loading<Reads>,
+    subscriber: Loading<Row>,
     /// The bytes that were written and have not arrived.
     under_way: VecDeque<u8>,
     /// The bytes that have arrived and are not a whole frame.
@@ -274,7 +274,8 @@ impl World {
         let loads = Loads::new(&reader, client.replay);
         let name = HookName { hook: "load", transport: "sse", number: 1 };
         let turns = Arc::clone(&self.turns);
-        let subscriber = Loading::new(CatchDrop::new(reads), loads, self.store.clone(), turns, name);
+        let subscriber =
+            Loading::new(CatchDrop::new(Box::new(reads) as Box<_>), loads, self.store.clone(), turns, name);
         client.connection = Some(Connection {
             feed: Feed::new(reader, record, Lag::Skip),
             subscriber,
@@ -288,7 +289,7 @@ impl Client {
     /// Lets the server write what it can. Returns whether it has written anything.
     fn write<F: Transport>(&mut self, world: &World) -> bool {
         let Some(connection) = &mut self.connection else { return false };
-        let item = connection.feed.next::<F, _>(&mut connection.subscriber, &NOOP_WAKER);
+        let item = connection.feed.next::<F>(&mut connection.subscriber, &NOOP_WAKER);
         let mut bytes = match item {
             FeedItem::Bytes(bytes) => bytes.to_vec(),
             FeedItem::Pending => return false,

@@ -519,11 +519,11 @@ impl<const QUEUE: u64, const LATEST: u64> Client<QUEUE, LATEST> {
         let (fed, asked) = match &mut self.tap {
             Tap::Subscription(_) => return self.step_subscription(history, &lost),
             Tap::Sse(feed, reads) => {
-                let outcome = catch_unwind(AssertUnwindSafe(|| feed.next::<Sse, _>(reads, &NOOP_WAKER)));
+                let outcome = catch_unwind(AssertUnwindSafe(|| feed.next::<Sse>(reads, &NOOP_WAKER)));
                 (outcome, std::mem::take(&mut *reads.asked.lock().unwrap()))
             }
             Tap::Ws(feed, reads) => {
-                let outcome = catch_unwind(AssertUnwindSafe(|| feed.next::<Ws, _>(reads, &NOOP_WAKER)));
+                let outcome = catch_unwind(AssertUnwindSafe(|| feed.next::<Ws>(reads, &NOOP_WAKER)));
                 (outcome, std::mem::take(&mut *reads.asked.lock().unwrap()))
             }
         };

@@ -376,9 +376,9 @@ impl Client {
     fn step(&mut self, history: &History, random: &mut Rng, cuts: bool) -> bool {
         let Some(feed) = &mut self.feed else { return false };
         let next = if self.is_ws {
-            feed.next::<Ws, _>(&mut Reads, &NOOP_WAKER)
+            feed.next::<Ws>(&mut Reads, &NOOP_WAKER)
         } else {
-            feed.next::<Sse, _>(&mut Reads, &NOOP_WAKER)
+            feed.next::<Sse>(&mut Reads, &NOOP_WAKER)
         };
         match next {
             FeedItem::Bytes(mut bytes) => {

@@ -102,7 +102,7 @@ fn feeds(store: &Store<Line>, number: usize) -> Vec<Feed<Line>> {
 
 fn read(feed: &mut Feed<Line>) -> Vec<Bytes> {
     let mut pieces = Vec::new();
-    while let FeedItem::Bytes(bytes) = feed.next::<Counted, _>(&mut Reads, &NOOP_WAKER) {
+    while let FeedItem::Bytes(bytes) = feed.next::<Counted>(&mut Reads, &NOOP_WAKER) {
         pieces.push(bytes);
     }
     pieces

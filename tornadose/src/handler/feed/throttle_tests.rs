@@ -55,11 +55,11 @@ async fn what_comes_while_a_piece_is_written_waits_for_the_next_period() {
     let record = ConnectionRecord::open(Transport::Sse, 1, &reader);
     let mut feed = Feed::new(reader, record, Lag::Skip).with_throttle(Duration::from_secs(1));
     // The position of a new connection.
-    assert!(matches!(feed.next::<Sse, _>(&mut Ticks, &NOOP_WAKER), FeedItem::Bytes(_)));
+    assert!(matches!(feed.next::<Sse>(&mut Ticks, &NOOP_WAKER), FeedItem::Bytes(_)));
     let mut written = 0;
     for number in 0..1000 {
         store.try_submit(Tick(number)).unwrap();
-        written += u32::from(matches!(feed.next::<Sse, _>(&mut Ticks, &NOOP_WAKER), FeedItem::Bytes(_)));
+        written += u32::from(matches!(feed.next::<Sse>(&mut Ticks, &NOOP_WAKER), FeedItem::Bytes(_)));
         advance(Duration::from_millis(10)).await;
     }
     // Ten seconds, and the first at once.

@@ -5,7 +5,7 @@ use std::task::{Poll, Waker, ready};
 
 use crate::handler::feed::format::Format;
 use crate::handler::feed::{FLUSH_BYTES, Feed, FeedItem};
-use crate::handler::served::Served;
+use crate::handler::served::{Kind, Served};
 use crate::handler::watch::watches::{Block, NamedKey, Request, WatchRequest, Watches};
 use crate::id::Id;
 use crate::message::Message;
@@ -26,16 +26,12 @@ impl<M: Message> Feed<M> {
 
     /// Brings the client's requests on. Returns `None` when messages of the log are next.
     #[cold]
-    pub(super) fn watch<F: Format, S: Served<Message = M>>(
-        &mut self,
-        subscriber: &mut S,
-        waker: &Waker,
-    ) -> Option<FeedItem> {
+    pub(super) fn watch<F: Format>(&mut self, subscriber: &mut dyn Served<M>, waker: &Waker) -> Option<FeedItem> {
         (self.fast_path, self.is_at_head) = (false, false);
         loop {
             let watches = subscriber.watches_mut()?;
             if let Some(mut block) = watches.take_block() {
-                if let Some(item) = self.write_block::<F, S>(&mut block, subscriber) {
+                if let Some(item) = self.write_block::<F>(&mut block, subscriber) {
                     subscriber.watches_mut()?.set_block(block);
                     return Some(item);
                 }
@@ -63,16 +59,12 @@ impl<M: Message> Feed<M> {
     /// Brings the client's requests on once more, where nothing was written of what the reader has read meanwhile: a
     /// request may have waited for that, and nothing else wakes the feed. What comes from here on does.
     #[cold]
-    pub(super) fn watch_again<F: Format, S: Served<Message = M>>(
-        &mut self,
-        subscriber: &mut S,
-        waker: &Waker,
-    ) -> FeedItem {
-        if let Some(item) = self.watch::<F, S>(subscriber, waker) {
+    pub(super) fn watch_again<F: Format>(&mut self, subscriber: &mut dyn Served<M>, waker: &Waker) -> FeedItem {
+        if let Some(item) = self.watch::<F>(subscriber, waker) {
             return item;
         }
         let step = self.reader.poll_log(waker);
-        self.assemble::<F, S>(Some(step), subscriber, waker)
+        self.assemble::<F>(Some(step), Kind::Watching, subscriber, waker)
     }
 
     /// Takes what is written and does not wait for a throttle.
@@ -100,11 +92,7 @@ impl<M: Message> Feed<M> {
 
     /// Writes what is left of the pasts, as much as goes into one piece, and at their end the confirmation. Returns `None`
     /// when all is written.
-    fn write_block<F: Format, S: Served<Message = M>>(
-        &mut self,
-        block: &mut Block<M>,
-        subscriber: &S,
-    ) -> Option<FeedItem> {
+    fn write_block<F: Format>(&mut self, block: &mut Block<M>, subscriber: &dyn Served<M>) -> Option<FeedItem> {
         while let Some((key, past)) = block.pasts.front_mut() {
             if self.buffer.len() >= FLUSH_BYTES {
                 return Some(self.take_buffer::<F>());
@@ -115,7 +103,7 @@ impl<M: Message> Feed<M> {
                         return Some(item);
                     }
                 }
-                PastStep::Batch { batch, with_ids, .. } => self.write_past::<F, S>(subscriber, &batch, with_ids, key),
+                PastStep::Batch { batch, with_ids, .. } => self.write_past::<F>(subscriber, &batch, with_ids, key),
                 PastStep::Snapshot { entry, owed } => {
                     if subscriber.filter(&entry.message) {
                         metrics::snapshot();
@@ -159,13 +147,7 @@ impl<M: Message> Feed<M> {
         None
     }
 
-    fn write_past<F: Format, S: Served<Message = M>>(
-        &mut self,
-        subscriber: &S,
-        batch: &Batch<M>,
-        with_ids: bool,
-        key: &str,
-    ) {
+    fn write_past<F: Format>(&mut self, subscriber: &dyn Served<M>, batch: &Batch<M>, with_ids: bool, key: &str) {
         for entry in batch.entries() {
             if !subscriber.filter(&entry.message) {
                 self.reader.record_filtered();

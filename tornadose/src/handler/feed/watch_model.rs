@@ -291,7 +291,7 @@ fn keys_of(data: &Value) -> Vec<u64> {
 
 struct Connection {
     feed: Feed<Item>,
-    subscriber: Watching<Plain>,
+    subscriber: Watching<Item>,
     texts: VecDeque<Text>,
     /// The keys that the server reads for it.
     held: BTreeSet<u64>,
@@ -346,7 +346,7 @@ impl World {
         let watches = Watches::new(&reader, 16, replay);
         client.connection = Some(Connection {
             feed: Feed::new(reader, record, Lag::Skip),
-            subscriber: Watching::new(CatchDrop::new(Plain), watches),
+            subscriber: Watching::new(CatchDrop::new(Box::new(Plain) as Box<_>), watches),
             texts: client.page.open(self.fault).into(),
             held: fields.into_iter().collect(),
             under_way: VecDeque::new(),
@@ -403,7 +403,7 @@ impl Client {
         if connection.feed.try_park(&NOOP_WAKER) {
             return false;
         }
-        let item = connection.feed.next::<Ws, _>(&mut connection.subscriber, &NOOP_WAKER);
+        let item = connection.feed.next::<Ws>(&mut connection.subscriber, &NOOP_WAKER);
         let held: BTreeSet<u64> =
             (0..KEYS).filter(|key| connection.feed.reader().index_of_key(key).is_some()).collect();
         for key in held.difference(&connection.held) {

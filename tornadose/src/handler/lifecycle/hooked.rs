@@ -4,18 +4,19 @@ use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
 use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
 use salvo::http::StatusError;
 use tokio::runtime::Handle;
 use tokio::time::timeout;
 
 use crate::handler::lifecycle::{HookName, HookPermits};
-use crate::handler::served::Served;
+use crate::handler::served::{Served, ServedWithHooks};
 use crate::message::Message;
 use crate::store::Store;
 use crate::store::closing::run_closed_hook;
 use crate::subscriber::close::ReceiveError;
 use crate::subscriber::reply::Reply;
-use crate::subscriber::{KeyOf, Subscriber};
+use crate::task;
 
 const CLOSED_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -29,64 +30,67 @@ pub(crate) struct ClosedHook<M: Message> {
     pub(crate) permits: Option<HookPermits<M>>,
 }
 
-/// A subscriber with hooks, after its connection was opened.
-pub(crate) struct Hooked<S: Subscriber> {
-    subscriber: Option<S>,
-    /// `None` without a `closed` hook.
-    closed: Option<Box<ClosedHook<S::Message>>>,
+/// A subscriber with a `closed` hook, after its connection was opened.
+pub(crate) struct Hooked<M: Message> {
+    subscriber: Option<Box<dyn ServedWithHooks<M>>>,
+    closed: Option<Box<ClosedHook<M>>>,
 }
 
 const UNTIL_DROPPED: &str = "the subscriber is there until this is dropped";
 
-impl<S: Subscriber> Hooked<S> {
-    pub(crate) fn new(subscriber: S, closed: Option<ClosedHook<S::Message>>) -> Self {
-        Self { subscriber: Some(subscriber), closed: closed.map(Box::new) }
+impl<M: Message> Hooked<M> {
+    pub(crate) fn new(subscriber: Box<dyn ServedWithHooks<M>>, closed: ClosedHook<M>) -> Self {
+        Self { subscriber: Some(subscriber), closed: Some(Box::new(closed)) }
+    }
+
+    fn subscriber(&self) -> &dyn ServedWithHooks<M> {
+        self.subscriber.as_deref().expect(UNTIL_DROPPED)
+    }
+
+    fn subscriber_mut(&mut self) -> &mut dyn ServedWithHooks<M> {
+        self.subscriber.as_deref_mut().expect(UNTIL_DROPPED)
     }
 }
 
-impl<S: Subscriber> Served for Hooked<S> {
-    type Message = S::Message;
-
-    #[inline]
-    fn filter(&self, message: &S::Message) -> bool {
-        self.subscriber.as_ref().expect(UNTIL_DROPPED).filter(message)
+impl<M: Message> Served<M> for Hooked<M> {
+    fn filter(&self, message: &M) -> bool {
+        self.subscriber().filter(message)
     }
 
-    fn receive(
-        &mut self,
-        text: &str,
-        store: &Store<S::Message>,
-    ) -> impl Future<Output = Result<Option<Reply>, ReceiveError>> + Send {
-        Subscriber::receive(self.subscriber.as_mut().expect(UNTIL_DROPPED), text, store)
+    fn receive<'a>(
+        &'a mut self,
+        text: &'a str,
+        store: &'a Store<M>,
+    ) -> BoxFuture<'a, Result<Option<Reply>, ReceiveError>> {
+        self.subscriber_mut().receive(text, store)
     }
 
-    fn load(&self, store: &Store<S::Message>) -> impl Future<Output = Result<Vec<S::Message>, StatusError>> + Send {
-        Subscriber::load(self.subscriber.as_ref().expect(UNTIL_DROPPED), store)
+    fn load<'a>(&'a self, store: &'a Store<M>) -> BoxFuture<'a, Result<Vec<M>, StatusError>> {
+        self.subscriber().load(store)
     }
 
-    fn parse_key(json: &str) -> Option<KeyOf<S>> {
-        <S as Served>::parse_key(json)
+    fn parse_key(&self, json: &str) -> Option<M::Key> {
+        self.subscriber().parse_key(json)
     }
 
-    fn watch(&mut self, key: &KeyOf<S>, store: &Store<S::Message>) -> impl Future<Output = Result<(), String>> + Send {
-        Subscriber::watch(self.subscriber.as_mut().expect(UNTIL_DROPPED), key, store)
+    fn watch<'a>(&'a mut self, key: &'a M::Key, store: &'a Store<M>) -> BoxFuture<'a, Result<(), String>> {
+        self.subscriber_mut().watch(key, store)
     }
 }
 
-impl<S: Subscriber> Drop for Hooked<S> {
+impl<M: Message> Drop for Hooked<M> {
     fn drop(&mut self) {
         if let (Some(subscriber), Some(closed)) = (self.subscriber.take(), self.closed.take()) {
             let runtime = closed.runtime.clone();
             // A runtime that has ended drops the hook.
-            runtime.spawn(run_closed(subscriber, closed));
+            task::spawn_on(&runtime, Box::pin(run_closed(subscriber, closed)));
         }
     }
 }
 
-async fn run_closed<S: Subscriber>(subscriber: S, closed: Box<ClosedHook<S::Message>>) {
+async fn run_closed<M: Message>(subscriber: Box<dyn ServedWithHooks<M>>, closed: Box<ClosedHook<M>>) {
     let ClosedHook { store, name, permits: _permits, .. } = *closed;
-    // The hook is called inside the future, so that a panic of the call itself is caught too.
-    let hook = run_closed_hook(async { subscriber.closed(&store).await });
+    let hook = run_closed_hook(subscriber.closed(&store));
     match timeout(CLOSED_TIMEOUT, AssertUnwindSafe(hook).catch_unwind()).await {
         Ok(Ok(())) => {}
         Ok(Err(_)) => name.log_panic(),

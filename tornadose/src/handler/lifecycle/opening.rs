@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use tokio::runtime::Handle;
+use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout};
 
 use crate::handler::connection::catch_drop::CatchDrop;
@@ -13,13 +14,14 @@ use crate::handler::connection::control::Control;
 use crate::handler::connection::record::CloseReason;
 use crate::handler::connection::registry::{Permits, Registration};
 use crate::handler::lifecycle::hooked::{ClosedHook, Hooked};
-use crate::handler::lifecycle::{HookName, HookPermits};
+use crate::handler::lifecycle::{HookName, HookPermits, Hooks};
+use crate::handler::served::{Served, ServedWithHooks};
 use crate::message::Message;
 use crate::store::Store;
 use crate::store::end::EndReason;
 use crate::store::reader::handle::ReaderHandle;
-use crate::subscriber::Subscriber;
 use crate::subscriber::close::Close;
+use crate::task;
 
 const OPENED_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -41,40 +43,48 @@ impl OpenedError {
 }
 
 /// What became of a connection whose `opened` hook has ended.
-pub(crate) struct AfterOpened<S: Subscriber> {
-    pub(crate) outcome: Result<CatchDrop<Hooked<S>>, OpenedError>,
+pub(crate) struct AfterOpened<M: Message> {
+    pub(crate) outcome: Result<CatchDrop<dyn Served<M>>, OpenedError>,
     /// `None` when the connection was aborted meanwhile.
     pub(crate) permits: Option<Permits>,
 }
 
 /// A subscriber with hooks, whose connection opens.
-pub(crate) struct Opening<S: Subscriber> {
-    pub(crate) subscriber: CatchDrop<S>,
-    pub(crate) store: Store<S::Message>,
+pub(crate) struct Opening<M: Message> {
+    pub(crate) subscriber: CatchDrop<dyn ServedWithHooks<M>>,
+    pub(crate) hooks: Hooks,
+    pub(crate) store: Store<M>,
     pub(crate) transport: &'static str,
     pub(crate) number: u64,
-    pub(crate) held: HeldPermits<S::Message>,
+    pub(crate) held: HeldPermits<M>,
 }
 
-impl<S: Subscriber> Opening<S> {
+impl<M: Message> Opening<M> {
     /// Runs the hook in a task of its own, which goes on when this future is dropped. If the hook then returns `Ok`, the
     /// task drops the subscriber, so that its `closed` hook follows.
-    pub(crate) async fn complete(self) -> AfterOpened<S> {
-        if !S::HAS_OPENED {
+    pub(crate) async fn complete(self) -> AfterOpened<M> {
+        if !self.hooks.has_opened {
             return self.run().await;
         }
         let name = self.name();
-        tokio::spawn(self.run()).await.unwrap_or_else(|error| {
-            // The hook's future panicked when it was dropped. Otherwise the runtime has ended.
-            if error.is_panic() {
-                name.log_panic();
-            }
-            AfterOpened { outcome: Err(OpenedError::Panicked), permits: None }
-        })
+        let (opened, after) = oneshot::channel();
+        let task = task::spawn(Box::pin(async move {
+            // When the connection is gone, the subscriber is dropped here.
+            drop(opened.send(self.run().await));
+        }));
+        let result = task.await;
+        if let Ok(after) = after.await {
+            return after;
+        }
+        // The hook's future panicked when it was dropped. Otherwise the runtime has ended.
+        if result.is_err_and(|error| error.is_panic()) {
+            name.log_panic();
+        }
+        AfterOpened { outcome: Err(OpenedError::Panicked), permits: None }
     }
 
     /// Returns where to set the connection's control. To be called before the hook runs.
-    pub(crate) fn registration(&self, reader: ReaderHandle<S::Message>) -> OpeningRegistration<S::Message> {
+    pub(crate) fn registration(&self, reader: ReaderHandle<M>) -> OpeningRegistration<M> {
         let registration = self.held.lock().as_ref().map(|held| held.permits.registration());
         OpeningRegistration { registration, reader, held: Arc::downgrade(&self.held.0) }
     }
@@ -83,11 +93,11 @@ impl<S: Subscriber> Opening<S> {
         HookName { hook: "opened", transport: self.transport, number: self.number }
     }
 
-    async fn run(self) -> AfterOpened<S> {
+    async fn run(self) -> AfterOpened<M> {
         let name = self.name();
-        let Self { mut subscriber, store, held, .. } = self;
-        let outcome = if S::HAS_OPENED {
-            let hook = AssertUnwindSafe(async { subscriber.opened(&store).await }).catch_unwind();
+        let Self { mut subscriber, hooks, store, held, .. } = self;
+        let outcome = if hooks.has_opened {
+            let hook = AssertUnwindSafe(subscriber.opened(&store)).catch_unwind();
             match timeout(OPENED_TIMEOUT, hook).await {
                 Ok(Ok(Ok(()))) => Ok(()),
                 Ok(Ok(Err(close))) => {
@@ -111,13 +121,13 @@ impl<S: Subscriber> Opening<S> {
             None => (None, None),
         };
         let outcome = outcome.map(|()| {
-            let closed = S::HAS_CLOSED.then(|| ClosedHook {
-                store,
-                runtime: Handle::current(),
-                name: HookName { hook: "closed", ..name },
-                permits: hook_permits,
-            });
-            CatchDrop::new(Hooked::new(subscriber.into_inner(), closed))
+            let subscriber = subscriber.into_inner();
+            if !hooks.has_closed {
+                return CatchDrop::new(subscriber as Box<dyn Served<M>>);
+            }
+            let (runtime, name) = (Handle::current(), HookName { hook: "closed", ..name });
+            let closed = ClosedHook { store, runtime, name, permits: hook_permits };
+            CatchDrop::new(Box::new(Hooked::new(subscriber, closed)) as Box<dyn Served<M>>)
         });
         AfterOpened { outcome, permits }
     }

@@ -10,19 +10,19 @@ use crate::handler::lifecycle::HookName;
 use crate::handler::load::failure::LoadFailure;
 use crate::handler::load::loads::Loaded;
 use crate::handler::served::Served;
+use crate::message::Message;
 use crate::store::Store;
 
 const LOAD_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Runs the hook. A failure is logged and counted.
-pub(super) async fn run<T: Served>(
-    served: &T,
-    store: &Store<T::Message>,
+pub(super) async fn run<M: Message>(
+    served: &dyn Served<M>,
+    store: &Store<M>,
     name: HookName,
-) -> Result<Loaded<T::Message>, LoadFailure> {
+) -> Result<Loaded<M>, LoadFailure> {
     let (started_at, head_at_start) = (Instant::now(), store.head());
-    // The hook is called inside the future, so that a panic of the call itself is caught too.
-    let hook = AssertUnwindSafe(async { served.load(store).await }).catch_unwind();
+    let hook = AssertUnwindSafe(served.load(store)).catch_unwind();
     match timeout(LOAD_TIMEOUT, hook).await {
         Ok(Ok(Ok(messages))) => Ok(Loaded { messages, started_at, head_at_start }),
         Ok(Ok(Err(error))) => {

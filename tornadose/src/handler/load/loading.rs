@@ -4,9 +4,10 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker, ready};
 
+use futures_util::future::BoxFuture;
 use salvo::http::StatusError;
-use tokio::sync::Semaphore;
-use tokio::task::JoinHandle;
+use tokio::sync::{Semaphore, oneshot};
+use tokio::task::AbortHandle;
 use tokio::time::sleep_until;
 
 use crate::handler::connection::catch_drop::CatchDrop;
@@ -14,62 +15,76 @@ use crate::handler::lifecycle::HookName;
 use crate::handler::load::failure::LoadFailure;
 use crate::handler::load::hook;
 use crate::handler::load::loads::{Loaded, Loads};
-use crate::handler::served::Served;
+use crate::handler::served::{Kind, Served};
+use crate::message::Message;
 use crate::store::Store;
 use crate::subscriber::close::ReceiveError;
 use crate::subscriber::reply::Reply;
+use crate::task;
 
 /// A subscriber whose connection loads, and what its hook needs.
-pub(crate) struct Loading<T: Served> {
+pub(crate) struct Loading<M: Message> {
     /// `None` while the hook runs, whose task has it.
-    served: Option<CatchDrop<T>>,
-    loads: Loads<T::Message>,
-    task: Option<LoadTask<T>>,
-    store: Store<T::Message>,
+    served: Option<CatchDrop<dyn Served<M>>>,
+    loads: Loads<M>,
+    task: Option<LoadTask<M>>,
+    store: Store<M>,
     turns: Arc<Semaphore>,
     name: HookName,
 }
 
 const UNLESS_LOADING: &str = "nothing is delivered and no text is received while the hook runs";
 
-impl<T: Served> Loading<T> {
+impl<M: Message> Loading<M> {
     pub(crate) fn new(
-        served: CatchDrop<T>,
-        loads: Loads<T::Message>,
-        store: Store<T::Message>,
+        served: CatchDrop<dyn Served<M>>,
+        loads: Loads<M>,
+        store: Store<M>,
         turns: Arc<Semaphore>,
         name: HookName,
     ) -> Self {
         Self { served: Some(served), loads, task: None, store, turns, name }
     }
+
+    fn served(&self) -> &dyn Served<M> {
+        self.served.as_deref().expect(UNLESS_LOADING)
+    }
+
+    fn served_mut(&mut self) -> &mut dyn Served<M> {
+        self.served.as_deref_mut().expect(UNLESS_LOADING)
+    }
 }
 
-impl<T: Served> Served for Loading<T> {
-    type Message = T::Message;
-
-    const LOADS: bool = true;
-
-    #[inline]
-    fn filter(&self, message: &T::Message) -> bool {
-        self.served.as_ref().expect(UNLESS_LOADING).filter(message)
+impl<M: Message> Served<M> for Loading<M> {
+    fn kind(&self) -> Kind {
+        Kind::Loading
     }
 
-    fn receive(
-        &mut self,
-        text: &str,
-        store: &Store<T::Message>,
-    ) -> impl Future<Output = Result<Option<Reply>, ReceiveError>> + Send {
-        let served: &mut T = self.served.as_mut().expect(UNLESS_LOADING);
-        served.receive(text, store)
+    fn filter(&self, message: &M) -> bool {
+        self.served().filter(message)
     }
 
-    fn load(&self, store: &Store<T::Message>) -> impl Future<Output = Result<Vec<T::Message>, StatusError>> + Send {
-        let served: &T = self.served.as_ref().expect(UNLESS_LOADING);
-        served.load(store)
+    fn receive<'a>(
+        &'a mut self,
+        text: &'a str,
+        store: &'a Store<M>,
+    ) -> BoxFuture<'a, Result<Option<Reply>, ReceiveError>> {
+        self.served_mut().receive(text, store)
     }
 
-    #[inline]
-    fn loads_mut(&mut self) -> Option<&mut Loads<T::Message>> {
+    fn load<'a>(&'a self, store: &'a Store<M>) -> BoxFuture<'a, Result<Vec<M>, StatusError>> {
+        self.served().load(store)
+    }
+
+    fn parse_key(&self, json: &str) -> Option<M::Key> {
+        self.served().parse_key(json)
+    }
+
+    fn watch<'a>(&'a mut self, key: &'a M::Key, store: &'a Store<M>) -> BoxFuture<'a, Result<(), String>> {
+        self.served_mut().watch(key, store)
+    }
+
+    fn loads_mut(&mut self) -> Option<&mut Loads<M>> {
         Some(&mut self.loads)
     }
 
@@ -78,19 +93,22 @@ impl<T: Served> Served for Loading<T> {
         let (store, turns, name, start) =
             (self.store.clone(), Arc::clone(&self.turns), self.name, self.loads.next_start());
         // A task of its own, so that a client that takes no bytes does not keep the turn of others.
-        self.task = Some(LoadTask(tokio::spawn(async move {
+        let (finish, finished) = oneshot::channel();
+        let task = task::spawn(Box::pin(async move {
             if let Some(start) = start {
                 sleep_until(start).await;
             }
             let _turn = turns.acquire_owned().await;
             let result = hook::run(&*served, &store, name).await;
-            Finished { served, result }
-        })));
+            // When the connection is gone, the subscriber is dropped here.
+            drop(finish.send(Finished { served, result }));
+        }));
+        self.task = Some(LoadTask { task: task.abort_handle(), finished });
     }
 
-    fn poll_load(&mut self, waker: &Waker) -> Poll<Result<Loaded<T::Message>, LoadFailure>> {
+    fn poll_load(&mut self, waker: &Waker) -> Poll<Result<Loaded<M>, LoadFailure>> {
         let Some(task) = &mut self.task else { return Poll::Pending };
-        let finished = ready!(Pin::new(&mut task.0).poll(&mut Context::from_waker(waker)));
+        let finished = ready!(Pin::new(&mut task.finished).poll(&mut Context::from_waker(waker)));
         self.task = None;
         let Ok(Finished { served, result }) = finished else {
             // The hook's future panicked when it was dropped. Otherwise the runtime has ended.
@@ -106,16 +124,19 @@ impl<T: Served> Served for Loading<T> {
 }
 
 /// The result of the task of a hook.
-struct Finished<T: Served> {
-    served: CatchDrop<T>,
-    result: Result<Loaded<T::Message>, LoadFailure>,
+struct Finished<M: Message> {
+    served: CatchDrop<dyn Served<M>>,
+    result: Result<Loaded<M>, LoadFailure>,
 }
 
 /// The task of a hook, which is aborted when this is dropped.
-struct LoadTask<T: Served>(JoinHandle<Finished<T>>);
+struct LoadTask<M: Message> {
+    task: AbortHandle,
+    finished: oneshot::Receiver<Finished<M>>,
+}
 
-impl<T: Served> Drop for LoadTask<T> {
+impl<M: Message> Drop for LoadTask<M> {
     fn drop(&mut self) {
-        self.0.abort();
+        self.task.abort();
     }
 }

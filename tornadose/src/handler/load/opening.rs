@@ -9,8 +9,8 @@ use std::time::Duration;
 use salvo::http::StatusError;
 use tokio::time::timeout;
 
-use crate::handler::builder::StreamHandler;
 use crate::handler::connection::record::CloseReason;
+use crate::handler::endpoint::Endpoint;
 use crate::handler::feed::Feed;
 use crate::handler::feed::format::Format;
 use crate::handler::lifecycle::HookName;
@@ -18,9 +18,9 @@ use crate::handler::load::failure::LoadFailure;
 use crate::handler::load::hook;
 use crate::handler::load::loads::{LoadPhase, Loads};
 use crate::handler::open::Rejection;
+use crate::handler::served::Served;
 use crate::message::Message;
 use crate::store::end::{EndReason, EndState};
-use crate::subscriber::Subscriber;
 
 /// How long a connection waits for its turn before its response head, where no keep-alive says so.
 const TURN_TIMEOUT: Duration = Duration::from_secs(15);
@@ -52,7 +52,7 @@ impl NotLoaded {
     }
 }
 
-impl<S: Subscriber> StreamHandler<S> {
+impl<M: Message> Endpoint<M> {
     /// Loads what a connection is sent first.
     ///
     /// A connection that goes on after a known id loads nothing. One loads only after its head if the place where its
@@ -60,10 +60,10 @@ impl<S: Subscriber> StreamHandler<S> {
     /// longer silence for a server that is gone.
     pub(crate) async fn load_first<F: Format>(
         &self,
-        feed: &mut Feed<S::Message>,
-        subscriber: &S,
+        feed: &mut Feed<M>,
+        subscriber: &dyn Served<M>,
         name: HookName,
-    ) -> Result<Loads<S::Message>, NotLoaded> {
+    ) -> Result<Loads<M>, NotLoaded> {
         let mut loads = Loads::new(feed.reader(), self.settings.options.replay);
         if !matches!(loads.phase, LoadPhase::Due) || !feed.report_gaps::<F>() {
             return Ok(loads);

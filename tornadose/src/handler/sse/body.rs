@@ -40,17 +40,18 @@ use crate::handler::sse::detach::{Step, StreamHandover};
 use crate::handler::sse::frames;
 use crate::handler::sse::task::SseTask;
 use crate::message::Message;
+use crate::task;
 
 /// An SSE stream that its server writes.
 ///
 /// The fields that each message touches are first, in few cache lines.
 #[repr(C)]
-pub(crate) struct SseBody<S: Served> {
+pub(crate) struct SseBody<M: Message> {
     /// The rest of a piece that is too big for one frame.
     remainder: Bytes,
     last_written: Instant,
     /// `None` once the stream has detached, or returned its last frame.
-    open: Option<Open<S>>,
+    open: Option<Open<M>>,
     timer: Option<Timer>,
     /// The oldest keep-alive that may not have been written, and when it was returned.
     pending_probe: Option<(Weak<()>, Instant)>,
@@ -63,10 +64,10 @@ pub(crate) struct SseBody<S: Served> {
 }
 
 #[repr(C)]
-struct Open<S: Served> {
+struct Open<M: Message> {
     // Fields are dropped in this order: the subscriber is dropped first, and the permits are released last.
-    subscriber: CatchDrop<S>,
-    feed: Feed<S::Message>,
+    subscriber: CatchDrop<dyn Served<M>>,
+    feed: Feed<M>,
     permits: Permits,
 }
 
@@ -99,10 +100,10 @@ impl AsRef<[u8]> for KeepAliveProbe {
 /// Cap on one frame of the body. Between frames it shows whether the client takes bytes.
 const MAX_FRAME: usize = 128 << 10;
 
-impl<S: Served> SseBody<S> {
+impl<M: Message> SseBody<M> {
     pub(crate) fn new(
-        subscriber: CatchDrop<S>,
-        feed: Feed<S::Message>,
+        subscriber: CatchDrop<dyn Served<M>>,
+        feed: Feed<M>,
         timeouts: Timeouts,
         retry_after: Duration,
         conn_ctrl: Option<ConnCtrl>,
@@ -187,7 +188,7 @@ impl<S: Served> SseBody<S> {
                 return Poll::Ready(Some(self.end_with_last_frame(CloseReason::MaxAge)));
             }
             // A panic of the filter ends this stream only. On HTTP/2 it would end the connection's other streams too.
-            let item = catch_unwind(AssertUnwindSafe(|| open.feed.next::<Sse, S>(&mut open.subscriber, cx.waker())));
+            let item = catch_unwind(AssertUnwindSafe(|| open.feed.next::<Sse>(&mut *open.subscriber, cx.waker())));
             match item {
                 Ok(FeedItem::Bytes(mut bytes)) => {
                     self.last_written = open.feed.reader().last_active();
@@ -257,9 +258,9 @@ impl<S: Served> SseBody<S> {
         let (reader, close_reason, registration) =
             (feed.reader().handle(), feed.close_reason().clone(), permits.registration());
         let io = Box::new(SocketIo::new(socket, (), feed.reader().waker_for(WakeSource::Socket)).with_pending_flush());
-        let task =
+        let session =
             Box::new(SseTask::new(subscriber, feed, (self.timeouts, self.retry_after), permits, self.last_written));
-        let task = tokio::spawn(task.run(io)).abort_handle();
+        let task = task::spawn(Box::pin(session.run(io))).abort_handle();
         registration.set_control(TaskControl { reader, close_reason, task });
     }
 
@@ -304,7 +305,7 @@ impl<S: Served> SseBody<S> {
     }
 }
 
-impl<S: Served> Body for SseBody<S> {
+impl<M: Message> Body for SseBody<M> {
     type Data = Bytes;
     type Error = salvo::BoxedError;
 
@@ -315,4 +316,4 @@ impl<S: Served> Body for SseBody<S> {
     }
 }
 
-impl<S: Served> Unpin for SseBody<S> {}
+impl<M: Message> Unpin for SseBody<M> {}

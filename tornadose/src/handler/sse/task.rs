@@ -44,12 +44,12 @@ const MAX_DISCARDED_BYTES: usize = 16 << 10;
 
 /// A detached SSE stream.
 #[repr(C)]
-pub(crate) struct SseTask<S: Served> {
+pub(crate) struct SseTask<M: Message> {
     // An aborted task drops its fields in this order: the subscriber is dropped first, and the permits are released
     // last.
-    subscriber: CatchDrop<S>,
+    subscriber: CatchDrop<dyn Served<M>>,
     timers: SseTimers,
-    feed: Feed<S::Message>,
+    feed: Feed<M>,
     /// How many more bytes are read from the client.
     discard_limit: usize,
     retry_after: Duration,
@@ -74,10 +74,10 @@ enum TaskEnd {
     LastFrame(CloseReason),
 }
 
-impl<S: Served> SseTask<S> {
+impl<M: Message> SseTask<M> {
     pub(crate) fn new(
-        subscriber: CatchDrop<S>,
-        feed: Feed<S::Message>,
+        subscriber: CatchDrop<dyn Served<M>>,
+        feed: Feed<M>,
         (timeouts, retry_after): (Timeouts, Duration),
         permits: Permits,
         last_written: Instant,
@@ -103,7 +103,7 @@ impl<S: Served> SseTask<S> {
     fn poll_end(&mut self, io: &mut SseSocket, cx: &mut Context<'_>) -> Poll<TaskEnd> {
         loop {
             let Self { subscriber, timers, feed, discard_limit, .. } = self;
-            match pump::poll::<ChunkedSse, S, _>(subscriber, feed, timers, io, cx) {
+            match pump::poll::<ChunkedSse, M, _>(&mut **subscriber, feed, timers, io, cx) {
                 Poll::Ready(PumpEnd::Disconnected) => return Poll::Ready(TaskEnd::Dropped(CloseReason::Left)),
                 Poll::Ready(PumpEnd::Ended(end)) => return Poll::Ready(TaskEnd::LastFrame(CloseReason::Ended(end))),
                 Poll::Ready(PumpEnd::NotLoaded(reason)) => return Poll::Ready(TaskEnd::LastFrame(reason)),

@@ -1,7 +1,10 @@
 //! A subscriber whose client watches keys.
 
+use futures_util::future::BoxFuture;
+use salvo::http::StatusError;
+
 use crate::handler::connection::catch_drop::CatchDrop;
-use crate::handler::served::Served;
+use crate::handler::served::{Kind, Served};
 use crate::handler::watch::watches::Watches;
 use crate::message::Message;
 use crate::store::Store;
@@ -9,49 +12,47 @@ use crate::subscriber::close::ReceiveError;
 use crate::subscriber::reply::Reply;
 
 /// A subscriber, and the keys that its client watches.
-pub(crate) struct Watching<T: Served> {
-    served: CatchDrop<T>,
-    watches: Watches<T::Message>,
+pub(crate) struct Watching<M: Message> {
+    served: CatchDrop<dyn Served<M>>,
+    watches: Watches<M>,
 }
 
-impl<T: Served> Watching<T> {
-    pub(crate) fn new(served: CatchDrop<T>, watches: Watches<T::Message>) -> Self {
+impl<M: Message> Watching<M> {
+    pub(crate) fn new(served: CatchDrop<dyn Served<M>>, watches: Watches<M>) -> Self {
         Self { served, watches }
     }
 }
 
-impl<T: Served> Served for Watching<T> {
-    type Message = T::Message;
+impl<M: Message> Served<M> for Watching<M> {
+    fn kind(&self) -> Kind {
+        Kind::Watching
+    }
 
-    const WATCHES: bool = true;
-
-    #[inline]
-    fn filter(&self, message: &T::Message) -> bool {
+    fn filter(&self, message: &M) -> bool {
         self.served.filter(message)
     }
 
-    fn receive(
-        &mut self,
-        text: &str,
-        store: &Store<T::Message>,
-    ) -> impl Future<Output = Result<Option<Reply>, ReceiveError>> + Send {
+    fn receive<'a>(
+        &'a mut self,
+        text: &'a str,
+        store: &'a Store<M>,
+    ) -> BoxFuture<'a, Result<Option<Reply>, ReceiveError>> {
         self.served.receive(text, store)
     }
 
-    #[inline]
-    fn watches_mut(&mut self) -> Option<&mut Watches<T::Message>> {
-        Some(&mut self.watches)
+    fn load<'a>(&'a self, store: &'a Store<M>) -> BoxFuture<'a, Result<Vec<M>, StatusError>> {
+        self.served.load(store)
     }
 
-    fn parse_key(json: &str) -> Option<<T::Message as Message>::Key> {
-        T::parse_key(json)
+    fn parse_key(&self, json: &str) -> Option<M::Key> {
+        self.served.parse_key(json)
     }
 
-    fn watch(
-        &mut self,
-        key: &<T::Message as Message>::Key,
-        store: &Store<T::Message>,
-    ) -> impl Future<Output = Result<(), String>> + Send {
+    fn watch<'a>(&'a mut self, key: &'a M::Key, store: &'a Store<M>) -> BoxFuture<'a, Result<(), String>> {
         self.served.watch(key, store)
+    }
+
+    fn watches_mut(&mut self) -> Option<&mut Watches<M>> {
+        Some(&mut self.watches)
     }
 }

@@ -28,10 +28,11 @@ use crate::handler::connection::timers::Timeouts;
 use crate::handler::connection::wake_source::WakeSource;
 use crate::handler::feed::Feed;
 use crate::handler::feed::format::Ws;
-use crate::handler::served::Served;
+use crate::handler::served::{Kind, Served};
 use crate::handler::ws::end::{SessionEnd, close, ended, panicked};
 use crate::handler::ws::hook;
 use crate::handler::ws::timers::WsTimers;
+use crate::message::Message;
 use crate::store::Store;
 use crate::subscriber::close::{Close, CloseCode, ReceiveError};
 use crate::subscriber::reply::{NotEncoded, Reply};
@@ -41,13 +42,14 @@ use crate::wire::ws::decoder::{Decoder, Inbound, Violation};
 
 /// A connection over WebSocket.
 #[repr(C)]
-pub(crate) struct WsSession<S: Served> {
+pub(crate) struct WsSession<M: Message> {
     // An aborted task drops its fields in this order: the subscriber is dropped first, and the permits are released
     // last.
-    pub(super) subscriber: CatchDrop<S>,
-    pub(super) store: Store<S::Message>,
+    pub(super) subscriber: CatchDrop<dyn Served<M>>,
+    kind: Kind,
+    pub(super) store: Store<M>,
     pub(super) timers: WsTimers,
-    pub(super) feed: Feed<S::Message>,
+    pub(super) feed: Feed<M>,
     permits: Permits,
 }
 
@@ -57,15 +59,16 @@ enum SessionEvent {
     End(SessionEnd),
 }
 
-impl<S: Served> WsSession<S> {
+impl<M: Message> WsSession<M> {
     pub(crate) fn new(
-        subscriber: CatchDrop<S>,
-        store: Store<S::Message>,
-        feed: Feed<S::Message>,
+        subscriber: CatchDrop<dyn Served<M>>,
+        store: Store<M>,
+        feed: Feed<M>,
         timeouts: Timeouts,
         permits: Permits,
     ) -> Self {
-        Self { subscriber, store, timers: WsTimers::new(timeouts), feed, permits }
+        let kind = subscriber.kind();
+        Self { subscriber, kind, store, timers: WsTimers::new(timeouts), feed, permits }
     }
 
     /// Marks the session as one that owns its socket.
@@ -108,7 +111,7 @@ impl<S: Served> WsSession<S> {
     fn poll_event(&mut self, io: &mut SocketIo<Decoder>, cx: &mut Context<'_>) -> Poll<SessionEvent> {
         loop {
             let Self { subscriber, feed, timers, .. } = self;
-            match pump::poll::<Ws, S, _>(subscriber, feed, timers, io, cx) {
+            match pump::poll::<Ws, M, _>(&mut **subscriber, feed, timers, io, cx) {
                 Poll::Ready(PumpEnd::Disconnected) => {
                     return Poll::Ready(SessionEvent::End(SessionEnd::Dropped(CloseReason::Left)));
                 }
@@ -155,7 +158,7 @@ impl<S: Served> WsSession<S> {
         io: &mut SocketIo<Decoder>,
         cx: &mut Context<'_>,
     ) -> Poll<Result<Result<Inbound, Violation>, Disconnected>> {
-        if S::LOADS
+        if self.kind == Kind::Loading
             && let Some(loads) = self.subscriber.loads_mut()
             && loads.holds_text()
         {
@@ -164,7 +167,7 @@ impl<S: Served> WsSession<S> {
                 None => io.poll_read_ahead(cx).map(Err),
             };
         }
-        if S::WATCHES && self.subscriber.watches_mut().is_some_and(|watches| watches.is_busy()) {
+        if self.kind == Kind::Watching && self.subscriber.watches_mut().is_some_and(|watches| watches.is_busy()) {
             return io.poll_read_ahead(cx).map(Err);
         }
         io.poll_inbound(cx)
@@ -173,9 +176,12 @@ impl<S: Served> WsSession<S> {
     /// Keeps a text back that comes while the connection loads.
     #[inline]
     fn hold_text(&mut self, text: String) -> Option<String> {
+        if self.kind != Kind::Loading {
+            return Some(text);
+        }
         match self.subscriber.loads_mut() {
-            Some(loads) if S::LOADS => loads.hold_text(text),
-            _ => Some(text),
+            Some(loads) => loads.hold_text(text),
+            None => Some(text),
         }
     }
 
@@ -184,8 +190,10 @@ impl<S: Served> WsSession<S> {
         let (ask, text) = match control::parse(&text) {
             ClientText::Plain => (None, &*text),
             ClientText::Ask { number, data } => (Some(number), data),
-            ClientText::Watch { keys, since } if S::WATCHES => return self.watch(keys, since, io).await,
-            ClientText::Unwatch { keys } if S::WATCHES => return self.unwatch(keys, io).await,
+            ClientText::Watch { keys, since } if self.kind == Kind::Watching => {
+                return self.watch(keys, since, io).await;
+            }
+            ClientText::Unwatch { keys } if self.kind == Kind::Watching => return self.unwatch(keys, io).await,
             ClientText::Watch { .. } | ClientText::Unwatch { .. } => {
                 ws::error(io.control_bytes(), None, "keys cannot be watched here");
                 return Ok(());
@@ -196,9 +204,7 @@ impl<S: Served> WsSession<S> {
             }
         };
         let Self { subscriber, store, feed, timers, .. } = self;
-        // The hook is called inside the future, so that a panic of the call itself is caught too.
-        let hook = async { subscriber.receive(text, store).await };
-        match hook::run(hook, feed, timers, io).await? {
+        match hook::run(subscriber.receive(text, store), feed, timers, io).await? {
             Some(received) => answer(ask, received, feed.record(), io),
             None => Ok(()),
         }

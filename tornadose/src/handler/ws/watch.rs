@@ -21,7 +21,7 @@ use crate::store::reader::resume::{PendingResume, Resume};
 use crate::wire::ws;
 use crate::wire::ws::decoder::Decoder;
 
-impl<S: Served> WsSession<S> {
+impl<M: Message> WsSession<M> {
     /// Asks the hook about the keys of this JSON, and begins to watch those that it allows. What was kept of them follows
     /// what is being written.
     pub(super) async fn watch(
@@ -39,7 +39,7 @@ impl<S: Served> WsSession<S> {
             return Ok(());
         };
         let Some(texts) = read_list("`tornadose:watch`", keys, max_keys, io.control_bytes()) else { return Ok(()) };
-        let read = read_keys::<S>(&texts, max_key, feed, timers, io).await?;
+        let read = read_keys(&**subscriber, &texts, max_key, feed, timers, io).await?;
         let (mut seen, mut allowed, mut confirmed) = (HashSet::new(), Vec::new(), Vec::new());
         for (text, read) in texts.into_iter().zip(read) {
             let named = match read {
@@ -64,9 +64,7 @@ impl<S: Served> WsSession<S> {
                     continue;
                 }
             }
-            // The hook is called inside the future, so that a panic of the call itself is caught too.
-            let hook = async { subscriber.watch(&named.key, store).await };
-            match hook::run(hook, feed, timers, io).await? {
+            match hook::run(subscriber.watch(&named.key, store), feed, timers, io).await? {
                 Some(Ok(())) => {
                     confirmed.push(Arc::clone(&named.json));
                     allowed.push(named);
@@ -87,15 +85,16 @@ impl<S: Served> WsSession<S> {
     pub(super) async fn unwatch(&mut self, keys: &str, io: &mut SocketIo<Decoder>) -> Result<(), SessionEnd> {
         let Self { subscriber, store, feed, timers, .. } = self;
         let Some(watches) = subscriber.watches_mut() else { return Ok(()) };
+        let (max_keys, keys_from_fields) = (watches.max_keys, watches.keys_from_fields);
         let max_key = store.shared().limits.max_key;
-        let texts = read_list("`tornadose:unwatch`", keys, watches.max_keys, io.control_bytes());
+        let texts = read_list("`tornadose:unwatch`", keys, max_keys, io.control_bytes());
         let Some(texts) = texts else { return Ok(()) };
-        let read = read_keys::<S>(&texts, max_key, feed, timers, io).await?;
+        let read = read_keys(&**subscriber, &texts, max_key, feed, timers, io).await?;
         let (mut seen, mut unwatched) = (HashSet::new(), Vec::new());
         for (text, read) in texts.into_iter().zip(read) {
             match read {
                 Err(reason) => ws::watch::refused(io.control_bytes(), text.get(), &reason),
-                Ok(named) if feed.reader().index_of_key(&named.key).is_some_and(|at| at < watches.keys_from_fields) => {
+                Ok(named) if feed.reader().index_of_key(&named.key).is_some_and(|at| at < keys_from_fields) => {
                     let reason = "the connection has this key from its request, so it cannot be unwatched";
                     ws::watch::refused(io.control_bytes(), &named.json, reason);
                 }
@@ -103,8 +102,10 @@ impl<S: Served> WsSession<S> {
                 Ok(_) => {}
             }
         }
-        watches.set_request(Request::Unwatch(unwatched));
-        feed.begin_request();
+        if let Some(watches) = subscriber.watches_mut() {
+            watches.set_request(Request::Unwatch(unwatched));
+            feed.begin_request();
+        }
         Ok(())
     }
 }
@@ -135,28 +136,29 @@ fn too_many(max_keys: usize) -> String {
 }
 
 /// Reads keys. A panic of how they are read ends the connection, as that of a hook does.
-async fn read_keys<S: Served>(
+async fn read_keys<M: Message>(
+    subscriber: &dyn Served<M>,
     texts: &[&RawValue],
     max_key: usize,
-    feed: &mut Feed<S::Message>,
+    feed: &mut Feed<M>,
     timers: &mut WsTimers,
     io: &mut SocketIo<Decoder>,
-) -> Result<Vec<Result<NamedKey<S::Message>, String>>, SessionEnd> {
-    let read = async { texts.iter().map(|text| read_key::<S>(text, max_key)).collect::<Vec<_>>() };
+) -> Result<Vec<Result<NamedKey<M>, String>>, SessionEnd> {
+    let read = async { texts.iter().map(|text| read_key(subscriber, text, max_key)).collect::<Vec<_>>() };
     // It is ready at once.
     Ok(hook::run(read, feed, timers, io).await?.unwrap_or_default())
 }
 
 /// Reads a key. The error is the reason to tell the client.
-fn read_key<S: Served>(json: &RawValue, max_key: usize) -> Result<NamedKey<S::Message>, String> {
-    let key: <S::Message as Message>::Key = S::parse_key(json.get()).ok_or("this is not a key of these messages")?;
+fn read_key<M: Message>(subscriber: &dyn Served<M>, json: &RawValue, max_key: usize) -> Result<NamedKey<M>, String> {
+    let key = subscriber.parse_key(json.get()).ok_or("this is not a key of these messages")?;
     let text = key_text(&key).map_err(|_| "the key cannot be written as JSON")?;
     if text.len() > max_key {
         return Err(format!("the key takes {} bytes of JSON: at most {max_key} are allowed", text.len()));
     }
     let bare = wire_key(&text);
     // What reads the keys of a type that was written by hand may not read the value alone of a key with one field.
-    let is_bare = bare == text || S::parse_key(&bare).is_some_and(|read| read == key);
+    let is_bare = bare == text || subscriber.parse_key(&bare).is_some_and(|read| read == key);
     let written = if is_bare { &*bare } else { &*text };
     // The client has to find the key again in the answers.
     if !is_same_json(json.get(), written) {

@@ -1,16 +1,17 @@
 //! The ephemeral messages of a log by their numbers, of all keys and of one.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use tokio::time::Instant;
 
 use crate::store::entry::Entry;
+use crate::store::ordered_map::OrderedMap;
 
 /// The ephemeral messages of all keys.
 pub(super) struct Ephemerals<M> {
     /// Those that are kept, by their numbers.
-    pub(super) kept: BTreeMap<u64, Kept<M>>,
+    pub(super) kept: OrderedMap<u64, Kept<M>>,
     /// How many were appended, kept or not. The newest has this number.
     pub(super) appended: u64,
 }
@@ -47,7 +48,7 @@ impl KeyEphemerals {
 
 impl<M> Default for Ephemerals<M> {
     fn default() -> Self {
-        Self { kept: BTreeMap::new(), appended: 0 }
+        Self { kept: OrderedMap::default(), appended: 0 }
     }
 }
 

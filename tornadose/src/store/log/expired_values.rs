@@ -13,6 +13,7 @@ use crate::id::Offset;
 use crate::store::entry::Entry;
 use crate::store::limits::ENTRY_OVERHEAD;
 use crate::store::log::key::KeySelection;
+use crate::store::ordered_map::OrderedMap;
 
 /// Of how many keys the newest forgotten notice is remembered by itself.
 const FORGOTTEN_KEYS_MAX: usize = 1024;
@@ -32,7 +33,7 @@ impl<M> Clone for ExpiredValue<M> {
 
 /// The notices that are remembered.
 pub(super) struct ExpiredValues<M> {
-    notices: BTreeMap<Offset, ExpiredValue<M>>,
+    notices: OrderedMap<Offset, ExpiredValue<M>>,
     /// The offsets of the notices of each key.
     of_key: BTreeSet<(usize, Offset)>,
     /// What all of them count towards the store's memory.
@@ -48,7 +49,7 @@ pub(super) struct ExpiredValues<M> {
 impl<M> Default for ExpiredValues<M> {
     fn default() -> Self {
         Self {
-            notices: BTreeMap::new(),
+            notices: OrderedMap::default(),
             of_key: BTreeSet::new(),
             bytes: 0,
             forgotten: BTreeMap::new(),

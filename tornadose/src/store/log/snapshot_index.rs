@@ -1,7 +1,7 @@
 //! The snapshots of a log by the indexes of their keys. [`snapshots`](crate::store::log::snapshots) says what happens to
 //! them.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use crate::id::Offset;
@@ -9,11 +9,12 @@ use crate::message::Message;
 use crate::store::entry::Entry;
 use crate::store::limits::ENTRY_OVERHEAD;
 use crate::store::log::unwritten::Unwritten;
+use crate::store::ordered_map::OrderedMap;
 use crate::store::sum::SharedSum;
 
 /// The snapshots of all keys.
 pub(crate) struct Snapshots<M: Message> {
-    pub(super) keys: BTreeMap<usize, KeySnapshot<M>>,
+    pub(super) keys: OrderedMap<usize, KeySnapshot<M>>,
     /// The keys whose snapshots may be dropped to make room, by their newest summed message: those that are finished, and
     /// blank ones.
     pub(super) droppable: BTreeSet<(Offset, usize)>,
@@ -71,7 +72,7 @@ pub(crate) struct KeySnapshot<M: Message> {
 impl<M: Message> Default for Snapshots<M> {
     fn default() -> Self {
         Self {
-            keys: BTreeMap::new(),
+            keys: OrderedMap::default(),
             droppable: BTreeSet::new(),
             unknown: BTreeSet::new(),
             due: BTreeSet::new(),

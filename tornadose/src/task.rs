@@ -1,0 +1,15 @@
+//! Tasks whose futures are boxed. A program of many message types is built with the runtime's code for one type of task.
+
+use futures_util::future::BoxFuture;
+use tokio::runtime::Handle;
+use tokio::task::JoinHandle;
+
+/// As [`tokio::spawn`].
+pub(crate) fn spawn(future: BoxFuture<'static, ()>) -> JoinHandle<()> {
+    tokio::spawn(future)
+}
+
+/// As [`Handle::spawn`].
+pub(crate) fn spawn_on(runtime: &Handle, future: BoxFuture<'static, ()>) -> JoinHandle<()> {
+    runtime.spawn(future)
+}

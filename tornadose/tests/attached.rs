@@ -1,7 +1,0 @@
-//! Connections to a server that writes their streams itself, as Salvo's `Server` does. `detached.rs`
-//! runs the same suites with detached streams: a client must not see a difference.
-
-#![allow(clippy::unwrap_used, reason = "a test may")]
-
-#[path = "connections/suites.rs"]
-mod connections;
