@@ -1,4 +1,5 @@
 //! Tasks whose futures are boxed. A program of many message types is built with the runtime's code for one type of task.
+//! Tasks that are polled for each message are not boxed.
 
 use futures_util::future::BoxFuture;
 use tokio::runtime::Handle;

@@ -196,12 +196,11 @@ impl<M: Message> Feed<M> {
     #[inline]
     fn poll_kind<F: Format>(&mut self, kind: Kind, subscriber: &mut dyn Served<M>, waker: &Waker) -> Option<FeedItem> {
         match kind {
-            Kind::Plain => None,
             Kind::Loading => self.load::<F>(subscriber, waker),
             Kind::Watching if subscriber.watches_mut().is_some_and(|watches| watches.is_open()) => {
                 self.watch::<F>(subscriber, waker)
             }
-            Kind::Watching => None,
+            Kind::Plain | Kind::Watching => None,
         }
     }
 
@@ -370,7 +369,7 @@ impl<M: Message> Feed<M> {
         with_ids: bool,
     ) -> Option<Bytes> {
         let entries = batch.entries();
-        let passing = entries.iter().take_while(|entry| subscriber.filter(&entry.message)).count();
+        let passing = subscriber.count_passing(entries);
         if with_ids && passing == entries.len() {
             // An ephemeral message writes no position.
             let written = entries.iter().rfind(|entry| !M::HAS_EPHEMERAL || !entry.is_ephemeral());

@@ -1,6 +1,7 @@
 //! A subscriber without its type. A connection is served by code that knows the type of its messages alone, so that a
 //! program of many subscribers is built with one copy of that code per message type.
 
+use std::sync::Arc;
 use std::task::{Poll, Waker};
 
 use futures_util::future::BoxFuture;
@@ -11,6 +12,7 @@ use crate::handler::load::loads::{Loaded, Loads};
 use crate::handler::watch::watches::Watches;
 use crate::message::Message;
 use crate::store::Store;
+use crate::store::entry::Entry;
 use crate::subscriber::Subscriber;
 use crate::subscriber::close::{Close, ReceiveError};
 use crate::subscriber::reply::Reply;
@@ -36,6 +38,12 @@ pub(crate) trait Served<M: Message>: Send + Sync {
 
     /// As [`Subscriber::filter`].
     fn filter(&self, message: &M) -> bool;
+
+    /// Returns how many of these messages pass the filter before the first that does not. For a subscriber's own type this
+    /// is one virtual call, and no call per message where the filter is the default.
+    fn count_passing(&self, entries: &[Arc<Entry<M>>]) -> usize {
+        entries.iter().take_while(|entry| self.filter(&entry.message)).count()
+    }
 
     /// As [`Subscriber::receive`].
     fn receive<'a>(

@@ -117,13 +117,14 @@ impl<M: Message> Endpoint<M> {
         let (reader, close_reason) = (feed.reader().handle(), feed.close_reason().clone());
         let registration = permits.registration();
         let mut session = Box::new(WsSession::new(subscriber, self.store.clone(), feed, timeouts, permits));
-        let task = task::spawn(Box::pin(async move {
+        // Not boxed, because it is polled for each message.
+        let task = tokio::spawn(async move {
             let Some(UpgradedIo { io, is_detached }) = upgrade.complete().await else { return };
             if is_detached {
                 session.mark_detached();
             }
             session.run(io).await;
-        }));
+        });
         registration.set_control(TaskControl { reader, close_reason, task: task.abort_handle() });
     }
 

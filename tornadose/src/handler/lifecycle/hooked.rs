@@ -1,6 +1,7 @@
 //! A subscriber whose `closed` hook runs when its connection drops it, however the connection ends.
 
 use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt;
@@ -14,6 +15,7 @@ use crate::handler::served::{Served, ServedWithHooks};
 use crate::message::Message;
 use crate::store::Store;
 use crate::store::closing::run_closed_hook;
+use crate::store::entry::Entry;
 use crate::subscriber::close::ReceiveError;
 use crate::subscriber::reply::Reply;
 use crate::task;
@@ -55,6 +57,10 @@ impl<M: Message> Hooked<M> {
 impl<M: Message> Served<M> for Hooked<M> {
     fn filter(&self, message: &M) -> bool {
         self.subscriber().filter(message)
+    }
+
+    fn count_passing(&self, entries: &[Arc<Entry<M>>]) -> usize {
+        self.subscriber().count_passing(entries)
     }
 
     fn receive<'a>(

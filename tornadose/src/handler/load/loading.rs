@@ -18,6 +18,7 @@ use crate::handler::load::loads::{Loaded, Loads};
 use crate::handler::served::{Kind, Served};
 use crate::message::Message;
 use crate::store::Store;
+use crate::store::entry::Entry;
 use crate::subscriber::close::ReceiveError;
 use crate::subscriber::reply::Reply;
 use crate::task;
@@ -62,6 +63,10 @@ impl<M: Message> Served<M> for Loading<M> {
 
     fn filter(&self, message: &M) -> bool {
         self.served().filter(message)
+    }
+
+    fn count_passing(&self, entries: &[Arc<Entry<M>>]) -> usize {
+        self.served().count_passing(entries)
     }
 
     fn receive<'a>(

@@ -40,7 +40,6 @@ use crate::handler::sse::detach::{Step, StreamHandover};
 use crate::handler::sse::frames;
 use crate::handler::sse::task::SseTask;
 use crate::message::Message;
-use crate::task;
 
 /// An SSE stream that its server writes.
 ///
@@ -260,7 +259,7 @@ impl<M: Message> SseBody<M> {
         let io = Box::new(SocketIo::new(socket, (), feed.reader().waker_for(WakeSource::Socket)).with_pending_flush());
         let session =
             Box::new(SseTask::new(subscriber, feed, (self.timeouts, self.retry_after), permits, self.last_written));
-        let task = task::spawn(Box::pin(session.run(io))).abort_handle();
+        let task = tokio::spawn(session.run(io)).abort_handle();
         registration.set_control(TaskControl { reader, close_reason, task });
     }
 

@@ -1,5 +1,7 @@
 //! A subscriber whose client watches keys.
 
+use std::sync::Arc;
+
 use futures_util::future::BoxFuture;
 use salvo::http::StatusError;
 
@@ -8,6 +10,7 @@ use crate::handler::served::{Kind, Served};
 use crate::handler::watch::watches::Watches;
 use crate::message::Message;
 use crate::store::Store;
+use crate::store::entry::Entry;
 use crate::subscriber::close::ReceiveError;
 use crate::subscriber::reply::Reply;
 
@@ -30,6 +33,10 @@ impl<M: Message> Served<M> for Watching<M> {
 
     fn filter(&self, message: &M) -> bool {
         self.served.filter(message)
+    }
+
+    fn count_passing(&self, entries: &[Arc<Entry<M>>]) -> usize {
+        self.served.count_passing(entries)
     }
 
     fn receive<'a>(
