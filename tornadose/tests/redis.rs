@@ -49,6 +49,8 @@ mod versions;
 mod load;
 #[path = "redis/snapshots.rs"]
 mod snapshots;
+#[path = "redis/snapshots_place.rs"]
+mod snapshots_place;
 #[path = "redis/finish.rs"]
 mod finish;
 #[path = "redis/watch.rs"]

@@ -11,7 +11,6 @@ use crate::backend::incoming::{IncomingEntry, Ingested};
 use crate::backend::link::BackendLink;
 use crate::backend::redis::fault::Fault;
 use crate::backend::redis::server::Server;
-use crate::backend::redis::streams::acknowledged::Acknowledged;
 use crate::backend::redis::streams::entry::{Entry, Notice, Part};
 use crate::backend::redis::streams::entry_reader::EntryReader;
 use crate::backend::redis::streams::expiry::EngineClock;
@@ -22,6 +21,7 @@ use crate::backend::redis::streams::page::Page;
 use crate::backend::redis::streams::protocol::{EPHEMERAL_HISTORY, Keys, parse_number};
 use crate::backend::redis::streams::refusal::Refusal;
 use crate::backend::redis::streams::script::Scripts;
+use crate::backend::redis::streams::shared::StreamShared;
 use crate::backend::redis::streams::snapshots::{SnapshotDrop, UnreadSnapshots, add_drops};
 use crate::backend::redis::streams::tail::{PollSummary, Progress, Tail};
 use crate::id::{Epoch, Offset};
@@ -38,9 +38,8 @@ const FORMER_EPOCHS_MAX: usize = 64;
 pub(super) struct StreamReader<'a> {
     entries: EntryReader<'a>,
     link: &'a BackendLink,
-    acknowledged: &'a Acknowledged,
+    shared: &'a StreamShared,
     clock: &'a EngineClock,
-    history: usize,
     occasion: Occasion,
     /// The epoch of the loaded stream; `None` when the stream must be loaded again.
     epoch: Option<Epoch>,
@@ -86,17 +85,15 @@ impl<'a> StreamReader<'a> {
         server: &'a Server,
         keys: &'a Keys,
         scripts: &'a Scripts,
-        history: usize,
-        acknowledged: &'a Acknowledged,
+        shared: &'a StreamShared,
         clock: &'a EngineClock,
         link: &'a BackendLink,
     ) -> Self {
         Self {
             entries: EntryReader::new(server, keys, scripts, clock, link),
             link,
-            acknowledged,
+            shared,
             clock,
-            history,
             occasion: Occasion::Start,
             epoch: None,
             former_epochs: VecDeque::new(),
@@ -179,7 +176,7 @@ impl<'a> StreamReader<'a> {
             Box::pin(self.snapshots.load(&mut self.entries.connection, self.link)).await?;
         }
         self.ingest_values(self.tail.last).await?;
-        let newest_acknowledged = self.acknowledged.newest_unread();
+        let newest_acknowledged = self.shared.acknowledged.newest_unread();
         let last = self.tail.last;
         let several = if self.reads_several() { self.entries.read_several(last, waits).await? } else { None };
         let page = if let Some(page) = several {
@@ -214,7 +211,7 @@ impl<'a> StreamReader<'a> {
         };
         if missing > 0 {
             self.link.report_trimmed(Some(missing));
-            self.acknowledged.record_trimmed(missing, page.info.newest);
+            self.shared.acknowledged.record_trimmed(missing, page.info.newest);
             self.tail.added += missing;
             self.has_missed = true;
         }
@@ -228,8 +225,9 @@ impl<'a> StreamReader<'a> {
                 // The newest entries are missing.
                 self.tail.last = newest;
                 self.link.advance_to(newest);
+                self.shared.checkpoints.record(self.tail);
             }
-            self.acknowledged.forget_through(newest);
+            self.shared.acknowledged.forget_through(newest);
             self.loaded_offsets = HashMap::new();
             self.pass_ephemerals();
             self.write().await?;
@@ -278,7 +276,9 @@ impl<'a> StreamReader<'a> {
         };
         let newest = page.info.newest;
         let is_read = |offset| self.is_read(page, offset);
-        if newest >= newest_acknowledged && !(is_complete && self.acknowledged.has_lost(newest, missing, is_read)) {
+        if newest >= newest_acknowledged
+            && !(is_complete && self.shared.acknowledged.has_lost(newest, missing, is_read))
+        {
             self.misses_acknowledged &= !is_complete;
             return Ok(progress);
         }
@@ -319,7 +319,7 @@ impl<'a> StreamReader<'a> {
             }
             self.apply(&entry, field);
             if self.is_ours(&entry) {
-                self.acknowledged.record_read(entry.offset);
+                self.shared.acknowledged.record_read(entry.offset);
             }
             self.tail = Tail { last: entry.offset, added: self.tail.added + 1 };
         }
@@ -327,6 +327,7 @@ impl<'a> StreamReader<'a> {
             let bytes = self.part.take_with(offset, data);
             self.part = Part { offset, bytes };
         }
+        self.shared.checkpoints.record(self.tail);
         self.write().await
     }
 
@@ -443,7 +444,7 @@ impl<'a> StreamReader<'a> {
         self.latest_scripts.add_writes(&mut pipeline, keys, std::mem::take(&mut self.latest_writes));
         if self.foreign >= TRIM_AFTER_FOREIGN {
             self.foreign = 0;
-            pipeline.cmd("XTRIM").arg(&keys.stream).arg("MAXLEN").arg("~").arg(self.history);
+            pipeline.cmd("XTRIM").arg(&keys.stream).arg("MAXLEN").arg("~").arg(self.shared.history);
         }
         if self.foreign_ephemerals >= TRIM_AFTER_FOREIGN {
             self.foreign_ephemerals = 0;
@@ -470,7 +471,7 @@ impl<'a> StreamReader<'a> {
     async fn forget_finishes(&mut self, keys: &Keys) -> Result<(), Fault> {
         let mut pipeline = redis::pipe();
         self.finishes.add_drop_of_stale(&mut pipeline, keys);
-        self.reopening.add_if_due(&mut pipeline, keys, self.history, self.link);
+        self.reopening.add_if_due(&mut pipeline, keys, self.shared.history, self.link);
         if !pipeline.is_empty() {
             let refusal = self.find_refusal(&pipeline).await?;
             if let Some(error) = self.finishes_refusal.replace(refusal) {
@@ -489,8 +490,8 @@ impl<'a> StreamReader<'a> {
 
     /// Looks at the stream, and begins to read it from its history on.
     async fn load(&mut self) -> Result<(), Fault> {
-        let LoadedStream { mut epoch, tail, largest, latest } =
-            load(&mut self.entries.connection, self.link, self.history, self.occasion).await?;
+        let LoadedStream { mut epoch, tail, largest, latest, mut place } =
+            load(&mut self.entries.connection, self.link, self.shared.history, self.occasion).await?;
         self.occasion = Occasion::Reload;
         if self.link.queue_ttl().is_some() || self.link.expires_latest() || self.link.has_ephemeral() {
             self.read_clock().await?;
@@ -499,6 +500,7 @@ impl<'a> StreamReader<'a> {
         self.entries.skip_ephemerals().await?;
         if self.former_epochs.contains(&epoch) {
             epoch = self.entries.connection.change_epoch(epoch, self.link.channel()).await?;
+            place = None;
         }
         self.finishes = UnreadFinishes::default();
         if self.link.can_finish() {
@@ -507,12 +509,13 @@ impl<'a> StreamReader<'a> {
         self.snapshots = UnreadSnapshots::default();
         if self.link.snapshot_version().is_some() {
             let connection = &mut self.entries.connection;
-            let unread = UnreadSnapshots::read(connection, self.link, epoch, &self.finishes);
+            let unread = UnreadSnapshots::read(connection, self.link, epoch, &self.finishes, place);
             let (unread, stale) = Box::pin(unread).await?;
             (self.snapshots, self.snapshot_drops) = (unread, stale);
         }
         // Readers are told of everything before the reset.
-        self.acknowledged.start_after(tail.last);
+        self.shared.acknowledged.start_after(tail.last);
+        self.shared.checkpoints.restart(epoch, tail);
         self.link.reset(epoch, tail.last);
         self.snapshots.retain_trusted(self.link);
         self.values = UnreadValues::newer_than(&latest, Offset::START);
