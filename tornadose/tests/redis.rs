@@ -51,6 +51,8 @@ mod load;
 mod snapshots;
 #[path = "redis/snapshots_place.rs"]
 mod snapshots_place;
+#[path = "redis/snapshots_trimming.rs"]
+mod snapshots_trimming;
 #[path = "redis/finish.rs"]
 mod finish;
 #[path = "redis/watch.rs"]

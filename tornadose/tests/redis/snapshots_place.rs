@@ -71,6 +71,22 @@ async fn a_stream_that_went_back_while_no_process_ran_is_a_new_epoch_also_when_i
 
 #[tokio::test]
 #[ignore = "needs redis-server: ./test runs it"]
+async fn a_reader_of_all_keys_gets_the_snapshots_of_a_stream_that_is_trimmed_to_nothing() {
+    let server = Server::start();
+    let one = open(&server).await;
+    let answer = submit_tokens(&one, 1, 0..10).await;
+    let head = one.head();
+    kept(&server, 1, " 9 ").await;
+    place(&server, &newest(&server)).await;
+    drop(one);
+    server.cli(&["XTRIM", STREAM, "MAXLEN", "0"]);
+    let late = open(&server).await;
+    assert_eq!(late.head(), head);
+    assert_eq!(next(&mut late.subscribe()).await, Some(text(1, &answer)));
+}
+
+#[tokio::test]
+#[ignore = "needs redis-server: ./test runs it"]
 async fn where_the_stream_is_trimmed_up_to_the_place_every_key_is_known() {
     let server = Server::start();
     let one = open(&server).await;

@@ -15,6 +15,7 @@ mod load;
 mod refusal;
 mod place;
 mod shared;
+mod trimming;
 mod snapshots;
 mod entry_reader;
 mod expiry;
@@ -35,7 +36,7 @@ use crate::backend::redis::streams::shared::StreamShared;
 /// `name`.
 pub(super) async fn run(server: &Server, name: &str, history: usize, link: &BackendLink) -> Result<(), OpenError> {
     let keys = Keys::named(name);
-    let (scripts, shared, clock) = (Scripts::new(), StreamShared::new(history), EngineClock::default());
+    let (scripts, shared, clock) = (Scripts::new(), StreamShared::new(history, link), EngineClock::default());
     let mut reader = StreamReader::new(server, &keys, &scripts, &shared, &clock, link);
     let started = tokio::select! {
         biased;
@@ -166,12 +167,12 @@ mod tests {
         let port = TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().port();
         let server = Redis::streams(format!("redis://127.0.0.1:{port}/")).connection.server("lines", "lines").unwrap();
         let (disconnections, keys) = (Arc::new(Disconnections::default()), Keys::named("tornadose:lines"));
-        let (scripts, shared, clock) = (Scripts::new(), StreamShared::new(10), EngineClock::default());
         let link = BackendLink::new(
             Arc::clone(&disconnections) as Arc<dyn LogSink>,
             Arc::new(Outbox::new(1, "lines")),
             Duration::from_secs(3),
         );
+        let (scripts, shared, clock) = (Scripts::new(), StreamShared::new(10, &link), EngineClock::default());
         let reconnected = async {
             sleep(DAY).await;
             let listener = tokio::net::TcpListener::bind(("127.0.0.1", port)).await.unwrap();

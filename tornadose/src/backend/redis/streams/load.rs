@@ -10,6 +10,7 @@ use crate::backend::redis::streams::place::{FoundPlace, KeptPlace, PlaceCheck};
 use crate::backend::redis::streams::protocol::{
     Keys, add_create_mark, format_id, parse_bytes, parse_epoch, parse_id, parse_list, parse_number, parse_state,
 };
+use crate::backend::redis::streams::shared::StreamShared;
 use crate::backend::redis::streams::tail::{StreamInfo, Tail};
 use crate::id::{Epoch, Offset};
 
@@ -40,7 +41,7 @@ pub(super) enum Occasion {
 pub(super) async fn load(
     connection: &mut ReaderConnection<'_>,
     link: &BackendLink,
-    history_max: usize,
+    shared: &StreamShared,
     occasion: Occasion,
 ) -> Result<LoadedStream, Fault> {
     let mut state = StreamState::read(connection, link).await?;
@@ -67,9 +68,13 @@ pub(super) async fn load(
     // What has no room goes into the snapshots.
     let bytes_max = if link.snapshot_version().is_some() { usize::MAX } else { link.memory() };
     let found = state.place.filter(|found| found.kept.place.epoch == epoch);
-    let place = found.map(|found| found.kept);
-    let Start { mut tail, largest, after } = find_start(connection, &state.info, history_max, bytes_max, place).await?;
-    let mut place = None;
+    let mut place = found.map(|found| found.kept);
+    let uncovered = place.map(|place| state.info.added.saturating_sub(place.added));
+    let entries_max = uncovered
+        .map_or(shared.history_max, |uncovered| usize::try_from(uncovered).unwrap_or(usize::MAX).max(shared.history));
+    let start = find_start(connection, &state.info, entries_max, bytes_max, place).await?;
+    let Start { mut tail, largest, after } = start;
+    place = None;
     match found.map(|found| (found, found.check(state.info, after))) {
         Some((found, PlaceCheck::Holds)) => {
             place = Some(found.kept);

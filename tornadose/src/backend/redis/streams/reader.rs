@@ -24,6 +24,7 @@ use crate::backend::redis::streams::script::Scripts;
 use crate::backend::redis::streams::shared::StreamShared;
 use crate::backend::redis::streams::snapshots::{SnapshotDrop, UnreadSnapshots, add_drops};
 use crate::backend::redis::streams::tail::{PollSummary, Progress, Tail};
+use crate::backend::redis::streams::trimming::Trimming;
 use crate::id::{Epoch, Offset};
 
 /// How often in a row the connection may fail while the history is loaded.
@@ -78,6 +79,7 @@ pub(super) struct StreamReader<'a> {
     snapshots: UnreadSnapshots,
     snapshot_drops: Vec<SnapshotDrop>,
     snapshots_refusal: Refusal,
+    trimming: Trimming,
 }
 
 impl<'a> StreamReader<'a> {
@@ -118,6 +120,7 @@ impl<'a> StreamReader<'a> {
             snapshots: UnreadSnapshots::default(),
             snapshot_drops: Vec::new(),
             snapshots_refusal: Refusal::default(),
+            trimming: Trimming::default(),
         }
     }
 
@@ -216,6 +219,8 @@ impl<'a> StreamReader<'a> {
             self.has_missed = true;
         }
         let newest = page.info.newest;
+        let is_empty = page.entries.is_empty() && self.held.is_none();
+        self.trimming.record_state(page.info);
         self.receive_ephemerals();
         self.ingest_page(page, is_partial).await?;
         self.backoff.reset();
@@ -226,6 +231,9 @@ impl<'a> StreamReader<'a> {
                 self.tail.last = newest;
                 self.link.advance_to(newest);
                 self.shared.checkpoints.record(self.tail);
+            } else if is_empty {
+                // Snapshots may have been loaded of a stream that is trimmed to nothing.
+                self.link.advance_to(newest);
             }
             self.shared.acknowledged.forget_through(newest);
             self.loaded_offsets = HashMap::new();
@@ -444,7 +452,7 @@ impl<'a> StreamReader<'a> {
         self.latest_scripts.add_writes(&mut pipeline, keys, std::mem::take(&mut self.latest_writes));
         if self.foreign >= TRIM_AFTER_FOREIGN {
             self.foreign = 0;
-            pipeline.cmd("XTRIM").arg(&keys.stream).arg("MAXLEN").arg("~").arg(self.shared.history);
+            pipeline.cmd("XTRIM").arg(&keys.stream).arg("MAXLEN").arg("~").arg(self.shared.history_max);
         }
         if self.foreign_ephemerals >= TRIM_AFTER_FOREIGN {
             self.foreign_ephemerals = 0;
@@ -454,6 +462,12 @@ impl<'a> StreamReader<'a> {
             let refusal = self.find_refusal(&pipeline).await?;
             if let Some(error) = self.latest_refusal.replace(refusal) {
                 tracing::warn!(target: "tornadose", channel = self.link.channel(), error, "latest values not kept");
+            }
+        }
+        if let Some(pipeline) = self.trimming.pipeline_if_due(keys, self.shared, self.link) {
+            let refusal = self.find_refusal(&pipeline).await?;
+            if let Some(error) = self.trimming.record(refusal) {
+                tracing::warn!(target: "tornadose", channel = self.link.channel(), error, "stream not trimmed");
             }
         }
         if !self.snapshot_drops.is_empty() {
@@ -471,7 +485,7 @@ impl<'a> StreamReader<'a> {
     async fn forget_finishes(&mut self, keys: &Keys) -> Result<(), Fault> {
         let mut pipeline = redis::pipe();
         self.finishes.add_drop_of_stale(&mut pipeline, keys);
-        self.reopening.add_if_due(&mut pipeline, keys, self.shared.history, self.link);
+        self.reopening.add_if_due(&mut pipeline, keys, self.shared.history_max, self.link);
         if !pipeline.is_empty() {
             let refusal = self.find_refusal(&pipeline).await?;
             if let Some(error) = self.finishes_refusal.replace(refusal) {
@@ -491,7 +505,7 @@ impl<'a> StreamReader<'a> {
     /// Looks at the stream, and begins to read it from its history on.
     async fn load(&mut self) -> Result<(), Fault> {
         let LoadedStream { mut epoch, tail, largest, latest, mut place } =
-            load(&mut self.entries.connection, self.link, self.shared.history, self.occasion).await?;
+            load(&mut self.entries.connection, self.link, self.shared, self.occasion).await?;
         self.occasion = Occasion::Reload;
         if self.link.queue_ttl().is_some() || self.link.expires_latest() || self.link.has_ephemeral() {
             self.read_clock().await?;

@@ -337,7 +337,7 @@ impl StreamWriter<'_> {
     fn append_latest(&self, messages: &[Outgoing]) -> Cmd {
         let Keys { stream, latest, .. } = self.keys;
         let mut command = redis::cmd("EVAL");
-        command.arg(APPEND_LATEST_LUA).arg(2).arg(stream).arg(latest).arg(self.shared.history);
+        command.arg(APPEND_LATEST_LUA).arg(2).arg(stream).arg(latest).arg(self.shared.history_max);
         for outgoing in messages {
             if let OutgoingKind::Latest { slot } = outgoing.kind() {
                 command.arg(slot).arg(outgoing.payload()).arg(self.by(outgoing));
@@ -356,7 +356,7 @@ impl StreamWriter<'_> {
             .arg(latest)
             .arg(finishes)
             .arg(finish_times)
-            .arg(self.shared.history);
+            .arg(self.shared.history_max);
         for outgoing in messages {
             let (kind, field) = match outgoing.kind() {
                 OutgoingKind::Latest { slot } => ("latest", slot.as_str()),
@@ -373,7 +373,7 @@ impl StreamWriter<'_> {
     fn expire_latest(&self, requests: &[Outgoing]) -> Cmd {
         let Keys { stream, latest, .. } = self.keys;
         let mut command = redis::cmd("EVAL");
-        command.arg(EXPIRE_LATEST_LUA).arg(2).arg(stream).arg(latest).arg(self.shared.history);
+        command.arg(EXPIRE_LATEST_LUA).arg(2).arg(stream).arg(latest).arg(self.shared.history_max);
         for outgoing in requests {
             if let OutgoingKind::Expire { slot, through, ttl, missing } = outgoing.kind() {
                 command.arg(slot).arg(format_id(*through)).arg(ttl.as_millis().to_string());
@@ -403,7 +403,7 @@ impl StreamWriter<'_> {
             if has_snapshots {
                 command.arg(snapshots);
             }
-            command.arg(self.shared.history).arg(key).arg(self.by(outgoing));
+            command.arg(self.shared.history_max).arg(key).arg(self.by(outgoing));
             return command;
         }
         let (stream, by) = (&self.keys.stream, self.by(outgoing));
@@ -411,7 +411,7 @@ impl StreamWriter<'_> {
         let key = outgoing.key().unwrap_or_default();
         let size = stream.len() + by.len() + key.len() + outgoing.payload().len() + 64;
         let mut command = Cmd::with_capacity(12, size);
-        command.arg("XADD").arg(stream).arg("MAXLEN").arg("~").arg(self.shared.history).arg("*");
+        command.arg("XADD").arg(stream).arg("MAXLEN").arg("~").arg(self.shared.history_max).arg("*");
         match outgoing.kind() {
             OutgoingKind::Forget { key } => command.arg("forget").arg(key),
             _ => command.arg("data").arg(outgoing.payload()),
