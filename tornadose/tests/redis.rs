@@ -53,6 +53,8 @@ mod snapshots;
 mod snapshots_place;
 #[path = "redis/snapshots_trimming.rs"]
 mod snapshots_trimming;
+#[path = "redis/snapshots_recovered.rs"]
+mod snapshots_recovered;
 #[path = "redis/finish.rs"]
 mod finish;
 #[path = "redis/watch.rs"]

@@ -463,6 +463,22 @@ impl BackendLink {
         self.store.load_snapshot(snapshot)
     }
 
+    /// Returns keys whose snapshots are not known because messages may have been lost: an entry was
+    /// [unreadable](Self::skip_unreadable), or was trimmed unread. Another process may have read it. At most so many are
+    /// returned, and others by the next call.
+    ///
+    /// Look now and then for what the engine keeps of them, and [recover](Self::recover_snapshot) it.
+    pub fn lost_snapshots(&self, at_most: usize) -> Vec<String> {
+        self.store.take_lost_snapshots(at_most.max(1))
+    }
+
+    /// Replaces a [lost](Self::lost_snapshots) snapshot by one that the engine keeps, if it is
+    /// [trusted](Self::trusts_snapshot). It is [`LoadedSnapshot::Unknown`] also where the store has trimmed messages of the
+    /// key that are not in it, or has yet to ingest some that are.
+    pub fn recover_snapshot(&self, snapshot: &KeptSnapshot) -> LoadedSnapshot {
+        self.store.recover_snapshot(snapshot)
+    }
+
     /// Advances the log to this offset, at which there is no message.
     pub fn advance_to(&self, offset: Offset) {
         self.store.advance_to(offset);

@@ -158,6 +158,12 @@ mod tests {
         fn load_snapshot(&self, _: &KeptSnapshot) -> LoadedSnapshot {
             LoadedSnapshot::Unknown
         }
+        fn take_lost_snapshots(&self, _: usize) -> Vec<String> {
+            Vec::new()
+        }
+        fn recover_snapshot(&self, _: &KeptSnapshot) -> LoadedSnapshot {
+            LoadedSnapshot::Unknown
+        }
     }
 
     const DAY: Duration = Duration::from_secs(24 * 60 * 60);

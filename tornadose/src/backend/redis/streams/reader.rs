@@ -2,8 +2,10 @@
 //! stream was rolled back.
 
 use std::collections::{HashMap, VecDeque};
+use std::time::Duration;
 
 use redis::Pipeline;
+use tokio::time::Instant;
 
 use crate::backend::backoff::Backoff;
 use crate::backend::ephemeral::{EphemeralEntry, WaitingEphemerals};
@@ -32,6 +34,12 @@ const START_FAILURES_MAX: u32 = 10;
 
 /// After how many entries of other programs the stream is trimmed on their behalf.
 const TRIM_AFTER_FOREIGN: usize = 100;
+
+/// The shortest time after which lost snapshots are looked for again.
+const SEEK_INTERVAL: Duration = Duration::from_secs(5);
+
+/// How many lost snapshots are looked for at once.
+const SOUGHT_MAX: usize = 100;
 
 /// How many epochs are remembered that the stream has left.
 const FORMER_EPOCHS_MAX: usize = 64;
@@ -80,6 +88,8 @@ pub(super) struct StreamReader<'a> {
     snapshot_drops: Vec<SnapshotDrop>,
     snapshots_refusal: Refusal,
     trimming: Trimming,
+    /// When lost snapshots were looked for.
+    sought_at: Option<Instant>,
 }
 
 impl<'a> StreamReader<'a> {
@@ -121,6 +131,7 @@ impl<'a> StreamReader<'a> {
             snapshot_drops: Vec::new(),
             snapshots_refusal: Refusal::default(),
             trimming: Trimming::default(),
+            sought_at: None,
         }
     }
 
@@ -240,10 +251,25 @@ impl<'a> StreamReader<'a> {
             self.pass_ephemerals();
             self.write().await?;
             self.link.caught_up();
+            Box::pin(self.seek_snapshots()).await?;
         } else {
             self.pass_ephemerals();
         }
         Ok(is_complete)
+    }
+
+    /// Looks whether another process has kept snapshots that are lost in this one. They are read before the next poll.
+    async fn seek_snapshots(&mut self) -> Result<(), Fault> {
+        let is_due = self.sought_at.is_none_or(|sought_at| sought_at.elapsed() >= SEEK_INTERVAL);
+        if !is_due || self.snapshots.has_unread() || self.link.snapshot_version().is_none() {
+            return Ok(());
+        }
+        self.sought_at = Some(Instant::now());
+        let lost = self.link.lost_snapshots(SOUGHT_MAX);
+        if !lost.is_empty() {
+            self.snapshots = UnreadSnapshots::find_lost(&mut self.entries.connection, self.link, &lost).await?;
+        }
+        Ok(())
     }
 
     /// Takes the ephemeral messages that were read.

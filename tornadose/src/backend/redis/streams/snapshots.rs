@@ -223,6 +223,17 @@ pub(super) struct UnreadSnapshots {
     /// The place up to which all snapshots are kept; `None` when it is not known, or not all are loaded.
     place: Option<Offset>,
     part: Part,
+    purpose: Purpose,
+}
+
+/// What becomes of a snapshot that is read.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+enum Purpose {
+    /// It is loaded before the stream is read.
+    #[default]
+    Load,
+    /// It replaces one that is lost.
+    Recover,
 }
 
 struct UnreadSnapshot {
@@ -269,7 +280,26 @@ impl UnreadSnapshots {
             cursor = next;
         }
         unread.sort_unstable_by_key(|unread| (unread.finish.is_some(), Reverse(unread.stamp.offset)));
-        Ok((Self { snapshots: unread.into(), place, part: Part::default() }, stale))
+        Ok((Self { snapshots: unread.into(), place, ..Self::default() }, stale))
+    }
+
+    /// Lists the snapshots of these keys that can replace lost ones.
+    pub(super) async fn find_lost(
+        connection: &mut ReaderConnection<'_>,
+        link: &BackendLink,
+        lost: &[String],
+    ) -> Result<Self, Fault> {
+        let mut pipeline = redis::pipe();
+        pipeline.cmd("EVAL_RO").arg(SNAPSHOT_STAMPS_LUA).arg(1).arg(&connection.keys.snapshots).arg(lost);
+        let reply = connection.query(&pipeline).await?.next_reply()?;
+        let mut found = Self { purpose: Purpose::Recover, ..Self::default() };
+        for (key, stamp) in lost.iter().zip(parse_list(&reply).unwrap_or_default()) {
+            let stamp = parse_bytes(stamp).and_then(parse_stamp);
+            if let Some(stamp) = stamp.filter(|stamp| trusts(link, *stamp, None, None)) {
+                found.snapshots.push_back(UnreadSnapshot { key: key.clone(), stamp, finish: None });
+            }
+        }
+        Ok(found)
     }
 
     /// Leaves out what the store cannot use, after it was reset.
@@ -340,6 +370,11 @@ impl UnreadSnapshots {
                 self.place = self.place.filter(|_| is_gone);
                 continue;
             };
+            if self.purpose == Purpose::Recover {
+                // One that cannot be used yet is looked for again.
+                link.recover_snapshot(&snapshot);
+                continue;
+            }
             match link.load_snapshot(&snapshot) {
                 LoadedSnapshot::Known => {}
                 LoadedSnapshot::Unknown => {
