@@ -323,8 +323,9 @@ impl BackendLink {
     /// Waits for keys of which the engine has to keep a newer snapshot, and takes at most so many. Zero counts as 1. Never
     /// resolves where there are [no snapshots](Self::snapshot_version).
     ///
-    /// A key is due a second after its first message that the kept snapshot does not contain, or 5 s later in a process that
-    /// has not submitted its newest. All snapshots together are due at 4 MB per second at most.
+    /// A key is due a second after its first message that the kept snapshot does not contain, or 5 to 6 s later in a process
+    /// that has not submitted its newest, each after a delay of its own. All snapshots together are due at 4 MB per second
+    /// at most.
     ///
     /// Of each key, [make](Self::make_snapshot) the snapshot and [record](Self::record_kept_snapshot) that the engine has it,
     /// or [try again](Self::retry_snapshot). The engine keeps it in place of an older one, if the entry at its offset is in
