@@ -61,7 +61,8 @@ impl<M: Message> Log<M> {
         true
     }
 
-    /// Takes keys whose snapshots are not known because messages may have been lost, and begins again after the last of them.
+    /// Takes keys whose snapshots are not known because messages may have been lost, and begins again after the last
+    /// of them.
     pub(crate) fn take_sought(&mut self, at_most: usize) -> Vec<usize> {
         let snapshots = &mut self.snapshots;
         let from = snapshots.sought_through.map_or(Bound::Unbounded, Bound::Excluded);

@@ -65,7 +65,8 @@ pub(crate) struct KeySnapshot<M: Message> {
     /// The bytes that it counts: those then, and those of the messages that were trimmed since.
     pub(super) size: usize,
     pub(super) is_droppable: bool,
-    /// Whether it is not known because messages may have been lost, so that another process may have kept one that is.
+    /// Whether it is not known because messages may have been lost, so that another process may have kept one that
+    /// is.
     pub(super) is_sought: bool,
     /// The newest message in the snapshot that the engine keeps, and in the one that it was given.
     pub(super) kept_through: Offset,

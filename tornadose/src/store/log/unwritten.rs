@@ -13,7 +13,8 @@ const WRITE_INTERVAL: Duration = Duration::from_secs(1);
 /// The further delay of a process that has not submitted the newest message.
 const OVERDUE_AFTER: Duration = Duration::from_secs(5);
 
-/// Up to this, each process has a further delay of its own, so that not all of them write at once what none has submitted.
+/// Up to this, each process has a further delay of its own, so that not all of them write at once what none has
+/// submitted.
 const SPREAD_MILLIS: u64 = 1000;
 
 /// The bytes of snapshots that are written per second.

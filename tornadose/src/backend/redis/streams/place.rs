@@ -1,4 +1,5 @@
-//! The place up to which the snapshots of all keys are kept: what stands beside it in Redis, and what it tells of a stream.
+//! The place up to which the snapshots of all keys are kept: what stands beside it in Redis, and what it tells of a
+//! stream.
 
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -85,7 +86,8 @@ impl FoundPlace {
     }
 }
 
-/// How many entries had been added up to some of those that were read. The reader records them, and a place is one of them.
+/// How many entries had been added up to some of those that were read. The reader records them, and a place is one of
+/// them.
 #[derive(Default)]
 pub(super) struct Checkpoints(Mutex<State>);
 

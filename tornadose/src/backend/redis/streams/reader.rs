@@ -258,7 +258,8 @@ impl<'a> StreamReader<'a> {
         Ok(is_complete)
     }
 
-    /// Looks whether another process has kept snapshots that are lost in this one. They are read before the next poll.
+    /// Looks whether another process has kept snapshots that are lost in this one. They are read before the next
+    /// poll.
     async fn seek_snapshots(&mut self) -> Result<(), Fault> {
         let is_due = self.sought_at.is_none_or(|sought_at| sought_at.elapsed() >= SEEK_INTERVAL);
         if !is_due || self.snapshots.has_unread() || self.link.snapshot_version().is_none() {

@@ -13,7 +13,8 @@ pub(super) struct StreamShared {
     pub(super) checkpoints: Checkpoints,
     /// How many entries the stream keeps.
     pub(super) history: usize,
-    /// Beyond so many, entries are trimmed in any case: of a type with snapshots also those that no snapshot contains.
+    /// Beyond so many, entries are trimmed in any case: of a type with snapshots also those that no snapshot
+    /// contains.
     pub(super) history_max: usize,
 }
 

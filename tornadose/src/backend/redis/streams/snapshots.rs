@@ -243,8 +243,8 @@ struct UnreadSnapshot {
 }
 
 impl UnreadSnapshots {
-    /// Lists the snapshots, in pages, beside a place that was read before. Also returns those of other epochs, which are to
-    /// be dropped.
+    /// Lists the snapshots, in pages, beside a place that was read before. Also returns those of other epochs, which
+    /// are to be dropped.
     pub(super) async fn read(
         connection: &mut ReaderConnection<'_>,
         link: &BackendLink,

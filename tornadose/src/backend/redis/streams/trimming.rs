@@ -1,5 +1,5 @@
-//! Trims the stream of a type with snapshots to its history, up to the place at most. What is appended to it trims only what
-//! is beyond the hard bound.
+//! Trims the stream of a type with snapshots to its history, up to the place at most. What is appended to it trims
+//! only what is beyond the hard bound.
 
 use std::time::Duration;
 
@@ -34,7 +34,8 @@ impl Trimming {
         self.info = info;
     }
 
-    /// Returns the commands that keep the place and trim the stream, if it is longer than its history and has changed.
+    /// Returns the commands that keep the place and trim the stream, if it is longer than its history and has
+    /// changed.
     pub(super) fn pipeline_if_due(
         &mut self,
         keys: &Keys,

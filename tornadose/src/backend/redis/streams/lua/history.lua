@@ -1,9 +1,9 @@
 -- Walks a stream from new to old, to find the oldest entry that a store has room for.
--- KEYS: stream. ARGV: where to begin; how many bytes and entries there is room for; how many bytes to look at now; an id, or
--- an empty text.
--- Returns the number of entries that fit, their bytes and those of the largest; whether the walk is over; the id of the next
--- older entry, if there is one: where the walk goes on, or the newest entry that there is no room for; and how many of the
--- entries are after the id, if the walk has come to it.
+-- KEYS: stream. ARGV: where to begin; how many bytes and entries there is room for; how many bytes to look at now; an
+-- id, or an empty text.
+-- Returns the number of entries that fit, their bytes and those of the largest; whether the walk is over; the id of
+-- the next older entry, if there is one: where the walk goes on, or the newest entry that there is no room for; and
+-- how many of the entries are after the id, if the walk has come to it.
 local room, most, limit = tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
 local from, count, bytes, largest, looked, step = ARGV[1], 0, 0, 0, 0, 8
 local place, after = ARGV[5], false

@@ -1,8 +1,8 @@
 #!lua
 -- Keeps the place up to which the snapshots of all keys are kept, beside them in the field without a name, unless a
 -- newer one is kept, or one of a newer version.
--- KEYS: the stream, the hash of snapshots, the epoch. ARGV: the id, the epoch, the version, and how many entries had ever been
--- added up to the id.
+-- KEYS: the stream, the hash of snapshots, the epoch. ARGV: the id, the epoch, the version, and how many entries had
+-- ever been added up to the id.
 
 -- Ids are compared as text because Lua's numbers have only 53 bits.
 local function less(a, b) if #a ~= #b then return #a < #b end return a < b end

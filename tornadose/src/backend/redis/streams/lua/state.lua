@@ -1,7 +1,7 @@
 -- Reads what a process needs to know before it reads a stream.
 -- KEYS: stream, epoch, type, owner; of a type with snapshots the hash of those.
--- Returns the epoch, the type, the owner, the state or an error's text, and whether the stream has our mark; then the place
--- up to which the snapshots of all keys are kept, and whether its entry is in the stream.
+-- Returns the epoch, the type, the owner, the state or an error's text, and whether the stream has our mark; then the
+-- place up to which the snapshots of all keys are kept, and whether its entry is in the stream.
 local info = redis.pcall('XINFO', 'STREAM', KEYS[1])
 local state, marked = info.err, 0
 if not info.err then

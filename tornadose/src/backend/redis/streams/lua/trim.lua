@@ -1,5 +1,5 @@
--- Trims the stream of a type with snapshots to its history, but never past the place up to which the snapshots of all keys are
--- kept. It is not refused when Redis is out of memory, as trimming is not.
+-- Trims the stream of a type with snapshots to its history, but never past the place up to which the snapshots of all
+-- keys are kept. It is not refused when Redis is out of memory, as trimming is not.
 -- KEYS: the stream, the hash of snapshots, the epoch. ARGV: how many entries the stream keeps.
 local place = redis.call('HGET', KEYS[2], '') or ''
 local epoch, through = string.match(place, '^%d+%-%d+ (%S+) %d+ (%d+)$')
