@@ -49,6 +49,12 @@ mod versions;
 mod load;
 #[path = "redis/snapshots.rs"]
 mod snapshots;
+#[path = "redis/snapshots_place.rs"]
+mod snapshots_place;
+#[path = "redis/snapshots_trimming.rs"]
+mod snapshots_trimming;
+#[path = "redis/snapshots_recovered.rs"]
+mod snapshots_recovered;
 #[path = "redis/finish.rs"]
 mod finish;
 #[path = "redis/watch.rs"]

@@ -323,8 +323,9 @@ impl BackendLink {
     /// Waits for keys of which the engine has to keep a newer snapshot, and takes at most so many. Zero counts as 1. Never
     /// resolves where there are [no snapshots](Self::snapshot_version).
     ///
-    /// A key is due a second after its first message that the kept snapshot does not contain, or 5 s later in a process that
-    /// has not submitted its newest. All snapshots together are due at 4 MB per second at most.
+    /// A key is due a second after its first message that the kept snapshot does not contain, or 5 to 6 s later in a
+    /// process that has not submitted its newest, each after a delay of its own. All snapshots together are due at 4
+    /// MB per second at most.
     ///
     /// Of each key, [make](Self::make_snapshot) the snapshot and [record](Self::record_kept_snapshot) that the engine has it,
     /// or [try again](Self::retry_snapshot). The engine keeps it in place of an older one, if the entry at its offset is in
@@ -461,6 +462,22 @@ impl BackendLink {
     /// [reset](Self::reset) and before anything else is ingested. Snapshots of open keys come first, then the newest.
     pub fn load_snapshot(&self, snapshot: &KeptSnapshot) -> LoadedSnapshot {
         self.store.load_snapshot(snapshot)
+    }
+
+    /// Returns keys whose snapshots are not known because messages may have been lost: an entry was
+    /// [unreadable](Self::skip_unreadable), or was trimmed unread. Another process may have read it. At most so many
+    /// are returned, and others by the next call.
+    ///
+    /// Look now and then for what the engine keeps of them, and [recover](Self::recover_snapshot) it.
+    pub fn lost_snapshots(&self, at_most: usize) -> Vec<String> {
+        self.store.take_lost_snapshots(at_most.max(1))
+    }
+
+    /// Replaces a [lost](Self::lost_snapshots) snapshot by one that the engine keeps, if it is
+    /// [trusted](Self::trusts_snapshot). It is [`LoadedSnapshot::Unknown`] also where the store has trimmed messages
+    /// of the key that are not in it, or has yet to ingest some that are.
+    pub fn recover_snapshot(&self, snapshot: &KeptSnapshot) -> LoadedSnapshot {
+        self.store.recover_snapshot(snapshot)
     }
 
     /// Advances the log to this offset, at which there is no message.

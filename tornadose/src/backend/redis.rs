@@ -229,7 +229,8 @@ impl RedisStreams {
     /// Sets approximately how many entries the stream keeps, for processes that start and clients that resume;
     /// 100,000. Zero counts as 1.
     ///
-    /// All processes on a channel should set the same number.
+    /// All processes on a channel should set the same number. Of a type with snapshots up to twice as many stay,
+    /// while snapshots are not written.
     ///
     /// ```
     /// use tornadose::backend::Redis;

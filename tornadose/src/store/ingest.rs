@@ -729,6 +729,19 @@ impl<M: Message> LogSink for Ingest<M> {
             None => LoadedSnapshot::Unknown,
         }
     }
+
+    fn take_lost_snapshots(&self, at_most: usize) -> Vec<String> {
+        self.take_lost(at_most)
+    }
+
+    fn recover_snapshot(&self, snapshot: &KeptSnapshot) -> LoadedSnapshot {
+        let Some(shared) = self.shared.upgrade() else { return LoadedSnapshot::Unknown };
+        let recovered = shared.backend.as_ref().map(|backend| shared.recover_snapshot(backend, snapshot));
+        if recovered == Some(LoadedSnapshot::Known) {
+            shared.notify_snapshots();
+        }
+        recovered.unwrap_or(LoadedSnapshot::Unknown)
+    }
 }
 
 #[cfg(test)]

@@ -68,27 +68,41 @@ impl<M: Message> Shared<M> {
         Some(SnapshotPlace { offset, epoch: state.log.head().epoch, version: M::SNAPSHOT?.version })
     }
 
-    /// Loads a snapshot that the engine has kept.
-    pub(super) fn load_snapshot(&self, backend: &BackendHandle<M>, snapshot: &KeptSnapshot) -> LoadedSnapshot {
+    /// Decodes a snapshot that the engine has kept, and its key.
+    fn decode_kept(&self, backend: &BackendHandle<M>, snapshot: &KeptSnapshot) -> Option<(M::Key, LoadedSum<M>)> {
         let KeptSnapshot { key: text, stamp, payload } = snapshot;
-        let Ok(decoded) = decode(payload, backend.parse_json, self.limits.memory) else {
-            return LoadedSnapshot::Unknown;
-        };
+        let decoded = decode(payload, backend.parse_json, self.limits.memory).ok()?;
         let Decoded { message, event, kept_as, key, .. } = decoded;
         let is_of_key =
             kept_as == KeptAs::Queue(QueueRole::Snapshot) && key_text(&key).is_ok_and(|found| found == *text);
-        if !is_of_key {
-            return LoadedSnapshot::Unknown;
-        }
         let size = ENTRY_OVERHEAD + self.encoding_count() * event.encoded_len_max();
+        let loaded = LoadedSum { offset: stamp.offset, newest: stamp.newest, message: Arc::new(message), size };
+        is_of_key.then_some((key, loaded))
+    }
+
+    /// Loads a snapshot that the engine has kept.
+    pub(super) fn load_snapshot(&self, backend: &BackendHandle<M>, snapshot: &KeptSnapshot) -> LoadedSnapshot {
+        let Some((key, loaded)) = self.decode_kept(backend, snapshot) else { return LoadedSnapshot::Unknown };
         // A reference is kept, so that a message without room is not dropped under the lock.
-        let message = Arc::new(message);
-        let loaded = LoadedSum { offset: stamp.offset, newest: stamp.newest, message: Arc::clone(&message), size };
+        let message = Arc::clone(&loaded.message);
         let mut state = self.lock();
         let is_loaded = state.log.load_snapshot(key, loaded);
         let discarded = state.log.snapshots_mut().take_discarded();
         drop(state);
         drop((discarded, message));
         if is_loaded { LoadedSnapshot::Known } else { LoadedSnapshot::NoRoom }
+    }
+
+    /// Replaces a snapshot that is not known by one that the engine has kept.
+    pub(super) fn recover_snapshot(&self, backend: &BackendHandle<M>, snapshot: &KeptSnapshot) -> LoadedSnapshot {
+        let Some((key, loaded)) = self.decode_kept(backend, snapshot) else { return LoadedSnapshot::Unknown };
+        // A reference is kept, so that a message that is not used is not dropped under the lock.
+        let message = Arc::clone(&loaded.message);
+        let mut state = self.lock();
+        let recovered = state.log.recover_snapshot(&key, loaded);
+        let discarded = state.log.snapshots_mut().take_discarded();
+        drop(state);
+        drop((discarded, message, key));
+        recovered
     }
 }

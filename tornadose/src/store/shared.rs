@@ -182,8 +182,8 @@ impl<M: Message> Shared<M> {
         if backend.as_ref().is_some_and(|backend| backend.features.contains(Features::FINISH)) {
             log.leave_finishes_to_engine();
         }
-        if backend.as_ref().is_some_and(|backend| backend.snapshots_changed.is_some()) {
-            log.keep_snapshots_in_engine();
+        if let Some(backend) = backend.as_ref().filter(|backend| backend.snapshots_changed.is_some()) {
+            log.keep_snapshots_in_engine(backend.outbox.sender_id());
         }
         let by_engine = backend.as_ref().is_some_and(|backend| backend.features.contains(Features::EXPIRE));
         let value_expiry = if by_engine { ValueExpiry::ByEngine } else { ValueExpiry::Told };

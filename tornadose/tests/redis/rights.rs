@@ -92,6 +92,58 @@ async fn read_by_another_process(url: &str) -> String {
     output.lines().find(|line| line.starts_with("head ")).unwrap_or_else(|| panic!("{output}")).to_owned()
 }
 
+#[store(queue, channel = "counts", ttl = "1h")]
+#[derive(Clone, Debug, Serialize, Deserialize)]
+enum Count {
+    Added {
+        #[key]
+        run: u32,
+        number: u64,
+    },
+    #[snapshot(apply = add)]
+    Total {
+        #[key]
+        run: u32,
+        number: u64,
+    },
+}
+
+fn add(total: &mut u64, message: &Count) {
+    if let Count::Added { number, .. } = message {
+        *total += number;
+    }
+}
+
+#[tokio::test]
+#[ignore = "needs redis-server: ./test runs it"]
+async fn with_the_rights_of_the_page_snapshots_are_kept_and_loaded_and_the_stream_is_trimmed() {
+    let server = Server::start();
+    server.cli(&["CONFIG", "SET", "stream-node-max-entries", "1"]);
+    let line = acl_line("streams");
+    assert_eq!(server.cli(&line.iter().map(String::as_str).collect::<Vec<_>>()), "OK", "{line:?}");
+    let (log, _guard) = CapturedLog::start();
+    let backend = || Redis::streams(format!("redis://streams:secret@127.0.0.1:{}/", server.port)).history(10);
+    let store = Store::<Count>::open(backend()).await.unwrap();
+    for number in 0..15 {
+        store.submit(Count::Added { run: 1, number }).await.unwrap();
+    }
+    let snapshots = "{tornadose:counts}:snapshots";
+    until("the place is kept", || server.cli(&["HEXISTS", snapshots, ""]) == "1").await;
+    until("the stream is trimmed", || server.cli(&["XLEN", "{tornadose:counts}"]) == "10").await;
+    let late = Store::<Count>::open(backend()).await.unwrap();
+    let first = timeout(Duration::from_secs(20), late.subscribe().next()).await.unwrap().unwrap();
+    assert!(matches!(first, Received::Message { message, .. } if matches!(*message, Count::Total { number: 105, .. })));
+    // What cannot be read makes snapshots unknown, which are looked for then.
+    server.cli(&["XADD", "{tornadose:counts}", "*", "data", "{}"]);
+    store.remove(&CountKey { run: 1 }).await.unwrap();
+    until("the snapshot is dropped", || server.cli(&["HEXISTS", snapshots, r#"{"run":1}"#]) == "0").await;
+    late.submit(Count::Added { run: 2, number: 1 }).await.unwrap();
+    tokio::time::sleep(Duration::from_secs(6)).await;
+    assert_eq!(server.cli(&["ACL", "LOG"]), "", "Redis has refused nothing");
+    let refused: Vec<_> = log.take().into_iter().filter(|event| event.contains("NOPERM")).collect();
+    assert!(refused.is_empty(), "{refused:?}");
+}
+
 #[tokio::test]
 #[ignore = "needs redis-server: ./test runs it"]
 async fn a_user_with_the_rights_of_the_page_is_refused_nothing() {

@@ -16,7 +16,7 @@ use crate::server::Server;
 #[store(queue, capacity = 100, channel = "answers")]
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-enum Answer {
+pub(crate) enum Answer {
     Token {
         #[key]
         run: u32,
@@ -74,26 +74,26 @@ mod newer {
     }
 }
 
-const STREAM: &str = "{tornadose:answers}";
-const SNAPSHOTS: &str = "{tornadose:answers}:snapshots";
+pub(crate) const STREAM: &str = "{tornadose:answers}";
+pub(crate) const SNAPSHOTS: &str = "{tornadose:answers}:snapshots";
 
-fn token(run: u32, text: impl Into<String>) -> Answer {
+pub(crate) fn token(run: u32, text: impl Into<String>) -> Answer {
     Answer::Token { run, text: text.into() }
 }
 
-fn key(run: u32) -> AnswerKey {
+pub(crate) fn key(run: u32) -> AnswerKey {
     AnswerKey { run }
 }
 
-fn field(run: u32) -> String {
+pub(crate) fn field(run: u32) -> String {
     format!(r#"{{"run":{run}}}"#)
 }
 
-async fn open(server: &Server) -> Store<Answer> {
+pub(crate) async fn open(server: &Server) -> Store<Answer> {
     Store::redis(server.url()).await.unwrap()
 }
 
-async fn submit_tokens(store: &Store<Answer>, run: u32, numbers: std::ops::Range<u32>) -> String {
+pub(crate) async fn submit_tokens(store: &Store<Answer>, run: u32, numbers: std::ops::Range<u32>) -> String {
     let mut whole = String::new();
     for number in numbers {
         let text = format!("{number} ");
@@ -104,7 +104,7 @@ async fn submit_tokens(store: &Store<Answer>, run: u32, numbers: std::ops::Range
 }
 
 /// Returns the next item as text; `None` at the end.
-async fn next<M: Message + std::fmt::Debug>(reader: &mut Subscription<M>) -> Option<String> {
+pub(crate) async fn next<M: Message + std::fmt::Debug>(reader: &mut Subscription<M>) -> Option<String> {
     match timeout(Duration::from_secs(20), reader.next()).await.expect("nothing arrived")? {
         Received::Message { message, .. } => Some(format!("{message:?}")),
         Received::Gap { reason, missed } => Some(format!("{reason} {missed:?}")),
@@ -113,16 +113,16 @@ async fn next<M: Message + std::fmt::Debug>(reader: &mut Subscription<M>) -> Opt
     }
 }
 
-fn text(run: u32, text: &str) -> String {
+pub(crate) fn text(run: u32, text: &str) -> String {
     format!("{:?}", Answer::Text { run, text: text.to_owned() })
 }
 
-fn is_kept(server: &Server, run: u32) -> bool {
+pub(crate) fn is_kept(server: &Server, run: u32) -> bool {
     server.cli(&["HEXISTS", SNAPSHOTS, &field(run)]) == "1"
 }
 
 /// Waits until Redis keeps a snapshot of a key that ends so.
-async fn kept(server: &Server, run: u32, end: &str) {
+pub(crate) async fn kept(server: &Server, run: u32, end: &str) {
     let end = format!(r#"{end}"}}}}"#);
     until("the snapshot is kept", || server.cli(&["HGET", SNAPSHOTS, &field(run)]).ends_with(&end)).await;
 }

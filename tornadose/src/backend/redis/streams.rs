@@ -13,6 +13,9 @@ mod latest;
 mod finishes;
 mod load;
 mod refusal;
+mod place;
+mod shared;
+mod trimming;
 mod snapshots;
 mod entry_reader;
 mod expiry;
@@ -23,19 +26,18 @@ use crate::backend::engine::OpenError;
 use crate::backend::link::BackendLink;
 use crate::backend::redis::advice::{Target, open_error};
 use crate::backend::redis::server::Server;
-use crate::backend::redis::streams::acknowledged::Acknowledged;
 use crate::backend::redis::streams::expiry::EngineClock;
 use crate::backend::redis::streams::protocol::Keys;
 use crate::backend::redis::streams::reader::StreamReader;
 use crate::backend::redis::streams::script::Scripts;
+use crate::backend::redis::streams::shared::StreamShared;
 
 /// Reads and writes until the store is closed. An error means that the start has failed. The keys are named after
 /// `name`.
 pub(super) async fn run(server: &Server, name: &str, history: usize, link: &BackendLink) -> Result<(), OpenError> {
     let keys = Keys::named(name);
-    let (scripts, acknowledged) = (Scripts::new(), Acknowledged::new(history));
-    let clock = EngineClock::default();
-    let mut reader = StreamReader::new(server, &keys, &scripts, history, &acknowledged, &clock, link);
+    let (scripts, shared, clock) = (Scripts::new(), StreamShared::new(history, link), EngineClock::default());
+    let mut reader = StreamReader::new(server, &keys, &scripts, &shared, &clock, link);
     let started = tokio::select! {
         biased;
         started = reader.start() => started,
@@ -47,7 +49,7 @@ pub(super) async fn run(server: &Server, name: &str, history: usize, link: &Back
     tokio::select! {
         biased;
         ((), (), ()) = async {
-            let writing = Box::pin(writer::run(server, &keys, &scripts, history, &acknowledged, link));
+            let writing = Box::pin(writer::run(server, &keys, &scripts, &shared, link));
             tokio::join!(reader.run(), writing, Box::pin(expiry::run(server, &keys, &clock, link)))
         } => Ok(()),
         never = server.watch() => never,
@@ -156,6 +158,12 @@ mod tests {
         fn load_snapshot(&self, _: &KeptSnapshot) -> LoadedSnapshot {
             LoadedSnapshot::Unknown
         }
+        fn take_lost_snapshots(&self, _: usize) -> Vec<String> {
+            Vec::new()
+        }
+        fn recover_snapshot(&self, _: &KeptSnapshot) -> LoadedSnapshot {
+            LoadedSnapshot::Unknown
+        }
     }
 
     const DAY: Duration = Duration::from_secs(24 * 60 * 60);
@@ -165,12 +173,12 @@ mod tests {
         let port = TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().port();
         let server = Redis::streams(format!("redis://127.0.0.1:{port}/")).connection.server("lines", "lines").unwrap();
         let (disconnections, keys) = (Arc::new(Disconnections::default()), Keys::named("tornadose:lines"));
-        let (scripts, acknowledged, clock) = (Scripts::new(), Acknowledged::new(10), EngineClock::default());
         let link = BackendLink::new(
             Arc::clone(&disconnections) as Arc<dyn LogSink>,
             Arc::new(Outbox::new(1, "lines")),
             Duration::from_secs(3),
         );
+        let (scripts, shared, clock) = (Scripts::new(), StreamShared::new(10, &link), EngineClock::default());
         let reconnected = async {
             sleep(DAY).await;
             let listener = tokio::net::TcpListener::bind(("127.0.0.1", port)).await.unwrap();
@@ -182,8 +190,8 @@ mod tests {
         tokio::select! {
             biased;
             accepted = timeout(DAY + Duration::from_secs(10), reconnected) => accepted.expect("it no longer reconnects"),
-            () = StreamReader::new(&server, &keys, &scripts, 10, &acknowledged, &clock, &link).run() => unreachable!(),
-            () = writer::run(&server, &keys, &scripts, 10, &acknowledged, &link) => unreachable!(),
+            () = StreamReader::new(&server, &keys, &scripts, &shared, &clock, &link).run() => unreachable!(),
+            () = writer::run(&server, &keys, &scripts, &shared, &link) => unreachable!(),
         }
         let times = disconnections.0.lock().unwrap();
         let intervals: Vec<Duration> = times.windows(2).map(|pair| pair[1] - pair[0]).collect();

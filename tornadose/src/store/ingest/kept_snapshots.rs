@@ -45,6 +45,16 @@ impl<M: Message> Ingest<M> {
         !is_current || state.log.record_kept(key, kept.offset)
     }
 
+    /// Takes keys whose snapshots are not known because messages may have been lost.
+    pub(super) fn take_lost(&self, at_most: usize) -> Vec<String> {
+        let Some(shared) = self.shared.upgrade().filter(|shared| Self::keeps_snapshots(shared)) else {
+            return Vec::new();
+        };
+        let mut state = shared.lock();
+        let sought = state.log.take_sought(at_most);
+        sought.into_iter().filter_map(|key_index| state.log.text_of(key_index)).collect()
+    }
+
     /// Makes a key due again in a second.
     pub(super) fn retry(&self, key: &str) {
         let Some(shared) = self.shared.upgrade() else { return };

@@ -1,12 +1,15 @@
 //! The snapshots that an engine keeps, as the log sees them: those that it loads, and those that it has given away.
 
+use std::ops::Bound;
 use std::sync::Arc;
 
+use crate::backend::snapshots::LoadedSnapshot;
 use crate::id::{Epoch, Offset};
 use crate::message::Message;
 use crate::store::limits::ENTRY_OVERHEAD;
 use crate::store::log::Log;
 use crate::store::log::snapshot_index::KeySnapshot;
+use crate::store::log::unwritten::Submitter;
 use crate::store::sum::SharedSum;
 
 /// A snapshot that an engine has kept.
@@ -56,6 +59,45 @@ impl<M: Message> Log<M> {
         (snapshot.size, snapshot.measured) = (size, size);
         self.snapshots.insert(key_index, snapshot);
         true
+    }
+
+    /// Takes keys whose snapshots are not known because messages may have been lost, and begins again after the last
+    /// of them.
+    pub(crate) fn take_sought(&mut self, at_most: usize) -> Vec<usize> {
+        let snapshots = &mut self.snapshots;
+        let from = snapshots.sought_through.map_or(Bound::Unbounded, Bound::Excluded);
+        let rest = snapshots.unknown.range((from, Bound::Unbounded)).copied();
+        let sought: Vec<usize> = rest.filter(|key_index| snapshots.keys[key_index].is_sought).take(at_most).collect();
+        snapshots.sought_through = sought.last().copied().filter(|_| sought.len() == at_most);
+        sought
+    }
+
+    /// Replaces the snapshot of a key, which is not known, by one that another process has made. It must contain each
+    /// message of the key that was trimmed here, and none that has yet to be read.
+    pub(crate) fn recover_snapshot(&mut self, key: &M::Key, loaded: LoadedSum<M>) -> LoadedSnapshot {
+        let LoadedSum { offset, newest, message, size } = loaded;
+        let Some(key_index) = self.key_index(key) else { return LoadedSnapshot::Unknown };
+        let Some(before) = self.snapshots.keys.get(&key_index).filter(|before| before.known_from.is_none()) else {
+            return LoadedSnapshot::Unknown;
+        };
+        if self.keys[key_index].trimmed_through > offset || offset > self.head {
+            return LoadedSnapshot::Unknown;
+        }
+        if self.kept_latest_bytes + self.snapshots.bytes() + self.keys.bytes() + size > self.limits.memory {
+            return LoadedSnapshot::NoRoom;
+        }
+        let (key, newest_here) = (Arc::clone(before.sum.key()), before.newest.max(newest));
+        let (appended_others, others_trimmed_through) = (before.appended_others, before.others_trimmed_through);
+        self.snapshots.discard(key_index);
+        let mut snapshot = KeySnapshot::new(Arc::clone(&key), Some(Offset::START), newest_here, appended_others);
+        snapshot.sum = Arc::new(SharedSum::with_state(key, message));
+        (snapshot.is_blank, snapshot.others_trimmed_through) = (false, others_trimmed_through);
+        snapshot.is_droppable = self.notices.finish_of.contains_key(&key_index);
+        (snapshot.applied_through, snapshot.measured_through, snapshot.kept_through) = (newest, newest, offset);
+        (snapshot.size, snapshot.measured) = (size, size);
+        self.snapshots.insert(key_index, snapshot);
+        self.record_unwritten(key_index, newest_here, Submitter::AnotherProcess);
+        LoadedSnapshot::Known
     }
 
     /// Records that the snapshots of all keys up to a place were loaded, and that every entry after it will be read. A key

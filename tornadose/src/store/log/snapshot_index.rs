@@ -20,6 +20,8 @@ pub(crate) struct Snapshots<M: Message> {
     pub(super) droppable: BTreeSet<(Offset, usize)>,
     /// The keys whose snapshot is not known.
     pub(super) unknown: BTreeSet<usize>,
+    /// The last of them that was looked for in the engine.
+    pub(super) sought_through: Option<usize>,
     /// The keys with trimmed messages that have to be applied.
     pub(super) due: BTreeSet<usize>,
     /// The bytes that they count towards the store's memory, and the part of those that may be dropped.
@@ -64,6 +66,9 @@ pub(crate) struct KeySnapshot<M: Message> {
     /// The bytes that it counts: those then, and those of the messages that were trimmed since.
     pub(super) size: usize,
     pub(super) is_droppable: bool,
+    /// Whether it is not known because messages may have been lost, so that another process may have kept one that
+    /// is.
+    pub(super) is_sought: bool,
     /// The newest message in the snapshot that the engine keeps, and in the one that it was given.
     pub(super) kept_through: Offset,
     pub(super) handed_out: Offset,
@@ -75,6 +80,7 @@ impl<M: Message> Default for Snapshots<M> {
             keys: OrderedMap::default(),
             droppable: BTreeSet::new(),
             unknown: BTreeSet::new(),
+            sought_through: None,
             due: BTreeSet::new(),
             bytes: 0,
             droppable_bytes: 0,
@@ -187,6 +193,7 @@ impl<M: Message> KeySnapshot<M> {
             size: ENTRY_OVERHEAD,
             // It is blank: without readers of its key nothing is lost with it.
             is_droppable: true,
+            is_sought: false,
             kept_through: Offset::START,
             handed_out: Offset::START,
         }

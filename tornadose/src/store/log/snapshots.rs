@@ -60,7 +60,8 @@ impl<M: Message> Log<M> {
         // The newest message may be among those that are counted already.
         let appended_others = key_log.appended_queue - self.newly_appended_summed(key_index);
         let known_from = self.is_complete().then_some(Offset::START);
-        let snapshot = KeySnapshot::new(key, known_from, key_log.trimmed_through, appended_others);
+        let mut snapshot = KeySnapshot::new(key, known_from, key_log.trimmed_through, appended_others);
+        snapshot.is_sought = known_from.is_none();
         self.snapshots.insert(key_index, snapshot);
         self.keys.pin(key_index);
     }
@@ -295,6 +296,7 @@ impl<M: Message> Log<M> {
         let keys: Vec<usize> = self.snapshots.keys.keys().copied().collect();
         for key_index in keys {
             self.forget_snapshot(key_index, None);
+            self.snapshots.update(key_index, |snapshot| snapshot.is_sought = true);
         }
     }
 }

@@ -13,6 +13,10 @@ const WRITE_INTERVAL: Duration = Duration::from_secs(1);
 /// The further delay of a process that has not submitted the newest message.
 const OVERDUE_AFTER: Duration = Duration::from_secs(5);
 
+/// Up to this, each process has a further delay of its own, so that not all of them write at once what none has
+/// submitted.
+const SPREAD_MILLIS: u64 = 1000;
+
 /// The bytes of snapshots that are written per second.
 const BYTES_PER_SECOND: u32 = 4 << 20;
 
@@ -34,6 +38,8 @@ pub(crate) struct Unwritten {
     in_flight: BTreeMap<usize, Offset>,
     /// When further snapshots may be written, by the bytes of those before.
     free_at: Option<Instant>,
+    /// The further delay of this process where it has not submitted the newest message.
+    spread: Duration,
 }
 
 #[derive(Clone, Copy)]
@@ -53,6 +59,14 @@ pub(crate) struct DueKey {
 }
 
 impl Unwritten {
+    /// Creates those of the process that sends under this id.
+    pub(super) fn of_sender(sender_id: &str) -> Self {
+        let hash = sender_id
+            .bytes()
+            .fold(0xcbf2_9ce4_8422_2325, |hash: u64, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
+        Self { spread: Duration::from_millis((hash >> 32) % SPREAD_MILLIS), ..Self::default() }
+    }
+
     /// Records a change of a key's snapshot. Returns whether a snapshot may now be due earlier.
     pub(super) fn record(&mut self, key_index: usize, offset: Offset, submitter: Submitter, now: Instant) -> bool {
         let before = self.keys.get(&key_index).copied();
@@ -73,7 +87,7 @@ impl Unwritten {
         if let Some(before) = self.keys.get(&key_index) {
             self.by_due.remove(&(before.due_at, key_index));
         }
-        let due_at = since + WRITE_INTERVAL + if is_overdue { OVERDUE_AFTER } else { Duration::ZERO };
+        let due_at = since + WRITE_INTERVAL + if is_overdue { OVERDUE_AFTER + self.spread } else { Duration::ZERO };
         self.keys.insert(key_index, UnwrittenKey { first, since, is_overdue, due_at });
         self.by_due.insert((due_at, key_index));
     }
@@ -161,6 +175,22 @@ mod tests {
         advance(SECOND).await;
         assert_eq!(due(&mut unwritten), [(2, true)]);
         assert_eq!(unwritten.next_at(), None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_no_process_has_submitted_is_due_at_another_time_in_each() {
+        let now = Instant::now();
+        let due_after = |sender_id: &str, submitter| {
+            let mut unwritten = Unwritten::of_sender(sender_id);
+            unwritten.record(1, AT, submitter, now);
+            unwritten.next_at().unwrap() - now
+        };
+        let senders = ["8f3k2m1q", "8f3k2m1r", "aaaaaaaa", "zz00zz00", "x1x1x1x1"];
+        let times = senders.map(|sender_id| due_after(sender_id, Submitter::Unknown));
+        assert!(times.iter().all(|time| (6 * SECOND..7 * SECOND).contains(time)), "{times:?}");
+        let different: std::collections::BTreeSet<_> = times.iter().collect();
+        assert!(different.len() > 2, "{times:?}");
+        assert_eq!(due_after(senders[0], Submitter::ThisProcess), SECOND);
     }
 
     #[tokio::test(start_paused = true)]

@@ -5,12 +5,12 @@ use tokio::time::Instant;
 use crate::id::Offset;
 use crate::message::Message;
 use crate::store::log::Log;
-use crate::store::log::unwritten::{DueKey, Submitter};
+use crate::store::log::unwritten::{DueKey, Submitter, Unwritten};
 
 impl<M: Message> Log<M> {
-    /// Lets the engine keep the snapshots of the keys.
-    pub(crate) fn keep_snapshots_in_engine(&mut self) {
-        self.snapshots.unwritten = Some(Box::default());
+    /// Lets the engine keep the snapshots of the keys, of a process that sends under this id.
+    pub(crate) fn keep_snapshots_in_engine(&mut self, sender_id: &str) {
+        self.snapshots.unwritten = Some(Box::new(Unwritten::of_sender(sender_id)));
     }
 
     /// Records that the snapshot of a key has changed at an offset, by a message or a finish. Returns whether a snapshot may

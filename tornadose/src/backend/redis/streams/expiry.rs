@@ -14,6 +14,7 @@ use crate::backend::redis::fault::Fault;
 use crate::backend::redis::master::MasterConnection;
 use crate::backend::redis::server::Server;
 use crate::backend::redis::streams::protocol::{Keys, parse_list, parse_number};
+use crate::backend::redis::streams::shared::HISTORY_FACTOR_MAX;
 use crate::id::Offset;
 
 const EXPIRE_LUA: &str = include_str!("lua/expire.lua");
@@ -67,7 +68,7 @@ pub(super) async fn run(server: &Server, keys: &Keys, clock: &EngineClock, link:
     let mut connection = MasterConnection::new(server, "tornadose-expiry");
     let mut refusal = None;
     loop {
-        let pause = match trim(&mut connection, keys, ttl).await {
+        let pause = match trim(&mut connection, keys, ttl, link).await {
             Ok(Round { milliseconds, shortest }) => {
                 clock.set(milliseconds);
                 link.set_queue_ttl(shortest);
@@ -113,12 +114,22 @@ struct Round {
     shortest: Duration,
 }
 
-async fn trim(connection: &mut MasterConnection<'_>, keys: &Keys, ttl: Duration) -> Result<Round, Fault> {
+async fn trim(
+    connection: &mut MasterConnection<'_>,
+    keys: &Keys,
+    ttl: Duration,
+    link: &BackendLink,
+) -> Result<Round, Fault> {
     let milliseconds = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX).max(1);
     let held = (ttl / 10).max(ROUND_MIN) * TENTHS_HELD;
     let mut pipeline = redis::pipe();
-    let command = pipeline.cmd("EVAL").arg(EXPIRE_LUA).arg(2).arg(&keys.stream).arg(&keys.ttl);
-    command.arg(milliseconds(ttl)).arg(milliseconds(held));
+    let has_snapshots = link.snapshot_version().is_some();
+    let command = pipeline.cmd("EVAL").arg(EXPIRE_LUA).arg(if has_snapshots { 4 } else { 2 });
+    command.arg(&keys.stream).arg(&keys.ttl);
+    if has_snapshots {
+        command.arg(&keys.snapshots).arg(&keys.epoch);
+    }
+    command.arg(milliseconds(ttl)).arg(milliseconds(held)).arg(HISTORY_FACTOR_MAX);
     let reply = connection.query(&pipeline, REPLY_TIMEOUT, usize::MAX).await?.next_reply()?;
     let parse = |reply: &Value| {
         let [now, shortest] = parse_list(reply)? else { return None };

@@ -6,9 +6,11 @@ use crate::backend::link::BackendLink;
 use crate::backend::redis::fault::Fault;
 use crate::backend::redis::streams::connection::ReaderConnection;
 use crate::backend::redis::streams::latest::LatestIndex;
+use crate::backend::redis::streams::place::{FoundPlace, KeptPlace, PlaceCheck};
 use crate::backend::redis::streams::protocol::{
-    Keys, add_create_mark, format_id, parse_bytes, parse_epoch, parse_id, parse_list, parse_state,
+    Keys, add_create_mark, format_id, parse_bytes, parse_epoch, parse_id, parse_list, parse_number, parse_state,
 };
+use crate::backend::redis::streams::shared::StreamShared;
 use crate::backend::redis::streams::tail::{StreamInfo, Tail};
 use crate::id::{Epoch, Offset};
 
@@ -23,6 +25,8 @@ pub(super) struct LoadedStream {
     /// How many bytes the largest entry after it has.
     pub(super) largest: usize,
     pub(super) latest: LatestIndex,
+    /// The place up to which all snapshots are kept, if every entry after it is in the stream.
+    pub(super) place: Option<KeptPlace>,
 }
 
 /// Whether this process has read a stream before.
@@ -37,10 +41,10 @@ pub(super) enum Occasion {
 pub(super) async fn load(
     connection: &mut ReaderConnection<'_>,
     link: &BackendLink,
-    history_max: usize,
+    shared: &StreamShared,
     occasion: Occasion,
 ) -> Result<LoadedStream, Fault> {
-    let mut state = StreamState::read(connection).await?;
+    let mut state = StreamState::read(connection, link).await?;
     let mut was_deleted = false;
     if occasion == Occasion::Start || !state.is_complete() {
         match create(connection, link).await {
@@ -51,7 +55,7 @@ pub(super) async fn load(
             }
             Err(fault) => return Err(fault),
         }
-        state = StreamState::read(connection).await?;
+        state = StreamState::read(connection, link).await?;
     }
     state.check_type(connection.keys, link)?;
     if occasion == Occasion::Start {
@@ -63,9 +67,28 @@ pub(super) async fn load(
     }
     // What has no room goes into the snapshots.
     let bytes_max = if link.snapshot_version().is_some() { usize::MAX } else { link.memory() };
-    let (tail, largest) = find_start(connection, &state.info, history_max, bytes_max).await?;
+    let found = state.place.filter(|found| found.kept.place.epoch == epoch);
+    let mut place = found.map(|found| found.kept);
+    let uncovered = place.map(|place| state.info.added.saturating_sub(place.added));
+    let entries_max = uncovered
+        .map_or(shared.history_max, |uncovered| usize::try_from(uncovered).unwrap_or(usize::MAX).max(shared.history));
+    let start = find_start(connection, &state.info, entries_max, bytes_max, place).await?;
+    let Start { mut tail, largest, after } = start;
+    place = None;
+    match found.map(|found| (found, found.check(state.info, after))) {
+        Some((found, PlaceCheck::Holds)) => {
+            place = Some(found.kept);
+            if found.is_trimmed(state.info) && found.kept.place.offset < tail.last {
+                // Nothing else is missing: it is as if the process had read up to there.
+                tail = found.kept.tail();
+            }
+        }
+        // It was rolled back while no process ran.
+        Some((_, PlaceCheck::RolledBack)) => epoch = connection.change_epoch(epoch, link.channel()).await?,
+        Some((_, PlaceCheck::EntriesGone)) | None => {}
+    }
     let latest = LatestIndex::read(connection).await?;
-    Ok(LoadedStream { epoch, tail, largest, latest })
+    Ok(LoadedStream { epoch, tail, largest, latest, place })
 }
 
 /// The result of the script `state`.
@@ -75,13 +98,17 @@ struct StreamState {
     owner: Option<String>,
     info: StreamInfo,
     is_marked: bool,
+    /// The place up to which all snapshots are kept.
+    place: Option<FoundPlace>,
 }
 
 impl StreamState {
-    async fn read(connection: &mut ReaderConnection<'_>) -> Result<Self, Fault> {
-        let Keys { stream, epoch, type_name, owner, .. } = connection.keys;
-        let reply = connection.run(&connection.scripts.state, &[stream, epoch, type_name, owner], |_| {}).await?;
-        let Some([epoch_found, type_found, owner_found, state, mark]) = parse_list(&reply) else {
+    async fn read(connection: &mut ReaderConnection<'_>, link: &BackendLink) -> Result<Self, Fault> {
+        let Keys { stream, epoch, type_name, owner, snapshots, .. } = connection.keys;
+        let all: [&str; 5] = [stream, epoch, type_name, owner, snapshots];
+        let keys = if link.snapshot_version().is_some() { &all[..] } else { &all[..4] };
+        let reply = connection.run(&connection.scripts.state, keys, |_| {}).await?;
+        let Some([epoch_found, type_found, owner_found, state, mark, place, exists]) = parse_list(&reply) else {
             return Err(Fault::Protocol("unexpected reply to a script".into()));
         };
         let text = |value| Some(String::from_utf8_lossy(parse_bytes(value)?).into_owned());
@@ -94,6 +121,9 @@ impl StreamState {
             owner: text(owner_found),
             info: parse_state(state)?,
             is_marked: *mark == Value::Int(1),
+            place: parse_bytes(place)
+                .and_then(KeptPlace::parse)
+                .map(|kept| FoundPlace { kept, exists: *exists == Value::Int(1) }),
         })
     }
 
@@ -155,27 +185,40 @@ async fn try_reading(connection: &mut ReaderConnection<'_>, link: &BackendLink) 
     }
 }
 
-/// Finds the oldest entry that there is room for. Returns the tail of a process that has read up to it, and how many
-/// bytes the largest entry after it has.
+/// Where to begin to read a stream.
+struct Start {
+    /// The tail of a process that has read up to the oldest entry that there is room for.
+    tail: Tail,
+    /// How many bytes the largest entry after it has.
+    largest: usize,
+    /// How many entries are after a place, if that is among those that there is room for.
+    after: Option<u64>,
+}
+
+/// Finds the oldest entry that there is room for, and counts the entries after a place.
 async fn find_start(
     connection: &mut ReaderConnection<'_>,
     info: &StreamInfo,
     entries_max: usize,
     bytes_max: usize,
-) -> Result<(Tail, usize), Fault> {
+    place: Option<KeptPlace>,
+) -> Result<Start, Fault> {
     let (mut entries, mut bytes, mut largest, mut from) = (0, 0, 0, format_id(info.newest));
+    let (place, mut after) = (place.map(|kept| format_id(kept.place.offset)).unwrap_or_default(), None);
     loop {
         let keys = [connection.keys.stream.as_str()];
         let add_arguments = |command: &mut Cmd| {
             let (entries_left, bytes_left) = (entries_max.saturating_sub(entries), bytes_max.saturating_sub(bytes));
-            command.arg(&from).arg(bytes_left).arg(entries_left).arg(LOOK_BYTES);
+            command.arg(&from).arg(bytes_left).arg(entries_left).arg(LOOK_BYTES).arg(&place);
         };
         let reply = connection.run(&connection.scripts.history, &keys, add_arguments).await?;
         let unexpected = || Fault::Protocol("unexpected reply to a script".into());
-        let Some([Value::Int(found), Value::Int(size), Value::Int(largest_found), is_over, next]) = parse_list(&reply)
+        let Some([Value::Int(found), Value::Int(size), Value::Int(largest_found), is_over, next, after_found]) =
+            parse_list(&reply)
         else {
             return Err(unexpected());
         };
+        after = after.or(parse_number(after_found).map(|found| entries as u64 + found));
         entries += usize::try_from(*found).unwrap_or(0);
         bytes += usize::try_from(*size).unwrap_or(0);
         largest = largest.max(usize::try_from(*largest_found).unwrap_or(0));
@@ -192,7 +235,7 @@ async fn find_start(
             None if entries == 0 => Tail { last: info.newest, added },
             None => Tail { last: info.first.previous(), added },
         };
-        return Ok((tail, largest));
+        return Ok(Start { tail, largest, after });
     }
 }
 

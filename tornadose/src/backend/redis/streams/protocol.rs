@@ -27,7 +27,7 @@ pub(super) struct Keys {
     pub(super) finish_times: String,
     /// A hash of the snapshots of keys: of each the id up to which it is, its epoch and its version, the id of the newest
     /// message in it, and its JSON. The field without a name is the place up to which the snapshots of all keys are kept: its
-    /// id, its epoch and its version.
+    /// id, its epoch and its version, and how many entries had ever been added up to it.
     pub(super) snapshots: String,
 }
 

@@ -2,8 +2,10 @@
 //! stream was rolled back.
 
 use std::collections::{HashMap, VecDeque};
+use std::time::Duration;
 
 use redis::Pipeline;
+use tokio::time::Instant;
 
 use crate::backend::backoff::Backoff;
 use crate::backend::ephemeral::{EphemeralEntry, WaitingEphemerals};
@@ -11,7 +13,6 @@ use crate::backend::incoming::{IncomingEntry, Ingested};
 use crate::backend::link::BackendLink;
 use crate::backend::redis::fault::Fault;
 use crate::backend::redis::server::Server;
-use crate::backend::redis::streams::acknowledged::Acknowledged;
 use crate::backend::redis::streams::entry::{Entry, Notice, Part};
 use crate::backend::redis::streams::entry_reader::EntryReader;
 use crate::backend::redis::streams::expiry::EngineClock;
@@ -22,8 +23,10 @@ use crate::backend::redis::streams::page::Page;
 use crate::backend::redis::streams::protocol::{EPHEMERAL_HISTORY, Keys, parse_number};
 use crate::backend::redis::streams::refusal::Refusal;
 use crate::backend::redis::streams::script::Scripts;
+use crate::backend::redis::streams::shared::StreamShared;
 use crate::backend::redis::streams::snapshots::{SnapshotDrop, UnreadSnapshots, add_drops};
 use crate::backend::redis::streams::tail::{PollSummary, Progress, Tail};
+use crate::backend::redis::streams::trimming::Trimming;
 use crate::id::{Epoch, Offset};
 
 /// How often in a row the connection may fail while the history is loaded.
@@ -32,15 +35,20 @@ const START_FAILURES_MAX: u32 = 10;
 /// After how many entries of other programs the stream is trimmed on their behalf.
 const TRIM_AFTER_FOREIGN: usize = 100;
 
+/// The shortest time after which lost snapshots are looked for again.
+const SEEK_INTERVAL: Duration = Duration::from_secs(5);
+
+/// How many lost snapshots are looked for at once.
+const SOUGHT_MAX: usize = 100;
+
 /// How many epochs are remembered that the stream has left.
 const FORMER_EPOCHS_MAX: usize = 64;
 
 pub(super) struct StreamReader<'a> {
     entries: EntryReader<'a>,
     link: &'a BackendLink,
-    acknowledged: &'a Acknowledged,
+    shared: &'a StreamShared,
     clock: &'a EngineClock,
-    history: usize,
     occasion: Occasion,
     /// The epoch of the loaded stream; `None` when the stream must be loaded again.
     epoch: Option<Epoch>,
@@ -79,6 +87,9 @@ pub(super) struct StreamReader<'a> {
     snapshots: UnreadSnapshots,
     snapshot_drops: Vec<SnapshotDrop>,
     snapshots_refusal: Refusal,
+    trimming: Trimming,
+    /// When lost snapshots were looked for.
+    sought_at: Option<Instant>,
 }
 
 impl<'a> StreamReader<'a> {
@@ -86,17 +97,15 @@ impl<'a> StreamReader<'a> {
         server: &'a Server,
         keys: &'a Keys,
         scripts: &'a Scripts,
-        history: usize,
-        acknowledged: &'a Acknowledged,
+        shared: &'a StreamShared,
         clock: &'a EngineClock,
         link: &'a BackendLink,
     ) -> Self {
         Self {
             entries: EntryReader::new(server, keys, scripts, clock, link),
             link,
-            acknowledged,
+            shared,
             clock,
-            history,
             occasion: Occasion::Start,
             epoch: None,
             former_epochs: VecDeque::new(),
@@ -121,6 +130,8 @@ impl<'a> StreamReader<'a> {
             snapshots: UnreadSnapshots::default(),
             snapshot_drops: Vec::new(),
             snapshots_refusal: Refusal::default(),
+            trimming: Trimming::default(),
+            sought_at: None,
         }
     }
 
@@ -179,7 +190,7 @@ impl<'a> StreamReader<'a> {
             Box::pin(self.snapshots.load(&mut self.entries.connection, self.link)).await?;
         }
         self.ingest_values(self.tail.last).await?;
-        let newest_acknowledged = self.acknowledged.newest_unread();
+        let newest_acknowledged = self.shared.acknowledged.newest_unread();
         let last = self.tail.last;
         let several = if self.reads_several() { self.entries.read_several(last, waits).await? } else { None };
         let page = if let Some(page) = several {
@@ -214,11 +225,13 @@ impl<'a> StreamReader<'a> {
         };
         if missing > 0 {
             self.link.report_trimmed(Some(missing));
-            self.acknowledged.record_trimmed(missing, page.info.newest);
+            self.shared.acknowledged.record_trimmed(missing, page.info.newest);
             self.tail.added += missing;
             self.has_missed = true;
         }
         let newest = page.info.newest;
+        let is_empty = page.entries.is_empty() && self.held.is_none();
+        self.trimming.record_state(page.info);
         self.receive_ephemerals();
         self.ingest_page(page, is_partial).await?;
         self.backoff.reset();
@@ -228,16 +241,36 @@ impl<'a> StreamReader<'a> {
                 // The newest entries are missing.
                 self.tail.last = newest;
                 self.link.advance_to(newest);
+                self.shared.checkpoints.record(self.tail);
+            } else if is_empty {
+                // Snapshots may have been loaded of a stream that is trimmed to nothing.
+                self.link.advance_to(newest);
             }
-            self.acknowledged.forget_through(newest);
+            self.shared.acknowledged.forget_through(newest);
             self.loaded_offsets = HashMap::new();
             self.pass_ephemerals();
             self.write().await?;
             self.link.caught_up();
+            Box::pin(self.seek_snapshots()).await?;
         } else {
             self.pass_ephemerals();
         }
         Ok(is_complete)
+    }
+
+    /// Looks whether another process has kept snapshots that are lost in this one. They are read before the next
+    /// poll.
+    async fn seek_snapshots(&mut self) -> Result<(), Fault> {
+        let is_due = self.sought_at.is_none_or(|sought_at| sought_at.elapsed() >= SEEK_INTERVAL);
+        if !is_due || self.snapshots.has_unread() || self.link.snapshot_version().is_none() {
+            return Ok(());
+        }
+        self.sought_at = Some(Instant::now());
+        let lost = self.link.lost_snapshots(SOUGHT_MAX);
+        if !lost.is_empty() {
+            self.snapshots = UnreadSnapshots::find_lost(&mut self.entries.connection, self.link, &lost).await?;
+        }
+        Ok(())
     }
 
     /// Takes the ephemeral messages that were read.
@@ -278,7 +311,9 @@ impl<'a> StreamReader<'a> {
         };
         let newest = page.info.newest;
         let is_read = |offset| self.is_read(page, offset);
-        if newest >= newest_acknowledged && !(is_complete && self.acknowledged.has_lost(newest, missing, is_read)) {
+        if newest >= newest_acknowledged
+            && !(is_complete && self.shared.acknowledged.has_lost(newest, missing, is_read))
+        {
             self.misses_acknowledged &= !is_complete;
             return Ok(progress);
         }
@@ -319,7 +354,7 @@ impl<'a> StreamReader<'a> {
             }
             self.apply(&entry, field);
             if self.is_ours(&entry) {
-                self.acknowledged.record_read(entry.offset);
+                self.shared.acknowledged.record_read(entry.offset);
             }
             self.tail = Tail { last: entry.offset, added: self.tail.added + 1 };
         }
@@ -327,6 +362,7 @@ impl<'a> StreamReader<'a> {
             let bytes = self.part.take_with(offset, data);
             self.part = Part { offset, bytes };
         }
+        self.shared.checkpoints.record(self.tail);
         self.write().await
     }
 
@@ -443,7 +479,7 @@ impl<'a> StreamReader<'a> {
         self.latest_scripts.add_writes(&mut pipeline, keys, std::mem::take(&mut self.latest_writes));
         if self.foreign >= TRIM_AFTER_FOREIGN {
             self.foreign = 0;
-            pipeline.cmd("XTRIM").arg(&keys.stream).arg("MAXLEN").arg("~").arg(self.history);
+            pipeline.cmd("XTRIM").arg(&keys.stream).arg("MAXLEN").arg("~").arg(self.shared.history_max);
         }
         if self.foreign_ephemerals >= TRIM_AFTER_FOREIGN {
             self.foreign_ephemerals = 0;
@@ -453,6 +489,12 @@ impl<'a> StreamReader<'a> {
             let refusal = self.find_refusal(&pipeline).await?;
             if let Some(error) = self.latest_refusal.replace(refusal) {
                 tracing::warn!(target: "tornadose", channel = self.link.channel(), error, "latest values not kept");
+            }
+        }
+        if let Some(pipeline) = self.trimming.pipeline_if_due(keys, self.shared, self.link) {
+            let refusal = self.find_refusal(&pipeline).await?;
+            if let Some(error) = self.trimming.record(refusal) {
+                tracing::warn!(target: "tornadose", channel = self.link.channel(), error, "stream not trimmed");
             }
         }
         if !self.snapshot_drops.is_empty() {
@@ -470,7 +512,7 @@ impl<'a> StreamReader<'a> {
     async fn forget_finishes(&mut self, keys: &Keys) -> Result<(), Fault> {
         let mut pipeline = redis::pipe();
         self.finishes.add_drop_of_stale(&mut pipeline, keys);
-        self.reopening.add_if_due(&mut pipeline, keys, self.history, self.link);
+        self.reopening.add_if_due(&mut pipeline, keys, self.shared.history_max, self.link);
         if !pipeline.is_empty() {
             let refusal = self.find_refusal(&pipeline).await?;
             if let Some(error) = self.finishes_refusal.replace(refusal) {
@@ -489,8 +531,8 @@ impl<'a> StreamReader<'a> {
 
     /// Looks at the stream, and begins to read it from its history on.
     async fn load(&mut self) -> Result<(), Fault> {
-        let LoadedStream { mut epoch, tail, largest, latest } =
-            load(&mut self.entries.connection, self.link, self.history, self.occasion).await?;
+        let LoadedStream { mut epoch, tail, largest, latest, mut place } =
+            load(&mut self.entries.connection, self.link, self.shared, self.occasion).await?;
         self.occasion = Occasion::Reload;
         if self.link.queue_ttl().is_some() || self.link.expires_latest() || self.link.has_ephemeral() {
             self.read_clock().await?;
@@ -499,6 +541,7 @@ impl<'a> StreamReader<'a> {
         self.entries.skip_ephemerals().await?;
         if self.former_epochs.contains(&epoch) {
             epoch = self.entries.connection.change_epoch(epoch, self.link.channel()).await?;
+            place = None;
         }
         self.finishes = UnreadFinishes::default();
         if self.link.can_finish() {
@@ -507,12 +550,13 @@ impl<'a> StreamReader<'a> {
         self.snapshots = UnreadSnapshots::default();
         if self.link.snapshot_version().is_some() {
             let connection = &mut self.entries.connection;
-            let unread = UnreadSnapshots::read(connection, self.link, epoch, &self.finishes);
+            let unread = UnreadSnapshots::read(connection, self.link, epoch, &self.finishes, place);
             let (unread, stale) = Box::pin(unread).await?;
             (self.snapshots, self.snapshot_drops) = (unread, stale);
         }
         // Readers are told of everything before the reset.
-        self.acknowledged.start_after(tail.last);
+        self.shared.acknowledged.start_after(tail.last);
+        self.shared.checkpoints.restart(epoch, tail);
         self.link.reset(epoch, tail.last);
         self.snapshots.retain_trusted(self.link);
         self.values = UnreadValues::newer_than(&latest, Offset::START);

@@ -12,12 +12,13 @@ use crate::backend::redis::master::MasterConnection;
 use crate::backend::redis::streams::connection::ReaderConnection;
 use crate::backend::redis::streams::entry::{Part, parse_values};
 use crate::backend::redis::streams::finishes::UnreadFinishes;
+use crate::backend::redis::streams::place::{Checkpoints, KeptPlace};
 use crate::backend::redis::streams::protocol::{
-    DROP_SNAPSHOTS_LUA, KEEP_PLACE_LUA, KEEP_SNAPSHOT_LUA, Keys, SNAPSHOT_STAMPS_LUA, format_id, parse_bytes, parse_id,
-    parse_list, parse_number,
+    DROP_SNAPSHOTS_LUA, KEEP_SNAPSHOT_LUA, Keys, SNAPSHOT_STAMPS_LUA, format_id, parse_bytes, parse_id, parse_list,
+    parse_number,
 };
 use crate::backend::redis::streams::refusal::Refusal;
-use crate::backend::snapshots::{DueSnapshot, KeptSnapshot, LoadedSnapshot, SnapshotPlace, SnapshotStamp};
+use crate::backend::snapshots::{DueSnapshot, KeptSnapshot, LoadedSnapshot, SnapshotStamp};
 use crate::id::{Epoch, Offset};
 
 /// The number of due snapshots that are taken at once.
@@ -72,7 +73,7 @@ fn parse_snapshot(key: &str, value: &[u8]) -> Option<KeptSnapshot> {
 pub(super) struct SnapshotWriter {
     refusal: Refusal,
     /// The place that was written last.
-    place: Option<SnapshotPlace>,
+    place: Option<KeptPlace>,
     place_refusal: Refusal,
 }
 
@@ -83,6 +84,7 @@ impl SnapshotWriter {
         connection: &mut MasterConnection<'_>,
         keys: &Keys,
         link: &BackendLink,
+        checkpoints: &Checkpoints,
         due: Vec<DueSnapshot>,
     ) -> Result<(), Fault> {
         let mut unwritten: VecDeque<String> = due.iter().map(|due| due.key.clone()).collect();
@@ -91,7 +93,7 @@ impl SnapshotWriter {
             link.retry_snapshot(key);
         }
         written?;
-        self.write_place(connection, keys, link).await
+        self.write_place(connection, keys, link, checkpoints).await
     }
 
     /// Writes the place up to which all snapshots are kept.
@@ -100,14 +102,12 @@ impl SnapshotWriter {
         connection: &mut MasterConnection<'_>,
         keys: &Keys,
         link: &BackendLink,
+        checkpoints: &Checkpoints,
     ) -> Result<(), Fault> {
-        let place = link.snapshots_kept_through();
+        let place = checkpoints.place(link);
         let Some(place) = place.filter(|place| self.place != Some(*place)) else { return Ok(()) };
-        let SnapshotPlace { offset, epoch, version } = place;
         let mut pipeline = redis::pipe();
-        let command = pipeline.cmd("EVAL").arg(KEEP_PLACE_LUA).arg(3);
-        command.arg(&keys.stream).arg(&keys.snapshots).arg(&keys.epoch);
-        command.arg(format_id(offset)).arg(epoch.to_string()).arg(version);
+        place.add_keep(&mut pipeline, keys);
         let refusal = connection.query(&pipeline, REPLY_TIMEOUT, usize::MAX).await?.find_error();
         if refusal.is_none() {
             self.place = Some(place);
@@ -223,6 +223,17 @@ pub(super) struct UnreadSnapshots {
     /// The place up to which all snapshots are kept; `None` when it is not known, or not all are loaded.
     place: Option<Offset>,
     part: Part,
+    purpose: Purpose,
+}
+
+/// What becomes of a snapshot that is read.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+enum Purpose {
+    /// It is loaded before the stream is read.
+    #[default]
+    Load,
+    /// It replaces one that is lost.
+    Recover,
 }
 
 struct UnreadSnapshot {
@@ -232,15 +243,18 @@ struct UnreadSnapshot {
 }
 
 impl UnreadSnapshots {
-    /// Lists the snapshots, in pages. Also returns those of other epochs, which are to be dropped.
+    /// Lists the snapshots, in pages, beside a place that was read before. Also returns those of other epochs, which
+    /// are to be dropped.
     pub(super) async fn read(
         connection: &mut ReaderConnection<'_>,
         link: &BackendLink,
         epoch: Epoch,
         finishes: &UnreadFinishes,
+        place: Option<KeptPlace>,
     ) -> Result<(Self, Vec<SnapshotDrop>), Fault> {
         // What is written after the place was read is about entries after it.
-        let mut place = read_place(connection, link, epoch).await?;
+        let place = place.map(|kept| kept.place).filter(|place| Some(place.version) == link.snapshot_version());
+        let mut place = place.map(|place| place.offset);
         let (mut unread, mut stale, mut cursor) = (Vec::new(), Vec::new(), String::from("0"));
         loop {
             let add_arguments = |command: &mut Cmd| {
@@ -266,7 +280,26 @@ impl UnreadSnapshots {
             cursor = next;
         }
         unread.sort_unstable_by_key(|unread| (unread.finish.is_some(), Reverse(unread.stamp.offset)));
-        Ok((Self { snapshots: unread.into(), place, part: Part::default() }, stale))
+        Ok((Self { snapshots: unread.into(), place, ..Self::default() }, stale))
+    }
+
+    /// Lists the snapshots of these keys that can replace lost ones.
+    pub(super) async fn find_lost(
+        connection: &mut ReaderConnection<'_>,
+        link: &BackendLink,
+        lost: &[String],
+    ) -> Result<Self, Fault> {
+        let mut pipeline = redis::pipe();
+        pipeline.cmd("EVAL_RO").arg(SNAPSHOT_STAMPS_LUA).arg(1).arg(&connection.keys.snapshots).arg(lost);
+        let reply = connection.query(&pipeline).await?.next_reply()?;
+        let mut found = Self { purpose: Purpose::Recover, ..Self::default() };
+        for (key, stamp) in lost.iter().zip(parse_list(&reply).unwrap_or_default()) {
+            let stamp = parse_bytes(stamp).and_then(parse_stamp);
+            if let Some(stamp) = stamp.filter(|stamp| trusts(link, *stamp, None, None)) {
+                found.snapshots.push_back(UnreadSnapshot { key: key.clone(), stamp, finish: None });
+            }
+        }
+        Ok(found)
     }
 
     /// Leaves out what the store cannot use, after it was reset.
@@ -337,6 +370,11 @@ impl UnreadSnapshots {
                 self.place = self.place.filter(|_| is_gone);
                 continue;
             };
+            if self.purpose == Purpose::Recover {
+                // One that cannot be used yet is looked for again.
+                link.recover_snapshot(&snapshot);
+                continue;
+            }
             match link.load_snapshot(&snapshot) {
                 LoadedSnapshot::Known => {}
                 LoadedSnapshot::Unknown => {
@@ -361,31 +399,6 @@ fn trusts(link: &BackendLink, stamp: SnapshotStamp, finish: Option<Offset>, plac
     // Up to the place its key has no other messages.
     let offset = stamp.offset.max(place.unwrap_or_default());
     link.trusts_snapshot(SnapshotStamp { offset, ..stamp }, finish)
-}
-
-/// Reads the place up to which all snapshots are kept, if it is of this epoch and version.
-async fn read_place(
-    connection: &mut ReaderConnection<'_>,
-    link: &BackendLink,
-    epoch: Epoch,
-) -> Result<Option<Offset>, Fault> {
-    let mut pipeline = redis::pipe();
-    pipeline.cmd("HGET").arg(&connection.keys.snapshots).arg("");
-    let reply = connection.query(&pipeline).await?.next_reply()?;
-    let place = parse_bytes(&reply).and_then(parse_place);
-    let place = place.filter(|place| place.epoch == epoch && Some(place.version) == link.snapshot_version());
-    Ok(place.map(|place| place.offset))
-}
-
-/// Parses an id, an epoch and a version.
-fn parse_place(text: &[u8]) -> Option<SnapshotPlace> {
-    let mut parts = std::str::from_utf8(text).ok()?.split(' ');
-    let (offset, epoch, version) = (parts.next()?, parts.next()?, parts.next()?);
-    Some(SnapshotPlace {
-        offset: parse_id(offset.as_bytes())?,
-        epoch: epoch.parse().ok()?,
-        version: version.parse().ok()?,
-    })
 }
 
 fn unexpected_reply() -> Fault {

@@ -35,7 +35,7 @@ impl StreamInfo {
     }
 
     /// Returns whether no entry at or below `offset` is kept.
-    fn starts_after(&self, offset: Offset) -> bool {
+    pub(super) fn starts_after(&self, offset: Offset) -> bool {
         self.length == 0 || self.first > offset
     }
 }

@@ -18,13 +18,14 @@ use crate::backend::redis::fault::{Fault, server_words};
 use crate::backend::redis::master::MasterConnection;
 use crate::backend::redis::replies::Replies;
 use crate::backend::redis::server::Server;
-use crate::backend::redis::streams::acknowledged::{Acknowledged, BATCH_MESSAGES_MAX};
+use crate::backend::redis::streams::acknowledged::BATCH_MESSAGES_MAX;
 use crate::backend::redis::streams::page::{Page, PageRequest};
 use crate::backend::redis::streams::protocol::{
     APPEND_EPHEMERAL_LUA, APPEND_LATEST_LUA, APPEND_OPEN_LUA, EPHEMERAL_HISTORY, EXPIRE_LATEST_LUA, Keys, REMOVE_LUA,
     format_by, format_id, parse_bytes, parse_id,
 };
 use crate::backend::redis::streams::script::Scripts;
+use crate::backend::redis::streams::shared::StreamShared;
 use crate::backend::redis::streams::snapshots::{DUE_MAX, SnapshotWriter};
 use crate::backend::redis::transfer_size::TransferSize;
 use crate::backend::snapshots::DueSnapshot;
@@ -64,20 +65,12 @@ const REPLACED: [&str; 3] = ["READONLY", "MASTERDOWN", "CLUSTERDOWN"];
 const LOSS_NOTICE_MAX: Duration = Duration::from_secs(2);
 
 /// Appends messages until the store is closed.
-pub(super) async fn run(
-    server: &Server,
-    keys: &Keys,
-    scripts: &Scripts,
-    history: usize,
-    acknowledged: &Acknowledged,
-    link: &BackendLink,
-) {
+pub(super) async fn run(server: &Server, keys: &Keys, scripts: &Scripts, shared: &StreamShared, link: &BackendLink) {
     let mut writer = StreamWriter {
         connection: MasterConnection::new(server, "tornadose-writer"),
         keys,
         scripts,
-        history,
-        acknowledged,
+        shared,
         link,
         queue: VecDeque::new(),
         unconfirmed_through: 0,
@@ -103,8 +96,7 @@ struct StreamWriter<'a> {
     connection: MasterConnection<'a>,
     keys: &'a Keys,
     scripts: &'a Scripts,
-    history: usize,
-    acknowledged: &'a Acknowledged,
+    shared: &'a StreamShared,
     link: &'a BackendLink,
     /// The messages that were taken from the outbox and have no reply yet, in order.
     queue: VecDeque<Outgoing>,
@@ -123,7 +115,7 @@ struct StreamWriter<'a> {
 impl StreamWriter<'_> {
     /// Sends messages until the connection fails or the store is closed.
     async fn send(&mut self) -> Result<(), Fault> {
-        let loads = self.acknowledged.loads();
+        let loads = self.shared.acknowledged.loads();
         self.check_stream(loads).await?;
         loop {
             // No submit waits for the others any more.
@@ -140,7 +132,7 @@ impl StreamWriter<'_> {
                 }
                 continue;
             }
-            if self.acknowledged.loads() != loads {
+            if self.shared.acknowledged.loads() != loads {
                 // This connection may be to a server that the reader has left, which would lose what it takes.
                 return Err(Fault::Protocol("the stream was loaded again".into()));
             }
@@ -156,20 +148,20 @@ impl StreamWriter<'_> {
 
     /// Writes snapshots that are due.
     async fn write_snapshots(&mut self, due: Vec<DueSnapshot>, loads: u64) -> Result<(), Fault> {
-        if self.acknowledged.loads() != loads {
+        if self.shared.acknowledged.loads() != loads {
             for due in &due {
                 self.link.retry_snapshot(&due.key);
             }
             return Err(Fault::Protocol("the stream was loaded again".into()));
         }
-        Box::pin(self.snapshots.write(&mut self.connection, self.keys, self.link, due)).await
+        Box::pin(self.snapshots.write(&mut self.connection, self.keys, self.link, &self.shared.checkpoints, due)).await
     }
 
     /// Looks whether the server of a new connection has what was acknowledged. If it lacks something, the reader notices,
     /// and gets some time to tell the readers before messages are appended that would hide the loss for a moment.
     async fn check_stream(&mut self, loads: u64) -> Result<(), Fault> {
         self.connection.open().await?;
-        let newest = self.acknowledged.newest();
+        let newest = self.shared.acknowledged.newest();
         if newest == Offset::START {
             return Ok(());
         }
@@ -185,7 +177,7 @@ impl StreamWriter<'_> {
         let page = Page::parse(reply)?;
         let give_up_at = Instant::now() + LOSS_NOTICE_MAX;
         if page.info.has_lost(newest, page.last_exists) {
-            while self.acknowledged.loads() == loads && Instant::now() < give_up_at {
+            while self.shared.acknowledged.loads() == loads && Instant::now() < give_up_at {
                 tokio::time::sleep(Duration::from_millis(10)).await;
             }
         }
@@ -250,7 +242,7 @@ impl StreamWriter<'_> {
                     if matches!(outgoing.kind(), OutgoingKind::Expire { .. }) {
                         self.expiry_refusal = None;
                     }
-                    self.acknowledged.record(offset);
+                    self.shared.acknowledged.record(offset);
                     outgoing.appended(offset);
                     self.backoff.reset();
                 }
@@ -345,7 +337,7 @@ impl StreamWriter<'_> {
     fn append_latest(&self, messages: &[Outgoing]) -> Cmd {
         let Keys { stream, latest, .. } = self.keys;
         let mut command = redis::cmd("EVAL");
-        command.arg(APPEND_LATEST_LUA).arg(2).arg(stream).arg(latest).arg(self.history);
+        command.arg(APPEND_LATEST_LUA).arg(2).arg(stream).arg(latest).arg(self.shared.history_max);
         for outgoing in messages {
             if let OutgoingKind::Latest { slot } = outgoing.kind() {
                 command.arg(slot).arg(outgoing.payload()).arg(self.by(outgoing));
@@ -357,7 +349,14 @@ impl StreamWriter<'_> {
     fn append_open(&self, messages: &[Outgoing]) -> Cmd {
         let Keys { stream, latest, finishes, finish_times, .. } = self.keys;
         let mut command = redis::cmd("EVAL");
-        command.arg(APPEND_OPEN_LUA).arg(4).arg(stream).arg(latest).arg(finishes).arg(finish_times).arg(self.history);
+        command
+            .arg(APPEND_OPEN_LUA)
+            .arg(4)
+            .arg(stream)
+            .arg(latest)
+            .arg(finishes)
+            .arg(finish_times)
+            .arg(self.shared.history_max);
         for outgoing in messages {
             let (kind, field) = match outgoing.kind() {
                 OutgoingKind::Latest { slot } => ("latest", slot.as_str()),
@@ -374,7 +373,7 @@ impl StreamWriter<'_> {
     fn expire_latest(&self, requests: &[Outgoing]) -> Cmd {
         let Keys { stream, latest, .. } = self.keys;
         let mut command = redis::cmd("EVAL");
-        command.arg(EXPIRE_LATEST_LUA).arg(2).arg(stream).arg(latest).arg(self.history);
+        command.arg(EXPIRE_LATEST_LUA).arg(2).arg(stream).arg(latest).arg(self.shared.history_max);
         for outgoing in requests {
             if let OutgoingKind::Expire { slot, through, ttl, missing } = outgoing.kind() {
                 command.arg(slot).arg(format_id(*through)).arg(ttl.as_millis().to_string());
@@ -404,7 +403,7 @@ impl StreamWriter<'_> {
             if has_snapshots {
                 command.arg(snapshots);
             }
-            command.arg(self.history).arg(key).arg(self.by(outgoing));
+            command.arg(self.shared.history_max).arg(key).arg(self.by(outgoing));
             return command;
         }
         let (stream, by) = (&self.keys.stream, self.by(outgoing));
@@ -412,7 +411,7 @@ impl StreamWriter<'_> {
         let key = outgoing.key().unwrap_or_default();
         let size = stream.len() + by.len() + key.len() + outgoing.payload().len() + 64;
         let mut command = Cmd::with_capacity(12, size);
-        command.arg("XADD").arg(stream).arg("MAXLEN").arg("~").arg(self.history).arg("*");
+        command.arg("XADD").arg(stream).arg("MAXLEN").arg("~").arg(self.shared.history_max).arg("*");
         match outgoing.kind() {
             OutgoingKind::Forget { key } => command.arg("forget").arg(key),
             _ => command.arg("data").arg(outgoing.payload()),

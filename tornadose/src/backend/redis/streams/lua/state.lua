@@ -1,6 +1,7 @@
 -- Reads what a process needs to know before it reads a stream.
--- KEYS: stream, epoch, type, owner.
--- Returns the epoch, the type, the owner, the state or an error's text, and whether the stream has our mark.
+-- KEYS: stream, epoch, type, owner; of a type with snapshots the hash of those.
+-- Returns the epoch, the type, the owner, the state or an error's text, and whether the stream has our mark; then the
+-- place up to which the snapshots of all keys are kept, and whether its entry is in the stream.
 local info = redis.pcall('XINFO', 'STREAM', KEYS[1])
 local state, marked = info.err, 0
 if not info.err then
@@ -15,4 +16,8 @@ if not info.err then
     end
   end
 end
-return {redis.call('GET', KEYS[2]), redis.call('GET', KEYS[3]), redis.call('GET', KEYS[4]), state, marked}
+local place, exists = KEYS[5] and redis.call('HGET', KEYS[5], ''), 0
+local id = string.match(place or '', '^%d+%-%d+')
+if id and not info.err then exists = #redis.call('XRANGE', KEYS[1], id, id) end
+local epoch, name, owner = redis.call('GET', KEYS[2]), redis.call('GET', KEYS[3]), redis.call('GET', KEYS[4])
+return {epoch, name, owner, state, marked, place or false, exists}
