@@ -40,7 +40,7 @@ use crate::handler::served::{Kind, Served};
 use crate::handler::watch::watches::Watches;
 use crate::handler::watch::watching::Watching;
 use crate::handler::ws::end::{ended, not_opened};
-use crate::handler::ws::session::{WsSession, close_socket};
+use crate::handler::ws::session::{Upgrade, WsSession, close_socket};
 use crate::handler::ws::upgrade::{PendingUpgrade, UpgradedIo, take_upgraded};
 use crate::message::Message;
 use crate::store::end::EndReason;
@@ -116,15 +116,9 @@ impl<M: Message> Endpoint<M> {
     ) {
         let (reader, close_reason) = (feed.reader().handle(), feed.close_reason().clone());
         let registration = permits.registration();
-        let mut session = Box::new(WsSession::new(subscriber, self.store.clone(), feed, timeouts, permits));
+        let session = Box::new(WsSession::new(subscriber, self.store.clone(), feed, timeouts, permits));
         // Not boxed, because it is polled for each message.
-        let task = tokio::spawn(async move {
-            let Some(UpgradedIo { io, is_detached }) = upgrade.complete().await else { return };
-            if is_detached {
-                session.mark_detached();
-            }
-            session.run(io).await;
-        });
+        let task = tokio::spawn(session.run(Upgrade::Pending(upgrade)));
         registration.set_control(TaskControl { reader, close_reason, task: task.abort_handle() });
     }
 
@@ -253,7 +247,7 @@ async fn run_with_hooks<M: Message>(
                 (None, Some(watches)) => watching(subscriber, watches),
                 (None, None) => subscriber,
             };
-            Box::new(WsSession::new(subscriber, store, feed, timeouts, permits)).run(io).await;
+            Box::new(WsSession::new(subscriber, store, feed, timeouts, permits)).run(Upgrade::Done(io)).await;
         }
         // The task is aborted, and the subscriber's `closed` hook follows.
         AfterOpened { outcome: Ok(_), permits: None } => {}

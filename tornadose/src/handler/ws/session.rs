@@ -32,6 +32,7 @@ use crate::handler::served::{Kind, Served};
 use crate::handler::ws::end::{SessionEnd, close, ended, panicked};
 use crate::handler::ws::hook;
 use crate::handler::ws::timers::WsTimers;
+use crate::handler::ws::upgrade::{PendingUpgrade, UpgradedIo};
 use crate::message::Message;
 use crate::store::Store;
 use crate::subscriber::close::{Close, CloseCode, ReceiveError};
@@ -53,6 +54,12 @@ pub(crate) struct WsSession<M: Message> {
     permits: Permits,
 }
 
+/// The connection of a session that begins.
+pub(crate) enum Upgrade {
+    Pending(PendingUpgrade),
+    Done(Box<SocketIo<Decoder>>),
+}
+
 /// What a session handles outside its poll loop.
 enum SessionEvent {
     Text(String),
@@ -71,16 +78,23 @@ impl<M: Message> WsSession<M> {
         Self { subscriber, kind, store, timers: WsTimers::new(timeouts), feed, permits }
     }
 
-    /// Marks the session as one that owns its socket.
-    pub(crate) fn mark_detached(&mut self) {
-        self.feed.mark_detached();
-    }
-
     /// Serves until one side ends it, then shuts down.
     ///
     /// A task is as large as its largest state, and moved values count twice. So the session and its socket are
     /// boxed, and so are rare states: a hook that runs, and the shutdown.
-    pub(crate) async fn run(mut self: Box<Self>, mut io: Box<SocketIo<Decoder>>) {
+    ///
+    /// It waits for the upgrade itself, because each future around it would be polled for each message.
+    pub(crate) async fn run(mut self: Box<Self>, upgrade: Upgrade) {
+        let mut io = match upgrade {
+            Upgrade::Done(io) => io,
+            Upgrade::Pending(upgrade) => {
+                let Some(UpgradedIo { io, is_detached }) = Box::pin(upgrade.complete()).await else { return };
+                if is_detached {
+                    self.feed.mark_detached();
+                }
+                io
+            }
+        };
         let end = loop {
             match poll_fn(|cx| self.poll_event(&mut io, cx)).await {
                 SessionEvent::End(end) => break end,
