@@ -660,6 +660,9 @@ impl<M: Message> LogSink for Ingest<M> {
         self.update(|state| {
             changed = !std::mem::replace(&mut state.reachable, true);
             let is_new = std::mem::replace(&mut state.loading, false) || changed;
+            if M::SNAPSHOT.is_some() && is_new {
+                state.log.advance_to_loaded();
+            }
             if M::HAS_LATEST_TTL && is_new {
                 // Values whose time came meanwhile expire now.
                 sweeper = state.sweep_by(Instant::now());

@@ -1,11 +1,15 @@
 //! The snapshots of a store: what they contain, what they cost, and what happens when they fail.
 
+use std::future::pending;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use futures_util::{FutureExt, StreamExt};
 use tokio::time::advance;
+use tornadose::backend::{
+    Backend, BackendLink, Epoch, Features, KeptSnapshot, LoadedSnapshot, Offset, OpenError, SnapshotStamp,
+};
 use tornadose::prelude::*;
 use tornadose::{
     ENTRY_OVERHEAD, EncodeError, Event, Finish, Received, Retention, SnapshotRole, SnapshotRules, SubmitError,
@@ -472,4 +476,32 @@ fn the_snapshots_of_finished_keys_go_first_when_memory_is_full() {
     let kept = (open - 100_000) as usize;
     assert!(kept > (8 << 20) / (1500 + 2 * ENTRY_OVERHEAD + 1000), "{kept}");
     assert!(!has_sum(&store, 9999), "those that are finished go first");
+}
+
+/// An engine that has kept the snapshot of a run and trimmed all of its messages, and does not tell the log how far they
+/// went.
+struct KeepsOne;
+
+impl Backend for KeepsOne {
+    const SUPPORTS: Features = Features::SNAPSHOTS;
+
+    async fn run(self, link: BackendLink) -> Result<(), OpenError> {
+        let epoch = Epoch::fresh();
+        link.reset(epoch, Offset::START);
+        let version = link.snapshot_version().unwrap();
+        let stamp = SnapshotStamp { offset: Offset::new(7, 9), newest: Offset::new(7, 8), epoch, version };
+        let payload = br#"{"text":{"run":1,"text":"kept"}}"#;
+        let snapshot = KeptSnapshot::new(r#"{"run":1}"#, stamp, payload.to_vec());
+        assert_eq!(link.load_snapshot(&snapshot), LoadedSnapshot::Known);
+        link.caught_up();
+        pending().await
+    }
+}
+
+#[tornadose_test::test]
+async fn a_snapshot_above_every_entry_of_the_engine_is_read_once() {
+    let store = Store::<Answer>::open(KeepsOne).await.unwrap();
+    assert!(store.head().to_string().ends_with("-7.9"), "{}", store.head());
+    assert_eq!(received(&mut store.subscribe()), ["[kept]"]);
+    assert_eq!(received(&mut store.subscribe_to(run(1))), ["[kept]"]);
 }

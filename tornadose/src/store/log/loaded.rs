@@ -61,6 +61,13 @@ impl<M: Message> Log<M> {
         true
     }
 
+    /// Advances the log to the newest message in a snapshot that was loaded. The engine may keep none of the messages in it,
+    /// and a reader that has the snapshot would never be as far as its pass.
+    pub(crate) fn advance_to_loaded(&mut self) {
+        let loaded_through = self.snapshots.keys.values().map(|snapshot| snapshot.kept_through).max();
+        self.advance_to(loaded_through.unwrap_or_default());
+    }
+
     /// Takes keys whose snapshots are not known because messages may have been lost, and begins again after the last
     /// of them.
     pub(crate) fn take_sought(&mut self, at_most: usize) -> Vec<usize> {
