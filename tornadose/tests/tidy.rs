@@ -97,17 +97,18 @@ fn imports(text: &str, sources: &BTreeMap<String, String>) -> BTreeSet<String> {
 }
 
 /// The layers of `tornadose`, and which of them each may import.
-const LAYERS: [(&str, &[&str]); 13] = [
+const LAYERS: [(&str, &[&str]); 14] = [
     ("sync", &[]),
+    ("task", &[]),
     ("metrics", &[]),
     ("event", &["event"]),
     ("id", &[]),
     ("message", &["event", "message"]),
     ("backend", &["metrics", "id", "backend"]),
-    ("store", &["sync", "metrics", "event", "id", "message", "backend", "store"]),
+    ("store", &["sync", "task", "metrics", "event", "id", "message", "backend", "store"]),
     ("wire", &["event", "id", "wire"]),
     ("subscriber", &["store", "message", "wire", "subscriber"]),
-    ("handler", &["sync", "metrics", "event", "id", "message", "store", "wire", "subscriber", "handler"]),
+    ("handler", &["sync", "task", "metrics", "event", "id", "message", "store", "wire", "subscriber", "handler"]),
     ("server", &["store", "handler", "server"]),
     ("script", &[]),
     ("simulation", &["id", "message", "backend", "store", "simulation"]),
