@@ -13,7 +13,7 @@ use crate::handler::feed::format::{Sse, Ws};
 use crate::handler::lifecycle::Hooks;
 use crate::handler::lifecycle::presence::check_hooks;
 use crate::handler::origin::OriginPolicy;
-use crate::handler::served::Kind;
+use crate::handler::served::ConnectionKind;
 use crate::handler::settings::{Settings, clamp_timeout};
 use crate::store::Store;
 use crate::store::entry::Encoding;
@@ -362,11 +362,11 @@ fn load_turns(loads: usize) -> Arc<Semaphore> {
     Arc::new(Semaphore::new(loads.clamp(1, Semaphore::MAX_PERMITS)))
 }
 
-fn kind_of<S: Subscriber>() -> Kind {
+fn kind_of<S: Subscriber>() -> ConnectionKind {
     match (S::LOADS, S::WATCH) {
-        (false, None) => Kind::Plain,
-        (true, _) => Kind::Loading,
-        (false, Some(_)) => Kind::Watching,
+        (false, None) => ConnectionKind::Plain,
+        (true, _) => ConnectionKind::Loading,
+        (false, Some(_)) => ConnectionKind::Watching,
     }
 }
 

@@ -1,4 +1,4 @@
-//! What serves the connections of one route. It knows the type of their messages, and not that of their subscriber.
+//! The endpoint of a route: it serves connections, and knows the type of their messages, not that of their subscriber.
 
 use std::sync::Arc;
 
@@ -6,7 +6,7 @@ use tokio::sync::Semaphore;
 
 use crate::handler::connection::registry::Connections;
 use crate::handler::lifecycle::Hooks;
-use crate::handler::served::Kind;
+use crate::handler::served::ConnectionKind;
 use crate::handler::settings::Settings;
 use crate::message::Message;
 use crate::store::Store;
@@ -18,7 +18,7 @@ pub(crate) struct Endpoint<M: Message> {
     pub(crate) connections: Arc<Connections>,
     /// The permits of the hooks `load`.
     pub(crate) load_turns: Arc<Semaphore>,
-    pub(crate) kind: Kind,
+    pub(crate) kind: ConnectionKind,
     pub(crate) hooks: Hooks,
 }
 

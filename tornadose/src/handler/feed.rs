@@ -27,7 +27,7 @@ use bytes::{Bytes, BytesMut};
 use crate::handler::connection::record::{CloseReason, CloseReasonCell, ConnectionRecord};
 use crate::handler::feed::format::Format;
 use crate::handler::feed::throttle::Throttle;
-use crate::handler::served::{Kind, Served};
+use crate::handler::served::{ConnectionKind, Served};
 use crate::id::{Id, Offset};
 use crate::message::Message;
 use crate::metrics;
@@ -163,18 +163,18 @@ impl<M: Message> Feed<M> {
         let kind = subscriber.kind();
         let mut step = None;
         if next.is_none() && self.ending.is_none() {
-            if let Some(item) = self.poll_kind::<F>(kind, subscriber, waker) {
+            if let Some(item) = self.load_or_watch::<F>(kind, subscriber, waker) {
                 return item;
             }
             // Loaded messages do not wait.
-            let may_wait = self.throttle.is_some() && (kind != Kind::Loading || self.buffer.is_empty());
+            let may_wait = self.throttle.is_some() && (kind != ConnectionKind::Loading || self.buffer.is_empty());
             if may_wait && self.poll_throttled(waker) {
                 return FeedItem::Pending;
             }
             step = Some(self.reader.poll_log(waker));
         }
         let mut item = self.assemble::<F>(step, kind, subscriber, waker);
-        if kind == Kind::Watching
+        if kind == ConnectionKind::Watching
             && matches!(item, FeedItem::Pending)
             && subscriber.watches_mut().is_some_and(|watches| watches.is_open())
         {
@@ -182,9 +182,9 @@ impl<M: Message> Feed<M> {
         }
         self.fast_path = self.buffer.is_empty() && self.ending.is_none() && self.throttle.is_none();
         self.fast_path &= match kind {
-            Kind::Plain => true,
-            Kind::Loading => !subscriber.loads_mut().is_some_and(|loads| loads.is_open()),
-            Kind::Watching => !subscriber.watches_mut().is_some_and(|watches| watches.is_open()),
+            ConnectionKind::Plain => true,
+            ConnectionKind::Loading => !subscriber.loads_mut().is_some_and(|loads| loads.is_open()),
+            ConnectionKind::Watching => !subscriber.watches_mut().is_some_and(|watches| watches.is_open()),
         };
         if let (Some(throttle), FeedItem::Pending) = (&mut self.throttle, &item) {
             throttle.record_all_written();
@@ -192,15 +192,20 @@ impl<M: Message> Feed<M> {
         item
     }
 
-    /// Brings on what the connection takes besides its log. Returns `None` when messages of the log are next.
+    /// Brings the loads or requests of the connection on. Returns `None` when messages of the log are next.
     #[inline]
-    fn poll_kind<F: Format>(&mut self, kind: Kind, subscriber: &mut dyn Served<M>, waker: &Waker) -> Option<FeedItem> {
+    fn load_or_watch<F: Format>(
+        &mut self,
+        kind: ConnectionKind,
+        subscriber: &mut dyn Served<M>,
+        waker: &Waker,
+    ) -> Option<FeedItem> {
         match kind {
-            Kind::Loading => self.load::<F>(subscriber, waker),
-            Kind::Watching if subscriber.watches_mut().is_some_and(|watches| watches.is_open()) => {
+            ConnectionKind::Loading => self.load::<F>(subscriber, waker),
+            ConnectionKind::Watching if subscriber.watches_mut().is_some_and(|watches| watches.is_open()) => {
                 self.watch::<F>(subscriber, waker)
             }
-            Kind::Plain | Kind::Watching => None,
+            ConnectionKind::Plain | ConnectionKind::Watching => None,
         }
     }
 
@@ -228,7 +233,7 @@ impl<M: Message> Feed<M> {
     fn assemble<F: Format>(
         &mut self,
         mut step: Option<ReadStep<M>>,
-        kind: Kind,
+        kind: ConnectionKind,
         subscriber: &mut dyn Served<M>,
         waker: &Waker,
     ) -> FeedItem {
@@ -245,7 +250,7 @@ impl<M: Message> Feed<M> {
                 }
                 ReadStep::Gap(gap) => {
                     self.report_gap::<F>(gap);
-                    if kind == Kind::Loading
+                    if kind == ConnectionKind::Loading
                         && let Some(item) = self.load_again::<F>(subscriber, waker)
                     {
                         return item;
@@ -295,7 +300,7 @@ impl<M: Message> Feed<M> {
                         self.write_snapshot::<F>(&entry, with_id);
                     } else if let Some(reason) = owed {
                         self.report_gap::<F>(Gap { reason, missed: None });
-                        if kind == Kind::Loading
+                        if kind == ConnectionKind::Loading
                             && let Some(item) = self.load_again::<F>(subscriber, waker)
                         {
                             return item;
@@ -307,7 +312,7 @@ impl<M: Message> Feed<M> {
                 }
                 ReadStep::AtHead { head, is_first } => {
                     self.is_at_head = true;
-                    if kind == Kind::Loading
+                    if kind == ConnectionKind::Loading
                         && let Some(loads) = subscriber.loads_mut()
                     {
                         loads.record_at_head();

@@ -17,9 +17,9 @@ use crate::subscriber::Subscriber;
 use crate::subscriber::close::{Close, ReceiveError};
 use crate::subscriber::reply::Reply;
 
-/// What a connection takes besides the messages of its log.
+/// The kinds of connections, by what they take besides the messages of the log.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Kind {
+pub(crate) enum ConnectionKind {
     /// Nothing.
     Plain,
     /// State from elsewhere.
@@ -32,8 +32,8 @@ pub(crate) enum Kind {
 ///
 /// Each hook is called when its future is first polled, so that a panic of the call itself is one of the future.
 pub(crate) trait Served<M: Message>: Send + Sync {
-    fn kind(&self) -> Kind {
-        Kind::Plain
+    fn kind(&self) -> ConnectionKind {
+        ConnectionKind::Plain
     }
 
     /// As [`Subscriber::filter`].
@@ -61,12 +61,12 @@ pub(crate) trait Served<M: Message>: Send + Sync {
     /// As [`Subscriber::watch`].
     fn watch<'a>(&'a mut self, key: &'a M::Key, store: &'a Store<M>) -> BoxFuture<'a, Result<(), String>>;
 
-    /// Returns what is known of the loads of its connection, if it is [`Kind::Loading`].
+    /// Returns what is known of the loads of its connection, if it is [`ConnectionKind::Loading`].
     fn loads_mut(&mut self) -> Option<&mut Loads<M>> {
         None
     }
 
-    /// Returns what is known of the keys that its client watches, if it is [`Kind::Watching`].
+    /// Returns what is known of the keys that its client watches, if it is [`ConnectionKind::Watching`].
     fn watches_mut(&mut self) -> Option<&mut Watches<M>> {
         None
     }

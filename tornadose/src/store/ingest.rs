@@ -661,7 +661,11 @@ impl<M: Message> LogSink for Ingest<M> {
             changed = !std::mem::replace(&mut state.reachable, true);
             let is_new = std::mem::replace(&mut state.loading, false) || changed;
             if M::SNAPSHOT.is_some() && is_new {
-                state.log.advance_to_loaded();
+                // A reader that has a snapshot would never be as far as its pass.
+                let loaded_through = state.log.loaded_through();
+                if state.takes(loaded_through) {
+                    state.log.advance_to(loaded_through);
+                }
             }
             if M::HAS_LATEST_TTL && is_new {
                 // Values whose time came meanwhile expire now.

@@ -5,7 +5,7 @@ use std::task::{Poll, Waker, ready};
 
 use crate::handler::feed::format::Format;
 use crate::handler::feed::{FLUSH_BYTES, Feed, FeedItem};
-use crate::handler::served::{Kind, Served};
+use crate::handler::served::{ConnectionKind, Served};
 use crate::handler::watch::watches::{Block, NamedKey, Request, WatchRequest, Watches};
 use crate::id::Id;
 use crate::message::Message;
@@ -64,7 +64,7 @@ impl<M: Message> Feed<M> {
             return item;
         }
         let step = self.reader.poll_log(waker);
-        self.assemble::<F>(Some(step), Kind::Watching, subscriber, waker)
+        self.assemble::<F>(Some(step), ConnectionKind::Watching, subscriber, waker)
     }
 
     /// Takes what is written and does not wait for a throttle.

@@ -42,7 +42,7 @@ impl OpenedError {
     }
 }
 
-/// What became of a connection whose `opened` hook has ended.
+/// A connection whose `opened` hook has ended.
 pub(crate) struct AfterOpened<M: Message> {
     pub(crate) outcome: Result<CatchDrop<dyn Served<M>>, OpenedError>,
     /// `None` when the connection was aborted meanwhile.

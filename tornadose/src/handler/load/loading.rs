@@ -15,7 +15,7 @@ use crate::handler::lifecycle::HookName;
 use crate::handler::load::failure::LoadFailure;
 use crate::handler::load::hook;
 use crate::handler::load::loads::{Loaded, Loads};
-use crate::handler::served::{Kind, Served};
+use crate::handler::served::{ConnectionKind, Served};
 use crate::message::Message;
 use crate::store::Store;
 use crate::store::entry::Entry;
@@ -57,8 +57,8 @@ impl<M: Message> Loading<M> {
 }
 
 impl<M: Message> Served<M> for Loading<M> {
-    fn kind(&self) -> Kind {
-        Kind::Loading
+    fn kind(&self) -> ConnectionKind {
+        ConnectionKind::Loading
     }
 
     fn filter(&self, message: &M) -> bool {

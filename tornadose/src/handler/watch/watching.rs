@@ -6,7 +6,7 @@ use futures_util::future::BoxFuture;
 use salvo::http::StatusError;
 
 use crate::handler::connection::catch_drop::CatchDrop;
-use crate::handler::served::{Kind, Served};
+use crate::handler::served::{ConnectionKind, Served};
 use crate::handler::watch::watches::Watches;
 use crate::message::Message;
 use crate::store::Store;
@@ -27,8 +27,8 @@ impl<M: Message> Watching<M> {
 }
 
 impl<M: Message> Served<M> for Watching<M> {
-    fn kind(&self) -> Kind {
-        Kind::Watching
+    fn kind(&self) -> ConnectionKind {
+        ConnectionKind::Watching
     }
 
     fn filter(&self, message: &M) -> bool {

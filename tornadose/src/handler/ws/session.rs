@@ -28,7 +28,7 @@ use crate::handler::connection::timers::Timeouts;
 use crate::handler::connection::wake_source::WakeSource;
 use crate::handler::feed::Feed;
 use crate::handler::feed::format::Ws;
-use crate::handler::served::{Kind, Served};
+use crate::handler::served::{ConnectionKind, Served};
 use crate::handler::ws::end::{SessionEnd, close, ended, panicked};
 use crate::handler::ws::hook;
 use crate::handler::ws::timers::WsTimers;
@@ -47,7 +47,7 @@ pub(crate) struct WsSession<M: Message> {
     // An aborted task drops its fields in this order: the subscriber is dropped first, and the permits are released
     // last.
     pub(super) subscriber: CatchDrop<dyn Served<M>>,
-    kind: Kind,
+    kind: ConnectionKind,
     pub(super) store: Store<M>,
     pub(super) timers: WsTimers,
     pub(super) feed: Feed<M>,
@@ -172,7 +172,7 @@ impl<M: Message> WsSession<M> {
         io: &mut SocketIo<Decoder>,
         cx: &mut Context<'_>,
     ) -> Poll<Result<Result<Inbound, Violation>, Disconnected>> {
-        if self.kind == Kind::Loading
+        if self.kind == ConnectionKind::Loading
             && let Some(loads) = self.subscriber.loads_mut()
             && loads.holds_text()
         {
@@ -181,7 +181,9 @@ impl<M: Message> WsSession<M> {
                 None => io.poll_read_ahead(cx).map(Err),
             };
         }
-        if self.kind == Kind::Watching && self.subscriber.watches_mut().is_some_and(|watches| watches.is_busy()) {
+        if self.kind == ConnectionKind::Watching
+            && self.subscriber.watches_mut().is_some_and(|watches| watches.is_busy())
+        {
             return io.poll_read_ahead(cx).map(Err);
         }
         io.poll_inbound(cx)
@@ -190,7 +192,7 @@ impl<M: Message> WsSession<M> {
     /// Keeps a text back that comes while the connection loads.
     #[inline]
     fn hold_text(&mut self, text: String) -> Option<String> {
-        if self.kind != Kind::Loading {
+        if self.kind != ConnectionKind::Loading {
             return Some(text);
         }
         match self.subscriber.loads_mut() {
@@ -204,10 +206,12 @@ impl<M: Message> WsSession<M> {
         let (ask, text) = match control::parse(&text) {
             ClientText::Plain => (None, &*text),
             ClientText::Ask { number, data } => (Some(number), data),
-            ClientText::Watch { keys, since } if self.kind == Kind::Watching => {
+            ClientText::Watch { keys, since } if self.kind == ConnectionKind::Watching => {
                 return self.watch(keys, since, io).await;
             }
-            ClientText::Unwatch { keys } if self.kind == Kind::Watching => return self.unwatch(keys, io).await,
+            ClientText::Unwatch { keys } if self.kind == ConnectionKind::Watching => {
+                return self.unwatch(keys, io).await;
+            }
             ClientText::Watch { .. } | ClientText::Unwatch { .. } => {
                 ws::error(io.control_bytes(), None, "keys cannot be watched here");
                 return Ok(());

@@ -51,8 +51,8 @@ impl<M: Message> Ingest<M> {
             return Vec::new();
         };
         let mut state = shared.lock();
-        let sought = state.log.take_sought(at_most);
-        sought.into_iter().filter_map(|key_index| state.log.text_of(key_index)).collect()
+        let lost = state.log.take_lost(at_most);
+        lost.into_iter().filter_map(|key_index| state.log.text_of(key_index)).collect()
     }
 
     /// Makes a key due again in a second.

@@ -61,22 +61,21 @@ impl<M: Message> Log<M> {
         true
     }
 
-    /// Advances the log to the newest message in a snapshot that was loaded. The engine may keep none of the messages in it,
-    /// and a reader that has the snapshot would never be as far as its pass.
-    pub(crate) fn advance_to_loaded(&mut self) {
-        let loaded_through = self.snapshots.keys.values().map(|snapshot| snapshot.kept_through).max();
-        self.advance_to(loaded_through.unwrap_or_default());
+    /// Returns up to where the snapshots go that were loaded. The engine may keep none of the messages in them, so that the
+    /// head is below.
+    pub(crate) fn loaded_through(&self) -> Offset {
+        self.snapshots.keys.values().map(|snapshot| snapshot.kept_through).max().unwrap_or_default()
     }
 
     /// Takes keys whose snapshots are not known because messages may have been lost, and begins again after the last
     /// of them.
-    pub(crate) fn take_sought(&mut self, at_most: usize) -> Vec<usize> {
+    pub(crate) fn take_lost(&mut self, at_most: usize) -> Vec<usize> {
         let snapshots = &mut self.snapshots;
-        let from = snapshots.sought_through.map_or(Bound::Unbounded, Bound::Excluded);
+        let from = snapshots.searched_through.map_or(Bound::Unbounded, Bound::Excluded);
         let rest = snapshots.unknown.range((from, Bound::Unbounded)).copied();
-        let sought: Vec<usize> = rest.filter(|key_index| snapshots.keys[key_index].is_sought).take(at_most).collect();
-        snapshots.sought_through = sought.last().copied().filter(|_| sought.len() == at_most);
-        sought
+        let lost: Vec<usize> = rest.filter(|key_index| snapshots.keys[key_index].is_lost).take(at_most).collect();
+        snapshots.searched_through = lost.last().copied().filter(|_| lost.len() == at_most);
+        lost
     }
 
     /// Replaces the snapshot of a key, which is not known, by one that another process has made. It must contain each

@@ -21,7 +21,7 @@ pub(crate) struct Snapshots<M: Message> {
     /// The keys whose snapshot is not known.
     pub(super) unknown: BTreeSet<usize>,
     /// The last of them that was looked for in the engine.
-    pub(super) sought_through: Option<usize>,
+    pub(super) searched_through: Option<usize>,
     /// The keys with trimmed messages that have to be applied.
     pub(super) due: BTreeSet<usize>,
     /// The bytes that they count towards the store's memory, and the part of those that may be dropped.
@@ -68,7 +68,7 @@ pub(crate) struct KeySnapshot<M: Message> {
     pub(super) is_droppable: bool,
     /// Whether it is not known because messages may have been lost, so that another process may have kept one that
     /// is.
-    pub(super) is_sought: bool,
+    pub(super) is_lost: bool,
     /// The newest message in the snapshot that the engine keeps, and in the one that it was given.
     pub(super) kept_through: Offset,
     pub(super) handed_out: Offset,
@@ -80,7 +80,7 @@ impl<M: Message> Default for Snapshots<M> {
             keys: OrderedMap::default(),
             droppable: BTreeSet::new(),
             unknown: BTreeSet::new(),
-            sought_through: None,
+            searched_through: None,
             due: BTreeSet::new(),
             bytes: 0,
             droppable_bytes: 0,
@@ -193,7 +193,7 @@ impl<M: Message> KeySnapshot<M> {
             size: ENTRY_OVERHEAD,
             // It is blank: without readers of its key nothing is lost with it.
             is_droppable: true,
-            is_sought: false,
+            is_lost: false,
             kept_through: Offset::START,
             handed_out: Offset::START,
         }

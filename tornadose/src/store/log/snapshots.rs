@@ -61,7 +61,7 @@ impl<M: Message> Log<M> {
         let appended_others = key_log.appended_queue - self.newly_appended_summed(key_index);
         let known_from = self.is_complete().then_some(Offset::START);
         let mut snapshot = KeySnapshot::new(key, known_from, key_log.trimmed_through, appended_others);
-        snapshot.is_sought = known_from.is_none();
+        snapshot.is_lost = known_from.is_none();
         self.snapshots.insert(key_index, snapshot);
         self.keys.pin(key_index);
     }
@@ -296,7 +296,7 @@ impl<M: Message> Log<M> {
         let keys: Vec<usize> = self.snapshots.keys.keys().copied().collect();
         for key_index in keys {
             self.forget_snapshot(key_index, None);
-            self.snapshots.update(key_index, |snapshot| snapshot.is_sought = true);
+            self.snapshots.update(key_index, |snapshot| snapshot.is_lost = true);
         }
     }
 }

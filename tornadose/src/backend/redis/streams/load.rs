@@ -68,13 +68,13 @@ pub(super) async fn load(
     // What has no room goes into the snapshots.
     let bytes_max = if link.snapshot_version().is_some() { usize::MAX } else { link.memory() };
     let found = state.place.filter(|found| found.kept.place.epoch == epoch);
-    let mut place = found.map(|found| found.kept);
-    let uncovered = place.map(|place| state.info.added.saturating_sub(place.added));
+    let found_place = found.map(|found| found.kept);
+    let uncovered = found_place.map(|place| state.info.added.saturating_sub(place.added));
     let entries_max = uncovered
         .map_or(shared.history_max, |uncovered| usize::try_from(uncovered).unwrap_or(usize::MAX).max(shared.history));
-    let start = find_start(connection, &state.info, entries_max, bytes_max, place).await?;
+    let start = find_start(connection, &state.info, entries_max, bytes_max, found_place).await?;
     let Start { mut tail, largest, after } = start;
-    place = None;
+    let mut place = None;
     match found.map(|found| (found, found.check(state.info, after))) {
         Some((found, PlaceCheck::Holds)) => {
             place = Some(found.kept);

@@ -57,7 +57,7 @@ pub(super) struct FoundPlace {
     pub(super) exists: bool,
 }
 
-/// What a place tells of its stream.
+/// How a place fits its stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum PlaceCheck {
     /// Every entry after it is in the stream.

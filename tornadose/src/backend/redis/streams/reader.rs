@@ -36,10 +36,10 @@ const START_FAILURES_MAX: u32 = 10;
 const TRIM_AFTER_FOREIGN: usize = 100;
 
 /// The shortest time after which lost snapshots are looked for again.
-const SEEK_INTERVAL: Duration = Duration::from_secs(5);
+const SEARCH_INTERVAL: Duration = Duration::from_secs(5);
 
 /// How many lost snapshots are looked for at once.
-const SOUGHT_MAX: usize = 100;
+const SEARCHED_MAX: usize = 100;
 
 /// How many epochs are remembered that the stream has left.
 const FORMER_EPOCHS_MAX: usize = 64;
@@ -89,7 +89,7 @@ pub(super) struct StreamReader<'a> {
     snapshots_refusal: Refusal,
     trimming: Trimming,
     /// When lost snapshots were looked for.
-    sought_at: Option<Instant>,
+    searched_at: Option<Instant>,
 }
 
 impl<'a> StreamReader<'a> {
@@ -131,7 +131,7 @@ impl<'a> StreamReader<'a> {
             snapshot_drops: Vec::new(),
             snapshots_refusal: Refusal::default(),
             trimming: Trimming::default(),
-            sought_at: None,
+            searched_at: None,
         }
     }
 
@@ -251,7 +251,7 @@ impl<'a> StreamReader<'a> {
             self.pass_ephemerals();
             self.write().await?;
             self.link.caught_up();
-            Box::pin(self.seek_snapshots()).await?;
+            Box::pin(self.find_lost_snapshots()).await?;
         } else {
             self.pass_ephemerals();
         }
@@ -260,13 +260,13 @@ impl<'a> StreamReader<'a> {
 
     /// Looks whether another process has kept snapshots that are lost in this one. They are read before the next
     /// poll.
-    async fn seek_snapshots(&mut self) -> Result<(), Fault> {
-        let is_due = self.sought_at.is_none_or(|sought_at| sought_at.elapsed() >= SEEK_INTERVAL);
+    async fn find_lost_snapshots(&mut self) -> Result<(), Fault> {
+        let is_due = self.searched_at.is_none_or(|searched_at| searched_at.elapsed() >= SEARCH_INTERVAL);
         if !is_due || self.snapshots.has_unread() || self.link.snapshot_version().is_none() {
             return Ok(());
         }
-        self.sought_at = Some(Instant::now());
-        let lost = self.link.lost_snapshots(SOUGHT_MAX);
+        self.searched_at = Some(Instant::now());
+        let lost = self.link.lost_snapshots(SEARCHED_MAX);
         if !lost.is_empty() {
             self.snapshots = UnreadSnapshots::find_lost(&mut self.entries.connection, self.link, &lost).await?;
         }

@@ -1,4 +1,4 @@
-//! What the reader and the writer of one store share.
+//! The state that the reader and the writer of one store share.
 
 use crate::backend::link::BackendLink;
 use crate::backend::redis::streams::acknowledged::Acknowledged;
@@ -7,7 +7,7 @@ use crate::backend::redis::streams::place::Checkpoints;
 /// How many times its history, or its ttl, a stream keeps entries that no snapshot contains.
 pub(super) const HISTORY_FACTOR_MAX: usize = 2;
 
-/// What the reader and the writer tell each other of the stream.
+/// The state that the reader and the writer of one store share.
 pub(super) struct StreamShared {
     pub(super) acknowledged: Acknowledged,
     pub(super) checkpoints: Checkpoints,

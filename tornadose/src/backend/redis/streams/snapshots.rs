@@ -226,7 +226,7 @@ pub(super) struct UnreadSnapshots {
     purpose: Purpose,
 }
 
-/// What becomes of a snapshot that is read.
+/// The reason why snapshots are read.
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
 enum Purpose {
     /// It is loaded before the stream is read.

@@ -1,8 +1,8 @@
 -- Trims the entries that have expired, by the clock of this server. An entry whose id is of the future stays until its time.
 --
--- Of a type with snapshots an entry that no snapshot contains stays for so many times the ttl.
 -- KEYS: the stream, the shortest ttl; of a type with snapshots the hash of those, and the epoch.
--- ARGV: the ttl of this process, and for how long it holds for others, in milliseconds; that number of times.
+-- ARGV: the ttl of this process, and for how long it holds for others, both in milliseconds; and for how many times the
+-- ttl an entry stays that no snapshot contains.
 -- Returns the time, and the ttl that holds: the shortest of all processes.
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
