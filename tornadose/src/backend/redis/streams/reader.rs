@@ -230,7 +230,6 @@ impl<'a> StreamReader<'a> {
             self.has_missed = true;
         }
         let newest = page.info.newest;
-        let is_empty = page.entries.is_empty() && self.held.is_none();
         self.trimming.record_state(page.info);
         self.receive_ephemerals();
         self.ingest_page(page, is_partial).await?;
@@ -242,9 +241,6 @@ impl<'a> StreamReader<'a> {
                 self.tail.last = newest;
                 self.link.advance_to(newest);
                 self.shared.checkpoints.record(self.tail);
-            } else if is_empty {
-                // Snapshots may have been loaded of a stream that is trimmed to nothing.
-                self.link.advance_to(newest);
             }
             self.shared.acknowledged.forget_through(newest);
             self.loaded_offsets = HashMap::new();
