@@ -31,7 +31,7 @@ pub(crate) struct Cursor {
     /// Of the queue messages of its keys that were appended, those that were read or are not owed.
     pub(crate) accounted: u64,
     /// The newest generation of the log that it has seen.
-    pub(super) generation: u64,
+    pub(crate) generation: u64,
     /// `None` for types whose messages are neither ephemeral nor expire as values.
     pub(super) extras: Option<Box<CursorExtras>>,
 }

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use crate::id::Offset;
 use crate::message::{Message, Retention};
 use crate::store::entry::Entry;
-use crate::store::gap::GapReason;
+use crate::store::gap::{Gap, GapReason};
 use crate::store::kept_as::QueueRole;
 use crate::store::ledger::Counts;
 use crate::store::log::Log;
@@ -55,6 +55,9 @@ pub(crate) struct Pass<M: Message> {
     pub(crate) ready: Option<Arc<Entry<M>>>,
     /// Whether a snapshot was left out, because it contained messages above the place.
     pub(crate) is_incomplete: bool,
+    /// A gap of the log up to the place. It is told after the messages that no snapshot contains, because they may be from
+    /// before it, and before the snapshots.
+    pub(crate) gap: Option<Gap>,
     has_read_others: bool,
 }
 
@@ -73,6 +76,8 @@ pub(crate) enum PassStep<M> {
     Expired { offset: Offset, value: ExpiredValue<M> },
     /// So many messages that no snapshot contains are gone.
     Lost { missed: u64 },
+    /// A gap of the log.
+    Gap(Gap),
     /// The log has begun another generation, which concerns the reader.
     Interrupted,
     /// A snapshot is next.
@@ -111,6 +116,11 @@ impl<M: Message> Pass<M> {
     /// Returns whether no snapshot is left to be sent.
     pub(crate) fn has_sent_all(&self) -> bool {
         self.unsent.is_empty() && self.ready.is_none()
+    }
+
+    /// Returns whether its client may have a snapshot of this pass.
+    pub(crate) fn has_sent_any(&self) -> bool {
+        self.unsent.len() < self.summed.len()
     }
 
     /// Returns whether a message is contained in a snapshot of this pass.
@@ -159,8 +169,17 @@ impl<M: Message> Log<M> {
         cursor.skip_through = cursor.skip_through.min(place);
         (cursor.ids_after, cursor.generation) = (place, self.generation());
         cursor.pass_ephemeral(self.ephemerals.appended);
-        let pass =
-            Pass { terms, place, has_one_key, summed, unsent, ready, is_incomplete: false, has_read_others: false };
+        let pass = Pass {
+            terms,
+            place,
+            has_one_key,
+            summed,
+            unsent,
+            ready,
+            is_incomplete: false,
+            gap: None,
+            has_read_others: false,
+        };
         cursor.accounted = self.appended_queue(keys) - self.unread_in_pass(keys, cursor, &pass);
         Some(pass)
     }
@@ -395,6 +414,9 @@ impl<M: Message> Log<M> {
             }
             pass.has_read_others = true;
             cursor.position = pass.place;
+        }
+        if let Some(gap) = pass.gap.take() {
+            return PassStep::Gap(gap);
         }
         if pass.ready.is_some() || !pass.unsent.is_empty() {
             return PassStep::Snapshot;

@@ -37,6 +37,7 @@ impl<M: Message> Log<M> {
                     past.recount(self);
                     return Some(PastStep::Gap(Gap { reason: GapReason::Lagged, missed: Some(missed) }));
                 }
+                PassStep::Gap(gap) => return Some(PastStep::Gap(gap)),
                 PassStep::Interrupted if past.cursor.generation != self.generation() => {
                     // It is above the place of the reader, which reports it.
                     past.cursor.generation = self.generation();

@@ -150,8 +150,16 @@ impl<M: Message> Reader<M> {
     /// there is one.
     #[cold]
     pub(super) fn begin_again(&mut self, log: &mut Log<M>, reason: GapReason, bound: Option<Offset>) -> Option<Gap> {
+        // A pass goes beyond a gap of the log that is ahead.
+        let ahead = match log.interruption(&self.keys, &self.cursor) {
+            Some(Interruption::Lost(lost)) => Some(lost),
+            _ => None,
+        };
+        let generation = self.cursor.generation;
         let sums = Extras::sums_of(&mut self.extras)?;
         let interrupted = sums.pass.take();
+        let was_interrupted = interrupted.is_some();
+        let interrupted_gap = interrupted.as_ref().and_then(|pass| pass.gap);
         let unsummed = log.missed_unsummed(&self.keys, &self.cursor, sums.accounted_others, interrupted.as_ref());
         // No snapshot contains the end of a value.
         let loses_values = log.has_lost_expiry(&self.keys, &self.cursor);
@@ -169,12 +177,15 @@ impl<M: Message> Reader<M> {
             let is_known = pass.is_incomplete && pass.has_sent_all();
             terms.since = if is_known { pass.place } else { pass.terms.since };
             terms.finishes_through = pass.terms.finishes_through;
-            terms.may_have_state = is_known || pass.terms.may_have_state;
+            terms.may_have_state = is_known || pass.terms.may_have_state || pass.has_sent_any();
             terms.reason = if is_known { terms.reason } else { pass.terms.reason.and(terms.reason) };
         }
         // Beside a gap of the log itself nothing is known.
-        let is_told =
-            loses_values || !unsummed.is_nothing() || !matches!(reason, GapReason::Lagged | GapReason::Removed);
+        let of_log = ahead.map(|reason| Gap { reason, missed: None }).or(interrupted_gap);
+        let is_told = loses_values
+            || !unsummed.is_nothing()
+            || of_log.is_some()
+            || !matches!(reason, GapReason::Lagged | GapReason::Removed);
         if is_told {
             terms.reason = None;
         }
@@ -197,6 +208,21 @@ impl<M: Message> Reader<M> {
             Unsummed { missed: Some(lost), recorded: lost }
         };
         self.ledger.record_missed(recorded);
+        if let (true, Some(gap)) = (has_begun, of_log) {
+            if let Some(pass) = Extras::sums_of(&mut self.extras).and_then(|sums| sums.pass.as_mut()) {
+                pass.gap = Some(gap);
+            }
+            return None;
+        }
+        if let Some(lost) = ahead {
+            // It is told where the reader comes to it, and here that it gets no snapshot.
+            self.cursor.generation = generation;
+            let (reason, missed) = if was_interrupted { (lost, None) } else { (GapReason::Lagged, missed) };
+            return (missed != Some(0)).then_some(Gap { reason, missed });
+        }
+        if interrupted_gap.is_some() {
+            return interrupted_gap;
+        }
         let loses_state = terms.may_have_state && reason == GapReason::Removed;
         let is_told = is_told || missed != Some(0) || (loses_state && !self.is_in_pass());
         let missed = missed.filter(|_| matches!(reason, GapReason::Lagged | GapReason::Removed));
@@ -308,6 +334,7 @@ impl<M: Message> Reader<M> {
                 self.ledger.record_missed(missed);
                 Next::Step(ReadStep::Gap(Gap { reason: GapReason::Lagged, missed: Some(missed) }))
             }
+            PassStep::Gap(gap) => Next::Step(ReadStep::Gap(gap)),
             PassStep::Interrupted => {
                 let gap = self.interrupt(log, bound);
                 gap.map_or(Next::Again, |gap| Next::Step(ReadStep::Gap(gap)))

@@ -288,6 +288,40 @@ fn messages_that_no_snapshot_has_are_told_when_they_are_trimmed_in_a_pass() {
 }
 
 #[test]
+fn a_gap_of_the_log_is_told_between_what_was_before_it_and_the_snapshots_after_it() {
+    let store = Store::<Line<false>>::new();
+    let mut all = open(&store, Keys::All, Resume::New);
+    submit(&store, 1, &["a"]);
+    store.shared().lock().log.record_gap(Gap { reason: GapReason::Trimmed, missed: None });
+    submit(&store, 1, &["b"]);
+    submit_kind(&store, 2, Kind::Whole(Vec::new()));
+    submit(&store, 2, &["1", "2", "3", "4", "5"]);
+    assert_eq!(read(&mut all), ["a", "b", "trimmed None", "[12345]"]);
+}
+
+#[test]
+fn a_snapshot_that_is_lost_before_it_is_sent_is_told_and_so_is_the_gap_after_what_is_kept() {
+    let store = Store::<Line<false>>::new();
+    submit_kind(&store, 1, Kind::Whole(Vec::new()));
+    submit(&store, 1, &["a"]);
+    let mut new = open(&store, Keys::One(1), Resume::New);
+    store.shared().lock().log.record_gap(Gap { reason: GapReason::Trimmed, missed: None });
+    assert_eq!(read(&mut new), ["trimmed None", "[]", "a", "trimmed None"]);
+}
+
+#[test]
+fn a_new_reader_is_told_of_the_removal_of_a_key_after_its_snapshot() {
+    let store = Store::<Line<false>>::new();
+    submit(&store, 1, &["a"]);
+    submit(&store, 2, &["b"]);
+    let mut all = open(&store, Keys::All, Resume::New);
+    let ReadStep::Snapshot { entry, .. } = all.poll_log(Waker::noop()) else { panic!("a snapshot") };
+    assert_eq!(entry.message.text(), "[a]");
+    store.remove(&1).now_or_never().expect("in memory").unwrap();
+    assert_eq!(read(&mut all), ["[b]", "[]"]);
+}
+
+#[test]
 fn a_snapshot_has_the_epoch_of_its_messages() {
     let store = Store::<Line<false>>::new();
     submit(&store, 1, &["a", "b"]);
