@@ -10,6 +10,10 @@ pub(crate) mod outgoing;
 pub(crate) mod outbox;
 pub(crate) mod link;
 pub(crate) mod engine;
+#[cfg_attr(not(any(feature = "redis", feature = "simulation")), allow(dead_code, reason = "no engine trims then"))]
+pub(crate) mod senders;
+#[cfg(any(feature = "redis", feature = "simulation"))]
+pub(crate) mod checkpoints;
 #[cfg(any(feature = "redis", feature = "simulation"))]
 pub(crate) mod ephemeral;
 #[cfg(feature = "redis")]

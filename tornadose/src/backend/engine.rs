@@ -17,6 +17,13 @@ pub trait Backend: Send + Sized + 'static {
         Duration::from_secs(3)
     }
 
+    /// Returns the [id under which the store sends](BackendLink::sender_id), which no other store of the engine has ever
+    /// had: at most 64 ASCII letters and digits. `None`, the default, stands for a random one. An engine for tests returns
+    /// one that its seed decides, so that each run is the same. [`Store::open`](crate::Store::open) calls it once.
+    fn sender_id(&self) -> Option<String> {
+        None
+    }
+
     /// Carries messages in both directions until the store is closed.
     ///
     /// Implementations reconnect by themselves, indefinitely. When this future ends, with or without an error or a

@@ -165,6 +165,7 @@ pub(crate) trait LogSink: Send + Sync {
     fn make_snapshot(&self, key: &str) -> Option<KeptSnapshot>;
     fn record_kept_snapshot(&self, key: &str, kept: SnapshotStamp) -> bool;
     fn retry_snapshot(&self, key: &str);
+    fn recheck_snapshots(&self);
     fn snapshots_kept_through(&self) -> Option<SnapshotPlace>;
     fn record_all_loaded(&self, through: Offset);
     fn trusts_snapshot(&self, kept: SnapshotStamp, finish: Option<Offset>) -> bool;

@@ -328,8 +328,8 @@ impl BackendLink {
     /// MB per second at most.
     ///
     /// Of each key, [make](Self::make_snapshot) the snapshot and [record](Self::record_kept_snapshot) that the engine has it,
-    /// or [try again](Self::retry_snapshot). The engine keeps it in place of an older one, if the entry at its offset is in
-    /// its log, in the same epoch.
+    /// or [try again](Self::retry_snapshot). The engine keeps it in place of an older one, in the same epoch, if the entry at
+    /// its offset is in its log or was trimmed from it: otherwise the log has gone back.
     ///
     /// # Cancel safety
     ///
@@ -437,6 +437,15 @@ impl BackendLink {
         self.store.retry_snapshot(key);
     }
 
+    /// Counts no snapshot as kept, until it is [recorded](Self::record_kept_snapshot) again. All keys become due within a
+    /// second: look for their snapshots first. While the log is loaded, this waits for [`caught_up`](Self::caught_up).
+    ///
+    /// Call it when the engine may have gone back to an older state, as at each new connection to one that fails over to a
+    /// replica: that may have every entry of the log, and lack snapshots that were made of them.
+    pub fn recheck_snapshots(&self) {
+        self.store.recheck_snapshots();
+    }
+
     /// Returns a place up to which the engine keeps the snapshots of all keys, as far as they were
     /// [recorded](Self::record_kept_snapshot); `None` when this process cannot know that, because it does not know every
     /// snapshot. The engine keeps it beside the snapshots, in place of an older one, if its entry is in the log.
@@ -493,7 +502,8 @@ impl BackendLink {
 
     /// Marks the messages at or below this offset as possibly trimmed. Call it after [`report_trimmed`](Self::report_trimmed)
     /// when `latest` values from among the trimmed entries are ingested: a client that resumes from the id of one of
-    /// them then receives the gap `trimmed`, because there may have been messages after it.
+    /// them then receives the gap `trimmed`, because there may have been messages after it. Also call it where the engine
+    /// keeps snapshots: one that has none of those messages is not [trusted](Self::trusts_snapshot) then.
     pub fn mark_trimmed_through(&self, offset: Offset) {
         self.store.mark_trimmed_through(offset);
     }

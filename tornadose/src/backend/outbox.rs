@@ -63,8 +63,9 @@ pub(crate) struct Ack {
 }
 
 impl Outbox {
-    /// Creates the outbox of this channel's store, which holds messages of `bytes` bytes.
-    pub(crate) fn new(bytes: usize, channel: &'static str) -> Self {
+    /// Creates the outbox of this channel's store, which holds messages of `bytes` bytes, and sends under this id or a
+    /// random one.
+    pub(crate) fn new(bytes: usize, channel: &'static str, sender_id: Option<String>) -> Self {
         let capacity_units = u32::try_from(bytes / RESERVATION_UNIT_BYTES).unwrap_or(u32::MAX).clamp(1, 1 << 28);
         Self {
             pending: Mutex::new(Pending { queue: VecDeque::new(), last_number: 0, is_open: true }),
@@ -72,7 +73,7 @@ impl Outbox {
             closed_notify: Notify::new(),
             capacity: Arc::new(Semaphore::new(capacity_units as usize)),
             capacity_units,
-            sender_id: Epoch::fresh().to_string(),
+            sender_id: sender_id.unwrap_or_else(|| Epoch::fresh().to_string()),
             send_log: Arc::new(SendLog::new(channel)),
         }
     }

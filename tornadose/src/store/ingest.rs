@@ -9,6 +9,7 @@ mod kept_snapshots;
 mod snapshots;
 
 use std::any::type_name;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::Waker;
 use std::time::Duration;
@@ -53,6 +54,8 @@ pub(super) struct Ingest<M: Message> {
     late_log: SkipLog,
     /// Notified when a snapshot becomes due, where the engine keeps them.
     snapshots_changed: Option<Arc<Notify>>,
+    /// Whether the snapshots that the engine keeps are to be looked for once everything is loaded.
+    rechecks_when_loaded: AtomicBool,
 }
 
 /// What is remembered of the messages that were ingested in this epoch.
@@ -111,6 +114,7 @@ impl<M: Message> Ingest<M> {
             ),
             late_log: SkipLog::new(M::CHANNEL, Skipped::Late),
             snapshots_changed: shared.backend.as_ref().and_then(|backend| backend.snapshots_changed.clone()),
+            rechecks_when_loaded: AtomicBool::new(false),
         }
     }
 
@@ -666,6 +670,9 @@ impl<M: Message> LogSink for Ingest<M> {
                 if state.takes(loaded_through) {
                     state.log.advance_to(loaded_through);
                 }
+                if self.rechecks_when_loaded.swap(false, Ordering::Relaxed) {
+                    state.log.recheck_unwritten();
+                }
             }
             if M::HAS_LATEST_TTL && is_new {
                 // Values whose time came meanwhile expire now.
@@ -709,6 +716,10 @@ impl<M: Message> LogSink for Ingest<M> {
 
     fn record_kept_snapshot(&self, key: &str, kept: SnapshotStamp) -> bool {
         self.record_kept(key, kept)
+    }
+
+    fn recheck_snapshots(&self) {
+        self.recheck();
     }
 
     fn retry_snapshot(&self, key: &str) {

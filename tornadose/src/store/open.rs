@@ -12,6 +12,7 @@ use crate::backend::engine::{Backend, OpenError};
 use crate::backend::incoming::LogSink;
 use crate::backend::link::BackendLink;
 use crate::backend::outbox::Outbox;
+use crate::backend::senders::is_valid_sender_id;
 use crate::message::Message;
 use crate::store::Store;
 use crate::store::end::DRAIN_TIMEOUT;
@@ -78,7 +79,13 @@ impl<M: Message + Serialize + DeserializeOwned> Store<M> {
     }
 
     pub(super) async fn open_with<B: Backend>(backend: B, limits: Limits) -> Result<Self, OpenError> {
-        let (outbox, ack_timeout) = (Arc::new(Outbox::new(limits.memory, M::CHANNEL)), backend.ack_timeout());
+        let sender_id = backend.sender_id();
+        if let Some(invalid) = sender_id.as_deref().filter(|sender_id| !is_valid_sender_id(sender_id)) {
+            let rule = "a sender id has 1 to 64 ASCII letters and digits";
+            return Err(OpenError::new(format!("{rule}, and this is {invalid:?}")));
+        }
+        let outbox = Arc::new(Outbox::new(limits.memory, M::CHANNEL, sender_id));
+        let ack_timeout = backend.ack_timeout();
         let handle = BackendHandle::new(Arc::clone(&outbox), ack_timeout, limits, B::SUPPORTS);
         let shared = Arc::new(Shared::new(limits, Some(handle)));
         let ingest = Arc::new(Ingest::new(&shared));

@@ -2,9 +2,12 @@
 
 use futures_util::{FutureExt, StreamExt};
 
+use tornadose::prelude::*;
+
 use crate::common::until;
+use crate::proxy::Proxy;
 use crate::server::Server;
-use crate::snapshots::{SNAPSHOTS, STREAM, kept, key, next, open, submit_tokens, text};
+use crate::snapshots::{Answer, SNAPSHOTS, STREAM, kept, key, next, open, submit_tokens, text};
 
 /// Returns the place, once it is kept and contains this.
 async fn place(server: &Server, part: &str) -> String {
@@ -106,4 +109,24 @@ async fn where_the_stream_is_trimmed_up_to_the_place_every_key_is_known() {
     server.cli(&["XTRIM", STREAM, "MAXLEN", "2"]);
     let late = open(&server).await;
     assert_eq!(late.subscribe_to(key(2)).next().now_or_never(), None);
+}
+
+#[tokio::test]
+#[ignore = "needs redis-server: ./test runs it"]
+async fn a_snapshot_that_a_failover_has_lost_is_kept_again() {
+    let server = Server::start();
+    let proxy = Proxy::to(server.port).await;
+    let one = Store::<Answer>::redis(proxy.url()).await.unwrap();
+    let answer = submit_tokens(&one, 1, 0..10).await;
+    kept(&server, 1, " 9 ").await;
+    place(&server, &newest(&server)).await;
+    // The replica has every entry. The snapshot and the place were written after those.
+    server.cli(&["DEL", SNAPSHOTS]);
+    proxy.move_to(server.port);
+    submit_tokens(&one, 2, 0..1).await;
+    let found = place(&server, &newest(&server)).await;
+    assert!(found.ends_with(" 1 11"), "{found}");
+    server.cli(&["XTRIM", STREAM, "MAXLEN", "1"]);
+    let late = open(&server).await;
+    assert_eq!(next(&mut late.subscribe_to(key(1))).await, Some(text(1, &answer)));
 }

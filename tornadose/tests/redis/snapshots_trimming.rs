@@ -159,3 +159,19 @@ async fn a_long_answer_is_never_a_gap_for_who_comes_late() {
         assert_eq!(next(&mut late.subscribe_to(key(1))).await, Some(text(1, &answer)));
     }
 }
+
+#[tokio::test]
+#[ignore = "needs redis-server: ./test runs it"]
+async fn a_message_that_was_sent_again_is_applied_once_where_its_first_copy_is_trimmed() {
+    let server = start();
+    let one: Store<Answer> = open(&server).await;
+    let answer = submit_tokens(&one, 1, 0..15).await;
+    let first = server.cli(&["--raw", "XRANGE", STREAM, "-", "+", "COUNT", "1"]);
+    let fields: Vec<&str> = first.lines().skip(1).collect();
+    until("it is trimmed", || length(&server) == 10).await;
+    // Its reply was lost, so the process has sent it again.
+    server.cli(&[&["XADD", STREAM, "*"], &fields[..]].concat());
+    drop(one);
+    let late: Store<Answer> = open(&server).await;
+    assert_eq!(next(&mut late.subscribe_to(key(1))).await, Some(text(1, &answer)));
+}

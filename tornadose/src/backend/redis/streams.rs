@@ -148,6 +148,7 @@ mod tests {
             false
         }
         fn retry_snapshot(&self, _: &str) {}
+        fn recheck_snapshots(&self) {}
         fn snapshots_kept_through(&self) -> Option<SnapshotPlace> {
             None
         }
@@ -175,7 +176,7 @@ mod tests {
         let (disconnections, keys) = (Arc::new(Disconnections::default()), Keys::named("tornadose:lines"));
         let link = BackendLink::new(
             Arc::clone(&disconnections) as Arc<dyn LogSink>,
-            Arc::new(Outbox::new(1, "lines")),
+            Arc::new(Outbox::new(1, "lines", None)),
             Duration::from_secs(3),
         );
         let (scripts, shared, clock) = (Scripts::new(), StreamShared::new(10, &link), EngineClock::default());

@@ -1,5 +1,7 @@
 //! The snapshots of keys on their way to an engine that keeps them.
 
+use std::sync::atomic::Ordering;
+
 use tokio::time::Instant;
 
 use crate::backend::snapshots::{DueSnapshot, SnapshotStamp, SnapshotsDue};
@@ -53,6 +55,19 @@ impl<M: Message> Ingest<M> {
         let mut state = shared.lock();
         let lost = state.log.take_lost(at_most);
         lost.into_iter().filter_map(|key_index| state.log.text_of(key_index)).collect()
+    }
+
+    /// Makes all keys due again, because the engine may have lost what it kept of them.
+    pub(super) fn recheck(&self) {
+        let Some(shared) = self.shared.upgrade().filter(|shared| Self::keeps_snapshots(shared)) else { return };
+        let mut state = shared.lock();
+        if state.loading || !self.is_opened() {
+            self.rechecks_when_loaded.store(true, Ordering::Relaxed);
+        } else {
+            state.log.recheck_unwritten();
+        }
+        drop(state);
+        shared.notify_snapshots();
     }
 
     /// Makes a key due again in a second.

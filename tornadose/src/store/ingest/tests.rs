@@ -119,7 +119,7 @@ fn every_gap_and_restart_is_reported_at_its_offset_and_ledgers_balance() {
     for seed in 1..500_u64 {
         let mut random = Rng::with_seed(seed);
         let limits = Limits::of::<Note>();
-        let outbox = Arc::new(Outbox::new(limits.memory, Note::CHANNEL));
+        let outbox = Arc::new(Outbox::new(limits.memory, Note::CHANNEL, None));
         let backend = BackendHandle::new(outbox, Duration::from_secs(3), limits, Features::NONE);
         let shared = Arc::new(Shared::<Note>::new(limits, Some(backend)));
         let ingest = Ingest::new(&shared);

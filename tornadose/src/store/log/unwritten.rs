@@ -92,6 +92,14 @@ impl Unwritten {
         self.by_due.insert((due_at, key_index));
     }
 
+    /// Makes a key due soon. None of its messages counts as written.
+    pub(super) fn recheck(&mut self, key_index: usize, now: Instant) {
+        self.remove(key_index);
+        let (first, is_overdue, due_at) = (Offset::START.next(), true, now + self.spread);
+        self.keys.insert(key_index, UnwrittenKey { first, since: now, is_overdue, due_at });
+        self.by_due.insert((due_at, key_index));
+    }
+
     pub(super) fn remove(&mut self, key_index: usize) {
         self.in_flight.remove(&key_index);
         if let Some(key) = self.keys.remove(&key_index) {
@@ -122,11 +130,11 @@ impl Unwritten {
         Some(DueKey { key_index, is_overdue: key.is_overdue })
     }
 
-    /// Makes a key due again after a second.
-    pub(super) fn retry(&mut self, key_index: usize, now: Instant) {
+    /// Makes a key due again, after a second or as one that another process has to write.
+    pub(super) fn retry(&mut self, key_index: usize, now: Instant, is_overdue: bool) {
         let later = self.keys.get(&key_index).map(|key| key.first);
         if let Some(first) = self.in_flight.remove(&key_index).or(later) {
-            self.insert(key_index, first, now, false);
+            self.insert(key_index, first, now, is_overdue);
         }
     }
 
@@ -217,7 +225,7 @@ mod tests {
         assert_eq!(due(&mut unwritten), [(1, false)]);
         unwritten.record(1, at(3), Submitter::ThisProcess, Instant::now());
         assert_eq!(unwritten.first(), Some(at(1)));
-        unwritten.retry(1, Instant::now());
+        unwritten.retry(1, Instant::now(), false);
         assert_eq!((unwritten.first(), due(&mut unwritten)), (Some(at(1)), vec![]));
         advance(SECOND).await;
         assert_eq!(due(&mut unwritten), [(1, false)]);

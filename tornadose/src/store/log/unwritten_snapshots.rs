@@ -5,6 +5,7 @@ use tokio::time::Instant;
 use crate::id::Offset;
 use crate::message::Message;
 use crate::store::log::Log;
+use crate::store::log::snapshot_index::KeySnapshot;
 use crate::store::log::unwritten::{DueKey, Submitter, Unwritten};
 
 impl<M: Message> Log<M> {
@@ -24,11 +25,25 @@ impl<M: Message> Log<M> {
         unwritten.record(key_index, offset, submitter, Instant::now())
     }
 
-    /// Makes a key due again after a second, unless its snapshot is written or unknown by then.
+    /// Makes a key due again, unless its snapshot is written by then: after a second, or later if its snapshot is not known
+    /// and can only be looked for.
     pub(crate) fn retry_unwritten(&mut self, key_index: usize) {
         let is_known = self.snapshots.is_known(key_index);
-        if let Some(unwritten) = self.snapshots.unwritten.as_mut().filter(|_| is_known) {
-            unwritten.retry(key_index, Instant::now());
+        if let Some(unwritten) = &mut self.snapshots.unwritten {
+            unwritten.retry(key_index, Instant::now(), !is_known);
+        }
+    }
+
+    /// Makes all keys due, and counts none of their snapshots as kept. A snapshot that is not known may be kept too.
+    pub(crate) fn recheck_unwritten(&mut self) {
+        let Some(unwritten) = &mut self.snapshots.unwritten else { return };
+        let (now, keys) = (Instant::now(), self.snapshots.keys.keys().copied());
+        for key_index in keys.collect::<Vec<_>>() {
+            let Some(snapshot) = self.snapshots.keys.get_mut(&key_index) else { continue };
+            let was_kept = std::mem::take(&mut snapshot.kept_through) > Offset::START;
+            if !snapshot.is_blank && (was_kept || snapshot.known_from.is_some()) {
+                unwritten.recheck(key_index, now);
+            }
         }
     }
 
@@ -37,7 +52,8 @@ impl<M: Message> Log<M> {
         loop {
             let due = self.snapshots.unwritten.as_mut()?.take_due(now)?;
             let snapshot = self.snapshots.keys.get(&due.key_index);
-            if snapshot.is_some_and(|snapshot| snapshot.known_from.is_some() && !snapshot.is_blank) {
+            let can_be = |snapshot: &KeySnapshot<M>| snapshot.known_from.is_some() || due.is_overdue;
+            if snapshot.is_some_and(|snapshot| can_be(snapshot) && !snapshot.is_blank) {
                 return Some(due);
             }
         }

@@ -56,7 +56,7 @@ struct Side {
 
 impl Side {
     fn new(limits: Limits, is_lazy: bool) -> Self {
-        let outbox = Arc::new(Outbox::new(limits.memory, Note::CHANNEL));
+        let outbox = Arc::new(Outbox::new(limits.memory, Note::CHANNEL, None));
         let backend = BackendHandle::new(outbox, Duration::from_secs(3), limits, Features::NONE);
         let shared = Arc::new(Shared::<Note>::new(limits, Some(backend)));
         let ingest = Ingest::new(&shared);

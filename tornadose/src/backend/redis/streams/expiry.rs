@@ -123,13 +123,9 @@ async fn trim(
     let milliseconds = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX).max(1);
     let held = (ttl / 10).max(ROUND_MIN) * TENTHS_HELD;
     let mut pipeline = redis::pipe();
-    let has_snapshots = link.snapshot_version().is_some();
-    let command = pipeline.cmd("EVAL").arg(EXPIRE_LUA).arg(if has_snapshots { 4 } else { 2 });
-    command.arg(&keys.stream).arg(&keys.ttl);
-    if has_snapshots {
-        command.arg(&keys.snapshots).arg(&keys.epoch);
-    }
-    command.arg(milliseconds(ttl)).arg(milliseconds(held)).arg(HISTORY_FACTOR_MAX);
+    let factor = if link.snapshot_version().is_some() { HISTORY_FACTOR_MAX } else { 1 };
+    let command = pipeline.cmd("EVAL").arg(EXPIRE_LUA).arg(2).arg(&keys.stream).arg(&keys.ttl);
+    command.arg(milliseconds(ttl)).arg(milliseconds(held)).arg(factor);
     let reply = connection.query(&pipeline, REPLY_TIMEOUT, usize::MAX).await?.next_reply()?;
     let parse = |reply: &Value| {
         let [now, shortest] = parse_list(reply)? else { return None };

@@ -2,16 +2,18 @@
 
 use redis::{Cmd, Value};
 
+use crate::backend::checkpoints::{KeptPlace, TrimPoint};
 use crate::backend::link::BackendLink;
 use crate::backend::redis::fault::Fault;
 use crate::backend::redis::streams::connection::ReaderConnection;
 use crate::backend::redis::streams::latest::LatestIndex;
-use crate::backend::redis::streams::place::{FoundPlace, KeptPlace, PlaceCheck};
+use crate::backend::redis::streams::place::{FoundPlace, PlaceCheck};
 use crate::backend::redis::streams::protocol::{
     Keys, add_create_mark, format_id, parse_bytes, parse_epoch, parse_id, parse_list, parse_number, parse_state,
 };
 use crate::backend::redis::streams::shared::StreamShared;
 use crate::backend::redis::streams::tail::{StreamInfo, Tail};
+use crate::backend::redis::streams::trimming::parse_trim_point;
 use crate::id::{Epoch, Offset};
 
 /// How many bytes of the stream one script looks at. It sends none of them.
@@ -27,6 +29,8 @@ pub(super) struct LoadedStream {
     pub(super) latest: LatestIndex,
     /// The place up to which all snapshots are kept, if every entry after it is in the stream.
     pub(super) place: Option<KeptPlace>,
+    /// Up to where it was trimmed by a process that has read everything up to there.
+    pub(super) trimmed: TrimPoint,
 }
 
 /// Whether this process has read a stream before.
@@ -69,9 +73,8 @@ pub(super) async fn load(
     let bytes_max = if link.snapshot_version().is_some() { usize::MAX } else { link.memory() };
     let found = state.place.filter(|found| found.kept.place.epoch == epoch);
     let found_place = found.map(|found| found.kept);
-    let uncovered = found_place.map(|place| state.info.added.saturating_sub(place.added));
-    let entries_max = uncovered
-        .map_or(shared.history_max, |uncovered| usize::try_from(uncovered).unwrap_or(usize::MAX).max(shared.history));
+    // Nothing that was read since the trim may be left out.
+    let entries_max = if found_place.is_some() { usize::MAX } else { shared.history_max };
     let start = find_start(connection, &state.info, entries_max, bytes_max, found_place).await?;
     let Start { mut tail, largest, after } = start;
     let mut place = None;
@@ -88,7 +91,17 @@ pub(super) async fn load(
         Some((_, PlaceCheck::EntriesGone)) | None => {}
     }
     let latest = LatestIndex::read(connection).await?;
-    Ok(LoadedStream { epoch, tail, largest, latest, place })
+    let trimmed = state.trimmed_in(epoch);
+    Ok(LoadedStream { epoch, tail, largest, latest, place, trimmed })
+}
+
+/// Reads the trim point of the stream in this epoch.
+pub(super) async fn read_trim_point(
+    connection: &mut ReaderConnection<'_>,
+    link: &BackendLink,
+    epoch: Epoch,
+) -> Result<TrimPoint, Fault> {
+    Ok(StreamState::read(connection, link).await?.trimmed_in(epoch))
 }
 
 /// The result of the script `state`.
@@ -100,6 +113,7 @@ struct StreamState {
     is_marked: bool,
     /// The place up to which all snapshots are kept.
     place: Option<FoundPlace>,
+    trimmed: Option<(Epoch, TrimPoint)>,
 }
 
 impl StreamState {
@@ -108,7 +122,8 @@ impl StreamState {
         let all: [&str; 5] = [stream, epoch, type_name, owner, snapshots];
         let keys = if link.snapshot_version().is_some() { &all[..] } else { &all[..4] };
         let reply = connection.run(&connection.scripts.state, keys, |_| {}).await?;
-        let Some([epoch_found, type_found, owner_found, state, mark, place, exists]) = parse_list(&reply) else {
+        let Some([epoch_found, type_found, owner_found, state, mark, place, exists, trimmed]) = parse_list(&reply)
+        else {
             return Err(Fault::Protocol("unexpected reply to a script".into()));
         };
         let text = |value| Some(String::from_utf8_lossy(parse_bytes(value)?).into_owned());
@@ -124,7 +139,13 @@ impl StreamState {
             place: parse_bytes(place)
                 .and_then(KeptPlace::parse)
                 .map(|kept| FoundPlace { kept, exists: *exists == Value::Int(1) }),
+            trimmed: parse_bytes(trimmed).and_then(parse_trim_point),
         })
+    }
+
+    /// Returns the trim point of an epoch.
+    fn trimmed_in(self, epoch: Epoch) -> TrimPoint {
+        self.trimmed.filter(|(found, _)| *found == epoch).map(|(_, point)| point).unwrap_or_default()
     }
 
     fn is_complete(&self) -> bool {

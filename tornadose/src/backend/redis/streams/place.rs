@@ -1,26 +1,11 @@
-//! The place up to which the snapshots of all keys are kept: what stands beside it in Redis, and what it tells of a
-//! stream.
-
-use std::collections::VecDeque;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+//! The place up to which the snapshots of all keys are kept, as it is in Redis, and what it tells of a stream.
 
 use redis::Pipeline;
 
-use crate::backend::link::BackendLink;
+use crate::backend::checkpoints::KeptPlace;
 use crate::backend::redis::streams::protocol::{KEEP_PLACE_LUA, Keys, format_id, parse_id};
 use crate::backend::redis::streams::tail::{PollSummary, Progress, StreamInfo, Tail};
 use crate::backend::snapshots::SnapshotPlace;
-use crate::id::{Epoch, Offset};
-
-/// How many checkpoints are remembered. Beyond that every second one is forgotten.
-const CHECKPOINTS_MAX: usize = 1024;
-
-/// A place, and how many entries had ever been added up to it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct KeptPlace {
-    pub(super) place: SnapshotPlace,
-    pub(super) added: u64,
-}
 
 impl KeptPlace {
     /// Parses an id, an epoch, a version and a number of entries.
@@ -86,60 +71,10 @@ impl FoundPlace {
     }
 }
 
-/// How many entries had been added up to some of those that were read. The reader records them, and a place is one of
-/// them.
-#[derive(Default)]
-pub(super) struct Checkpoints(Mutex<State>);
-
-#[derive(Default)]
-struct State {
-    epoch: Option<Epoch>,
-    tails: VecDeque<Tail>,
-}
-
-impl Checkpoints {
-    /// Forgets everything, because the stream is read again from here on.
-    pub(super) fn restart(&self, epoch: Epoch, tail: Tail) {
-        *self.lock() = State { epoch: Some(epoch), tails: VecDeque::from([tail]) };
-    }
-
-    /// Records that the stream is read up to here.
-    pub(super) fn record(&self, tail: Tail) {
-        let mut state = self.lock();
-        if state.tails.back().is_some_and(|newest| newest.last == tail.last) {
-            return;
-        }
-        if state.tails.len() == CHECKPOINTS_MAX {
-            let mut index = 0;
-            state.tails.retain(|_| {
-                index += 1;
-                index % 2 == 0
-            });
-        }
-        state.tails.push_back(tail);
-    }
-
-    /// Returns the newest place that is known up to which all snapshots are kept.
-    pub(super) fn place(&self, link: &BackendLink) -> Option<KeptPlace> {
-        let place = link.snapshots_kept_through()?;
-        let tail = self.newest_through(place.epoch, place.offset)?;
-        Some(KeptPlace { place: SnapshotPlace { offset: tail.last, ..place }, added: tail.added })
-    }
-
-    fn newest_through(&self, epoch: Epoch, offset: Offset) -> Option<Tail> {
-        let state = self.lock();
-        let newest = state.tails.iter().rev().find(|tail| tail.last <= offset && tail.last > Offset::START);
-        newest.copied().filter(|_| state.epoch == Some(epoch))
-    }
-
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::id::{Epoch, Offset};
 
     fn at(minor: u64) -> Offset {
         Offset::new(5, minor)
@@ -184,20 +119,5 @@ mod tests {
             let found = FoundPlace { kept: place(10, 10), exists };
             assert_eq!(found.check(info, after), check, "{name}");
         }
-    }
-
-    #[test]
-    fn of_many_checkpoints_some_are_kept_and_the_newest_in_any_case() {
-        let (checkpoints, epoch) = (Checkpoints::default(), Epoch::fresh());
-        checkpoints.restart(epoch, Tail::default());
-        for added in 1..=10_000 {
-            checkpoints.record(Tail { last: at(added), added });
-        }
-        let newest = |through| checkpoints.newest_through(epoch, at(through)).map(|tail| tail.added);
-        assert_eq!(newest(10_000), Some(10_000));
-        let found = newest(9_500).expect("some are kept");
-        assert!((9_400..=9_500).contains(&found), "{found}");
-        assert!(checkpoints.lock().tails.len() <= CHECKPOINTS_MAX);
-        assert_eq!(checkpoints.newest_through(Epoch::fresh(), at(10_000)), None, "another epoch");
     }
 }

@@ -8,6 +8,7 @@ use redis::Pipeline;
 use tokio::time::Instant;
 
 use crate::backend::backoff::Backoff;
+use crate::backend::checkpoints::TrimPoint;
 use crate::backend::ephemeral::{EphemeralEntry, WaitingEphemerals};
 use crate::backend::incoming::{IncomingEntry, Ingested};
 use crate::backend::link::BackendLink;
@@ -18,7 +19,7 @@ use crate::backend::redis::streams::entry_reader::EntryReader;
 use crate::backend::redis::streams::expiry::EngineClock;
 use crate::backend::redis::streams::finishes::{Reopening, UnreadFinishes};
 use crate::backend::redis::streams::latest::{LatestIndex, LatestScripts, LatestValue, LatestWrite, UnreadValues};
-use crate::backend::redis::streams::load::{LoadedStream, Occasion, load};
+use crate::backend::redis::streams::load::{LoadedStream, Occasion, load, read_trim_point};
 use crate::backend::redis::streams::page::Page;
 use crate::backend::redis::streams::protocol::{EPHEMERAL_HISTORY, Keys, parse_number};
 use crate::backend::redis::streams::refusal::Refusal;
@@ -88,6 +89,8 @@ pub(super) struct StreamReader<'a> {
     snapshot_drops: Vec<SnapshotDrop>,
     snapshots_refusal: Refusal,
     trimming: Trimming,
+    /// The trim point of the stream when it was loaded, or entries were found missing.
+    trimmed: TrimPoint,
     /// When lost snapshots were looked for.
     searched_at: Option<Instant>,
 }
@@ -129,6 +132,7 @@ impl<'a> StreamReader<'a> {
             finishes_refusal: Refusal::default(),
             snapshots: UnreadSnapshots::default(),
             snapshot_drops: Vec::new(),
+            trimmed: TrimPoint::default(),
             snapshots_refusal: Refusal::default(),
             trimming: Trimming::default(),
             searched_at: None,
@@ -146,6 +150,7 @@ impl<'a> StreamReader<'a> {
                 Err(fault) if self.epoch.is_some() && !fault.is_reply() && failures < START_FAILURES_MAX => {
                     failures += 1;
                     self.entries.connection.disconnect();
+                    self.link.recheck_snapshots();
                     tokio::time::sleep(self.backoff.next_delay()).await;
                 }
                 Err(fault) => return Err(fault),
@@ -159,6 +164,8 @@ impl<'a> StreamReader<'a> {
             if let Err(fault) = self.follow().await {
                 self.entries.connection.disconnect();
                 self.link.report_disconnected(&fault.to_string());
+                // The next connection may be to a server that lacks snapshots.
+                self.link.recheck_snapshots();
                 tokio::time::sleep(self.backoff.next_delay()).await;
             }
         }
@@ -223,6 +230,14 @@ impl<'a> StreamReader<'a> {
             self.unload(epoch);
             return Ok(false);
         };
+        if missing > 0 && self.link.snapshot_version().is_some() {
+            self.trimmed = read_trim_point(&mut self.entries.connection, self.link, epoch).await?;
+            let first = self.held.as_ref().filter(|_| held_exists).or(page.entries.first());
+            if first.is_some_and(|first| first.offset <= self.trimmed.offset) {
+                // More is trimmed by now, and the senders are those up to there.
+                return Ok(false);
+            }
+        }
         if missing > 0 {
             self.link.report_trimmed(Some(missing));
             self.shared.acknowledged.record_trimmed(missing, page.info.newest);
@@ -240,7 +255,7 @@ impl<'a> StreamReader<'a> {
                 // The newest entries are missing.
                 self.tail.last = newest;
                 self.link.advance_to(newest);
-                self.shared.checkpoints.record(self.tail);
+                self.record_checkpoint(None);
             }
             self.shared.acknowledged.forget_through(newest);
             self.loaded_offsets = HashMap::new();
@@ -327,6 +342,13 @@ impl<'a> StreamReader<'a> {
         entry.is_some_and(|entry| entry.offset == offset && self.is_ours(entry))
     }
 
+    /// Records that the stream is read up to an entry of this sender.
+    fn record_checkpoint(&self, sender: Option<(&str, u64)>) {
+        if self.link.snapshot_version().is_some() {
+            self.shared.checkpoints.record(self.tail.last, self.tail.added, sender);
+        }
+    }
+
     /// Returns whether this process has sent the entry.
     fn is_ours(&self, entry: &Entry) -> bool {
         entry.sender().is_some_and(|(sender_id, _)| sender_id == self.link.sender_id())
@@ -353,12 +375,12 @@ impl<'a> StreamReader<'a> {
                 self.shared.acknowledged.record_read(entry.offset);
             }
             self.tail = Tail { last: entry.offset, added: self.tail.added + 1 };
+            self.record_checkpoint(entry.sender());
         }
         if let Some(Entry { offset, data: Some(data), .. }) = partial {
             let bytes = self.part.take_with(offset, data);
             self.part = Part { offset, bytes };
         }
-        self.shared.checkpoints.record(self.tail);
         self.write().await
     }
 
@@ -368,6 +390,10 @@ impl<'a> StreamReader<'a> {
         let (link, offset, sender) = (self.link, entry.offset, entry.sender());
         if sender.is_none() {
             self.foreign += 1;
+        }
+        if loaded_field.is_none() && self.trimmed.is_repeated(offset, sender) {
+            // Its first copy is in the snapshots.
+            return link.advance_to(offset);
         }
         let drops = entry.forget.is_some() || matches!(entry.notice, Some(Notice::Remove(_)));
         if drops && sender.is_some_and(|sender| !link.record_request(sender)) {
@@ -487,7 +513,7 @@ impl<'a> StreamReader<'a> {
                 tracing::warn!(target: "tornadose", channel = self.link.channel(), error, "latest values not kept");
             }
         }
-        if let Some(pipeline) = self.trimming.pipeline_if_due(keys, self.shared, self.link) {
+        if let Some(pipeline) = self.trimming.pipeline_if_due(keys, self.shared, self.clock, self.link) {
             let refusal = self.find_refusal(&pipeline).await?;
             if let Some(error) = self.trimming.record(refusal) {
                 tracing::warn!(target: "tornadose", channel = self.link.channel(), error, "stream not trimmed");
@@ -527,7 +553,7 @@ impl<'a> StreamReader<'a> {
 
     /// Looks at the stream, and begins to read it from its history on.
     async fn load(&mut self) -> Result<(), Fault> {
-        let LoadedStream { mut epoch, tail, largest, latest, mut place } =
+        let LoadedStream { mut epoch, tail, largest, latest, mut place, trimmed } =
             load(&mut self.entries.connection, self.link, self.shared, self.occasion).await?;
         self.occasion = Occasion::Reload;
         if self.link.queue_ttl().is_some() || self.link.expires_latest() || self.link.has_ephemeral() {
@@ -552,7 +578,8 @@ impl<'a> StreamReader<'a> {
         }
         // Readers are told of everything before the reset.
         self.shared.acknowledged.start_after(tail.last);
-        self.shared.checkpoints.restart(epoch, tail);
+        self.shared.checkpoints.restart(epoch, tail.last, tail.added, trimmed.senders.clone());
+        self.trimmed = trimmed;
         self.link.reset(epoch, tail.last);
         self.snapshots.retain_trusted(self.link);
         self.values = UnreadValues::newer_than(&latest, Offset::START);

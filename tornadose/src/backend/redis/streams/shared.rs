@@ -1,8 +1,8 @@
 //! The state that the reader and the writer of one store share.
 
+use crate::backend::checkpoints::Checkpoints;
 use crate::backend::link::BackendLink;
 use crate::backend::redis::streams::acknowledged::Acknowledged;
-use crate::backend::redis::streams::place::Checkpoints;
 
 /// How many times its history, or its ttl, a stream keeps entries that no snapshot contains.
 pub(super) const HISTORY_FACTOR_MAX: usize = 2;

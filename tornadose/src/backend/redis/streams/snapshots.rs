@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 
 use redis::{Cmd, Pipeline, Value};
 
+use crate::backend::checkpoints::{Checkpoints, KeptPlace};
 use crate::backend::link::BackendLink;
 use crate::backend::redis::connect::REPLY_TIMEOUT;
 use crate::backend::redis::fault::Fault;
@@ -12,7 +13,6 @@ use crate::backend::redis::master::MasterConnection;
 use crate::backend::redis::streams::connection::ReaderConnection;
 use crate::backend::redis::streams::entry::{Part, parse_values};
 use crate::backend::redis::streams::finishes::UnreadFinishes;
-use crate::backend::redis::streams::place::{Checkpoints, KeptPlace};
 use crate::backend::redis::streams::protocol::{
     DROP_SNAPSHOTS_LUA, KEEP_SNAPSHOT_LUA, Keys, SNAPSHOT_STAMPS_LUA, format_id, parse_bytes, parse_id, parse_list,
     parse_number,
@@ -196,10 +196,13 @@ async fn send(
     for KeptSnapshot { key, stamp, .. } in made {
         match replies.next_reply() {
             Ok(reply) => {
+                if parse_bytes(&reply) == Some(b"LOST") {
+                    // The reader is about to notice that, unless another program has deleted the entry: then it is tried
+                    // until the entries before it are trimmed.
+                    continue;
+                }
                 unwritten.retain(|unwritten| *unwritten != key);
-                // A stream that has lost the entry is about to be noticed by the reader.
-                let is_kept = parse_bytes(&reply) != Some(b"LOST");
-                if is_kept && !link.record_kept_snapshot(&key, stamp) {
+                if !link.record_kept_snapshot(&key, stamp) {
                     // The key was removed meanwhile.
                     drops.push(SnapshotDrop { key, offset: stamp.offset, epoch: Some(stamp.epoch) });
                 }

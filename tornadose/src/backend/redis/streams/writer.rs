@@ -78,6 +78,7 @@ pub(super) async fn run(server: &Server, keys: &Keys, scripts: &Scripts, shared:
         // A seed of its own, so that reader and writer do not reconnect together.
         backoff: Backoff::new(&format!("{} writer", link.sender_id())),
         snapshots: SnapshotWriter::default(),
+        was_connected: false,
         expiry_refusal: None,
         replaced: None,
     };
@@ -106,6 +107,8 @@ struct StreamWriter<'a> {
     size: TransferSize,
     backoff: Backoff,
     snapshots: SnapshotWriter,
+    /// Whether there was a connection before.
+    was_connected: bool,
     /// Why values are not expired.
     expiry_refusal: Option<String>,
     /// Why another server is to be written to.
@@ -115,6 +118,10 @@ struct StreamWriter<'a> {
 impl StreamWriter<'_> {
     /// Sends messages until the connection fails or the store is closed.
     async fn send(&mut self) -> Result<(), Fault> {
+        if std::mem::replace(&mut self.was_connected, true) {
+            // The new connection may be to a server that has every entry, and lacks snapshots that were made of them.
+            self.link.recheck_snapshots();
+        }
         let loads = self.shared.acknowledged.loads();
         self.check_stream(loads).await?;
         loop {

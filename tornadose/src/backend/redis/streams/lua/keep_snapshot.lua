@@ -5,8 +5,8 @@
 -- KEYS: the stream, the hash of snapshots, the epoch.
 -- ARGV: the key, the id up to which the snapshot is, the epoch, the version, the id of the newest message in it, the
 -- snapshot.
--- Returns `WRITTEN`; `KEPT` when there is one that is as new; `LOST` when the stream does not have the entry any more, or is
--- in another epoch.
+-- Returns `WRITTEN`; `KEPT` when there is one that is as new; `LOST` when the stream has lost the entry otherwise than by
+-- trimming, or is in another epoch.
 
 -- Ids are compared as text because Lua's numbers have only 53 bits.
 local function less(a, b) if #a ~= #b then return #a < #b end return a < b end
@@ -18,7 +18,17 @@ local function is_newer(a, b)
 end
 
 local id, epoch, version = ARGV[2], ARGV[3], ARGV[4]
-if redis.call('GET', KEYS[3]) ~= epoch or #redis.call('XRANGE', KEYS[1], id, id) == 0 then return 'LOST' end
+if redis.call('GET', KEYS[3]) ~= epoch then return 'LOST' end
+local entry = redis.call('XREVRANGE', KEYS[1], id, '-', 'COUNT', 1)[1]
+if entry and entry[1] ~= id then return 'LOST' end
+if not entry then
+  -- It was trimmed, unless the stream has gone back.
+  local info = redis.pcall('XINFO', 'STREAM', KEYS[1])
+  if info.err then return 'LOST' end
+  for i = 1, #info, 2 do
+    if info[i] == 'last-generated-id' and is_newer(id, info[i + 1]) then return 'LOST' end
+  end
+end
 local kept = redis.call('HGET', KEYS[2], ARGV[1])
 local kept_id, kept_epoch, kept_version = string.match(kept or '', '^(%d+%-%d+) (%S+) (%d+) ')
 if kept_epoch == epoch then

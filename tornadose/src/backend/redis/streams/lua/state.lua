@@ -1,7 +1,7 @@
 -- Reads what a process needs to know before it reads a stream.
 -- KEYS: stream, epoch, type, owner; of a type with snapshots the hash of those.
 -- Returns the epoch, the type, the owner, the state or an error's text, and whether the stream has our mark; then the
--- place up to which the snapshots of all keys are kept, and whether its entry is in the stream.
+-- place up to which the snapshots of all keys are kept, whether its entry is in the stream, and the field `trimmed`.
 local info = redis.pcall('XINFO', 'STREAM', KEYS[1])
 local state, marked = info.err, 0
 if not info.err then
@@ -20,4 +20,5 @@ local place, exists = KEYS[5] and redis.call('HGET', KEYS[5], ''), 0
 local id = string.match(place or '', '^%d+%-%d+')
 if id and not info.err then exists = #redis.call('XRANGE', KEYS[1], id, id) end
 local epoch, name, owner = redis.call('GET', KEYS[2]), redis.call('GET', KEYS[3]), redis.call('GET', KEYS[4])
-return {epoch, name, owner, state, marked, place or false, exists}
+local trimmed = KEYS[5] and redis.call('HGET', KEYS[5], 'trimmed')
+return {epoch, name, owner, state, marked, place or false, exists, trimmed or false}
