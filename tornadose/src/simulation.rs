@@ -1,7 +1,7 @@
 //! An engine in memory, with faults, for tests: *your app as three processes* is a unit test. The feature `simulation`.
 //!
-//! [`Engine`] behaves as a Redis Stream with a table of latest values. Each [`Process`] opens its stores over it, and
-//! has faults of its own: lost connections, delays, refusals, unknown outcomes, entries that arrive twice. The engine
+//! [`Engine`] behaves as a Redis Stream with a table of latest values and one of snapshots. Each [`Process`] opens its
+//! stores over it, and has faults of its own: lost connections, delays, refusals, unknown outcomes, entries that arrive twice. The engine
 //! trims, goes back to an older state, and has messages of other programs. Everything is decided by a seed, in virtual
 //! time and in one runtime, so a test that fails once fails always.
 //!
@@ -44,6 +44,7 @@
 //! [`Faults`] injects random ones.
 
 mod random;
+mod kept_snapshots;
 mod stream;
 mod state;
 mod link;
@@ -52,6 +53,7 @@ mod mistakes;
 mod settlement;
 mod reader;
 mod writer;
+mod keeper;
 mod backend;
 mod process;
 mod engine;

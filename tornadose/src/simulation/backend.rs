@@ -3,9 +3,11 @@
 use std::fmt;
 use std::time::Duration;
 
+use crate::backend::checkpoints::Checkpoints;
 use crate::backend::engine::{Backend, Features, OpenError};
 use crate::backend::link::BackendLink;
 use crate::simulation::connection::Connection;
+use crate::simulation::keeper::SnapshotKeeper;
 use crate::simulation::link::ProcessLink;
 #[cfg(test)]
 use crate::simulation::mistakes::Mistake;
@@ -29,6 +31,8 @@ pub struct SimulatedBackend {
     ack_timeout: Duration,
     #[cfg(test)]
     mistake: Option<Mistake>,
+    #[cfg(test)]
+    cannot_read: Option<fn(&[u8]) -> bool>,
 }
 
 impl SimulatedBackend {
@@ -38,6 +42,8 @@ impl SimulatedBackend {
             ack_timeout: Duration::from_secs(3),
             #[cfg(test)]
             mistake: None,
+            #[cfg(test)]
+            cannot_read: None,
         }
     }
 
@@ -59,13 +65,27 @@ impl SimulatedBackend {
     pub(super) fn with_mistake(self, mistake: Option<Mistake>) -> Self {
         Self { mistake, ..self }
     }
+
+    /// Lets this process be of an older version, which cannot read these payloads.
+    #[cfg(test)]
+    pub(super) fn unable_to_read(self, cannot_read: fn(&[u8]) -> bool) -> Self {
+        Self { cannot_read: Some(cannot_read), ..self }
+    }
 }
 
 impl Backend for SimulatedBackend {
-    const SUPPORTS: Features = Features::FINISH.with(Features::REMOVE).with(Features::EXPIRE).with(Features::EPHEMERAL);
+    const SUPPORTS: Features = Features::FINISH
+        .with(Features::REMOVE)
+        .with(Features::EXPIRE)
+        .with(Features::EPHEMERAL)
+        .with(Features::SNAPSHOTS);
 
     fn ack_timeout(&self) -> Duration {
         self.ack_timeout
+    }
+
+    fn sender_id(&self) -> Option<String> {
+        Some(self.process.engine.next_sender_id())
     }
 
     async fn run(self, link: BackendLink) -> Result<(), OpenError> {
@@ -77,14 +97,17 @@ impl Backend for SimulatedBackend {
         let mistakes = Mistakes {
             #[cfg(test)]
             mistake: self.mistake,
+            #[cfg(test)]
+            cannot_read: self.cannot_read,
         };
-        let settlement = Settlement::default();
-        let mut reader = StreamReader::new(process, &link, &settlement, mistakes);
+        let (settlement, checkpoints) = (Settlement::default(), Checkpoints::default());
+        let mut reader = StreamReader::new(process, &link, &settlement, &checkpoints, mistakes);
         let writer = StreamWriter::new(process, &link, &settlement, mistakes);
         let run = async {
             let connection = Connection::open(process).await;
             reader.start(&connection).await?;
-            tokio::join!(reader.run(), writer.run());
+            let keeper = SnapshotKeeper::new(process, &link, &checkpoints, mistakes, reader.engine_run());
+            tokio::join!(reader.run(), writer.run(), keeper.run());
             Ok(())
         };
         tokio::select! {

@@ -60,7 +60,8 @@ impl Engine {
         Self { shared: Arc::new(Shared::new(seed)) }
     }
 
-    /// Sets how many entries each stream keeps; 100,000. Zero counts as 1.
+    /// Sets how many entries each stream keeps; 100,000. Zero counts as 1. Of a message type with snapshots it keeps up
+    /// to twice as many, until they are in those.
     ///
     /// ```
     /// use tornadose::simulation::Engine;
@@ -139,7 +140,7 @@ impl Engine {
         self.shared.change(|state| state.append(self.shared.now(), channel, None, Body::Unreadable));
     }
 
-    /// Trims the stream of a channel to its newest `kept` entries. Latest values stay.
+    /// Trims the stream of a channel to its newest `kept` entries. Latest values and snapshots stay.
     ///
     /// A process that has not read the trimmed entries, because it was disconnected or delayed, reports a gap.
     ///
@@ -156,7 +157,7 @@ impl Engine {
         });
     }
 
-    /// Returns the streams and latest values as they are now.
+    /// Returns the streams, latest values and snapshots of keys as they are now.
     ///
     /// ```
     /// let engine = tornadose::simulation::Engine::new(7);
@@ -212,6 +213,29 @@ impl Engine {
     pub(super) fn append_as(&self, sender_id: &str, number: u64, channel: &str, key: String, payload: Vec<u8>) {
         let (sender, body) = ((sender_id.to_owned(), number), Body::Message { payload, slot: None, key: Some(key) });
         self.shared.change(|state| state.append(self.shared.now(), channel, Some(sender), body));
+    }
+
+    /// Returns all entries of the stream that were ever appended, without those that a rollback has lost.
+    pub(super) fn appended(&self, channel: &str) -> Vec<crate::simulation::stream::Entry> {
+        self.shared.lock().stream(channel).appended.clone()
+    }
+
+    /// Returns whether entries were trimmed whether or not snapshots contain them.
+    pub(super) fn was_cut(&self, channel: &str) -> bool {
+        self.shared.lock().stream(channel).was_cut
+    }
+
+    /// Returns the snapshots that are kept, the place, and up to where the stream was trimmed.
+    pub(super) fn kept_snapshots(
+        &self,
+        channel: &str,
+    ) -> (
+        Vec<crate::backend::snapshots::KeptSnapshot>,
+        Option<crate::backend::snapshots::SnapshotPlace>,
+        crate::backend::checkpoints::TrimPoint,
+    ) {
+        let loaded = self.shared.lock().stream(channel).load();
+        (loaded.snapshots, loaded.place, loaded.trimmed)
     }
 
     pub(super) fn newest(&self, channel: &str) -> crate::id::Offset {

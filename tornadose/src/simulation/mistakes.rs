@@ -26,6 +26,16 @@ pub(super) enum Mistake {
     OverlooksWhatIsFollowed,
     /// Ephemeral messages are read again, as those of another program.
     RepeatsEphemerals,
+    /// A snapshot is kept under the offset of a newer one.
+    KeepsAnOlderSnapshot,
+    /// A snapshot that the engine has lost counts as kept.
+    LosesASnapshot,
+    /// The engine was restored, and what it had kept before counts as kept.
+    OverlooksLostSnapshots,
+    /// The snapshot of a key that was removed stays.
+    KeepsRemovedSnapshots,
+    /// An entry that cannot be read is passed over, as if the snapshots contained it.
+    CoversTheSkipped,
     /// Another key is passed to the store beside a message, which then has no reader of it.
     MixesUpKeys,
 }
@@ -35,6 +45,20 @@ pub(super) enum Mistake {
 pub(super) struct Mistakes {
     #[cfg(test)]
     pub(super) mistake: Option<Mistake>,
+    /// Which payloads this process cannot read, as one of an older version.
+    #[cfg(test)]
+    pub(super) cannot_read: Option<fn(&[u8]) -> bool>,
+}
+
+impl Mistakes {
+    /// Returns a payload as this process reads it.
+    pub(super) fn payload_as_read(self, payload: &[u8]) -> &[u8] {
+        #[cfg(test)]
+        if self.cannot_read.is_some_and(|cannot_read| cannot_read(payload)) {
+            return b"{}";
+        }
+        payload
+    }
 }
 
 macro_rules! mistakes {
@@ -68,5 +92,10 @@ mistakes! {
     expires_the_renewed => ExpiresTheRenewed,
     overlooks_what_is_followed => OverlooksWhatIsFollowed,
     repeats_ephemerals => RepeatsEphemerals,
+    keeps_an_older_snapshot => KeepsAnOlderSnapshot,
+    loses_a_snapshot => LosesASnapshot,
+    overlooks_lost_snapshots => OverlooksLostSnapshots,
+    keeps_removed_snapshots => KeepsRemovedSnapshots,
+    covers_the_skipped => CoversTheSkipped,
     mixes_up_keys => MixesUpKeys
 }

@@ -1,8 +1,9 @@
 //! Random programs over several processes on one engine, checked after each: processes start and stop, submit,
-//! forget, finish and remove; clients come, lag, leave and resume elsewhere; connections and the engine have faults. A program that fails
-//! is shortened as far as it still fails.
+//! forget, finish and remove; clients come, lag, leave and resume elsewhere; connections and the engine have faults. A
+//! program that fails is shortened as far as it still fails.
 
 mod step;
+mod sums;
 mod world;
 
 use std::fmt::Write;
@@ -37,8 +38,11 @@ fn run_in<const QUEUE_TTL_MS: u64>(seed: u64, program: &Program, mistake: Option
     })
 }
 
+/// Runs a program in a runtime of its own.
+type Run = fn(u64, &Program, Option<Mistake>) -> Option<Failure>;
+
 /// Shortens a program that fails: removes steps as long as the same promise is not kept.
-fn shorten(seed: u64, program: Program, mistake: Option<Mistake>, failure: Failure) -> (Program, Failure) {
+fn shorten(run: Run, seed: u64, program: Program, mistake: Option<Mistake>, failure: Failure) -> (Program, Failure) {
     let (mut program, mut failure) = (program, failure);
     let mut removed = program.len() / 2;
     while removed > 0 {
@@ -63,10 +67,19 @@ fn shorten(seed: u64, program: Program, mistake: Option<Mistake>, failure: Failu
 
 /// Runs the programs of these seeds. Returns the first that fails, shortened, as text.
 fn find_failure(seeds: impl Iterator<Item = u64>, mistake: Option<Mistake>) -> Option<String> {
+    find_failure_in(run, generate, seeds, mistake)
+}
+
+fn find_failure_in(
+    run: Run,
+    generate: fn(u64) -> Program,
+    seeds: impl Iterator<Item = u64>,
+    mistake: Option<Mistake>,
+) -> Option<String> {
     for seed in seeds {
         let program = generate(seed);
         let Some(failure) = run(seed, &program, mistake) else { continue };
-        let (program, Failure { promise, transcript }) = shorten(seed, program, mistake, failure);
+        let (program, Failure { promise, transcript }) = shorten(run, seed, program, mistake, failure);
         let mut text = format!("seed {seed}: {promise}\n");
         for (step, pause) in &program {
             writeln!(text, "    {step:?}, then {pause:?}").unwrap();

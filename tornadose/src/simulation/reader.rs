@@ -1,13 +1,16 @@
 //! Reads a stream into a store: first what is kept, then each new entry. Notices entries that were trimmed unread, and
 //! a stream that was rolled back.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, HashSet, VecDeque};
 use std::time::Duration;
 
+use crate::backend::checkpoints::{Checkpoints, TrimPoint};
 use crate::backend::engine::OpenError;
 use crate::backend::ephemeral::{EphemeralEntry, WaitingEphemerals};
 use crate::backend::incoming::{IncomingEntry, Ingested};
 use crate::backend::link::BackendLink;
+use crate::backend::snapshots::{KeptSnapshot, LoadedSnapshot, SnapshotPlace, SnapshotStamp};
 use crate::id::{Epoch, Offset};
 use crate::simulation::connection::{Connection, Fault, REPLY_TIMEOUT};
 use crate::simulation::link::ProcessLink;
@@ -15,11 +18,14 @@ use crate::simulation::mistakes::Mistakes;
 use crate::simulation::settlement::Settlement;
 use crate::simulation::state::State;
 use crate::simulation::stream::{
-    Body, Entry, Ephemeral, Finishes, LatestValues, LatestWrite, LoadedStream, Place, StreamPoll,
+    Body, Entry, Ephemeral, Finishes, LatestValues, LoadedStream, Place, StreamPoll, TableWrite,
 };
 
 /// How many entries one poll returns. It is small, so that a poll is often incomplete.
 const PAGE_ENTRIES: usize = 8;
+
+/// How many lost snapshots are looked for at once.
+const SEARCHED_MAX: usize = 4;
 
 /// How many entries are delivered again at most.
 const REDELIVERED_ENTRIES: usize = 4;
@@ -28,6 +34,7 @@ pub(super) struct StreamReader<'a> {
     process: &'a ProcessLink,
     link: &'a BackendLink,
     settlement: &'a Settlement,
+    checkpoints: &'a Checkpoints,
     mistakes: Mistakes,
     /// The epoch of the loaded stream; `None` when the stream must be loaded again.
     epoch: Option<Epoch>,
@@ -38,8 +45,8 @@ pub(super) struct StreamReader<'a> {
     last: Place,
     /// The run of the engine in which `last` was read.
     run: u64,
-    /// Changes of the latest values that the engine has not confirmed.
-    latest_writes: Vec<LatestWrite>,
+    /// Changes of what is beside the stream that the engine has not confirmed.
+    table_writes: Vec<TableWrite>,
     /// The newest entries that were read, to be delivered again.
     recent: VecDeque<Entry>,
     redeliveries: u64,
@@ -47,6 +54,10 @@ pub(super) struct StreamReader<'a> {
     last_ephemeral: u64,
     /// Ephemeral messages whose entries are not ingested yet.
     ephemerals: WaitingEphemerals,
+    /// How often a snapshot had been kept when lost ones were looked for.
+    snapshot_changes: u64,
+    /// The trim point of the stream when it was loaded, or entries were found missing.
+    trimmed: TrimPoint,
 }
 
 /// A stream compared with what was read of it.
@@ -62,31 +73,39 @@ impl<'a> StreamReader<'a> {
         process: &'a ProcessLink,
         link: &'a BackendLink,
         settlement: &'a Settlement,
+        checkpoints: &'a Checkpoints,
         mistakes: Mistakes,
     ) -> Self {
         Self {
             process,
             link,
             settlement,
+            checkpoints,
             mistakes,
             epoch: None,
             loaded_epoch: None,
             past_epochs: HashSet::new(),
             last: Place::default(),
             run: 0,
-            latest_writes: Vec::new(),
+            table_writes: Vec::new(),
             recent: VecDeque::new(),
             redeliveries: process.read(|link| link.redeliveries),
             last_ephemeral: 0,
             ephemerals: WaitingEphemerals::default(),
+            snapshot_changes: 0,
+            trimmed: TrimPoint::default(),
         }
     }
 
     /// Loads the stream for the first time.
     pub(super) async fn start(&mut self, connection: &Connection<'_>) -> Result<(), OpenError> {
         let (channel, name) = (self.link.channel(), self.link.type_name());
-        let check_type =
-            |state: &mut State| Ok(state.stream(channel).type_name.get_or_insert_with(|| name.to_owned()).clone());
+        let has_snapshots = self.link.snapshot_version().is_some();
+        let check_type = |state: &mut State| {
+            let stream = state.stream(channel);
+            stream.has_snapshots |= has_snapshots;
+            Ok(stream.type_name.get_or_insert_with(|| name.to_owned()).clone())
+        };
         let open_error = |fault: Fault| OpenError::new(format!("the simulated engine: {fault}"));
         let found = connection.call(REPLY_TIMEOUT, check_type).await.map_err(open_error)?;
         if found != name {
@@ -94,6 +113,11 @@ impl<'a> StreamReader<'a> {
             return Err(OpenError::new(error));
         }
         self.load(connection).await.map_err(open_error)
+    }
+
+    /// Returns the run of the engine in which the stream was read last.
+    pub(super) fn engine_run(&self) -> u64 {
+        self.run
     }
 
     /// Reads for ever, and connects again when the connection is lost.
@@ -110,12 +134,13 @@ impl<'a> StreamReader<'a> {
         while !self.poll_once(connection).await? {}
         let (process, channel) = (self.process, self.link.channel());
         let (epoch, last, redeliveries) = (self.epoch, self.last, self.redeliveries);
-        let last_ephemeral = self.last_ephemeral;
+        let (last_ephemeral, snapshot_changes) = (self.last_ephemeral, self.snapshot_changes);
         let news = process.engine.wait_for(|state| {
             let stream = state.stream(channel);
             let is_news = Some(stream.epoch) != epoch
                 || stream.newest() != last
                 || stream.newest_ephemeral != last_ephemeral
+                || stream.snapshots.changes != snapshot_changes
                 || self.settlement.has_acknowledged();
             let redeliveries = Some(state.links[process.index].redeliveries).filter(|now| *now != redeliveries);
             (is_news || redeliveries.is_some()).then_some(redeliveries)
@@ -146,7 +171,7 @@ impl<'a> StreamReader<'a> {
             let stream = state.stream(channel);
             if let Some(ttl) = ttl {
                 let ttl_ms = u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX);
-                stream.trim_before(now.saturating_sub(ttl_ms));
+                stream.trim_older(now, ttl_ms);
             }
             let poll = stream.poll(last, PAGE_ENTRIES, last_ephemeral);
             Ok((state.runs, poll))
@@ -173,23 +198,27 @@ impl<'a> StreamReader<'a> {
         };
         self.run = run;
         // Values of a stream that was rolled back are not written.
-        self.write_latest(connection).await?;
+        self.write_tables(connection).await?;
         self.receive_ephemerals(&poll);
         if missing > 0 {
+            self.trimmed = poll.trimmed.clone();
             self.report_trimmed(missing, &poll);
         }
         for entry in &poll.entries {
             self.pass_ephemerals();
             self.apply(entry);
             self.last = entry.place;
+            self.record_checkpoint(entry);
             self.recent.push_back(entry.clone());
         }
         self.recent.drain(..self.recent.len().saturating_sub(REDELIVERED_ENTRIES));
         self.pass_ephemerals();
         let is_complete = self.last.offset >= poll.newest.offset;
         if is_complete {
-            self.write_latest(connection).await?;
+            self.write_tables(connection).await?;
             self.link.caught_up();
+            self.snapshot_changes = poll.snapshot_changes;
+            self.recover_snapshots(connection).await?;
         }
         Ok(is_complete)
     }
@@ -296,6 +325,7 @@ impl<'a> StreamReader<'a> {
                 report(None);
             }
         }
+        self.link.mark_trimmed_through(up_to);
         if poll.first.is_none() {
             // Nothing is kept: the missing entries were the newest ones.
             self.last = poll.newest;
@@ -324,6 +354,15 @@ impl<'a> StreamReader<'a> {
     fn apply(&mut self, entry: &Entry) {
         let (link, offset) = (self.link, entry.place.offset);
         let sender = entry.sender.as_ref().map(|(sender_id, number)| (sender_id.as_str(), *number));
+        // A value is the newest in its slot whether or not it was sent again.
+        let is_value = matches!(entry.body, Body::Message { slot: Some(_), .. });
+        if !is_value && self.trimmed.is_repeated(offset, sender) && !self.mistakes.loses_the_sender() {
+            // Its first copy is in the snapshots.
+            if sender.is_some_and(|(sender_id, _)| sender_id == link.sender_id()) {
+                self.settlement.record_read(offset);
+            }
+            return link.advance_to(offset);
+        }
         let drops = matches!(entry.body, Body::Forget { .. } | Body::Remove { .. } | Body::Expire { .. });
         let is_repeated = drops && sender.is_some_and(|sender| !link.record_request(sender));
         match &entry.body {
@@ -331,7 +370,8 @@ impl<'a> StreamReader<'a> {
                 if sender.is_some_and(|(sender_id, _)| sender_id == link.sender_id()) {
                     self.settlement.record_read(offset);
                 }
-                let incoming = IncomingEntry::new(payload).with_age(self.age_of_entry(entry));
+                let incoming =
+                    IncomingEntry::new(self.mistakes.payload_as_read(payload)).with_age(self.age_of_entry(entry));
                 let incoming = match sender.filter(|_| !self.mistakes.loses_the_sender()) {
                     Some((sender_id, number)) => incoming.with_sender(sender_id, number),
                     None => incoming,
@@ -342,10 +382,10 @@ impl<'a> StreamReader<'a> {
                 match link.ingest(offset, incoming) {
                     // The engine does not know the slot of another program's message.
                     Ingested::Latest { slot } if sender.is_none() => {
-                        self.latest_writes.push(LatestWrite::Upsert { slot, offset, payload: payload.clone() });
+                        self.table_writes.push(TableWrite::Upsert { slot, offset, payload: payload.clone() });
                     }
                     Ingested::Tombstone { slots } if !slots.is_empty() => {
-                        self.latest_writes.push(LatestWrite::Forget { slots, offset });
+                        self.table_writes.push(TableWrite::Forget { slots, offset });
                     }
                     _ => {}
                 }
@@ -360,7 +400,7 @@ impl<'a> StreamReader<'a> {
             Body::Forget { key } => {
                 let slots = link.forget(Some(offset), key);
                 if !slots.is_empty() {
-                    self.latest_writes.push(LatestWrite::Forget { slots, offset });
+                    self.table_writes.push(TableWrite::Forget { slots, offset });
                 }
             }
             Body::Finish { key } => {
@@ -373,12 +413,15 @@ impl<'a> StreamReader<'a> {
                 link.finish(offset, key);
             }
             Body::Remove { key } => {
+                if self.link.snapshot_version().is_some() && !self.mistakes.keeps_removed_snapshots() {
+                    self.table_writes.push(TableWrite::DropSnapshot { key: key.clone(), offset });
+                }
                 if sender.is_some_and(|(sender_id, _)| sender_id == link.sender_id()) {
                     self.settlement.record_read(offset);
                 }
                 let slots = link.remove(offset, key);
                 if !slots.is_empty() {
-                    self.latest_writes.push(LatestWrite::Forget { slots, offset });
+                    self.table_writes.push(TableWrite::Forget { slots, offset });
                 }
             }
             Body::Expire { slot, value, payload, .. } => {
@@ -390,26 +433,33 @@ impl<'a> StreamReader<'a> {
                 }
                 link.expire(offset, *value, payload);
                 // A reading process may have kept it once more, for another program that has appended it.
-                self.latest_writes.push(LatestWrite::Forget { slots: vec![slot.clone()], offset: *value });
+                self.table_writes.push(TableWrite::Forget { slots: vec![slot.clone()], offset: *value });
             }
+            Body::Unreadable if self.mistakes.covers_the_skipped() => link.advance_to(offset),
             Body::Unreadable => link.skip_unreadable(offset, "no field `data`"),
         }
     }
 
-    async fn write_latest(&mut self, connection: &Connection<'_>) -> Result<(), Fault> {
-        if self.latest_writes.is_empty() {
+    /// Records that the stream is read up to this entry.
+    fn record_checkpoint(&self, entry: &Entry) {
+        let sender = entry.sender.as_ref().map(|(sender_id, number)| (sender_id.as_str(), *number));
+        self.checkpoints.record(entry.place.offset, entry.place.added, sender);
+    }
+
+    async fn write_tables(&mut self, connection: &Connection<'_>) -> Result<(), Fault> {
+        if self.table_writes.is_empty() {
             return Ok(());
         }
-        let (channel, writes) = (self.link.channel(), self.latest_writes.clone());
+        let (channel, writes) = (self.link.channel(), self.table_writes.clone());
         let request = |state: &mut State| {
             let stream = state.stream(channel);
             for write in writes {
-                stream.write_latest(write);
+                stream.write(write);
             }
             Ok(())
         };
         connection.call(REPLY_TIMEOUT, request).await?;
-        self.latest_writes.clear();
+        self.table_writes.clear();
         Ok(())
     }
 
@@ -420,7 +470,8 @@ impl<'a> StreamReader<'a> {
         self.epoch = None;
         let request = |state: &mut State| Ok((state.runs, state.stream(channel).load()));
         let (run, loaded) = connection.call(REPLY_TIMEOUT, request).await?;
-        let LoadedStream { epoch, newest, newest_ephemeral, entries, latest, mut finishes } = loaded;
+        let LoadedStream { epoch, newest, newest_ephemeral, entries, latest, mut finishes, snapshots, place, trimmed } =
+            loaded;
         if self.mistakes.forgets_finishes() {
             finishes.clear();
         }
@@ -438,21 +489,74 @@ impl<'a> StreamReader<'a> {
         }
         link.reset(epoch, floor);
         self.settlement.record_loaded();
-        self.latest_writes.clear();
+        self.table_writes.clear();
         self.recent.clear();
         self.ephemerals.clear();
         self.last_ephemeral = newest_ephemeral;
+        let floor_added = entries.first().map_or(newest.added, |first| first.place.added - 1);
+        self.checkpoints.restart(epoch, floor, floor_added, trimmed.senders.clone());
+        self.trimmed = trimmed;
+        self.load_snapshots(snapshots, place, &finishes);
         let mut values = by_offset(&latest, &finishes);
         for entry in &entries {
             let newer = values.split_off(&entry.place.offset);
             self.ingest_values(&std::mem::replace(&mut values, newer));
             values.remove(&entry.place.offset);
             self.apply(entry);
+            self.record_checkpoint(entry);
         }
         self.ingest_values(&values);
         link.advance_to(newest.offset);
         (self.epoch, self.loaded_epoch, self.last, self.run) = (Some(epoch), Some(epoch), newest, run);
         link.caught_up();
+        Ok(())
+    }
+
+    /// Loads the snapshots that the store can use: those of open keys first, then the newest.
+    fn load_snapshots(&self, mut snapshots: Vec<KeptSnapshot>, place: Option<SnapshotPlace>, finishes: &Finishes) {
+        let finish_of = |snapshot: &KeptSnapshot| finishes.get(&snapshot.key).map(|finish| finish.offset);
+        let place = place.filter(|place| Some(place.version) == self.link.snapshot_version());
+        let mut place = place.map(|place| place.offset);
+        let trusts = |snapshot: &KeptSnapshot, place: Option<Offset>| {
+            // Up to the place its key has no other messages.
+            let offset = snapshot.stamp.offset.max(place.unwrap_or_default());
+            self.link.trusts_snapshot(SnapshotStamp { offset, ..snapshot.stamp }, finish_of(snapshot))
+        };
+        if !snapshots.iter().all(|snapshot| trusts(snapshot, place)) {
+            place = None;
+        }
+        snapshots.retain(|snapshot| trusts(snapshot, place));
+        snapshots.sort_by_key(|snapshot| (finish_of(snapshot).is_some(), Reverse(snapshot.stamp.offset)));
+        for snapshot in snapshots {
+            match self.link.load_snapshot(&snapshot) {
+                LoadedSnapshot::Known => {}
+                LoadedSnapshot::Unknown => place = None,
+                LoadedSnapshot::NoRoom => {
+                    place = None;
+                    break;
+                }
+            }
+        }
+        if let Some(place) = place {
+            self.link.record_all_loaded(place);
+        }
+    }
+
+    /// Looks whether the engine keeps snapshots that are lost in this process.
+    async fn recover_snapshots(&mut self, connection: &Connection<'_>) -> Result<(), Fault> {
+        if self.link.snapshot_version().is_none() {
+            return Ok(());
+        }
+        let (channel, lost) = (self.link.channel(), self.link.lost_snapshots(SEARCHED_MAX));
+        let request = |state: &mut State| {
+            let snapshots = &state.stream(channel).snapshots;
+            Ok(lost.iter().filter_map(|key| snapshots.get(key).cloned()).collect::<Vec<_>>())
+        };
+        for snapshot in connection.call(REPLY_TIMEOUT, request).await? {
+            if self.link.trusts_snapshot(snapshot.stamp, None) {
+                self.link.recover_snapshot(&snapshot);
+            }
+        }
         Ok(())
     }
 

@@ -28,6 +28,8 @@ pub(super) struct State {
     pub(super) links: Vec<LinkState>,
     pub(super) streams: BTreeMap<String, Stream>,
     pub(super) history: usize,
+    /// How many stores were opened.
+    senders: u64,
     /// How often the engine was restored. Redis has a new `run_id` then.
     pub(super) runs: u64,
     /// The newest offset of all streams. It does not go back when a snapshot is restored, as time does not.
@@ -67,6 +69,7 @@ impl Shared {
             links: Vec::new(),
             streams: BTreeMap::new(),
             history: HISTORY,
+            senders: 0,
             runs: 0,
             newest: Offset::START,
         };
@@ -82,6 +85,13 @@ impl Shared {
         let result = change(&mut self.lock());
         self.changed.notify_waiters();
         result
+    }
+
+    /// Returns the id of a new sender, which the seed decides.
+    pub(super) fn next_sender_id(&self) -> String {
+        let mut state = self.lock();
+        state.senders += 1;
+        Epoch::of_bits(Random::new(self.seed.rotate_left(32) ^ state.senders).next()).to_string()
     }
 
     /// Waits until the state passes a test.

@@ -3,7 +3,10 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
+use crate::backend::checkpoints::TrimPoint;
+use crate::backend::snapshots::{KeptSnapshot, SnapshotPlace};
 use crate::id::{Epoch, Offset};
+use crate::simulation::kept_snapshots::KeptSnapshots;
 
 /// How many ephemeral messages a channel has.
 const EPHEMERALS_MAX: usize = 1000;
@@ -103,6 +106,15 @@ pub(super) struct Stream {
     pub(super) newest_ephemeral: u64,
     latest: LatestValues,
     pub(super) finishes: Finishes,
+    /// Whether the message type has snapshots.
+    pub(super) has_snapshots: bool,
+    pub(super) snapshots: KeptSnapshots,
+    /// All entries that were ever appended.
+    #[cfg(test)]
+    pub(super) appended: Vec<Entry>,
+    /// Whether entries were trimmed whether or not snapshots contain them.
+    #[cfg(test)]
+    pub(super) was_cut: bool,
 }
 
 /// The result of one poll of the stream, all of one moment.
@@ -119,17 +131,22 @@ pub(super) struct StreamPoll {
     pub(super) entries: Vec<Entry>,
     pub(super) ephemerals: Vec<Ephemeral>,
     pub(super) newest_ephemeral: u64,
+    /// How often a snapshot was kept.
+    pub(super) snapshot_changes: u64,
     /// The latest values and the finishes, when entries were trimmed that the poll would have returned.
     pub(super) table: Option<(LatestValues, Finishes)>,
+    pub(super) trimmed: TrimPoint,
 }
 
-/// A change of the latest values by a process that has read an entry.
+/// A change of what is kept beside the stream, by a process that has read an entry.
 #[derive(Clone, Debug)]
-pub(super) enum LatestWrite {
+pub(super) enum TableWrite {
     /// Keeps the value of another program.
     Upsert { slot: String, offset: Offset, payload: Vec<u8> },
     /// Drops values that are not newer than a `forget`.
     Forget { slots: Vec<String>, offset: Offset },
+    /// Drops the snapshot of a key that is not newer than its removal.
+    DropSnapshot { key: String, offset: Offset },
 }
 
 /// Everything that is kept, for a process that starts.
@@ -141,6 +158,10 @@ pub(super) struct LoadedStream {
     pub(super) entries: Vec<Entry>,
     pub(super) latest: LatestValues,
     pub(super) finishes: Finishes,
+    pub(super) snapshots: Vec<KeptSnapshot>,
+    /// The place up to which all snapshots are kept.
+    pub(super) place: Option<SnapshotPlace>,
+    pub(super) trimmed: TrimPoint,
 }
 
 impl Stream {
@@ -155,6 +176,12 @@ impl Stream {
             newest_ephemeral: 0,
             latest: LatestValues::new(),
             finishes: Finishes::new(),
+            has_snapshots: false,
+            snapshots: KeptSnapshots::default(),
+            #[cfg(test)]
+            appended: Vec::new(),
+            #[cfg(test)]
+            was_cut: false,
         }
     }
 
@@ -162,7 +189,8 @@ impl Stream {
         self.newest
     }
 
-    /// Appends an entry at an offset above every earlier one, and trims the stream to `history` entries.
+    /// Appends an entry at an offset above every earlier one, and trims the stream to `history` entries, or twice that
+    /// if its type has snapshots.
     pub(super) fn append(&mut self, offset: Offset, sender: Option<(String, u64)>, body: Body, history: usize) {
         self.newest = Place { offset, added: self.newest.added + 1 };
         if let Body::Message { payload, slot: Some(slot), .. } = &body {
@@ -170,9 +198,13 @@ impl Stream {
         }
         if let Body::Remove { key } = &body {
             self.finishes.remove(key);
+            self.snapshots.drop_through(key, offset);
         }
-        self.entries.push_back(Entry { place: self.newest, sender, body });
-        self.trim(history);
+        let entry = Entry { place: self.newest, sender, body };
+        #[cfg(test)]
+        self.appended.push(entry.clone());
+        self.entries.push_back(entry);
+        self.trim(if self.has_snapshots { history.saturating_mul(2) } else { history });
     }
 
     /// Takes the latest value in a slot that a request is about, if it is old enough, or was lost.
@@ -186,10 +218,50 @@ impl Stream {
         }
     }
 
-    /// Drops the entries that were appended before a time.
-    pub(super) fn trim_before(&mut self, time: u64) {
-        let old = self.entries.iter().take_while(|entry| entry.place.offset.major() < time).count();
-        self.entries.drain(..old);
+    /// Drops the entries that are older than this, or twice as old if the type has snapshots.
+    pub(super) fn trim_older(&mut self, now: u64, ttl: u64) {
+        let ttl = if self.has_snapshots { ttl.saturating_mul(2) } else { ttl };
+        self.trim_while(|entry| entry.place.offset.major() < now.saturating_sub(ttl));
+    }
+
+    fn trim_while(&mut self, test: impl Fn(&Entry) -> bool) {
+        let trimmed = self.entries.iter().take_while(|entry| test(entry)).count();
+        self.entries.drain(..trimmed);
+    }
+
+    fn has_entry(&self, offset: Offset) -> bool {
+        self.entries.binary_search_by_key(&offset, |entry| entry.place.offset).is_ok()
+    }
+
+    /// Keeps a snapshot, if the entry at its offset is in the stream or was trimmed. Returns whether it is, or another
+    /// that is as new.
+    pub(super) fn keep_snapshot(&mut self, snapshot: KeptSnapshot) -> bool {
+        let offset = snapshot.stamp.offset;
+        let is_trimmed = || {
+            let is_before = self.entries.front().is_none_or(|first| offset < first.place.offset);
+            is_before && offset <= self.newest.offset
+        };
+        let is_known = snapshot.stamp.epoch == self.epoch && (self.has_entry(offset) || is_trimmed());
+        if is_known {
+            self.snapshots.keep(snapshot);
+        }
+        is_known
+    }
+
+    /// Keeps the place up to which all snapshots are kept, if its entry is in the stream.
+    pub(super) fn keep_place(&mut self, place: SnapshotPlace) {
+        if place.epoch == self.epoch && self.has_entry(place.offset) {
+            self.snapshots.keep_place(place);
+        }
+    }
+
+    /// Trims the stream up to a point, but never past the place up to which all snapshots are kept.
+    pub(super) fn trim_through(&mut self, point: TrimPoint) {
+        let place = self.snapshots.place_offset(self.epoch);
+        if place.is_some_and(|place| point.offset <= place) && self.has_entry(point.offset) {
+            self.trim_while(|entry| entry.place.offset <= point.offset);
+            self.snapshots.record_trimmed(self.epoch, point);
+        }
     }
 
     /// Appends an ephemeral message, and returns the offset of the entry that it follows.
@@ -207,18 +279,23 @@ impl Stream {
     pub(super) fn trim(&mut self, kept: usize) {
         let surplus = self.entries.len().saturating_sub(kept);
         self.entries.drain(..surplus);
+        #[cfg(test)]
+        {
+            self.was_cut |= surplus > 0;
+        }
     }
 
-    pub(super) fn write_latest(&mut self, write: LatestWrite) {
+    pub(super) fn write(&mut self, write: TableWrite) {
         match write {
-            LatestWrite::Upsert { slot, offset, payload } => {
+            TableWrite::Upsert { slot, offset, payload } => {
                 if self.latest.get(&slot).is_none_or(|(newest, _)| *newest < offset) {
                     self.latest.insert(slot, (offset, payload));
                 }
             }
-            LatestWrite::Forget { slots, offset } => {
+            TableWrite::Forget { slots, offset } => {
                 self.latest.retain(|slot, (newest, _)| *newest > offset || !slots.contains(slot));
             }
+            TableWrite::DropSnapshot { key, offset } => self.snapshots.drop_through(&key, offset),
         }
     }
 
@@ -237,6 +314,8 @@ impl Stream {
             entries: self.entries.iter().skip(next).take(page).cloned().collect(),
             ephemerals: self.ephemerals.iter().filter(|message| message.number > last_ephemeral).cloned().collect(),
             newest_ephemeral: self.newest_ephemeral,
+            snapshot_changes: self.snapshots.changes,
+            trimmed: self.snapshots.trimmed_in(self.epoch),
             table: (trimmed > last.added).then(|| (self.latest.clone(), self.finishes.clone())),
         }
     }
@@ -246,6 +325,7 @@ impl Stream {
         let newest = self.newest;
         self.latest.retain(|_, (offset, _)| *offset <= newest.offset);
         self.finishes.retain(|_, finish| finish.offset <= newest.offset);
+        let (snapshots, place) = self.snapshots.load(self.epoch);
         LoadedStream {
             epoch: self.epoch,
             newest,
@@ -253,6 +333,9 @@ impl Stream {
             entries: self.entries.iter().cloned().collect(),
             latest: self.latest.clone(),
             finishes: self.finishes.clone(),
+            snapshots,
+            place,
+            trimmed: self.snapshots.trimmed_in(self.epoch),
         }
     }
 }

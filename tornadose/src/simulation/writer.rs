@@ -202,14 +202,19 @@ impl<'a> StreamWriter<'a> {
             },
             (body, _) => body,
         };
-        Outcome::Appended(match (body, open_key) {
+        let kept = self.mistakes.keeps_removed_snapshots().then(|| state.stream(channel).snapshots.clone());
+        let outcome = Outcome::Appended(match (body, open_key) {
             (Body::Finish { key }, _) => state.finish(now, channel, key, by, None),
             (body, Some(key)) if finishes => {
                 let message = state.append(now, channel, Some(by.clone()), body);
                 state.finish(now, channel, key, by, Some(message))
             }
             (body, _) => state.append(now, channel, Some(by), body),
-        })
+        });
+        if let Some(kept) = kept {
+            state.stream(channel).snapshots = kept;
+        }
+        outcome
     }
 
     /// Takes a value that has expired. Returns its offset and its payload.

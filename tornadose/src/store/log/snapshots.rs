@@ -72,6 +72,15 @@ impl<M: Message> Log<M> {
         u64::from(newest.is_some_and(|entry| entry.role.is_summed()))
     }
 
+    /// Returns whether the sum of a key is known, also of a key that is new.
+    #[cfg(test)]
+    pub(crate) fn knows_snapshot(&self, key: &M::Key) -> bool {
+        match self.key_index(key).filter(|key_index| self.snapshots.keys.contains_key(key_index)) {
+            Some(key_index) => self.snapshots.is_known(key_index),
+            None => self.is_complete(),
+        }
+    }
+
     /// Returns whether no message of this log can have been lost before it came here, but those that are in snapshots which
     /// were loaded.
     pub(super) fn is_complete(&self) -> bool {
