@@ -96,15 +96,15 @@ async fn a_history_is_loaded_over_a_link_of_1_megabyte_a_second() {
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs redis-server: ./test runs it"]
-async fn a_history_is_loaded_over_a_link_of_12_megabytes_a_second() {
-    check_start(&Server::start(), &repeated(&mixed_sizes(), 6), 12 * MB).await;
+async fn a_history_is_loaded_over_a_link_of_6_megabytes_a_second() {
+    check_start(&Server::start(), &repeated(&mixed_sizes(), 3), 6 * MB).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs redis-server: ./test runs it"]
 async fn a_history_is_loaded_from_a_server_that_holds_1_megabyte_for_a_client() {
     let server = Server::start_with(&["--client-output-buffer-limit", "normal 1mb 1mb 1"]);
-    check_start(&server, &mixed_sizes(), 12 * MB).await;
+    check_start(&server, &mixed_sizes(), 6 * MB).await;
 }
 
 async fn check_cut(server: &Server, sizes: &[usize], rate: u64) {
@@ -131,15 +131,15 @@ async fn what_was_appended_during_a_cut_arrives_over_a_link_of_1_megabyte_a_seco
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs redis-server: ./test runs it"]
-async fn what_was_appended_during_a_cut_arrives_over_a_link_of_12_megabytes_a_second() {
-    check_cut(&Server::start(), &repeated(&[100_000; 100], 5), 12 * MB).await;
+async fn what_was_appended_during_a_cut_arrives_over_a_link_of_6_megabytes_a_second() {
+    check_cut(&Server::start(), &repeated(&[100_000; 100], 3), 6 * MB).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs redis-server: ./test runs it"]
 async fn what_was_appended_during_a_cut_arrives_from_a_server_that_holds_1_megabyte_for_a_client() {
     let server = Server::start_with(&["--client-output-buffer-limit", "normal 1mb 1mb 1"]);
-    check_cut(&server, &mixed_sizes(), 12 * MB).await;
+    check_cut(&server, &mixed_sizes(), 6 * MB).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -182,6 +182,6 @@ async fn a_full_outbox_is_sent_once_over_a_link_of_1_megabyte_a_second() {
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs redis-server: ./test runs it"]
-async fn a_full_outbox_is_sent_once_over_a_link_of_12_megabytes_a_second() {
-    check_submitted(&Server::start(), &repeated(&[60_000; 100], 9), 12 * MB).await;
+async fn a_full_outbox_is_sent_once_over_a_link_of_6_megabytes_a_second() {
+    check_submitted(&Server::start(), &repeated(&[60_000; 100], 5), 6 * MB).await;
 }

@@ -16,9 +16,13 @@ if not info.err then
     end
   end
 end
-local place, exists = KEYS[5] and redis.call('HGET', KEYS[5], ''), 0
+local function field(name)
+  local value = KEYS[5] and redis.pcall('HGET', KEYS[5], name)
+  return type(value) == 'string' and value
+end
+local place, exists = field(''), 0
 local id = string.match(place or '', '^%d+%-%d+')
 if id and not info.err then exists = #redis.call('XRANGE', KEYS[1], id, id) end
 local epoch, name, owner = redis.call('GET', KEYS[2]), redis.call('GET', KEYS[3]), redis.call('GET', KEYS[4])
-local trimmed = KEYS[5] and redis.call('HGET', KEYS[5], 'trimmed')
+local trimmed = field('trimmed')
 return {epoch, name, owner, state, marked, place or false, exists, trimmed or false}
