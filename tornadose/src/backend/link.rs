@@ -26,8 +26,12 @@ use crate::id::{Epoch, Offset};
 /// struct Script;
 ///
 /// impl Backend for Script {
+///     fn sender_id(&self) -> Option<String> {
+///         Some("script01".into())
+///     }
+///
 ///     async fn run(self, link: BackendLink) -> Result<(), OpenError> {
-///         assert_eq!((link.channel(), link.type_name(), link.sender_id().len()), ("lines", "Line", 8));
+///         assert_eq!((link.channel(), link.type_name(), link.sender_id()), ("lines", "Line", "script01"));
 ///         assert!(!link.crate_name().is_empty());
 ///         assert!(link.memory() > 0 && link.ack_timeout() == self.ack_timeout());
 ///         let at = |seq| Offset::new(7, seq);
@@ -50,6 +54,7 @@ use crate::id::{Epoch, Offset};
 ///
 ///         // After an outage two messages are trimmed, and an entry of another program has no data.
 ///         link.report_disconnected("connection reset");
+///         link.recheck_snapshots();
 ///         link.report_trimmed(Some(2));
 ///         link.mark_trimmed_through(at(6));
 ///         link.skip_unreadable(at(7), "no field `data`");

@@ -160,7 +160,9 @@ impl<'a> SnapshotKeeper<'a> {
         }
         self.request(connection, |state| {
             let snapshots = &mut state.stream(self.link.channel()).snapshots;
-            removed.iter().for_each(|(key, offset)| snapshots.drop_through(key, *offset));
+            for (key, offset) in &removed {
+                snapshots.drop_through(key, *offset);
+            }
         })
         .await
     }

@@ -53,6 +53,7 @@ pub(super) struct Mistakes {
 impl Mistakes {
     /// Returns a payload as this process reads it.
     pub(super) fn payload_as_read(self, payload: &[u8]) -> &[u8] {
+        let _ = self;
         #[cfg(test)]
         if self.cannot_read.is_some_and(|cannot_read| cannot_read(payload)) {
             return b"{}";

@@ -411,7 +411,9 @@ impl World {
                     }
                 }
             }
-            fresh.iter_mut().for_each(|(_, page)| page.read_all());
+            for (_, page) in &mut fresh {
+                page.read_all();
+            }
             tokio::time::sleep(Duration::from_secs(1)).await;
         }
         let sums = self.sums();
