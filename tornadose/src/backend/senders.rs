@@ -50,6 +50,7 @@ impl Senders {
     }
 
     /// Reads what [`Display`](fmt::Display) writes.
+    #[cfg(any(feature = "redis", test))]
     pub(crate) fn parse(text: &str) -> Option<Self> {
         let mut senders = Self::default();
         if text == "-" {

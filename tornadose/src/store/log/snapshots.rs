@@ -73,7 +73,7 @@ impl<M: Message> Log<M> {
     }
 
     /// Returns whether the sum of a key is known, also of a key that is new.
-    #[cfg(test)]
+    #[cfg(all(test, feature = "simulation"))]
     pub(crate) fn knows_snapshot(&self, key: &M::Key) -> bool {
         match self.key_index(key).filter(|key_index| self.snapshots.keys.contains_key(key_index)) {
             Some(key_index) => self.snapshots.is_known(key_index),
