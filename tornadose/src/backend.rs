@@ -10,7 +10,7 @@ pub(crate) mod outgoing;
 pub(crate) mod outbox;
 pub(crate) mod link;
 pub(crate) mod engine;
-#[cfg_attr(not(any(feature = "redis", feature = "simulation")), allow(dead_code, reason = "no engine trims then"))]
+#[cfg(any(feature = "redis", feature = "simulation"))]
 pub(crate) mod senders;
 #[cfg(any(feature = "redis", feature = "simulation"))]
 pub(crate) mod checkpoints;

@@ -62,6 +62,14 @@ pub(crate) struct Ack {
     outbox: Arc<Outbox>,
 }
 
+/// The longest sender id, in bytes. Ours have 8.
+const SENDER_ID_MAX: usize = 64;
+
+/// Returns whether a sender id has letters and digits alone, so that it can be kept beside others.
+pub(crate) fn is_valid_sender_id(sender_id: &str) -> bool {
+    (1..=SENDER_ID_MAX).contains(&sender_id.len()) && sender_id.bytes().all(|byte| byte.is_ascii_alphanumeric())
+}
+
 impl Outbox {
     /// Creates the outbox of this channel's store, which holds messages of `bytes` bytes, and sends under this id or a
     /// random one.

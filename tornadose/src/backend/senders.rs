@@ -3,16 +3,10 @@
 
 use std::fmt;
 
+use crate::backend::outbox::is_valid_sender_id;
+
 /// How many senders are remembered: those that have sent last.
 const SENDERS_MAX: usize = 100;
-
-/// The longest sender id, in bytes. Ours have 8.
-const SENDER_ID_MAX: usize = 64;
-
-/// Returns whether a sender id has letters and digits alone, so that it can be kept beside others.
-pub(crate) fn is_valid_sender_id(sender_id: &str) -> bool {
-    (1..=SENDER_ID_MAX).contains(&sender_id.len()) && sender_id.bytes().all(|byte| byte.is_ascii_alphanumeric())
-}
 
 /// The senders, each with its newest number. The one that has sent last is the last.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

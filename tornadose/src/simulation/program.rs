@@ -7,6 +7,7 @@ mod sums;
 mod world;
 
 use std::fmt::Write;
+use std::ops::RangeInclusive;
 
 use tokio::runtime::Builder;
 
@@ -90,15 +91,19 @@ fn find_failure_in(
     None
 }
 
-#[test]
-fn what_is_taken_is_delivered_once_and_in_order_or_reported_whatever_fails() {
-    let seeds = match std::env::var("TORNADOSE_SEED") {
+/// Returns the seeds of the programs that run, or the one that is asked for.
+fn seeds() -> RangeInclusive<u64> {
+    match std::env::var("TORNADOSE_SEED") {
         Ok(seed) => seed.parse().unwrap()..=seed.parse().unwrap(),
         // `./test --long` runs more of them.
         Err(_) if std::env::var_os("TORNADOSE_LONG").is_some() => 1..=10_000,
         Err(_) => 1..=SEEDS,
-    };
-    if let Some(failure) = find_failure(seeds, None) {
+    }
+}
+
+#[test]
+fn what_is_taken_is_delivered_once_and_in_order_or_reported_whatever_fails() {
+    if let Some(failure) = find_failure(seeds(), None) {
         panic!("{failure}");
     }
 }

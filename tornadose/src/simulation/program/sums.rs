@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::step::{self, CLIENTS, FINISHED_KEYS, KEYS, PROCESSES, Pause, Program, Step};
-use super::{Failure, SEEDS, find_failure_in};
+use super::{Failure, SEEDS, find_failure_in, seeds};
 use crate::event::Event;
 use crate::event::error::EncodeError;
 use crate::id::Id;
@@ -212,7 +212,7 @@ impl Page {
     }
 }
 
-/// What the engine of a program loses.
+/// The losses of a program's engine.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Losses {
     /// No page is told a gap.
@@ -542,13 +542,7 @@ fn find_failure(seeds: impl Iterator<Item = u64>, mistake: Option<Mistake>) -> O
 
 #[test]
 fn a_page_holds_the_sum_of_all_messages_or_knows_that_it_does_not_whatever_fails() {
-    let seeds = match std::env::var("TORNADOSE_SEED") {
-        Ok(seed) => seed.parse().unwrap()..=seed.parse().unwrap(),
-        // `./test --long` runs more of them.
-        Err(_) if std::env::var_os("TORNADOSE_LONG").is_some() => 1..=10_000,
-        Err(_) => 1..=SEEDS,
-    };
-    if let Some(failure) = find_failure(seeds, None) {
+    if let Some(failure) = find_failure(seeds(), None) {
         panic!("{failure}");
     }
 }
