@@ -172,6 +172,26 @@ pub(crate) async fn when(condition: &str, mut holds: impl FnMut() -> bool) -> In
     Instant::now()
 }
 
+/// Tells servers to do something, again and again because they give up what takes too long, until a condition on them holds, and
+/// returns when it did.
+pub(crate) async fn when_told(
+    condition: &str,
+    again_after: Duration,
+    tell: impl Fn(),
+    mut holds: impl FnMut() -> bool,
+) -> Instant {
+    let mut told: Option<Instant> = None;
+    when(condition, || {
+        let is_due = told.is_none_or(|told| told.elapsed() >= again_after);
+        if is_due {
+            tell();
+            told = Some(Instant::now());
+        }
+        holds()
+    })
+    .await
+}
+
 /// Checks that each reader was told of a loss once for each failover, at most.
 pub(crate) fn check_gaps(gaps: &[Vec<GapReason>], failovers: usize) {
     for gaps in gaps {
