@@ -239,3 +239,31 @@ async fn a_type_without_keys_can_be_finished() {
     assert!(matches!(lines.next().await, Some(Received::Message { .. })));
     assert!(matches!(lines.next().await, Some(Received::Finished { key, .. }) if &*key == "null"));
 }
+
+#[tornadose_test::test]
+async fn a_removal_is_told_also_where_it_is_forgotten_because_many_follow() {
+    let store = Store::<Run>::builder().memory(64 << 10).build();
+    let (mut reader, mut behind) = (store.subscribe_to(key(1)), store.subscribe_to(key(2)));
+    let (mut other, _all) = (store.subscribe_to(key(3)), store.subscribe());
+    for run in 1..4 {
+        store.submit(line(run, 1)).await.unwrap();
+    }
+    for read in [&mut reader, &mut other] {
+        assert_eq!(ready(read).len(), 1);
+    }
+    store.remove(&key(1)).await.unwrap();
+    store.remove(&key(2)).await.unwrap();
+    // Removals are remembered in a tenth of the memory.
+    for run in 10..100 {
+        store.submit(line(run, 1)).await.unwrap();
+        store.remove(&key(run)).await.unwrap();
+    }
+    store.submit(line(1, 2)).await.unwrap();
+    assert_eq!(ready(&mut reader), [Item::Gap(GapReason::Removed, Some(0)), Item::Message(line(1, 2))]);
+    assert_eq!(
+        ready(&mut behind),
+        [Item::Gap(GapReason::Removed, Some(0)), Item::Gap(GapReason::Lagged, Some(1))],
+        "what it has not read is counted"
+    );
+    assert_eq!(ready(&mut other), [], "its key was not removed");
+}

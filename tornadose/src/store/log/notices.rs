@@ -57,6 +57,8 @@ pub(super) struct Notices {
     pub(super) removals: BTreeMap<u64, Removal>,
     /// The keys of the removals, and the generations of the removals.
     removals_of: BTreeSet<(usize, u64)>,
+    /// The generation of the newest removal that was forgotten.
+    pub(super) forgotten_removal: u64,
     /// What all of them count towards the store's memory.
     bytes: usize,
     pub(super) sweep_at: Option<Instant>,
@@ -139,6 +141,7 @@ impl Notices {
 
     pub(super) fn pop_removal(&mut self) -> Option<usize> {
         let (generation, removal) = self.removals.pop_first()?;
+        self.forgotten_removal = generation;
         self.removals_of.remove(&(removal.key_index, generation));
         self.bytes -= removal.cost;
         Some(removal.key_index)

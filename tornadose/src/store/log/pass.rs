@@ -373,7 +373,7 @@ impl<M: Message> Log<M> {
             return Some(Interruption::Restarted);
         }
         let lost = self.generations.next_gap(cursor.generation).map(|lost| lost.gap.reason);
-        if self.notices.next_removal(keys, cursor.generation).is_some() {
+        if self.notices.next_removal(keys, cursor.generation).is_some() || self.has_forgotten_removal(keys, cursor) {
             return Some(Interruption::Removed(lost.unwrap_or(GapReason::Removed)));
         }
         lost.map(Interruption::Lost)

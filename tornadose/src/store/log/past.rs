@@ -63,7 +63,7 @@ impl<M: Message> Log<M> {
     /// Moves a cursor past what is none of its reader's, and returns its place if the reader may read further keys from
     /// there on. Everything up to it was read, it is known by its id, and no gap is ahead.
     pub(crate) fn place_for_keys(&self, keys: &KeySelection, cursor: &mut Cursor) -> Option<Id> {
-        if self.has_gap_ahead(keys, cursor.generation) {
+        if self.has_gap_ahead(keys, cursor) {
             return None;
         }
         // The removals of other keys do not concern the reader, whether or not it reads them later.

@@ -234,9 +234,17 @@ impl<M: Message> Log<M> {
         gap.into_iter().chain(removal).min_by_key(NextGap::generation)
     }
 
-    /// Returns whether a reader of this generation is told of a gap or removal.
-    pub(super) fn has_gap_ahead(&self, keys: &KeySelection, generation: u64) -> bool {
-        self.generations.is_before_epoch(generation) || self.next_gap(keys, generation).is_some()
+    /// Returns whether a reader is told of a gap or removal.
+    pub(super) fn has_gap_ahead(&self, keys: &KeySelection, cursor: &Cursor) -> bool {
+        self.generations.is_before_epoch(cursor.generation)
+            || self.next_gap(keys, cursor.generation).is_some()
+            || self.has_forgotten_removal(keys, cursor)
+    }
+
+    /// Returns whether the removal of a key may have been forgotten before its reader was told. A key that was removed counts
+    /// as trimmed up to there. So does one whose messages were trimmed, of which the reader is told by another gap.
+    pub(super) fn has_forgotten_removal(&self, keys: &KeySelection, cursor: &Cursor) -> bool {
+        cursor.generation < self.notices.forgotten_removal && self.trimmed_through(keys) > cursor.position
     }
 
     /// Returns what a reader of an earlier generation finds first. `None` when it has to read on up to the next gap.
@@ -245,6 +253,7 @@ impl<M: Message> Log<M> {
         if self.generations.is_before_epoch(cursor.generation) {
             return Some(ReadOutcome::Restarted);
         }
+        let is_forgotten = self.has_forgotten_removal(keys, cursor);
         let next = self.next_gap(keys, cursor.generation);
         if next.as_ref().is_some_and(|next| cursor.position < next.after()) {
             return None;
@@ -254,8 +263,8 @@ impl<M: Message> Log<M> {
             None => {
                 cursor.generation = self.generation();
                 let removal = take_removed();
-                // The removal of what it has passed may be forgotten.
-                return (removal.missed > Some(0)).then_some(ReadOutcome::Gap(removal));
+                // That of what it has passed, or has yet to be told, may be forgotten.
+                return (is_forgotten || removal.missed > Some(0)).then_some(ReadOutcome::Gap(removal));
             }
             Some(NextGap::Removed(NextRemoval { generation, .. })) => {
                 cursor.generation = generation;
