@@ -4,6 +4,8 @@
 //!
 //! A program can have a fault in the store, which the model has to find.
 
+mod beside;
+
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
