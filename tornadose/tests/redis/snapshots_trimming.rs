@@ -175,3 +175,20 @@ async fn a_message_that_was_sent_again_is_applied_once_where_its_first_copy_is_t
     let late: Store<Answer> = open(&server).await;
     assert_eq!(next(&mut late.subscribe_to(key(1))).await, Some(text(1, &answer)));
 }
+
+#[tokio::test]
+#[ignore = "needs redis-server: ./test runs it"]
+async fn a_trim_that_redis_has_refused_is_tried_again() {
+    let server = start();
+    let one: Store<Answer> = open(&server).await;
+    server.cli(&["ACL", "SETUSER", "default", "-xtrim"]);
+    let answer = submit_tokens(&one, 1, 0..15).await;
+    kept(&server, 1, " 14 ").await;
+    sleep(Duration::from_millis(2500)).await;
+    assert_eq!(length(&server), 15);
+    // Nothing is submitted any more.
+    server.cli(&["ACL", "SETUSER", "default", "+@all"]);
+    until("the rest is trimmed", || length(&server) == 10).await;
+    let late: Store<Answer> = open(&server).await;
+    assert_eq!(next(&mut late.subscribe_to(key(1))).await, Some(text(1, &answer)));
+}

@@ -6,9 +6,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use futures_util::{FutureExt, StreamExt};
+use tokio::sync::mpsc;
 use tokio::time::advance;
 use tornadose::backend::{
-    Backend, BackendLink, Epoch, Features, KeptSnapshot, LoadedSnapshot, Offset, OpenError, SnapshotStamp,
+    Backend, BackendLink, Epoch, Features, IncomingEntry, KeptSnapshot, LoadedSnapshot, Offset, OpenError,
+    SnapshotStamp,
 };
 use tornadose::prelude::*;
 use tornadose::{
@@ -504,4 +506,123 @@ async fn a_snapshot_above_every_entry_of_the_engine_is_read_once() {
     assert!(store.head().to_string().ends_with("-7.9"), "{}", store.head());
     assert_eq!(received(&mut store.subscribe()), ["[kept]"]);
     assert_eq!(received(&mut store.subscribe_to(run(1))), ["[kept]"]);
+}
+
+/// A type whose store has room for two of three snapshots.
+mod bounded {
+    use tornadose::prelude::*;
+
+    #[store(queue, memory = "48KiB")]
+    #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+    #[serde(rename_all = "snake_case")]
+    pub(super) enum Page {
+        Part {
+            #[key]
+            number: u32,
+            text: String,
+        },
+        #[snapshot(apply = append_part)]
+        Whole {
+            #[key]
+            number: u32,
+            text: String,
+        },
+    }
+
+    fn append_part(text: &mut String, message: &Page) {
+        if let Page::Part { text: part, .. } = message {
+            *text += part;
+        }
+    }
+}
+
+/// Hands its link to the test, which plays an engine that keeps snapshots.
+struct PassesLink(mpsc::UnboundedSender<BackendLink>);
+
+impl Backend for PassesLink {
+    const SUPPORTS: Features = Features::SNAPSHOTS;
+
+    async fn run(self, link: BackendLink) -> Result<(), OpenError> {
+        self.0.send(link).unwrap();
+        pending().await
+    }
+}
+
+/// Opens a store over an engine that keeps these snapshots, whose messages it has trimmed. Before the log is loaded the
+/// test may do more.
+async fn open_kept<M>(kept: &[KeptSnapshot], begin: impl FnOnce(&BackendLink)) -> (Store<M>, BackendLink)
+where
+    M: Message + Serialize + for<'de> Deserialize<'de>,
+{
+    let (links, mut link) = mpsc::unbounded_channel();
+    let opening = tokio::spawn(Store::open(PassesLink(links)));
+    let link = link.recv().await.unwrap();
+    let newest = kept.iter().map(|kept| kept.stamp.offset).max().unwrap_or_default();
+    link.reset(kept[0].stamp.epoch, newest);
+    for snapshot in kept {
+        link.load_snapshot(snapshot);
+    }
+    link.record_all_loaded(newest);
+    link.advance_to(newest);
+    begin(&link);
+    link.caught_up();
+    (opening.await.unwrap().unwrap(), link)
+}
+
+fn kept(key: &str, at: u64, epoch: Epoch, payload: String) -> KeptSnapshot {
+    let stamp = SnapshotStamp { offset: Offset::new(7, at), newest: Offset::new(7, at), epoch, version: 1 };
+    KeptSnapshot::new(key, stamp, payload.into_bytes())
+}
+
+async fn due_within(link: &BackendLink, seconds: u64) -> Vec<String> {
+    let due = tokio::time::timeout(Duration::from_secs(seconds), link.next_snapshots(100)).await;
+    due.unwrap_or_default().into_iter().map(|due| due.key).collect()
+}
+
+#[tornadose_test::test]
+async fn snapshots_are_looked_for_again_also_where_that_is_asked_for_while_the_log_is_loaded() {
+    let snapshots = [kept(r#"{"run":1}"#, 9, Epoch::fresh(), r#"{"text":{"run":1,"text":"kept"}}"#.into())];
+    let (_store, link) = open_kept::<Answer>(&snapshots, |_| {}).await;
+    assert_eq!(due_within(&link, 60).await, Vec::<String>::new(), "the engine keeps it");
+    assert_eq!(link.snapshots_kept_through().unwrap().offset, Offset::new(7, 9));
+    link.recheck_snapshots();
+    assert_eq!(due_within(&link, 60).await, [r#"{"run":1}"#]);
+    let (_store, link) = open_kept::<Answer>(&snapshots, BackendLink::recheck_snapshots).await;
+    assert_eq!(due_within(&link, 60).await, [r#"{"run":1}"#]);
+}
+
+#[tornadose_test::test]
+async fn a_snapshot_that_was_dropped_for_memory_is_looked_for_too_and_holds_up_the_place_until_then() {
+    let (epoch, text) = (Epoch::fresh(), "x".repeat(15_000));
+    let page = |number: u64| {
+        let payload = format!(r#"{{"whole":{{"number":{number},"text":"{text}{number}"}}}}"#);
+        kept(&format!(r#"{{"number":{number}}}"#), number, epoch, payload)
+    };
+    let mut snapshots = vec![page(1), page(2), page(3)];
+    let (store, link) = open_kept::<bounded::Page>(&snapshots, |_| {}).await;
+    let is_known = |number| store.subscribe_to(bounded::PageKey { number }).next().now_or_never().is_some();
+    let known = || (1..=4).filter(|&number| is_known(number)).count();
+    assert_eq!(known(), 3);
+    // There is no room for a fourth.
+    let part = format!(r#"{{"part":{{"number":4,"text":"{text}4"}}}}"#);
+    link.ingest(Offset::new(7, 4), IncomingEntry::new(part.as_bytes()));
+    assert!(known() < 4);
+    for key in due_within(&link, 60).await {
+        let made = link.make_snapshot(&key).unwrap();
+        assert!(link.record_kept_snapshot(&key, made.stamp));
+        snapshots.push(made);
+    }
+    let place = |link: &BackendLink| link.snapshots_kept_through().map(|place| place.offset);
+    assert_eq!(place(&link), Some(Offset::new(7, 4)), "the engine keeps all of them");
+    link.recheck_snapshots();
+    assert_ne!(place(&link), Some(Offset::new(7, 4)));
+    let mut due = due_within(&link, 60).await;
+    due.extend(due_within(&link, 60).await);
+    due.sort();
+    due.dedup();
+    assert_eq!(due, [1, 2, 3, 4].map(|number| format!(r#"{{"number":{number}}}"#)), "known or not");
+    for snapshot in &snapshots {
+        assert!(link.record_kept_snapshot(&snapshot.key, snapshot.stamp));
+    }
+    assert_eq!(place(&link), Some(Offset::new(7, 4)));
 }
