@@ -468,6 +468,17 @@ test("a key that was confirmed keeps the id of the loss until it is confirmed ag
   assert.deepEqual(keyTexts(reopen()), [{ "tornadose:watch": ["A"], since: "e-1" }])
 })
 
+test("a key that is reset has nothing to go on after, unless something comes with a place", () => {
+  const { feed, socket } = open()
+  feed.watch("A")
+  feed.watch("B")
+  socket.receive({ event: "said", data: 1, at: "e-1", key: "A" })
+  socket.receive({ event: "said", data: 1, at: "e-2", key: "B" })
+  for (const key of ["A", "B"]) socket.receive({ event: "tornadose:reset", data: { key } })
+  socket.receive({ event: "said", data: 2, at: "e-3", key: "B" })
+  assert.deepEqual(keyTexts(reopen()), [{ "tornadose:watch": ["A"], since: "" }, { "tornadose:watch": ["B"], since: "e-3" }])
+})
+
 test("an unwatched key is not watched again, and an old confirmation is not taken for that of a new watch", () => {
   const { feed, socket } = open()
   feed.watch("A")

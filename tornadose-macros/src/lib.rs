@@ -81,7 +81,7 @@ Makes a struct the description of one connection, and gives it the function `han
 - `opened = Self::joined`: `async fn(&mut self, &Store<Message>) -> Result<(), Close>`, before anything is delivered.
 - `closed = Self::left`: `async fn(self, &Store<Message>)`, after every end of a connection that was opened.
 - `watch = Self::may_watch`: `async fn(&mut self, &Key, &Store<Message>) -> Result<(), E>`, for each key that a client
-  watches over WebSocket while it is connected, or `public`.
+  watches over WebSocket while it is connected, or `public`. `load` is `async fn(&self, &[Key], &Store<Message>)` then.
 - `replay = 20` or `all`: the number of kept messages that a new connection gets first.
 - `lag = skip` or `close`: what a connection that was too slow gets.
 - `snapshots = unfiltered`: a connection with a `filter` gets snapshots too.

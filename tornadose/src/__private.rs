@@ -32,8 +32,8 @@ pub use crate::subscriber::checks::{
 };
 pub use crate::subscriber::close::{Close, ReceiveError};
 pub use crate::subscriber::hooks::{
-    AuthorizeHook, ClosedHook, FilterHook, LoadHook, LoadResult, OpenedHook, OpenedResult, OwnedValue, ReceiveHook,
-    TextOf,
+    AuthorizeHook, ClosedHook, FilterHook, LoadHook, LoadKeysHook, LoadResult, OpenedHook, OpenedResult, OwnedValue,
+    ReceiveHook, TextOf,
 };
 pub use crate::subscriber::options::{Lag, Options, Origins, Snapshots, Transports};
 pub use crate::subscriber::parse_key::{OtherParser, ParseKey, ParserOf};
@@ -52,6 +52,8 @@ pub trait TheStructHasNoSuchFunction {
     fn receive(&self) {}
     /// Never called.
     fn load(&self) {}
+    /// Never called.
+    fn load_keys(&self) {}
     /// Never called.
     fn opened(&self) {}
     /// Never called.

@@ -98,6 +98,14 @@ pub(crate) fn loaded_messages(messages: u32) {
     ::metrics::counter!("tornadose_loaded_total").increment(messages.into());
 }
 
+/// Counts keys that a client has asked to watch, by whether they are `allowed` or `refused`.
+pub(crate) fn watched(outcome: &'static str, keys: usize) {
+    #[cfg(feature = "metrics")]
+    if keys > 0 {
+        ::metrics::counter!("tornadose_watches_total", "outcome" => outcome).increment(keys as u64);
+    }
+}
+
 /// Counts a hook `load`, `opened` or `closed` that refused its connection, timed out or panicked.
 pub(crate) fn hook_failed(hook: &'static str, outcome: &'static str) {
     #[cfg(feature = "metrics")]

@@ -135,7 +135,7 @@ pub trait Subscriber: Sized + Send + Sync + 'static {
 
     /// How a client of a WebSocket names the keys that it watches while it is connected, see [`watch`](Self::watch);
     /// `None` when its keys stay the same. A handler of an implementation with `watch` and without this constant does not
-    /// compile, and neither does one that [loads](Self::LOADS) too.
+    /// compile.
     const WATCH: Option<ParseKey<KeyOf<Self>>> = None;
 
     /// Whether [`from_request`](Self::from_request) reads the store that its handler serves. The store is then in the
@@ -179,6 +179,8 @@ pub trait Subscriber: Sized + Send + Sync + 'static {
     /// [`max_loads`](Options::max_loads) run at once for a handler, each for 10 s at most.
     ///
     /// The messages must be of the connection's keys; one of another ends it. They pass [`filter`](Self::filter).
+    ///
+    /// A subscriber whose client can [watch](Self::WATCH) keys implements [`load_keys`](Self::load_keys) instead.
     ///
     /// # Errors
     ///
@@ -233,6 +235,75 @@ pub trait Subscriber: Sized + Send + Sync + 'static {
     #[expect(unused_variables, reason = "the names are documentation")]
     fn load(
         &self,
+        store: &Store<Self::Message>,
+    ) -> impl Future<Output = Result<Vec<Self::Message>, StatusError>> + Send {
+        NoLoad::new()
+    }
+
+    /// Loads the state of these keys as [`load`](Self::load) does, for a client that can [watch](Self::WATCH) keys.
+    ///
+    /// It runs with the keys of a `tornadose:watch` whose kept state is sent, without those that go on after a known
+    /// `since`. Of each key the client receives `tornadose:reset` with `{"key":KEY}`, the messages, and then those of the
+    /// log. It also runs where `load` does: with the keys of [`keys`](Self::keys), if there are any, when the connection
+    /// opens, and with all keys of the connection after a gap of all of them.
+    ///
+    /// The messages must be of these keys; one of another ends the connection.
+    ///
+    /// # Errors
+    ///
+    /// As [`load`](Self::load).
+    ///
+    /// # Panics
+    ///
+    /// As [`load`](Self::load).
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`load`](Self::load).
+    ///
+    /// ```
+    /// use std::collections::BTreeMap;
+    /// use std::sync::Mutex;
+    ///
+    /// use tornadose::prelude::*;
+    /// use tornadose::subscriber::{KeyOf, ParseKey};
+    ///
+    /// #[store(latest)]
+    /// #[derive(Serialize)]
+    /// struct Quote {
+    ///     #[key]
+    ///     symbol: String,
+    ///     bid: f64,
+    /// }
+    ///
+    /// /// In place of a database.
+    /// static BIDS: Mutex<BTreeMap<String, f64>> = Mutex::new(BTreeMap::new());
+    ///
+    /// struct Quotes;
+    ///
+    /// impl Subscriber for Quotes {
+    ///     type Message = Quote;
+    ///     const LOADS: bool = true;
+    ///     const WATCH: Option<ParseKey<QuoteKey>> = Some(ParseKey::fields());
+    ///
+    ///     fn from_request(_: &Request, _: &Depot) -> Result<Self, StatusError> {
+    ///         Ok(Self)
+    ///     }
+    ///     fn keys(&self) -> Keys<KeyOf<Self>> {
+    ///         Keys::Set(Vec::new())
+    ///     }
+    ///     async fn load_keys(&self, keys: &[QuoteKey], _: &Store<Quote>) -> Result<Vec<Quote>, StatusError> {
+    ///         let bids = BIDS.lock().map_err(|_| StatusError::internal_server_error())?;
+    ///         let quote = |key: &QuoteKey| Some(Quote { symbol: key.symbol.clone(), bid: *bids.get(&key.symbol)? });
+    ///         Ok(keys.iter().filter_map(quote).collect())
+    ///     }
+    /// }
+    /// # let _handler = StreamHandler::<Quotes>::new(&Store::new());
+    /// ```
+    #[expect(unused_variables, reason = "the names are documentation")]
+    fn load_keys(
+        &self,
+        keys: &[KeyOf<Self>],
         store: &Store<Self::Message>,
     ) -> impl Future<Output = Result<Vec<Self::Message>, StatusError>> + Send {
         NoLoad::new()

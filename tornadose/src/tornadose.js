@@ -5,7 +5,7 @@
 //     message(data, id) {},                // an event without a name
 //     "tornadose:gap"(gap) {},             // messages were lost: { reason, missed }
 //     "tornadose:expired"(value) {},       // a value was not renewed in time: { key, slot, event }
-//     "tornadose:reset"() {},              // the whole state follows: clear the page's, then show what comes
+//     "tornadose:reset"(reset) {},         // the whole state follows: clear the page's, {}; or that of one key: { key }
 //     "tornadose:finished"(finish) {},     // nothing more will come: {}; or of one of several keys: { key }
 //     "tornadose:error"(error) {},         // the server did not accept what was sent: { reason }; or a key: { reason, key }
 //     "tornadose:watching"({ keys }) {},   // what was kept of these keys has come
@@ -213,6 +213,8 @@ function live(path, handlers, options = {}) {
   }
 
   function trackKeys(event, data) {
+    // What the page had of the key is gone: it cannot go on after it.
+    if (event === "tornadose:reset" && "key" in data) withWatched(data.key, (watch) => { watch.since = "" })
     if (event === "tornadose:watching") for (const key of data.keys) withWatched(key, (watch) => { watch.isConfirmed = true })
     if (event === "tornadose:unwatched") for (const key of data.keys) ending.set(textOf(key), ending.get(textOf(key)) - 1)
     if (event === "tornadose:error" && "key" in data) withWatched(data.key, (_, text) => watched.delete(text))

@@ -202,15 +202,11 @@ impl Args {
         if find("watch").is_some() && self.watch.is_none() {
             self.watch = Some(Watch::Unreadable);
         }
-        if let Some(option) = find("watch") {
-            if find("all_keys").is_some() {
-                let message = "`all_keys` receives every key, so there is none to watch: remove `watch` or `all_keys`";
-                mistakes.at(option.span(), message);
-            }
-            if find("load").is_some() {
-                let message = "`load` does not know the keys of `watch` yet: keep one of them";
-                mistakes.at(option.span(), message);
-            }
+        if let Some(option) = find("watch")
+            && find("all_keys").is_some()
+        {
+            let message = "`all_keys` receives every key, so there is none to watch: remove `watch` or `all_keys`";
+            mistakes.at(option.span(), message);
         }
         if let Some(transports) = self.transports {
             check_transport_options(transports, find, mistakes);

@@ -41,7 +41,10 @@ pub(crate) fn expand(model: &Model) -> TokenStream {
     let authorize = model.authorize.as_ref().map(|hook| authorize(hook, rt));
     let filter = model.filter.as_ref().map(|hook| filter(hook, message, rt));
     let receive = model.receive.as_ref().map(|hook| receive(hook, message, rt));
-    let load = model.load.as_ref().map(|hook| load(hook, message, rt));
+    let load = model.load.as_ref().map(|hook| match model.watch {
+        Some(_) => load_keys(hook, message, rt),
+        None => load(hook, message, rt),
+    });
     let opened = model.opened.as_ref().map(|hook| opened(hook, message, rt));
     let watch = model.watch.as_ref().map(|allowed| watch(allowed.hook(), message, rt));
     let check_watch = model.watch.as_ref().map(|_| check_watch(message, rt));
@@ -402,6 +405,42 @@ fn load(hook: &ExprPath, message: &Type, rt: &Runtime) -> TokenStream {
 
         async fn load(
             &#this,
+            #store: #parameter_type,
+        ) -> ::core::result::Result<#here::Vec<#message_type>, #here::StatusError> {
+            #reject_missing
+            let #function = #check;
+            #result
+        }
+    }
+}
+
+/// Returns the hook of a subscriber whose client can watch keys, which is given those to load.
+fn load_keys(hook: &ExprPath, message: &Type, rt: &Runtime) -> TokenStream {
+    let at = path_span(&hook.path);
+    let (here, this, function) = (rt.at(at), self_ident(at), hygienic_ident("hook", at));
+    let keys = hygienic_ident("keys", at);
+    let OfStore { store, parameter_type, .. } = of_store(at, message, rt);
+    let of_message = type_span(message);
+    let library = rt.at(of_message);
+    let message_type = unlinked(quote_spanned!(of_message=> #library::MessageOf<#message>), message);
+    let store_type = unlinked(quote_spanned!(of_message=> #library::StoreOf<#message>), message);
+    let key_type = unlinked(quote_spanned!(of_message=> #library::MessageKey<#message>), message);
+    // `Self::load` would be the method of the trait too, which is another one here.
+    let method = if is_named_as_method(hook, "load") { "load" } else { "load_keys" };
+    let reject_missing = reject_missing(hook, method, rt);
+    let arguments = quote_spanned!(at=> <Self, #message_type, #store_type, #key_type, _>);
+    let check = check(hook, method, "LoadKeysHook", &arguments, rt);
+    let generated = generated_local_span(at);
+    let library = rt.at(generated);
+    let result = quote_spanned! {generated=>
+        #library::LoadResult::<#message_type>::into_messages(#function(#this, #keys, #store).await)
+    };
+    quote_spanned! {at=>
+        const LOADS: ::core::primitive::bool = true;
+
+        async fn load_keys(
+            &#this,
+            #keys: &[#key_type],
             #store: #parameter_type,
         ) -> ::core::result::Result<#here::Vec<#message_type>, #here::StatusError> {
             #reject_missing

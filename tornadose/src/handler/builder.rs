@@ -75,7 +75,7 @@ impl<S: Subscriber> StreamHandler<S> {
             load_turns: load_turns(settings.options.max_loads),
             settings,
             connections: Arc::default(),
-            kind: kind_of::<S>(),
+            kind: ConnectionKind::new(S::LOADS, S::WATCH.is_some()),
             hooks: Hooks { has_opened: S::HAS_OPENED, has_closed: S::HAS_CLOSED },
         };
         Self { endpoint, _subscriber: PhantomData }
@@ -360,14 +360,6 @@ impl<S: Subscriber> StreamHandler<S> {
 
 fn load_turns(loads: usize) -> Arc<Semaphore> {
     Arc::new(Semaphore::new(loads.clamp(1, Semaphore::MAX_PERMITS)))
-}
-
-fn kind_of<S: Subscriber>() -> ConnectionKind {
-    match (S::LOADS, S::WATCH) {
-        (false, None) => ConnectionKind::Plain,
-        (true, _) => ConnectionKind::Loading,
-        (false, Some(_)) => ConnectionKind::Watching,
-    }
 }
 
 impl<S: Subscriber> Clone for StreamHandler<S> {

@@ -17,6 +17,7 @@ pub(crate) mod format;
 mod throttle;
 mod load;
 mod watch;
+mod load_watched;
 
 use std::mem::offset_of;
 use std::task::Waker;
@@ -167,25 +168,24 @@ impl<M: Message> Feed<M> {
                 return item;
             }
             // Loaded messages do not wait.
-            let may_wait = self.throttle.is_some() && (kind != ConnectionKind::Loading || self.buffer.is_empty());
+            let may_wait = self.throttle.is_some() && (!kind.loads() || self.buffer.is_empty());
             if may_wait && self.poll_throttled(waker) {
                 return FeedItem::Pending;
             }
             step = Some(self.reader.poll_log(waker));
         }
         let mut item = self.assemble::<F>(step, kind, subscriber, waker);
-        if kind == ConnectionKind::Watching
+        if kind.watches()
             && matches!(item, FeedItem::Pending)
             && subscriber.watches_mut().is_some_and(|watches| watches.is_open())
         {
-            item = self.watch_again::<F>(subscriber, waker);
+            item = self.watch_again::<F>(kind, subscriber, waker);
         }
         self.fast_path = self.buffer.is_empty() && self.ending.is_none() && self.throttle.is_none();
-        self.fast_path &= match kind {
-            ConnectionKind::Plain => true,
-            ConnectionKind::Loading => !subscriber.loads_mut().is_some_and(|loads| loads.is_open()),
-            ConnectionKind::Watching => !subscriber.watches_mut().is_some_and(|watches| watches.is_open()),
-        };
+        if kind != ConnectionKind::Plain {
+            let loads = subscriber.loads_mut().is_some_and(|loads| loads.is_open());
+            self.fast_path &= !loads && !subscriber.watches_mut().is_some_and(|watches| watches.is_open());
+        }
         if let (Some(throttle), FeedItem::Pending) = (&mut self.throttle, &item) {
             throttle.record_all_written();
         }
@@ -200,13 +200,17 @@ impl<M: Message> Feed<M> {
         subscriber: &mut dyn Served<M>,
         waker: &Waker,
     ) -> Option<FeedItem> {
-        match kind {
-            ConnectionKind::Loading => self.load::<F>(subscriber, waker),
-            ConnectionKind::Watching if subscriber.watches_mut().is_some_and(|watches| watches.is_open()) => {
-                self.watch::<F>(subscriber, waker)
-            }
-            ConnectionKind::Plain | ConnectionKind::Watching => None,
+        if kind.loads()
+            && let Some(item) = self.load::<F>(subscriber, waker)
+        {
+            return Some(item);
         }
+        if !kind.watches() || !subscriber.watches_mut().is_some_and(|watches| watches.is_open()) {
+            return None;
+        }
+        let item = self.watch::<F>(subscriber, waker);
+        // An unwatch may have reported a gap, after which a load is due.
+        if item.is_none() && kind.loads() { self.load::<F>(subscriber, waker) } else { item }
     }
 
     /// Returns whether messages have to wait. The waker is registered then.
@@ -250,7 +254,7 @@ impl<M: Message> Feed<M> {
                 }
                 ReadStep::Gap(gap) => {
                     self.report_gap::<F>(gap);
-                    if kind == ConnectionKind::Loading
+                    if kind.loads()
                         && let Some(item) = self.load_again::<F>(subscriber, waker)
                     {
                         return item;
@@ -300,7 +304,7 @@ impl<M: Message> Feed<M> {
                         self.write_snapshot::<F>(&entry, with_id);
                     } else if let Some(reason) = owed {
                         self.report_gap::<F>(Gap { reason, missed: None });
-                        if kind == ConnectionKind::Loading
+                        if kind.loads()
                             && let Some(item) = self.load_again::<F>(subscriber, waker)
                         {
                             return item;
@@ -312,7 +316,7 @@ impl<M: Message> Feed<M> {
                 }
                 ReadStep::AtHead { head, is_first } => {
                     self.is_at_head = true;
-                    if kind == ConnectionKind::Loading
+                    if kind.loads()
                         && let Some(loads) = subscriber.loads_mut()
                     {
                         loads.record_at_head();
@@ -490,6 +494,9 @@ mod load_model;
 
 #[cfg(test)]
 mod watch_model;
+
+#[cfg(test)]
+mod load_watched_model;
 
 #[cfg(test)]
 mod snapshot_model;

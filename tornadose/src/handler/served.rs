@@ -26,6 +26,29 @@ pub(crate) enum ConnectionKind {
     Loading,
     /// The requests of its client about keys.
     Watching,
+    /// State from elsewhere, also of the keys that its client asks for.
+    LoadingAndWatching,
+}
+
+impl ConnectionKind {
+    pub(crate) fn new(loads: bool, watches: bool) -> Self {
+        match (loads, watches) {
+            (false, false) => Self::Plain,
+            (true, false) => Self::Loading,
+            (false, true) => Self::Watching,
+            (true, true) => Self::LoadingAndWatching,
+        }
+    }
+
+    #[inline]
+    pub(crate) fn loads(self) -> bool {
+        matches!(self, Self::Loading | Self::LoadingAndWatching)
+    }
+
+    #[inline]
+    pub(crate) fn watches(self) -> bool {
+        matches!(self, Self::Watching | Self::LoadingAndWatching)
+    }
 }
 
 /// The subscriber of a connection that is served. A type that adds to a subscriber is one too.
@@ -52,8 +75,8 @@ pub(crate) trait Served<M: Message>: Send + Sync {
         store: &'a Store<M>,
     ) -> BoxFuture<'a, Result<Option<Reply>, ReceiveError>>;
 
-    /// As [`Subscriber::load`].
-    fn load<'a>(&'a self, store: &'a Store<M>) -> BoxFuture<'a, Result<Vec<M>, StatusError>>;
+    /// As [`Subscriber::load`], or as [`Subscriber::load_keys`] if its client can watch keys.
+    fn load<'a>(&'a self, keys: &'a [M::Key], store: &'a Store<M>) -> BoxFuture<'a, Result<Vec<M>, StatusError>>;
 
     /// Reads a key from the JSON by which a client names it.
     fn parse_key(&self, json: &str) -> Option<M::Key>;
@@ -61,18 +84,18 @@ pub(crate) trait Served<M: Message>: Send + Sync {
     /// As [`Subscriber::watch`].
     fn watch<'a>(&'a mut self, key: &'a M::Key, store: &'a Store<M>) -> BoxFuture<'a, Result<(), String>>;
 
-    /// Returns what is known of the loads of its connection, if it is [`ConnectionKind::Loading`].
+    /// Returns what is known of the loads of its connection, if it [loads](ConnectionKind::loads).
     fn loads_mut(&mut self) -> Option<&mut Loads<M>> {
         None
     }
 
-    /// Returns what is known of the keys that its client watches, if it is [`ConnectionKind::Watching`].
+    /// Returns what is known of the keys that its client watches, if it can [watch](ConnectionKind::watches) any.
     fn watches_mut(&mut self) -> Option<&mut Watches<M>> {
         None
     }
 
-    /// Starts the hook `load`. The subscriber is not used until it has ended.
-    fn start_load(&mut self) {}
+    /// Starts the hook `load`, of these keys if its client can watch any. The subscriber is not used until it has ended.
+    fn start_load(&mut self, _keys: Vec<M::Key>) {}
 
     /// Returns what the hook has loaded, once it has ended. `waker` is woken then.
     fn poll_load(&mut self, _waker: &Waker) -> Poll<Result<Loaded<M>, LoadFailure>> {
@@ -104,7 +127,14 @@ impl<S: Subscriber> Served<S::Message> for S {
         Box::pin(async move { Subscriber::receive(self, text, store).await })
     }
 
-    fn load<'a>(&'a self, store: &'a Store<S::Message>) -> BoxFuture<'a, Result<Vec<S::Message>, StatusError>> {
+    fn load<'a>(
+        &'a self,
+        keys: &'a [<S::Message as Message>::Key],
+        store: &'a Store<S::Message>,
+    ) -> BoxFuture<'a, Result<Vec<S::Message>, StatusError>> {
+        if S::WATCH.is_some() {
+            return Box::pin(async move { self.load_keys(keys, store).await });
+        }
         Box::pin(async move { Subscriber::load(self, store).await })
     }
 

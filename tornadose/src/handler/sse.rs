@@ -26,7 +26,7 @@ use crate::handler::lifecycle::opening::{AfterOpened, HeldPermits, OpenedError, 
 use crate::handler::load::loading::Loading;
 use crate::handler::open::{Admission, Authorized, Rejection, claim_socket};
 use crate::handler::request;
-use crate::handler::served::{ConnectionKind, Served};
+use crate::handler::served::Served;
 use crate::handler::sse::body::SseBody;
 use crate::handler::sse::detach::{Proposal, StreamHandover};
 use crate::message::Keys;
@@ -49,7 +49,7 @@ impl<M: Message> Endpoint<M> {
         req: &Request,
         res: &mut Response,
     ) -> Result<(), Rejection> {
-        if self.kind == ConnectionKind::Watching && matches!(&authorized.keys, Keys::Set(keys) if keys.is_empty()) {
+        if self.kind.watches() && matches!(&authorized.keys, Keys::Set(keys) if keys.is_empty()) {
             let brief = "expected at least one key: only the client of a WebSocket can watch others";
             return Err(StatusError::bad_request().brief(brief).into());
         }
@@ -84,7 +84,7 @@ impl<M: Message> Endpoint<M> {
         let record = ConnectionRecord::open(Transport::Sse, number, &reader);
         let feed = self.feed(reader, record);
         let hooks = self.hooks;
-        if self.kind == ConnectionKind::Loading || hooks.has_opened || hooks.has_closed {
+        if self.kind.loads() || hooks.has_opened || hooks.has_closed {
             let held = HeldPermits::new(permits, hook_permits);
             let opening = Opening { subscriber, hooks, store: self.store.clone(), transport: "sse", number, held };
             return Some(Box::pin(self.open_with_hooks(opening, feed, req, res)));
@@ -105,7 +105,7 @@ impl<M: Message> Endpoint<M> {
         let number = opening.number;
         opening.registration(feed.reader().handle()).set_control(body_control(&feed, req));
         let name = HookName { hook: "load", transport: "sse", number };
-        let loads = if self.kind == ConnectionKind::Loading {
+        let loads = if self.kind.loads() {
             let loading = Box::pin(self.load_first::<Sse>(&mut feed, &*opening.subscriber, name));
             match loading.await {
                 Ok(loads) => Some(loads),

@@ -36,7 +36,7 @@ use crate::handler::load::loads::Loads;
 use crate::handler::open::{Admission, Authorized, Rejection, claim_socket};
 use crate::handler::origin::OriginRefusal;
 use crate::handler::request::{self, BrokenHandshake, UpgradeError};
-use crate::handler::served::{ConnectionKind, Served};
+use crate::handler::served::Served;
 use crate::handler::watch::watches::Watches;
 use crate::handler::watch::watching::Watching;
 use crate::handler::ws::end::{ended, not_opened};
@@ -70,7 +70,7 @@ impl<M: Message> Endpoint<M> {
         res: &mut Response,
     ) -> Result<(), Rejection> {
         // A connection that watches does not end when its keys are finished.
-        if self.kind != ConnectionKind::Watching && self.has_seen_all(req, &authorized.keys, "ws") {
+        if !self.kind.watches() && self.has_seen_all(req, &authorized.keys, "ws") {
             // A page does not see the status of a handshake, but the code of a close frame.
             let upgrade = take_upgrade(req)?;
             self.accept_upgrade(req, res, accept);
@@ -81,13 +81,13 @@ impl<M: Message> Endpoint<M> {
             self.admit(req, authorized).map_err(|_| unavailable())?;
         let upgrade = take_upgrade(req)?;
         let mut reader = self.reader(keys, req);
-        if self.kind == ConnectionKind::Watching {
+        if self.kind.watches() {
             reader.allow_key_changes();
         }
         let record = ConnectionRecord::open(Transport::Ws, number, &reader);
         let feed = self.feed(reader, record);
         let hooks = self.hooks;
-        if self.kind == ConnectionKind::Loading || hooks.has_opened || hooks.has_closed {
+        if self.kind.loads() || hooks.has_opened || hooks.has_closed {
             let held = HeldPermits::new(permits, hook_permits);
             let opening = Opening { subscriber, hooks, store: self.store.clone(), transport: "ws", number, held };
             return Box::pin(self.open_ws_with_hooks(WsOpening { upgrade, accept, opening, feed }, req, res)).await;
@@ -125,7 +125,7 @@ impl<M: Message> Endpoint<M> {
     /// Returns what a connection begins with whose client watches keys.
     fn watches(&self, feed: &Feed<M>) -> Option<Watches<M>> {
         let options = &self.settings.options;
-        (self.kind == ConnectionKind::Watching).then(|| Watches::new(feed.reader(), options.max_keys, options.replay))
+        self.kind.watches().then(|| Watches::new(feed.reader(), options.max_keys, options.replay))
     }
 
     /// Runs the hook `load`, accepts the upgrade, and lets the session begin after the hook `opened`.
@@ -139,7 +139,7 @@ impl<M: Message> Endpoint<M> {
         let number = opening.number;
         let (reader, close_reason) = (feed.reader().handle(), feed.close_reason().clone());
         let mut loading = None;
-        if self.kind == ConnectionKind::Loading {
+        if self.kind.loads() {
             let conn_ctrl = req.extensions().get::<ConnCtrl>().cloned();
             let control = BodyControl { reader: feed.reader().handle(), close_reason: close_reason.clone(), conn_ctrl };
             opening.registration(feed.reader().handle()).set_control(control);
@@ -240,12 +240,15 @@ async fn run_with_hooks<M: Message>(
     match opening.complete().await {
         AfterOpened { outcome: Ok(subscriber), permits: Some(permits) } => {
             feed.reader().mark_active();
-            let subscriber = match (loading, watches) {
-                (Some((loads, turns, name)), _) => {
+            let subscriber = match loading {
+                Some((loads, turns, name)) => {
                     CatchDrop::new(Box::new(Loading::new(subscriber, loads, store.clone(), turns, name)) as Box<_>)
                 }
-                (None, Some(watches)) => watching(subscriber, watches),
-                (None, None) => subscriber,
+                None => subscriber,
+            };
+            let subscriber = match watches {
+                Some(watches) => watching(subscriber, watches),
+                None => subscriber,
             };
             Box::new(WsSession::new(subscriber, store, feed, timeouts, permits)).run(Upgrade::Done(io)).await;
         }

@@ -436,6 +436,11 @@ impl<M: Message> Log<M> {
         self.keys.index_of(key)
     }
 
+    /// Returns the key of an index, unless only its JSON is known.
+    pub(crate) fn key(&self, key_index: usize) -> Option<&M::Key> {
+        self.keys[key_index].key.as_deref()
+    }
+
     /// Returns the index of a key, also of one of which only the JSON is known.
     pub(crate) fn find(&self, key: &M::Key) -> Option<usize> {
         self.keys.find(key)

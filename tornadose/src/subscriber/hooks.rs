@@ -139,6 +139,37 @@ impl<S, M, Of, F: AsyncFn(ByMut)> LoadHook<S, M, Of, ByMut> for F {
     }
 }
 
+/// A `load` hook of the subscriber `S`, whose client can watch keys, for the message `M` of the store `Of`, whose key is
+/// `K`.
+#[diagnostic::on_unimplemented(
+    message = "`load` beside `watch` needs an `async fn(&self, &[{K}], &Store<{M}>) -> Result<Vec<{M}>, StatusError>`",
+    label = "has another signature",
+    note = "it loads the keys that it is given; it may return any `IntoIterator` of messages instead of a `Vec`"
+)]
+pub trait LoadKeysHook<S, M, Of, K, How>: Sized {
+    /// The function itself. Of a wrong function it is unknown, so that rustc reports nothing about the call.
+    type Checked;
+    /// Returns the function.
+    fn checked(self) -> Self::Checked;
+}
+
+#[diagnostic::do_not_recommend]
+impl<S, M, Of, K, R, F: AsyncFn(&S, &[K], &Of) -> R> LoadKeysHook<S, M, Of, K, ByRef> for F {
+    type Checked = F;
+    fn checked(self) -> F {
+        self
+    }
+}
+
+// No hook has this signature, because nothing has the type `ByMut`.
+#[diagnostic::do_not_recommend]
+impl<S, M, Of, K, F: AsyncFn(ByMut)> LoadKeysHook<S, M, Of, K, ByMut> for F {
+    type Checked = F;
+    fn checked(self) -> F {
+        self
+    }
+}
+
 /// The result of a `load` hook for the message `M`.
 #[diagnostic::on_unimplemented(
     message = "a `load` hook cannot return `{Self}`",

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tornadose::prelude::*;
+use tornadose::subscriber::Lag;
 use tornadose_test::Harness;
 
 use super::harness::harness;
@@ -117,15 +118,22 @@ impl Table {
     }
 
     async fn read(&self, list: u32) -> Result<Vec<Change>, StatusError> {
+        self.read_lists(&[list], Some("loaded")).await
+    }
+
+    /// Reads the rows of these lists. The call is recorded when the time that it takes is over.
+    async fn read_lists(&self, lists: &[u32], call: Option<&str>) -> Result<Vec<Change>, StatusError> {
         let _running = Running::begin(self);
         let takes = self.state.lock().unwrap().takes;
         if !takes.is_zero() {
             tokio::time::sleep(takes).await;
         }
-        self.add_call("loaded");
+        if let Some(call) = call {
+            self.add_call(call);
+        }
         let state = self.state.lock().unwrap();
-        let of_list = match state.load {
-            Load::Reads => list,
+        let offset = match state.load {
+            Load::Reads => 0,
             Load::Fails(code) => {
                 let code = salvo::http::StatusCode::from_u16(code).unwrap();
                 return Err(StatusError::from_code(code).unwrap().brief("as asked"));
@@ -134,9 +142,9 @@ impl Table {
                 drop(state);
                 panic!("load");
             }
-            Load::Strays => list + 1,
+            Load::Strays => 1,
         };
-        let rows = state.rows.iter().filter(|((list, _), _)| *list == of_list);
+        let rows = state.rows.iter().filter(|((list, _), _)| lists.iter().any(|wanted| wanted + offset == *list));
         Ok(rows.map(|((list, id), version)| Change::Row { list: *list, id: *id, version: *version }).collect())
     }
 }
@@ -242,10 +250,57 @@ impl Hooked {
     }
 }
 
+/// `GET /watched?list=1`, whose client can watch further lists
+#[subscriber(
+    sse,
+    ws,
+    store = Change,
+    authorize = public,
+    watch = Self::may_watch,
+    load = Self::stored,
+    filter = Self::is_wanted,
+    receive = Self::received,
+    max_keys = 4,
+)]
+pub(crate) struct Watched {
+    #[keys(list)]
+    #[query("list")]
+    lists: Vec<u32>,
+    #[depot]
+    table: Table,
+}
+
+impl Watched {
+    async fn may_watch(&mut self, key: &ChangeKey, _: &Store<Change>) -> Result<(), String> {
+        if key.list < 100 { Ok(()) } else { Err(format!("no list {}", key.list)) }
+    }
+
+    async fn stored(&self, keys: &[ChangeKey], _: &Store<Change>) -> Result<Vec<Change>, StatusError> {
+        let lists: Vec<u32> = keys.iter().map(|key| key.list).collect();
+        self.table.add_call(format!("loads {lists:?}"));
+        self.table.read_lists(&lists, None).await
+    }
+
+    #[allow(clippy::unused_self, reason = "the shape of the hook")]
+    fn is_wanted(&self, change: &Change) -> bool {
+        !matches!(change, Change::Row { id, .. } if *id > 100 && id % 2 == 1)
+    }
+
+    async fn received(&mut self, text: String, _: &Store<Change>) -> String {
+        self.table.add_call(format!("received {text}"));
+        text
+    }
+}
+
 /// Commits a row, and submits it afterwards.
 pub(crate) async fn change(store: &Store<Change>, table: &Table, id: u32, version: u64) {
-    table.commit(1, id, version);
-    store.submit(Change::Row { list: 1, id, version }).await.unwrap();
+    change_in(store, table, 1, id, version).await;
+}
+
+/// Commits a row of a list, and submits it afterwards.
+pub(crate) async fn change_in(store: &Store<Change>, table: &Table, list: u32, id: u32, version: u64) {
+    table.commit(list, id, version);
+    store.submit(Change::Row { list, id, version }).await.unwrap();
 }
 
 pub(crate) fn router(store: &Store<Change>, table: &Table) -> Router {
@@ -255,6 +310,8 @@ pub(crate) fn router(store: &Store<Change>, table: &Table) -> Router {
         .push(Router::with_path("single/{list}").get(List::handler(store).max_loads(1)))
         .push(Router::with_path("quick/{list}").get(List::handler(store).keep_alive(Duration::from_secs(1))))
         .push(Router::with_path("hooked/{list}").get(Hooked::handler(store)))
+        .push(Router::with_path("watched").get(Watched::handler(store)))
+        .push(Router::with_path("strict").get(Watched::handler(store).lag(Lag::Close)))
 }
 
 pub(crate) fn lists() -> (Store<Change>, Table, Harness) {

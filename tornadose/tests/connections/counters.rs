@@ -9,7 +9,7 @@ use tornadose::prelude::*;
 
 use super::harness::{is_detached, secs};
 use super::member::room;
-use super::table::{ChangeKey, Load, change, lists};
+use super::table::{ChangeKey, Load, change, change_in, lists};
 use super::watched_room::{Note, RoomKey, ScriptedBackend, said, topic, watched_room};
 
 /// Counters and gauges by name and labels.
@@ -243,6 +243,42 @@ async fn hooks_that_refuse_hang_or_panic_are_counted() {
     tornadose_hooks_failed_total hook=opened outcome=panicked: 1
     tornadose_hooks_failed_total hook=opened outcome=refused: 1
     tornadose_hooks_failed_total hook=opened outcome=timed_out: 1
+    ");
+}
+
+#[tornadose_test::test]
+async fn what_is_watched_is_counted_with_its_past() {
+    let counts = Counts::default();
+    let _guard = metrics::set_default_local_recorder(&counts);
+    let (store, table, app) = lists();
+    change(&store, &table, 7, 1).await;
+    change(&store, &table, 101, 1).await;
+    let since = store.head();
+    change(&store, &table, 8, 1).await;
+    change(&store, &table, 103, 1).await;
+    let page = app.client("page").lenient().ws("/watched").await;
+    // Of what came since, one message is withheld. One key is refused, and one is loaded.
+    page.watch_since(&1, since.to_string()).await;
+    page.send_text(r#"{"tornadose:watch":[2,100]}"#).await;
+    page.watch_since(&3, "of no log").await;
+    change_in(&store, &table, 3, 9, 1).await;
+    page.unwatch(&3).await;
+    change_in(&store, &table, 3, 9, 2).await;
+    tornadose_test::Client::close(&page).await;
+    insta::assert_snapshot!(counts.lines(), @"
+    tornadose_conflated_total: 0
+    tornadose_connections: 0
+    tornadose_connections_closed_total transport=ws reason=left: 1
+    tornadose_connections_opened_total transport=ws: 1
+    tornadose_delivered_total: 2
+    tornadose_filtered_total: 1
+    tornadose_gaps_total reason=restarted: 1
+    tornadose_loaded_total: 0
+    tornadose_loads_total outcome=delivered: 2
+    tornadose_missed_total: 0
+    tornadose_submitted_total: 6
+    tornadose_watches_total outcome=allowed: 3
+    tornadose_watches_total outcome=refused: 1
     ");
 }
 

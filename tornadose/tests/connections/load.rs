@@ -8,6 +8,7 @@ mod pages;
 mod programs;
 mod refusals;
 mod turns;
+mod watched;
 
 use salvo::Router;
 use tornadose::prelude::*;

@@ -1,12 +1,14 @@
 //! The state that a connection loads from elsewhere, before what is read from the log.
 
 use std::task::{Poll, Waker};
+use std::vec;
 
 use crate::handler::feed::format::Format;
 use crate::handler::feed::{FLUSH_BYTES, Feed, FeedItem};
 use crate::handler::load::failure::LoadFailure;
 use crate::handler::load::loads::{LoadPhase, Loads};
 use crate::handler::served::Served;
+use crate::handler::watch::key_json;
 use crate::id::Id;
 use crate::message::Message;
 use crate::metrics;
@@ -58,7 +60,10 @@ impl<M: Message> Feed<M> {
                 Placement::Ended(end) => (phase, Some(self.flush_or::<F>(FeedItem::Ended(end)))),
                 Placement::Waits => (phase, Some(self.flush_or::<F>(FeedItem::Pending))),
             },
-            LoadPhase::Writing(messages) => self.write_loaded::<F>(messages, subscriber),
+            LoadPhase::Writing(mut messages) => match self.write_loaded::<F>(&mut messages, subscriber) {
+                Some(item) => (LoadPhase::Writing(messages), Some(item)),
+                None => (LoadPhase::Done, None),
+            },
             phase => match self.poll_load_ended(waker) {
                 Some(end) => (phase, Some(self.flush_or::<F>(FeedItem::Ended(end)))),
                 None => self.run_load::<F>(phase, subscriber, waker),
@@ -68,7 +73,7 @@ impl<M: Message> Feed<M> {
 
     /// Returns the end of a reader that does not wait for its load. A client whose server stops returns and loads
     /// there. One that is disconnected does not return, and first gets what it is owed.
-    fn poll_load_ended(&mut self, waker: &Waker) -> Option<EndReason> {
+    pub(super) fn poll_load_ended(&mut self, waker: &Waker) -> Option<EndReason> {
         match self.reader.poll_ended(waker)? {
             EndState::Draining(EndReason::Disconnected) => None,
             EndState::Draining(end) | EndState::Due(end) => Some(end),
@@ -116,28 +121,49 @@ impl<M: Message> Feed<M> {
                     // The client drops what it had.
                     self.reader.restart_kept_state(loads.replay);
                 }
-                self.begin_loaded::<F>(loaded.messages, has_id)
+                self.begin_loaded::<F>(loaded.messages, has_id, subscriber)
             }
             _ => {
-                subscriber.start_load();
+                let keys = self.reader.own_keys();
+                if keys.is_empty() && subscriber.kind().watches() {
+                    return (LoadPhase::Done, None);
+                }
+                subscriber.start_load(keys);
                 (LoadPhase::Running, None)
             }
         }
     }
 
-    fn begin_loaded<F: Format>(&mut self, messages: Vec<M>, has_id: bool) -> (LoadPhase<M>, Option<FeedItem>) {
+    fn begin_loaded<F: Format>(
+        &mut self,
+        messages: Vec<M>,
+        has_id: bool,
+        subscriber: &dyn Served<M>,
+    ) -> (LoadPhase<M>, Option<FeedItem>) {
+        let watches = subscriber.kind().watches();
         if let Err(failure) = self.check_loaded(&messages) {
             return (LoadPhase::Done, Some(FeedItem::NotLoaded(failure.close_reason())));
         }
         metrics::loaded("delivered");
-        if has_id && self.reader.is_fed_by_backend() {
+        if has_id && (watches || self.reader.is_fed_by_backend()) {
             // A client that is cut in the middle of what follows must not go on after its id, which another process may
-            // know although this one does not.
+            // know although this one does not, and which may be known for some of the keys that it watches.
             F::position(&mut self.buffer, Id::NOWHERE);
             self.written = None;
         }
-        F::notice(&mut self.buffer, None, "tornadose:reset", "{}");
+        if watches {
+            // Of a key that waits the client may have what it goes on after, so this is none of all keys.
+            for key in self.reader.own_keys() {
+                self.write_reset::<F>(&key_json(subscriber, &key));
+            }
+        } else {
+            F::notice(&mut self.buffer, None, "tornadose:reset", "{}");
+        }
         (LoadPhase::Writing(messages.into_iter()), None)
+    }
+
+    pub(super) fn write_reset<F: Format>(&mut self, key: &str) {
+        F::notice(&mut self.buffer, None, "tornadose:reset", &format!("{{\"key\":{key}}}"));
     }
 
     /// Writes the gaps that are told where the reader is, before the first load. Returns false when that has to wait.
@@ -160,33 +186,31 @@ impl<M: Message> Feed<M> {
         Err(LoadFailure::InvalidMessage)
     }
 
-    /// Writes loaded messages, as many as go into one piece.
-    fn write_loaded<F: Format>(
+    /// Writes loaded messages, as many as go into one piece. Returns `None` when all are written.
+    pub(super) fn write_loaded<F: Format>(
         &mut self,
-        mut messages: std::vec::IntoIter<M>,
+        messages: &mut vec::IntoIter<M>,
         subscriber: &dyn Served<M>,
-    ) -> (LoadPhase<M>, Option<FeedItem>) {
+    ) -> Option<FeedItem> {
         let mut written = 0;
-        let end = loop {
+        let item = loop {
             if self.buffer.len() >= FLUSH_BYTES {
-                let piece = self.take_buffer::<F>();
-                break (LoadPhase::Writing(messages), Some(piece));
+                break Some(self.take_buffer::<F>());
             }
-            let Some(message) = messages.next() else { break (LoadPhase::Done, None) };
+            let Some(message) = messages.next() else { break None };
             if !subscriber.filter(&message) {
                 continue;
             }
             let Ok(event) = message.event() else {
                 self.record.log_invalid_message("encoding");
-                let end = FeedItem::NotLoaded(LoadFailure::InvalidMessage.close_reason());
-                break (LoadPhase::Writing(messages), Some(end));
+                break Some(FeedItem::NotLoaded(LoadFailure::InvalidMessage.close_reason()));
             };
             F::loaded(&mut self.buffer, &event);
             written += 1;
         };
         self.record.count_loaded(written);
         metrics::loaded_messages(written);
-        end
+        item
     }
 
     /// Returns the buffer if there is anything in it, else this item.

@@ -5,8 +5,9 @@ use std::task::{Poll, Waker, ready};
 
 use crate::handler::feed::format::Format;
 use crate::handler::feed::{FLUSH_BYTES, Feed, FeedItem};
+use crate::handler::load::loads::LoadPhase;
 use crate::handler::served::{ConnectionKind, Served};
-use crate::handler::watch::watches::{Block, NamedKey, Request, WatchRequest, Watches};
+use crate::handler::watch::watches::{Block, KeyLoad, KeyPast, NamedKey, Request, WatchRequest, Watches};
 use crate::id::Id;
 use crate::message::Message;
 use crate::metrics;
@@ -28,30 +29,37 @@ impl<M: Message> Feed<M> {
     #[cold]
     pub(super) fn watch<F: Format>(&mut self, subscriber: &mut dyn Served<M>, waker: &Waker) -> Option<FeedItem> {
         (self.fast_path, self.is_at_head) = (false, false);
+        let loads = subscriber.kind().loads();
         loop {
             let watches = subscriber.watches_mut()?;
             if let Some(mut block) = watches.take_block() {
-                if let Some(item) = self.write_block::<F>(&mut block, subscriber) {
+                if let Some(item) = self.write_block::<F>(&mut block, subscriber, waker) {
                     subscriber.watches_mut()?.set_block(block);
                     return Some(item);
                 }
                 continue;
             }
-            if let Some(block) = self.next_block(watches, waker) {
+            if let Some(block) = self.next_block(watches, loads, waker) {
                 watches.set_block(block);
+                if let Some(loads) = subscriber.loads_mut() {
+                    loads.record_request();
+                }
                 continue;
             }
             match watches.take_request() {
                 None => return self.take_unthrottled::<F>(),
                 Some(Request::Watch(request)) => watches.waiting.push(request),
-                Some(Request::Unwatch(keys)) => match self.unwatch::<F>(watches, &keys, waker) {
+                Some(Request::Unwatch(keys)) => match self.unwatch::<F>(subscriber, &keys, waker) {
                     Poll::Ready(None) => {}
                     Poll::Ready(Some(end)) => return Some(end),
                     Poll::Pending => {
-                        watches.set_request(Request::Unwatch(keys));
+                        subscriber.watches_mut()?.set_request(Request::Unwatch(keys));
                         return self.take_unthrottled::<F>();
                     }
                 },
+            }
+            if subscriber.loads_mut().is_some_and(|loads| loads.is_open()) {
+                return self.take_unthrottled::<F>();
             }
         }
     }
@@ -59,12 +67,17 @@ impl<M: Message> Feed<M> {
     /// Brings the client's requests on once more, where nothing was written of what the reader has read meanwhile: a
     /// request may have waited for that, and nothing else wakes the feed. What comes from here on does.
     #[cold]
-    pub(super) fn watch_again<F: Format>(&mut self, subscriber: &mut dyn Served<M>, waker: &Waker) -> FeedItem {
-        if let Some(item) = self.watch::<F>(subscriber, waker) {
+    pub(super) fn watch_again<F: Format>(
+        &mut self,
+        kind: ConnectionKind,
+        subscriber: &mut dyn Served<M>,
+        waker: &Waker,
+    ) -> FeedItem {
+        if let Some(item) = self.load_or_watch::<F>(kind, subscriber, waker) {
             return item;
         }
         let step = self.reader.poll_log(waker);
-        self.assemble::<F>(Some(step), ConnectionKind::Watching, subscriber, waker)
+        self.assemble::<F>(Some(step), kind, subscriber, waker)
     }
 
     /// Takes what is written and does not wait for a throttle.
@@ -72,8 +85,8 @@ impl<M: Message> Feed<M> {
         (self.throttle.is_some() && !self.buffer.is_empty()).then(|| self.take_buffer::<F>())
     }
 
-    /// Returns the pasts of the first request that need not wait.
-    fn next_block(&mut self, watches: &mut Watches<M>, waker: &Waker) -> Option<Block<M>> {
+    /// Returns the pasts of the first request that need not wait. `loads`: kept state is sent after what a hook loads.
+    fn next_block(&mut self, watches: &mut Watches<M>, loads: bool, waker: &Waker) -> Option<Block<M>> {
         for (index, WatchRequest { keys, since, .. }) in watches.waiting.iter_mut().enumerate() {
             let begun = if keys.is_empty() {
                 None
@@ -84,35 +97,59 @@ impl<M: Message> Feed<M> {
             };
             let WatchRequest { keys, named, .. } = watches.waiting.remove(index);
             let (of_keys, place) = begun.map_or((Vec::new(), None), |Pasts { of_keys, place }| (of_keys, Some(place)));
-            let pasts = keys.into_iter().map(|named| named.json).zip(of_keys).collect();
-            return Some(Block { pasts, place, named });
+            let pasts = keys.into_iter().zip(of_keys).map(|(named, past)| {
+                let load = if loads && past.is_kept_state { KeyLoad::Due } else { KeyLoad::Done };
+                KeyPast { named, past, load }
+            });
+            return Some(Block { pasts: pasts.collect(), place, named, is_loading: false });
         }
         None
     }
 
     /// Writes what is left of the pasts, as much as goes into one piece, and at their end the confirmation. Returns `None`
     /// when all is written.
-    fn write_block<F: Format>(&mut self, block: &mut Block<M>, subscriber: &dyn Served<M>) -> Option<FeedItem> {
-        while let Some((key, past)) = block.pasts.front_mut() {
+    fn write_block<F: Format>(
+        &mut self,
+        block: &mut Block<M>,
+        subscriber: &mut dyn Served<M>,
+        waker: &Waker,
+    ) -> Option<FeedItem> {
+        let loads = subscriber.kind().loads();
+        while let Some(front) = block.pasts.front() {
             if self.buffer.len() >= FLUSH_BYTES {
                 return Some(self.take_buffer::<F>());
             }
+            if !matches!(front.load, KeyLoad::Done) {
+                if let Some(item) = self.load_key::<F>(block, subscriber, waker) {
+                    return Some(item);
+                }
+                continue;
+            }
+            let Some(KeyPast { named: NamedKey { json: key, .. }, past, load }) = block.pasts.front_mut() else {
+                break;
+            };
             match self.reader.read_past(past) {
                 PastStep::Gap(gap) => {
                     if let Some(item) = self.report_gap_of_key::<F>(gap, key) {
                         return Some(item);
                     }
+                    if loads {
+                        *load = KeyLoad::Due;
+                    }
                 }
-                PastStep::Batch { batch, with_ids, .. } => self.write_past::<F>(subscriber, &batch, with_ids, key),
+                PastStep::Batch { batch, with_ids, .. } => self.write_past::<F>(&*subscriber, &batch, with_ids, key),
                 PastStep::Snapshot { entry, owed } => {
                     if subscriber.filter(&entry.message) {
                         metrics::snapshot();
                         self.has_expired = true;
                         F::past(&mut self.buffer, &entry, key);
-                    } else if let Some(reason) = owed
-                        && let Some(item) = self.report_gap_of_key::<F>(Gap { reason, missed: None }, key)
-                    {
-                        return Some(item);
+                    } else if let Some(reason) = owed {
+                        if let Some(item) = self.report_gap_of_key::<F>(Gap { reason, missed: None }, key) {
+                            return Some(item);
+                        }
+                        if loads {
+                            *load = KeyLoad::Due;
+                        }
                     }
                 }
                 // The reader has made it.
@@ -171,7 +208,7 @@ impl<M: Message> Feed<M> {
     }
 
     /// Writes a gap of one key. Returns the end of a feed that ends by it.
-    fn report_gap_of_key<F: Format>(&mut self, gap: Gap, key: &str) -> Option<FeedItem> {
+    pub(super) fn report_gap_of_key<F: Format>(&mut self, gap: Gap, key: &str) -> Option<FeedItem> {
         if !Reader::<M>::TELLS_GAPS {
             return None;
         }
@@ -190,18 +227,21 @@ impl<M: Message> Feed<M> {
     /// Ends the delivery of keys, and confirms it. Returns the end of a feed that ends by a gap.
     fn unwatch<F: Format>(
         &mut self,
-        watches: &mut Watches<M>,
+        subscriber: &mut dyn Served<M>,
         keys: &[NamedKey<M>],
         waker: &Waker,
     ) -> Poll<Option<FeedItem>> {
         for named in keys {
-            if watches.withdraw(named) {
+            if subscriber.watches_mut().is_some_and(|watches| watches.withdraw(named)) {
                 continue;
             }
             while let Err(gap) = ready!(self.reader.poll_unwatch(&named.key, waker)) {
                 self.report_gap::<F>(gap);
                 if let Some(end) = self.ending {
                     return Poll::Ready(Some(self.flush_or::<F>(FeedItem::Ended(end))));
+                }
+                if let Some(loads) = subscriber.loads_mut() {
+                    loads.phase = LoadPhase::Due;
                 }
             }
         }

@@ -71,8 +71,8 @@ impl<M: Message> Served<M> for Hooked<M> {
         self.subscriber_mut().receive(text, store)
     }
 
-    fn load<'a>(&'a self, store: &'a Store<M>) -> BoxFuture<'a, Result<Vec<M>, StatusError>> {
-        self.subscriber().load(store)
+    fn load<'a>(&'a self, keys: &'a [M::Key], store: &'a Store<M>) -> BoxFuture<'a, Result<Vec<M>, StatusError>> {
+        self.subscriber().load(keys, store)
     }
 
     fn parse_key(&self, json: &str) -> Option<M::Key> {

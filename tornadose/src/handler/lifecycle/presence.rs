@@ -8,9 +8,16 @@ use crate::subscriber::{KeyOf, Subscriber};
 ///
 /// The future of a hook has a size, because it keeps its arguments. That of the default has none.
 pub(crate) const fn check_hooks<S: Subscriber>() {
+    let (has_load, has_load_keys) =
+        (future_size_of_load::<S, _, _>(&S::load) != 0, future_size_of_load_keys::<S, _, _>(&S::load_keys) != 0);
+    assert!(S::LOADS || !(has_load || has_load_keys), "`load` is implemented: add `const LOADS: bool = true;`");
     assert!(
-        S::LOADS || future_size_of_load::<S, _, _>(&S::load) == 0,
-        "`load` is implemented: add `const LOADS: bool = true;`"
+        S::WATCH.is_none() || !has_load,
+        "`load` does not know which keys the client watches: implement `load_keys` instead"
+    );
+    assert!(
+        S::WATCH.is_some() || !has_load_keys,
+        "`load_keys` is for subscribers with `WATCH`: implement `load` instead"
     );
     assert!(
         S::HAS_OPENED || future_size_of_opened::<S, _, _>(&S::opened) == 0,
@@ -20,7 +27,6 @@ pub(crate) const fn check_hooks<S: Subscriber>() {
         S::WATCH.is_some() || future_size_of_watch::<S, _, _>(&S::watch) == 0,
         "`watch` is implemented: add `const WATCH: Option<ParseKey<KeyOf<Self>>> = Some(ParseKey::fields());`"
     );
-    assert!(!(S::LOADS && S::WATCH.is_some()), "`load` does not know the keys of `watch` yet: keep one of them");
     assert!(
         S::HAS_CLOSED || future_size_of_closed::<S, _, _>(&S::closed) == 0,
         "`closed` is implemented: add `const HAS_CLOSED: bool = true;`"
@@ -31,6 +37,14 @@ const fn future_size_of_load<'a, S, H, F>(_: &H) -> usize
 where
     S: Subscriber,
     H: Fn(&'a S, &'a Store<S::Message>) -> F,
+{
+    size_of::<F>()
+}
+
+const fn future_size_of_load_keys<'a, S, H, F>(_: &H) -> usize
+where
+    S: Subscriber,
+    H: Fn(&'a S, &'a [KeyOf<S>], &'a Store<S::Message>) -> F,
 {
     size_of::<F>()
 }

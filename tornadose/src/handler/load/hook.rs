@@ -18,11 +18,12 @@ const LOAD_TIMEOUT: Duration = Duration::from_secs(10);
 /// Runs the hook. A failure is logged and counted.
 pub(super) async fn run<M: Message>(
     served: &dyn Served<M>,
+    keys: &[M::Key],
     store: &Store<M>,
     name: HookName,
 ) -> Result<Loaded<M>, LoadFailure> {
     let (started_at, head_at_start) = (Instant::now(), store.head());
-    let hook = AssertUnwindSafe(served.load(store)).catch_unwind();
+    let hook = AssertUnwindSafe(served.load(keys, store)).catch_unwind();
     match timeout(LOAD_TIMEOUT, hook).await {
         Ok(Ok(Ok(messages))) => Ok(Loaded { messages, started_at, head_at_start }),
         Ok(Ok(Err(error))) => {

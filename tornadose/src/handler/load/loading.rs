@@ -77,8 +77,8 @@ impl<M: Message> Served<M> for Loading<M> {
         self.served_mut().receive(text, store)
     }
 
-    fn load<'a>(&'a self, store: &'a Store<M>) -> BoxFuture<'a, Result<Vec<M>, StatusError>> {
-        self.served().load(store)
+    fn load<'a>(&'a self, keys: &'a [M::Key], store: &'a Store<M>) -> BoxFuture<'a, Result<Vec<M>, StatusError>> {
+        self.served().load(keys, store)
     }
 
     fn parse_key(&self, json: &str) -> Option<M::Key> {
@@ -93,7 +93,7 @@ impl<M: Message> Served<M> for Loading<M> {
         Some(&mut self.loads)
     }
 
-    fn start_load(&mut self) {
+    fn start_load(&mut self, keys: Vec<M::Key>) {
         let Some(served) = self.served.take() else { return };
         let (store, turns, name, start) =
             (self.store.clone(), Arc::clone(&self.turns), self.name, self.loads.next_start());
@@ -104,7 +104,7 @@ impl<M: Message> Served<M> for Loading<M> {
                 sleep_until(start).await;
             }
             let _turn = turns.acquire_owned().await;
-            let result = hook::run(&*served, &store, name).await;
+            let result = hook::run(&*served, &keys, &store, name).await;
             // When the connection is gone, the subscriber is dropped here.
             drop(finish.send(Finished { served, result }));
         }));

@@ -67,6 +67,11 @@ impl<M: Message> Loads<M> {
 }
 
 impl<M> Loads<M> {
+    /// Records that the connection begins without a key, so that nothing is loaded yet.
+    pub(crate) fn begin_without_keys(&mut self) {
+        (self.phase, self.has_id) = (LoadPhase::Done, true);
+    }
+
     /// Returns whether messages of the log have to wait.
     pub(crate) fn is_open(&self) -> bool {
         !matches!(self.phase, LoadPhase::Done)
@@ -80,6 +85,11 @@ impl<M> Loads<M> {
 
     /// Records that the reader has read everything, so that the last load was not in vain.
     pub(crate) fn record_at_head(&mut self) {
+        self.starts = 0;
+    }
+
+    /// Records that the client has asked for keys, whose first load does not wait.
+    pub(crate) fn record_request(&mut self) {
         self.starts = 0;
     }
 

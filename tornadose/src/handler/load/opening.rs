@@ -65,6 +65,10 @@ impl<M: Message> Endpoint<M> {
         name: HookName,
     ) -> Result<Loads<M>, NotLoaded> {
         let mut loads = Loads::new(feed.reader(), self.settings.options.replay);
+        let keys = feed.reader().own_keys();
+        if keys.is_empty() && self.kind.watches() {
+            loads.begin_without_keys();
+        }
         if !matches!(loads.phase, LoadPhase::Due) || !feed.report_gaps::<F>() {
             return Ok(loads);
         }
@@ -78,7 +82,7 @@ impl<M: Message> Endpoint<M> {
         let result = tokio::select! {
             biased;
             end = ended(feed) => return Err(NotLoaded::Ended(end)),
-            result = hook::run(subscriber, &self.store, name) => result,
+            result = hook::run(subscriber, &keys, &self.store, name) => result,
         };
         drop(turn);
         let loaded = result.map_err(NotLoaded::Failed)?;

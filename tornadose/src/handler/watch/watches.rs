@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::vec;
 
 use crate::id::Id;
 use crate::message::Message;
@@ -31,10 +32,31 @@ pub(crate) struct WatchRequest<M: Message> {
     pub(crate) since: PendingResume,
 }
 
+/// What is loaded of a key before its past.
+pub(crate) enum KeyLoad<M> {
+    /// Nothing, or it is written.
+    Done,
+    /// The hook has to load the key.
+    Due,
+    /// The hook has returned these messages of the key.
+    Loaded(Vec<M>),
+    /// The rest of these messages is to be written.
+    Writing(vec::IntoIter<M>),
+}
+
+/// A key, and what is not written of its past.
+pub(crate) struct KeyPast<M: Message> {
+    pub(crate) named: NamedKey<M>,
+    pub(crate) past: Past<M>,
+    pub(crate) load: KeyLoad<M>,
+}
+
 /// The pasts of keys that are being written.
 pub(crate) struct Block<M: Message> {
-    /// Those that are not written in full, with the JSON of their keys.
-    pub(crate) pasts: VecDeque<(Arc<str>, Past<M>)>,
+    /// Those that are not written in full.
+    pub(crate) pasts: VecDeque<KeyPast<M>>,
+    /// Whether the hook `load` runs for those whose load is due.
+    pub(crate) is_loading: bool,
     /// The position that covers the keys once their pasts are written; `None` without a key, or when the log has begun
     /// another epoch.
     pub(crate) place: Option<Id>,

@@ -1,11 +1,14 @@
 //! A subscriber whose client watches keys.
 
 use std::sync::Arc;
+use std::task::{Poll, Waker};
 
 use futures_util::future::BoxFuture;
 use salvo::http::StatusError;
 
 use crate::handler::connection::catch_drop::CatchDrop;
+use crate::handler::load::failure::LoadFailure;
+use crate::handler::load::loads::{Loaded, Loads};
 use crate::handler::served::{ConnectionKind, Served};
 use crate::handler::watch::watches::Watches;
 use crate::message::Message;
@@ -28,7 +31,7 @@ impl<M: Message> Watching<M> {
 
 impl<M: Message> Served<M> for Watching<M> {
     fn kind(&self) -> ConnectionKind {
-        ConnectionKind::Watching
+        ConnectionKind::new(self.served.kind().loads(), true)
     }
 
     fn filter(&self, message: &M) -> bool {
@@ -47,8 +50,8 @@ impl<M: Message> Served<M> for Watching<M> {
         self.served.receive(text, store)
     }
 
-    fn load<'a>(&'a self, store: &'a Store<M>) -> BoxFuture<'a, Result<Vec<M>, StatusError>> {
-        self.served.load(store)
+    fn load<'a>(&'a self, keys: &'a [M::Key], store: &'a Store<M>) -> BoxFuture<'a, Result<Vec<M>, StatusError>> {
+        self.served.load(keys, store)
     }
 
     fn parse_key(&self, json: &str) -> Option<M::Key> {
@@ -59,7 +62,19 @@ impl<M: Message> Served<M> for Watching<M> {
         self.served.watch(key, store)
     }
 
+    fn loads_mut(&mut self) -> Option<&mut Loads<M>> {
+        self.served.loads_mut()
+    }
+
     fn watches_mut(&mut self) -> Option<&mut Watches<M>> {
         Some(&mut self.watches)
+    }
+
+    fn start_load(&mut self, keys: Vec<M::Key>) {
+        self.served.start_load(keys);
+    }
+
+    fn poll_load(&mut self, waker: &Waker) -> Poll<Result<Loaded<M>, LoadFailure>> {
+        self.served.poll_load(waker)
     }
 }

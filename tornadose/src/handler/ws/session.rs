@@ -172,7 +172,10 @@ impl<M: Message> WsSession<M> {
         io: &mut SocketIo<Decoder>,
         cx: &mut Context<'_>,
     ) -> Poll<Result<Result<Inbound, Violation>, Disconnected>> {
-        if self.kind == ConnectionKind::Loading
+        if self.kind.watches() && self.subscriber.watches_mut().is_some_and(|watches| watches.is_busy()) {
+            return io.poll_read_ahead(cx).map(Err);
+        }
+        if self.kind.loads()
             && let Some(loads) = self.subscriber.loads_mut()
             && loads.holds_text()
         {
@@ -181,18 +184,13 @@ impl<M: Message> WsSession<M> {
                 None => io.poll_read_ahead(cx).map(Err),
             };
         }
-        if self.kind == ConnectionKind::Watching
-            && self.subscriber.watches_mut().is_some_and(|watches| watches.is_busy())
-        {
-            return io.poll_read_ahead(cx).map(Err);
-        }
         io.poll_inbound(cx)
     }
 
     /// Keeps a text back that comes while the connection loads.
     #[inline]
     fn hold_text(&mut self, text: String) -> Option<String> {
-        if self.kind != ConnectionKind::Loading {
+        if !self.kind.loads() {
             return Some(text);
         }
         match self.subscriber.loads_mut() {
@@ -206,10 +204,10 @@ impl<M: Message> WsSession<M> {
         let (ask, text) = match control::parse(&text) {
             ClientText::Plain => (None, &*text),
             ClientText::Ask { number, data } => (Some(number), data),
-            ClientText::Watch { keys, since } if self.kind == ConnectionKind::Watching => {
+            ClientText::Watch { keys, since } if self.kind.watches() => {
                 return self.watch(keys, since, io).await;
             }
-            ClientText::Unwatch { keys } if self.kind == ConnectionKind::Watching => {
+            ClientText::Unwatch { keys } if self.kind.watches() => {
                 return self.unwatch(keys, io).await;
             }
             ClientText::Watch { .. } | ClientText::Unwatch { .. } => {

@@ -10,13 +10,15 @@ use serde_json::value::RawValue;
 use crate::handler::connection::io::SocketIo;
 use crate::handler::feed::Feed;
 use crate::handler::served::Served;
+use crate::handler::watch::key_json;
 use crate::handler::watch::watches::{NamedKey, Request, WatchRequest};
 use crate::handler::ws::end::SessionEnd;
 use crate::handler::ws::hook;
 use crate::handler::ws::session::WsSession;
 use crate::handler::ws::timers::WsTimers;
 use crate::message::Message;
-use crate::store::key_json::{key_text, wire_key};
+use crate::metrics;
+use crate::store::key_json::key_text;
 use crate::store::reader::resume::{PendingResume, Resume};
 use crate::wire::ws;
 use crate::wire::ws::decoder::Decoder;
@@ -41,11 +43,15 @@ impl<M: Message> WsSession<M> {
         let Some(texts) = read_list("`tornadose:watch`", keys, max_keys, io.control_bytes()) else { return Ok(()) };
         let read = read_keys(&**subscriber, &texts, max_key, feed, timers, io).await?;
         let (mut seen, mut allowed, mut confirmed) = (HashSet::new(), Vec::new(), Vec::new());
+        let refuse = |io: &mut SocketIo<Decoder>, key: &str, reason: &str| {
+            metrics::watched("refused", 1);
+            ws::watch::refused(io.control_bytes(), key, reason);
+        };
         for (text, read) in texts.into_iter().zip(read) {
             let named = match read {
                 Ok(named) => named,
                 Err(reason) => {
-                    ws::watch::refused(io.control_bytes(), text.get(), &reason);
+                    refuse(io, text.get(), &reason);
                     continue;
                 }
             };
@@ -60,7 +66,7 @@ impl<M: Message> WsSession<M> {
                 watches.withdraw(&named);
                 let others = feed.reader().key_count().unwrap_or(0) + watches.waiting_keys();
                 if others + allowed.len() >= max_keys {
-                    ws::watch::refused(io.control_bytes(), &named.json, &too_many(max_keys));
+                    refuse(io, &named.json, &too_many(max_keys));
                     continue;
                 }
             }
@@ -69,10 +75,11 @@ impl<M: Message> WsSession<M> {
                     confirmed.push(Arc::clone(&named.json));
                     allowed.push(named);
                 }
-                Some(Err(reason)) => ws::watch::refused(io.control_bytes(), &named.json, &reason),
+                Some(Err(reason)) => refuse(io, &named.json, &reason),
                 None => return Ok(()),
             }
         }
+        metrics::watched("allowed", allowed.len());
         let since = PendingResume::new(since, replay);
         if let Some(watches) = subscriber.watches_mut() {
             watches.set_request(Request::Watch(WatchRequest { keys: allowed, named: confirmed, since }));
@@ -156,12 +163,9 @@ fn read_key<M: Message>(subscriber: &dyn Served<M>, json: &RawValue, max_key: us
     if text.len() > max_key {
         return Err(format!("the key takes {} bytes of JSON: at most {max_key} are allowed", text.len()));
     }
-    let bare = wire_key(&text);
-    // What reads the keys of a type that was written by hand may not read the value alone of a key with one field.
-    let is_bare = bare == text || subscriber.parse_key(&bare).is_some_and(|read| read == key);
-    let written = if is_bare { &*bare } else { &*text };
+    let written = key_json(subscriber, &key);
     // The client has to find the key again in the answers.
-    if !is_same_json(json.get(), written) {
+    if !is_same_json(json.get(), &written) {
         return Err(format!("write this key as {written}"));
     }
     Ok(NamedKey { key, json: written.into() })

@@ -26,6 +26,8 @@ pub(crate) struct Past<M: Message> {
     through: Id,
     /// A gap to report before anything else.
     pub(super) gap: Option<GapReason>,
+    /// Whether it begins with kept state, and not after an id of its client.
+    pub(crate) is_kept_state: bool,
     /// Its queue messages that were neither read nor reported missing.
     unread: u64,
     /// Those of them that were removed, which a removal above the place reports.
@@ -97,7 +99,7 @@ impl<M: Message> Log<M> {
     pub(crate) fn past(&self, key_index: usize, mut cursor: Cursor, gap: Option<GapReason>, through: Id) -> Past<M> {
         cursor.pass_ephemeral(u64::MAX);
         let key = KeySelection::One(key_index);
-        let mut past = Past { key, cursor, pass: None, through, gap, unread: 0, removed: 0 };
+        let mut past = Past { key, cursor, pass: None, through, gap, is_kept_state: false, unread: 0, removed: 0 };
         past.recount(self);
         past
     }
@@ -174,6 +176,16 @@ impl<M: Message> Past<M> {
         if let Some(past) = &mut self.pass {
             past.pass.ready = Some(entry);
         }
+    }
+
+    /// Returns whether a gap is reported before anything else.
+    pub(crate) fn has_gap(&self) -> bool {
+        self.gap.is_some()
+    }
+
+    /// Returns the place of its reader, which it ends at.
+    pub(crate) fn through(&self) -> Id {
+        self.through
     }
 
     pub(crate) fn key_index(&self) -> Option<usize> {

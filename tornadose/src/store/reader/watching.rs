@@ -9,6 +9,7 @@ use crate::metrics;
 use crate::store::gap::{Gap, GapReason};
 use crate::store::ledger::Counts;
 use crate::store::log::Log;
+use crate::store::log::cursor::ResumeOutcome;
 use crate::store::log::key::KeySelection;
 use crate::store::log::pass::PassTerms;
 use crate::store::log::past::{Past, PastStep};
@@ -127,19 +128,32 @@ impl<M: Message> Reader<M> {
     /// Begins the pasts of keys, up to a place.
     fn begin_pasts(&self, log: &mut Log<M>, added: &[usize], since: &PendingResume, place: Id) -> Vec<Past<M>> {
         log.forget_old_finishes(&KeySelection::Set(added.into()));
-        let begin = |key_index: &usize| {
-            let key = KeySelection::One(*key_index);
-            let mut start = Self::start(log, &key, since.resume, since.replay);
-            let terms =
-                self.uses_snapshots().then(|| start.pass_terms(log, &key, since.resume, since.replay)).flatten();
-            let Start { cursor, gap, .. } = start;
-            let mut past = log.past(*key_index, cursor, gap, place);
-            if let Some((terms, needs_gap)) = terms {
-                log.begin_past_pass(&mut past, PassTerms { bound: Some(place.offset), ..terms }, needs_gap);
-            }
-            past
-        };
-        added.iter().map(begin).collect()
+        added.iter().map(|&key_index| self.begin_past(log, key_index, since.resume, since.replay, place)).collect()
+    }
+
+    fn begin_past(&self, log: &mut Log<M>, key_index: usize, resume: Resume, replay: usize, place: Id) -> Past<M> {
+        let key = KeySelection::One(key_index);
+        let mut start = Self::start(log, &key, resume, replay);
+        let terms = self.uses_snapshots().then(|| start.pass_terms(log, &key, resume, replay)).flatten();
+        let Start { cursor, gap, outcome } = start;
+        let mut past = log.past(key_index, cursor, gap, place);
+        past.is_kept_state = !matches!(outcome, Some(ResumeOutcome::Known));
+        if let Some((terms, needs_gap)) = terms {
+            log.begin_past_pass(&mut past, PassTerms { bound: Some(place.offset), ..terms }, needs_gap);
+        }
+        past
+    }
+
+    /// Moves the past of a key back to the kept state that a new reader is sent, because its client drops what it had.
+    pub(crate) fn restart_past(&mut self, past: &mut Past<M>, replay: usize) {
+        let shared = Arc::clone(&self.shared);
+        let mut state = shared.lock();
+        let place = past.through();
+        if let Some(key_index) = past.key_index()
+            && place.epoch == state.log.head().epoch
+        {
+            *past = self.begin_past(&mut state.log, key_index, Resume::New, replay, place);
+        }
     }
 
     /// Makes the snapshots of pasts. The store must not be locked. Returns false when the state of a key contains messages

@@ -10,13 +10,4 @@ struct Quote {
 #[subscriber(ws, store = Quote, watch = public, all_keys)]
 struct All;
 
-#[subscriber(ws, store = Quote, watch = public, load = Self::stored)]
-struct Loaded;
-
-impl Loaded {
-    async fn stored(&self, _: &Store<Quote>) -> Result<Vec<Quote>, StatusError> {
-        Ok(Vec::new())
-    }
-}
-
 fn main() {}
