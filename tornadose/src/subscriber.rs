@@ -247,6 +247,8 @@ pub trait Subscriber: Sized + Send + Sync + 'static {
     /// log. It also runs where `load` does: with the keys of [`keys`](Self::keys), if there are any, when the connection
     /// opens, and with all keys of the connection after a gap of all of them.
     ///
+    /// For a connection with [`Keys::All`] the list is empty: it loads the state of all keys, and the reset names no key.
+    ///
     /// The messages must be of these keys; one of another ends the connection.
     ///
     /// # Errors

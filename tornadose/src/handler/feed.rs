@@ -183,8 +183,8 @@ impl<M: Message> Feed<M> {
         }
         self.fast_path = self.buffer.is_empty() && self.ending.is_none() && self.throttle.is_none();
         if kind != ConnectionKind::Plain {
-            let loads = subscriber.loads_mut().is_some_and(|loads| loads.is_open());
-            self.fast_path &= !loads && !subscriber.watches_mut().is_some_and(|watches| watches.is_open());
+            let is_loading = subscriber.loads_mut().is_some_and(|loads| loads.is_open());
+            self.fast_path &= !is_loading && !subscriber.watches_mut().is_some_and(|watches| watches.is_open());
         }
         if let (Some(throttle), FeedItem::Pending) = (&mut self.throttle, &item) {
             throttle.record_all_written();

@@ -3,7 +3,7 @@
 use tornadose::prelude::*;
 use tornadose_test::{Harness, assert_transcript};
 
-use super::harness::harness;
+use super::harness::{harness, secs};
 
 #[store(queue, capacity = 4)]
 #[derive(Clone, Serialize, Deserialize)]
@@ -156,4 +156,66 @@ async fn a_removed_key_begins_again_for_who_watches_it() {
     page < tornadose:watching {"keys":[1]}
     page < text #2 {"run":1,"text":"c"}
     "##);
+}
+
+/// `GET /stored`, whose hook takes a second
+#[subscriber(ws, store = Answer, watch = public, load = Self::titles)]
+struct Stored;
+
+impl Stored {
+    #[allow(clippy::unused_self, reason = "the shape of the hook")]
+    async fn titles(&self, keys: &[AnswerKey], _: &Store<Answer>) -> Result<Vec<Answer>, StatusError> {
+        tokio::time::sleep(secs(1)).await;
+        Ok(keys.iter().map(|key| Answer::Title { run: key.run, title: "stored".into() }).collect())
+    }
+}
+
+#[tornadose_test::test]
+async fn a_watched_key_that_is_loaded_begins_with_its_snapshot() {
+    let store = Store::new();
+    let app = harness(Router::with_path("stored").get(Stored::handler(&store)));
+    submit(&store, ["a", "b", "c", "d", "e"].map(|text| token(1, text))).await;
+    let page = app.client("page").ws("/stored").await;
+    page.watch(&1).await;
+    submit(&store, [token(1, "f")]).await;
+    app.advance(secs(2)).await;
+    assert_transcript!(page, @r#"
+    page > GET /stored upgrade websocket
+    page ~ open 101
+    page > {"tornadose:watch":[1]}
+    after 1s
+    page < tornadose:reset {"key":1}
+    page < title {"run":1,"title":"stored"}
+    page < text at #1 of 1 {"run":1,"text":"abcde"}
+    page < tornadose:watching {"keys":[1]}
+    page < token #2 {"run":1,"text":"f"}
+    "#);
+}
+
+#[tornadose_test::test]
+async fn a_snapshot_that_goes_on_while_its_key_is_loaded_follows_the_confirmation() {
+    let store = Store::new();
+    let router = Router::new()
+        .push(Router::with_path("stored").get(Stored::handler(&store)))
+        .push(Router::with_path("answers").get(Answers::handler(&store)));
+    let app = harness(router);
+    submit(&store, ["a", "b", "c"].map(|text| token(1, text))).await;
+    let page = app.client("page").ws("/stored").await;
+    page.watch(&1).await;
+    submit(&store, ["d", "e"].map(|text| token(1, text))).await;
+    // The state of the key contains what the page has yet to read.
+    let other = app.client("other").ws("/answers").await;
+    other.watch(&1).await;
+    other.skip(2).await;
+    app.advance(secs(2)).await;
+    assert_transcript!(page, @r#"
+    page > GET /stored upgrade websocket
+    page ~ open 101
+    page > {"tornadose:watch":[1]}
+    after 1s
+    page < tornadose:reset {"key":1}
+    page < title {"run":1,"title":"stored"}
+    page < tornadose:watching {"keys":[1]}
+    page < text #1 {"run":1,"text":"abcde"}
+    "#);
 }

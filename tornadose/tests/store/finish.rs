@@ -267,3 +267,19 @@ async fn a_removal_is_told_also_where_it_is_forgotten_because_many_follow() {
     );
     assert_eq!(ready(&mut other), [], "its key was not removed");
 }
+
+#[tornadose_test::test]
+async fn a_removal_that_is_forgotten_is_told_before_the_next_one_of_its_key() {
+    let store = Store::<Run>::builder().memory(64 << 10).build();
+    let (mut reader, _all) = (store.subscribe_to(key(1)), store.subscribe());
+    store.submit(line(1, 1)).await.unwrap();
+    assert_eq!(ready(&mut reader).len(), 1);
+    store.remove(&key(1)).await.unwrap();
+    for run in 10..100 {
+        store.submit(line(run, 1)).await.unwrap();
+        store.remove(&key(run)).await.unwrap();
+    }
+    store.submit(line(1, 2)).await.unwrap();
+    store.remove(&key(1)).await.unwrap();
+    assert_eq!(ready(&mut reader), [0, 1].map(|missed| Item::Gap(GapReason::Removed, Some(missed))));
+}

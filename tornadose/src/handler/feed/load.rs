@@ -22,8 +22,20 @@ impl<M: Message> Feed<M> {
         if self.ending.is_some() {
             return None;
         }
-        subscriber.loads_mut()?.phase = LoadPhase::Due;
+        self.owe_load::<F>(subscriber);
         self.load::<F>(subscriber, waker)
+    }
+
+    /// Makes a load due after a gap of all keys, if the connection loads.
+    pub(super) fn owe_load<F: Format>(&mut self, subscriber: &mut dyn Served<M>) {
+        let watches = subscriber.kind().watches();
+        let Some(loads) = subscriber.loads_mut() else { return };
+        loads.phase = LoadPhase::Due;
+        if watches {
+            // The client may drop what it has at the gap, long before it is reset.
+            loads.is_nowhere = true;
+            self.write_nowhere::<F>();
+        }
     }
 
     /// Brings a load on. Returns `None` when messages of the log are next: none is due, or what was loaded is in the
@@ -116,19 +128,20 @@ impl<M: Message> Feed<M> {
                 (LoadPhase::Due, self.ending.map(|end| self.flush_or::<F>(FeedItem::Ended(end))))
             }
             LoadPhase::Loaded(loaded) => {
+                let is_nowhere = subscriber.loads_mut().is_some_and(|loads| std::mem::take(&mut loads.is_nowhere));
                 let has_id = subscriber.loads_mut().is_some_and(Loads::record_reset);
                 if has_id && let Some(loads) = subscriber.loads_mut() {
                     // The client drops what it had.
                     self.reader.restart_kept_state(loads.replay);
                 }
-                self.begin_loaded::<F>(loaded.messages, has_id, subscriber)
+                self.begin_loaded::<F>(loaded.messages, has_id && !is_nowhere, subscriber)
             }
             _ => {
                 let keys = self.reader.own_keys();
-                if keys.is_empty() && subscriber.kind().watches() {
+                if subscriber.kind().watches() && keys.as_ref().is_some_and(Vec::is_empty) {
                     return (LoadPhase::Done, None);
                 }
-                subscriber.start_load(keys);
+                subscriber.start_load(keys.unwrap_or_default());
                 (LoadPhase::Running, None)
             }
         }
@@ -140,26 +153,27 @@ impl<M: Message> Feed<M> {
         has_id: bool,
         subscriber: &dyn Served<M>,
     ) -> (LoadPhase<M>, Option<FeedItem>) {
-        let watches = subscriber.kind().watches();
+        let own_keys = if subscriber.kind().watches() { self.reader.own_keys() } else { None };
         if let Err(failure) = self.check_loaded(&messages) {
             return (LoadPhase::Done, Some(FeedItem::NotLoaded(failure.close_reason())));
         }
         metrics::loaded("delivered");
-        if has_id && (watches || self.reader.is_fed_by_backend()) {
-            // A client that is cut in the middle of what follows must not go on after its id, which another process may
-            // know although this one does not, and which may be known for some of the keys that it watches.
-            F::position(&mut self.buffer, Id::NOWHERE);
-            self.written = None;
+        if has_id && (own_keys.is_some() || self.reader.is_fed_by_backend()) {
+            self.write_nowhere::<F>();
         }
-        if watches {
-            // Of a key that waits the client may have what it goes on after, so this is none of all keys.
-            for key in self.reader.own_keys() {
-                self.write_reset::<F>(&key_json(subscriber, &key));
-            }
-        } else {
-            F::notice(&mut self.buffer, None, "tornadose:reset", "{}");
+        match own_keys {
+            // Of a key that waits the client may have what it goes on after, so the reset is not of all keys.
+            Some(keys) => keys.iter().for_each(|key| self.write_reset::<F>(&key_json(subscriber, key))),
+            None => F::notice(&mut self.buffer, None, "tornadose:reset", "{}"),
         }
         (LoadPhase::Writing(messages.into_iter()), None)
+    }
+
+    /// Writes an id that no log knows. A client that is cut in the middle of what follows must not go on after its own, which
+    /// another process may know although this one does not, and which may be known for some of the keys that it watches.
+    pub(super) fn write_nowhere<F: Format>(&mut self) {
+        F::position(&mut self.buffer, Id::NOWHERE);
+        self.written = None;
     }
 
     pub(super) fn write_reset<F: Format>(&mut self, key: &str) {

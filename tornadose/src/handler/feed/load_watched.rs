@@ -42,15 +42,17 @@ impl<M: Message> Feed<M> {
             }
             KeyLoad::Loaded(messages) => {
                 // The client drops what it had of the key.
-                self.reader.restart_past(past, subscriber.loads_mut()?.replay);
                 self.write_reset::<F>(&named.json);
                 *load = KeyLoad::Writing(messages.into_iter());
                 None
             }
             KeyLoad::Writing(mut messages) => {
-                let item = self.write_loaded::<F>(&mut messages, &*subscriber)?;
-                *load = KeyLoad::Writing(messages);
-                Some(item)
+                if let Some(item) = self.write_loaded::<F>(&mut messages, &*subscriber) {
+                    *load = KeyLoad::Writing(messages);
+                    return Some(item);
+                }
+                self.reader.restart_past(past, subscriber.loads_mut()?.replay);
+                None
             }
         }
     }

@@ -5,7 +5,6 @@ use std::task::{Poll, Waker, ready};
 
 use crate::handler::feed::format::Format;
 use crate::handler::feed::{FLUSH_BYTES, Feed, FeedItem};
-use crate::handler::load::loads::LoadPhase;
 use crate::handler::served::{ConnectionKind, Served};
 use crate::handler::watch::watches::{Block, KeyLoad, KeyPast, NamedKey, Request, WatchRequest, Watches};
 use crate::id::Id;
@@ -29,7 +28,7 @@ impl<M: Message> Feed<M> {
     #[cold]
     pub(super) fn watch<F: Format>(&mut self, subscriber: &mut dyn Served<M>, waker: &Waker) -> Option<FeedItem> {
         (self.fast_path, self.is_at_head) = (false, false);
-        let loads = subscriber.kind().loads();
+        let has_load = subscriber.kind().loads();
         loop {
             let watches = subscriber.watches_mut()?;
             if let Some(mut block) = watches.take_block() {
@@ -39,7 +38,7 @@ impl<M: Message> Feed<M> {
                 }
                 continue;
             }
-            if let Some(block) = self.next_block(watches, loads, waker) {
+            if let Some(block) = self.next_block(watches, has_load, waker) {
                 watches.set_block(block);
                 if let Some(loads) = subscriber.loads_mut() {
                     loads.record_request();
@@ -85,8 +84,9 @@ impl<M: Message> Feed<M> {
         (self.throttle.is_some() && !self.buffer.is_empty()).then(|| self.take_buffer::<F>())
     }
 
-    /// Returns the pasts of the first request that need not wait. `loads`: kept state is sent after what a hook loads.
-    fn next_block(&mut self, watches: &mut Watches<M>, loads: bool, waker: &Waker) -> Option<Block<M>> {
+    /// Returns the pasts of the first request that need not wait. With `has_load` those that begin with kept state are
+    /// loaded first.
+    fn next_block(&mut self, watches: &mut Watches<M>, has_load: bool, waker: &Waker) -> Option<Block<M>> {
         for (index, WatchRequest { keys, since, .. }) in watches.waiting.iter_mut().enumerate() {
             let begun = if keys.is_empty() {
                 None
@@ -98,7 +98,7 @@ impl<M: Message> Feed<M> {
             let WatchRequest { keys, named, .. } = watches.waiting.remove(index);
             let (of_keys, place) = begun.map_or((Vec::new(), None), |Pasts { of_keys, place }| (of_keys, Some(place)));
             let pasts = keys.into_iter().zip(of_keys).map(|(named, past)| {
-                let load = if loads && past.is_kept_state { KeyLoad::Due } else { KeyLoad::Done };
+                let load = if has_load && past.is_kept_state { KeyLoad::Due } else { KeyLoad::Done };
                 KeyPast { named, past, load }
             });
             return Some(Block { pasts: pasts.collect(), place, named, is_loading: false });
@@ -114,7 +114,7 @@ impl<M: Message> Feed<M> {
         subscriber: &mut dyn Served<M>,
         waker: &Waker,
     ) -> Option<FeedItem> {
-        let loads = subscriber.kind().loads();
+        let has_load = subscriber.kind().loads();
         while let Some(front) = block.pasts.front() {
             if self.buffer.len() >= FLUSH_BYTES {
                 return Some(self.take_buffer::<F>());
@@ -133,7 +133,7 @@ impl<M: Message> Feed<M> {
                     if let Some(item) = self.report_gap_of_key::<F>(gap, key) {
                         return Some(item);
                     }
-                    if loads {
+                    if has_load {
                         *load = KeyLoad::Due;
                     }
                 }
@@ -147,7 +147,7 @@ impl<M: Message> Feed<M> {
                         if let Some(item) = self.report_gap_of_key::<F>(Gap { reason, missed: None }, key) {
                             return Some(item);
                         }
-                        if loads {
+                        if has_load {
                             *load = KeyLoad::Due;
                         }
                     }
@@ -240,9 +240,7 @@ impl<M: Message> Feed<M> {
                 if let Some(end) = self.ending {
                     return Poll::Ready(Some(self.flush_or::<F>(FeedItem::Ended(end))));
                 }
-                if let Some(loads) = subscriber.loads_mut() {
-                    loads.phase = LoadPhase::Due;
-                }
+                self.owe_load::<F>(subscriber);
             }
         }
         F::notice(&mut self.buffer, None, "tornadose:unwatched", &keys_json(keys.iter().map(|key| &*key.json)));

@@ -66,12 +66,13 @@ impl<M: Message> Endpoint<M> {
     ) -> Result<Loads<M>, NotLoaded> {
         let mut loads = Loads::new(feed.reader(), self.settings.options.replay);
         let keys = feed.reader().own_keys();
-        if keys.is_empty() && self.kind.watches() {
+        if self.kind.watches() && keys.as_ref().is_some_and(Vec::is_empty) {
             loads.begin_without_keys();
         }
         if !matches!(loads.phase, LoadPhase::Due) || !feed.report_gaps::<F>() {
             return Ok(loads);
         }
+        let keys = keys.unwrap_or_default();
         let turn_timeout = self.settings.options.keep_alive.unwrap_or(TURN_TIMEOUT);
         let turn = tokio::select! {
             biased;

@@ -253,18 +253,23 @@ impl<M: Message> Log<M> {
         if self.generations.is_before_epoch(cursor.generation) {
             return Some(ReadOutcome::Restarted);
         }
-        let is_forgotten = self.has_forgotten_removal(keys, cursor);
         let next = self.next_gap(keys, cursor.generation);
+        let mut take_removed = || Gap { reason: GapReason::Removed, missed: Some(std::mem::take(removed).into()) };
+        let forgotten = self.notices.forgotten_removal;
+        if self.has_forgotten_removal(keys, cursor) && next.as_ref().is_none_or(|next| next.generation() > forgotten) {
+            // Its place is not known any more, so the reader is told where it is.
+            cursor.generation = forgotten;
+            return Some(ReadOutcome::Gap(take_removed()));
+        }
         if next.as_ref().is_some_and(|next| cursor.position < next.after()) {
             return None;
         }
-        let mut take_removed = || Gap { reason: GapReason::Removed, missed: Some(std::mem::take(removed).into()) };
         let next = match next {
             None => {
                 cursor.generation = self.generation();
                 let removal = take_removed();
-                // That of what it has passed, or has yet to be told, may be forgotten.
-                return (is_forgotten || removal.missed > Some(0)).then_some(ReadOutcome::Gap(removal));
+                // The removal of what it has passed may be forgotten.
+                return (removal.missed > Some(0)).then_some(ReadOutcome::Gap(removal));
             }
             Some(NextGap::Removed(NextRemoval { generation, .. })) => {
                 cursor.generation = generation;

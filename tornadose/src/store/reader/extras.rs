@@ -40,10 +40,13 @@ pub(super) struct ReaderSums<M: Message> {
     pub(super) pass: Option<Pass<M>>,
     /// Whether the pass has told the id of its place.
     pub(super) has_told_place: bool,
+    /// Whether a key that it has begun to read has a snapshot which contains messages above its place, so that it reads on
+    /// with a pass.
+    pub(super) owes_pass: bool,
 }
 
 impl<M: Message> Default for ReaderSums<M> {
     fn default() -> Self {
-        Self { accounted_others: 0, pass: None, has_told_place: false }
+        Self { accounted_others: 0, pass: None, has_told_place: false, owes_pass: false }
     }
 }

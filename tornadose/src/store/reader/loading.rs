@@ -150,10 +150,13 @@ impl<M: Message> Reader<M> {
         self.shared.lock().log.is_fed_by_backend()
     }
 
-    /// Returns the keys of the reader; none if it reads all keys.
-    pub(crate) fn own_keys(&self) -> Vec<M::Key> {
+    /// Returns the keys of the reader; `None` if it reads all keys.
+    pub(crate) fn own_keys(&self) -> Option<Vec<M::Key>> {
+        if matches!(self.keys, KeySelection::All) {
+            return None;
+        }
         let state = self.shared.lock();
-        self.keys.key_indexes().iter().filter_map(|&key_index| state.log.key(key_index).cloned()).collect()
+        Some(self.keys.key_indexes().iter().filter_map(|&key_index| state.log.key(key_index).cloned()).collect())
     }
 
     /// Returns whether all of these messages are of the reader's keys.

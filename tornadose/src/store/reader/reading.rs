@@ -66,6 +66,10 @@ impl<M: Message> Reader<M> {
             let gap = self.begin_again(&mut state.log, reason, bound.map(|bound| bound.offset));
             return self.read_after(gap, state, end, bound, waker);
         }
+        if self.take_owed_pass() {
+            let gap = self.begin_again(&mut state.log, GapReason::Lagged, bound.map(|bound| bound.offset));
+            return self.read_after(gap, state, end, bound, waker);
+        }
         let outcome = match bound {
             None => state.log.read(&self.keys, &mut self.cursor, &mut self.removed_unread),
             Some(bound) => state.log.read_through(&self.keys, &mut self.cursor, &mut self.removed_unread, bound.offset),

@@ -146,6 +146,13 @@ impl<M: Message> Reader<M> {
         }
     }
 
+    /// Returns whether the reader reads on with a pass, because a key that it has begun to read has a snapshot above its
+    /// place. It does not again.
+    #[inline]
+    pub(super) fn take_owed_pass(&mut self) -> bool {
+        Extras::sums_of(&mut self.extras).is_some_and(|sums| std::mem::take(&mut sums.owes_pass))
+    }
+
     /// Begins a pass from the reader's position, because it has lost messages. Returns the gap that it is told first, if
     /// there is one.
     #[cold]

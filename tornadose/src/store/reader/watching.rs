@@ -14,6 +14,7 @@ use crate::store::log::key::KeySelection;
 use crate::store::log::pass::PassTerms;
 use crate::store::log::past::{Past, PastStep};
 use crate::store::reader::Reader;
+use crate::store::reader::extras::Extras;
 use crate::store::reader::placing::Start;
 use crate::store::reader::resume::{PendingResume, Resume};
 use crate::store::shared::State;
@@ -235,10 +236,23 @@ impl<M: Message> Reader<M> {
     }
 
     /// Makes the snapshot of a past that has lost messages since it was begun, or tells the loss.
-    fn read_sum(&self, past: &Past<M>, sum: &Arc<SharedSum<M>>, place: Offset, owed: Option<GapReason>) -> PastStep<M> {
+    fn read_sum(
+        &mut self,
+        past: &Past<M>,
+        sum: &Arc<SharedSum<M>>,
+        place: Offset,
+        owed: Option<GapReason>,
+    ) -> PastStep<M> {
         let snapshot = past.key_index().map(|index| self.shared.snapshot_at(index, sum, place, EncodingId::OfPlace));
         match (snapshot, owed) {
             (Some(SnapshotAt::Encoded(entry)), _) => PastStep::Snapshot { entry, owed },
+            (Some(SnapshotAt::Ahead), _) => {
+                // The reader gets it when it reads on.
+                if let Some(sums) = Extras::sums_of(&mut self.extras) {
+                    sums.owes_pass = true;
+                }
+                PastStep::ToSum { sum: Arc::clone(sum), place, owed }
+            }
             (_, Some(reason)) => PastStep::Gap(Gap { reason, missed: None }),
             // Nothing was owed.
             (_, None) => PastStep::ToSum { sum: Arc::clone(sum), place, owed },
