@@ -89,6 +89,8 @@ pub(super) struct MessageRecord {
     pub(super) answer: Option<Answer>,
     /// When it was answered.
     pub(super) answered: Option<usize>,
+    /// The id of its first copy, if the engine has taken it more than once.
+    pub(super) first_copy: Option<Id>,
     /// Whether it may be lost without a report.
     pub(super) is_excused: bool,
 }
@@ -195,6 +197,7 @@ impl Record {
             submitted: None,
             answer: None,
             answered: None,
+            first_copy: None,
             is_excused: false,
         });
         index
@@ -206,6 +209,12 @@ impl Record {
         let at = self.push(Some(message), None, text);
         self.messages[message].submitted = Some(at);
         message
+    }
+
+    /// Records where the engine has taken a message first, which was answered with the id of a later copy.
+    #[cfg(test)]
+    pub(crate) fn record_first_copy(&mut self, message: usize, id: Id) {
+        self.messages[message].first_copy = Some(id);
     }
 
     pub(crate) fn answer(&mut self, message: usize, answer: Answer) {

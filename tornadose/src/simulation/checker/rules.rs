@@ -265,7 +265,9 @@ fn find_undelivered(record: &Record, known: &Known, reader: &ReaderRecord) -> Op
         let is_reported = if message.description.is_latest {
             ends_before || is_superseded(record, reader, message, submitted) || reader.has_gap_after(submitted)
         } else {
+            // The processes that were there have lost the first copy.
             reader.is_told(submitted, id)
+                || message.first_copy.is_some_and(|first| reader.is_told(submitted, Some(first)))
         };
         if !is_reported {
             return Some((DELIVERED, vec![index]));

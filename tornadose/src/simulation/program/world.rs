@@ -18,6 +18,7 @@ use crate::simulation::mistakes::Mistake;
 use crate::simulation::process::Process;
 use crate::simulation::program::Failure;
 use crate::simulation::program::step::{CLIENTS, FINISHED_KEYS, KEYS, PROCESSES, Step};
+use crate::simulation::stream::{Body, Entry};
 use crate::store::Store;
 use crate::store::finish::KeyState;
 use crate::store::reader::mailbox::NOOP_WAKER;
@@ -105,6 +106,13 @@ pub(super) struct World<const TTL: u64> {
     rollbacks: Vec<Rollback>,
     was_forgotten_or_trimmed: bool,
     has_stopped: bool,
+}
+
+/// Returns where the engine has taken a message first, if it has taken it before the copy with this id too.
+fn first_copy_of(engine: &Engine, payload: &[u8], id: Id) -> Option<Id> {
+    let is_copy = |entry: &Entry| matches!(&entry.body, Body::Message { payload: other, .. } if other == payload);
+    let first = engine.appended(CHANNEL).into_iter().find(is_copy)?.place.offset;
+    (first < id.offset).then_some(Id { offset: first, ..id })
 }
 
 /// Entries in this range, without its start, were lost. The stream has this epoch since.
@@ -260,10 +268,16 @@ impl<const TTL: u64> World<TTL> {
     fn submit(&mut self, process: usize, note: Note<TTL>) {
         let Some(store) = &self.stores[process] else { return };
         let message = self.record.lock().submit(describe(&note));
-        let (store, record) = (store.clone(), self.record.clone());
+        let (store, record, engine) = (store.clone(), self.record.clone(), self.engine.clone());
+        let payload = serde_json::to_vec(&note).expect("JSON");
         tokio::spawn(async move {
-            let answer = Answer::of(&store.submit(note).await);
-            record.lock().answer(message, answer);
+            let result = store.submit(note).await;
+            let first_copy = result.as_ref().ok().and_then(|id| first_copy_of(&engine, &payload, *id));
+            let mut record = record.lock();
+            record.answer(message, Answer::of(&result));
+            if let Some(first) = first_copy {
+                record.record_first_copy(message, first);
+            }
         });
     }
 

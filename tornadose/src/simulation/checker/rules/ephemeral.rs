@@ -12,7 +12,7 @@ use crate::simulation::checker::rules::{Found, REJECTED};
 const AGE_MAX: Duration = Duration::from_secs(15);
 
 const ONCE: &str = "a reader received an ephemeral message twice, and had not resumed in between";
-const FOLLOWS: &str = "a reader received an ephemeral message before the message that it follows";
+const FOLLOWS: &str = "a reader received an ephemeral message before one that was acknowledged when it was submitted";
 const IN_ORDER: &str = "a reader received an ephemeral message after one that was submitted when it was taken";
 const OLD: &str = "a reader received an ephemeral message that was too old";
 
@@ -44,11 +44,8 @@ pub(super) fn find_violation(record: &Record, reader: &ReaderRecord) -> Option<F
             return Some((ONCE, vec![message]));
         }
         let is_before = |other: Id| id.epoch == other.epoch && id.offset < other.offset;
-        let follows = match of.answer {
-            Some(Answer::Acknowledged(follows)) => Some(follows),
-            _ => None,
-        };
-        if follows.into_iter().chain(last).any(is_before) {
+        // One that was taken twice may come by its first copy, and its answer is that of the second.
+        if acknowledged_before(record, of.submitted).chain(last).any(is_before) {
             return Some((FOLLOWS, vec![message]));
         }
         // One that was taken twice may come by its second copy.
@@ -62,4 +59,13 @@ pub(super) fn find_violation(record: &Record, reader: &ReaderRecord) -> Option<F
         }
     }
     None
+}
+
+/// Returns the ids of the messages of the log that were acknowledged before a time.
+fn acknowledged_before(record: &Record, time: Option<usize>) -> impl Iterator<Item = Id> {
+    let messages = record.messages.iter().filter(|message| !message.description.is_ephemeral);
+    messages.filter_map(move |message| match (&message.answer, message.answered) {
+        (Some(Answer::Acknowledged(id)), Some(answered)) if time.is_some_and(|time| answered < time) => Some(*id),
+        _ => None,
+    })
 }
