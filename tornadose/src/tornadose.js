@@ -213,7 +213,7 @@ function live(path, handlers, options = {}) {
   }
 
   function trackKeys(event, data) {
-    // What the page had of the key is gone: it cannot go on after it.
+    // The page has nothing of the key any more, so it cannot go on after it.
     if (event === "tornadose:reset" && "key" in data) withWatched(data.key, (watch) => { watch.since = "" })
     if (event === "tornadose:watching") for (const key of data.keys) withWatched(key, (watch) => { watch.isConfirmed = true })
     if (event === "tornadose:unwatched") for (const key of data.keys) ending.set(textOf(key), ending.get(textOf(key)) - 1)

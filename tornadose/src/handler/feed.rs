@@ -496,9 +496,6 @@ mod load_model;
 mod watch_model;
 
 #[cfg(test)]
-mod load_watched_model;
-
-#[cfg(test)]
 mod snapshot_model;
 
 #[cfg(test)]

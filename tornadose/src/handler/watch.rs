@@ -13,7 +13,7 @@ use crate::store::key_json::{key_text, wire_key};
 pub(crate) fn key_json<M: Message>(subscriber: &dyn Served<M>, key: &M::Key) -> String {
     let Ok(text) = key_text(key) else { return "null".into() };
     let bare = wire_key(&text);
-    // What reads the keys of a type that was written by hand may not read the value alone of a key with one field.
+    // A parser that was written by hand may not read the value alone of a key with one field.
     let is_bare = bare == text || subscriber.parse_key(&bare).is_some_and(|read| read == *key);
     if is_bare { bare.into_owned() } else { text }
 }

@@ -74,7 +74,7 @@ impl Cluster {
         cluster
     }
 
-    /// Tells the first node of the others. What they know already stays.
+    /// Tells the first node of the others. Those that it knows stay.
     fn introduce(&self) {
         for node in &self.nodes[1..] {
             let bus_port = node.cli(&["CONFIG", "GET", "cluster-port"]);

@@ -33,8 +33,8 @@ impl<M: Message> Feed<M> {
         loads.phase = LoadPhase::Due;
         if watches {
             // The client may drop what it has at the gap, long before it is reset.
-            loads.is_nowhere = true;
-            self.write_nowhere::<F>();
+            loads.has_unknown_id = true;
+            self.write_unknown_id::<F>();
         }
     }
 
@@ -128,13 +128,14 @@ impl<M: Message> Feed<M> {
                 (LoadPhase::Due, self.ending.map(|end| self.flush_or::<F>(FeedItem::Ended(end))))
             }
             LoadPhase::Loaded(loaded) => {
-                let is_nowhere = subscriber.loads_mut().is_some_and(|loads| std::mem::take(&mut loads.is_nowhere));
+                let has_unknown_id =
+                    subscriber.loads_mut().is_some_and(|loads| std::mem::take(&mut loads.has_unknown_id));
                 let has_id = subscriber.loads_mut().is_some_and(Loads::record_reset);
                 if has_id && let Some(loads) = subscriber.loads_mut() {
                     // The client drops what it had.
                     self.reader.restart_kept_state(loads.replay);
                 }
-                self.begin_loaded::<F>(loaded.messages, has_id && !is_nowhere, subscriber)
+                self.begin_loaded::<F>(loaded.messages, has_id && !has_unknown_id, subscriber)
             }
             _ => {
                 let keys = self.reader.own_keys();
@@ -159,7 +160,7 @@ impl<M: Message> Feed<M> {
         }
         metrics::loaded("delivered");
         if has_id && (own_keys.is_some() || self.reader.is_fed_by_backend()) {
-            self.write_nowhere::<F>();
+            self.write_unknown_id::<F>();
         }
         match own_keys {
             // Of a key that waits the client may have what it goes on after, so the reset is not of all keys.
@@ -171,11 +172,12 @@ impl<M: Message> Feed<M> {
 
     /// Writes an id that no log knows. A client that is cut in the middle of what follows must not go on after its own, which
     /// another process may know although this one does not, and which may be known for some of the keys that it watches.
-    pub(super) fn write_nowhere<F: Format>(&mut self) {
+    pub(super) fn write_unknown_id<F: Format>(&mut self) {
         F::position(&mut self.buffer, Id::NOWHERE);
         self.written = None;
     }
 
+    /// Tells the client that the state of a key follows.
     pub(super) fn write_reset<F: Format>(&mut self, key: &str) {
         F::notice(&mut self.buffer, None, "tornadose:reset", &format!("{{\"key\":{key}}}"));
     }

@@ -3,20 +3,21 @@
 //!
 //! A program can have a fault, which the model has to find.
 
+mod table;
+mod watched;
+
 use std::cell::Cell;
 use std::collections::{BTreeMap, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use salvo::http::StatusError;
 use salvo::{Depot, Request};
-use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tokio::sync::Semaphore;
 
-use crate::event::Event;
-use crate::event::error::EncodeError;
+use self::table::{Changes, Row, Table};
 use crate::handler::connection::catch_drop::CatchDrop;
 use crate::handler::connection::record::{self, CloseReason, ConnectionRecord};
 use crate::handler::feed::format::{Format, Sse, Ws};
@@ -24,7 +25,7 @@ use crate::handler::feed::{Feed, FeedItem};
 use crate::handler::lifecycle::HookName;
 use crate::handler::load::loading::Loading;
 use crate::handler::load::loads::Loads;
-use crate::message::{Keys, Message, Retention};
+use crate::message::Keys;
 use crate::store::Store;
 use crate::store::ledger::Balance;
 use crate::store::reader::mailbox::NOOP_WAKER;
@@ -35,31 +36,6 @@ use crate::subscriber::options::Lag;
 
 const KEYS: u64 = 3;
 const CLIENTS: u64 = 4;
-
-/// A row, whole. A row that is gone has its version too.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-struct Row {
-    key: u64,
-    id: u64,
-    version: u64,
-    is_gone: bool,
-}
-
-impl Message for Row {
-    type Key = u64;
-    const CAPACITY: usize = 3;
-    const CHANNEL: &'static str = "rows";
-    fn key(&self) -> u64 {
-        self.key
-    }
-    fn retention(&self) -> Retention {
-        // Of some rows the newest version alone is kept.
-        if self.id == 0 { Retention::Latest } else { Retention::Queue }
-    }
-    fn event(&self) -> Result<Event, EncodeError> {
-        Event::json(self)
-    }
-}
 
 /// A fault that is planted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,14 +49,6 @@ enum Fault {
     IgnoresReset,
     /// Rows are submitted before they are committed.
     SubmitsFirst,
-}
-
-type Table = Arc<Mutex<BTreeMap<(u64, u64), Row>>>;
-
-fn rows_of(table: &Table, keys: &Keys<u64>) -> Vec<Row> {
-    let table = table.lock().unwrap();
-    let rows = table.values().filter(|row| !row.is_gone && has(keys, row.key));
-    rows.copied().collect()
 }
 
 fn has(keys: &Keys<u64>, key: u64) -> bool {
@@ -113,7 +81,7 @@ impl Subscriber for Reads {
     async fn load(&self, _: &Store<Row>) -> Result<Vec<Row>, StatusError> {
         let step = || async { self.steps.acquire().await.unwrap().forget() };
         step().await;
-        let rows = self.early.clone().unwrap_or_else(|| rows_of(&self.table, &self.keys));
+        let rows = self.early.clone().unwrap_or_else(|| self.table.rows_of(|key| has(&self.keys, key)));
         step().await;
         Ok(rows)
     }
@@ -220,62 +188,32 @@ struct Client {
 }
 
 struct World {
-    store: Store<Row>,
-    table: Table,
-    /// Rows that are committed and not yet submitted, or, with the fault, the reverse.
-    later: VecDeque<Row>,
+    changes: Changes,
     turns: Arc<Semaphore>,
     fault: Fault,
 }
 
 impl World {
-    fn commit(&self, row: Row) {
-        self.table.lock().unwrap().insert((row.key, row.id), row);
-    }
-
-    fn change(&mut self, chance: &mut Chance) {
-        let (key, id) = (chance.below(KEYS), chance.below(3));
-        let newest = self.later.iter().filter(|row| (row.key, row.id) == (key, id)).map(|row| row.version).max();
-        let committed = self.table.lock().unwrap().get(&(key, id)).map_or(0, |row| row.version);
-        let version = newest.unwrap_or(0).max(committed) + 1;
-        let row = Row { key, id, version, is_gone: chance.below(5) == 0 };
-        if self.fault == Fault::SubmitsFirst {
-            self.store.try_submit(row).unwrap();
-        } else {
-            self.commit(row);
-        }
-        self.later.push_back(row);
-    }
-
-    fn finish_change(&mut self) {
-        let Some(row) = self.later.pop_front() else { return };
-        if self.fault == Fault::SubmitsFirst {
-            self.commit(row);
-        } else {
-            self.store.try_submit(row).unwrap();
-        }
-    }
-
     fn open(&self, client: &mut Client) {
-        let early = (self.fault == Fault::LoadsTooEarly).then(|| rows_of(&self.table, &client.keys));
+        let Changes { store, table, later, .. } = &self.changes;
+        let early = (self.fault == Fault::LoadsTooEarly).then(|| table.rows_of(|key| has(&client.keys, key)));
         client.steps = Arc::new(Semaphore::new(0));
         let steps = Arc::clone(&client.steps);
-        let reads = Reads { keys: client.keys.clone(), table: Arc::clone(&self.table), steps, early };
+        let reads = Reads { keys: client.keys.clone(), table: table.clone(), steps, early };
         if self.fault == Fault::LoadsTooEarly {
             // The rows are read, and others are submitted before the reader is there.
-            for row in self.later.iter().copied() {
-                self.store.try_submit(row).unwrap();
+            for row in later.iter().copied() {
+                store.try_submit(row).unwrap();
             }
         }
         let resume = client.page.last_id.as_deref().map_or(Resume::New, Resume::after_text);
         let options = ReaderOptions { replay: client.replay, is_connection: true, gets_snapshots: true };
-        let reader = Reader::open(self.store.shared(), client.keys.clone(), resume, options);
+        let reader = Reader::open(store.shared(), client.keys.clone(), resume, options);
         let record = ConnectionRecord::open(record::Transport::Sse, 1, &reader);
         let loads = Loads::new(&reader, client.replay);
         let name = HookName { hook: "load", transport: "sse", number: 1 };
         let turns = Arc::clone(&self.turns);
-        let subscriber =
-            Loading::new(CatchDrop::new(Box::new(reads) as Box<_>), loads, self.store.clone(), turns, name);
+        let subscriber = Loading::new(CatchDrop::new(Box::new(reads) as Box<_>), loads, store.clone(), turns, name);
         client.connection = Some(Connection {
             feed: Feed::new(reader, record, Lag::Skip),
             subscriber,
@@ -331,7 +269,7 @@ fn plant_id<F: Transport>(bytes: &mut Vec<u8>, world: &World) {
     let end =
         if F::SLOT == 0 { at + bytes[at..].windows(2).position(|pair| pair == b"\n\n").unwrap() + 2 } else { at + 27 };
     let mut id = bytes::BytesMut::new();
-    F::position(&mut id, world.store.head());
+    F::position(&mut id, world.changes.store.head());
     bytes.splice(end..end, id);
 }
 
@@ -342,9 +280,8 @@ thread_local! {
 
 async fn run<F: Transport>(seed: u64, fault: Fault) {
     let mut chance = Chance(seed * 0x9E37_79B9);
-    let store = Store::new();
     let turns = Arc::new(Semaphore::new(2));
-    let mut world = World { store, table: Table::default(), later: VecDeque::new(), turns, fault };
+    let mut world = World { changes: Changes::new(fault == Fault::SubmitsFirst), turns, fault };
     let new_client = |chance: &mut Chance| Client {
         keys: match chance.below(3) {
             0 => Keys::All,
@@ -371,18 +308,18 @@ async fn run<F: Transport>(seed: u64, fault: Fault) {
                 2 if chance.below(20) == 0 => *client = new_client(&mut chance),
                 3 if chance.below(30) == 0 => {
                     let key = chance.below(KEYS);
-                    world.store.remove(&key).await.unwrap();
+                    world.changes.store.remove(&key).await.unwrap();
                 }
                 4 => tokio::time::advance(Duration::from_millis(chance.below(3000))).await,
                 5 if chance.below(3) == 0 => {
                     // More than is kept of a key.
                     for _ in 0..chance.below(16) {
-                        world.change(&mut chance);
-                        world.finish_change();
+                        world.changes.begin(&mut chance, KEYS);
+                        world.changes.complete();
                     }
                 }
-                2..6 => world.change(&mut chance),
-                6..8 => world.finish_change(),
+                2..6 => world.changes.begin(&mut chance, KEYS),
+                6..8 => drop(world.changes.complete()),
                 8..10 => client.steps.add_permits(1),
                 10..13 => {
                     client.write::<F>(&world);
@@ -392,9 +329,7 @@ async fn run<F: Transport>(seed: u64, fault: Fault) {
             tokio::task::yield_now().await;
         }
         // A quiet moment: everything is submitted, every client is there, and everything has arrived.
-        while !world.later.is_empty() {
-            world.finish_change();
-        }
+        while world.changes.complete() {}
         for _ in 0..8 {
             for client in &mut clients {
                 if client.connection.is_none() {
@@ -412,7 +347,7 @@ async fn run<F: Transport>(seed: u64, fault: Fault) {
         }
         for client in &mut clients {
             client.receive::<F>(usize::MAX, fault);
-            let table = rows_of(&world.table, &client.keys);
+            let table = world.changes.table.rows_of(|key| has(&client.keys, key));
             assert_eq!(client.page.shown(), table, "seed {seed}: {:?} after {:?}", client.keys, client.page.last_id);
         }
     }

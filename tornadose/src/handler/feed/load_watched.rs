@@ -1,4 +1,4 @@
-//! What a hook loads of the keys that a client watches, before what is kept of each.
+//! The state of watched keys that a hook loads. It is written before the kept state of each key.
 
 use std::collections::HashMap;
 use std::mem;

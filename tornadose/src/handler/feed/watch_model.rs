@@ -225,7 +225,7 @@ impl Client {
 }
 
 /// Takes the text of the first frame, if it is there in full.
-fn take_frame(bytes: &mut VecDeque<u8>) -> Option<String> {
+pub(super) fn take_frame(bytes: &mut VecDeque<u8>) -> Option<String> {
     let (header, length) = match *bytes.get(1)? {
         126 => (4, usize::from(u16::from_be_bytes([*bytes.get(2)?, *bytes.get(3)?]))),
         length => (2, usize::from(length)),
@@ -262,7 +262,7 @@ fn plant(bytes: &[u8], fault: Fault) -> Vec<u8> {
     planted
 }
 
-/// What the programs are to try.
+/// The situations that the programs have to meet.
 #[derive(Clone, Copy)]
 enum Tried {
     /// A message of a past comes.

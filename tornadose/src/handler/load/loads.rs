@@ -48,7 +48,7 @@ pub(crate) struct Loads<M> {
     /// Whether the client may have an id.
     has_id: bool,
     /// Whether the client was sent an id that no log knows, for the load that is due.
-    pub(crate) is_nowhere: bool,
+    pub(crate) has_unknown_id: bool,
     /// How many queue messages follow what is loaded.
     pub(crate) replay: usize,
     /// A text that the client sent while the hook runs.
@@ -64,7 +64,7 @@ impl<M: Message> Loads<M> {
             Placement::Waits | Placement::Ended(_) => LoadPhase::Undecided,
         };
         let has_id = reader.resume_outcome().is_some();
-        Self { phase, last_start: None, starts: 0, has_id, is_nowhere: false, replay, held_text: None }
+        Self { phase, last_start: None, starts: 0, has_id, has_unknown_id: false, replay, held_text: None }
     }
 }
 
@@ -138,7 +138,7 @@ mod tests {
             last_start: None,
             starts: 0,
             has_id: false,
-            is_nowhere: false,
+            has_unknown_id: false,
             replay: 0,
             held_text: None,
         };

@@ -32,7 +32,7 @@ pub(crate) struct WatchRequest<M: Message> {
     pub(crate) since: PendingResume,
 }
 
-/// What is loaded of a key before its past.
+/// The progress of the load of a key, before its past.
 pub(crate) enum KeyLoad<M> {
     /// Nothing, or it is written.
     Done,
@@ -44,7 +44,7 @@ pub(crate) enum KeyLoad<M> {
     Writing(vec::IntoIter<M>),
 }
 
-/// A key, and what is not written of its past.
+/// A key, and the rest of its past.
 pub(crate) struct KeyPast<M: Message> {
     pub(crate) named: NamedKey<M>,
     pub(crate) past: Past<M>,

@@ -90,7 +90,7 @@ impl Message for Line {
 
 impl Finish for Line {}
 
-/// What the filter of a client withholds.
+/// The messages that the filter of a client withholds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Filter {
     Nothing,
@@ -125,7 +125,7 @@ impl Subscriber for Reads {
     }
 }
 
-/// What the programs have tried.
+/// How often the programs met each situation.
 #[derive(Clone, Copy, Debug, Default)]
 struct Tried {
     snapshots: usize,
@@ -309,7 +309,7 @@ impl Client {
             (Some("tornadose:gap"), Some(gap)) => {
                 program.tried.gaps += 1;
                 program.tried.lost += usize::from(self.filter == Filter::Nothing);
-                // What was removed is gone, and so is a key whose finish was forgotten.
+                // Removed messages are gone, and so is a key whose finish was forgotten.
                 let mut ends = program.ends.range(self.came_with + 1..);
                 let has_ended = gap["reason"] == "trimmed" && ends.any(|(_, key)| has(&self.keys, *key));
                 assert!(has_ended || !self.is_exact(program), "{gap}");

@@ -45,7 +45,7 @@ impl Message for Item {
 
 impl Finish for Item {}
 
-/// What stands in the log.
+/// An entry of the log.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Entry {
     Item(Item),
@@ -53,7 +53,7 @@ pub(super) enum Entry {
     Remove(u64),
 }
 
-/// What a process has of a key.
+/// The state of a key in a process.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Kept {
     /// The newest number, kept or not.
@@ -157,7 +157,7 @@ impl Process {
 
 pub(super) struct World {
     pub(super) processes: Vec<Process>,
-    /// What the engine has, and the processes read.
+    /// The log of the engine, which the processes read.
     entries: Vec<Entry>,
     /// The newest number and the newest value of each key.
     newest: BTreeMap<u64, (u64, u64)>,

@@ -7,20 +7,20 @@
 use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use salvo::http::StatusError;
 use salvo::{Depot, Request as HttpRequest};
-use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tokio::sync::Semaphore;
 
-use crate::event::Event;
-use crate::event::error::EncodeError;
+use super::Chance;
+use super::table::{Changes, Row, Table};
 use crate::handler::connection::catch_drop::CatchDrop;
 use crate::handler::connection::record::{CloseReason, ConnectionRecord, Transport};
 use crate::handler::feed::format::Ws;
+use crate::handler::feed::watch_model::take_frame;
 use crate::handler::feed::{Feed, FeedItem};
 use crate::handler::lifecycle::HookName;
 use crate::handler::load::loading::Loading;
@@ -28,7 +28,7 @@ use crate::handler::load::loads::Loads;
 use crate::handler::served::Served;
 use crate::handler::watch::watches::{NamedKey, Request, WatchRequest, Watches};
 use crate::handler::watch::watching::Watching;
-use crate::message::{Keys, Message, Retention};
+use crate::message::Keys;
 use crate::store::Store;
 use crate::store::ledger::Balance;
 use crate::store::reader::mailbox::NOOP_WAKER;
@@ -39,30 +39,6 @@ use crate::subscriber::{ParseKey, Subscriber};
 
 const KEYS: u64 = 4;
 const CLIENTS: u64 = 3;
-
-/// A row of a table, whole. A page ignores the older of two versions.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-struct Row {
-    key: u64,
-    id: u64,
-    version: u64,
-    is_gone: bool,
-}
-
-impl Message for Row {
-    type Key = u64;
-    const CAPACITY: usize = 3;
-    const CHANNEL: &'static str = "rows";
-    fn key(&self) -> u64 {
-        self.key
-    }
-    fn retention(&self) -> Retention {
-        Retention::Queue
-    }
-    fn event(&self) -> Result<Event, EncodeError> {
-        Event::json(self)
-    }
-}
 
 /// A fault that is planted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,13 +52,6 @@ enum Fault {
     LoadsNothing,
     /// A client goes on after the last place of a key that it has unwatched, although it has dropped the rows.
     RemembersUnwatched,
-}
-
-type Table = Arc<Mutex<BTreeMap<(u64, u64), Row>>>;
-
-fn rows_of(table: &Table, keys: &BTreeSet<u64>) -> Vec<Row> {
-    let table = table.lock().unwrap();
-    table.values().filter(|row| !row.is_gone && keys.contains(&row.key)).copied().collect()
 }
 
 /// A subscriber whose hook waits before it reads the table, and before it returns.
@@ -106,21 +75,9 @@ impl Subscriber for Reads {
     async fn load_keys(&self, keys: &[u64], _: &Store<Row>) -> Result<Vec<Row>, StatusError> {
         let step = || async { self.steps.acquire().await.unwrap().forget() };
         step().await;
-        let rows = rows_of(&self.table, &keys.iter().copied().collect());
+        let rows = self.table.rows_of(|key| keys.contains(&key));
         step().await;
         Ok(if self.fault == Fault::LoadsNothing { Vec::new() } else { rows })
-    }
-}
-
-/// Xorshift random numbers: the same program for the same seed.
-struct Chance(u64);
-
-impl Chance {
-    fn below(&mut self, bound: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0 % bound
     }
 }
 
@@ -271,50 +228,21 @@ struct Client {
 }
 
 struct World {
-    store: Store<Row>,
-    table: Table,
-    /// Rows that are committed and not yet submitted, or, with the fault, the reverse.
-    later: VecDeque<Row>,
+    changes: Changes,
     turns: Arc<Semaphore>,
     fault: Fault,
 }
 
 impl World {
-    fn commit(&self, row: Row) {
-        self.table.lock().unwrap().insert((row.key, row.id), row);
-    }
-
-    fn change(&mut self, chance: &mut Chance) {
-        let (key, id) = (chance.below(KEYS), chance.below(3));
-        let newest = self.later.iter().filter(|row| (row.key, row.id) == (key, id)).map(|row| row.version).max();
-        let committed = self.table.lock().unwrap().get(&(key, id)).map_or(0, |row| row.version);
-        let version = newest.unwrap_or(0).max(committed) + 1;
-        let row = Row { key, id, version, is_gone: chance.below(5) == 0 };
-        if self.fault == Fault::SubmitsFirst {
-            self.store.try_submit(row).unwrap();
-        } else {
-            self.commit(row);
-        }
-        self.later.push_back(row);
-    }
-
-    fn finish_change(&mut self) {
-        let Some(row) = self.later.pop_front() else { return };
-        if self.fault == Fault::SubmitsFirst {
-            self.commit(row);
-        } else {
-            self.store.try_submit(row).unwrap();
-        }
-    }
-
     fn open(&self, client: &mut Client) {
         client.steps = Arc::new(Semaphore::new(0));
-        let reads = Reads { table: Arc::clone(&self.table), steps: Arc::clone(&client.steps), fault: self.fault };
+        let Changes { store, table, .. } = &self.changes;
+        let reads = Reads { table: table.clone(), steps: Arc::clone(&client.steps), fault: self.fault };
         let resume = client.page.id.as_deref().map_or(Resume::New, Resume::after_text);
         let options = ReaderOptions { replay: client.replay, is_connection: true, gets_snapshots: true };
         let fields: Vec<u64> = client.page.fields.iter().copied().collect();
         let has_fields = !fields.is_empty();
-        let mut reader = Reader::open(self.store.shared(), Keys::Set(fields), resume, options);
+        let mut reader = Reader::open(store.shared(), Keys::Set(fields), resume, options);
         reader.allow_key_changes();
         let record = ConnectionRecord::open(Transport::Ws, 1, &reader);
         let mut loads = Loads::new(&reader, client.replay);
@@ -324,7 +252,7 @@ impl World {
         let watches = Watches::new(&reader, 16, client.replay);
         let name = HookName { hook: "load", transport: "ws", number: 1 };
         let served = CatchDrop::new(Box::new(reads) as Box<dyn Served<Row>>);
-        let loading = Loading::new(served, loads, self.store.clone(), Arc::clone(&self.turns), name);
+        let loading = Loading::new(served, loads, store.clone(), Arc::clone(&self.turns), name);
         client.connection = Some(Connection {
             feed: Feed::new(reader, record, Lag::Skip),
             subscriber: Watching::new(CatchDrop::new(Box::new(loading) as Box<dyn Served<Row>>), watches),
@@ -405,19 +333,6 @@ impl Client {
     }
 }
 
-/// Takes the text of the first frame, if it is there in full.
-fn take_frame(bytes: &mut VecDeque<u8>) -> Option<String> {
-    let (header, length) = match *bytes.get(1)? {
-        126 => (4, usize::from(u16::from_be_bytes([*bytes.get(2)?, *bytes.get(3)?]))),
-        length => (2, usize::from(length)),
-    };
-    if bytes.len() < header + length {
-        return None;
-    }
-    bytes.drain(..header);
-    Some(String::from_utf8(bytes.drain(..length).collect()).unwrap())
-}
-
 thread_local! {
     /// How often, in all programs: a key that was not confirmed was reset, a gap of a key and of all keys came, and another
     /// key was reset; and how many clients there were.
@@ -439,7 +354,7 @@ fn new_client(chance: &mut Chance) -> Client {
 async fn run(seed: u64, fault: Fault) {
     let mut chance = Chance(seed * 0x9E37_79B9);
     let turns = Arc::new(Semaphore::new(2));
-    let mut world = World { store: Store::new(), table: Table::default(), later: VecDeque::new(), turns, fault };
+    let mut world = World { changes: Changes::new(fault == Fault::SubmitsFirst), turns, fault };
     let mut clients: Vec<Client> = (0..CLIENTS).map(|_| new_client(&mut chance)).collect();
     for _ in 0..6 {
         for _ in 0..60 {
@@ -460,17 +375,17 @@ async fn run(seed: u64, fault: Fault) {
                     let text = client.page.unwatch(key);
                     client.send(text);
                 }
-                6 if chance.below(20) == 0 => drop(world.store.remove(&key).await.unwrap()),
+                6 if chance.below(20) == 0 => drop(world.changes.store.remove(&key).await.unwrap()),
                 7 => tokio::time::advance(Duration::from_millis(chance.below(3000))).await,
                 8 if chance.below(3) == 0 => {
                     // More than is kept of a key.
                     for _ in 0..chance.below(24) {
-                        world.change(&mut chance);
-                        world.finish_change();
+                        world.changes.begin(&mut chance, KEYS);
+                        world.changes.complete();
                     }
                 }
-                5..9 => world.change(&mut chance),
-                9..11 => world.finish_change(),
+                5..9 => world.changes.begin(&mut chance, KEYS),
+                9..11 => drop(world.changes.complete()),
                 11 | 12 => client.steps.add_permits(1),
                 13 => drop(client.take_text()),
                 14..17 => drop(client.write()),
@@ -479,9 +394,7 @@ async fn run(seed: u64, fault: Fault) {
             tokio::task::yield_now().await;
         }
         // A quiet moment: everything is submitted, every client is there, and everything has arrived.
-        while !world.later.is_empty() {
-            world.finish_change();
-        }
+        while world.changes.complete() {}
         for _ in 0..8 {
             for client in &mut clients {
                 if client.connection.is_none() {
@@ -501,7 +414,12 @@ async fn run(seed: u64, fault: Fault) {
             client.receive(usize::MAX, fault);
             let page = &client.page;
             assert_eq!(page.wanted, page.confirmed, "seed {seed}");
-            assert_eq!(page.shown(), rows_of(&world.table, &page.keys()), "seed {seed}: {:?}", page.keys());
+            assert_eq!(
+                page.shown(),
+                world.changes.table.rows_of(|key| page.keys().contains(&key)),
+                "seed {seed}: {:?}",
+                page.keys()
+            );
         }
     }
     for client in &mut clients {
