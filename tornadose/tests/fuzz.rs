@@ -1,5 +1,5 @@
 //! Arbitrary input in requests: `last_event_id`, and every source of a field. Each test takes about a
-//! second; with `TORNADOSE_LONG` set, ten minutes. `connections/fuzz_websocket.rs` has the bytes of a
+//! second; with `TORNADOSE_LONG` set, three minutes. `connections/fuzz_websocket.rs` has the bytes of a
 //! WebSocket.
 
 #![allow(clippy::unwrap_used, reason = "a test may")]
