@@ -170,6 +170,8 @@ pub(crate) trait LogSink: Send + Sync {
     fn record_all_loaded(&self, through: Offset);
     fn trusts_snapshot(&self, kept: SnapshotStamp, finish: Option<Offset>) -> bool;
     fn load_snapshot(&self, snapshot: &KeptSnapshot) -> LoadedSnapshot;
+    fn messages_lost_through(&self) -> Option<Offset>;
+    fn lacks_snapshot(&self, key: &str) -> bool;
     /// Takes keys whose snapshots are not known because messages may have been lost.
     fn take_lost_snapshots(&self, at_most: usize) -> Vec<String>;
     fn recover_snapshot(&self, snapshot: &KeptSnapshot) -> LoadedSnapshot;

@@ -458,9 +458,10 @@ impl BackendLink {
         self.store.snapshots_kept_through()
     }
 
-    /// Records that every snapshot which the engine keeps was [loaded](Self::load_snapshot), and that it keeps them
-    /// [up to this offset](Self::snapshots_kept_through), which is not below the floor of the [reset](Self::reset). A key
-    /// without a snapshot is new then. Without it, the snapshot of such a key is not known.
+    /// Records that every snapshot which the engine keeps was [loaded](Self::load_snapshot), or
+    /// [recovered](Self::recover_snapshot), and that it keeps them [up to this offset](Self::snapshots_kept_through). A key
+    /// without a snapshot is new then, unless the offset is below what may be [lost](Self::messages_lost_through). Without
+    /// this, the snapshot of such a key is not known.
     pub fn record_all_loaded(&self, through: Offset) {
         self.store.record_all_loaded(through);
     }
@@ -478,6 +479,20 @@ impl BackendLink {
         self.store.load_snapshot(snapshot)
     }
 
+    /// Returns an offset at or below which messages may have been lost, so that a key without a snapshot need not be new;
+    /// `None` when it is.
+    ///
+    /// Look now and then whether the engine keeps all snapshots up to there. If so, [recover](Self::recover_snapshot) those
+    /// that [are lacking](Self::lacks_snapshot), and [record](Self::record_all_loaded) that.
+    pub fn messages_lost_through(&self) -> Option<Offset> {
+        self.store.messages_lost_through()
+    }
+
+    /// Returns whether this process has no snapshot of a key because messages may have been lost.
+    pub fn lacks_snapshot(&self, key: &str) -> bool {
+        self.store.lacks_snapshot(key)
+    }
+
     /// Returns keys whose snapshots are not known because messages may have been lost: an entry was
     /// [unreadable](Self::skip_unreadable), or was trimmed unread. Another process may have read it. At most so many
     /// are returned, and others by the next call.
@@ -488,8 +503,8 @@ impl BackendLink {
     }
 
     /// Replaces a [lost](Self::lost_snapshots) snapshot by one that the engine keeps, if it is
-    /// [trusted](Self::trusts_snapshot). It is [`LoadedSnapshot::Unknown`] also where the store has trimmed messages
-    /// of the key that are not in it, or has yet to ingest some that are.
+    /// [trusted](Self::trusts_snapshot), or adds that of a key without one. It is [`LoadedSnapshot::Unknown`] also where the
+    /// store has trimmed messages of the key that are not in it, or has yet to ingest some that are.
     pub fn recover_snapshot(&self, snapshot: &KeptSnapshot) -> LoadedSnapshot {
         self.store.recover_snapshot(snapshot)
     }

@@ -32,6 +32,8 @@ pub(super) enum Mistake {
     LosesASnapshot,
     /// The engine was restored, and what it had kept before counts as kept.
     OverlooksLostSnapshots,
+    /// A place before lost messages counts as one after them.
+    BelievesAnOlderPlace,
     /// The snapshot of a key that was removed stays.
     KeepsRemovedSnapshots,
     /// An entry that cannot be read is passed over, as if the snapshots contained it.
@@ -92,6 +94,7 @@ mistakes! {
     keeps_an_older_snapshot => KeepsAnOlderSnapshot,
     loses_a_snapshot => LosesASnapshot,
     overlooks_lost_snapshots => OverlooksLostSnapshots,
+    believes_an_older_place => BelievesAnOlderPlace,
     keeps_removed_snapshots => KeepsRemovedSnapshots,
     covers_the_skipped => CoversTheSkipped,
     mixes_up_keys => MixesUpKeys

@@ -546,7 +546,7 @@ impl<'a> StreamReader<'a> {
 
     /// Looks whether the engine keeps snapshots that are lost in this process.
     async fn recover_snapshots(&mut self, connection: &Connection<'_>) -> Result<(), Fault> {
-        if self.link.snapshot_version().is_none() {
+        if self.link.snapshot_version().is_none() || self.recover_all_snapshots(connection).await? {
             return Ok(());
         }
         let (channel, lost) = (self.link.channel(), self.link.lost_snapshots(SEARCHED_MAX));
@@ -560,6 +560,34 @@ impl<'a> StreamReader<'a> {
             }
         }
         Ok(())
+    }
+
+    /// Takes all snapshots that this process lacks, if those of all keys are kept up to where it has lost messages. Returns
+    /// whether it has all then.
+    async fn recover_all_snapshots(&mut self, connection: &Connection<'_>) -> Result<bool, Fault> {
+        let Some((lost_through, epoch)) = self.link.messages_lost_through().zip(self.epoch) else { return Ok(false) };
+        let channel = self.link.channel();
+        let request = |state: &mut State| Ok(state.stream(channel).kept_snapshots(epoch));
+        let (mut snapshots, place) = connection.call(REPLY_TIMEOUT, request).await?;
+        let place = place.filter(|place| Some(place.version) == self.link.snapshot_version());
+        let mut place = place.map(|place| place.offset).unwrap_or_default();
+        if self.mistakes.believes_an_older_place() {
+            place = place.max(lost_through);
+        }
+        if place < lost_through {
+            return Ok(false);
+        }
+        snapshots.retain(|snapshot| self.link.lacks_snapshot(&snapshot.key));
+        let mut has_all = true;
+        for snapshot in snapshots {
+            let offset = snapshot.stamp.offset.max(place);
+            let is_trusted = self.link.trusts_snapshot(SnapshotStamp { offset, ..snapshot.stamp }, None);
+            has_all &= is_trusted && self.link.recover_snapshot(&snapshot) == LoadedSnapshot::Known;
+        }
+        if has_all {
+            self.link.record_all_loaded(place);
+        }
+        Ok(has_all)
     }
 
     fn ingest_values(&self, values: &BTreeMap<Offset, Known<'_>>) {

@@ -320,6 +320,11 @@ impl Stream {
         }
     }
 
+    /// Returns the kept snapshots and their place, if the stream is of this epoch.
+    pub(super) fn kept_snapshots(&mut self, epoch: Epoch) -> (Vec<KeptSnapshot>, Option<SnapshotPlace>) {
+        if self.epoch == epoch { self.snapshots.load(epoch) } else { (Vec::new(), None) }
+    }
+
     pub(super) fn load(&mut self) -> LoadedStream {
         // Values above the newest entry were written by a process that had not noticed a rollback yet.
         let newest = self.newest;

@@ -748,6 +748,14 @@ impl<M: Message> LogSink for Ingest<M> {
         }
     }
 
+    fn messages_lost_through(&self) -> Option<Offset> {
+        self.shared.upgrade()?.lock().log.messages_lost_through()
+    }
+
+    fn lacks_snapshot(&self, key: &str) -> bool {
+        self.shared.upgrade().is_some_and(|shared| shared.lock().log.lacks_snapshot(key))
+    }
+
     fn take_lost_snapshots(&self, at_most: usize) -> Vec<String> {
         self.take_lost(at_most)
     }

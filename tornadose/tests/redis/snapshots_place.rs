@@ -10,14 +10,14 @@ use crate::server::Server;
 use crate::snapshots::{Answer, SNAPSHOTS, STREAM, kept, key, next, open, submit_tokens, text};
 
 /// Returns the place, once it is kept and contains this.
-async fn place(server: &Server, part: &str) -> String {
+pub(crate) async fn place(server: &Server, part: &str) -> String {
     let place = || server.cli(&["HGET", SNAPSHOTS, ""]);
     until("the place is kept", || place().contains(part)).await;
     place()
 }
 
 /// Returns the id of the newest entry.
-fn newest(server: &Server) -> String {
+pub(crate) fn newest(server: &Server) -> String {
     let newest = server.cli(&["--raw", "XREVRANGE", STREAM, "+", "-", "COUNT", "1"]);
     newest.lines().next().unwrap().to_owned()
 }

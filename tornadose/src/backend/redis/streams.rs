@@ -17,6 +17,7 @@ mod place;
 mod shared;
 mod trimming;
 mod snapshots;
+mod snapshot_search;
 mod entry_reader;
 mod expiry;
 mod reader;
@@ -158,6 +159,12 @@ mod tests {
         }
         fn load_snapshot(&self, _: &KeptSnapshot) -> LoadedSnapshot {
             LoadedSnapshot::Unknown
+        }
+        fn messages_lost_through(&self) -> Option<Offset> {
+            None
+        }
+        fn lacks_snapshot(&self, _: &str) -> bool {
+            false
         }
         fn take_lost_snapshots(&self, _: usize) -> Vec<String> {
             Vec::new()

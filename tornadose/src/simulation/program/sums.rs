@@ -562,6 +562,7 @@ fn each_planted_mistake_with_snapshots_is_found() {
         Mistake::KeepsAnOlderSnapshot,
         Mistake::LosesASnapshot,
         Mistake::OverlooksLostSnapshots,
+        Mistake::BelievesAnOlderPlace,
         Mistake::KeepsRemovedSnapshots,
         Mistake::CoversTheSkipped,
         Mistake::LosesTheSender,

@@ -78,15 +78,34 @@ impl<M: Message> Log<M> {
         lost
     }
 
+    /// Returns an offset at or below which messages may have been lost, so that a key without a snapshot need not be new.
+    pub(crate) fn messages_lost_through(&self) -> Option<Offset> {
+        let (lost_through, forgotten_through) = self.missing_through();
+        (!self.is_complete()).then(|| lost_through.max(forgotten_through))
+    }
+
+    /// Returns whether there is no snapshot of a key because messages may have been lost.
+    pub(crate) fn lacks_snapshot(&self, text: &str) -> bool {
+        let key_index = self.keys.index_of_text(text);
+        match key_index.and_then(|key_index| self.snapshots.keys.get(&key_index)) {
+            Some(snapshot) => snapshot.is_lost,
+            None => !self.is_complete(),
+        }
+    }
+
     /// Replaces the snapshot of a key, which is not known, by one that another process has made. It must contain each
     /// message of the key that was trimmed here, and none that has yet to be read.
     pub(crate) fn recover_snapshot(&mut self, key: &M::Key, loaded: LoadedSum<M>) -> LoadedSnapshot {
-        let LoadedSum { offset, newest, message, size } = loaded;
-        let Some(key_index) = self.key_index(key) else { return LoadedSnapshot::Unknown };
-        let Some(before) = self.snapshots.keys.get(&key_index).filter(|before| before.known_from.is_none()) else {
+        if loaded.offset > self.head {
             return LoadedSnapshot::Unknown;
+        }
+        let key_index = self.key_index(key);
+        let Some((key_index, before)) = key_index.and_then(|index| Some((index, self.snapshots.keys.get(&index)?)))
+        else {
+            return self.add_recovered(key, loaded);
         };
-        if self.keys[key_index].trimmed_through > offset || offset > self.head {
+        let LoadedSum { offset, newest, message, size } = loaded;
+        if before.known_from.is_some() || self.keys[key_index].trimmed_through > offset {
             return LoadedSnapshot::Unknown;
         }
         if self.kept_latest_bytes + self.snapshots.bytes() + self.keys.bytes() + size > self.limits.memory {
@@ -106,12 +125,28 @@ impl<M: Message> Log<M> {
         LoadedSnapshot::Known
     }
 
+    /// Adds the snapshot of a key of which no summed message was read.
+    fn add_recovered(&mut self, key: &M::Key, loaded: LoadedSum<M>) -> LoadedSnapshot {
+        if self.is_complete() {
+            return LoadedSnapshot::Unknown;
+        }
+        if !self.load_snapshot(key.clone(), loaded) {
+            return LoadedSnapshot::NoRoom;
+        }
+        if let Some(key_index) = self.key_index(key) {
+            // The others were counted while this process ran.
+            let trimmed_through = self.keys[key_index].trimmed_through;
+            self.snapshots.update(key_index, |snapshot| snapshot.others_trimmed_through = trimmed_through);
+        }
+        LoadedSnapshot::Known
+    }
+
     /// Records that the snapshots of all keys up to a place were loaded, and that every entry after it will be read. A key
     /// without a snapshot is new then.
     pub(crate) fn record_all_loaded(&mut self, through: Offset) {
-        let floor = self.generations.lost_through();
-        if through >= floor {
-            self.snapshots.complete_from = Some(floor);
+        let (lost_through, forgotten_through) = self.missing_through();
+        if through >= lost_through.max(forgotten_through) {
+            self.snapshots.complete_from = Some((lost_through, forgotten_through));
         }
     }
 

@@ -37,8 +37,8 @@ pub(crate) struct Snapshots<M: Message> {
     discarded: Vec<KeySnapshot<M>>,
     /// The keys whose snapshots the engine has to keep, where one does.
     pub(super) unwritten: Option<Box<Unwritten>>,
-    /// All messages at or below this offset are in the snapshots that were loaded. `None`: this is not known.
-    pub(super) complete_from: Option<Offset>,
+    /// What was missing (`Log::missing_through`) when all snapshots were loaded that contain it; `None` before.
+    pub(super) complete_from: Option<(Offset, Offset)>,
 }
 
 /// The snapshot of one key.

@@ -81,11 +81,17 @@ impl<M: Message> Log<M> {
         }
     }
 
-    /// Returns whether no message of this log can have been lost before it came here, but those that are in snapshots which
-    /// were loaded.
+    /// Returns whether a key without an entry is new: no message of it can have been lost before it came here, or been
+    /// forgotten, but those that are in snapshots which were loaded.
     pub(super) fn is_complete(&self) -> bool {
-        let lost_through = self.generations.lost_through();
-        lost_through == Offset::START || self.snapshots.complete_from == Some(lost_through)
+        let missing = self.missing_through();
+        missing == (Offset::START, Offset::START) || self.snapshots.complete_from == Some(missing)
+    }
+
+    /// Returns up to where messages may have been lost, and up to where those were trimmed of keys that were forgotten while
+    /// their snapshots were not known.
+    pub(super) fn missing_through(&self) -> (Offset, Offset) {
+        (self.generations.lost_through(), self.snapshots.forgotten_unknown_through)
     }
 
     /// Records a queue message that was trimmed. It is kept until it is applied.

@@ -228,6 +228,27 @@ fn what_an_engine_has_sent_has_room_beside_a_reader_of_all() {
     assert!(read(&mut all)[0].starts_with("lagged"), "what is in no snapshot is told");
 }
 
+#[test]
+fn a_key_that_was_forgotten_while_its_snapshot_was_not_known_is_not_taken_for_new() {
+    let store = Store::<Line<false>>::new();
+    submit(&store, 1, &["a", "b", "c", "d", "e", "f"]);
+    for key in 100..180 {
+        submit(&store, key, &["a"]);
+    }
+    let drop_largest = || store.shared().lock().log.drop_largest_snapshot(|_| false);
+    while drop_largest() {}
+    assert_eq!(store.shared().lock().log.key_index(&1), None, "the key is forgotten");
+    submit(&store, 1, &["g"]);
+    assert!(!read(&mut open(&store, Keys::One(1), Resume::New)).contains(&"[g]".into()), "`g` is not all");
+    // Once an engine has had the snapshots of all keys, those without one are new.
+    let mut state = store.shared().lock();
+    let head = state.log.head().offset;
+    state.log.record_all_loaded(head);
+    drop(state);
+    submit(&store, 2, &["x"]);
+    assert_eq!(read(&mut open(&store, Keys::One(2), Resume::New)), ["[x]"]);
+}
+
 // --- Expiries that are lost --------------------------------------------------------------------------------------------
 
 #[tokio::test(start_paused = true)]

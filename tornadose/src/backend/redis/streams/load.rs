@@ -95,6 +95,19 @@ pub(super) async fn load(
     Ok(LoadedStream { epoch, tail, largest, latest, place, trimmed })
 }
 
+/// Reads the place up to which all snapshots are kept, if it is of this epoch.
+pub(super) async fn read_place(
+    connection: &mut ReaderConnection<'_>,
+    link: &BackendLink,
+    epoch: Epoch,
+) -> Result<Option<KeptPlace>, Fault> {
+    let state = StreamState::read(connection, link).await?;
+    let found = state.place.filter(|found| found.kept.place.epoch == epoch && state.epoch == Some(epoch));
+    // The reader has read every entry after it.
+    let holds = |found: &FoundPlace| found.check(state.info, None) == PlaceCheck::Holds;
+    Ok(found.filter(holds).map(|found| found.kept))
+}
+
 /// Reads the trim point of the stream in this epoch.
 pub(super) async fn read_trim_point(
     connection: &mut ReaderConnection<'_>,

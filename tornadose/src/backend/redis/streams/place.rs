@@ -109,6 +109,7 @@ mod tests {
             ("trimmed up to it", stream(11, 12), false, Some(2), Holds),
             ("trimmed up to it, and not counted", stream(11, 12), false, None, Holds),
             ("trimmed beyond it", stream(12, 12), false, Some(1), EntriesGone),
+            ("trimmed beyond it, and not counted", stream(12, 12), false, None, EntriesGone),
             ("one after it was deleted", stream(1, 12), true, Some(1), EntriesGone),
             ("not counted", stream(1, 12), true, None, Holds),
             ("older", stream(1, 9), false, Some(0), RolledBack),

@@ -2,10 +2,8 @@
 //! stream was rolled back.
 
 use std::collections::{HashMap, VecDeque};
-use std::time::Duration;
 
 use redis::Pipeline;
-use tokio::time::Instant;
 
 use crate::backend::backoff::Backoff;
 use crate::backend::checkpoints::TrimPoint;
@@ -25,6 +23,7 @@ use crate::backend::redis::streams::protocol::{EPHEMERAL_HISTORY, Keys, parse_nu
 use crate::backend::redis::streams::refusal::Refusal;
 use crate::backend::redis::streams::script::Scripts;
 use crate::backend::redis::streams::shared::StreamShared;
+use crate::backend::redis::streams::snapshot_search::SnapshotSearch;
 use crate::backend::redis::streams::snapshots::{SnapshotDrop, UnreadSnapshots, add_drops};
 use crate::backend::redis::streams::tail::{PollSummary, Progress, Tail};
 use crate::backend::redis::streams::trimming::Trimming;
@@ -35,12 +34,6 @@ const START_FAILURES_MAX: u32 = 10;
 
 /// After how many entries of other programs the stream is trimmed on their behalf.
 const TRIM_AFTER_FOREIGN: usize = 100;
-
-/// The shortest time after which lost snapshots are looked for again.
-const SEARCH_INTERVAL: Duration = Duration::from_secs(5);
-
-/// How many lost snapshots are looked for at once.
-const SEARCHED_MAX: usize = 100;
 
 /// How many epochs are remembered that the stream has left.
 const FORMER_EPOCHS_MAX: usize = 64;
@@ -91,8 +84,7 @@ pub(super) struct StreamReader<'a> {
     trimming: Trimming,
     /// The trim point of the stream when it was loaded, or entries were found missing.
     trimmed: TrimPoint,
-    /// When lost snapshots were looked for.
-    searched_at: Option<Instant>,
+    search: SnapshotSearch,
 }
 
 impl<'a> StreamReader<'a> {
@@ -135,7 +127,7 @@ impl<'a> StreamReader<'a> {
             trimmed: TrimPoint::default(),
             snapshots_refusal: Refusal::default(),
             trimming: Trimming::default(),
-            searched_at: None,
+            search: SnapshotSearch::new(),
         }
     }
 
@@ -194,7 +186,8 @@ impl<'a> StreamReader<'a> {
             return Ok(false);
         };
         if self.snapshots.has_unread() {
-            Box::pin(self.snapshots.load(&mut self.entries.connection, self.link)).await?;
+            let left_out = Box::pin(self.snapshots.load(&mut self.entries.connection, self.link)).await?;
+            self.search.record_left_out(left_out, self.link);
         }
         self.ingest_values(self.tail.last).await?;
         let newest_acknowledged = self.shared.acknowledged.newest_unread();
@@ -262,24 +255,17 @@ impl<'a> StreamReader<'a> {
             self.pass_ephemerals();
             self.write().await?;
             self.link.caught_up();
-            Box::pin(self.find_lost_snapshots()).await?;
+            Box::pin(self.find_lost_snapshots(epoch)).await?;
         } else {
             self.pass_ephemerals();
         }
         Ok(is_complete)
     }
 
-    /// Looks whether another process has kept snapshots that are lost in this one. They are read before the next
-    /// poll.
-    async fn find_lost_snapshots(&mut self) -> Result<(), Fault> {
-        let is_due = self.searched_at.is_none_or(|searched_at| searched_at.elapsed() >= SEARCH_INTERVAL);
-        if !is_due || self.snapshots.has_unread() || self.link.snapshot_version().is_none() {
-            return Ok(());
-        }
-        self.searched_at = Some(Instant::now());
-        let lost = self.link.lost_snapshots(SEARCHED_MAX);
-        if !lost.is_empty() {
-            self.snapshots = UnreadSnapshots::find_lost(&mut self.entries.connection, self.link, &lost).await?;
+    /// Looks whether other processes have kept snapshots that are lost in this one. They are read before the next poll.
+    async fn find_lost_snapshots(&mut self, epoch: Epoch) -> Result<(), Fault> {
+        if !self.snapshots.has_unread() && self.link.snapshot_version().is_some() {
+            self.snapshots = self.search.find(&mut self.entries.connection, self.link, epoch).await?;
         }
         Ok(())
     }
@@ -570,6 +556,7 @@ impl<'a> StreamReader<'a> {
             self.finishes = UnreadFinishes::read(&mut self.entries.connection, Offset::START).await?;
         }
         self.snapshots = UnreadSnapshots::default();
+        self.search.restart();
         if self.link.snapshot_version().is_some() {
             let connection = &mut self.entries.connection;
             let unread = UnreadSnapshots::read(connection, self.link, epoch, &self.finishes, place);

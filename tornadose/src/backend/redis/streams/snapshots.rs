@@ -227,6 +227,8 @@ pub(super) struct UnreadSnapshots {
     place: Option<Offset>,
     part: Part,
     purpose: Purpose,
+    /// How many there was no room for.
+    left_out: usize,
 }
 
 /// The reason why snapshots are read.
@@ -286,6 +288,21 @@ impl UnreadSnapshots {
         Ok((Self { snapshots: unread.into(), place, ..Self::default() }, stale))
     }
 
+    /// Lists all snapshots that can replace lost ones, or are of keys that this process has never read.
+    pub(super) async fn find_all_lost(
+        connection: &mut ReaderConnection<'_>,
+        link: &BackendLink,
+        epoch: Epoch,
+        place: Option<KeptPlace>,
+    ) -> Result<Self, Fault> {
+        // The place decides which are trusted, whether or not their keys are finished.
+        let (mut found, _) = Self::read(connection, link, epoch, &UnreadFinishes::default(), place).await?;
+        found.purpose = Purpose::Recover;
+        found.snapshots.retain(|unread| link.lacks_snapshot(&unread.key));
+        found.retain_trusted(link);
+        Ok(found)
+    }
+
     /// Lists the snapshots of these keys that can replace lost ones.
     pub(super) async fn find_lost(
         connection: &mut ReaderConnection<'_>,
@@ -321,19 +338,20 @@ impl UnreadSnapshots {
         !self.snapshots.is_empty() || self.place.is_some()
     }
 
-    /// Loads the snapshots until there is no room for more. After an error it goes on where it was.
+    /// Loads the snapshots until there is no room for more. Returns how many are left out. After an error it goes on
+    /// where it was.
     pub(super) async fn load(
         &mut self,
         connection: &mut ReaderConnection<'_>,
         link: &BackendLink,
-    ) -> Result<(), Fault> {
+    ) -> Result<usize, Fault> {
         while !self.snapshots.is_empty() {
             self.load_some(connection, link).await?;
         }
         if let Some(place) = self.place.take() {
             link.record_all_loaded(place);
         }
-        Ok(())
+        Ok(std::mem::take(&mut self.left_out))
     }
 
     async fn load_some(&mut self, connection: &mut ReaderConnection<'_>, link: &BackendLink) -> Result<(), Fault> {
@@ -373,23 +391,23 @@ impl UnreadSnapshots {
                 self.place = self.place.filter(|_| is_gone);
                 continue;
             };
-            if self.purpose == Purpose::Recover {
-                // One that cannot be used yet is looked for again.
-                link.recover_snapshot(&snapshot);
-                continue;
-            }
-            match link.load_snapshot(&snapshot) {
+            let loaded = match self.purpose {
+                Purpose::Load => link.load_snapshot(&snapshot),
+                Purpose::Recover => link.recover_snapshot(&snapshot),
+            };
+            match loaded {
                 LoadedSnapshot::Known => {}
                 LoadedSnapshot::Unknown => {
                     self.place = None;
-                    tracing::warn!(target: "tornadose", channel = link.channel(), "snapshot not readable");
+                    // One that cannot be used yet is looked for again.
+                    if self.purpose == Purpose::Load {
+                        tracing::warn!(target: "tornadose", channel = link.channel(), "snapshot not readable");
+                    }
                 }
                 LoadedSnapshot::NoRoom => {
-                    let left_out = self.snapshots.len() + 1;
-                    tracing::warn!(target: "tornadose", channel = link.channel(), left_out, "no room for snapshots");
+                    self.left_out = self.snapshots.len() + 1;
                     self.place = None;
                     self.snapshots.clear();
-                    return Ok(());
                 }
             }
         }
