@@ -12,7 +12,7 @@ pub(crate) const STORE: &[&str] = &["key", "slot", "latest", "queue", "ephemeral
 
 /// The words on the fields of a subscriber.
 pub(crate) const SUBSCRIBER: &[&str] =
-    &["key", "keys", "param", "query", "header", "cookie", "depot", "state", "connection", "store_handle"];
+    &["key", "keys", "param", "query", "header", "cookie", "depot", "ticket", "state", "connection", "store_handle"];
 
 /// The attribute that takes each word as an argument.
 pub(crate) const LONG: &str = "tornadose";

@@ -90,8 +90,8 @@ Makes a struct the description of one connection, and gives it the function `han
 - `protocols = ["v1"]`; `max_message = "64KiB"`; `throttle = "500ms"`.
 - `crate = path`: the path of the library.
 
-On fields: `#[key]`, `#[keys(name)]`, `#[param]`, `#[query]`, `#[header]`, `#[cookie]`, `#[depot]`, `#[state]`,
-`#[connection]`, `#[store_handle]`.
+On fields: `#[key]`, `#[keys(name)]`, `#[param]`, `#[query]`, `#[header]`, `#[cookie]`, `#[depot]`, `#[ticket]`,
+`#[state]`, `#[connection]`, `#[store_handle]`.
 
 The page: <https://docs.rs/tornadose/latest/tornadose/attr.subscriber.html>
 "#
@@ -125,6 +125,7 @@ pub fn derive_store(item: TokenStream) -> TokenStream {
         header,
         cookie,
         depot,
+        ticket,
         state,
         connection,
         store_handle

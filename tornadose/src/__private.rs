@@ -14,7 +14,9 @@ pub use crate::event::Event;
 pub use crate::event::encode::EncodeMessage;
 pub use crate::event::error::EncodeError;
 pub use crate::handler::builder::StreamHandler;
-pub use crate::handler::extract::own::{ConnectionField, DepotField, SameType, StateField, StoreField, depot_value};
+pub use crate::handler::extract::own::{
+    ConnectionField, DepotField, SameType, StateField, StoreField, TicketField, depot_value,
+};
 pub use crate::handler::extract::value::{FromDepot, FromJson, FromText, Returned, ReturnedValue, TakeAnOwnedType};
 pub use crate::message::checked::AfterCheck;
 pub use crate::message::key_field::{KeyField, KeyPart, NotSerialized, TombstoneSlot, VariantKey};

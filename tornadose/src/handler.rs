@@ -17,6 +17,7 @@
 
 mod request;
 mod origin;
+pub(crate) mod tickets;
 pub(crate) mod extract;
 mod settings;
 pub(crate) mod builder;
@@ -46,7 +47,11 @@ use crate::subscriber::options::Transports;
 impl<S: Subscriber> StreamHandler<S> {
     async fn serve(&self, req: &mut Request, depot: &Depot, res: &mut Response) -> Result<(), Rejection> {
         let Self { endpoint, .. } = self;
-        match endpoint.route(req, res)? {
+        let route = endpoint.route(req, res)?;
+        if let Some(tickets) = endpoint.tickets.as_ref().filter(|_| !matches!(route, Route::Answered)) {
+            tickets.check(req, res)?;
+        }
+        match route {
             Route::Answered => Ok(()),
             Route::Ws { accept } => {
                 let authorized = self.authorize(req, depot).await?;

@@ -96,6 +96,7 @@ pub use crate::event::Event;
 pub use crate::event::error::{EncodeError, EventNameError};
 pub use crate::event::name::EventName;
 pub use crate::handler::builder::StreamHandler;
+pub use crate::handler::tickets::{SecretError, SignError, Ticket, TicketError, Tickets};
 pub use crate::id::{Id, IdError};
 pub use crate::message::slot::Slotted;
 pub use crate::message::snapshot::{SnapshotRole, SnapshotRules};

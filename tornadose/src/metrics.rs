@@ -57,6 +57,12 @@ pub(crate) fn late(channel: &'static str) {
     ::metrics::counter!("tornadose_late_total", "channel" => channel).increment(1);
 }
 
+/// Counts a ticket that was issued, accepted or refused.
+pub(crate) fn ticket(outcome: &'static str) {
+    #[cfg(feature = "metrics")]
+    ::metrics::counter!("tornadose_tickets_total", "outcome" => outcome).increment(1);
+}
+
 /// Counts a connection that opens.
 pub(crate) fn opened(transport: &'static str) {
     #[cfg(feature = "metrics")]

@@ -182,6 +182,7 @@ fn from_request(model: &Model) -> TokenStream {
                 let value = depot_field(of, member, &depot, rt);
                 quote_spanned!(generated=> #library::SameType::<#ty>::same(#value))
             }
+            Source::Ticket => quote_spanned!(generated=> #library::TicketField::from_ticket(#request)?),
             Source::State => quote_spanned!(generated=> #library::StateField::initial()),
             Source::Connection => quote_spanned!(generated=> #library::ConnectionField::fresh()),
             Source::StoreHandle => {
@@ -307,9 +308,12 @@ fn keys_from(model: &Model) -> Option<TokenStream> {
         Source::Header(name) => format!("header `{name}`"),
         Source::Cookie(name) => format!("cookie `{name}`"),
         Source::DepotNamed(name) => format!("depot entry `{name}`"),
-        Source::Depot | Source::DepotField { .. } | Source::State | Source::Connection | Source::StoreHandle => {
-            format!("field `{}`", list.name.unraw())
-        }
+        Source::Depot
+        | Source::DepotField { .. }
+        | Source::Ticket
+        | Source::State
+        | Source::Connection
+        | Source::StoreHandle => format!("field `{}`", list.name.unraw()),
     };
     Some(quote! {
         const KEYS_FROM: ::core::option::Option<&'static ::core::primitive::str> = ::core::option::Option::Some(#place);

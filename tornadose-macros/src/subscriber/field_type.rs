@@ -25,6 +25,7 @@ pub(crate) fn check(ty: &Type, source: &Source) -> Option<syn::Error> {
         Source::Depot
         | Source::DepotNamed(_)
         | Source::DepotField { .. }
+        | Source::Ticket
         | Source::State
         | Source::Connection
         | Source::StoreHandle => return None,

@@ -51,6 +51,7 @@ pub(crate) enum Source {
         ty: Box<Type>,
         member: Member,
     },
+    Ticket,
     State,
     Connection,
     StoreHandle,
@@ -59,7 +60,7 @@ pub(crate) enum Source {
 impl Source {
     /// Whether the client chooses the value.
     pub(crate) fn is_client_controlled(&self) -> bool {
-        !(self.is_depot() || matches!(self, Self::State | Self::Connection | Self::StoreHandle))
+        !(self.is_depot() || matches!(self, Self::Ticket | Self::State | Self::Connection | Self::StoreHandle))
     }
 
     /// Whether the value is read from the depot.
@@ -69,12 +70,13 @@ impl Source {
 
     /// Whether the value is read from the request.
     pub(crate) fn is_request(&self) -> bool {
-        // The handler puts its store into the request.
-        self.is_client_controlled() || matches!(self, Self::StoreHandle)
+        // The handler puts its store, and what it has verified, into the request.
+        self.is_client_controlled() || matches!(self, Self::Ticket | Self::StoreHandle)
     }
 }
 
-const SOURCES: [&str; 8] = ["param", "query", "header", "cookie", "depot", "state", "connection", "store_handle"];
+const SOURCES: [&str; 9] =
+    ["param", "query", "header", "cookie", "depot", "ticket", "state", "connection", "store_handle"];
 
 /// Returns the fields in order, without those that have a mistake.
 pub(crate) fn bind(fields: &Fields, mistakes: &mut Mistakes) -> Vec<BoundField> {
@@ -110,7 +112,7 @@ fn bind_one(field: &Field, mistakes: &mut Mistakes) -> Option<BoundField> {
             None => {
                 let message = format!(
                     "`{name}` has no source: add `#[key]`, `#[param]`, `#[query]`, `#[header]`, `#[cookie]`, \
-                     `#[depot]`, `#[state]`, `#[connection]` or `#[store_handle]`"
+                     `#[depot]`, `#[ticket]`, `#[state]`, `#[connection]` or `#[store_handle]`"
                 );
                 mistakes.at(name.span(), message);
                 return None;
@@ -185,6 +187,7 @@ fn key(field: &Field, name: &Ident, mistakes: &mut Mistakes) -> Result<Option<Ke
 /// Returns a source that is the program's own, and takes no arguments.
 fn own_source(word: &str, attribute: &Attribute, mistakes: &mut Mistakes) -> Option<Source> {
     let (source, gives) = match word {
+        "ticket" => (Source::Ticket, "the value of the request's ticket"),
         "state" => (Source::State, "the default of the field's type"),
         "connection" => (Source::Connection, "the id of the connection"),
         "store_handle" => (Source::StoreHandle, "the store that the handler serves"),

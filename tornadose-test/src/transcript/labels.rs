@@ -1,4 +1,4 @@
-//! Labels for values that differ from run to run (ids, UUIDs, masked values). Equal values get equal labels, numbered
+//! Labels for values that differ from run to run (ids, UUIDs, tickets, masked values). Equal values get equal labels, numbered
 //! in the order in which they are printed.
 
 use std::collections::{HashMap, HashSet};
@@ -23,6 +23,7 @@ pub(crate) struct Labels<'masks> {
     epochs: HashSet<String>,
     ids: HashMap<String, usize>,
     uuids: HashMap<String, usize>,
+    tickets: HashMap<String, usize>,
 }
 
 impl<'masks> Labels<'masks> {
@@ -45,6 +46,7 @@ impl<'masks> Labels<'masks> {
             epochs,
             ids: HashMap::new(),
             uuids: HashMap::new(),
+            tickets: HashMap::new(),
         }
     }
 
@@ -102,7 +104,7 @@ impl<'masks> Labels<'masks> {
         }
     }
 
-    /// Replaces the ids and UUIDs of a text.
+    /// Replaces the ids, UUIDs and tickets of a text.
     pub(crate) fn text(&mut self, text: &str) -> String {
         let mut labelled = String::with_capacity(text.len());
         let mut rest = text;
@@ -151,6 +153,10 @@ impl<'masks> Labels<'masks> {
             let next = self.uuids.len() + 1;
             let number = self.uuids.entry(word.to_ascii_lowercase()).or_insert(next);
             labelled.extend(["[uuid-", &number.to_string(), "]"]);
+        } else if is_ticket(word) {
+            let next = self.tickets.len() + 1;
+            let number = self.tickets.entry(word.to_owned()).or_insert(next);
+            labelled.extend(["[ticket-", &number.to_string(), "]"]);
         } else if word.len() >= ID_CHARS_MIN
             && (self.known.contains(word) || epoch(word).is_some_and(|epoch| self.epochs.contains(epoch)))
         {
@@ -163,6 +169,19 @@ impl<'masks> Labels<'masks> {
 
 fn is_word(char: char) -> bool {
     char.is_ascii_alphanumeric() || matches!(char, '-' | '.' | '_')
+}
+
+/// Returns whether this is a ticket of Tornadose: the milliseconds until its end, its value, and a signature of 32 bytes,
+/// both as base64.
+fn is_ticket(word: &str) -> bool {
+    let mut parts = word.split('.');
+    let (end, value, signature) = (parts.next(), parts.next(), parts.next());
+    let has_length = |part: Option<&str>, length| part.is_some_and(|part| part.len() == length);
+    has_length(end, 13)
+        && end.is_some_and(|end| end.bytes().all(|byte| byte.is_ascii_digit()))
+        && value.is_some_and(|value| !value.is_empty())
+        && has_length(signature, 43)
+        && parts.next().is_none()
 }
 
 /// Returns the epoch of an id of the form `<8 characters>-<digits>`; the digits may contain points.
@@ -214,6 +233,18 @@ mod tests {
         assert_eq!(labels.id("7"), "#2");
         assert_eq!(labels.id("k3v9x0aq-1"), "#3");
         assert_eq!(labels.id("k3v9x0aq-2"), "#1");
+    }
+
+    #[test]
+    fn a_ticket_is_numbered_wherever_it_is() {
+        let mut labels = labels(&[]);
+        let signature = "x-_4567890123456789012345678901234567890123";
+        let (one, two) = (format!("1700000000000.Nw.{signature}"), format!("1700000060000.Nw.{signature}"));
+        assert_eq!(labels.text(&format!("/inbox?ticket={one}&x=1")), "/inbox?ticket=[ticket-1]&x=1");
+        assert_eq!(labels.text(&format!("{two} {one}")), "[ticket-2] [ticket-1]");
+        for odd in [format!("170000000000.Nw.{signature}"), format!("1700000000000..{signature}"), format!("{one}.x")] {
+            assert_eq!(labels.text(&odd), odd);
+        }
     }
 
     #[test]

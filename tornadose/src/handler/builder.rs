@@ -6,6 +6,8 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use tokio::sync::Semaphore;
 
 use crate::handler::endpoint::Endpoint;
@@ -15,6 +17,7 @@ use crate::handler::lifecycle::presence::check_hooks;
 use crate::handler::origin::OriginPolicy;
 use crate::handler::served::ConnectionKind;
 use crate::handler::settings::{Settings, clamp_timeout};
+use crate::handler::tickets::Tickets;
 use crate::store::Store;
 use crate::store::entry::Encoding;
 use crate::subscriber::Subscriber;
@@ -77,6 +80,7 @@ impl<S: Subscriber> StreamHandler<S> {
             connections: Arc::default(),
             kind: ConnectionKind::new(S::LOADS, S::WATCH.is_some()),
             hooks: Hooks { has_opened: S::HAS_OPENED, has_closed: S::HAS_CLOSED },
+            tickets: None,
         };
         Self { endpoint, _subscriber: PhantomData }
     }
@@ -354,6 +358,36 @@ impl<S: Subscriber> StreamHandler<S> {
     #[must_use]
     pub fn throttle(mut self, period: impl Into<Option<Duration>>) -> Self {
         self.endpoint.settings.options.throttle = period.into().map(clamp_timeout);
+        self
+    }
+
+    /// Requires a ticket in the query of each request. A request without a valid one gets 401, before the fields of the
+    /// subscriber are read and `authorize` runs. A field with `#[ticket]` has the value of the ticket. See [`Tickets`].
+    ///
+    /// ```
+    /// # use tornadose::prelude::*;
+    /// # #[store(queue)]
+    /// # #[derive(Serialize)]
+    /// # struct Line { #[key] user: u64, text: String }
+    /// use tornadose::Tickets;
+    ///
+    /// #[subscriber(sse, store = Line)]
+    /// struct Inbox {
+    ///     #[key]
+    ///     #[ticket]
+    ///     user: u64,
+    /// }
+    ///
+    /// let tickets = Tickets::<u64>::new(["a secret of 32 bytes, or of more"]).unwrap();
+    /// let handler = Inbox::handler(&Store::new()).tickets(&tickets);
+    /// # drop(handler);
+    /// ```
+    #[must_use]
+    pub fn tickets<T>(mut self, tickets: &Tickets<T>) -> Self
+    where
+        T: Serialize + DeserializeOwned + Clone + Send + Sync + 'static,
+    {
+        self.endpoint.tickets = Some(Arc::new(tickets.clone()));
         self
     }
 }

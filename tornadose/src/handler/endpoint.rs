@@ -8,6 +8,7 @@ use crate::handler::connection::registry::Connections;
 use crate::handler::lifecycle::Hooks;
 use crate::handler::served::ConnectionKind;
 use crate::handler::settings::Settings;
+use crate::handler::tickets::check::CheckTicket;
 use crate::message::Message;
 use crate::store::Store;
 
@@ -20,6 +21,8 @@ pub(crate) struct Endpoint<M: Message> {
     pub(crate) load_turns: Arc<Semaphore>,
     pub(crate) kind: ConnectionKind,
     pub(crate) hooks: Hooks,
+    /// Checks the tickets of requests, where they need one.
+    pub(crate) tickets: Option<Arc<dyn CheckTicket>>,
 }
 
 impl<M: Message> Clone for Endpoint<M> {
@@ -29,6 +32,7 @@ impl<M: Message> Clone for Endpoint<M> {
             settings: self.settings.clone(),
             connections: Arc::clone(&self.connections),
             load_turns: Arc::clone(&self.load_turns),
+            tickets: self.tickets.clone(),
             ..*self
         }
     }

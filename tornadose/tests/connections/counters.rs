@@ -14,7 +14,7 @@ use super::watched_room::{Note, RoomKey, ScriptedBackend, said, topic, watched_r
 
 /// Counters and gauges by name and labels.
 #[derive(Default)]
-struct Counts(Mutex<BTreeMap<String, Arc<Count>>>);
+pub(super) struct Counts(Mutex<BTreeMap<String, Arc<Count>>>);
 
 #[derive(Default)]
 struct Count {
@@ -53,7 +53,7 @@ impl Counts {
 
     /// Returns every sum by name and labels, without the label `detached`, which differs between the
     /// test binaries.
-    fn lines(&self) -> String {
+    pub(super) fn lines(&self) -> String {
         let mut sums: BTreeMap<String, u64> = BTreeMap::new();
         for (name, count) in &*self.0.lock().unwrap() {
             let name = name.split(" detached=").next().unwrap().to_owned();

@@ -68,6 +68,7 @@ mod slots;
 mod snapshots;
 mod sse;
 mod throttle;
+mod tickets;
 mod ttl;
 mod watch;
 mod watch_cuts;

@@ -5,6 +5,7 @@ use salvo::http::StatusError;
 use salvo::{Depot, Request};
 
 use crate::handler::extract;
+use crate::handler::tickets::Ticket;
 use crate::message::Message;
 use crate::message::never::{Never, Unimplemented};
 use crate::store::Store;
@@ -85,6 +86,34 @@ where
 {
     fn from_handler(_: &Request) -> Result<Self, StatusError> {
         Ok(Self::new())
+    }
+}
+
+/// The type of a `#[ticket]` field.
+#[diagnostic::on_unimplemented(
+    message = "a `#[ticket]` field is cloned out of the ticket, and `{Self}` cannot be cloned",
+    label = "not `Clone`",
+    note = "put `#[derive(Clone)]` on `{Self}`"
+)]
+pub trait TicketField: Sized {
+    /// Returns the value of the ticket that the handler has verified.
+    ///
+    /// # Errors
+    ///
+    /// 500 when there is none of this type: the handler was not given tickets of it.
+    fn from_ticket(request: &Request) -> Result<Self, StatusError>;
+}
+
+#[diagnostic::do_not_recommend]
+impl<T: Clone + Send + Sync + 'static> TicketField for T {
+    fn from_ticket(request: &Request) -> Result<Self, StatusError> {
+        if let Some(Ticket(value)) = request.extensions().get::<Ticket<T>>() {
+            return Ok(value.clone());
+        }
+        let type_name = std::any::type_name::<T>();
+        tracing::warn!(target: "tornadose", type_name, "ticket value missing");
+        let message = format!("the handler has no `.tickets(…)` of the type `{type_name}`");
+        Err(StatusError::internal_server_error().brief(message))
     }
 }
 

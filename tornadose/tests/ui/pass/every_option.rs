@@ -107,6 +107,8 @@ pub struct Feed {
     account: u64,
     #[depot(Shard, 0)]
     shard: u8,
+    #[ticket]
+    guest: u64,
     #[state]
     received: Vec<Event>,
     #[connection]
@@ -137,7 +139,11 @@ impl Feed {
     async fn opened(&mut self, store: &Store<Event>) -> Result<(), Close> {
         assert_eq!(self.events.head(), store.head());
         self.received.clear();
-        if self.account == u64::from(self.shard) { Ok(()) } else { Err(Close::new(CloseCode::RESTART, "no")) }
+        if self.account == u64::from(self.shard) + self.guest {
+            Ok(())
+        } else {
+            Err(Close::new(CloseCode::RESTART, "no"))
+        }
     }
     async fn closed(self, store: &Store<Event>) {
         let name = self.connection.to_string();

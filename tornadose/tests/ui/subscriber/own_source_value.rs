@@ -12,6 +12,8 @@ struct Ticks {
     b: ConnectionId,
     #[store_handle = "store"]
     c: Store<Tick>,
+    #[ticket(u64)]
+    h: u64,
     #[depot(Account)]
     d: u64,
     #[depot(Account, "id")]
