@@ -92,7 +92,7 @@ class Page {
     const { targetId } = await browser.call("Target.createTarget", { url: "about:blank" })
     const { sessionId } = await browser.call("Target.attachToTarget", { targetId, flatten: true })
     const page = new Page()
-    Object.assign(page, { browser, sessionId, complaints: [] })
+    Object.assign(page, { browser, targetId, sessionId, complaints: [] })
     browser.pages.set(sessionId, page)
     for (const domain of ["Page", "Runtime", "Log"]) await page.call(`${domain}.enable`)
     return page
@@ -113,6 +113,17 @@ class Page {
     const { result, exceptionDetails } = await this.call("Runtime.evaluate", params)
     if (exceptionDetails) throw new Error(exceptionDetails.exception.description)
     return result.value
+  }
+
+  close() {
+    return this.browser.call("Target.closeTarget", { targetId: this.targetId })
+  }
+
+  // Ends the page's process. Nothing of it runs any more, so the call has no answer.
+  async crash() {
+    this.call("Page.crash").catch(() => {})
+    await wait(100)
+    await this.close()
   }
 
   async press(key) {

@@ -10,6 +10,15 @@ const { live, AskError } = new Function(`${SOURCE}\nreturn { live, AskError }`)(
 let opened = [] // every WebSocket so far
 let lost = [] // every call of `error`
 let onConnect = () => {} // what happens to a new WebSocket
+let listeners = [] // of the page, with their types
+
+function listen(type, run, { signal }) {
+  const listener = { type, run }
+  listeners.push(listener)
+  signal.addEventListener("abort", () => { listeners = listeners.filter((other) => other !== listener) })
+}
+
+const dispatch = (type) => listeners.filter((listener) => listener.type === type).forEach(({ run }) => run())
 
 class FakeWebSocket {
   readyState = 0
@@ -76,10 +85,10 @@ beforeEach(() => {
   mock.method(Math, "random", () => 0.999)
   opened = []
   lost = []
+  listeners = []
   onConnect = () => {}
   Object.assign(globalThis, {
-    WebSocket: FakeWebSocket, document: { baseURI: "http://localhost/" },
-    addEventListener() {}, removeEventListener() {},
+    WebSocket: FakeWebSocket, document: { baseURI: "http://localhost/", addEventListener: listen }, addEventListener: listen,
   })
 })
 
@@ -248,55 +257,124 @@ test("a value that is no JSON rejects, and sends nothing", async () => {
   assert.deepEqual(socket.sent, [])
 })
 
-test("a stream of server-sent events cannot ask", () => {
-  globalThis.EventSource = class { addEventListener() {} }
-  assert.deepEqual(Object.keys(connect({})), ["close"])
-})
+// A response of server-sent events, which the test writes.
+class FakeStream {
+  unread = []
+  isAborted = false
 
-// An EventSource whose server the test plays.
-class FakeEventSource {
-  readyState = 0
-  listeners = {}
-
-  constructor(url) {
-    this.url = url
+  constructor(url, { signal, ...init }) {
+    Object.assign(this, { url, init })
     opened.push(this)
+    this.response = new Promise((resolve, reject) => Object.assign(this, { resolve, reject }))
+    signal.onabort = () => {
+      this.isAborted = true
+      this.fail(new DOMException("aborted", "AbortError"))
+    }
   }
 
-  addEventListener(name, listener) {
-    this.listeners[name] = listener
+  // Responds, with a stream or an error.
+  async respond(status = 200, type = "text/event-stream") {
+    const read = () => new Promise((resolve, reject) => {
+      this.reading = { resolve, reject }
+      this.pass()
+    })
+    this.resolve({ status, ok: status === 200, headers: new Headers({ "content-type": type }), body: { getReader: () => ({ read }) } })
+    await settle()
   }
 
-  receive(type, data, lastEventId = "") {
-    this.listeners[type]?.({ type, data: JSON.stringify(data), lastEventId })
+  pass() {
+    if (!this.reading || !this.unread.length) return
+    const { resolve } = this.reading
+    this.reading = null
+    resolve(this.unread.shift())
   }
 
-  refuse() {
-    this.readyState = 2
-    return this.onerror()
+  async write(...texts) {
+    this.unread.push(...texts.map((value) => ({ value: typeof value === "string" ? new TextEncoder().encode(value) : value })))
+    this.pass()
+    await settle()
   }
 
-  close() {
-    this.readyState = 2
+  async receive(event, data, id) {
+    await this.write(`${id ? `id: ${id}\n` : ""}event: ${event}\ndata: ${JSON.stringify(data)}\n\n`)
+  }
+
+  async end() {
+    this.unread.push({ done: true })
+    this.pass()
+    await settle()
+  }
+
+  async fail(error = new TypeError("network error")) {
+    this.reject(error)
+    this.reading?.reject(error)
+    await settle()
   }
 }
+
+// Lets everything run that waits for no time.
+const settle = () => new Promise((resolve) => setImmediate(resolve))
+
+const NAMES = ["said", "finished", "message", "open", "error"]
+const HANDLED = [...NAMES, ...["gap", "reset", "expired", "finished"].map((name) => `tornadose:${name}`)]
 
 // Opens a stream of server-sent events, and returns it with the calls of its handlers.
-function openStream(path = "/feed") {
-  globalThis.EventSource = FakeEventSource
-  const called = [], handlers = {}
-  for (const name of ["said", "finished", "tornadose:expired", "tornadose:finished", "error"]) handlers[name] = (...values) => called.push([name, ...values])
-  live(path, handlers)
-  return { stream: opened.at(-1), called }
+async function openStream(path = "/feed", options = {}) {
+  globalThis.fetch = (url, init) => new FakeStream(String(url), init).response
+  const called = [], handlers = Object.fromEntries(HANDLED.map((name) => [name, (...values) => called.push([name, ...values])]))
+  const feed = live(path, handlers, options), stream = opened.at(-1)
+  await stream.respond()
+  assert.deepEqual(called.splice(0), [["open"]])
+  return { stream, called, feed }
 }
 
-test("a finished stream of server-sent events is told once, and nothing comes back", () => {
-  const { stream, called } = openStream()
-  stream.receive("said", 1, "a-1")
-  stream.receive("finished", 2, "a-2") // an event of the program
-  stream.receive("tornadose:finished", { key: 7 }, "a-3") // one of several keys
-  stream.receive("tornadose:finished", {}, "a-4")
-  assert.equal(stream.readyState, 2)
+// Waits as long as the page was told, and returns the next connection.
+async function reopenStream(called) {
+  const [name, { wait }] = called.at(-1)
+  assert.equal(name, "error")
+  mock.timers.tick(wait + 1)
+  await settle()
+  return opened.at(-1)
+}
+
+const lastEventId = ({ url }) => new URL(url).searchParams.get("last_event_id")
+
+test("a stream of server-sent events cannot ask", async () => {
+  const { feed } = await openStream()
+  assert.deepEqual(Object.keys(feed), ["close"])
+})
+
+test("a stream is parsed as the standard says, however it is cut into pieces", async () => {
+  const text = "\ufeffretry: 3000\n: tornadose\nid: a-1\ndata: {\"text\":\"größe\"}\n\nevent: said\r\ndata: 1\r\ndata: 2\r\n\r\n"
+    + ": keep-alive\nid: a-2\n\ndata:no json\rid: a-3\r\revent: said\ndata\n\nunknown: x\ndata: \"last\"\n\n"
+  const expected = [
+    ["message", { text: "größe" }, "a-1"], ["said", "1\n2", ""], ["message", "no json", "a-3"], ["said", "", ""], ["message", "last", ""],
+  ]
+  const bytes = new TextEncoder().encode(text)
+  for (let size = 1; size < 9; size++) {
+    const { stream, called } = await openStream()
+    for (let at = 0; at < bytes.length; at += size) await stream.write(bytes.slice(at, at + size))
+    assert.deepEqual(called, expected, `in pieces of ${size}`)
+    await stream.end()
+    assert.equal(lastEventId(await reopenStream(called)), "a-3")
+  }
+})
+
+test("a block that is not complete is not delivered, and a position moves the id of the page", async () => {
+  const { stream, called } = await openStream()
+  await stream.write("id: a-1\n\nid: a-2\ndata: 1\n")
+  await stream.end()
+  assert.deepEqual(called.map(([name]) => name), ["error"])
+  assert.equal(lastEventId(await reopenStream(called)), "a-1")
+})
+
+test("a finished stream of server-sent events is told once, and nothing comes back", async () => {
+  const { stream, called } = await openStream()
+  await stream.receive("said", 1, "a-1")
+  await stream.receive("finished", 2, "a-2") // an event of the program
+  await stream.receive("tornadose:finished", { key: 7 }, "a-3") // one of several keys
+  await stream.write('event: tornadose:finished\nid: a-4\ndata: {}\n\nevent: said\ndata: 5\n\n')
+  assert.ok(stream.isAborted)
   mock.timers.tick(100_000)
   assert.equal(opened.length, 1)
   assert.deepEqual(called, [
@@ -304,14 +382,13 @@ test("a finished stream of server-sent events is told once, and nothing comes ba
   ])
 })
 
-test("a value that has expired is told with its id, over both transports, and the page resumes after it", () => {
-  const { stream, called } = openStream()
+test("a value that has expired is told with its id, over both transports, and the page resumes after it", async () => {
+  const { stream, called } = await openStream()
   const expired = { key: "1", slot: "ada", event: "here" }
-  stream.receive("tornadose:expired", expired, "a-1")
-  stream.refuse()
-  mock.timers.tick(100_000)
-  assert.match(opened.at(-1).url, /last_event_id=a-1$/)
-  assert.deepEqual(called[0], ["tornadose:expired", expired, "a-1"])
+  await stream.receive("tornadose:expired", expired, "a-1")
+  assert.deepEqual(called, [["tornadose:expired", expired, "a-1"]])
+  await stream.end()
+  assert.equal(lastEventId(await reopenStream(called)), "a-1")
 
   const told = []
   const { socket } = open({ "tornadose:expired": (...values) => told.push(values) })
@@ -322,21 +399,9 @@ test("a value that has expired is told with its id, over both transports, and th
   assert.deepEqual(told, [[expired, "a-2"]])
 })
 
-test("a page clears what it shows at a reset, and keeps its id until the next", () => {
-  const page = () => {
-    const rows = new Map()
-    return { rows, handlers: { "tornadose:reset": () => rows.clear(), row: ({ id, title }) => rows.set(id, title) } }
-  }
-  // Over Server-Sent Events an event without an id repeats the newest.
-  globalThis.EventSource = FakeEventSource
-  const stream = page()
-  live("/tasks", stream.handlers)
-  opened[0].receive("row", { id: 1, title: "stale" }, "a-1")
-  opened[0].receive("tornadose:reset", {}, "a-1")
-  opened[0].receive("row", { id: 2, title: "loaded" }, "a-1")
-  assert.deepEqual([...stream.rows], [[2, "loaded"]])
-  const { rows, handlers } = page()
-  const { socket } = open(handlers)
+test("a page clears what it shows at a reset, and keeps its id until the next", async () => {
+  const rows = new Map()
+  const { socket } = open({ "tornadose:reset": () => rows.clear(), row: ({ id, title }) => rows.set(id, title) })
   socket.receive({ id: "a-1", event: "row", data: { id: 1, title: "stale" } })
   socket.receive({ event: "tornadose:reset", data: {} })
   socket.receive({ event: "row", data: { id: 2, title: "loaded" } })
@@ -344,41 +409,180 @@ test("a page clears what it shows at a reset, and keeps its id until the next", 
   socket.onclose({ code: 1006 })
   mock.timers.tick(100_000)
   assert.match(opened.at(-1).url, /last_event_id=a-1/)
+
+  const { stream, called } = await openStream()
+  await stream.receive("said", 1, "a-1")
+  await stream.receive("tornadose:reset", {})
+  await stream.receive("said", 2)
+  assert.deepEqual(called, [["said", 1, "a-1"], ["tornadose:reset", {}, ""], ["said", 2, ""]])
+  await stream.end()
+  assert.equal(lastEventId(await reopenStream(called)), "a-1")
 })
 
-test("a finished stream ends also where the page has no handler for it", () => {
-  globalThis.EventSource = FakeEventSource
+test("a finished stream ends also where the page has no handler for it", async () => {
+  globalThis.fetch = (url, init) => new FakeStream(String(url), init).response
   live("/feed", {})
-  opened[0].receive("tornadose:finished", {}, "a-1")
-  assert.equal(opened[0].readyState, 2)
+  await opened[0].respond()
+  await opened[0].receive("tornadose:finished", {}, "a-1")
+  assert.ok(opened[0].isAborted)
 })
 
 test("a page that had everything before is told, and nothing comes back", async () => {
-  const asked = []
-  globalThis.fetch = async (url, { method, credentials }) => {
-    asked.push([url, method, credentials])
-    return { status: 204 }
-  }
-  const { stream, called } = openStream("/feed?last_event_id=a-4")
-  await stream.refuse()
+  const { stream, called } = await openStream()
+  await stream.receive("said", 1, "a-4")
+  await stream.end()
+  const next = await reopenStream(called)
+  called.splice(0)
+  await next.respond(204)
   mock.timers.tick(100_000)
-  assert.equal(opened.length, 1)
-  assert.deepEqual(called, [["tornadose:finished", {}, ""]])
-  assert.deepEqual(asked, [["http://localhost/feed?last_event_id=a-4", "HEAD", "same-origin"]])
+  assert.equal(opened.length, 2)
+  assert.deepEqual(called, [["tornadose:finished", {}, "a-4"]])
 })
 
-test("a stream that is refused is tried again, whatever the reason is", async () => {
-  for (const answer of [async () => ({ status: 502 }), async () => { throw new TypeError("no network") }]) {
-    globalThis.fetch = answer
-    const { stream, called } = openStream("/feed?last_event_id=a-4"), streams = opened.length
-    await stream.refuse()
-    assert.equal(called[0][1].reason, "refused")
-    mock.timers.tick(called[0][1].wait + 1)
-    assert.equal(opened.length, streams + 1)
+test("a stream that is refused is told with its status and tried again, less and less often", async () => {
+  const { stream, called } = await openStream()
+  await stream.end()
+  const waits = []
+  for (const [status, type, reason] of [[502, "text/html", 502], [401, "text/plain", 401], [200, "text/html", 200]]) {
+    const next = await reopenStream(called)
+    await next.respond(status, type)
+    assert.equal(called.at(-1)[1].reason, reason)
+    waits.push(called.at(-1)[1].wait)
   }
-  // Without an id it cannot have had everything, and nothing is asked.
-  globalThis.fetch = () => assert.fail("asked")
-  openStream().stream.refuse()
+  const next = await reopenStream(called)
+  await next.fail()
+  assert.equal(called.at(-1)[1].reason, "refused")
+  waits.push(called.at(-1)[1].wait)
+  assert.ok(waits.every((wait, index) => index === 0 || wait > waits[index - 1] * 1.9), `${waits}`)
+  await (await reopenStream(called)).respond()
+  assert.deepEqual(called.at(-1), ["open"])
+})
+
+test("a stream that ends is opened again after the time that the server says, or more", async () => {
+  const { stream, called } = await openStream()
+  await stream.write("retry: 20000\n\n")
+  mock.timers.tick(60_000)
+  await stream.end()
+  assert.equal(called.at(-1)[1].reason, "cut")
+  assert.ok(called.at(-1)[1].wait > 20_000 && called.at(-1)[1].wait <= 30_000, `${called.at(-1)[1].wait}`)
+})
+
+test("a stream that was alive and is silent is opened again, and one that never showed a sign is not", async () => {
+  const { stream, called } = await openStream()
+  mock.timers.tick(3_600_000)
+  assert.deepEqual(called, [])
+  for (let time = 0; time < 4; time++) {
+    await stream.write(": keep-alive\n")
+    mock.timers.tick(20_000)
+  }
+  assert.deepEqual(called, [])
+  mock.timers.tick(3_600_000 * 2.5)
+  assert.equal(called.at(-1)[1].reason, "silent")
+  assert.ok(stream.isAborted)
+  const next = await reopenStream(called)
+  await next.respond()
+  await next.write(": keep-alive\n")
+  mock.timers.tick(37_500 + 1)
+  assert.equal(called.at(-1)[1].reason, "silent")
+})
+
+test("a page that was frozen opens its stream again, and one that is closed listens to nothing", async () => {
+  const { stream, called, feed } = await openStream()
+  await stream.receive("said", 1, "a-1")
+  dispatch("resume")
+  assert.ok(stream.isAborted)
+  assert.equal(lastEventId(opened.at(-1)), "a-1")
+  assert.deepEqual(called, [["said", 1, "a-1"]])
+  feed.close()
+  assert.deepEqual(listeners, [])
+  open()
+  dispatch("resume")
+  assert.equal(opened.length, 3)
+})
+
+test("the end of an outage of the network ends a wait", async () => {
+  const { stream, called } = await openStream()
+  dispatch("online")
+  assert.equal(opened.length, 1)
+  await stream.end()
+  assert.equal(called.at(-1)[0], "error")
+  dispatch("online")
+  assert.equal(opened.length, 2)
+})
+
+test("a handler that throws neither ends the stream nor is passed over in silence", async () => {
+  globalThis.fetch = (url, init) => new FakeStream(String(url), init).response
+  const said = []
+  live("/feed", { said(text) { said.push(text); if (text === 1) throw new Error("a mistake of the page") } })
+  await opened[0].respond()
+  await opened[0].write("event: said\ndata: 1\n\nevent: said\ndata: 2\n\n")
+  assert.deepEqual(said, [1, 2])
+  assert.throws(() => mock.timers.tick(1), /a mistake of the page/)
+})
+
+test("cookies and headers go with the request of a stream", async () => {
+  const { stream } = await openStream("/feed", { withCredentials: true, headers: { authorization: "Bearer x" } })
+  const { credentials, headers, cache } = stream.init
+  assert.deepEqual([credentials, cache], ["include", "no-store"])
+  assert.deepEqual(headers, { accept: "text/event-stream", authorization: "Bearer x" })
+  assert.equal((await openStream()).stream.init.credentials, "same-origin")
+})
+
+// Gives out tickets, or what the test says.
+function issueTickets(issue) {
+  const asked = []
+  globalThis.fetch = (url, init) => {
+    if (init.method !== "POST") return new FakeStream(String(url), init).response
+    asked.push([url, init.body, init.credentials])
+    return Promise.resolve(issue(asked.length))
+  }
+  return asked
+}
+const ticket = (number) => ({ ok: true, status: 200, text: async () => `ticket-${number}` })
+
+test("each connection has a fresh ticket, over both transports", async () => {
+  const asked = issueTickets(ticket)
+  const called = []
+  live("/rooms/a%20b?x=1", { error: (...values) => called.push(["error", ...values]) }, { ticket: "/ticket" })
+  await settle()
+  assert.equal(opened[0].url, "http://localhost/rooms/a%20b?x=1&ticket=ticket-1")
+  await opened[0].respond()
+  await opened[0].receive("said", 1, "a-1")
+  await opened[0].end()
+  assert.equal((await reopenStream(called)).url, "http://localhost/rooms/a%20b?x=1&ticket=ticket-2&last_event_id=a-1")
+  connect({ ws: true, ticket: "/ticket" })
+  assert.equal(opened.length, 2)
+  await settle()
+  assert.equal(opened[2].url, "ws://localhost/feed?ticket=ticket-3")
+  assert.deepEqual(asked, [["/ticket", "/rooms/a%20b", "same-origin"], ["/ticket", "/rooms/a%20b", "same-origin"], ["/ticket", "/feed", "same-origin"]])
+})
+
+test("a ticket that is refused, late or lost is asked for again", async () => {
+  const issues = [() => ({ ok: false, status: 401, text: async () => "" }), () => Promise.reject(new TypeError("no network")), () => new Promise(() => {}), ticket]
+  issueTickets((number) => issues[number - 1](number))
+  connect({ ws: true, ticket: "/ticket" })
+  await settle()
+  assert.deepEqual(lost.map(({ reason }) => reason), [401])
+  mock.timers.tick(lost.at(-1).wait + 1)
+  await settle()
+  assert.deepEqual(lost.map(({ reason }) => reason), [401, "refused"])
+  mock.timers.tick(lost.at(-1).wait + 1)
+  await settle()
+  mock.timers.tick(30_001)
+  assert.deepEqual(lost.map(({ reason }) => reason), [401, "refused", "refused"])
+  mock.timers.tick(lost.at(-1).wait + 1)
+  await settle()
+  assert.deepEqual(opened.map(({ url }) => url), ["ws://localhost/feed?ticket=ticket-4"])
+})
+
+test("a feed that is closed while it asks for a ticket opens nothing", async () => {
+  issueTickets(ticket)
+  const feed = connect({ ws: true, ticket: "/ticket" })
+  assert.equal(feed.send({}), false)
+  feed.close()
+  await settle()
+  mock.timers.tick(100_000)
+  assert.deepEqual([opened, lost], [[], []])
 })
 
 test("a finished WebSocket is told once, and nothing comes back", () => {
@@ -407,13 +611,20 @@ test("an ephemeral message does not move the id with which a WebSocket returns",
   assert.equal(new URL(opened.at(-1).url).searchParams.get("last_event_id"), "a-1")
 })
 
-test("an ephemeral message does not move the id with which a stream of server-sent events returns", () => {
-  const { stream } = openStream()
-  stream.receive("said", 1, "a-1")
-  stream.receive("typing", 2, "a-1") // a browser gives the id that it has
-  stream.refuse()
-  mock.timers.tick(100_000)
-  assert.equal(new URL(opened.at(-1).url).searchParams.get("last_event_id"), "a-1")
+test("an ephemeral message does not move the id with which a stream of server-sent events returns", async () => {
+  const { stream, called } = await openStream()
+  await stream.receive("said", 1, "a-1")
+  await stream.receive("typing", 2)
+  await stream.end()
+  assert.equal(lastEventId(await reopenStream(called)), "a-1")
+})
+
+test("events of the server that are named as this script's own are not mixed up with them", () => {
+  const called = []
+  const { socket } = open({ open: () => called.push("open"), error: () => called.push("error") })
+  socket.receive({ id: "a-1", event: "open", data: 1 })
+  socket.receive({ id: "a-2", event: "error", data: 1 })
+  assert.deepEqual(called, ["open"])
 })
 
 // The texts about keys that a socket was sent.

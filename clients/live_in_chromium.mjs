@@ -2,50 +2,12 @@
 // Content-Security-Policy. Beneath the pages the server is killed and restarted, the network goes away, and the pages
 // are frozen. Each feed must have every message once and in order, and no gap. A page whose policy forbids the
 // address must be told so, and try again as rarely as `live` promises. It needs no packages.
-import { spawn } from "node:child_process"
 import { createServer, request as httpRequest } from "node:http"
 import { connect } from "node:net"
-import { join } from "node:path"
 import { freePort, wait, waitFor, withChromium } from "./chromium.mjs"
+import { withWire } from "./wire.mjs"
 
-const SERVER = join(import.meta.dirname, "../target/debug/examples/wire")
 const TRANSPORTS = { sse: {}, ws: { ws: true } }
-
-// The example `wire` at a port. Its messages are in Redis, so they survive it.
-class Server {
-  constructor(port, redisPort) {
-    this.port = port
-    this.env = { ...process.env, PORT: port, REDIS_URL: `redis://127.0.0.1:${redisPort}/` }
-    this.published = 0
-  }
-
-  async start() {
-    this.process = spawn(SERVER, { env: this.env, stdio: "ignore" })
-    await waitFor("wire", () => accepts(this.port))
-  }
-
-  kill() {
-    const exit = new Promise((resolve) => this.process.on("exit", resolve))
-    this.process.kill("SIGKILL")
-    return exit
-  }
-
-  async publish(count) {
-    for (let number = 0; number < count; number++) {
-      const body = JSON.stringify({ text: String(++this.published) })
-      const headers = { "content-type": "application/json" }
-      const response = await fetch(`http://127.0.0.1:${this.port}/feed`, { method: "POST", headers, body })
-      if (response.status !== 201) throw new Error(`publish: ${response.status}`)
-    }
-  }
-}
-
-function accepts(port) {
-  return new Promise((resolve, reject) => {
-    const socket = connect(port, "127.0.0.1", () => resolve(socket.destroy()))
-    socket.on("error", reject)
-  })
-}
 
 // Runs in a page, after tornadose.js. Records what its feeds are told.
 function record(url, transports) {
@@ -202,29 +164,23 @@ async function checkForbidden(page) {
   return faults
 }
 
-const redisPort = await freePort()
-const redis = spawn("redis-server", ["--port", redisPort, "--save", ""], { stdio: "ignore" })
-let server, front, faults
-try {
-  await waitFor("redis", () => accepts(redisPort))
-  server = new Server(await freePort(), redisPort)
-  await server.start()
+const faults = await withWire(async (server) => {
   await server.publish(5)
-  front = await startFront(server)
-  faults = await withChromium(async (open) => {
-    const pages = {}, paths = ["/through-the-proxy", "/direct", "/forbidden"]
-    for (const path of paths) {
-      pages[path] = await open()
-      await pages[path].call("Page.navigate", { url: front.origin + path })
-      await waitFor(path, () => pages[path].run(() => window.feeds))
-    }
-    const { "/forbidden": forbidden, ...allowed } = pages
-    return [...await checkOutages(allowed, server), ...await checkForbidden(forbidden)]
-  })
-} finally {
-  await server?.kill()
-  front?.close()
-  redis.kill("SIGKILL")
-}
+  const front = await startFront(server)
+  try {
+    return await withChromium(async (open) => {
+      const pages = {}, paths = ["/through-the-proxy", "/direct", "/forbidden"]
+      for (const path of paths) {
+        pages[path] = await open()
+        await pages[path].call("Page.navigate", { url: front.origin + path })
+        await waitFor(path, () => pages[path].run(() => window.feeds))
+      }
+      const { "/forbidden": forbidden, ...allowed } = pages
+      return [...await checkOutages(allowed, server), ...await checkForbidden(forbidden)]
+    })
+  } finally {
+    front.close()
+  }
+})
 console.log(faults.join("\n") || "live in Chromium: no faults")
 process.exit(faults.length ? 1 : 0)

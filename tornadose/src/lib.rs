@@ -102,7 +102,7 @@ pub use crate::message::slot::Slotted;
 pub use crate::message::snapshot::{SnapshotRole, SnapshotRules};
 pub use crate::message::tombstone::Tombstone;
 pub use crate::message::{Finish, Keys, Message, NoKey, Retention};
-pub use crate::script::script;
+pub use crate::script::{module, script};
 pub use crate::server::bind::listen;
 pub use crate::server::handover::socket::HandoverIo;
 pub use crate::server::handover::{Handover, HandoverAcceptor};

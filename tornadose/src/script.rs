@@ -1,13 +1,17 @@
-//! A handler that serves `tornadose.js`, the browser's side of a stream.
+//! Handlers that serve `tornadose.js`, the browser's side of a stream.
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
+use bytes::Bytes;
 use salvo::http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, ETAG, HeaderValue, IF_NONE_MATCH};
 use salvo::http::{Method, ResBody, StatusCode};
 use salvo::{Depot, FlowCtrl, Handler, Request, Response, async_trait};
 use sha1::{Digest, Sha1};
 
 const SOURCE: &str = include_str!("tornadose.js");
+
+/// What makes the script a module.
+const MODULE_END: &str = "export { live, AskError }\n";
 
 /// A handler that serves `tornadose.js`: `live(path, handlers, options)` for a page, over Server-Sent Events or
 /// WebSocket.
@@ -58,12 +62,25 @@ const SOURCE: &str = include_str!("tornadose.js");
 ///
 /// Any other name, such as `finished`, is that of an event of the program.
 ///
-/// `wait` is `null` when the browser reconnects in its own time, and `Infinity` when the server ended the connection
-/// for good (WebSocket close codes 1000 and 4000 to 4999).
+/// `wait` is `Infinity` when the server ended the connection for good (WebSocket close codes 1000 and 4000 to 4999). The
+/// `reason` is `"cut"`, `"silent"`, `"refused"` when no answer came, the status of an answer that is no stream or no ticket,
+/// or a WebSocket's close code or reason.
 ///
 /// `{ ws: true }` as the third argument connects over WebSocket; `protocols: ["v1"]` beside it offers subprotocols.
 /// `feed.send(value)` then sends a value as JSON, and returns `false` when no connection is open. Over Server-Sent
-/// Events `{ withCredentials: true }` sends cookies to another origin. `feed.close()` closes the connection.
+/// Events `{ withCredentials: true }` sends cookies to another origin, and `{ headers: { authorization: "…" } }` any header.
+/// `feed.close()` closes the connection.
+///
+/// `{ ticket: "/ticket" }` asks for a [ticket](crate::Tickets) before each connection, with a `POST` of its path, and opens
+/// the connection with it. A refusal is told to `error` with the status, such as 401, and tried again.
+///
+/// `{ share: "ada" }` shares one connection among all tabs of the browser with the same address, the same options and the
+/// same text, such as the id of the user. Browsers open six connections to a server over HTTP/1.1, for all tabs together.
+/// One tab has the connection and tells the others what comes; when it is closed, crashes or is frozen, another takes over
+/// after the newest id, and nothing is lost or doubled. A tab that is opened has a connection of its own until it has
+/// caught up, one tab at a time. A watched key is watched for all tabs: their handlers are called for the messages of each
+/// key that one of them watches. Sharing needs Web Locks and a secure page (HTTPS or localhost); elsewhere each tab has its own
+/// connection.
 ///
 /// `await feed.ask(value, { timeout })` sends a value over WebSocket and returns what the `receive` hook returns. The
 /// timeout is 10 s by default, and includes the time until the connection is open. An ask that fails rejects with an
@@ -80,9 +97,10 @@ const SOURCE: &str = include_str!("tornadose.js");
 /// an object. Keys may be watched before the connection is open, and are watched again after a loss, each from where the
 /// page has it. What is kept of a key comes without the `id`. A key that is refused is not watched again.
 ///
-/// A lost connection is opened again, with jitter, and resumes after its last id, also when a proxy's error has
-/// stopped the `EventSource`. The waits are 1 s, 2 s, 4 s and so on to 30 s, each by up to a half shorter or longer.
-/// The end of an outage of the browser's own network ends a wait. A browser that freezes a page closes its WebSocket;
+/// A lost connection is opened again, with jitter, and resumes after its last id. The waits are 1 s, 2 s, 4 s and so on
+/// to 30 s, or what the server asks for with `retry:`, if that is longer, each by up to a half shorter or longer.
+/// The end of an outage of the browser's own network ends a wait. A connection on which keep-alives came, and then
+/// nothing for two and a half times as long, is opened again too. A browser that freezes a page closes its WebSocket;
 /// the page resumes when it is thawed.
 ///
 /// The script works under `default-src 'none'; script-src 'self'; connect-src 'self'`, or with a nonce. A policy that
@@ -92,16 +110,60 @@ const SOURCE: &str = include_str!("tornadose.js");
 /// Browsers cache the script and revalidate it by an `ETag` of its content.
 #[must_use]
 pub fn script() -> impl Handler {
-    Script { tag: tag() }
+    Script::new(compact(SOURCE))
+}
+
+/// A handler that serves the same as [`script`] as a module, which exports `live` and `AskError`.
+///
+/// ```
+/// use tornadose::prelude::*;
+///
+/// let router = Router::new().push(Router::with_path("tornadose.mjs").get(tornadose::module()));
+/// # drop(router);
+/// ```
+///
+/// In the page:
+///
+/// ```html
+/// <script type="module">
+///   import { live } from "/tornadose.mjs"
+///   const feed = live("/ticks", { message(tick) { document.title = tick } })
+/// </script>
+/// ```
+#[must_use]
+pub fn module() -> impl Handler {
+    Script::new(compact(SOURCE) + MODULE_END)
+}
+
+/// Returns the script without comments and indentation, which a page need not load. In the script a comment begins with
+/// `// `, at the beginning of a line or after a space, and nothing else does. No text goes over several lines.
+fn compact(source: &str) -> String {
+    let mut code = String::with_capacity(source.len());
+    for line in source.lines() {
+        let comment = line.match_indices("//").map(|(at, _)| at).find(|at| {
+            let (before, after) = (&line[..*at], &line[at + 2..]);
+            (before.is_empty() || before.ends_with(' ')) && (after.is_empty() || after.starts_with(' '))
+        });
+        let line = line[..comment.unwrap_or(line.len())].trim();
+        if !line.is_empty() {
+            code.push_str(line);
+            code.push('\n');
+        }
+    }
+    code
 }
 
 struct Script {
+    code: Bytes,
     tag: HeaderValue,
 }
 
-fn tag() -> HeaderValue {
-    let hash = BASE64_STANDARD.encode(Sha1::digest(SOURCE));
-    HeaderValue::try_from(format!("\"{hash}\"")).expect("base64 fits a header")
+impl Script {
+    fn new(code: String) -> Self {
+        let hash = BASE64_STANDARD.encode(Sha1::digest(&code));
+        let tag = HeaderValue::try_from(format!("\"{hash}\"")).expect("base64 fits a header");
+        Self { code: code.into(), tag }
+    }
 }
 
 #[async_trait]
@@ -122,7 +184,7 @@ impl Handler for Script {
         }
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/javascript; charset=utf-8"));
         res.status_code(StatusCode::OK);
-        res.body(ResBody::Once(SOURCE.into()));
+        res.body(ResBody::Once(self.code.clone()));
     }
 }
 
@@ -146,26 +208,48 @@ mod tests {
 
     #[tornadose_test::test]
     async fn a_browser_that_has_the_script_gets_304() {
-        let app = Harness::new(Router::with_path("tornadose.js").get(script()));
-        let first = app.get("/tornadose.js").await;
-        assert_eq!((first.status(), first.text().as_str()), (200, SOURCE));
-        assert_eq!(first.headers()[CONTENT_TYPE], "text/javascript; charset=utf-8");
-        let tag = first.headers()[ETAG].clone();
-        let again = app.client("again").header("if-none-match", tag.to_str().unwrap()).get("/tornadose.js").await;
-        assert_eq!((again.status(), again.text().as_str(), &again.headers()[ETAG]), (304, "", &tag));
+        let routes =
+            [Router::with_path("tornadose.js").get(script()), Router::with_path("tornadose.mjs").get(module())];
+        let app = Harness::new(Router::new().append(&mut routes.into()));
+        let mut tags = Vec::new();
+        for path in ["/tornadose.js", "/tornadose.mjs"] {
+            let first = app.get(path).await;
+            assert_eq!(first.status(), 200);
+            assert_eq!(first.headers()[CONTENT_TYPE], "text/javascript; charset=utf-8");
+            let tag = first.headers()[ETAG].clone();
+            let again = app.client("again").header("if-none-match", tag.to_str().unwrap()).get(path).await;
+            assert_eq!((again.status(), again.text().as_str(), &again.headers()[ETAG]), (304, "", &tag));
+            tags.push(tag);
+        }
+        assert_ne!(tags[0], tags[1]);
     }
 
     #[test]
-    fn the_script_has_at_most_6_kb_compressed() {
-        let mut gzip = GzEncoder::new(Vec::new(), Compression::default());
-        gzip.write_all(SOURCE.as_bytes()).unwrap();
-        let bytes = gzip.finish().unwrap().len();
-        assert!(bytes <= 6_000, "{bytes} bytes");
+    fn what_is_served_has_at_most_6_kb_compressed() {
+        for Script { code, .. } in [Script::new(compact(SOURCE)), Script::new(compact(SOURCE) + MODULE_END)] {
+            let mut gzip = GzEncoder::new(Vec::new(), Compression::default());
+            gzip.write_all(&code).unwrap();
+            let bytes = gzip.finish().unwrap().len();
+            assert!(bytes <= 6_000, "{bytes} bytes");
+        }
+    }
+
+    #[test]
+    fn comments_are_left_out_and_nothing_else() {
+        let source = "// a\n\nlet url = \"https://x\" // b\n  // c\n//\n  call(1 //2\n  )\n";
+        assert_eq!(compact(source), "let url = \"https://x\"\ncall(1 //2\n)\n");
+        let code = compact(SOURCE);
+        assert!(code.contains("function live(") && !code.contains("// "));
+        // A text or an expression that looks like a comment would be cut.
+        let is_in_text =
+            |line: &str| line.find("// ").is_some_and(|at| line[..at].matches(['"', '`']).count() % 2 == 1);
+        assert!(!SOURCE.lines().any(is_in_text));
+        assert!(SOURCE.lines().all(|line| line.matches('`').count() % 2 == 0), "a text goes over several lines");
     }
 
     #[test]
     fn a_tag_is_found_in_a_list_and_as_a_weak_tag() {
-        let tag = tag();
+        let tag = Script::new("x".into()).tag;
         let known = |tags: &str| lists(&HeaderValue::try_from(tags).unwrap(), &tag);
         let text = tag.to_str().unwrap();
         assert!(known(text) && known("*") && known(&format!("\"old\", W/{text}")));
