@@ -280,6 +280,35 @@ fn quoted(cell: &str) -> BTreeSet<String> {
     cell.split(mark).skip(1).step_by(2).map(str::to_owned).collect()
 }
 
+/// The names of metrics in a text.
+fn metric_names(text: &str) -> BTreeSet<String> {
+    let starts = text.match_indices("tornadose_").map(|(at, _)| &text[at..]);
+    let name = |rest: &str| rest.chars().take_while(|char| char.is_ascii_lowercase() || *char == '_').collect();
+    starts.map(name).collect()
+}
+
+#[test]
+fn the_dashboard_shows_every_metric_and_no_other() {
+    let dashboard: serde_json::Value = serde_json::from_str(include_str!("../../docs/grafana.json")).unwrap();
+    let panels = dashboard["panels"].as_array().unwrap();
+    let expressions = panels.iter().flat_map(|panel| panel["targets"].as_array().unwrap());
+    let expressions: Vec<&str> = expressions.map(|target| target["expr"].as_str().unwrap()).collect();
+    let counted: BTreeSet<String> = metric_names(include_str!("../src/metrics.rs"));
+    assert!(counted.len() > 20, "the test sees the metrics");
+    assert_eq!(metric_names(&expressions.join(" ")), counted);
+    let table = include_str!("../src/docs/observability.md");
+    for expression in expressions {
+        // The labels by which a panel groups are those of its metric.
+        let Some((_, grouped)) = expression.split_once(" by (") else { continue };
+        let (labels, rest) = grouped.split_once(')').unwrap();
+        let name = metric_names(rest).into_iter().next().unwrap();
+        let row = table.lines().find(|line| line.starts_with("| `tornadose_") && line.contains(&format!("`{name}`")));
+        for label in labels.split(", ") {
+            assert!(row.is_some_and(|row| row.contains(&format!("`{label}`"))), "{name} has no label {label}");
+        }
+    }
+}
+
 #[test]
 fn the_table_of_log_events_is_that_of_the_code() {
     let table = include_str!("../src/docs/observability.md");
