@@ -139,6 +139,11 @@ impl Notices {
         removed as u64
     }
 
+    /// Returns the keys that were removed after an offset, as far as it is remembered.
+    pub(super) fn removed_after(&self, offset: Offset) -> impl Iterator<Item = usize> {
+        self.removals.values().filter(move |removal| removal.offset > offset).map(|removal| removal.key_index)
+    }
+
     pub(super) fn pop_removal(&mut self) -> Option<usize> {
         let (generation, removal) = self.removals.pop_first()?;
         self.forgotten_removal = generation;

@@ -190,8 +190,12 @@ impl<M: Message> Log<M> {
         if !terms.may_have_state || self.generations.lost_through() > Offset::START {
             return;
         }
-        let told: Vec<usize> =
-            keys.key_indexes().iter().copied().filter(|key_index| is_told(&self.keys[*key_index])).collect();
+        let mut told: Vec<usize> = match keys {
+            // Nothing else is kept of a key that was removed while nobody read it.
+            KeySelection::All if terms.since > Offset::START => self.notices.removed_after(terms.since).collect(),
+            _ => keys.key_indexes().to_vec(),
+        };
+        told.retain(|key_index| is_told(&self.keys[*key_index]));
         for key_index in told {
             self.ensure_snapshot(key_index);
         }

@@ -38,7 +38,8 @@ impl<M: Message> Log<M> {
             self.reset_snapshot(key_index, Some(offset));
         }
         let generation = self.generations.begin_removal();
-        if has_readers {
+        // A client of all keys that returns may show a key that nobody reads now.
+        if has_readers || M::SNAPSHOT.is_some() {
             let cost = ENTRY_OVERHEAD + size_of_val(&*removed);
             self.keys.pin(key_index);
             self.notices.insert_removal(generation, Removal { key_index, offset, removed, cost });

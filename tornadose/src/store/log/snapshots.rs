@@ -174,6 +174,10 @@ impl<M: Message> Log<M> {
         // A removal is above all that was trimmed, and an epoch begins without it.
         let others_trimmed_through = removed_at.unwrap_or(snapshot.others_trimmed_through).max(newest);
         let key = Arc::clone(snapshot.sum.key());
+        if removed_at.is_none() {
+            // A reader of all keys that has not read so far is told, too.
+            self.snapshots.unsummed_trimmed_through = self.snapshots.unsummed_trimmed_through.max(newest);
+        }
         self.snapshots.discard(key_index);
         let blank = KeySnapshot::new(key, Some(newest), newest, appended_others);
         self.snapshots.insert(key_index, KeySnapshot { others_trimmed_through, ..blank });

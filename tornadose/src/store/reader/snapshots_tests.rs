@@ -165,6 +165,32 @@ fn a_removed_snapshot_is_freed_although_nothing_is_applied() {
 }
 
 #[test]
+fn a_reader_of_all_keys_gets_the_sum_of_a_key_that_was_removed_while_it_was_away() {
+    let store = Store::<Line<false>>::new();
+    submit(&store, 1, &["a"]);
+    submit(&store, 2, &["b"]);
+    assert_eq!(read(&mut open(&store, Keys::All, Resume::New)), ["[a]", "[b]"]);
+    let id = store.head();
+    store.remove(&1).now_or_never().expect("in memory").unwrap();
+    assert_eq!(read(&mut open(&store, Keys::All, Resume::After(id))), ["trimmed None", "[]"]);
+}
+
+#[test]
+fn a_reader_of_all_keys_is_told_of_a_finished_key_that_was_forgotten_while_it_was_away() {
+    let store = Store::<Line<false>>::new();
+    submit(&store, 1, &["a"]);
+    let id = store.head();
+    submit(&store, 1, &["b"]);
+    store.finish(&1).now_or_never().expect("in memory").unwrap();
+    for key in 100..1000 {
+        submit(&store, key, &["x"]);
+        store.finish(&key).now_or_never().expect("in memory").unwrap();
+    }
+    assert_eq!(store.key_state(&1), crate::store::finish::KeyState::Unknown);
+    assert!(read(&mut open(&store, Keys::All, Resume::After(id)))[0].starts_with("trimmed"), "`b` is gone");
+}
+
+#[test]
 fn a_reader_of_a_key_without_messages_leaves_nothing() {
     let store = Store::<Line<false>>::new();
     for _ in 0..3 {
