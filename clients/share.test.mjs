@@ -105,7 +105,7 @@ const MISTAKES = {
   "what the leader tells meanwhile is forgotten": ["buffer.forEach(follow)", ""],
   "a tab follows before it has its keys": ["|| !hasKeys", ""],
   "a new leader is followed from wherever it is": ["if (type !== \"leader\" || watched.size || !reaches(lastId, position)) return rejoin()", ""],
-  "a new leader begins anew": ["}, lastId, new Map(Array.from(watched", "}, \"\", new Map(Array.from(watched"],
+  "a new leader begins anew": ["}, lastId, new Map([...watched]", "}, \"\", new Map([...watched]"],
   "a leader that does not answer stays": ["if (!led) answerTimer ??=", "if (false) answerTimer ??="],
   "a tab waits for the turn of one that is frozen": ["join.timer = setTimeout(wait,", "join.timer = setTimeout(() => {},"],
   "the past that follows a loss is kept from the other tabs": ["!past.isResumed && [past.key]", "[past.key]"],

@@ -10,7 +10,7 @@ use sha1::{Digest, Sha1};
 
 const SOURCE: &str = include_str!("tornadose.js");
 
-/// What makes the script a module.
+/// The export that makes the script a module.
 const MODULE_END: &str = "export { live, AskError }\n";
 
 /// A handler that serves `tornadose.js`: `live(path, handlers, options)` for a page, over Server-Sent Events or
@@ -63,8 +63,8 @@ const MODULE_END: &str = "export { live, AskError }\n";
 /// Any other name, such as `finished`, is that of an event of the program.
 ///
 /// `wait` is `Infinity` when the server ended the connection for good (WebSocket close codes 1000 and 4000 to 4999). The
-/// `reason` is `"cut"`, `"silent"`, `"refused"` when no answer came, the status of an answer that is no stream or no ticket,
-/// or a WebSocket's close code or reason.
+/// `reason` is `"cut"` after an end, `"silent"` after a silence, and `"refused"` when no response came; else the status of a
+/// response that is not a stream or a ticket, or the close code or reason of a WebSocket.
 ///
 /// `{ ws: true }` as the third argument connects over WebSocket; `protocols: ["v1"]` beside it offers subprotocols.
 /// `feed.send(value)` then sends a value as JSON, and returns `false` when no connection is open. Over Server-Sent

@@ -298,12 +298,11 @@ function live(path, handlers, options = {}) {
     let led, own // the connection of the leader; that of a tab that joins
     let join // { number, position, buffer, end }: where the leader was, and what it has told since
     let queue, leave, timer, answerTimer // to end: the wait for the lock, the lock itself and the tab's own
-    let isClosed = false
-    const listening = new AbortController()
+    const listening = new AbortController() // until it is closed
 
     const toTab = (message) => message.to === tab ? onMessage(message) : channel?.postMessage(message)
     const toLeader = (message, to) => led ? serve(message) : channel?.postMessage({ ...message, to })
-    const keys = () => Array.from(watched.values(), ({ key }) => key)
+    const keys = () => [...watched.values()].map(({ key }) => key)
     // Whether an id is not before another of its epoch.
     const reaches = (id, other) => {
       const [epoch, major, minor = 0] = id.split(/[-.]/), [otherEpoch, otherMajor, otherMinor = 0] = other.split(/[-.]/)
@@ -315,10 +314,10 @@ function live(path, handlers, options = {}) {
       tab = crypto.randomUUID()
       channel = new BroadcastChannel(name)
       channel.onmessage = ({ data }) => (data.to ?? tab) === tab && onMessage(data)
-      leave = []
+      const held = leave = []
       timer = setInterval(check, ANSWER)
       locks.request(`${name} ${tab}`, () => new Promise((release) => {
-        if (!leave) return release()
+        if (leave !== held) return release()
         leave.push(release)
         campaign()
         rejoin()
@@ -340,7 +339,6 @@ function live(path, handlers, options = {}) {
 
     function close() {
       listening.abort()
-      isClosed = true
       exit()
       asks.close()
     }
@@ -400,7 +398,7 @@ function live(path, handlers, options = {}) {
           onMessage(message)
         }
         welcome()
-      }, lastId, new Map(Array.from(watched, ([text, watch]) => [text, { ...watch }])))
+      }, lastId, new Map([...watched].map(([text, watch]) => [text, { ...watch }])))
       Object.assign(led, { keysOf, waiting })
       asks.sendAll()
     }
@@ -552,7 +550,7 @@ function live(path, handlers, options = {}) {
     }
 
     function tell({ event, data, id }) {
-      if (isClosed) return
+      if (listening.signal.aborted) return
       if (id) lastId = id
       if (event === RESET || event === "tornadose:gap") begun.add(textOf(data.key))
       const isOver = isLast(event, data) || event === "error" && data.wait === Infinity
@@ -562,7 +560,7 @@ function live(path, handlers, options = {}) {
 
     function watch(key) {
       const text = textOf(key)
-      if (watched.has(text) || isClosed) return
+      if (watched.has(text) || listening.signal.aborted) return
       watched.set(text, { key, since: "", isConfirmed: false })
       if (!led || join || led.watched.has(text)) return rejoin() // what is kept of it comes by an own connection
       led.keysOf.get(tab).add(text)

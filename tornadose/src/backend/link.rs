@@ -488,7 +488,7 @@ impl BackendLink {
         self.store.messages_lost_through()
     }
 
-    /// Returns whether this process has no snapshot of a key because messages may have been lost.
+    /// Returns whether the snapshot of a key is missing in this process because messages may have been lost.
     pub fn lacks_snapshot(&self, key: &str) -> bool {
         self.store.lacks_snapshot(key)
     }

@@ -297,7 +297,7 @@ mod tests {
     }
 
     #[tornadose_test::test]
-    async fn a_ticket_is_good_for_its_path_and_a_minute() {
+    async fn a_ticket_is_valid_for_its_path_and_a_minute() {
         let tickets = tickets(&[SECRET]);
         let ticket = tickets.sign(&7, "/inbox").unwrap();
         for path in ["/outbox", "/inbox/", "/", "", "/inbox?x"] {
@@ -327,7 +327,7 @@ mod tests {
                 let mut forged = ticket.clone().into_bytes();
                 if std::mem::replace(&mut forged[index], byte) != byte {
                     let forged = String::from_utf8(forged).unwrap();
-                    // The last character of a signature has bits that are none of it.
+                    // The unused bits of the last character must be zero.
                     assert_eq!(tickets.verify(&forged, "/inbox"), Err(TicketError::Invalid), "{forged}");
                 }
             }

@@ -31,7 +31,7 @@ pub enum SecretError {
 impl fmt::Display for SecretError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::None => f.write_str("there is no secret to sign tickets with; pass at least one"),
+            Self::None => f.write_str("no secret is given; pass at least one"),
             Self::Short { length } => {
                 write!(
                     f,

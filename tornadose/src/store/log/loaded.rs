@@ -84,7 +84,7 @@ impl<M: Message> Log<M> {
         (!self.is_complete()).then(|| lost_through.max(forgotten_through))
     }
 
-    /// Returns whether there is no snapshot of a key because messages may have been lost.
+    /// Returns whether the snapshot of a key is missing because messages may have been lost.
     pub(crate) fn lacks_snapshot(&self, text: &str) -> bool {
         let key_index = self.keys.index_of_text(text);
         match key_index.and_then(|key_index| self.snapshots.keys.get(&key_index)) {

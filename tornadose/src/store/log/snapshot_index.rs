@@ -37,7 +37,7 @@ pub(crate) struct Snapshots<M: Message> {
     discarded: Vec<KeySnapshot<M>>,
     /// The keys whose snapshots the engine has to keep, where one does.
     pub(super) unwritten: Option<Box<Unwritten>>,
-    /// What was missing (`Log::missing_through`) when all snapshots were loaded that contain it; `None` before.
+    /// The result of `Log::missing_through` when all snapshots up to there were loaded; `None` before.
     pub(super) complete_from: Option<(Offset, Offset)>,
 }
 

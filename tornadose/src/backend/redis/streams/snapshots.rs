@@ -338,8 +338,8 @@ impl UnreadSnapshots {
         !self.snapshots.is_empty() || self.place.is_some()
     }
 
-    /// Loads the snapshots until there is no room for more. Returns how many are left out. After an error it goes on
-    /// where it was.
+    /// Loads the snapshots while there is room. Returns the number of those for which there was none. After an error the
+    /// next call continues.
     pub(super) async fn load(
         &mut self,
         connection: &mut ReaderConnection<'_>,
