@@ -13,7 +13,7 @@ pub(crate) struct AttributeOptions {
 
 pub(crate) const STORE: AttributeOptions = AttributeOptions {
     attribute: "store",
-    options: &["latest", "queue", "capacity", "memory", "max_key", "ttl", "channel", "finish", "crate"],
+    options: &["latest", "queue", "capacity", "memory", "max_key", "ttl", "channel", "finish", "schema", "crate"],
     target: "the type of the message",
 };
 
@@ -44,6 +44,7 @@ pub(crate) const SUBSCRIBER: AttributeOptions = AttributeOptions {
         "protocols",
         "max_message",
         "throttle",
+        "schema",
         "crate",
     ],
     target: "the struct that describes one connection",

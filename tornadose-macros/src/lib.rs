@@ -11,6 +11,7 @@ mod subscriber;
 mod raw_option;
 mod value;
 mod foreign;
+mod schema;
 mod literals;
 mod origin;
 mod helper_words;
@@ -48,6 +49,7 @@ Makes a struct or an enum the message of a `Store`.
 - `max_key = "1KiB"`: the longest key.
 - `ttl = "1h"`: the longest time for which a message of a `queue` store, or a value of a `latest` store, is kept.
 - `finish`: `store.finish(&key)` finishes a key.
+- `schema`: its events are described, from its `JsonSchema`.
 - `channel = "name"`: the channel on which processes publish; the type's name in kebab case.
 - `crate = path`: the path of the library.
 
@@ -88,6 +90,7 @@ Makes a struct the description of one connection, and gives it the function `han
 - `keep_alive = "15s"` or `off`; `retry = "3s"`; `max_age = "10m"`.
 - `origins = ["https://app.example"]` or `any`; `max_connections = 10_000`; `max_keys = 256`; `max_loads = 16`.
 - `protocols = ["v1"]`; `max_message = "64KiB"`; `throttle = "500ms"`.
+- `schema`: the stream is described, in documents and types.
 - `crate = path`: the path of the library.
 
 On fields: `#[key]`, `#[keys(name)]`, `#[param]`, `#[query]`, `#[header]`, `#[cookie]`, `#[depot]`, `#[ticket]`,

@@ -12,6 +12,7 @@ mod key_struct;
 mod key_json;
 mod slot_type;
 mod snapshot_rules;
+mod message_schema;
 mod expand;
 mod stub;
 

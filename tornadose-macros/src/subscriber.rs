@@ -5,6 +5,7 @@ mod args;
 mod model;
 mod fields;
 mod field_type;
+mod subscriber_schema;
 mod expand;
 mod stub;
 

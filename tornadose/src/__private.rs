@@ -43,6 +43,21 @@ pub use crate::subscriber::reply::Reply;
 pub use crate::subscriber::watch::{WatchHook, WatchResult};
 pub use crate::subscriber::{KeyOf, Subscriber};
 
+#[cfg(feature = "schema")]
+pub use crate::schema::events::{DescribeEvents, EventNames};
+#[cfg(feature = "schema")]
+pub use crate::schema::fields::{FieldSchema, UnknownField, any_of, any_schema, fields_schema};
+#[cfg(feature = "schema")]
+pub use crate::schema::message::{EventSchema, MessageSchema};
+#[cfg(feature = "schema")]
+pub use crate::schema::parameter::Parameter;
+#[cfg(feature = "schema")]
+pub use crate::schema::subscriber::{SubscriberSchema, TextSchemas, expect_described};
+#[cfg(feature = "schema")]
+pub use crate::schema::texts::{ReceiveTypes, ReturnedText};
+#[cfg(feature = "schema")]
+pub use schemars::{Schema, SchemaGenerator};
+
 /// Makes `Self::filter` ambiguous for a struct without such a function, so that it is not the method of
 /// [`Subscriber`] that the expansion is implementing. A function of the struct takes precedence.
 pub trait TheStructHasNoSuchFunction {

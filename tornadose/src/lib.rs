@@ -66,6 +66,8 @@
 //! None is on by default.
 //!
 //! - `metrics`: counts through the facade [`metrics`](https://docs.rs/metrics), see below.
+//! - `schema`: documents and types that describe streams, see [`schema`](mod@schema).
+//! - `openapi`: the same as OpenAPI, for programs that use `salvo-oapi`.
 //! - `redis`: `Store::redis`, and `Redis` in [`backend`].
 //! - `redis-tls`: `rediss://` URLs, by rustls on ring, which needs a C compiler to build.
 //! - `simulation`: for tests, an engine in memory with faults, see [`simulation`].
@@ -86,6 +88,8 @@ pub mod subscriber;
 mod handler;
 mod server;
 mod script;
+#[cfg(feature = "schema")]
+pub mod schema;
 #[cfg(feature = "simulation")]
 pub mod simulation;
 
@@ -102,6 +106,8 @@ pub use crate::message::slot::Slotted;
 pub use crate::message::snapshot::{SnapshotRole, SnapshotRules};
 pub use crate::message::tombstone::Tombstone;
 pub use crate::message::{Finish, Keys, Message, NoKey, Retention};
+#[cfg(feature = "schema")]
+pub use crate::schema::streams::schema;
 pub use crate::script::{module, script};
 pub use crate::server::bind::listen;
 pub use crate::server::handover::socket::HandoverIo;

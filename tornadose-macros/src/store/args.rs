@@ -8,6 +8,7 @@ use crate::diagnostics::Mistakes;
 use crate::foreign;
 use crate::literals::Count;
 use crate::raw_option::{Expected, OptionParser, RawOption, expected};
+use crate::schema;
 
 /// The arguments. An option that is absent or wrong is `None`.
 #[derive(Default)]
@@ -24,11 +25,13 @@ pub(crate) struct Args {
     pub(crate) channel: Option<String>,
     /// Whether keys can be finished without a variant that does.
     pub(crate) finish: bool,
+    /// Whether its events are described.
+    pub(crate) schema: bool,
     pub(crate) library: Option<Path>,
 }
 
 /// Each option and what it takes, in the order in which messages list them.
-const OPTIONS: [(&str, Expected); 9] = [
+const OPTIONS: [(&str, Expected); 10] = [
     ("latest", Expected::FLAG),
     ("queue", Expected::FLAG),
     ("capacity", expected("a whole number of messages or the path of a constant", "`capacity = 1024`")),
@@ -37,6 +40,7 @@ const OPTIONS: [(&str, Expected); 9] = [
     ("ttl", TTL),
     ("channel", expected("a name in quotes", "`channel = \"ticks\"`")),
     ("finish", Expected::FLAG),
+    ("schema", Expected::FLAG),
     ("crate", Expected::LIBRARY),
 ];
 
@@ -73,6 +77,7 @@ impl Args {
                     option.flag(mistakes);
                     args.finish = true;
                 }
+                "schema" => args.schema = schema::read(&option, mistakes),
                 "crate" => args.library = option.library(mistakes),
                 _ => {
                     let suggestions = parser.report_unknown(&option.name, &given, mistakes);

@@ -24,11 +24,7 @@ pub(crate) fn check<'a>(
             mistakes.at(variant.ident.span(), message);
             continue;
         }
-        if of_enum.unnamed || of_enum.converted || attributes.unnamed {
-            continue;
-        }
-        let renamed = attributes.rename.as_ref().map(syn::LitStr::value);
-        let name = renamed.unwrap_or_else(|| rename(&word, of_enum.rename_all.as_deref()));
+        let Some(name) = of_variant(variant, &attributes, of_enum) else { continue };
         let at: Span = attributes.rename.map_or_else(|| variant.ident.span(), |text| text.span());
         if let Some(reason) = invalid(&name) {
             let cure = r#"rename it, as in `#[serde(rename = "failed")]`"#;
@@ -42,6 +38,15 @@ pub(crate) fn check<'a>(
         }
         earlier.push((name, word));
     }
+}
+
+/// Returns the name of the event of a variant, or `None` where it has none, or where it is not known.
+pub(super) fn of_variant(variant: &Variant, attributes: &SerdeAttributes, of_enum: &SerdeAttributes) -> Option<String> {
+    if of_enum.unnamed || of_enum.converted || attributes.unnamed {
+        return None;
+    }
+    let renamed = attributes.rename.as_ref().map(syn::LitStr::value);
+    Some(renamed.unwrap_or_else(|| rename(&variant.ident.unraw().to_string(), of_enum.rename_all.as_deref())))
 }
 
 /// The reason why an event cannot have the name. The library's `EventName` rejects the same names.

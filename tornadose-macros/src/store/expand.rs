@@ -7,6 +7,7 @@ use syn::ext::IdentExt;
 
 use super::key_json::serialize_key;
 use super::key_struct::{key_impls, key_name, key_struct, message_lints};
+use super::message_schema::message_schema;
 use super::model::{Key, Model, Shape, Style, Variant};
 use super::retention::Retention;
 use super::slot_fields::dropped_by;
@@ -71,6 +72,7 @@ pub(crate) fn expand(model: &Model) -> TokenStream {
     let finish = model.can_finish.then(|| finish_impl(model));
     let bound = threads::bound(name, &model.unchecked, rt);
     let snapshot = snapshot_rules(model);
+    let schema = message_schema(model);
 
     quote! {
         #key_struct
@@ -109,6 +111,7 @@ pub(crate) fn expand(model: &Model) -> TokenStream {
         }
 
         #finish
+        #schema
     }
 }
 

@@ -35,6 +35,8 @@ pub(crate) struct Model {
     /// Whether keys can be finished.
     pub(crate) can_finish: bool,
     pub(crate) snapshot: Option<Snapshot>,
+    /// Whether its events are described.
+    pub(crate) has_schema: bool,
     pub(crate) runtime: Runtime,
 }
 
@@ -63,6 +65,8 @@ pub(crate) struct Variant {
     pub(crate) is_tombstone: bool,
     /// Whether its event has no name.
     pub(crate) unnamed: bool,
+    /// The name of its event. `None` also where serde writes another type, whose names are not known.
+    pub(crate) event_name: Option<String>,
 }
 
 #[derive(Clone, Copy)]
@@ -136,6 +140,7 @@ impl Model {
             channel: args.channel.clone().unwrap_or_else(|| kebab(&item.ident.unraw().to_string())),
             can_finish: args.finish || finishes,
             snapshot,
+            has_schema: args.schema,
             runtime: Runtime::new(args.library.clone()),
         };
         if let Some((_, option)) = &args.capacity
@@ -276,6 +281,7 @@ fn variants(
                 ttl: ttl.or(latest_ttl).filter(|_| retention == Retention::Latest),
                 finishes: finish::of_variant(&variant.attrs, retention, mistakes),
                 unnamed: of_enum.unnamed || SerdeAttributes::read(&variant.attrs).unnamed,
+                event_name: event_name::of_variant(variant, &SerdeAttributes::read(&variant.attrs), of_enum),
             }
         })
         .collect();

@@ -24,6 +24,16 @@ pub(crate) fn stub(args: &Args, item: &DeriveInput) -> TokenStream {
     let slot_type = slot_type(item, &rt);
     let (generics, arguments) = concretize(&item.generics);
     let bound = threads::bound(name, &threads::unchecked(item), &rt);
+    let schema = args.schema.then(|| {
+        quote! {
+            #[automatically_derived]
+            impl #generics #rt::MessageSchema for #name #arguments #bound {
+                fn event_schemas(_: &mut #rt::SchemaGenerator) -> #rt::Vec<#rt::EventSchema> {
+                    loop {}
+                }
+            }
+        }
+    });
     quote! {
         #key_struct
         #key_impls
@@ -51,6 +61,8 @@ pub(crate) fn stub(args: &Args, item: &DeriveInput) -> TokenStream {
         #[automatically_derived]
         #[allow(deprecated)]
         impl #generics #rt::Finish for #name #arguments #bound {}
+
+        #schema
     }
 }
 

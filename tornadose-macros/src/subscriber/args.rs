@@ -10,6 +10,7 @@ use crate::diagnostics::Mistakes;
 use crate::foreign;
 use crate::origin;
 use crate::raw_option::{Expected, OptionParser, RawOption, Value, expected};
+use crate::schema;
 use crate::value::is_token;
 
 /// The arguments. An option that is absent or wrong is `None`.
@@ -30,6 +31,8 @@ pub(crate) struct Args {
     pub(crate) options: Options,
     /// The name of the option `max_keys`, where it is written.
     pub(crate) max_keys: Option<Ident>,
+    /// Whether its stream is described.
+    pub(crate) schema: bool,
     pub(crate) library: Option<Path>,
 }
 
@@ -53,7 +56,7 @@ pub(crate) enum Watch {
 type Read = fn(&mut Args, &RawOption, &mut Mistakes);
 
 /// Each option, what it takes and how it is read, in the order in which messages list them.
-const OPTIONS: [(&str, Expected, Read); 25] = [
+const OPTIONS: [(&str, Expected, Read); 26] = [
     ("sse", Expected::FLAG, |_, option, mistakes| option.flag(mistakes)),
     ("ws", Expected::FLAG, |_, option, mistakes| option.flag(mistakes)),
     ("store", expected("the type of the messages", "`store = Tick`"), |args, option, mistakes| {
@@ -146,6 +149,7 @@ const OPTIONS: [(&str, Expected, Read); 25] = [
     ("throttle", expected("a duration in quotes", "`\"500ms\"` or `\"1s\"`"), |args, option, mistakes| {
         args.options.throttle = option.duration("; leave it out to write every message at once", mistakes);
     }),
+    ("schema", Expected::FLAG, |args, option, mistakes| args.schema = schema::read(option, mistakes)),
     ("crate", Expected::LIBRARY, |args, option, mistakes| args.library = option.library(mistakes)),
 ];
 

@@ -10,6 +10,7 @@ use super::field_type::is_list;
 use super::fields::{BoundField, KeyField, KeyValues, Source};
 use super::model::Model;
 use super::options::{KeepAlive, Lag, Options, Origins, Replay, Transports};
+use super::subscriber_schema::subscriber_schema;
 use crate::literals::{duration, usize_literal};
 use crate::runtime::Runtime;
 use crate::spans::{
@@ -56,6 +57,7 @@ pub(crate) fn expand(model: &Model) -> TokenStream {
         )
     });
     let bound = threads::bound(name, &model.unchecked, rt);
+    let schema = subscriber_schema(model, model.receive.as_ref().map(|hook| checked_receive(hook, message, rt)));
 
     quote! {
         #[automatically_derived]
@@ -77,6 +79,7 @@ pub(crate) fn expand(model: &Model) -> TokenStream {
             #watch
         }
         #check_watch
+        #schema
 
         #[allow(deprecated)]
         impl #name {
@@ -360,14 +363,11 @@ fn receive(hook: &ExprPath, message: &Type, rt: &Runtime) -> TokenStream {
     let (here, this, function) = (rt.at(at), self_ident(at), hygienic_ident("hook", at));
     let (text, store) = (hygienic_ident("text", at), hygienic_ident("store", at));
     let (argument, received) = (hygienic_ident("argument", at), hygienic_ident("received", at));
-    let reject_missing = reject_missing(hook, "receive", rt);
     let of_message = type_span(message);
     let library = rt.at(of_message);
-    let message_type = unlinked(quote_spanned!(of_message=> #library::MessageOf<#message>), message);
     let store_type = unlinked(quote_spanned!(of_message=> #library::StoreOf<#message>), message);
     let parameter_type = quote_spanned!(of_message=> &#store_type);
-    let check =
-        check(hook, "receive", "ReceiveHook", &quote_spanned!(at=> <Self, #message_type, #store_type, _, _>), rt);
+    let checked = checked_receive(hook, message, rt);
     let generated = generated_local_span(at);
     let library = rt.at(generated);
     let result = quote_spanned! {generated=>
@@ -380,13 +380,29 @@ fn receive(hook: &ExprPath, message: &Type, rt: &Runtime) -> TokenStream {
             #text: &::core::primitive::str,
             #store: #parameter_type,
         ) -> ::core::result::Result<::core::option::Option<#here::Reply>, #here::ReceiveError> {
-            #reject_missing
             #[allow(unused_imports)]
             use #here::{ReturnedValue as _, TextOf as _};
-            let (#function, #argument) = #check;
+            #checked
             let #received = #from_json;
             #result
         }
+    }
+}
+
+/// Returns the statements that check the hook and bind it with its argument.
+fn checked_receive(hook: &ExprPath, message: &Type, rt: &Runtime) -> TokenStream {
+    let at = path_span(&hook.path);
+    let (function, argument) = (hygienic_ident("hook", at), hygienic_ident("argument", at));
+    let of_message = type_span(message);
+    let library = rt.at(of_message);
+    let message_type = unlinked(quote_spanned!(of_message=> #library::MessageOf<#message>), message);
+    let store_type = unlinked(quote_spanned!(of_message=> #library::StoreOf<#message>), message);
+    let reject_missing = reject_missing(hook, "receive", rt);
+    let arguments = quote_spanned!(at=> <Self, #message_type, #store_type, _, _>);
+    let check = check(hook, "receive", "ReceiveHook", &arguments, rt);
+    quote_spanned! {at=>
+        #reject_missing
+        let (#function, #argument) = #check;
     }
 }
 

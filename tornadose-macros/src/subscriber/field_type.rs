@@ -65,6 +65,23 @@ pub(crate) fn is_list(ty: &Type) -> bool {
     matches!(kind(ty), Kind::List | Kind::ListOfLists)
 }
 
+/// Returns the type of the value of an `Option`, as far as its name tells.
+pub(crate) fn option_value(ty: &Type) -> Option<&Type> {
+    match ty {
+        Type::Group(group) => option_value(&group.elem),
+        Type::Paren(paren) => option_value(&paren.elem),
+        Type::Path(path) => {
+            let last = path.path.segments.last().filter(|last| last.ident == "Option")?;
+            let PathArguments::AngleBracketed(arguments) = &last.arguments else { return None };
+            arguments.args.iter().find_map(|argument| match argument {
+                GenericArgument::Type(value) => Some(value),
+                _ => None,
+            })
+        }
+        _ => None,
+    }
+}
+
 fn kind(ty: &Type) -> Kind {
     match ty {
         Type::Group(group) => kind(&group.elem),
@@ -122,7 +139,7 @@ fn written(ty: &Type) -> String {
 mod tests {
     use syn::parse_quote;
 
-    use super::{check, written};
+    use super::{check, option_value, written};
     use crate::subscriber::fields::Source;
 
     #[test]
@@ -144,6 +161,19 @@ mod tests {
             assert_eq!(check(&ty, &Source::Query("x".into())).is_none(), query, "{}", written(&ty));
             assert_eq!(check(&ty, &Source::Header("x".into())).is_none(), header, "{}", written(&ty));
             assert!(check(&ty, &Source::Depot).is_none());
+        }
+    }
+
+    #[test]
+    fn the_value_of_an_option_is_found() {
+        for (ty, value) in [
+            (parse_quote!(Option<u8>), Some(parse_quote!(u8))),
+            (parse_quote!(std::option::Option<Vec<u8>>), Some(parse_quote!(Vec<u8>))),
+            (parse_quote!(Vec<Option<u8>>), None::<syn::Type>),
+            (parse_quote!(Option), None),
+        ] {
+            let ty: syn::Type = ty;
+            assert_eq!(option_value(&ty).map(written), value.as_ref().map(written));
         }
     }
 

@@ -9,6 +9,7 @@ use super::options::{Options, Transports};
 use crate::diagnostics::Mistakes;
 use crate::helper_attrs;
 use crate::runtime::Runtime;
+use crate::schema;
 use crate::threads;
 
 /// A subscriber after all checks.
@@ -32,6 +33,8 @@ pub(crate) struct Model {
     pub(crate) watch: Option<AllowedKeys>,
     pub(crate) transports: Transports,
     pub(crate) options: Options,
+    /// The description of its stream, where it has one: the text of the item's documentation.
+    pub(crate) schema: Option<String>,
     pub(crate) runtime: Runtime,
 }
 
@@ -115,6 +118,7 @@ impl Model {
                 withholds_snapshots: args.filter.is_some() && args.snapshots.is_none(),
                 ..args.options.clone()
             },
+            schema: args.schema.then(|| schema::description(&item.attrs)),
             runtime: Runtime::new(args.library.clone()),
         })
     }

@@ -33,10 +33,19 @@ pub(crate) fn stub(args: &Args, item: &DeriveInput) -> TokenStream {
             }
         }
     };
+    let schema = args.schema.then(|| {
+        quote! {
+            #[automatically_derived]
+            impl #generics #rt::SubscriberSchema for #name #arguments #bound {
+                const NAME: &'static ::core::primitive::str = "";
+            }
+        }
+    });
     if let Some(message) = &args.store {
         let subscriber = subscriber(&quote!(#message));
         return quote! {
             #subscriber
+            #schema
 
             impl #generics #name #arguments {
                 #[allow(dead_code, deprecated, private_interfaces)]
@@ -69,6 +78,7 @@ pub(crate) fn stub(args: &Args, item: &DeriveInput) -> TokenStream {
 
             #subscriber
         };
+        #schema
 
         impl #generics #name #arguments {
             #[allow(dead_code, deprecated, private_interfaces)]

@@ -1,4 +1,4 @@
-#[store(latest, memory = "2GiB", max_key = "2KiB", ttl = "1500ms", channel = "lights", finish, crate = crate::streams)]
+#[store(latest, memory = "2GiB", max_key = "2KiB", ttl = "1500ms", channel = "lights", finish, schema, crate = crate::streams)]
 enum Light {
     Green,
     #[queue]
@@ -31,6 +31,7 @@ enum Light {
     protocols = ["v1"],
     max_message = "64KiB",
     throttle = "500ms",
+    schema,
     snapshots = unfiltered,
 )]
 pub(crate) struct Lights {
