@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use salvo::http::StatusCode;
 use salvo::writing::Text;
+use schemars::JsonSchema;
 use tornadose::SubmitError;
 use tornadose::prelude::*;
 
@@ -21,7 +22,7 @@ use assistant::Assistant;
 use model::SimulatedModel;
 
 /// Names one question and its answer, also in a URL.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 struct RunId(String);
 
 impl RunId {
@@ -31,8 +32,8 @@ impl RunId {
 }
 
 /// The messages of one answer. A reader that comes late gets the tokens as one text.
-#[store(queue, capacity = 500, ttl = "1h")]
-#[derive(Clone, Serialize, Deserialize)]
+#[store(queue, capacity = 500, ttl = "1h", schema)]
+#[derive(Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 enum Answer {
     #[latest(ttl = "1h")]
@@ -90,8 +91,8 @@ impl Answer {
 }
 
 /// The state of each question in the list, and the process that answers it.
-#[store(latest, ttl = "1h")]
-#[derive(Serialize, Deserialize)]
+#[store(latest, ttl = "1h", schema)]
+#[derive(Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 enum Run {
     /// The lease of the process that answers, which it renews. When it expires, any process finishes the run.
@@ -113,7 +114,7 @@ enum Run {
     },
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 enum Outcome {
     Done,
@@ -122,11 +123,11 @@ enum Outcome {
 }
 
 /// `GET /runs`: the questions of the last hour, then each that is asked.
-#[subscriber(sse, ws, store = Run)]
+#[subscriber(sse, ws, store = Run, schema)]
 struct Runs;
 
 /// `GET /runs/{run}/answer`: the text that has been written so far, then each token, until the end.
-#[subscriber(sse, ws, store = Answer, replay = all, authorize = Self::was_asked)]
+#[subscriber(sse, ws, store = Answer, replay = all, authorize = Self::was_asked, schema)]
 struct Reading {
     #[key]
     run: RunId,

@@ -4,12 +4,13 @@
 use std::time::Duration;
 
 use salvo::writing::Text;
+use schemars::JsonSchema;
 use tokio::task::JoinSet;
 use tornadose::prelude::*;
 use tornadose::{Id, SubmitError};
 
-#[store(queue, capacity = 200)]
-#[derive(Serialize, Deserialize)]
+#[store(queue, capacity = 200, schema)]
+#[derive(Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 enum RoomEvent {
     Joined {
@@ -43,7 +44,7 @@ enum RoomEvent {
 const RENEWAL_INTERVAL: Duration = Duration::from_secs(3);
 
 /// A client's message: `{"type":"say","text":"hi"}` or `{"type":"typing"}`.
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(tag = "type", rename_all = "snake_case")]
 enum Inbound {
     Say { text: String },
@@ -58,7 +59,8 @@ enum Inbound {
     authorize = Self::may_join,
     opened = Self::opened,
     receive = Self::receive,
-    closed = Self::closed
+    closed = Self::closed,
+    schema
 )]
 struct RoomFeed {
     #[key]

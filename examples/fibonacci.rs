@@ -4,10 +4,11 @@ use std::iter::successors;
 use std::time::Duration;
 
 use salvo::writing::Text;
+use schemars::JsonSchema;
 use tornadose::prelude::*;
 
-#[store(queue)]
-#[derive(Serialize)]
+#[store(queue, schema)]
+#[derive(Serialize, JsonSchema)]
 struct Fibonacci {
     n: u32,
     /// A string, because JavaScript's numbers are exact only up to the 78th.
@@ -15,7 +16,7 @@ struct Fibonacci {
 }
 
 /// `GET /fibonacci`: the last twelve numbers, then every new one.
-#[subscriber(sse, store = Fibonacci, replay = 12)]
+#[subscriber(sse, store = Fibonacci, replay = 12, schema)]
 struct Numbers;
 
 /// All Fibonacci numbers of at most 128 bits.
@@ -86,6 +87,13 @@ mod tests {
             }
         })
         .await;
+    }
+
+    #[test]
+    fn the_types_of_the_page_are_current() {
+        let streams = tornadose::schema().title("Fibonacci").route::<Numbers>("/fibonacci");
+        streams.typescript().assert_committed("fibonacci/tornadose.d.ts");
+        streams.asyncapi().assert_committed("fibonacci/asyncapi.json");
     }
 
     #[test]

@@ -6,10 +6,11 @@
 mod simulation;
 
 use salvo::writing::Text;
+use schemars::JsonSchema;
 use tornadose::prelude::*;
 
-#[store(queue, capacity = 10_000)]
-#[derive(Serialize)]
+#[store(queue, capacity = 10_000, schema)]
+#[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 enum Market {
     Trade {
@@ -30,7 +31,7 @@ enum Market {
 }
 
 /// `GET /market/AAPL`
-#[subscriber(sse, store = Market, replay = 300, authorize = Self::is_listed)]
+#[subscriber(sse, store = Market, replay = 300, authorize = Self::is_listed, schema)]
 struct Symbol {
     #[key]
     symbol: String,
@@ -44,7 +45,7 @@ impl Symbol {
 }
 
 /// `GET /market` for all symbols, or `GET /market?symbols=AAPL,MSFT`
-#[subscriber(sse, store = Market, replay = 2500, authorize = Self::are_listed, filter = Self::shows)]
+#[subscriber(sse, store = Market, replay = 2500, authorize = Self::are_listed, filter = Self::shows, schema)]
 struct Dashboard {
     #[keys(symbol)]
     #[query(separator = ",")]
@@ -67,7 +68,7 @@ impl Dashboard {
 }
 
 /// `GET /trades`, as a WebSocket: the trades of the symbols that the page watches.
-#[subscriber(ws, store = Market, replay = 300, watch = may_watch, filter = is_trade, max_keys = 8)]
+#[subscriber(ws, store = Market, replay = 300, watch = may_watch, filter = is_trade, max_keys = 8, schema)]
 struct Trades;
 
 async fn may_watch(_: &Trades, key: &MarketKey, _: &Store<Market>) -> Result<(), &'static str> {

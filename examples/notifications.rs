@@ -3,13 +3,14 @@
 
 use salvo::http::StatusCode;
 use salvo::writing::Text;
+use schemars::JsonSchema;
 use tornadose::prelude::*;
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, JsonSchema)]
 struct UserId(u64);
 
-#[store(queue, capacity = 500)]
-#[derive(Serialize)]
+#[store(queue, capacity = 500, schema)]
+#[derive(Serialize, JsonSchema)]
 struct Notification {
     #[key]
     user: UserId,
@@ -17,7 +18,7 @@ struct Notification {
 }
 
 /// `GET /inbox`. The user comes from `login`, never from the request itself.
-#[subscriber(sse, store = Notification, replay = 5, retry = "2s", authorize = Self::not_banned)]
+#[subscriber(sse, store = Notification, replay = 5, retry = "2s", authorize = Self::not_banned, schema)]
 struct Inbox {
     #[key]
     #[depot]

@@ -4,17 +4,18 @@
 
 use salvo::http::StatusCode;
 use salvo::writing::Text;
+use schemars::JsonSchema;
 use tornadose::prelude::*;
 
-#[store(queue, channel = "news")]
-#[derive(Serialize, Deserialize)]
+#[store(queue, channel = "news", schema)]
+#[derive(Serialize, Deserialize, JsonSchema)]
 struct News {
     author: String,
     text: String,
 }
 
 /// `GET /stream`: the last ten messages, then every new one.
-#[subscriber(sse, store = News, replay = 10)]
+#[subscriber(sse, store = News, replay = 10, schema)]
 struct NewsFeed;
 
 /// `POST /stream` with `{"author":"me","text":"hello"}`.

@@ -432,3 +432,10 @@ fn fold(events: Vec<Seen>) -> (String, Option<Seen>) {
     }
     (answer, last)
 }
+
+#[test]
+fn the_types_of_the_page_are_current() {
+    let streams = tornadose::schema().title("Assistant").route::<Runs>("/runs").route::<Reading>("/runs/{run}/answer");
+    streams.typescript().assert_committed("assistant/tornadose.d.ts");
+    streams.asyncapi().assert_committed("assistant/asyncapi.json");
+}

@@ -366,3 +366,10 @@ enum Seen {
         slot: String,
     },
 }
+
+#[test]
+fn the_types_of_the_page_are_current() {
+    let streams = tornadose::schema().title("Chat").route::<RoomFeed>("/rooms/{room}");
+    streams.typescript().assert_committed("chat/tornadose.d.ts");
+    streams.asyncapi().assert_committed("chat/asyncapi.json");
+}

@@ -141,3 +141,14 @@ async fn the_page_watches_the_trades_of_the_chosen_symbol() {
     chart < tornadose:watching {"keys":[]}
     "#);
 }
+
+#[test]
+fn the_types_of_the_page_are_current() {
+    let streams = tornadose::schema()
+        .title("Market")
+        .route::<Dashboard>("/market")
+        .route::<Symbol>("/market/{symbol}")
+        .route::<Trades>("/trades");
+    streams.typescript().assert_committed("market/tornadose.d.ts");
+    streams.asyncapi().assert_committed("market/asyncapi.json");
+}

@@ -91,3 +91,10 @@ async fn missing_logins_banned_users_and_invalid_bodies_are_rejected() {
     service ~ answer 400 the user is a number: `/inbox/7`\n
     "#);
 }
+
+#[test]
+fn the_types_of_the_page_are_current() {
+    let streams = tornadose::schema().title("Notifications").route::<Inbox>("/inbox");
+    streams.typescript().assert_committed("notifications/tornadose.d.ts");
+    streams.asyncapi().assert_committed("notifications/asyncapi.json");
+}

@@ -190,3 +190,10 @@ async fn a_client_that_moves_to_another_process_gets_what_it_missed_or_a_gap() {
     writer ~ answer 201 #6\n
     "#);
 }
+
+#[test]
+fn the_types_of_the_page_are_current() {
+    let streams = tornadose::schema().title("News").route::<NewsFeed>("/stream");
+    streams.typescript().assert_committed("redis_feed/tornadose.d.ts");
+    streams.asyncapi().assert_committed("redis_feed/asyncapi.json");
+}
