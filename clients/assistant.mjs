@@ -2,11 +2,9 @@
 // stopped from the other tab, completed by a server that is stopped gracefully, and finished as failed by another process
 // when its own is killed. A latecomer reads it whole. It needs redis-server, and no packages.
 import { spawn } from "node:child_process"
-import { connect } from "node:net"
-import { join } from "node:path"
 import { freePort, wait, waitFor, withChromium } from "./chromium.mjs"
+import { Server, accepts } from "./server.mjs"
 
-const SERVER = join(import.meta.dirname, "../target/debug/examples/assistant")
 const QUESTION = "Why do leaves turn red?"
 const faults = []
 
@@ -15,31 +13,7 @@ function check(what, isFine, found) {
   if (!isFine) faults.push(`${what}: ${JSON.stringify(found)}`)
 }
 
-// The example at a port of its own, at a slow enough pace that its pages are met in mid-sentence.
-class Server {
-  static async start(env, port = null) {
-    const server = new Server()
-    server.port = port ?? await freePort()
-    server.base = `http://127.0.0.1:${server.port}`
-    const { REDIS_URL, ...rest } = process.env
-    server.process = spawn(SERVER, { env: { ...rest, ...env, PORT: server.port }, stdio: "ignore" })
-    server.exit = new Promise((resolve) => server.process.on("exit", (code, signal) => resolve(signal ?? code)))
-    await waitFor("assistant", () => accepts(server.port))
-    return server
-  }
-
-  kill(signal = "SIGKILL") {
-    this.process.kill(signal)
-    return this.exit
-  }
-}
-
-function accepts(port) {
-  return new Promise((resolve, reject) => {
-    const socket = connect(port, "127.0.0.1", () => resolve(socket.destroy()))
-    socket.on("error", reject)
-  })
-}
+const start = (env, port = null) => Server.start("assistant", { env, port })
 
 // Runs in a page. What a person sees of it.
 function look() {
@@ -79,7 +53,8 @@ const words = (text) => text.trim().split(/\s+/).join(" ")
 const isBeginning = (text, whole) => words(whole).startsWith(words(text))
 
 async function checkOneProcess(first, second) {
-  let server = await Server.start({ TOKEN_MS: "20" })
+  // Slow enough that pages are met in mid-sentence.
+  let server = await start({ TOKEN_MS: "20" })
   try {
     await visit(first, server.base)
     const path = await ask(first, QUESTION)
@@ -128,13 +103,13 @@ async function checkOneProcess(first, second) {
     check("and ends in good order", await exit === 0, await exit)
 
     // Its answers are gone with it. The page is told so, by the next server.
-    server = await Server.start({ TOKEN_MS: "300" }, server.port)
+    server = await start({ TOKEN_MS: "300" }, server.port)
     await visit(first, server.base)
     await ask(first, QUESTION)
     await see(first, "some words", hasWords(3))
     await server.kill()
     await see(first, "a lost connection", isIn("connection lost"))
-    server = await Server.start({}, server.port)
+    server = await start({}, server.port)
     const gone = await see(first, "what became of it", isIn("the server was restarted"))
     check("a page whose server has forgotten the answer says so", gone.action === "Ask again", gone)
   } finally {
@@ -149,7 +124,7 @@ async function checkTwoProcesses(first, second) {
   let servers = []
   try {
     await waitFor("redis", () => accepts(redisPort))
-    servers = [await Server.start(env), await Server.start(env)]
+    servers = [await start(env), await start(env)]
     const [one, two] = servers
     await visit(first, one.base)
     const path = await ask(first, QUESTION)
@@ -169,7 +144,7 @@ async function checkTwoProcesses(first, second) {
     const failed = await see(second, "failed", isListedAs("failed"))
     check(`the answer of a killed process is finished by another, after ${((Date.now() - at) / 1000).toFixed(1)} s`,
       failed.status.includes("is gone") && isBeginning(before.answer, failed.answer), failed)
-    servers[0] = await Server.start(env, one.port)
+    servers[0] = await start(env, one.port)
     const returned = await see(first, "failed, after a return", isIn("failed"))
     check("the page of the killed process is told when it returns", returned.answer === failed.answer, [returned, failed])
   } finally {

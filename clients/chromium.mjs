@@ -12,23 +12,34 @@ const FLAGS = [
 
 export const wait = (milliseconds) => new Promise((resolve) => setTimeout(resolve, milliseconds))
 
+// A port below those that systems give to outgoing connections, so that a server that is restarted finds it free.
 export function freePort() {
   return new Promise((resolve) => {
-    const server = createServer().listen(0, "127.0.0.1", () => {
-      const { port } = server.address()
-      server.close(() => resolve(port))
-    })
+    const server = createServer(), port = 10_000 + Math.floor(Math.random() * 22_000)
+    server.on("error", () => resolve(freePort()))
+    server.listen(port, "127.0.0.1", () => server.close(() => resolve(port)))
   })
 }
 
-// Tries until there is a value, for 10 s.
-export async function waitFor(what, attempt) {
-  for (let tries = 0; tries < 200; tries++) {
-    const value = await attempt().catch(() => null)
-    if (value) return value
-    await wait(50)
+// Tries until there is a value. A page that does not even answer is given up too.
+export async function waitFor(what, attempt, seconds = 10) {
+  let isOver = false, timer
+  const poll = async () => {
+    for (;;) {
+      const value = await attempt().catch(() => null)
+      if (value || isOver) return value
+      await wait(50)
+    }
   }
-  throw new Error(`${what}: nothing after 10 s`)
+  const timeout = new Promise((_, reject) => {
+    timer = setTimeout(reject, seconds * 1000, new Error(`${what}: nothing after ${seconds} s`))
+  })
+  try {
+    return await Promise.race([poll(), timeout])
+  } finally {
+    isOver = true
+    clearTimeout(timer)
+  }
 }
 
 // Starts a browser, gives `use` a function that opens a page, and ends the browser afterwards.
@@ -98,9 +109,16 @@ class Page {
     return page
   }
 
-  receive(method, params) {
-    if (method === "Runtime.exceptionThrown") this.complaints.push(params.exceptionDetails.exception.description)
-    else if (method === "Log.entryAdded" && params.entry.level === "error") this.complaints.push(params.entry.text)
+  // What the console shows as an error.
+  receive(method, { exceptionDetails, entry, type, args }) {
+    if (method === "Runtime.exceptionThrown") this.complaints.push(exceptionDetails.exception.description)
+    if (method === "Log.entryAdded" && entry.level === "error") {
+      const hasAddress = entry.text.includes("://") || !entry.url
+      this.complaints.push(hasAddress ? entry.text : `${entry.text} (${entry.url})`)
+    }
+    if (method === "Runtime.consoleAPICalled" && type === "error") {
+      this.complaints.push(args.map(({ value, description }) => value ?? description).join(" "))
+    }
   }
 
   call(method, params) {

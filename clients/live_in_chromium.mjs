@@ -2,9 +2,8 @@
 // Content-Security-Policy. Beneath the pages the server is killed and restarted, the network goes away, and the pages
 // are frozen. Each feed must have every message once and in order, and no gap. A page whose policy forbids the
 // address must be told so, and try again as rarely as `live` promises. It needs no packages.
-import { createServer, request as httpRequest } from "node:http"
-import { connect } from "node:net"
-import { freePort, wait, waitFor, withChromium } from "./chromium.mjs"
+import { wait, waitFor, withChromium } from "./chromium.mjs"
+import { Front } from "./front.mjs"
 import { withWire } from "./wire.mjs"
 
 const TRANSPORTS = { sse: {}, ws: { ws: true } }
@@ -25,48 +24,24 @@ function record(url, transports) {
   }
 }
 
-// Serves the pages, and stands before the server as a proxy does: while the server is away it responds 502.
-async function startFront(server) {
-  const direct = `127.0.0.1:${server.port}`
+// The pages, by path, with a policy each, and their scripts.
+function pages({ port }) {
+  const direct = `127.0.0.1:${port}`
   const script = (url) => `(${record})(${JSON.stringify(url)}, ${JSON.stringify(TRANSPORTS)})`
-  const html = (...scripts) => `<!doctype html><title>live</title>${scripts.join("")}`
-  const own = (policy, name) => [policy, html(...["tornadose", name].map((file) => `<script src="/${file}.js"></script>`))]
-  const pages = {
-    "/through-the-proxy": [
-      "default-src 'none'; script-src 'nonce-c3RyaWN0'; connect-src 'self'",
-      html(`<script nonce="c3RyaWN0" src="/tornadose.js"></script><script nonce="c3RyaWN0">${script("/feed")}</script>`),
-    ],
-    "/direct": own(`default-src 'none'; script-src 'self'; connect-src http://${direct} ws://${direct}`, "direct"),
-    "/forbidden": own("default-src 'none'; script-src 'self'", "forbidden"),
+  const page = (policy, ...scripts) => ({
+    headers: { "content-type": "text/html", "content-security-policy": `default-src 'none'; ${policy}` },
+    body: `<!doctype html><title>live</title>${scripts.join("")}`,
+  })
+  const files = (name) => ["tornadose", name].map((file) => `<script src="/${file}.js"></script>`)
+  const file = (url) => ({ headers: { "content-type": "text/javascript" }, body: script(url) })
+  return {
+    "/through-the-proxy": page("script-src 'nonce-c3RyaWN0'; connect-src 'self'",
+      `<script nonce="c3RyaWN0" src="/tornadose.js"></script>`, `<script nonce="c3RyaWN0">${script("/feed")}</script>`),
+    "/direct": page(`script-src 'self'; connect-src http://${direct} ws://${direct}`, ...files("direct")),
+    "/forbidden": page("script-src 'self'", ...files("forbidden")),
+    "/direct.js": file(`http://${direct}/feed`),
+    "/forbidden.js": file("/feed"),
   }
-  const scripts = { "/direct.js": script(`http://${direct}/feed`), "/forbidden.js": script("/feed") }
-  const front = createServer((request, response) => {
-    const { method, url, headers } = request, [policy, page] = pages[url] ?? []
-    if (page) return response.writeHead(200, { "content-type": "text/html", "content-security-policy": policy }).end(page)
-    if (scripts[url]) return response.writeHead(200, { "content-type": "text/javascript" }).end(scripts[url])
-    const forwarded = httpRequest({ host: "127.0.0.1", port: server.port, method, path: url, headers }, (answer) => {
-      response.writeHead(answer.statusCode, answer.headers).flushHeaders()
-      answer.on("error", () => response.destroy())
-      answer.pipe(response)
-    })
-    forwarded.on("error", () => (response.headersSent ? response.destroy() : response.writeHead(502).end()))
-    response.on("close", () => forwarded.destroy())
-    request.pipe(forwarded)
-  })
-  front.on("upgrade", ({ url, rawHeaders }, client) => {
-    const lines = rawHeaders.map((text, index) => text + (index % 2 ? "\r\n" : ": ")).join("")
-    const upstream = connect(server.port, "127.0.0.1", () => {
-      upstream.write(`GET ${url} HTTP/1.1\r\n${lines}\r\n`)
-      upstream.pipe(client).pipe(upstream)
-    })
-    upstream.on("error", () => client.end("HTTP/1.1 502 Bad Gateway\r\ncontent-length: 0\r\n\r\n"))
-    upstream.on("close", () => client.end())
-    client.on("error", () => upstream.destroy())
-    client.on("close", () => upstream.destroy())
-  })
-  const port = await freePort()
-  await new Promise((resolve) => front.listen(port, "127.0.0.1", resolve))
-  return { origin: `http://127.0.0.1:${port}`, close: () => { front.close(); front.closeAllConnections() } }
 }
 
 // What the feeds of the pages have not been told as it was: each message once and in order, and no gap.
@@ -101,7 +76,7 @@ async function checkOutages(pages, server) {
   const restart = async (away) => {
     await server.kill()
     await wait(away)
-    await server.start()
+    await server.restart()
     await server.publish(5)
   }
   faults.push(...await settle("opened", pages, server))
@@ -166,16 +141,16 @@ async function checkForbidden(page) {
 
 const faults = await withWire(async (server) => {
   await server.publish(5)
-  const front = await startFront(server)
+  const front = await Front.start(server.port, pages(server))
   try {
     return await withChromium(async (open) => {
-      const pages = {}, paths = ["/through-the-proxy", "/direct", "/forbidden"]
-      for (const path of paths) {
-        pages[path] = await open()
-        await pages[path].call("Page.navigate", { url: front.origin + path })
-        await waitFor(path, () => pages[path].run(() => window.feeds))
+      const opened = {}
+      for (const path of ["/through-the-proxy", "/direct", "/forbidden"]) {
+        opened[path] = await open()
+        await opened[path].call("Page.navigate", { url: front.origin + path })
+        await waitFor(path, () => opened[path].run(() => window.feeds))
       }
-      const { "/forbidden": forbidden, ...allowed } = pages
+      const { "/forbidden": forbidden, ...allowed } = opened
       return [...await checkOutages(allowed, server), ...await checkForbidden(forbidden)]
     })
   } finally {
