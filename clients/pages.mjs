@@ -1,20 +1,20 @@
 // Opens the page of every example in a headless Chromium, at the widths of phones, in light and dark, and checks that it
 // can be read and used: nothing is wider than the screen, fields have room, text has contrast, each control is reached
 // by the keyboard and shows its focus, and the console is empty. With a folder as argument it also keeps screenshots.
-import { spawn } from "node:child_process"
 import { existsSync, mkdirSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
-import { freePort, wait, waitFor, withChromium } from "./chromium.mjs"
+import { waitFor, withChromium } from "./chromium.mjs"
+import { Server } from "./server.mjs"
 
-const EXAMPLES = join(import.meta.dirname, "../target/debug/examples")
 const WIDTHS = [320, 375, 414]
+// By example: the address, and in the page what is there once the page is full, and how often.
 const PAGES = {
-  fibonacci: "/",
-  chat: "/?user=ada&room=lobby",
-  notifications: "/",
-  market: "/#NVDA",
-  assistant: "/",
-  redis_feed: "/",
+  fibonacci: ["/", "#list li", 2],
+  chat: ["/?user=ada&room=lobby", "#members li", 1],
+  notifications: ["/", "#status", 1],
+  market: ["/#NVDA", "#tape li", 60],
+  assistant: ["/", "#samples button:enabled", 4],
+  redis_feed: ["/", "#status.up", 1],
 }
 const [folder] = process.argv.slice(2)
 
@@ -88,14 +88,11 @@ async function checkKeyboard(page) {
   return [...new Set(faults)]
 }
 
-async function checkExample(page, example, target) {
-  const port = await freePort()
-  const { REDIS_URL, ...env } = process.env
-  const server = spawn(join(EXAMPLES, example), { env: { ...env, PORT: port }, stdio: "ignore" })
-  const faults = []
+async function checkExample(page, example, [target, selector, count]) {
+  const server = await Server.start(example), faults = []
+  // The keyboard reaches a page that is out of sight.
+  await page.call("Emulation.setFocusEmulationEnabled", { enabled: true })
   try {
-    const base = `http://127.0.0.1:${port}`
-    await waitFor(example, () => fetch(base))
     for (const scheme of ["light", "dark"]) {
       for (const width of WIDTHS) {
         page.complaints.length = 0
@@ -105,8 +102,12 @@ async function checkExample(page, example, target) {
         await page.call("Emulation.setEmulatedMedia", { features: list })
         await page.call("Emulation.setDeviceMetricsOverride", { width, height: 720, deviceScaleFactor: 1, mobile: true })
         await page.call("Page.navigate", { url: "about:blank" })
-        await page.call("Page.navigate", { url: base + target })
-        await wait(2500)
+        await page.call("Page.navigate", { url: server.base + target })
+        await waitFor(`${example}: ${selector}`, () => page.run((selector, count) => (
+          document.readyState === "complete" && document.querySelectorAll(selector).length >= count
+        ), selector, count))
+        // Until what came is drawn, and the numbers beside it.
+        await page.run(() => new Promise((resolve) => setTimeout(() => requestAnimationFrame(resolve), 300)))
         const found = [...await page.run(inspect, target), ...page.complaints]
         if (width === WIDTHS[0]) found.push(...await checkKeyboard(page))
         faults.push(...found.map((fault) => `${example}, ${scheme}, ${width} px: ${fault}`))
@@ -118,16 +119,15 @@ async function checkExample(page, example, target) {
     }
   } finally {
     await page.call("Page.navigate", { url: "about:blank" }) // else the cut of its stream is a complaint
-    server.kill("SIGKILL")
+    await server.kill()
   }
   return faults
 }
 
 if (folder && !existsSync(folder)) mkdirSync(folder, { recursive: true })
 const faults = await withChromium(async (open) => {
-  const page = await open(), faults = []
-  for (const [example, target] of Object.entries(PAGES)) faults.push(...await checkExample(page, example, target))
-  return faults
+  const check = async ([example, page]) => checkExample(await open(), example, page)
+  return (await Promise.all(Object.entries(PAGES).map(check))).flat()
 })
 console.log(faults.length ? faults.join("\n") : `${Object.keys(PAGES).length} pages at ${WIDTHS.join(", ")} px, in light and dark: no faults`)
 process.exit(faults.length ? 1 : 0)
