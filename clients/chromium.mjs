@@ -8,6 +8,8 @@ import { join } from "node:path"
 const FLAGS = [
   "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking",
   "--disable-component-update", "--disable-sync", "--hide-scrollbars", "--remote-debugging-pipe",
+  // On a busy machine any timer takes long. Those of a tab out of sight would then be held back for half a minute.
+  "--disable-features=ExpensiveBackgroundTimerThrottling",
 ]
 
 export const wait = (milliseconds) => new Promise((resolve) => setTimeout(resolve, milliseconds))
@@ -43,10 +45,10 @@ export async function waitFor(what, attempt, seconds = 10) {
 }
 
 // Starts a browser, gives `use` a function that opens a page, and ends the browser afterwards.
-export async function withChromium(use) {
+export async function withChromium(use, flags = []) {
   const profile = mkdtempSync(join(tmpdir(), "tornadose-pages-"))
   const stdio = ["ignore", "ignore", "ignore", "pipe", "pipe"]
-  const process = spawn("chromium", [...FLAGS, `--user-data-dir=${profile}`], { stdio })
+  const process = spawn("chromium", [...FLAGS, ...flags, `--user-data-dir=${profile}`], { stdio })
   const exit = new Promise((resolve) => process.on("exit", resolve))
   try {
     const browser = new Browser(process)
