@@ -7,12 +7,13 @@ import { waitFor, withChromium } from "./chromium.mjs"
 import { Server } from "./server.mjs"
 
 const WIDTHS = [320, 375, 414]
-// By example: the address, and in the page what is there once the page is full, and how often.
+// By example: the address, and what is in the page once it is full, and how often. The market sets its title with its
+// figures.
 const PAGES = {
   fibonacci: ["/", "#list li", 2],
   chat: ["/?user=ada&room=lobby", "#members li", 1],
   notifications: ["/", "#status", 1],
-  market: ["/#NVDA", "#tape li", 60],
+  market: ["/#NVDA", "#tape li", 60, "NVDA "],
   assistant: ["/", "#samples button:enabled", 4],
   redis_feed: ["/", "#status.up", 1],
 }
@@ -88,7 +89,13 @@ async function checkKeyboard(page) {
   return [...new Set(faults)]
 }
 
-async function checkExample(page, example, [target, selector, count]) {
+// Runs in the page.
+function isFull(selector, count, title = "") {
+  const found = document.querySelectorAll(selector)
+  return document.readyState === "complete" && found.length >= count && document.title.startsWith(title)
+}
+
+async function checkExample(page, example, [target, ...parts]) {
   const server = await Server.start(example), faults = []
   // The keyboard reaches a page that is out of sight.
   await page.call("Emulation.setFocusEmulationEnabled", { enabled: true })
@@ -103,11 +110,8 @@ async function checkExample(page, example, [target, selector, count]) {
         await page.call("Emulation.setDeviceMetricsOverride", { width, height: 720, deviceScaleFactor: 1, mobile: true })
         await page.call("Page.navigate", { url: "about:blank" })
         await page.call("Page.navigate", { url: server.base + target })
-        await waitFor(`${example}: ${selector}`, () => page.run((selector, count) => (
-          document.readyState === "complete" && document.querySelectorAll(selector).length >= count
-        ), selector, count))
-        // Until what came is drawn, and the numbers beside it.
-        await page.run(() => new Promise((resolve) => setTimeout(() => requestAnimationFrame(resolve), 300)))
+        await waitFor(`${example}, ${parts}`, () => page.run(isFull, ...parts))
+        await page.run(() => new Promise(requestAnimationFrame)) // it is drawn
         const found = [...await page.run(inspect, target), ...page.complaints]
         if (width === WIDTHS[0]) found.push(...await checkKeyboard(page))
         faults.push(...found.map((fault) => `${example}, ${scheme}, ${width} px: ${fault}`))
