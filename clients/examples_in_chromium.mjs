@@ -39,6 +39,11 @@ function readTab(tab, what, isThere) {
 
 const has = (count) => ({ values }) => values.length >= count
 
+function checkConsole(tabs) {
+  const complaints = tabs.flatMap((tab) => tab.complaints)
+  if (complaints.length) throw new Error(`the console shows ${JSON.stringify(complaints)}`)
+}
+
 // An `EventSource` returns by itself to a server that was killed.
 async function playTicker(open) {
   const server = await Server.start("ticker")
@@ -47,6 +52,7 @@ async function playTicker(open) {
     for (let visit = 0; visit < 2; visit++) await visitStream(tab, server.base)
     await tab.run(read, "/")
     const before = await readTab(tab, "ticks", has(2))
+    checkConsole([tab])
     await server.kill()
     await readTab(tab, "a loss", ({ lost }) => lost)
     await server.restart()
@@ -73,6 +79,7 @@ async function playPrometheus(open) {
     await tabs[0].call("Page.navigate", { url: `${server.base}/metrics` })
     const findLine = () => /^.*opened_total.*ws.*$/m.exec(document.body.innerText)?.[0]
     const line = await waitFor("metrics", () => tabs[0].run(findLine))
+    checkConsole(tabs)
     if (line !== 'tornadose_connections_opened_total{transport="ws"} 1') throw new Error(`the metrics have ${line}`)
     return "prometheus: read over both transports, and counted"
   } finally {
@@ -96,6 +103,7 @@ async function playHttps(open) {
     if (protocol !== "h2") throw new Error(`the protocol is ${protocol}`)
     await Promise.all(tabs.map((tab) => tab.run(read, "/")))
     await Promise.all(tabs.map((tab) => readTab(tab, "ticks", has(2))))
+    checkConsole(tabs)
     await server.kill()
     await Promise.all(tabs.map((tab) => readTab(tab, "a loss", ({ lost }) => lost)))
     await server.restart()
