@@ -38,7 +38,7 @@ impl Store {
     fn new() -> Arc<Self> {
         let state =
             State { log: Vec::new(), generation: 0, readers_generation: 0, wants_messages: false, is_ended: false };
-        Arc::new(Self { state: Mutex::new(state), mailbox: Arc::new(Mailbox::new()) })
+        Arc::new(Self { state: Mutex::new(state), mailbox: Arc::new(Mailbox::new(0)) })
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {

@@ -16,7 +16,7 @@
 //! in time is aborted.
 
 mod request;
-mod origin;
+pub(crate) mod origin;
 pub(crate) mod tickets;
 pub(crate) mod extract;
 mod settings;

@@ -88,6 +88,7 @@ pub mod subscriber;
 mod handler;
 mod server;
 mod script;
+mod inspector;
 #[cfg(feature = "schema")]
 pub mod schema;
 #[cfg(feature = "simulation")]
@@ -102,6 +103,7 @@ pub use crate::event::name::EventName;
 pub use crate::handler::builder::StreamHandler;
 pub use crate::handler::tickets::{SecretError, SignError, Ticket, TicketError, Tickets};
 pub use crate::id::{Id, IdError};
+pub use crate::inspector::{Inspector, inspector};
 pub use crate::message::slot::Slotted;
 pub use crate::message::snapshot::{SnapshotRole, SnapshotRules};
 pub use crate::message::tombstone::Tombstone;

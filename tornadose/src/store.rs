@@ -33,6 +33,8 @@ mod open;
 pub(crate) mod closing;
 mod send;
 pub(crate) mod builder;
+pub(crate) mod observers;
+pub(crate) mod inspect;
 
 use std::fmt;
 use std::sync::Arc;

@@ -97,7 +97,7 @@ fn imports(text: &str, sources: &BTreeMap<String, String>) -> BTreeSet<String> {
 }
 
 /// The layers of `tornadose`, and which of them each may import.
-const LAYERS: [(&str, &[&str]); 15] = [
+const LAYERS: [(&str, &[&str]); 16] = [
     ("sync", &[]),
     ("task", &[]),
     ("metrics", &[]),
@@ -112,6 +112,7 @@ const LAYERS: [(&str, &[&str]); 15] = [
     ("server", &["store", "handler", "server"]),
     ("script", &[]),
     ("schema", &["id", "message", "subscriber", "schema"]),
+    ("inspector", &["task", "event", "id", "message", "store", "subscriber", "handler", "script", "inspector"]),
     ("simulation", &["id", "message", "backend", "store", "simulation"]),
 ];
 
@@ -148,7 +149,7 @@ fn salvo_is_named_only_where_requests_are_served_and_in_the_trait_subscriber() {
     for (module, text) in &ModuleGraph::of("tornadose").sources {
         let code = code(text);
         match layer(module) {
-            Some("handler" | "server" | "script") | None => {}
+            Some("handler" | "server" | "script" | "inspector") | None => {}
             Some("schema") if module == "schema::openapi" => {}
             Some("subscriber") if module == "subscriber" => {
                 let named = code.lines().filter(|line| line.contains("salvo"));

@@ -36,6 +36,7 @@ use crate::store::end::{EndReason, EndState};
 use crate::store::entry::Entry;
 use crate::store::gap::{Gap, GapReason};
 use crate::store::log::batch::Batch;
+use crate::store::observers::ObservedEvent;
 use crate::store::reader::throttled::Throttled;
 use crate::store::reader::{ReadStep, Reader};
 use crate::subscriber::options::Lag;
@@ -333,18 +334,24 @@ impl<M: Message> Feed<M> {
     /// Writes a gap, or ends the feed of a reader that lagged where that is so set.
     fn report_gap<F: Format>(&mut self, gap: Gap) {
         if gap.reason == GapReason::Lagged && self.lag == Lag::Close {
-            self.record.log_gap(gap);
+            self.tell_gap(gap);
             self.ending = Some(EndReason::Lagged);
         } else {
             self.write_gap::<F>(gap);
         }
     }
 
+    /// Logs a gap, and tells those who look at the store.
+    fn tell_gap(&self, gap: Gap) {
+        self.record.log_gap(gap);
+        self.reader.tell_observers(ObservedEvent::Gap(gap));
+    }
+
     fn write_gap<F: Format>(&mut self, gap: Gap) {
         if !Reader::<M>::TELLS_GAPS {
             return;
         }
-        self.record.log_gap(gap);
+        self.tell_gap(gap);
         F::gap(&mut self.buffer, gap);
         self.written = None;
         self.is_at_head = false;
@@ -479,7 +486,8 @@ impl<M: Message> Feed<M> {
 
 impl<M: Message> Drop for Feed<M> {
     fn drop(&mut self) {
-        self.record.log_close(|| self.reader.balance());
+        let (reason, code) = self.record.log_close(|| self.reader.balance());
+        self.reader.tell_observers(ObservedEvent::Closed { reason, code });
     }
 }
 

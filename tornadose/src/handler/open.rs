@@ -28,6 +28,7 @@ use crate::metrics;
 use crate::store::key_json::key_size;
 use crate::store::reader::resume::Resume;
 use crate::store::reader::{Reader, ReaderOptions};
+use crate::store::registry::kind::ReaderKind;
 use crate::subscriber::Subscriber;
 use crate::subscriber::options::Snapshots;
 
@@ -184,10 +185,10 @@ impl<M: Message> Endpoint<M> {
         });
     }
 
-    pub(crate) fn reader(&self, keys: Keys<M::Key>, req: &Request) -> Reader<M> {
+    pub(crate) fn reader(&self, kind: ReaderKind, keys: Keys<M::Key>, req: &Request) -> Reader<M> {
         let options = ReaderOptions {
             replay: self.settings.options.replay,
-            is_connection: true,
+            kind,
             gets_snapshots: self.settings.options.snapshots == Snapshots::Unfiltered,
         };
         Reader::open(self.store.shared(), keys, request::resume(req), options)

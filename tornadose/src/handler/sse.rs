@@ -31,6 +31,7 @@ use crate::handler::sse::body::SseBody;
 use crate::handler::sse::detach::{Proposal, StreamHandover};
 use crate::message::Keys;
 use crate::message::Message;
+use crate::store::registry::kind::ReaderKind;
 use crate::subscriber::close::{Close, CloseCode};
 
 impl<M: Message> Endpoint<M> {
@@ -80,7 +81,7 @@ impl<M: Message> Endpoint<M> {
         res: &'a mut Response,
     ) -> Option<BoxFuture<'a, Result<(), Rejection>>> {
         let Admission { authorized: Authorized { subscriber, keys }, number, permits, hook_permits } = admission;
-        let reader = self.reader(keys, req);
+        let reader = self.reader(ReaderKind::Sse, keys, req);
         let record = ConnectionRecord::open(Transport::Sse, number, &reader);
         let feed = self.feed(reader, record);
         let hooks = self.hooks;

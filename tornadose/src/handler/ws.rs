@@ -44,6 +44,7 @@ use crate::handler::ws::session::{Upgrade, WsSession, close_socket};
 use crate::handler::ws::upgrade::{PendingUpgrade, UpgradedIo, take_upgraded};
 use crate::message::Message;
 use crate::store::end::EndReason;
+use crate::store::registry::kind::ReaderKind;
 use crate::task;
 use crate::wire::ws::decoder::Decoder;
 
@@ -80,7 +81,7 @@ impl<M: Message> Endpoint<M> {
         let Admission { authorized: Authorized { subscriber, keys }, number, permits, hook_permits } =
             self.admit(req, authorized).map_err(|_| unavailable())?;
         let upgrade = take_upgrade(req)?;
-        let mut reader = self.reader(keys, req);
+        let mut reader = self.reader(ReaderKind::Ws, keys, req);
         if self.kind.watches() {
             reader.allow_key_changes();
         }

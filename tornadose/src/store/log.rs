@@ -44,6 +44,7 @@ pub(crate) mod read;
 pub(crate) mod past;
 pub(crate) mod past_snapshot;
 pub(crate) mod pass;
+pub(crate) mod inspect;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;

@@ -10,6 +10,7 @@ pub(crate) mod handle;
 mod placing;
 mod reading;
 mod counting;
+mod observing;
 mod snapshots;
 #[cfg(test)]
 mod snapshots_tests;
@@ -45,6 +46,7 @@ use crate::store::reader::live::LiveState;
 use crate::store::reader::mailbox::{Mailbox, WakeFlag};
 use crate::store::reader::resume::{PendingResume, Resume};
 use crate::store::registry::ReaderId;
+use crate::store::registry::kind::ReaderKind;
 use crate::store::shared::Shared;
 
 /// How long a message may have waited in the mailbox that is taken from there, where messages expire.
@@ -77,8 +79,7 @@ pub(crate) enum ReadStep<M> {
 pub(crate) struct ReaderOptions {
     /// How many queue messages a new reader is sent first.
     pub(crate) replay: usize,
-    /// Whether [`Store::closed`](crate::Store::closed) waits for it.
-    pub(crate) is_connection: bool,
+    pub(crate) kind: ReaderKind,
     /// Whether it gets snapshots, if its type has them.
     pub(crate) gets_snapshots: bool,
 }
@@ -120,8 +121,8 @@ impl<M: Message> Reader<M> {
         let expired = state.expire_now();
         state.log.forget_old_finishes(&keys);
         let end = state.closed.then_some(EndReason::Closed);
-        let mailbox = Arc::new(Mailbox::new());
-        let id = state.readers.insert(&keys, options.is_connection, end, &mailbox);
+        let mailbox = Arc::new(Mailbox::new(state.readers.age_tenths()));
+        let id = state.readers.insert(&keys, options.kind, end, &mailbox);
         // Until it is placed it is at the head, and is owed the messages that follow.
         let cursor = state.log.cursor_after(&keys, state.log.head().offset);
         let ledger = Ledger::open(state.log.appended_total(&keys), state.log.remaining(&keys, &cursor));
@@ -210,6 +211,11 @@ impl<M: Message> Reader<M> {
         let was_pending = self.is_pending();
         let expired = state.expire_now();
         let step = self.poll_locked(&mut state, waker);
+        if Self::TELLS_GAPS
+            && let ReadStep::Gap(gap) = &step
+        {
+            state.readers.record_gap(self.id, gap.reason);
+        }
         let discarded = state.log.take_discarded();
         let end = state.readers.end_of(self.id);
         drop(state);
@@ -246,6 +252,7 @@ impl<M: Message> Reader<M> {
         {
             return Some(EndState::Due(reason));
         }
+        self.record_place(&mut state);
         // A reader that drains before it ends reads on when its socket wakes it.
         state.readers.register_waker(self.id, waker, false);
         end.map(EndState::Draining)

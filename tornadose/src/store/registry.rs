@@ -1,5 +1,8 @@
 //! The readers of a store: which keys each reads, what wakes it, and whether it is to end.
 
+pub(crate) mod kind;
+pub(crate) mod inspect;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::task::Waker;
@@ -10,8 +13,10 @@ use tokio::time::Instant;
 use crate::id::Offset;
 use crate::store::end::{End, EndBound, EndReason};
 use crate::store::entry::Entry;
+use crate::store::gap::GapReason;
 use crate::store::log::key::KeySelection;
 use crate::store::reader::mailbox::Mailbox;
+use crate::store::registry::kind::ReaderKind;
 
 /// A reader's number, in order of subscription, and the index of its entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,7 +36,7 @@ struct ReaderEntry<M> {
     /// After how many messages a reader is woken that wants them; 0 when each is pushed to it.
     messages_until_wake: u32,
     end: Option<EndReason>,
-    is_connection: bool,
+    kind: ReaderKind,
 }
 
 impl<M> ReaderEntry<M> {
@@ -121,7 +126,12 @@ pub(crate) struct ReaderRegistry<M> {
     pending_offsets: BTreeMap<u64, Offset>,
     /// How far readers read that end, by their numbers.
     end_bounds: BTreeMap<u64, EndBound>,
+    /// How far readers have read that are not known to be at the head, by their numbers.
+    places: BTreeMap<u64, Offset>,
+    /// The last gap that readers were told of, by their numbers.
+    last_gaps: BTreeMap<u64, GapReason>,
     connections: usize,
+    created_at: Instant,
 }
 
 impl<M> ReaderRegistry<M> {
@@ -134,7 +144,10 @@ impl<M> ReaderRegistry<M> {
             pending: BTreeMap::new(),
             pending_offsets: BTreeMap::new(),
             end_bounds: BTreeMap::new(),
+            places: BTreeMap::new(),
+            last_gaps: BTreeMap::new(),
             connections: 0,
+            created_at: Instant::now(),
         }
     }
 
@@ -153,13 +166,13 @@ impl<M> ReaderRegistry<M> {
     pub(crate) fn insert(
         &mut self,
         keys: &KeySelection,
-        is_connection: bool,
+        kind: ReaderKind,
         end: Option<EndReason>,
         mailbox: &Arc<Mailbox<M>>,
     ) -> ReaderId {
         const { assert!(size_of::<ReaderEntry<M>>() <= 32, "a push touches half a cache line for each reader") }
         self.next_number += 1;
-        self.connections += usize::from(is_connection);
+        self.connections += usize::from(kind.is_connection());
         let index = self.entries.insert(ReaderEntry {
             number: self.next_number,
             mailbox: Arc::clone(mailbox),
@@ -167,7 +180,7 @@ impl<M> ReaderRegistry<M> {
             wants_messages: false,
             messages_until_wake: 0,
             end,
-            is_connection,
+            kind,
         });
         let id = ReaderId { number: self.next_number, index };
         for &key_index in keys.key_indexes() {
@@ -208,8 +221,10 @@ impl<M> ReaderRegistry<M> {
             self.pending.remove(&(offset, id.number));
         }
         self.end_bounds.remove(&id.number);
+        self.forget_place(id);
+        self.last_gaps.remove(&id.number);
         let entry = self.entries.remove(id.index);
-        self.connections -= usize::from(entry.is_connection);
+        self.connections -= usize::from(entry.kind.is_connection());
     }
 
     #[inline]
@@ -260,6 +275,7 @@ impl<M> ReaderRegistry<M> {
         let entry = &mut self.entries[id.index];
         entry.generation = generation;
         entry.mailbox.mark_live();
+        self.forget_place(id);
     }
 
     /// Pushes a message to the readers of its key that have become live in this generation of the log or later, in order
@@ -365,6 +381,25 @@ impl<M> ReaderRegistry<M> {
 
     pub(crate) fn end_all(&mut self, end: End) -> Vec<Waker> {
         self.ids().into_iter().filter_map(|id| self.end(id, end)).collect()
+    }
+
+    /// Records how far a reader has read that may not be at the head.
+    #[inline]
+    pub(crate) fn record_place(&mut self, id: ReaderId, read_through: Offset) {
+        self.places.insert(id.number, read_through);
+    }
+
+    /// Records that a reader is at the head.
+    #[inline]
+    pub(crate) fn forget_place(&mut self, id: ReaderId) {
+        if !self.places.is_empty() {
+            self.places.remove(&id.number);
+        }
+    }
+
+    /// Records the gap that a reader is told of.
+    pub(crate) fn record_gap(&mut self, id: ReaderId, reason: GapReason) {
+        self.last_gaps.insert(id.number, reason);
     }
 
     /// Returns all readers in order of subscription.

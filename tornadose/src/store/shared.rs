@@ -24,6 +24,7 @@ use crate::store::entry::Entry;
 use crate::store::expired::{Sweeper, ValueExpiry};
 use crate::store::limits::Limits;
 use crate::store::log::Log;
+use crate::store::observers::Observers;
 use crate::store::read_back::ReadBack;
 use crate::store::registry::{ReaderRegistry, WakeList};
 use crate::store::skip_log::{SkipLog, Skipped};
@@ -38,6 +39,8 @@ pub(crate) struct Shared<M: Message> {
     pub(crate) disconnected_notify: Notify,
     /// The encodings that handlers of this store have enabled, as bits.
     encodings: AtomicUsize,
+    /// Those who look at gaps and ends.
+    pub(crate) observers: Observers,
     /// The backend to which messages are sent instead of being appended to the log.
     pub(crate) backend: Option<BackendHandle<M>>,
 }
@@ -207,6 +210,7 @@ impl<M: Message> Shared<M> {
             closed_notify: Notify::new(),
             disconnected_notify: Notify::new(),
             encodings: AtomicUsize::new(0),
+            observers: Observers::default(),
             backend,
         }
     }

@@ -10,11 +10,14 @@ use futures_core::stream::FusedStream;
 
 use crate::id::Id;
 use crate::message::{Keys, Message};
+use crate::store::entry::Entry;
 use crate::store::gap::{Gap, GapReason};
 use crate::store::ledger::Balance;
 use crate::store::log::batch::Batch;
+use crate::store::observers::ObservedEvent;
 use crate::store::reader::resume::Resume;
 use crate::store::reader::{ReadStep, Reader, ReaderOptions};
+use crate::store::registry::kind::ReaderKind;
 use crate::store::shared::Shared;
 
 /// The messages of a store, for code on the server: a [`Stream`] of [`Received`].
@@ -67,7 +70,7 @@ pub struct Subscription<M: Message> {
 
 impl<M: Message> Subscription<M> {
     pub(super) fn new(shared: &Arc<Shared<M>>, keys: Keys<M::Key>) -> Self {
-        let options = ReaderOptions { replay: 0, is_connection: false, gets_snapshots: true };
+        let options = ReaderOptions { replay: 0, kind: ReaderKind::Subscription, gets_snapshots: true };
         let reader = Reader::open(shared, keys, Resume::New, options);
         Self { reader, batch: None, is_terminated: false }
     }
@@ -77,12 +80,49 @@ impl<M: Message> Subscription<M> {
         self.reader.balance()
     }
 
-    fn next_of_batch(&mut self) -> Option<Received<M>> {
-        let (batch, index) = self.batch.as_mut()?;
-        let entry = batch.entries().get(*index)?;
-        *index += 1;
-        self.reader.record_delivered(1);
-        Some(Received::Message { id: entry.id, message: Arc::clone(&entry.message) })
+    /// Returns the next item: what `of_entry` makes of a message, or `of_other` of anything else.
+    pub(crate) fn poll_with<T>(
+        &mut self,
+        cx: &Context<'_>,
+        of_entry: impl Fn(&Entry<M>) -> T,
+        of_other: impl Fn(Received<M>) -> T,
+    ) -> Poll<Option<T>> {
+        if self.is_terminated {
+            return Poll::Ready(None);
+        }
+        loop {
+            if let Some((batch, index)) = &mut self.batch
+                && let Some(entry) = batch.entries().get(*index)
+            {
+                *index += 1;
+                let item = of_entry(entry);
+                self.reader.record_delivered(1);
+                return Poll::Ready(Some(item));
+            }
+            self.batch = None;
+            match self.reader.poll(cx.waker()) {
+                ReadStep::Gap(_) if !Reader::<M>::TELLS_GAPS => {}
+                ReadStep::Gap(Gap { reason, missed }) => {
+                    tracing::debug!(target: "tornadose", channel = M::CHANNEL, %reason, missed, "gap reported");
+                    self.reader.tell_observers(ObservedEvent::Gap(Gap { reason, missed }));
+                    return Poll::Ready(Some(of_other(Received::Gap { reason, missed })));
+                }
+                ReadStep::Batch { batch, .. } => self.batch = Some((batch, 0)),
+                ReadStep::Snapshot { entry, .. } => return Poll::Ready(Some(of_entry(&entry))),
+                ReadStep::AtHead { .. } | ReadStep::Pending => return Poll::Pending,
+                ReadStep::Finished { id, key: Some(key), .. } => {
+                    return Poll::Ready(Some(of_other(Received::Finished { id, key })));
+                }
+                ReadStep::Expired { id, value, .. } => {
+                    let message = Arc::clone(&value.entry.message);
+                    return Poll::Ready(Some(of_other(Received::Expired { id, message })));
+                }
+                ReadStep::Finished { key: None, .. } | ReadStep::Ended(_) => {
+                    self.is_terminated = true;
+                    return Poll::Ready(None);
+                }
+            }
+        }
     }
 }
 
@@ -96,39 +136,8 @@ impl<M: Message> Stream for Subscription<M> {
     type Item = Received<M>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Received<M>>> {
-        if self.is_terminated {
-            return Poll::Ready(None);
-        }
-        loop {
-            if let Some(received) = self.next_of_batch() {
-                return Poll::Ready(Some(received));
-            }
-            self.batch = None;
-            match self.reader.poll(cx.waker()) {
-                ReadStep::Gap(_) if !Reader::<M>::TELLS_GAPS => {}
-                ReadStep::Gap(Gap { reason, missed }) => {
-                    tracing::debug!(target: "tornadose", channel = M::CHANNEL, %reason, missed, "gap reported");
-                    return Poll::Ready(Some(Received::Gap { reason, missed }));
-                }
-                ReadStep::Batch { batch, .. } => self.batch = Some((batch, 0)),
-                ReadStep::Snapshot { entry, .. } => {
-                    let message = Arc::clone(&entry.message);
-                    return Poll::Ready(Some(Received::Message { id: entry.id, message }));
-                }
-                ReadStep::AtHead { .. } | ReadStep::Pending => return Poll::Pending,
-                ReadStep::Finished { id, key: Some(key), .. } => {
-                    return Poll::Ready(Some(Received::Finished { id, key }));
-                }
-                ReadStep::Expired { id, value, .. } => {
-                    let message = Arc::clone(&value.entry.message);
-                    return Poll::Ready(Some(Received::Expired { id, message }));
-                }
-                ReadStep::Finished { key: None, .. } | ReadStep::Ended(_) => {
-                    self.is_terminated = true;
-                    return Poll::Ready(None);
-                }
-            }
-        }
+        let message = |entry: &Entry<M>| Received::Message { id: entry.id, message: Arc::clone(&entry.message) };
+        self.poll_with(cx, message, |other| other)
     }
 }
 

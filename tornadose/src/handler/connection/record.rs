@@ -157,8 +157,8 @@ impl ConnectionRecord {
         tracing::warn!(target: "tornadose", transport, number, type_name, "reply not encoded");
     }
 
-    /// Logs and counts the close. `balance` is called only when it is logged.
-    pub(crate) fn log_close(&self, balance: impl FnOnce() -> Balance) {
+    /// Logs and counts the close, and returns its reason and code. `balance` is called only when it is logged.
+    pub(crate) fn log_close(&self, balance: impl FnOnce() -> Balance) -> (&'static str, Option<u16>) {
         let (transport, number, detached) = (self.transport.name(), self.number, self.is_detached);
         let (reason, code) = self.close_reason.0.get().copied().unwrap_or((CloseReason::Left, None));
         let reason = reason.name();
@@ -174,5 +174,6 @@ impl ConnectionRecord {
             );
         }
         metrics::closed(transport, reason, detached);
+        (reason, code)
     }
 }

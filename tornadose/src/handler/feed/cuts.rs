@@ -16,6 +16,7 @@ use crate::store::Store;
 use crate::store::reader::mailbox::NOOP_WAKER;
 use crate::store::reader::resume::Resume;
 use crate::store::reader::{Reader, ReaderOptions};
+use crate::store::registry::kind::ReaderKind;
 use crate::subscriber::Subscriber;
 use crate::subscriber::options::Lag;
 
@@ -138,7 +139,7 @@ impl Told {
             self.store.shared(),
             keys.clone(),
             seen,
-            ReaderOptions { replay, is_connection: true, gets_snapshots: true },
+            ReaderOptions { replay, kind: ReaderKind::Sse, gets_snapshots: true },
         );
         let record = ConnectionRecord::open(Transport::Sse, 1, &reader);
         let mut feed = Feed::new(reader, record, Lag::Skip);

@@ -31,6 +31,7 @@ use crate::store::ledger::Balance;
 use crate::store::reader::mailbox::NOOP_WAKER;
 use crate::store::reader::resume::Resume;
 use crate::store::reader::{Reader, ReaderOptions};
+use crate::store::registry::kind::ReaderKind;
 use crate::subscriber::Subscriber;
 use crate::subscriber::options::Lag;
 
@@ -207,7 +208,7 @@ impl World {
             }
         }
         let resume = client.page.last_id.as_deref().map_or(Resume::New, Resume::after_text);
-        let options = ReaderOptions { replay: client.replay, is_connection: true, gets_snapshots: true };
+        let options = ReaderOptions { replay: client.replay, kind: ReaderKind::Sse, gets_snapshots: true };
         let reader = Reader::open(store.shared(), client.keys.clone(), resume, options);
         let record = ConnectionRecord::open(record::Transport::Sse, 1, &reader);
         let loads = Loads::new(&reader, client.replay);

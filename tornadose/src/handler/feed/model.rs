@@ -31,6 +31,7 @@ use crate::store::log::ephemeral::EPHEMERAL_AGE;
 use crate::store::reader::mailbox::NOOP_WAKER;
 use crate::store::reader::resume::Resume;
 use crate::store::reader::{Reader, ReaderOptions};
+use crate::store::registry::kind::ReaderKind;
 use crate::store::subscription::{Received, Subscription};
 use crate::subscriber::Subscriber;
 use crate::subscriber::options::Lag;
@@ -381,7 +382,7 @@ impl<const QUEUE: u64, const LATEST: u64> Client<QUEUE, LATEST> {
             }
         };
         let feed = |transport| {
-            let terms = ReaderOptions { replay, is_connection: true, gets_snapshots: true };
+            let terms = ReaderOptions { replay, kind: ReaderKind::Sse, gets_snapshots: true };
             let resume = position.map_or(Resume::New, Resume::after_text);
             let reader = Reader::open(store.shared(), keys.clone(), resume, terms);
             let record = ConnectionRecord::open(transport, 1, &reader);

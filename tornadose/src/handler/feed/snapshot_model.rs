@@ -28,6 +28,7 @@ use crate::store::error::SubmitError;
 use crate::store::reader::mailbox::NOOP_WAKER;
 use crate::store::reader::resume::Resume;
 use crate::store::reader::{Reader, ReaderOptions};
+use crate::store::registry::kind::ReaderKind;
 use crate::store::sum::Fault;
 use crate::subscriber::Subscriber;
 use crate::subscriber::options::Lag;
@@ -360,7 +361,7 @@ impl Client {
             self.optional = &kept - &replayed;
         }
         self.lost_at_open = self.lost(history);
-        let options = ReaderOptions { replay: self.replay, is_connection: true, gets_snapshots: true };
+        let options = ReaderOptions { replay: self.replay, kind: ReaderKind::Sse, gets_snapshots: true };
         let reader = Reader::open(store.shared(), self.keys.clone(), resume, options);
         let record = ConnectionRecord::open(if self.is_ws { Transport::Ws } else { Transport::Sse }, 1, &reader);
         self.feed = Some(Feed::new(reader, record, self.lag));

@@ -17,6 +17,7 @@ use crate::store::gap::Gap;
 use crate::store::reader::ReaderOptions;
 use crate::store::reader::mailbox::NOOP_WAKER;
 use crate::store::reader::resume::Resume;
+use crate::store::registry::kind::ReaderKind;
 use crate::subscriber::Subscriber;
 
 static ASKED: AtomicUsize = AtomicUsize::new(0);
@@ -91,7 +92,7 @@ impl Format for Counted {
 }
 
 fn feeds(store: &Store<Line>, number: usize) -> Vec<Feed<Line>> {
-    let terms = ReaderOptions { replay: 100, is_connection: true, gets_snapshots: true };
+    let terms = ReaderOptions { replay: 100, kind: ReaderKind::Sse, gets_snapshots: true };
     let open = || {
         let reader = Reader::open(store.shared(), Keys::One(NoKey), Resume::New, terms);
         let record = ConnectionRecord::open(Transport::Sse, 1, &reader);

@@ -16,6 +16,7 @@ use crate::store::Store;
 use crate::store::reader::mailbox::NOOP_WAKER;
 use crate::store::reader::resume::Resume;
 use crate::store::reader::{Reader, ReaderOptions};
+use crate::store::registry::kind::ReaderKind;
 use crate::subscriber::Subscriber;
 use crate::subscriber::options::Lag;
 
@@ -50,7 +51,7 @@ impl Subscriber for Ticks {
 #[tokio::test(start_paused = true)]
 async fn what_comes_while_a_piece_is_written_waits_for_the_next_period() {
     let store = Store::<Tick>::new();
-    let options = ReaderOptions { replay: 0, is_connection: true, gets_snapshots: true };
+    let options = ReaderOptions { replay: 0, kind: ReaderKind::Sse, gets_snapshots: true };
     let reader = Reader::open(store.shared(), Keys::One(NoKey), Resume::New, options);
     let record = ConnectionRecord::open(Transport::Sse, 1, &reader);
     let mut feed = Feed::new(reader, record, Lag::Skip).with_throttle(Duration::from_secs(1));

@@ -212,7 +212,7 @@ impl<M: Message> Feed<M> {
         if !Reader::<M>::TELLS_GAPS {
             return None;
         }
-        self.record.log_gap(gap);
+        self.tell_gap(gap);
         if gap.reason == GapReason::Lagged && self.lag == Lag::Close {
             self.ending = Some(EndReason::Lagged);
             return Some(self.flush_or::<F>(FeedItem::Ended(EndReason::Lagged)));

@@ -30,6 +30,7 @@ use crate::store::ledger::Balance;
 use crate::store::reader::mailbox::NOOP_WAKER;
 use crate::store::reader::resume::{PendingResume, Resume};
 use crate::store::reader::{Reader, ReaderOptions};
+use crate::store::registry::kind::ReaderKind;
 use crate::subscriber::Subscriber;
 use crate::subscriber::options::Lag;
 
@@ -108,7 +109,7 @@ impl Client {
     fn open(&mut self, world: &World, process: usize, fault: Fault) {
         let replay = usize::try_from(self.replay).unwrap();
         let resume = self.page.id.as_deref().map_or(Resume::New, Resume::after_text);
-        let options = ReaderOptions { replay, is_connection: true, gets_snapshots: true };
+        let options = ReaderOptions { replay, kind: ReaderKind::Sse, gets_snapshots: true };
         let fields: Vec<u64> = self.page.fields.iter().copied().collect();
         // An id may be ahead of a process.
         if resume == Resume::New || !world.has_engine() {

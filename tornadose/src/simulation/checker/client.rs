@@ -8,6 +8,7 @@ use crate::simulation::checker::record::{SharedRecord, describe};
 use crate::store::Store;
 use crate::store::reader::resume::Resume;
 use crate::store::reader::{ReadStep, Reader, ReaderOptions};
+use crate::store::registry::kind::ReaderKind;
 
 pub(crate) struct Client<M: Message> {
     record: SharedRecord,
@@ -40,7 +41,7 @@ impl<M: Message> Client<M> {
             Keys::Set(keys) => Some(keys.iter().map(text).collect()),
         };
         let index = record.lock().open(name, key_texts);
-        let options = ReaderOptions { replay, is_connection: false, gets_snapshots: true };
+        let options = ReaderOptions { replay, kind: ReaderKind::Subscription, gets_snapshots: true };
         let reader = Some(Reader::open(store.shared(), keys.clone(), Resume::New, options));
         Self { record: record.clone(), index, keys, reader, position: None }
     }
@@ -138,7 +139,7 @@ impl<M: Message> Client<M> {
         } else {
             self.index = self.record.lock().reopen(self.index);
         }
-        let options = ReaderOptions { replay, is_connection: false, gets_snapshots: true };
+        let options = ReaderOptions { replay, kind: ReaderKind::Subscription, gets_snapshots: true };
         self.reader = Some(Reader::open(store.shared(), self.keys.clone(), resume, options));
     }
 }

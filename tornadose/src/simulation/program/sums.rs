@@ -22,6 +22,7 @@ use crate::store::Store;
 use crate::store::reader::mailbox::NOOP_WAKER;
 use crate::store::reader::resume::Resume;
 use crate::store::reader::{ReadStep, Reader, ReaderOptions};
+use crate::store::registry::kind::ReaderKind;
 
 const CHANNEL: &str = "lines";
 const ALL_KEYS: u64 = KEYS + FINISHED_KEYS;
@@ -145,7 +146,7 @@ impl Page {
             self.sums = keys.map(|key| (key, knows(&key).then(Vec::new))).collect();
         }
         writeln!(self.transcript, "    comes with {:?}", self.position.map(|id| id.to_string())).unwrap();
-        let options = ReaderOptions { replay: 0, is_connection: false, gets_snapshots: true };
+        let options = ReaderOptions { replay: 0, kind: ReaderKind::Subscription, gets_snapshots: true };
         self.reader = Some(Reader::open(store.shared(), self.keys.clone(), resume, options));
     }
 

@@ -19,6 +19,7 @@ use crate::store::limits::Limits;
 use crate::store::reader::mailbox::NOOP_WAKER;
 use crate::store::reader::resume::Resume;
 use crate::store::reader::{ReadStep, Reader, ReaderOptions};
+use crate::store::registry::kind::ReaderKind;
 use crate::store::shared::{BackendHandle, Shared};
 
 #[derive(Serialize, Deserialize)]
@@ -137,7 +138,7 @@ fn every_gap_and_restart_is_reported_at_its_offset_and_ledgers_balance() {
                         1 => Keys::One(random.u64(..3)),
                         _ => Keys::Set(vec![0, 2]),
                     };
-                    let options = ReaderOptions { replay: 0, is_connection: false, gets_snapshots: true };
+                    let options = ReaderOptions { replay: 0, kind: ReaderKind::Subscription, gets_snapshots: true };
                     let reader = Reader::open(&shared, keys.clone(), Resume::New, options);
                     clients.push(Client { keys, reader, read: history.len(), delivered: 0 });
                 }

@@ -100,6 +100,21 @@ impl<M: Message> KeyTable<M> {
         self.by_text.get(text).copied()
     }
 
+    /// Returns how many keys there are.
+    pub(super) fn count(&self) -> usize {
+        self.logs.len()
+    }
+
+    /// Returns a number above the indexes of all keys.
+    pub(super) fn index_end(&self) -> usize {
+        self.logs.capacity()
+    }
+
+    /// Returns what is kept of the key of an index, if there is one.
+    pub(super) fn at(&self, index: usize) -> Option<&KeyLog<M>> {
+        self.logs.get(index)
+    }
+
     /// Returns the bytes of all keys, beside the overhead of those with something kept.
     pub(super) fn bytes(&self) -> usize {
         self.key_bytes + self.idle.len() * ENTRY_OVERHEAD

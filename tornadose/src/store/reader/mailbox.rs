@@ -89,6 +89,8 @@ pub(crate) struct Mailbox<M> {
     state: AtomicState,
     /// The [`WakeFlag`]s that are set, as bits.
     wakes: AtomicU8,
+    /// When the reader opened. It is in what would be padding.
+    opened_at: u32,
     inner: Mutex<Inner<M>>,
 }
 
@@ -121,9 +123,11 @@ pub(crate) enum WakeFlag {
 }
 
 impl<M> Mailbox<M> {
-    pub(crate) fn new() -> Self {
+    /// Creates the mailbox of a reader that opens, at a time that its store counts.
+    pub(crate) fn new(opened_at: u32) -> Self {
         let inner = Inner { next: None, last_active: Instant::now(), waker: None };
-        Self { state: AtomicState::new(MailboxState::ReadLog), wakes: AtomicU8::new(0), inner: Mutex::new(inner) }
+        let state = AtomicState::new(MailboxState::ReadLog);
+        Self { state, wakes: AtomicU8::new(0), opened_at, inner: Mutex::new(inner) }
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner<M>> {
@@ -249,6 +253,18 @@ impl<M> Mailbox<M> {
         inner.waker = None;
         inner.last_active = Instant::now();
         inner.last_active
+    }
+
+    /// Returns when the reader opened, as its store counts time.
+    pub(crate) fn opened_at(&self) -> u32 {
+        self.opened_at
+    }
+
+    /// Looks at the state, at the message in the slot, and at whether a waker is registered. The message may have been taken
+    /// or given up.
+    pub(crate) fn look<R>(&self, look: impl FnOnce(MailboxState, Option<&Entry<M>>, bool) -> R) -> R {
+        let inner = self.lock();
+        look(self.state.load(), inner.next.as_deref(), inner.waker.is_some())
     }
 
     /// Returns since when there is something that the reader has not read, or has read and may not have written. `None`

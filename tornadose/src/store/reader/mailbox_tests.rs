@@ -18,6 +18,7 @@ use crate::store::Store;
 use crate::store::reader::mailbox::{NOOP_WAKER, WakeFlag};
 use crate::store::reader::resume::Resume;
 use crate::store::reader::{ReadStep, Reader, ReaderOptions};
+use crate::store::registry::kind::ReaderKind;
 
 struct Note(u64);
 
@@ -47,7 +48,7 @@ fn open(store: &Store<Note>, keys: Keys<()>) -> Reader<Note> {
         store.shared(),
         keys,
         Resume::New,
-        ReaderOptions { replay: 0, is_connection: false, gets_snapshots: true },
+        ReaderOptions { replay: 0, kind: ReaderKind::Subscription, gets_snapshots: true },
     )
 }
 

@@ -25,6 +25,7 @@ use crate::store::log::ephemeral::EPHEMERAL_AGE;
 use crate::store::reader::mailbox::NOOP_WAKER;
 use crate::store::reader::resume::Resume;
 use crate::store::reader::{ReadStep, Reader, ReaderOptions};
+use crate::store::registry::kind::ReaderKind;
 
 const KEYS: u64 = 4;
 const KEPT: usize = 4;
@@ -510,7 +511,7 @@ impl<const MEMORY: usize, const QUEUE: u64, const LATEST: u64> Client<MEMORY, QU
         self.ephemeral_through = history.head;
         self.lost_at_open = self.lost(history);
         self.last = self.position.map_or(0, |id| id.offset.minor());
-        let options = ReaderOptions { replay, is_connection: true, gets_snapshots: true };
+        let options = ReaderOptions { replay, kind: ReaderKind::Sse, gets_snapshots: true };
         let reader = Reader::open(store.shared(), self.keys.clone(), resume, options);
         // Of a key that the store has forgotten it does not know how far it was trimmed: it reports a gap, to be safe.
         let forgotten_through = store.shared().lock().log.forgotten_through();

@@ -85,6 +85,8 @@ impl<M: Message> Reader<M> {
                 let is_live = is_settled && state.log.is_at_head(&self.keys, &self.cursor);
                 if is_live && state.log.last_finish(&self.keys).is_none() {
                     self.mark_live(state, waker);
+                } else {
+                    state.readers.record_place(self.id, self.cursor.owed_after());
                 }
                 return ReadStep::Batch { position, batch, with_ids };
             }
@@ -188,6 +190,7 @@ impl<M: Message> Reader<M> {
             return ReadStep::Ended(end);
         }
         state.readers.register_waker(self.id, waker, true);
+        state.readers.forget_place(self.id);
         self.is_position_due = false;
         self.live.head = bound.unwrap_or_else(|| state.log.head());
         let is_first = std::mem::take(&mut self.is_first_pass);

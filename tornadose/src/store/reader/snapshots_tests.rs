@@ -21,6 +21,7 @@ use crate::store::kept_as::{KeptAs, QueueRole};
 use crate::store::log::key::KeySelection;
 use crate::store::reader::resume::Resume;
 use crate::store::reader::{ReadStep, Reader, ReaderOptions};
+use crate::store::registry::kind::ReaderKind;
 
 thread_local! {
     /// Happens while the next snapshot is encoded.
@@ -121,7 +122,7 @@ fn submit_kind(store: &Store<Line<false>>, key: u64, kind: Kind) {
 }
 
 fn open<const ALL: bool>(store: &Store<Line<ALL>>, keys: Keys<u64>, resume: Resume) -> Reader<Line<ALL>> {
-    let options = ReaderOptions { replay: 100, is_connection: false, gets_snapshots: true };
+    let options = ReaderOptions { replay: 100, kind: ReaderKind::Subscription, gets_snapshots: true };
     Reader::open(store.shared(), keys, resume, options)
 }
 

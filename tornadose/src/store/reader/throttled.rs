@@ -51,7 +51,10 @@ impl<M: Message> Reader<M> {
         }
         state.readers.register_waker_after(self.id, waker, unread_max - unread);
         let has_unread = !state.log.skip_others(&self.keys, &mut self.cursor);
-        if !has_unread {
+        if has_unread {
+            state.readers.record_place(self.id, self.cursor.owed_after());
+        } else {
+            state.readers.forget_place(self.id);
             self.live.head = state.log.head();
         }
         Throttled::Waits { has_unread }

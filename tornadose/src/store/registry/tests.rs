@@ -5,9 +5,10 @@ use super::{ReaderId, ReaderRegistry};
 use crate::id::Offset;
 use crate::store::log::key::KeySelection;
 use crate::store::reader::mailbox::Mailbox;
+use crate::store::registry::kind::ReaderKind;
 
 fn reader(readers: &mut ReaderRegistry<()>) -> ReaderId {
-    readers.insert(&KeySelection::One(0), false, None, &Arc::new(Mailbox::new()))
+    readers.insert(&KeySelection::One(0), ReaderKind::Subscription, None, &Arc::new(Mailbox::new(0)))
 }
 
 fn at(seq: u64) -> Offset {

@@ -21,6 +21,7 @@ use crate::store::log::key::KeySelection;
 use crate::store::reader::mailbox::NOOP_WAKER;
 use crate::store::reader::resume::Resume;
 use crate::store::reader::{ReadStep, Reader, ReaderOptions};
+use crate::store::registry::kind::ReaderKind;
 use crate::store::shared::{BackendHandle, Shared};
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -83,7 +84,12 @@ impl Side {
     }
 
     fn open(&self, keys: Keys<u64>, resume: Resume, replay: usize) -> Reader<Note> {
-        Reader::open(&self.shared, keys, resume, ReaderOptions { replay, is_connection: false, gets_snapshots: true })
+        Reader::open(
+            &self.shared,
+            keys,
+            resume,
+            ReaderOptions { replay, kind: ReaderKind::Subscription, gets_snapshots: true },
+        )
     }
 
     fn bytes(&self) -> usize {

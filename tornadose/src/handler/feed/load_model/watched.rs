@@ -34,6 +34,7 @@ use crate::store::ledger::Balance;
 use crate::store::reader::mailbox::NOOP_WAKER;
 use crate::store::reader::resume::{PendingResume, Resume};
 use crate::store::reader::{Reader, ReaderOptions};
+use crate::store::registry::kind::ReaderKind;
 use crate::subscriber::options::Lag;
 use crate::subscriber::{ParseKey, Subscriber};
 
@@ -239,7 +240,7 @@ impl World {
         let Changes { store, table, .. } = &self.changes;
         let reads = Reads { table: table.clone(), steps: Arc::clone(&client.steps), fault: self.fault };
         let resume = client.page.id.as_deref().map_or(Resume::New, Resume::after_text);
-        let options = ReaderOptions { replay: client.replay, is_connection: true, gets_snapshots: true };
+        let options = ReaderOptions { replay: client.replay, kind: ReaderKind::Sse, gets_snapshots: true };
         let fields: Vec<u64> = client.page.fields.iter().copied().collect();
         let has_fields = !fields.is_empty();
         let mut reader = Reader::open(store.shared(), Keys::Set(fields), resume, options);

@@ -32,6 +32,7 @@ use crate::store::end::EndReason;
 use crate::store::reader::mailbox::NOOP_WAKER;
 use crate::store::reader::resume::Resume;
 use crate::store::reader::{Reader, ReaderOptions};
+use crate::store::registry::kind::ReaderKind;
 use crate::store::sum::Fault;
 use crate::subscriber::Subscriber;
 use crate::subscriber::options::Lag;
@@ -249,7 +250,7 @@ impl Client {
                 self.sure.clear();
             }
         }
-        let options = ReaderOptions { replay: 0, is_connection: true, gets_snapshots: self.filter != Filter::Pieces };
+        let options = ReaderOptions { replay: 0, kind: ReaderKind::Sse, gets_snapshots: self.filter != Filter::Pieces };
         let reader = Reader::open(program.store.shared(), self.keys.clone(), resume, options);
         let record = ConnectionRecord::open(if self.is_ws { Transport::Ws } else { Transport::Sse }, 1, &reader);
         let mut served: Box<dyn Served<Line>> = Box::new(Reads(self.filter));
