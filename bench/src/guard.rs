@@ -126,7 +126,7 @@ impl Budget {
 }
 
 /// The total number of instructions in a callgrind profile.
-fn parse_total(profile: &str) -> io::Result<u64> {
+pub(crate) fn parse_total(profile: &str) -> io::Result<u64> {
     let total = profile.lines().find_map(|line| line.strip_prefix("totals:")?.trim().parse().ok());
     total.ok_or_else(|| io::Error::other("the callgrind profile has no `totals:`"))
 }

@@ -15,6 +15,7 @@ mod redis_readers;
 mod foreign;
 mod stalled;
 mod guard;
+mod inspector;
 
 use std::io;
 use std::path::PathBuf;
@@ -73,6 +74,8 @@ enum Command {
         #[arg(long, value_name = "FOLDER")]
         keep: Option<PathBuf>,
     },
+    /// What an open page of the inspector costs a server with 1,000 readers, in instructions. Valgrind counts them.
+    Inspector,
     /// Stores on a Redis server of its own: submits beside `redis-benchmark`, latency between stores, loading.
     Redis,
     /// The cost of one entry to a Redis server of its own, with 1, 4 and 16 processes that read it.
@@ -100,6 +103,7 @@ fn main() -> io::Result<()> {
         Some(Command::Stalled { messages }) => stalled::run(messages),
         Some(Command::Keys) => keys::run(),
         Some(Command::Guard { keep }) => guard::run(keep.as_deref()),
+        Some(Command::Inspector) => inspector::run(),
         Some(Command::Redis) => redis::run(),
         Some(Command::RedisReaders) => redis_readers::run(),
         Some(Command::RedisReader { url }) => redis_readers::read(&url),

@@ -33,7 +33,11 @@ pub(super) async fn serve(_: Transport) -> io::Result<()> {
     let acceptor = tornadose::listen("127.0.0.1:0").await?;
     let addr = salvo::conn::Acceptor::holdings(&acceptor)[0].local_addr.clone().into_std();
     print_ready(addr.ok_or_else(|| io::Error::other("no address"))?);
-    let router = Router::new().get(Loads::handler(&all)).push(Router::with_path("{user}").get(Notes::handler(&keys)));
+    let inspector = tornadose::inspector().store(&all).store(&keys).public();
+    let router = Router::new()
+        .get(Loads::handler(&all))
+        .push(Router::with_path("inspector").push(inspector.router()))
+        .push(Router::with_path("{user}").get(Notes::handler(&keys)));
     tokio::spawn(tornadose::serve_on(acceptor, router));
     let mut commands = spawn_command_reader();
     while let Some(command) = commands.recv().await {
