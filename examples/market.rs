@@ -1,6 +1,6 @@
 //! A simulated market: `cargo run --example market`, then open <http://localhost:9000>. Quotes are conflated: a slow reader gets
 //! the newest one. Trades are lossless: every reader gets every trade. The page has the quotes of all symbols by one stream, and
-//! watches the trades of the symbol in the chart over a WebSocket.
+//! watches the trades of the symbol in the chart over a WebSocket. The inspector at `/inspector` shows who reads what.
 
 #[path = "market/simulation.rs"]
 mod simulation;
@@ -91,6 +91,8 @@ fn router(store: &Store<Market>) -> Router {
         .push(Router::with_path("market").get(Dashboard::handler(store)))
         .push(Router::with_path("market/{symbol}").get(Symbol::handler(store)))
         .push(Router::with_path("trades").get(Trades::handler(store)))
+        // A debug build shows it to who sits at this machine.
+        .push(Router::with_path("inspector").push(tornadose::inspector().store(store).router()))
 }
 
 #[tokio::main]
@@ -98,7 +100,7 @@ async fn main() -> std::io::Result<()> {
     let store = Store::new();
     tokio::spawn(simulation::run(store.clone()));
     let hints = [
-        "open http://localhost:{port}",
+        "open http://localhost:{port}, and http://localhost:{port}/inspector",
         "curl -N localhost:{port}/market/AAPL",
         "curl -N 'localhost:{port}/market?symbols=AAPL,MSFT'",
     ];

@@ -78,12 +78,15 @@ fn router(store: &Store<Notification>) -> Router {
         .push(Router::with_path("tornadose.js").get(tornadose::script()))
         .push(Router::with_path("inbox").hoop(login).get(Inbox::handler(store)))
         .push(Router::with_path("inbox/{user}").post(Notify(store.clone())))
+        // A debug build shows it to who sits at this machine.
+        .push(Router::with_path("inspector").push(tornadose::inspector().store(store).router()))
 }
 
 #[tokio::main]
 async fn main() -> std::io::Result<()> {
     let hints = [
         "open http://localhost:{port}, or curl -N -b session=7 localhost:{port}/inbox",
+        "open http://localhost:{port}/inspector to see who reads",
         r#"curl --json '{"title":"Hello"}' localhost:{port}/inbox/7"#,
         "http post localhost:{port}/inbox/7 title=Hello",
     ];
