@@ -626,3 +626,48 @@ async fn a_snapshot_that_was_dropped_for_memory_is_looked_for_too_and_holds_up_t
     }
     assert_eq!(place(&link), Some(Offset::new(7, 4)));
 }
+
+fn ingest(link: &BackendLink, at: u64, message: &Answer) {
+    let payload = serde_json::to_vec(message).unwrap();
+    link.ingest(Offset::new(7, at), IncomingEntry::new(&payload));
+}
+
+#[tornadose_test::test]
+async fn the_place_is_not_beyond_the_first_message_that_a_recovered_snapshot_lacks() {
+    let (epoch, key) = (Epoch::fresh(), r#"{"run":1}"#);
+    let whole = |text: &str| format!(r#"{{"text":{{"run":1,"text":"{text}"}}}}"#);
+    let (store, link) = open_kept::<Answer>(&[kept(key, 3, epoch, whole("abc"))], |_| {}).await;
+    ingest(&link, 4, &token(1, "d"));
+    link.skip_unreadable(Offset::new(7, 5), "of another version");
+    for (at, text) in [(6, "f"), (7, "g"), (8, "h"), (9, "i")] {
+        ingest(&link, at, &token(1, text));
+    }
+    assert_eq!(link.snapshots_kept_through(), None, "the sum is not known");
+
+    // Another process has read the entry, and has kept what it made of it.
+    assert_eq!(link.recover_snapshot(&kept(key, 6, epoch, whole("abcdef"))), LoadedSnapshot::Known);
+    link.record_all_loaded(Offset::new(7, 6));
+    assert_eq!(received(&mut store.subscribe_to(run(1))), ["[abcdefghi]"]);
+    assert_eq!(link.snapshots_kept_through().unwrap().offset, Offset::new(7, 6), "7 is in no snapshot that is kept");
+}
+
+#[tornadose_test::test]
+async fn a_store_that_is_closed_while_another_epoch_is_loaded_ends_its_readers() {
+    let key = r#"{"run":1}"#;
+    let whole = |text: &str| format!(r#"{{"text":{{"run":1,"text":"{text}"}}}}"#);
+    let (store, link) = open_kept::<Answer>(&[kept(key, 3, Epoch::fresh(), whole("old"))], |_| {}).await;
+    let mut readers = [store.subscribe(), store.subscribe_to(run(1))];
+    for reader in &mut readers {
+        assert_eq!(received(reader), ["[old]"]);
+    }
+    store.close();
+    // The log takes nothing any more, and so is not as far as the snapshot.
+    let snapshot = kept(key, 9, Epoch::fresh(), whole("new"));
+    link.reset(snapshot.stamp.epoch, Offset::START);
+    link.load_snapshot(&snapshot);
+    link.caught_up();
+    for mut reader in readers {
+        assert_eq!(received(&mut reader), ["restarted None"]);
+        assert!(reader.next().await.is_none());
+    }
+}

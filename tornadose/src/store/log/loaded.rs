@@ -121,8 +121,18 @@ impl<M: Message> Log<M> {
         (snapshot.applied_through, snapshot.measured_through, snapshot.kept_through) = (newest, newest, offset);
         (snapshot.size, snapshot.measured) = (size, size);
         self.snapshots.insert(key_index, snapshot);
-        self.record_unwritten(key_index, newest_here, Submitter::AnotherProcess);
+        if let Some(first) = self.first_unwritten_after(key_index, offset) {
+            self.record_unwritten(key_index, first, Submitter::AnotherProcess);
+        }
         LoadedSnapshot::Known
+    }
+
+    /// Returns the first change of a key's snapshot after an offset, which the engine does not keep. None of them is trimmed.
+    fn first_unwritten_after(&self, key_index: usize, offset: Offset) -> Option<Offset> {
+        let mut summed = self.keys[key_index].queue.iter().filter(|entry| entry.role.is_summed());
+        let message = summed.find(|entry| entry.offset() > offset).map(|entry| entry.offset());
+        let finish = self.notices.finish_of.get(&key_index).copied().filter(|finish| *finish > offset);
+        message.into_iter().chain(finish).min()
     }
 
     /// Adds the snapshot of a key of which no summed message was read.

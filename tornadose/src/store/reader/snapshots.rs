@@ -410,7 +410,9 @@ impl<M: Message> Reader<M> {
                 sums.has_told_place = with_id;
                 Some(ReadStep::Snapshot { entry, with_id, owed: pass.terms.reason })
             }
-            SnapshotAt::Ahead if pass.terms.bound.is_none() => {
+            // A later place is found, unless the log is not as far: one that is closed takes none of the messages in the
+            // snapshots that another epoch begins with.
+            SnapshotAt::Ahead if pass.terms.bound.is_none() && place < self.shared.lock().log.head().offset => {
                 pass.is_incomplete = true;
                 None
             }
