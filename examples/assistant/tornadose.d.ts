@@ -107,6 +107,10 @@ export interface Runs extends Stream {
       event?: string
       slot?: RunId
     }
+    /** A text of the client could not be used. */
+    "tornadose:error": {
+      reason: string
+    }
   }
   sends: never
   replies: never
@@ -155,6 +159,10 @@ export interface Reading extends Stream {
     "tornadose:expired": {
       event?: string
       key?: RunId
+    }
+    /** A text of the client could not be used. */
+    "tornadose:error": {
+      reason: string
     }
   }
   sends: never

@@ -77,11 +77,7 @@ export interface AskError extends Error {
 export function live<S extends Stream & { ws: true }>(path: string | URL, handlers: Handlers<S>, options: WsOptions): WsFeed<S>
 export function live<S extends Stream & { sse: true }>(path: string | URL, handlers: Handlers<S>, options?: SseOptions): Feed
 
-/**
- * `GET /rooms/{room}?user=ada`: the members, the room's last twenty events, then every new one.
- *
- * `GET /rooms/{room}`
- */
+/** `GET /rooms/{room}?user=ada`: the members, the room's last twenty events, then every new one. */
 export interface RoomFeed extends Stream {
   sse: false
   ws: true

@@ -54,7 +54,7 @@ pub use crate::schema::parameter::Parameter;
 #[cfg(feature = "schema")]
 pub use crate::schema::subscriber::{SubscriberSchema, TextSchemas, expect_described};
 #[cfg(feature = "schema")]
-pub use crate::schema::texts::{ReceiveTypes, ReturnedText};
+pub use crate::schema::texts::{ReceiveTypes, ReturnedText, ReturnedType, TakenType};
 #[cfg(feature = "schema")]
 pub use schemars::{Schema, SchemaGenerator};
 

@@ -77,7 +77,9 @@ use crate::store::Store;
 /// neither, each request gets 403, and its text says so. A build with `debug_assertions` lets in requests from the
 /// same machine: from a loopback address, to `localhost` or a loopback address, and through no proxy.
 ///
-/// Requests of other sites' pages are refused always.
+/// Requests of other sites' pages are refused always, as far as browsers tell of them. A page of a name that another has led to
+/// the server's address (DNS rebinding) is of the same site: with [`public`](Inspector::public), or a hook that does not
+/// ask for a cookie or a password, let something in front refuse the names of others.
 ///
 /// # Costs
 ///

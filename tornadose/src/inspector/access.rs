@@ -46,7 +46,8 @@ impl Access {
 
     async fn check(&self, request: &Request, depot: &Depot) -> Result<(), StatusError> {
         // Whoever may look must not be made to by a page of another site.
-        if OriginPolicy::SameHost.check(request.headers(), request.uri().authority()).is_err() {
+        let is_of_other = OriginPolicy::SameHost.check(request.headers(), request.uri().authority()).is_err();
+        if is_of_other || is_loaded_by_other(request) {
             return Err(StatusError::forbidden().brief(OTHER_SITE));
         }
         match self {
@@ -77,6 +78,14 @@ impl Handler for Access {
             ctrl.skip_rest();
         }
     }
+}
+
+/// Returns whether a page of another site loads this as a part of it, such as a script. A browser then sends no origin. A
+/// person may follow a link to the page itself.
+fn is_loaded_by_other(request: &Request) -> bool {
+    let header = |name: &str| request.headers().get(name).and_then(|value| value.to_str().ok());
+    let is_same = header("sec-fetch-site").is_none_or(|site| site == "same-origin" || site == "none");
+    !is_same && header("sec-fetch-mode") != Some("navigate")
 }
 
 /// Returns whether a request comes from a browser on the same machine, in a build for developers.

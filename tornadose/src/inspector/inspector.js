@@ -293,12 +293,12 @@ element("stop").addEventListener("click", () => {
 
 // ---- disconnecting --------------------------------------------------------------------------------------------------
 
-let asked = null // what the dialog asks about
+let asked = null // the request that the dialog asks about: the key as its text, because a number may have more digits than ours
 
 element("disconnect").addEventListener("click", () => {
   const key = writtenKey()
   if (key === undefined) return
-  asked = { store: chosen, key: JSON.parse(key) }
+  asked = `{"store":${chosen},"key":${key}}`
   setText(element("confirm-key"), keyText(key, 200))
   const known = stores[chosen]?.top_keys.find((top) => top.key === key)
   const whom = known ? `Its ${plural(known.readers, "reader")} in this process` : "Its readers in this process"
@@ -310,7 +310,7 @@ element("confirm-yes").addEventListener("click", async () => {
   element("confirm").close()
   const headers = { "content-type": "application/json" }
   try {
-    const response = await fetch("disconnect", { method: "POST", headers, body: JSON.stringify(asked) })
+    const response = await fetch("disconnect", { method: "POST", headers, body: asked })
     const text = await response.text()
     if (response.ok) note(`${plural(JSON.parse(text).readers, "reader")} told to end.`)
     else note(cut(text.trim(), 300), true)

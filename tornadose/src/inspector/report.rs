@@ -1,4 +1,4 @@
-//! What the page is told: the messages of the inspector's own store.
+//! The reports that a page receives.
 
 use serde::Serialize;
 

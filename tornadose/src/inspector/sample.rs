@@ -26,13 +26,15 @@ pub(super) struct Sample {
 /// Looks at a store. Other tasks run between two pages of its readers or keys.
 pub(super) async fn sample(index: usize, store: &dyn Inspected, clock: Clock, created_at: u64) -> Sample {
     let (mut seen, mut next) = (Vec::new(), Some(0));
-    while let Some(from) = next.filter(|_| seen.len() < READERS_MAX) {
+    // Readers that have left leave places behind.
+    let readers = store.figures().readers.min(READERS_MAX);
+    while let Some(from) = next.filter(|_| seen.len() < readers) {
         let page = store.page_of_readers(from);
         seen.extend(page.items);
         next = page.next;
         tokio::task::yield_now().await;
     }
-    let mut is_partial = next.is_some();
+    let mut is_partial = next.is_some() && seen.len() >= READERS_MAX;
     let behind = seen.iter().filter(|reader| matches!(reader.place, Place::Through(_))).count();
     let shown = furthest_behind(seen);
     let mut of_readers = vec![KeysOfReader::default(); shown.len()];

@@ -98,14 +98,14 @@ impl Watched {
             let report = Report::Connections(seen.connections);
             // What has not changed is not told again.
             if last.connections[index].as_ref() != Some(&report) {
-                submit(&self.reports, report.clone());
-                last.connections[index] = Some(report);
+                let is_told = submit(&self.reports, report.clone());
+                last.connections[index] = Some(report).filter(|_| is_told);
             }
         }
         let is_open = stores.is_empty() || stores.iter().any(|store| store.state != StoreState::Closed);
         if last.stores.as_ref() != Some(&stores) {
-            submit(&self.reports, Report::Stores { at: clock.now(), stores: stores.clone() });
-            last.stores = Some(stores);
+            let is_told = submit(&self.reports, Report::Stores { at: clock.now(), stores: stores.clone() });
+            last.stores = Some(stores).filter(|_| is_told);
         }
         is_open
     }
@@ -191,7 +191,7 @@ impl Observer for PageObserver {
     }
 }
 
-/// Tells the pages. A store that is closed has no pages, and a report that has no room is replaced by the next.
-fn submit(reports: &Store<Report>, report: Report) {
-    reports.try_submit(report).ok();
+/// Tells the pages. Returns false where there is no room for the report, or the pages' store is closed.
+fn submit(reports: &Store<Report>, report: Report) -> bool {
+    reports.try_submit(report).is_ok()
 }

@@ -72,7 +72,11 @@ fn add_channel(
     };
     let channel = format!("{}-{word}", stream.name);
     let mut messages = Messages::default();
-    let events = stream.events.iter().chain(&stream.library_events);
+    let notices = match transport {
+        Transport::Sse => &stream.sse_notices,
+        Transport::Ws => &stream.ws_notices,
+    };
+    let events = stream.events.iter().chain(notices);
     let sent: Vec<String> =
         events.map(|event| messages.add(event.handler(), event_message(event, transport, stream.watches))).collect();
     let mut operation = operation("send", &channel, &sent);
@@ -174,7 +178,7 @@ fn event_message(event: &EventSchema, transport: Transport, watches: bool) -> Va
                 required.insert(0, "event");
             }
             if watches {
-                // What stands in the past of a key has these in place of an id.
+                // An event of the past of a key has these in place of an id.
                 frame["at"] = json!({ "type": "string" });
                 frame["key"] = json!(true);
             }

@@ -151,7 +151,8 @@ fn rename(value: &mut Value, names: &BTreeMap<String, String>) {
         Value::Object(members) => {
             let new = members.get("$ref").and_then(Value::as_str).and_then(definition_name);
             if let Some(new) = new.and_then(|name| names.get(&name)) {
-                members.insert("$ref".into(), format!("{PREFIX}{new}").into());
+                let encoded = new.replace('~', "~0").replace('/', "~1").replace('%', "%25");
+                members.insert("$ref".into(), format!("{PREFIX}{encoded}").into());
             }
             for value in members.values_mut() {
                 rename(value, names);

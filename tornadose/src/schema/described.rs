@@ -15,7 +15,7 @@ pub(crate) struct Described {
 }
 
 impl Described {
-    /// Returns what the descriptions contradict the paths in.
+    /// Returns the parameters that subscribers read and their paths do not have, as sentences.
     pub(crate) fn mistakes(&self) -> Vec<String> {
         let missing = self.streams.iter().flat_map(|stream| stream.missing.iter().map(move |name| (stream, name)));
         missing

@@ -41,16 +41,19 @@ impl<T: JsonSchema> DescribeEvents for T {
             EventNames::Converted => None,
         };
         let whole = T::json_schema(schemas);
-        let (events, rest) = split(&whole, &|name| is_known.is_none_or(|named| named.contains(&name)));
+        let (mut events, rest) = split(&whole, &|name| is_known.is_none_or(|named| named.contains(&name)));
+        // What the schema does not show is sent all the same, as any JSON.
+        let is_missing = |name: &&&str| events.iter().all(|event| event.name() != Some(name));
+        let missing: Vec<&str> = is_known.unwrap_or_default().iter().filter(is_missing).copied().collect();
+        events.extend(missing.into_iter().map(|name| EventSchema::named(name, json_schema!(true))));
         let has_unnamed = match names {
             EventNames::Variants { has_unnamed, .. } => has_unnamed,
             EventNames::Unnamed | EventNames::Converted => !rest.is_empty(),
         };
-        let mut events = events;
         if has_unnamed {
-            let rest: Vec<Value> = rest;
             let data = match <[Value; 1]>::try_from(rest) {
                 Ok([only]) => into_schema(only),
+                Err(none) if none.is_empty() => json_schema!(true),
                 Err(several) => json_schema!({ "anyOf": several }),
             };
             events.push(EventSchema::unnamed(data));
@@ -65,10 +68,22 @@ impl<T: JsonSchema> DescribeEvents for T {
 /// which are the names of variants without content.
 fn split(whole: &Schema, is_name: &dyn Fn(&str) -> bool) -> (Vec<EventSchema>, Vec<Value>) {
     let alternatives = ["oneOf", "anyOf"].into_iter().find_map(|word| whole.get(word)?.as_array());
-    let alternatives = alternatives.map_or_else(|| vec![whole.as_value().clone()], Clone::clone);
-    let (mut events, mut rest) = (Vec::new(), Vec::new());
+    let alternatives = alternatives.map_or_else(
+        || {
+            // The description is of the type.
+            let mut only = whole.as_value().clone();
+            if let Some(members) = only.as_object_mut() {
+                members.remove("description");
+            }
+            vec![only]
+        },
+        Clone::clone,
+    );
+    let (mut events, mut rest) = (Vec::<EventSchema>::new(), Vec::new());
     for alternative in alternatives {
-        let found = named_events(&alternative, is_name);
+        let mut found = named_events(&alternative, is_name);
+        // A variant without a name may look like one that has been found.
+        found.retain(|event| events.iter().all(|earlier| earlier.name != event.name));
         if found.is_empty() {
             rest.push(alternative);
         }

@@ -16,7 +16,7 @@ const WRITE: &str = "TORNADOSE_WRITE";
 #[must_use = "it is neither written nor compared"]
 pub struct GeneratedFile {
     text: String,
-    /// What the descriptions of the program contradict each other in.
+    /// The mistakes in the descriptions, such as a parameter that a path does not have.
     mistakes: Vec<String>,
 }
 

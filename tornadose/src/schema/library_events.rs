@@ -7,15 +7,11 @@ use crate::message::Message;
 use crate::schema::message::EventSchema;
 use crate::subscriber::Subscriber;
 
-/// Returns the events that connections of the subscriber may get beside those of its messages. `key` and `slot` are the
-/// schemas of its messages.
-pub(crate) fn events<S: Subscriber>(
-    key: Option<&Schema>,
-    slot: Option<&Schema>,
-    takes_texts: bool,
-) -> Vec<EventSchema> {
+/// Returns the events that connections of the subscriber may get beside those of its messages, over one transport. `key` and
+/// `slot` are the schemas of its messages.
+pub(crate) fn events<S: Subscriber>(key: Option<&Schema>, slot: Option<&Schema>, is_ws: bool) -> Vec<EventSchema> {
     let has_gaps = <S::Message as Message>::HAS_QUEUE || <S::Message as Message>::HAS_LATEST_TTL;
-    let watches = S::WATCH.is_some();
+    let watches = is_ws && S::WATCH.is_some();
     let any_key = || key.cloned().unwrap_or_else(|| json_schema!(true));
     let key_of_several = || if watches { vec![("key", any_key())] } else { Vec::new() };
     let key_if_any = || key.map(|key| ("key", key.clone())).into_iter().collect::<Vec<_>>();
@@ -58,7 +54,7 @@ pub(crate) fn events<S: Subscriber>(
     );
     let text = || json_schema!({ "type": "string" });
     add(
-        takes_texts || watches,
+        is_ws,
         "tornadose:error",
         "A text of the client could not be used.",
         vec![("reason", text())],

@@ -15,6 +15,10 @@ impl Streams {
     /// Returns an OpenAPI 3.2 document of the routes, to [merge](OpenApi::merge) into that of the program's
     /// other routes. The events of a stream are the items of its `text/event-stream`.
     ///
+    /// # Panics
+    ///
+    /// `salvo-oapi` cannot read a schema that was written by hand, because it is none.
+    ///
     /// ```
     /// use salvo_oapi::{OpenApi, OpenApiVersion};
     ///
@@ -45,7 +49,7 @@ fn operation(stream: &Stream) -> Value {
     if stream.has_sse() {
         let content = json!({ "text/event-stream": { "itemSchema": item(stream) } });
         responses.insert("200".into(), json!({ "description": "The events.", "content": content }));
-        if stream.library_events.iter().any(|event| event.name() == Some("tornadose:finished")) {
+        if stream.sse_notices.iter().any(|event| event.name() == Some("tornadose:finished")) {
             responses.insert(
                 "204".into(),
                 json!({ "description": "The stream is finished, and the client has seen that." }),
@@ -89,7 +93,7 @@ fn parameter(parameter: &Parameter) -> Value {
 /// Returns the schema of one event. Its data is JSON in a text.
 fn item(stream: &Stream) -> Value {
     let text = || json!({ "type": "string" });
-    let events = stream.events.iter().chain(&stream.library_events);
+    let events = stream.events.iter().chain(&stream.sse_notices);
     let kinds: Vec<Value> = events.map(kind).collect();
     json!({
         "type": "object",

@@ -22,8 +22,9 @@ pub(crate) struct Stream {
     pub(crate) parameters: Vec<Parameter>,
     /// The events of its messages.
     pub(crate) events: Vec<EventSchema>,
-    /// The events of the library.
-    pub(crate) library_events: Vec<EventSchema>,
+    /// The events of the library over Server-Sent Events, and over WebSocket. The latter has all of the former.
+    pub(crate) sse_notices: Vec<EventSchema>,
+    pub(crate) ws_notices: Vec<EventSchema>,
     pub(crate) key: Option<Schema>,
     pub(crate) slot: Option<Schema>,
     /// Of a subscriber that takes texts over WebSocket.
@@ -56,7 +57,10 @@ impl Stream {
                 parameters.push(Parameter::path(name, schemars::json_schema!({ "type": "string" })));
             }
         }
-        parameters.push(Parameter::last_event_id());
+        let resume = Parameter::last_event_id();
+        if !parameters.iter().any(|own| (own.place, &own.name) == (resume.place, &resume.name)) {
+            parameters.push(resume);
+        }
         Self {
             name: S::NAME.to_owned(),
             path,
@@ -64,7 +68,8 @@ impl Stream {
             transports: S::OPTIONS.transports,
             parameters,
             events: S::Message::event_schemas(&mut definitions.written),
-            library_events: library_events::events::<S>(key.as_ref(), slot.as_ref(), texts.is_some()),
+            sse_notices: library_events::events::<S>(key.as_ref(), slot.as_ref(), false),
+            ws_notices: library_events::events::<S>(key.as_ref(), slot.as_ref(), true),
             key,
             slot,
             texts,
@@ -75,7 +80,8 @@ impl Stream {
 
     /// The schemas of what the program writes, and of what it reads.
     pub(crate) fn schemas_mut(&mut self) -> (Vec<&mut Schema>, Vec<&mut Schema>) {
-        let events = self.events.iter_mut().chain(&mut self.library_events).map(|event| &mut event.data);
+        let events = self.events.iter_mut().chain(&mut self.sse_notices).chain(&mut self.ws_notices);
+        let events = events.map(|event| &mut event.data);
         let (taken, reply) = match &mut self.texts {
             Some(TextSchemas { taken, reply }) => (Some(taken), Some(reply)),
             None => (None, None),
@@ -83,6 +89,11 @@ impl Stream {
         let written = events.chain(&mut self.key).chain(&mut self.slot).chain(reply);
         let read = self.parameters.iter_mut().map(|parameter| &mut parameter.schema).chain(taken);
         (written.collect(), read.collect())
+    }
+
+    /// The events of the library that a page may get: over a WebSocket where there is one.
+    pub(crate) fn notices(&self) -> &[EventSchema] {
+        if self.has_ws() { &self.ws_notices } else { &self.sse_notices }
     }
 
     pub(crate) fn has_sse(&self) -> bool {

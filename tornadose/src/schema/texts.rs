@@ -1,4 +1,4 @@
-//! The schemas of what a `receive` hook takes and returns. An expansion checks the hook, then asks for its types here.
+//! The schemas of the argument and the result of a `receive` hook. An expansion checks the hook, then asks for its types here.
 
 use std::marker::PhantomData;
 
@@ -31,7 +31,7 @@ impl<S, Of, T, R, F: AsyncFn(&mut S, T, &Of) -> R> ReceiveTypes<S, Of, T, R, ByM
 pub struct TakenType<T>(PhantomData<fn() -> T>);
 
 impl<T> TakenType<T> {
-    /// Returns its schema. The bound is here, so that rustc reports a type without one in its words.
+    /// Returns its schema. The bound is on the method, so that rustc reports a type without a schema by the note of the trait.
     #[expect(clippy::unused_self, reason = "its type selects the schema")]
     pub fn schema(self, schemas: &mut SchemaGenerator) -> Schema
     where

@@ -103,7 +103,7 @@ fn interface(text: &mut String, stream: &Stream, name: &str, types: &Types<'_>) 
         sse = stream.has_sse(),
         ws = stream.has_ws(),
         events = events(&stream.events, types),
-        notices = events(&stream.library_events, types),
+        notices = events(stream.notices(), types),
     );
 }
 

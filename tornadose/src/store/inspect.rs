@@ -1,5 +1,5 @@
-//! What a store shows of itself to those who look: how much it keeps, its keys and its readers. The store is locked
-//! for a page of them at a time.
+//! The inspector's view of a store: its figures, its keys and its readers. The store is locked for a page of them at a
+//! time.
 
 use serde_json::Value;
 use tokio::time::Instant;

@@ -1,5 +1,5 @@
-//! Those who look at the gaps and ends of a store's readers as they happen. While there is none, a gap or an end
-//! costs one atomic load.
+//! The observers of a store, which are told the gaps and ends of its readers as they happen. While there is none, a gap
+//! or an end costs one atomic load.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};

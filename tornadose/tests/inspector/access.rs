@@ -57,6 +57,18 @@ async fn without_a_word_on_access_a_debug_build_lets_in_the_developer_alone() {
 }
 
 #[tornadose_test::test]
+async fn a_page_of_another_site_loads_nothing_and_may_link_to_the_page() {
+    let app = guarded(tornadose::Inspector::public);
+    let loads = |site, mode| app.client("stranger").header("sec-fetch-site", site).header("sec-fetch-mode", mode);
+    for path in PATHS {
+        assert_eq!(loads("cross-site", "no-cors").get(path).await.status(), 403, "{path}");
+        assert_eq!(loads("same-site", "no-cors").get(path).await.status(), 403, "{path}");
+    }
+    assert_eq!(loads("cross-site", "navigate").get("/a/inspector/").await.status(), 200);
+    assert_eq!(loads("same-origin", "no-cors").get("/a/inspector/inspector.js").await.status(), 200);
+}
+
+#[tornadose_test::test]
 async fn a_hook_decides_on_every_request() {
     let app = guarded(|inspector| {
         inspector.authorize(|request, _| {

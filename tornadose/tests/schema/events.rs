@@ -95,6 +95,29 @@ impl From<Converted> for Wire {
     }
 }
 
+/// Its schema has other names than its events.
+#[store(queue, schema)]
+#[derive(Serialize, JsonSchema)]
+enum Renamed {
+    #[schemars(rename = "Other")]
+    Said {
+        text: String,
+    },
+    Left {
+        at: u8,
+    },
+}
+
+/// Its unnamed variant looks like its named one.
+#[store(queue, schema)]
+#[derive(Serialize, JsonSchema)]
+enum Alike {
+    #[serde(rename = "said")]
+    Said { text: String },
+    #[serde(untagged)]
+    Raw { said: String },
+}
+
 #[store(queue, schema)]
 #[derive(Serialize, JsonSchema)]
 struct Plain {
@@ -109,6 +132,8 @@ fn other_shapes_have_the_events_that_they_submit() {
     check(vec![Mixed::Said { text: String::new() }, Mixed::Raw { bytes: 1 }], &[None, Some("Said")]);
     check(vec![Converted::One(0), Converted::One(1)], &[Some("sent_as"), Some("sent_too")]);
     check(vec![Plain { only: 1 }], &[None]);
+    check(vec![Renamed::Said { text: String::new() }, Renamed::Left { at: 1 }], &[Some("Left"), Some("Said")]);
+    check(vec![Alike::Said { text: String::new() }, Alike::Raw { said: String::new() }], &[None, Some("said")]);
 }
 
 #[test]

@@ -24,10 +24,6 @@ impl Types<'_> {
     }
 
     fn object_schema(&self, schema: &Map<String, Value>, depth: usize) -> String {
-        if let Some(reference) = schema.get("$ref").and_then(Value::as_str) {
-            let name = definition_name(reference).and_then(|name| self.names.get(&name));
-            return name.cloned().unwrap_or_else(|| "unknown".to_owned());
-        }
         if let Some(value) = schema.get("const") {
             return literal(value);
         }
@@ -36,6 +32,10 @@ impl Types<'_> {
         }
         // Each keyword restricts the values further.
         let mut parts: Vec<String> = Vec::new();
+        if let Some(reference) = schema.get("$ref").and_then(Value::as_str) {
+            let name = definition_name(reference).and_then(|name| self.names.get(&name));
+            parts.push(name.cloned().unwrap_or_else(|| "unknown".to_owned()));
+        }
         for word in ["oneOf", "anyOf"] {
             if let Some(schemas) = schema.get(word).and_then(Value::as_array) {
                 parts.push(union(schemas.iter().map(|schema| self.text(schema, depth)).collect()));
@@ -116,8 +116,9 @@ impl Types<'_> {
         }
         text.push_str(&indentation(depth));
         text.push('}');
+        // TypeScript would have the type of the others for the known members too.
         match others {
-            Some(others) => format!("{text} & {others}"),
+            Some(_) => format!("{text} & Record<string, unknown>"),
             None => text,
         }
     }
@@ -200,17 +201,34 @@ fn intersection(types: Vec<String>) -> String {
 
 /// Whether the type is a union or an intersection, and not one in brackets.
 fn is_compound(text: &str) -> bool {
-    let (mut depth, mut is_quoted) = (0_usize, false);
-    text.chars().any(|character| {
-        match character {
-            '"' => is_quoted = !is_quoted,
-            '{' | '[' | '(' | '<' if !is_quoted => depth += 1,
-            '}' | ']' | ')' | '>' if !is_quoted => depth = depth.saturating_sub(1),
-            '|' | '&' if !is_quoted => return depth == 0,
+    let (mut depth, mut rest) = (0_usize, text);
+    while let Some(first) = rest.chars().next() {
+        // A comment, and a text, may have any characters.
+        if let Some(comment) = rest.strip_prefix("/**") {
+            rest = comment.split_once("*/").map_or("", |(_, after)| after);
+            continue;
+        }
+        rest = &rest[first.len_utf8()..];
+        match first {
+            '"' => rest = after_text(rest),
+            '{' | '[' | '(' | '<' => depth += 1,
+            '}' | ']' | ')' | '>' => depth = depth.saturating_sub(1),
+            '|' | '&' if depth == 0 => return true,
             _ => {}
         }
-        false
-    })
+    }
+    false
+}
+
+/// Returns what follows the quote that ends a text of JSON.
+fn after_text(text: &str) -> &str {
+    let mut is_escaped = false;
+    let end = text.find(|character| {
+        let is_end = character == '"' && !is_escaped;
+        is_escaped = character == '\\' && !is_escaped;
+        is_end
+    });
+    end.map_or("", |end| &text[end + 1..])
 }
 
 fn indentation(depth: usize) -> String {
@@ -272,6 +290,30 @@ mod tests {
             ),
             (json!({ "anyOf": [{ "type": "string" }, { "type": "string" }] }), "string"),
             (json!({ "allOf": [{ "$ref": "#/components/schemas/Said" }], "type": "object" }), "Said2"),
+            // A variant of an enum with a tag.
+            (
+                json!({
+                    "$ref": "#/components/schemas/Said", "type": "object",
+                    "properties": { "kind": { "const": "a" } }, "required": ["kind"],
+                }),
+                "Said2 & {\n  kind: \"a\"\n}",
+            ),
+            // A map beside other members.
+            (
+                json!({
+                    "type": "object", "properties": { "id": { "type": "string" } }, "required": ["id"],
+                    "additionalProperties": { "type": "number" },
+                }),
+                "{\n  id: string\n} & Record<string, unknown>",
+            ),
+            (json!({ "type": "array", "items": { "enum": ["\"", "b"] } }), "(\"\\\"\" | \"b\")[]"),
+            (
+                json!({ "type": "array", "items": { "oneOf": [
+                    { "type": "object", "properties": { "a": { "type": "string", "description": "5\" < 6" } } },
+                    { "type": "null" },
+                ] } }),
+                "({\n  /** 5\" < 6 */\n  a?: string\n} | null)[]",
+            ),
         ] {
             assert_eq!(types.text(&schema, 0), text, "{schema}");
         }

@@ -1,4 +1,4 @@
-//! What a reader tells those who look at its store.
+//! The gaps and the end of a reader, as its store's observers are told.
 
 use crate::message::Message;
 use crate::store::observers::{Observation, ObservedEvent};
