@@ -32,7 +32,6 @@ pub struct TakenType<T>(PhantomData<fn() -> T>);
 
 impl<T> TakenType<T> {
     /// Returns its schema. The bound is on the method, so that rustc reports a type without a schema by the note of the trait.
-    #[expect(clippy::unused_self, reason = "its type selects the schema")]
     pub fn schema(self, schemas: &mut SchemaGenerator) -> Schema
     where
         T: DescribeText,
@@ -48,7 +47,6 @@ pub struct ReturnedType<R>(PhantomData<fn() -> R>);
 
 impl<T, E> ReturnedType<Result<T, E>> {
     /// Returns the schema of the reply.
-    #[expect(clippy::unused_self, reason = "its type selects the schema")]
     pub fn schema(self, schemas: &mut SchemaGenerator) -> Schema
     where
         T: DescribeText,
