@@ -77,7 +77,7 @@ fn operation(stream: &Stream) -> Value {
 fn parameter(parameter: &Parameter) -> Value {
     let mut described = json!({
         "name": parameter.name,
-        "in": parameter.place.name(),
+        "in": place_name(parameter.place),
         "required": parameter.is_required,
         "schema": parameter.schema,
     });
@@ -88,6 +88,15 @@ fn parameter(parameter: &Parameter) -> Value {
         described["schema"] = json!({ "type": "string" });
     }
     described
+}
+
+fn place_name(place: Place) -> &'static str {
+    match place {
+        Place::Path => "path",
+        Place::Query => "query",
+        Place::Header => "header",
+        Place::Cookie => "cookie",
+    }
 }
 
 /// Returns the schema of one event. Its data is JSON in a text.

@@ -30,18 +30,6 @@ pub(crate) enum Place {
     Cookie,
 }
 
-impl Place {
-    /// The name in an OpenAPI document.
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::Path => "path",
-            Self::Query => "query",
-            Self::Header => "header",
-            Self::Cookie => "cookie",
-        }
-    }
-}
-
 impl Parameter {
     /// Returns a part of the path, `{name}`.
     ///
