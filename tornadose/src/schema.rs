@@ -37,13 +37,13 @@
 //! A program commits what it generates, so that a breaking change of a message is seen as a difference in a file. One test
 //! keeps the file current, see [`GeneratedFile::assert_committed`]:
 //!
-//! ```no_run
-//! # fn streams() -> tornadose::schema::Streams { tornadose::schema() }
+//! ```
+//! # use tornadose::schema::Streams;
+//! # fn streams() -> Streams { tornadose::schema() }
 //! #[test]
 //! fn the_types_of_the_page_are_current() {
 //!     streams().typescript().assert_committed("web/tornadose.d.ts");
 //! }
-//! # the_types_of_the_page_are_current();
 //! ```
 //!
 //! # Versions
