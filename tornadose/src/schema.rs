@@ -37,7 +37,7 @@
 //! A program commits what it generates, so that a breaking change of a message is seen as a difference in a file. One test
 //! keeps the file current, see [`GeneratedFile::assert_committed`]:
 //!
-//! ```
+//! ```no_run
 //! # use tornadose::schema::Streams;
 //! # fn streams() -> Streams { tornadose::schema() }
 //! #[test]
