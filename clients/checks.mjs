@@ -1,4 +1,4 @@
-// What the tests of pages check in a page: whether it can be read and used.
+// The checks that all tests of pages share: whether a page can be read and used.
 
 // Runs in the page. Returns what is wrong with it.
 export function inspect(target) {

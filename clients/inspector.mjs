@@ -108,7 +108,7 @@ async function checkTail(page, port) {
   expect(`another head: ${head}`, head.includes("the first 4.0 KiB of 39 KiB"))
   expect("a text has become HTML", !(await page.run(() => document.querySelector("#tail img"))))
   await page.run(() => { document.getElementById("key").value = "\"nobody\""; document.getElementById("key-form").requestSubmit() })
-  await waitFor("the end of an unknown key", async () => (await text(page, "tail-note")).includes("no such key"))
+  await waitFor("the end of an unknown key", async () => (await text(page, "tail-note")).includes("does not know the key"))
   await page.run(() => { document.getElementById("key").value = "not json"; document.getElementById("key-form").requestSubmit() })
   expect("what is not JSON is taken", (await text(page, "key-note")).includes("not JSON"))
 }

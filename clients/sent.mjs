@@ -1,5 +1,5 @@
-// What a server has sent, for tests in a browser: the lines that its pages must show, in order. They are read by a
-// client that no proxy and no browser disturbs, or are added by the test that has them sent.
+// The lines that a server has sent, which its pages must show in order. A client that no proxy and no browser disturbs
+// reads them, or the test that has them sent adds them.
 export class Sent {
   lines = []
 

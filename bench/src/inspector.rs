@@ -1,4 +1,4 @@
-//! What an open page of the inspector costs its server, beside the deliveries. Valgrind counts instructions, so the result does
+//! The cost of an open page of the inspector to its server, beside the deliveries. Valgrind counts instructions, so the result does
 //! not depend on a clock or on the load of the machine.
 
 use std::io::{self, Read, Write};

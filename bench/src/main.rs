@@ -74,7 +74,7 @@ enum Command {
         #[arg(long, value_name = "FOLDER")]
         keep: Option<PathBuf>,
     },
-    /// What an open page of the inspector costs a server with 1,000 readers, in instructions. Valgrind counts them.
+    /// Counts the instructions that an open page of the inspector costs a server with 1,000 readers. Valgrind counts them.
     Inspector,
     /// Stores on a Redis server of its own: submits beside `redis-benchmark`, latency between stores, loading.
     Redis,

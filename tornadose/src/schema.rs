@@ -2,8 +2,8 @@
 //! [`tornadose.js`](crate::script), and with the feature `openapi` an OpenAPI document.
 //!
 //! The descriptions are made from the types themselves. A message says `schema` in its [`#[store]`](macro@crate::store) and
-//! implements [`JsonSchema`], a subscriber says `schema` in its [`#[subscriber]`](macro@crate::subscriber). Whatever is
-//! written by hand implements [`MessageSchema`] and [`SubscriberSchema`].
+//! implements [`JsonSchema`], a subscriber says `schema` in its [`#[subscriber]`](macro@crate::subscriber). Types
+//! that are written by hand implement [`MessageSchema`] and [`SubscriberSchema`].
 //!
 //! ```
 //! use schemars::JsonSchema;

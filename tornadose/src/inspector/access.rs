@@ -1,4 +1,4 @@
-//! Who may use the inspector.
+//! The access to the inspector.
 
 use std::net::IpAddr;
 use std::panic::AssertUnwindSafe;
@@ -14,7 +14,7 @@ use crate::handler::origin::OriginPolicy;
 
 type Hook = dyn Fn(&Request, &Depot) -> BoxFuture<'static, Result<(), StatusError>> + Send + Sync;
 
-/// Who may use the inspector, as a middleware of all its routes.
+/// Decides which requests the inspector serves. It is a middleware of all its routes.
 pub(super) enum Access {
     /// The developer: in a build with `debug_assertions`, from the same machine.
     Local,
@@ -45,7 +45,7 @@ impl Access {
     }
 
     async fn check(&self, request: &Request, depot: &Depot) -> Result<(), StatusError> {
-        // Whoever may look must not be made to by a page of another site.
+        // A page of another site must not act for a person who has access.
         let is_of_other = OriginPolicy::SameHost.check(request.headers(), request.uri().authority()).is_err();
         if is_of_other || is_loaded_by_other(request) {
             return Err(StatusError::forbidden().brief(OTHER_SITE));

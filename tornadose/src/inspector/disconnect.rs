@@ -41,11 +41,11 @@ impl Disconnect {
         let asked = request.parse_json_with_max_size(REQUEST_MAX).await;
         let expected = "expected `{\"store\":NUMBER,\"key\":KEY}`";
         let Asked { store: index, key } = asked.map_err(|_| StatusError::bad_request().brief(expected))?;
-        let no_store = || StatusError::not_found().brief("there is no store of this number");
+        let no_store =
+            || StatusError::not_found().brief("unknown store: its number is that in the page's list, from 0");
         let store = self.watched.store(index).ok_or_else(no_store)?;
         let no_key = || {
-            StatusError::not_found()
-                .brief("there is no such key: nobody reads it in this process, and no message of it is kept")
+            StatusError::not_found().brief("unknown key: it has no reader in this process, and no message that is kept")
         };
         let readers = store.disconnect(&key).await.ok_or_else(no_key)?;
         let channel = store.channel();

@@ -42,10 +42,10 @@ pub(super) trait Inspected: Send + Sync {
 
     fn observe(&self, observer: Weak<dyn Observer>);
 
-    /// Disconnects the key with this JSON. Returns how many readers held it; `None` when there is no such key.
+    /// Disconnects the key with this JSON. Returns the number of its readers; `None` when the store does not know it.
     fn disconnect<'a>(&'a self, key: &'a Value) -> BoxFuture<'a, Option<usize>>;
 
-    /// Subscribes to the key with this JSON. Returns `None` when there is no such key.
+    /// Subscribes to the key with this JSON. Returns `None` when the store does not know it.
     fn tail<'a>(&'a self, key: &'a Value) -> BoxFuture<'a, Option<Box<dyn Tail>>>;
 }
 

@@ -277,7 +277,7 @@ function watch(key) {
     expired({ id }) { addLine(head(make("span", "mono", id), make("span", "chip", "a value has expired"))) },
     gap({ reason, missed }) { addLine(head(make("span", "chip warn", `gap: ${reason}`), missed === null ? "" : `${count(missed)} missed`)) },
     "tornadose:gap"({ reason, missed }) { addLine(head(reason === "restarted" ? "The connection was lost here." : `${count(missed ?? 0)} lines are not shown`)) },
-    unknown() { end("There is no such key: nobody reads it in this process, and no message of it is kept.") },
+    unknown() { end("The store does not know the key: it has no reader in this process, and no message that is kept.") },
     ended() { end("The key was disconnected or finished, or its store was closed.") },
   })
   element("tail-section").scrollIntoView({ block: "nearest" })

@@ -7,7 +7,7 @@ use crate::event::error::EncodeError;
 use crate::id::Id;
 use crate::message::{Message, NoKey, Retention};
 
-/// What the page is told. The newest `Stores`, and the newest `Connections` of each store, replace those before.
+/// A report to the page. The newest `Stores`, and the newest `Connections` of each store, replace those before.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Report {

@@ -17,7 +17,7 @@ const READERS_MAX: usize = 16_384;
 const TOP_KEYS: usize = 20;
 const KEYS_MAX: usize = 65_536;
 
-/// What was seen of a store.
+/// One sample of a store.
 pub(super) struct Sample {
     pub(super) store: StoreReport,
     pub(super) connections: ConnectionsReport,

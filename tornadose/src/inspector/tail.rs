@@ -40,7 +40,7 @@ use crate::task;
 const SHOWN_MAX: usize = 50;
 const WINDOW: Duration = Duration::from_millis(500);
 
-/// What the page is shown of a key.
+/// A line of the page about a key.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "snake_case")]
 enum TailReport {
@@ -63,7 +63,7 @@ enum TailReport {
     },
     /// From now on nothing is missed.
     Begun,
-    /// There is no such key.
+    /// The store does not know the key.
     Unknown,
     /// Nothing more comes.
     Ended,
@@ -135,7 +135,9 @@ impl Tails {
 
     async fn lines(&self, request: &Request) -> Result<(Store<TailReport>, Reading), StatusError> {
         let store = request.param("store").and_then(|index| self.watched.store(index));
-        let store = store.ok_or_else(|| StatusError::not_found().brief("there is no store of this number"))?;
+        let store = store.ok_or_else(|| {
+            StatusError::not_found().brief("unknown store: its number is that in the page's list, from 0")
+        })?;
         let key: Option<Value> = request.query::<String>("key").and_then(|key| serde_json::from_str(&key).ok());
         let expected = "query parameter `key`: expected the JSON of a key";
         let key = key.ok_or_else(|| StatusError::bad_request().brief(expected))?;

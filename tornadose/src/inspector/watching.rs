@@ -21,7 +21,7 @@ const PERIOD: Duration = Duration::from_secs(1);
 /// The stores of an inspector, and those who look at them.
 pub(super) struct Watched {
     stores: Vec<Arc<dyn Inspected>>,
-    /// What the pages are told.
+    /// The reports to the pages.
     reports: Store<Report>,
     clock: Mutex<Option<Clock>>,
     pages: Mutex<Pages>,
@@ -34,7 +34,7 @@ struct Pages {
     sampling: Option<Sampling>,
 }
 
-/// What goes on while a page is connected.
+/// The task and the observers that run while a page is connected.
 struct Sampling {
     task: AbortHandle,
     /// Stores have weak references to these.
@@ -96,7 +96,7 @@ impl Watched {
             let seen = sample(index, &**store, clock, last.created_at[index]).await;
             stores.push(seen.store);
             let report = Report::Connections(seen.connections);
-            // What has not changed is not told again.
+            // A report that has not changed is not sent again.
             if last.connections[index].as_ref() != Some(&report) {
                 let is_told = submit(&self.reports, report.clone());
                 last.connections[index] = Some(report).filter(|_| is_told);
@@ -111,7 +111,7 @@ impl Watched {
     }
 }
 
-/// What the pages were last told.
+/// The newest reports that were sent to the pages.
 #[derive(Default)]
 struct LastReports {
     stores: Option<Vec<StoreReport>>,

@@ -1,4 +1,4 @@
-//! The definitions that the schemas of a document share. What a program writes and what it reads may differ for one type,
+//! The definitions that the schemas of a document share. The written and the read form of one type may differ,
 //! such as in a field with a default, so that each has a generator of its own.
 
 use std::collections::{BTreeMap, BTreeSet};

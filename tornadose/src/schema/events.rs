@@ -42,7 +42,7 @@ impl<T: JsonSchema> DescribeEvents for T {
         };
         let whole = T::json_schema(schemas);
         let (mut events, rest) = split(&whole, &|name| is_known.is_none_or(|named| named.contains(&name)));
-        // What the schema does not show is sent all the same, as any JSON.
+        // An event that the schema does not show is sent all the same, as any JSON.
         let is_missing = |name: &&&str| events.iter().all(|event| event.name() != Some(name));
         let missing: Vec<&str> = is_known.unwrap_or_default().iter().filter(is_missing).copied().collect();
         events.extend(missing.into_iter().map(|name| EventSchema::named(name, json_schema!(true))));

@@ -45,14 +45,14 @@ pub trait MessageSchema: Message {
 
     /// Returns the schema of a key as clients know it: the object of its fields, or the value of the only one. `None` for
     /// a message without a key.
+    #[expect(unused_variables, reason = "the names are documentation")]
     fn key_schema(schemas: &mut SchemaGenerator) -> Option<Schema> {
-        let _ = schemas;
         None
     }
 
     /// Returns the schema of a slot as clients know it, as that of a key. `None` for a message without slots.
+    #[expect(unused_variables, reason = "the names are documentation")]
     fn slot_schema(schemas: &mut SchemaGenerator) -> Option<Schema> {
-        let _ = schemas;
         None
     }
 }

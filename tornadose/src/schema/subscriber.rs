@@ -57,15 +57,15 @@ pub trait SubscriberSchema: Subscriber {
 
     /// Returns the parts of the request that it reads. Definitions are added to the generator, which describes what is
     /// deserialized.
+    #[expect(unused_variables, reason = "the names are documentation")]
     fn parameters(schemas: &mut SchemaGenerator) -> Vec<Parameter> {
-        let _ = schemas;
         Vec::new()
     }
 
     /// Returns the schemas of the texts that [`receive`](Subscriber::receive) takes and replies with; `None` for a
     /// subscriber that takes none. The first generator describes what is deserialized, the second what is serialized.
+    #[expect(unused_variables, reason = "the names are documentation")]
     fn texts(taken: &mut SchemaGenerator, replies: &mut SchemaGenerator) -> Option<TextSchemas> {
-        let (_, _) = (taken, replies);
         None
     }
 }

@@ -68,7 +68,7 @@ pub(crate) struct ReaderRow {
     pub(crate) key_count: Option<usize>,
     /// Up to where it has read; `None` while that is not known.
     pub(crate) position: Option<Id>,
-    /// What it has yet to read.
+    /// The kept messages that it has yet to read.
     pub(crate) unread: Option<Unread>,
     /// Since when it has had unread messages.
     pub(crate) unread_since: Option<Instant>,

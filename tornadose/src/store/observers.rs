@@ -19,7 +19,7 @@ pub(crate) struct Observation {
     pub(crate) event: ObservedEvent,
 }
 
-/// What has happened to a reader.
+/// An event of a reader: a gap, or its end.
 #[derive(Clone, Copy)]
 pub(crate) enum ObservedEvent {
     /// It is told of a gap.

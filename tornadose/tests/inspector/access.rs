@@ -1,4 +1,4 @@
-//! Who may look.
+//! The access to the inspector.
 
 use tornadose::prelude::*;
 use tornadose_test::Harness;

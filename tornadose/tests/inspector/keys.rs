@@ -120,7 +120,7 @@ async fn a_key_is_disconnected() {
     // An object of the key's fields names it too.
     assert_eq!(ask_to_disconnect(&app, 0, &json!({ "room": "rust" })).await.json::<Value>(), json!({ "readers": 1 }));
     let unknown = ask_to_disconnect(&app, 0, &json!("nobody")).await;
-    assert_eq!((unknown.status(), unknown.text().contains("no such key")), (404, true));
+    assert_eq!((unknown.status(), unknown.text().contains("unknown key")), (404, true));
     assert_eq!(ask_to_disconnect(&app, 7, &json!("go")).await.status(), 404);
     drop(other);
 }

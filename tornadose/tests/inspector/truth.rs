@@ -1,4 +1,4 @@
-//! What the page shows of stores and connections is what is so.
+//! The page shows stores and connections as they are.
 
 use serde_json::{Value, json};
 

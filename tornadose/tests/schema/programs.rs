@@ -16,7 +16,7 @@ struct Tick(f64);
 #[subscriber(sse, store = Tick, schema)]
 struct Ticks;
 
-/// What the people of a tenant see.
+/// The dashboard of a tenant.
 #[store(queue, schema)]
 #[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]

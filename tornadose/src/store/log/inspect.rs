@@ -1,4 +1,4 @@
-//! What the log shows to those who look at a store: how much it keeps, its keys, and what a reader has yet to read.
+//! The inspector's view of a log: how much it keeps, its keys, and how much a reader has yet to read.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use crate::store::key_json::{key_text, wire_key};
 use crate::store::log::Log;
 use crate::store::log::cursor::above;
 
-/// What a reader has yet to read of what is kept.
+/// The kept messages that a reader has yet to read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Unread {
     pub(crate) messages: u64,

@@ -1,4 +1,4 @@
-//! What the registry shows of readers to those who look at a store: a page at a time, under the store's lock.
+//! The inspector's view of the registry: its readers, a page at a time, under the store's lock.
 
 use std::ops::Range;
 
@@ -28,7 +28,7 @@ pub(crate) struct SeenReader {
     pub(crate) place: Place,
 }
 
-/// What the registry knows of a reader.
+/// The facts of a reader that the registry has.
 pub(crate) struct ReaderFacts {
     pub(crate) kind: ReaderKind,
     pub(crate) place: Place,

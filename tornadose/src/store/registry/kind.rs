@@ -1,6 +1,6 @@
-//! What a reader is, in one byte of its entry.
+//! The kind of a reader, in one byte of its entry.
 
-/// What a reader is.
+/// The kind of a reader.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ReaderKind {
     /// A subscription of code on the server.
